@@ -1,0 +1,1 @@
+"""Causeway: causal experiments inside language models."""

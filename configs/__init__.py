@@ -1,0 +1,1 @@
+"""Configurations of whole studies; they import nothing heavy."""

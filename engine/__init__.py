@@ -1,0 +1,1 @@
+"""The computation: models, interventions, dictionaries, analyses, statistics, sweeps, training."""

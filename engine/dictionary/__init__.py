@@ -1,0 +1,1 @@
+"""Feature dictionaries (SAEs) in one canonical form."""

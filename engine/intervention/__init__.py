@@ -1,0 +1,1 @@
+"""Interventions and recordings as data: sites, edits, taps."""

@@ -1,0 +1,1 @@
+"""The decoder: configuration, modules, forward passes, cache and sampling."""

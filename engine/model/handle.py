@@ -1,0 +1,85 @@
+"""A loaded model: modules, tokenizer and identity, as one immutable handle."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Protocol
+
+from causeway.engine.model.config import ModelConfig, Numerics
+from causeway.engine.model.transformer import Transformer
+
+
+class Tokenizer(Protocol):
+    """Text to token ids and back; no special token is ever added or removed silently."""
+
+    vocab_size: int
+    bos_id: int | None
+    eos_id: int | None
+    fingerprint: str
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a text, without special tokens around it."""
+        ...
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of token ids, special tokens included."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """What `load_model` returns.
+
+    Attributes:
+        transformer: the modules (a pytree of arrays).
+        tokenizer: None for models used by token ids alone.
+        name: the reference it was loaded from.
+        fingerprint: sha256 over configuration and weights.
+        prepend_bos: whether `tokens` puts the begin-of-sequence id before a text.
+    """
+
+    transformer: Transformer
+    tokenizer: Tokenizer | None
+    name: str
+    fingerprint: str
+    prepend_bos: bool = True
+
+    @property
+    def config(self) -> ModelConfig:
+        """Shapes and constants."""
+        return self.transformer.config
+
+    @property
+    def numerics(self) -> Numerics:
+        """Dtypes."""
+        return self.transformer.numerics
+
+    def tokens(self, prompt: str | Sequence[int]) -> list[int]:
+        """Token ids the model is run on: the BOS policy applies to text; ids pass unchanged.
+
+        Raises:
+            ValueError: empty prompt, text without a tokenizer, an id outside the vocabulary, or too many tokens.
+        """
+        ids = self._encode(prompt) if isinstance(prompt, str) else [int(i) for i in prompt]
+        if not ids:
+            raise ValueError(f"prompt: got {prompt!r}, which has no tokens; give at least one token")
+        out_of_range = [i for i in ids if not 0 <= i < self.config.vocab_size]
+        if out_of_range:
+            raise ValueError(
+                f"prompt: token id {out_of_range[0]} is outside the vocabulary of {self.name} "
+                f"(0..{self.config.vocab_size - 1}); check that the tokenizer belongs to the model"
+            )
+        if len(ids) > self.config.max_position:
+            raise ValueError(
+                f"prompt: {len(ids)} tokens, but the context of {self.name} is {self.config.max_position}; shorten it"
+            )
+        return ids
+
+    def _encode(self, text: str) -> list[int]:
+        if self.tokenizer is None:
+            raise ValueError(f"prompt: got text, but {self.name} has no tokenizer; give token ids")
+        ids = self.tokenizer.encode(text)
+        if not ids:
+            return []
+        if self.prepend_bos and self.tokenizer.bos_id is not None:
+            return [self.tokenizer.bos_id, *ids]
+        return ids

@@ -1,0 +1,1 @@
+"""What a model did: answer probabilities and parsers."""

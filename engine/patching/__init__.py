@@ -1,0 +1,1 @@
+"""The feature-patching sweep: arms, trials, programs, effects."""

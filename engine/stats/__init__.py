@@ -1,0 +1,1 @@
+"""Effect sizes, exact tests, intervals and multiple comparisons."""

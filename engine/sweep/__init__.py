@@ -1,0 +1,1 @@
+"""Planned, resumable computations: plan, store, runner."""
