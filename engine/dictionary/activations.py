@@ -40,6 +40,12 @@ def gated(
     return jnp.where(p + gate_bias > 0, relu(p * jnp.exp(log_scale) + magnitude_bias), 0)
 
 
+def elementwise(kind: Kind, p: Float[Array, "*rows"], parameters: tuple[Array, ...]) -> Float[Array, "*rows"]:
+    """The activation of an elementwise kind, with the parameters of the same features."""
+    function = {"relu": relu, "jumprelu": jumprelu, "gated": gated}[kind]
+    return function(p, *(a.astype(p.dtype) for a in parameters))
+
+
 def topk(p: Float[Array, "*rows F"], k: int) -> Float[Array, "*rows F"]:
     """The k largest pre-activations, negative ones cut, all others 0."""
     values, ids = jax.lax.top_k(p, k)

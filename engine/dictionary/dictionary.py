@@ -99,17 +99,12 @@ class Dictionary(nnx.Module):
             return (self.log_scale[...], self.gate_bias[...], self.magnitude_bias[...])
         return ()
 
-    def activate(self, p: Float[Array, "*rows"], parameters: tuple[Array, ...]) -> Float[Array, "*rows"]:
-        """Elementwise activation of pre-activations with the parameters of the same features."""
-        function = {"relu": activations.relu, "jumprelu": activations.jumprelu, "gated": activations.gated}
-        return function[self.config.kind](p, *(a.astype(p.dtype) for a in parameters))
-
     def encode(self, x: Float[Array, "*rows D"]) -> Float[Array, "*rows F"]:
         """All feature values of one (unstacked) dictionary, in x's dtype."""
         p = x @ self.W_enc[...].astype(x.dtype) + self.b_enc[...].astype(x.dtype)
         if self.config.kind == "topk":
             return activations.topk(p, self.config.k)
-        return self.activate(p, self.elementwise_parameters())
+        return activations.elementwise(self.config.kind, p, self.elementwise_parameters())
 
     def decode(self, f: Float[Array, "*rows F"]) -> Float[Array, "*rows O"]:
         """Reconstruction from feature values."""
@@ -125,6 +120,7 @@ class FeatureColumns(nnx.Module):
     """
 
     def __init__(self, dictionary: Dictionary, index: Int[Array, "*rows"], feature: Int[Array, "*rows"]):
+        self.kind = dictionary.config.kind
         self.encoder = nnx.data(dictionary.W_enc[...][index, :, feature])
         self.decoder = nnx.data(dictionary.W_dec[...][index, feature])
         self.bias = nnx.data(dictionary.b_enc[...][index, feature])

@@ -1,0 +1,138 @@
+"""Interventions as data.
+
+An `EditSpec` is static: it belongs to the compiled program. An `Edit` is arrays alone, one row a trial, so that one
+program serves every feature of every layer. With f the present value of the edited quantity, its new value is
+scale * f + shift and the stream x changes by
+
+    x += (scale * f + shift - f) * w            (delta form: whatever the dictionary does not explain stays)
+
+    family    f                                       w
+    feature   a dictionary feature's value            its decoder row
+    vector    x . v / |v|^2, the component along v     v
+    swap      the whole vector x                      (scale * x + shift * value) - x
+    replace   a dictionary feature's value            x becomes decode(encode(x) with the feature at its new value)
+
+so that set is (0, v), zero (0, 0), add (1, d), scale (k, 0), inhibit (-a, 0), and (1, 0) is "at its own value":
+exact to the last bit in delta form, and the dictionary's reconstruction in `replace`.
+
+`writer` names the feature whose decoder row is written. It is the edited feature itself, or, for a control, another
+one, rescaled to the edited feature's decoder norm: the same push in a direction that should not matter.
+
+Shapes: B rows, E slots, D stream width. Positions are absolute; a slot acts on [start, stop).
+"""
+
+import dataclasses
+from typing import Literal
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from causeway.engine.dictionary.dictionary import Dictionary
+from causeway.engine.intervention.sites import EDITABLE
+
+Family = Literal["feature", "vector", "swap", "replace"]
+FAMILIES: tuple[Family, ...] = ("feature", "vector", "swap", "replace")
+FOREVER = np.iinfo(np.int32).max
+EMPTY = -1
+
+
+@dataclasses.dataclass(frozen=True)
+class EditSpec:
+    """The static part of an edit: the stream, the family and the number of slots a row."""
+
+    stream: str = "resid_post"
+    family: Family = "feature"
+    slots: int = 1
+
+    def __post_init__(self):
+        if self.stream not in EDITABLE:
+            raise ValueError(f"EditSpec.stream: got {self.stream!r}; edits act on {', '.join(EDITABLE)}")
+        if self.family not in FAMILIES:
+            raise ValueError(f"EditSpec.family: got {self.family!r}; needs one of {', '.join(FAMILIES)}")
+
+    def one_layer(self, dictionary: Dictionary | None) -> bool:
+        """Whether all rows of a bucket must edit the same layer, because the whole dictionary is needed there."""
+        if self.family == "replace":
+            return True
+        return self.family == "feature" and dictionary is not None and dictionary.config.ranked
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Edit:
+    """The arrays of an edit, each [B, E]; `vectors` [B, E, D] for the vector and swap families alone.
+
+    A slot with layer -1 is empty. Positions are absolute token positions, prompt included.
+    """
+
+    layer: Int[Array, "B E"]
+    feature: Int[Array, "B E"]
+    start: Int[Array, "B E"]
+    stop: Int[Array, "B E"]
+    scale: Float[Array, "B E"]
+    shift: Float[Array, "B E"]
+    writer: Int[Array, "B E"]
+    vectors: Float[Array, "B E D"] | None = None
+
+
+def no_edit(rows: int, slots: int = 1) -> Edit:
+    """Rows without an intervention."""
+    ids, values = np.zeros((rows, slots), np.int32), np.zeros((rows, slots), np.float32)
+    return Edit(layer=ids + EMPTY, feature=ids, start=ids, stop=ids, scale=values + 1, shift=values, writer=ids)
+
+
+def check_edit(edit: Edit, spec: EditSpec, num_layers: int, dictionary: Dictionary | None) -> None:
+    """Refuse an edit that cannot mean what it says; runs on the host, before anything is compiled.
+
+    Raises:
+        ValueError: a layer, feature or interval out of range, a missing dictionary or vectors, two slots of a row on
+            one feature and position, or rows of several layers where the family needs one.
+    """
+    layer, feature = np.asarray(edit.layer), np.asarray(edit.feature)
+    live = layer != EMPTY
+    if layer.shape[-1] != spec.slots:
+        raise ValueError(f"edit.layer: {layer.shape[-1]} slots a row, but the spec has {spec.slots}")
+    if (bad := layer[live & ((layer < 0) | (layer >= num_layers))]).size:
+        raise ValueError(f"edit.layer: {bad[0]} is outside the model's layers 0..{num_layers - 1}")
+    if spec.family in ("vector", "swap"):
+        if edit.vectors is None:
+            raise ValueError(f"edit.vectors: missing; the {spec.family} family needs an array [rows, slots, d_model]")
+    else:
+        _check_features(edit, spec, dictionary, live)
+    if (np.asarray(edit.start)[live] < 0).any() or (np.asarray(edit.stop)[live] <= np.asarray(edit.start)[live]).any():
+        raise ValueError("edit.start, edit.stop: an interval is empty or negative; a slot acts on start <= p < stop")
+    for values, name in ((edit.scale, "scale"), (edit.shift, "shift")):
+        if not np.isfinite(np.asarray(values)[live]).all():
+            raise ValueError(f"edit.{name}: holds a value that is not finite")
+    _check_overlap(edit, live, feature)
+
+
+def _check_features(edit: Edit, spec: EditSpec, dictionary: Dictionary | None, live: np.ndarray) -> None:
+    if dictionary is None:
+        raise ValueError(f"dictionary: missing; the {spec.family} family edits dictionary features")
+    for layer in np.unique(np.asarray(edit.layer)[live]):
+        dictionary.config.index_of(int(layer))
+    for ids, name in ((edit.feature, "feature"), (edit.writer, "writer")):
+        chosen = np.asarray(ids)[live]
+        if (bad := chosen[(chosen < 0) | (chosen >= dictionary.num_features)]).size:
+            raise ValueError(f"edit.{name}: {bad[0]} is outside the dictionary's 0..{dictionary.num_features - 1}")
+    layers = np.unique(np.asarray(edit.layer)[live])
+    if spec.one_layer(dictionary) and len(layers) > 1:
+        raise ValueError(
+            f"edit.layer: rows of layers {layers.tolist()} in one call; {spec.family} edits of a "
+            f"{dictionary.config.kind} dictionary need the whole dictionary, so give each layer a call of its own"
+        )
+
+
+def _check_overlap(edit: Edit, live: np.ndarray, feature: np.ndarray) -> None:
+    slots = live.shape[-1]
+    for a in range(slots):
+        for b in range(a + 1, slots):
+            same = live[:, a] & live[:, b] & (feature[:, a] == feature[:, b])
+            same &= np.asarray(edit.layer)[:, a] == np.asarray(edit.layer)[:, b]
+            start = np.maximum(np.asarray(edit.start)[:, a], np.asarray(edit.start)[:, b])
+            stop = np.minimum(np.asarray(edit.stop)[:, a], np.asarray(edit.stop)[:, b])
+            if (same & (start < stop)).any():
+                row = int(np.argmax(same & (start < stop)))
+                raise ValueError(f"edit: slots {a} and {b} of row {row} act on one feature and position; merge them")

@@ -1,0 +1,65 @@
+"""The edits and taps a pass carries, met at each stream by one call.
+
+A block calls `observe(stream, x)` wherever a stream passes; the observer applies the edits of that stream, then lets
+the taps read the result, so a tap at an edited site reads the edited stream, re-encoded. The observer lives for one
+layer of one trace: its readings are collected and returned by the pass.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int
+
+from causeway.engine.intervention.apply import BoundEdit, EditReport, apply_edit
+from causeway.engine.intervention.taps import BoundTap, read
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Instruments:
+    """What a pass carries; hashable structure, array leaves."""
+
+    edits: tuple[BoundEdit, ...] = ()
+    taps: tuple[BoundTap, ...] = ()
+
+    def streams(self) -> set[str]:
+        """Streams that any edit or tap touches."""
+        return {b.spec.stream for b in (*self.edits, *self.taps)}
+
+
+class Observer:
+    """One layer's meeting point. `layer` is an int where layers are unrolled, traced where they are scanned."""
+
+    def __init__(self, instruments: Instruments, layer: int | Array, positions: Int[Array, "rows T"]):
+        self.instruments, self.layer, self.positions = instruments, layer, positions
+        self.readings: dict[int, tuple[Array, Array | None]] = {}
+        self.reports: dict[int, EditReport] = {}
+
+    def __call__(self, stream: str, x: Array) -> Array:
+        """Apply this stream's edits, then read its taps."""
+        for i, edit in enumerate(self.instruments.edits):
+            if edit.spec.stream == stream:
+                x, self.reports[i] = apply_edit(edit, x, self.layer, self.positions)
+        for i, tap in enumerate(self.instruments.taps):
+            if tap.spec.stream == stream:
+                self._read(i, tap, x)
+        return x
+
+    def _read(self, i: int, tap: BoundTap, x: Array) -> None:
+        layers = tap.spec.layers
+        if isinstance(self.layer, int):
+            if self.layer in layers:
+                self.readings[i] = read(tap, x, layers.index(self.layer))
+            return
+        if tap.spec.reader == "raw":
+            self.readings[i] = read(tap, x, 0)
+            return
+        # Scanned layers share one program: the reader runs where the layer is tapped, zeros elsewhere.
+        place = np.full(max(layers) + 2, -1, np.int32)
+        place[list(layers)] = np.arange(len(layers))
+        position = jnp.asarray(place)[jnp.minimum(self.layer, len(place) - 1)]
+        shapes = jax.eval_shape(lambda: read(tap, x, 0))
+        zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+        self.readings[i] = jax.lax.cond(position >= 0, lambda: read(tap, x, position), lambda: zeros)

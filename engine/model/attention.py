@@ -1,0 +1,101 @@
+"""Attention over a whole sequence, and over a cache in pieces.
+
+Both compute, for every query head h of key/value group g,
+
+    z = sum_s softmax_s(q . k_s / sqrt(K)) v_s
+
+`attend_sequence` holds queries and keys of the same T tokens under a causal mask. `attend_pieces` holds one query a
+row against keys that lie in several arrays (a prefix shared by all rows, filled segments, the segment being written,
+and the token itself); the softmax is taken over the union without joining the pieces, because copying a cache costs
+more than the arithmetic. Softmax and sums are in the accumulation dtype.
+
+Shapes: B rows, T tokens, H = G * R heads, K head width.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from causeway.engine.model.config import Numerics
+
+
+def attend_sequence(
+    q: Float[Array, "B T H K"],
+    k: Float[Array, "B S G K"],
+    v: Float[Array, "B S G K"],
+    mask: Bool[Array, "T S"],
+    numerics: Numerics,
+) -> tuple[Float[Array, "B T H K"], Float[Array, "B H T S"]]:
+    """Head outputs and attention patterns."""
+    b, t, h, width = q.shape
+    g = k.shape[2]
+    grouped = q.reshape(b, t, g, h // g, width)
+    dtype = numerics.accumulate_dtype
+    scores = jnp.einsum("btgrk,bsgk->bgrts", grouped, k, preferred_element_type=dtype) * width**-0.5
+    pattern = jax.nn.softmax(jnp.where(mask, scores, -jnp.inf), axis=-1)
+    z = jnp.einsum("bgrts,bsgk->btgrk", pattern.astype(v.dtype), v, preferred_element_type=dtype)
+    return z.reshape(b, t, h, width).astype(q.dtype), pattern.reshape(b, h, t, -1)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class SharedKeys:
+    """Keys and values that all rows share, without a row axis: [G, K, S] and [G, S, K], valid where `mask` [S]."""
+
+    keys: Float[Array, "G K S"]
+    values: Float[Array, "G S K"]
+    mask: Bool[Array, "S"]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class RowKeys:
+    """Keys and values of each row, both [G, B, S, K], valid where `mask` [S] (rows move in step)."""
+
+    keys: Float[Array, "G B S K"]
+    values: Float[Array, "G B S K"]
+    mask: Bool[Array, "S"]
+
+
+def attend_pieces(
+    q: Float[Array, "G B M K"],
+    own: tuple[Float[Array, "G B M K"], Float[Array, "G B M K"]],
+    pieces: tuple[SharedKeys | RowKeys, ...],
+    numerics: Numerics,
+) -> Float[Array, "G B M K"]:
+    """Head outputs for one token a row; `own` are the token's key and value, repeated for the M queries of a group."""
+    dtype = numerics.accumulate_dtype
+    q = q * q.shape[-1] ** -0.5
+    own_score = jnp.sum((q * own[0]).astype(dtype), axis=-1, keepdims=True)
+    scores = [_scores(q, piece, dtype) for piece in pieces]
+    peak = own_score
+    for s in scores:
+        peak = jnp.maximum(peak, jnp.max(s, axis=-1, keepdims=True))
+    weight = jnp.exp(own_score - peak)
+    total, z = weight, weight * own[1].astype(dtype)
+    for s, piece in zip(scores, pieces, strict=True):
+        weights = jnp.exp(s - peak)
+        total = total + jnp.sum(weights, axis=-1, keepdims=True)
+        z = z + _weighted(weights.astype(piece.values.dtype), piece, dtype)
+    return (z / total).astype(q.dtype)
+
+
+def _scores(q: Float[Array, "G B M K"], piece: SharedKeys | RowKeys, dtype: jnp.dtype) -> Float[Array, "G B M S"]:
+    if isinstance(piece, SharedKeys):
+        # Rows and queries fold into one axis: a full-size product per group, not one small product per row.
+        g, b, m, width = q.shape
+        flat = jnp.einsum("gnk,gks->gns", q.reshape(g, b * m, width), piece.keys, preferred_element_type=dtype)
+        scores = flat.reshape(g, b, m, -1)
+    else:
+        scores = jnp.einsum("gbmk,gbsk->gbms", q, piece.keys, preferred_element_type=dtype)
+    return jnp.where(piece.mask, scores, -jnp.inf)
+
+
+def _weighted(weights: Float[Array, "G B M S"], piece: SharedKeys | RowKeys, dtype: jnp.dtype) -> Array:
+    if isinstance(piece, SharedKeys):
+        g, b, m, s = weights.shape
+        flat = jnp.einsum("gns,gsk->gnk", weights.reshape(g, b * m, s), piece.values, preferred_element_type=dtype)
+        return flat.reshape(g, b, m, -1)
+    return jnp.einsum("gbms,gbsk->gbmk", weights, piece.values, preferred_element_type=dtype)

@@ -1,0 +1,53 @@
+"""One block of the decoder, written once for every way of running it.
+
+    x_mid  = x + W_O attention(norm(x))          x_post = x_mid + mlp(norm(x_mid))
+
+How positions are mixed is the caller's business: `attend(q, k, v)` sees rotated queries and keys and returns the
+heads' outputs (and may tap the pattern or write a cache on the way). `observe(stream, value)` is called at every
+stream and returns the value to go on with.
+"""
+
+from collections.abc import Callable
+
+from jaxtyping import Array, Float, Int
+
+from causeway.engine.model.config import ModelConfig
+from causeway.engine.model.rope import rotate
+from causeway.engine.model.transformer import Block
+
+Observe = Callable[[str, Array], Array]
+Attend = Callable[
+    [Float[Array, "B T H K"], Float[Array, "B T G K"], Float[Array, "B T G K"]], Float[Array, "B T H K"]
+]
+
+
+def ignore(_: str, value: Array) -> Array:
+    """An observer that does nothing."""
+    return value
+
+
+def apply_block(
+    block: Block,
+    x: Float[Array, "B T D"],
+    positions: Int[Array, "rows T"],
+    config: ModelConfig,
+    attend: Attend,
+    observe: Observe = ignore,
+) -> Float[Array, "B T D"]:
+    """The stream after the block; `positions` is [B, T], or [1, T] when the rows share them."""
+    x = observe("resid_pre", x)
+    x = observe("resid_mid", x + _attention(block, x, positions, config, attend, observe))
+    return observe("resid_post", x + _mlp(block, x, observe))
+
+
+def _attention(block: Block, x: Array, positions: Array, config: ModelConfig, attend: Attend, observe: Observe) -> Array:
+    q, k, v = block.attention.project(observe("attn_in", block.attn_norm(x)))
+    dtype = block.attention.numerics.accumulate_dtype
+    z = attend(rotate(q, positions, config, dtype), rotate(k, positions, config, dtype), v)
+    return observe("attn_out", block.attention.write(observe("head_out", z)))
+
+
+def _mlp(block: Block, x: Array, observe: Observe) -> Array:
+    normalised = observe("mlp_norm", block.mlp_norm.normalise(x))
+    neurons = observe("mlp_act", block.mlp.neurons(observe("mlp_in", block.mlp_norm.scale(normalised))))
+    return observe("mlp_out", block.mlp.write(neurons))

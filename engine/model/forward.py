@@ -1,0 +1,112 @@
+"""One forward pass over whole sequences: `run`.
+
+The blocks are one `lax.scan` over their stacked parameters. Edits and taps ride along as data: the layer index is
+traced, so a batch may edit another layer in every row. Cost: one causal pass of B rows of T tokens, plus 2 D F per
+token and layer for each full encode asked for.
+
+Records of this pass: values are [P, B, T, W] (raw attention patterns [P, B, H, T, S], heads [P, B, T, H, K]); `valid`
+is [B, T]. Positions with no token (right padding) are invalid and their values zero.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from causeway.engine.intervention.apply import EditReport
+from causeway.engine.intervention.instruments import Instruments, Observer
+from causeway.engine.intervention.taps import Record
+from causeway.engine.model.attention import attend_sequence
+from causeway.engine.model.block import apply_block
+from causeway.engine.model.transformer import Transformer
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Pass:
+    """What one forward pass returns.
+
+    logits: [B, T, V], accumulation dtype. records: one a tap. edits: one report [B, T, E] an edit. keys, values:
+    [L, B, T, G, K], the cache of all layers, where asked for.
+    """
+
+    logits: Float[Array, "B T V"]
+    records: tuple[Record, ...] = ()
+    edits: tuple[EditReport, ...] = ()
+    keys: Float[Array, "L B T G K"] | None = None
+    values: Float[Array, "L B T G K"] | None = None
+
+
+def next_token_logits(transformer: Transformer, tokens: Int[Array, "B T"]) -> Float[Array, "B T V"]:
+    """Logits of a plain causal pass; differentiable in the transformer."""
+    return run(transformer, tokens).logits
+
+
+def causal_pass(
+    transformer: Transformer,
+    tokens: Int[Array, "B T"],
+    instruments: Instruments = Instruments(),  # noqa: B008 (immutable)
+    lengths: Int[Array, "B"] | None = None,
+    keep_cache: bool = False,
+) -> Pass:
+    """Run token sequences, right-padded to T; `lengths` gives each row's number of tokens (default: all T).
+
+    Padding is never attended to by a token before it, so it cannot change a valid result.
+    """
+    config, numerics = transformer.config, transformer.numerics
+    length = tokens.shape[1]
+    positions = jnp.arange(length)[None]
+    causal = jnp.tril(jnp.ones((length, length), bool))
+
+    def body(x, scanned):
+        block, index = scanned
+        observe = Observer(instruments, index, positions)
+        cache = ()
+
+        def attend(q, k, v):
+            nonlocal cache
+            z, pattern = attend_sequence(q, k, v, causal, numerics)
+            observe("attn_pattern", pattern)
+            cache = (k, v) if keep_cache else ()
+            return z
+
+        x = apply_block(block, x, positions, config, attend, observe)
+        return x, (observe.readings, observe.reports, cache)
+
+    layers = jnp.arange(config.num_layers)
+    x, (readings, reports, cache) = jax.lax.scan(body, transformer.embed(tokens), (transformer.blocks, layers))
+    last = Observer(instruments, config.num_layers, positions)
+    logits = last("logits", transformer.logits(last("final_norm", transformer.final_norm(x))))
+    valid = jnp.ones(tokens.shape, bool) if lengths is None else positions < lengths[:, None]
+    keys, values = cache or (None, None)
+    return Pass(logits, _records(instruments, readings, last, valid), _total(instruments, reports), keys, values)
+
+
+def _records(instruments: Instruments, readings: dict, last: Observer, valid: Bool[Array, "B T"]) -> tuple[Record, ...]:
+    records = []
+    for i, tap in enumerate(instruments.taps):
+        if i in last.readings:
+            values, ids = jax.tree.map(lambda a: a[None], last.readings[i])
+        else:
+            chosen = jnp.asarray(tap.spec.layers)
+            values, ids = jax.tree.map(lambda a: a[chosen], readings[i])
+        # Patterns are [P, B, H, T, S]: the token axis of every other stream is the third.
+        token_axis = 3 if tap.spec.stream == "attn_pattern" else 2
+        shape = [1] * values.ndim
+        shape[1], shape[token_axis] = valid.shape
+        records.append(Record(jnp.where(valid.reshape(shape), values, 0), valid, ids))
+    return tuple(records)
+
+
+def _total(instruments: Instruments, reports: dict[int, EditReport]) -> tuple[EditReport, ...]:
+    """Reports summed over layers; an edit acts in one layer a slot."""
+    def total(report: EditReport) -> EditReport:
+        return EditReport(report.before.sum(0), report.after.sum(0), report.applied.any(0))
+
+    return tuple(total(reports[i]) for i in range(len(instruments.edits)))
+
+
+run = jax.jit(causal_pass, static_argnames="keep_cache")
