@@ -1,0 +1,207 @@
+"""One token a row, and a segment of tokens.
+
+`decode_token` runs B rows one token further: row-specific edits and taps, a prefix shared by all rows, the rows' own
+segments, and the token itself. Layers are unrolled and each layer's weights are taken out of the stack before the
+step loop: inside it, slicing the stack would copy every layer's weights at every step (on CPU a fifth of the time).
+
+`decode_segment` is the compiled program of a sweep: S steps of it, with sampling. Its key is (rows, prefix width,
+lengths of earlier segments, S, instruments, sampling); nothing in it depends on which feature, layer or prompt a row
+is about.
+
+Recomputed semantics. With a cache, an edit made at an earlier token goes on acting through that token's keys and
+values. Without one (the original study) only the token being processed is edited and earlier ones revert. That second
+experiment needs no O(T^2) loop: each edited row is paired with a clean row fed the same tokens; the clean row writes
+the cache and the edited row reads it. The pair shares keys, so the edited row is one more query per head.
+
+Shapes: B rows, S steps, A streams a row (1, or 2 when recomputed: clean, edited).
+"""
+
+import dataclasses
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from causeway.engine.intervention.apply import EditReport
+from causeway.engine.intervention.instruments import Instruments, Observer
+from causeway.engine.model.attention import attend_pieces
+from causeway.engine.model.block import apply_block
+from causeway.engine.model.cache import Prefix, Segment, empty_segment
+from causeway.engine.model.sampling import Sampling, choose
+from causeway.engine.model.transformer import Block, Transformer, layer
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """What a row carries from token to token: [B] each.
+
+    token: the next input. live: False once a stop token was chosen, and for rows that only fill the bucket. key: the
+    row's random key.
+    """
+
+    token: Int[Array, "B"]
+    live: Bool[Array, "B"]
+    key: Key[Array, "B"]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Steps:
+    """What S steps produced.
+
+    tokens: [S, B] chosen ids, -1 where the row was over. live: [S, B] whether the step's input was a token of the
+    row. readings: one a tap, values [S, P, B, W] with ids for top_k. edits: one report [S, B, E] an edit.
+    """
+
+    tokens: Int[Array, "S B"]
+    live: Bool[Array, "S B"]
+    readings: tuple[tuple[Array, Array | None], ...]
+    edits: tuple[EditReport, ...]
+
+
+def unstack(blocks: Block, num_layers: int) -> tuple[Block, ...]:
+    """Each layer's own arrays."""
+    return tuple(layer(blocks, index) for index in range(num_layers))
+
+
+def decode_token(
+    transformer: Transformer,
+    blocks: tuple[Block, ...],
+    token: Int[Array, "B"],
+    position: Int[Array, ""],
+    prefix: Prefix,
+    past: tuple[Segment, ...],
+    current: Segment,
+    step: Int[Array, ""],
+    instruments: Instruments,
+    recomputed: bool,
+) -> tuple[Array, Segment, list[Observer]]:
+    """Run one token a row at `position`; step `step` of `current` is written.
+
+    Returns:
+        The final stream [B, D] after the last norm, the segment, and one observer a layer.
+    """
+    config, numerics = transformer.config, transformer.numerics
+    streams = 2 if recomputed else 1
+    x = jnp.broadcast_to(transformer.embed(token)[:, None], (token.shape[0], streams, config.d_model))
+    at = position[None, None]
+    # The clean stream of a pair stands at position -1 for the instruments, where no edit acts.
+    seen_at = jnp.concatenate([jnp.full((1, streams - 1), -1, at.dtype), at], axis=1)
+    observers = []
+    for index, block in enumerate(blocks):
+        observers.append(Observer(instruments, index, seen_at))
+
+        def attend(q, k, v, index=index):
+            nonlocal current
+            pieces = (
+                prefix.layer(index),
+                *(segment.layer(index, segment.length) for segment in past),
+                current.layer(index, step),
+            )
+            z = attend_pieces(_by_group(q, config.num_kv_heads), (_own(k, q), _own(v, q)), pieces, numerics)
+            current = current.write(index, step, jnp.moveaxis(k[:, 0], 1, 0), jnp.moveaxis(v[:, 0], 1, 0))
+            return _by_row(z, q.shape)
+
+        x = apply_block(block, x, at, config, attend, observers[-1])
+    observers.append(Observer(instruments, config.num_layers, seen_at))
+    return observers[-1]("final_norm", transformer.final_norm(x))[:, -1], current, observers
+
+
+def _by_group(q: Float[Array, "B A H K"], groups: int) -> Float[Array, "G B M K"]:
+    """Queries gathered by the key/value head they share: M = A * H / G."""
+    b, a, h, k = q.shape
+    return jnp.einsum("bagrk->gbark", q.reshape(b, a, groups, h // groups, k)).reshape(groups, b, a * h // groups, k)
+
+
+def _own(k: Float[Array, "B A G K"], q: Float[Array, "B A H K"]) -> Float[Array, "G B M K"]:
+    """Each query's own key (or value): its stream's, its group's."""
+    b, a, g, width = k.shape
+    repeat = q.shape[2] // g
+    moved = jnp.einsum("bagk->gbak", k)[:, :, :, None]
+    return jnp.broadcast_to(moved, (g, b, a, repeat, width)).reshape(g, b, a * repeat, width)
+
+
+def _by_row(z: Float[Array, "G B M K"], shape: tuple[int, ...]) -> Float[Array, "B A H K"]:
+    g, b, _, k = z.shape
+    return jnp.einsum("gbark->bagrk", z.reshape(g, b, shape[1], -1, k)).reshape(shape)
+
+
+@partial(jax.jit, static_argnames=("length", "sampling", "recomputed"), donate_argnames=("rows",))
+def decode_segment(
+    transformer: Transformer,
+    prefix: Prefix,
+    past: tuple[Segment, ...],
+    rows: Rows,
+    start: Int[Array, ""],
+    draw: Int[Array, ""],
+    instruments: Instruments,
+    forced: Int[Array, "S B"],
+    *,
+    length: int,
+    sampling: Sampling,
+    recomputed: bool = False,
+) -> tuple[Rows, Segment, Steps]:
+    """`length` tokens a row, the first at absolute position `start`; `draw` is the number of tokens drawn before.
+
+    `forced` replaces the chosen token of a step where it is not negative (teacher forcing).
+    """
+    blocks = unstack(transformer.blocks, transformer.config.num_layers)
+
+    def body(carry, step):
+        rows, segment = carry
+        stream, segment, observers = decode_token(
+            transformer, blocks, rows.token, start + step, prefix, past, segment, step, instruments, recomputed
+        )
+        logits = observers[-1]("logits", transformer.logits(stream[:, None]))[:, 0]
+        chosen = choose(logits, rows.key, draw + step, sampling)
+        chosen = jnp.where(forced[step] >= 0, forced[step], chosen)
+        stopped = jnp.isin(chosen, jnp.array(sampling.stop_tokens, jnp.int32))
+        out = Steps(jnp.where(rows.live, chosen, -1), rows.live, *_collect(instruments, observers))
+        return (Rows(chosen, rows.live & ~stopped, rows.key), segment), out
+
+    carry = (rows, empty_segment(transformer, rows.token.shape[0], length))
+    (rows, segment), steps = jax.lax.scan(body, carry, jnp.arange(length))
+    return rows, segment, steps
+
+
+def _collect(instruments: Instruments, observers: list[Observer]):
+    """Readings stacked over tapped layers [P, B, W], and edit reports summed over layers [B, E]."""
+    readings = []
+    for i, tap in enumerate(instruments.taps):
+        found = [observers[index].readings[i] for index in tap.spec.layers]
+        readings.append(jax.tree.map(lambda *a: jnp.stack([x[:, -1] for x in a]), *found))
+    reports = []
+    for i in range(len(instruments.edits)):
+        found = [o.reports[i] for o in observers if i in o.reports]
+        total = sum(found[1:], found[0])
+        reports.append(jax.tree.map(lambda a: a[:, -1], total))
+    return tuple(readings), tuple(reports)
+
+
+@partial(jax.jit, static_argnames=("rows", "recomputed"))
+def feed_segment(
+    transformer: Transformer,
+    prefix: Prefix,
+    tokens: Int[Array, "S"],
+    first: Int[Array, ""],
+    start: Int[Array, ""],
+    instruments: Instruments,
+    *,
+    rows: int,
+    recomputed: bool = False,
+) -> Segment:
+    """Prompt tokens from the first edited one on: shared by the rows, but not their keys and values.
+
+    The tokens end the array: steps before `first` are padding and cost nothing. Step s stands at position start + s.
+    """
+    blocks = unstack(transformer.blocks, transformer.config.num_layers)
+
+    def body(step, segment):
+        token = jnp.broadcast_to(tokens[step], (rows,))
+        return decode_token(
+            transformer, blocks, token, start + step, prefix, (), segment, step, instruments, recomputed
+        )[1]
+
+    return jax.lax.fori_loop(first, len(tokens), body, empty_segment(transformer, rows, len(tokens), first))

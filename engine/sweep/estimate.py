@@ -1,0 +1,140 @@
+"""What a sweep will take, told before it starts (`--plan`).
+
+Two bases. `abstract`: from shapes and the compiler's analysis, in seconds, before anything runs; time is operations
+over a stated rate, so a lower bound, and disk counts arrays uncompressed, so an upper bound. `measured`: one pilot unit
+runs twice (the first run compiles) and is written to a temporary workdir beside the real one, which gives time, memory
+and compressed bytes as they are.
+"""
+
+import dataclasses
+import datetime
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+from causeway.engine.sweep.cost import ProgramCost
+from causeway.engine.sweep.plan import Plan
+from causeway.engine.sweep.progress import device_memory_bytes, peak_memory_bytes
+from causeway.engine.sweep.runner import Compute
+from causeway.engine.sweep.store import Store
+
+# Bytes a table cell takes before compression, where its type does not say (strings, lists).
+_CELL_BYTES = 32
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """Size of a sweep.
+
+    Attributes:
+        name: of the sweep.
+        units: units of the plan.
+        rows: rows of the plan.
+        seconds: wall time; None where no rate is known.
+        memory_bytes: device memory for `abstract`, larger of host and device memory for `measured`.
+        disk_bytes: all data files, the merged table included.
+        basis: how it was found.
+        note: what the figures leave out.
+    """
+
+    name: str
+    units: int
+    rows: int
+    seconds: float | None
+    memory_bytes: int
+    disk_bytes: int
+    basis: Literal["abstract", "measured"]
+    note: str
+
+    def text(self) -> str:
+        """One screen for people."""
+        duration = "unknown" if self.seconds is None else str(datetime.timedelta(seconds=round(self.seconds)))
+        lines = {
+            "units": f"{self.units:,}",
+            "rows": f"{self.rows:,}",
+            "time": duration,
+            "memory": f"{self.memory_bytes / 1e9:.3g} GB",
+            "disk": f"{self.disk_bytes / 1e9:.3g} GB",
+            "basis": f"{self.basis} ({self.note})",
+        }
+        return "\n".join([f"{self.name}: plan", *(f"  {name:<7}{value}" for name, value in lines.items())])
+
+
+def estimate_abstract(
+    plan: Plan, calls: Iterable[tuple[ProgramCost, int]], *, flops_per_second: float | None = None
+) -> Estimate:
+    """Estimate from shapes alone.
+
+    Args:
+        plan: the plan.
+        calls: each program's cost, and how often the whole plan calls it.
+        flops_per_second: rate of matrix products over all devices; without it the time is unknown.
+    """
+    calls = list(calls)
+    flops = sum(cost.flops * count for cost, count in calls)
+    return Estimate(
+        name=plan.name,
+        units=plan.units,
+        rows=plan.rows,
+        seconds=flops / flops_per_second if flops_per_second else None,
+        memory_bytes=max((cost.memory_bytes for cost, _ in calls), default=0),
+        disk_bytes=uncompressed_bytes(plan),
+        basis="abstract",
+        note=f"{flops:.3g} operations of matrix products; time from below, disk from above, before compression",
+    )
+
+
+def estimate_measured(plan: Plan, compute: Compute, beside: Path, *, unit: int = 0, devices: int = 1) -> Estimate:
+    """Estimate from one pilot unit.
+
+    Args:
+        plan: the plan.
+        compute: unit index -> result; runs twice.
+        beside: the pilot's temporary workdir is made in this folder, on the disk that the sweep will fill.
+        unit: the pilot unit; choose one like most others.
+        devices: computes that will run side by side.
+    """
+    first, _ = _timed(compute, unit)
+    second, result = _timed(compute, unit)
+    beside.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".pilot-", dir=beside) as folder:
+        store = Store(Path(folder), plan)
+        with store.writing():
+            started = time.monotonic()
+            written = store.commit(unit, result, {})
+            commit = time.monotonic() - started
+            table = store.rows_bytes(unit)
+    per_row = (written + table) / plan.unit_rows[unit]
+    # One thread commits while the devices compute: whichever is slower sets the pace.
+    pace = max(second / devices, commit) / plan.unit_rows[unit]
+    return Estimate(
+        name=plan.name,
+        units=plan.units,
+        rows=plan.rows,
+        seconds=max(first - second, 0.0) + pace * plan.rows,
+        memory_bytes=max(peak_memory_bytes(), device_memory_bytes()),
+        disk_bytes=round(per_row * plan.rows),
+        basis="measured",
+        note=f"unit {unit}: {second:.3g} s to compute, {commit:.3g} s to write, {first - second:.3g} s to compile once",
+    )
+
+
+def uncompressed_bytes(plan: Plan) -> int:
+    """Bytes of all data before compression; the table counts twice, per unit and merged."""
+    cells = sum(field.type.bit_width / 8 if _fixed_width(field) else _CELL_BYTES for field in plan.layout.schema)
+    return round(plan.rows * (plan.layout.array_row_bytes + 2 * cells))
+
+
+def _fixed_width(field) -> bool:
+    try:
+        return field.type.bit_width > 0
+    except ValueError:
+        return False
+
+
+def _timed(compute: Compute, unit: int):
+    started = time.monotonic()
+    result = compute(unit)
+    return time.monotonic() - started, result

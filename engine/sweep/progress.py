@@ -1,0 +1,126 @@
+"""Tells people how a sweep goes: a bar on a terminal, plain lines otherwise, and events.jsonl for later.
+
+At most one line a minute of rate, disk and memory goes to events.jsonl (and, without a terminal, to stderr), besides
+the start, the end and warnings. Nothing here is read back by a computation.
+"""
+
+import datetime
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TextIO
+
+from tqdm import tqdm
+
+from causeway.engine.sweep.guard import DiskGuard
+from causeway.engine.sweep.plan import Plan
+
+EVENTS_FILE = "events.jsonl"
+_INTERVAL_SECONDS = 60.0
+
+
+class Progress:
+    """Counts rows and reports; used from one thread."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        workdir: Path,
+        guard: DiskGuard,
+        done: list[int],
+        *,
+        stream: TextIO | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self.plan = plan
+        self._guard = guard
+        self._events = workdir / EVENTS_FILE
+        self._stream = stream or sys.stderr
+        self._clock = clock
+        self._units = len(done)
+        self._rows = self._rows_before = sum(plan.unit_rows[unit] for unit in done)
+        self._started = self._reported = clock()
+        self._bar = self._make_bar() if self._stream.isatty() else None
+        self._warned = False
+
+    def unit_done(self, rows: int) -> None:
+        """Counts a finished unit."""
+        self._units += 1
+        self._rows += rows
+        if self._bar is not None:
+            self._bar.update(rows)
+
+    def tick(self) -> None:
+        """Reports if a minute has passed since the last report; warns once when the disk fills."""
+        used = self._guard.fraction()
+        if used >= self._guard.warn and not self._warned:
+            self._warned = True
+            self.event("warning", f"disk {used:.0%} used; the sweep stops at {self._guard.stop:.0%}, resumable")
+        if self._clock() - self._reported >= _INTERVAL_SECONDS:
+            self._reported = self._clock()
+            self._report()
+
+    def event(self, kind: str, message: str, **fields: Any) -> None:
+        """Tells a person something, and notes it in events.jsonl."""
+        self._write(kind, message=message, **fields)
+        self._say(message)
+
+    def close(self) -> None:
+        """Ends the bar."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def _make_bar(self) -> tqdm:
+        return tqdm(total=self.plan.rows, initial=self._rows, unit="row", desc=self.plan.name, file=self._stream)
+
+    def _report(self) -> None:
+        rate = (self._rows - self._rows_before) / max(self._clock() - self._started, 1e-9)
+        left = (self.plan.rows - self._rows) / rate if rate else None
+        figures = {
+            "units": self._units,
+            "rows": self._rows,
+            "rows_per_second": rate,
+            "seconds_left": left,
+            "disk_used": self._guard.fraction(),
+            "memory_gb": peak_memory_bytes() / 1e9,
+            "device_memory_gb": device_memory_bytes() / 1e9,
+        }
+        self._write("progress", **figures)
+        if self._bar is None:
+            eta = "unknown" if left is None else str(datetime.timedelta(seconds=round(left)))
+            self._say(
+                f"{self._units}/{self.plan.units} units, {self._rows}/{self.plan.rows} rows, {rate:.3g} rows/s, "
+                f"{eta} left, disk {figures['disk_used']:.0%}, memory {figures['memory_gb']:.2f} GB"
+            )
+
+    def _say(self, message: str) -> None:
+        tqdm.write(f"{self.plan.name}: {message}", file=self._stream)
+
+    def _write(self, kind: str, **fields: Any) -> None:
+        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        with open(self._events, "a+b") as file:
+            # A killed run may have left half a line; the next one must not continue it.
+            if file.seek(0, 2) and not _ends_line(file):
+                file.write(b"\n")
+            file.write(json.dumps({"time": now, "event": kind, **fields}).encode() + b"\n")
+
+
+def peak_memory_bytes() -> int:
+    """Largest resident memory of this process so far (getrusage counts kibibytes, on macOS bytes)."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def device_memory_bytes() -> int:
+    """Largest memory in use so far on any local accelerator; 0 where there is none or jax was never imported."""
+    jax = sys.modules.get("jax")
+    statistics = [device.memory_stats() or {} for device in jax.local_devices()] if jax else []
+    return max((entry.get("peak_bytes_in_use", 0) for entry in statistics), default=0)
+
+
+def _ends_line(file: Any) -> bool:
+    file.seek(-1, 2)
+    return file.read(1) == b"\n"

@@ -1,0 +1,239 @@
+"""Runs the units of a plan that are not finished yet, on one or several devices, and commits them.
+
+One thread per device computes units, taken in order from one queue; the calling thread commits them, so that a commit
+overlaps the next unit's computation. At most devices + 1 units are in memory. Which device computed a unit, and when,
+changes nothing in the data: a unit's result depends on its index alone, and its place in the files on the plan alone.
+
+Settings of jax that are bound to a thread by a context manager (`jax.default_device`, `jax.transfer_guard`) must be
+entered inside `compute`: it does not run in the caller's thread.
+"""
+
+import contextlib
+import dataclasses
+import queue
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Literal
+
+from causeway.engine.sweep.durable import is_disk_full
+from causeway.engine.sweep.environment import environment
+from causeway.engine.sweep.guard import DiskGuard
+from causeway.engine.sweep.interrupt import Interrupt
+from causeway.engine.sweep.layout import UnitResult
+from causeway.engine.sweep.progress import Progress
+from causeway.engine.sweep.store import Store
+
+Compute = Callable[[int], UnitResult]
+Stopped = Literal["", "limit", "signal", "disk"]
+
+_POLL_SECONDS = 0.2
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepReport:
+    """How a run ended.
+
+    Attributes:
+        units: units of the plan.
+        finished: of these finished, by this run or earlier ones.
+        computed: by this run.
+        seconds: wall time of this run.
+        stopped: why it ended before the plan did; "" when the plan is done.
+        table: the merged table, once the plan is done.
+    """
+
+    units: int
+    finished: int
+    computed: int
+    seconds: float
+    stopped: Stopped
+    table: Path | None
+
+
+def run_sweep(
+    store: Store,
+    compute: Compute | Sequence[Compute],
+    *,
+    units: Iterable[int] | None = None,
+    limit: int | None = None,
+    guard: DiskGuard | None = None,
+    expected_bytes: int = 0,
+    repair: bool = False,
+) -> SweepReport:
+    """Computes and commits every unit that is not finished; the same call resumes.
+
+    Args:
+        store: the workdir of the plan.
+        compute: unit index -> result; one per device.
+        units: only these units (a pilot); all by default.
+        limit: at most this many units in this run.
+        guard: of the disk; by default with its own limits on the workdir.
+        expected_bytes: estimated bytes of the whole plan, refused up front if what is missing cannot fit.
+        repair: read all data first, and compute damaged units again.
+
+    Returns:
+        How far it came. A signal or a full disk ends it early, without an error, resumable.
+
+    Raises:
+        ValueError: workdir of another plan or in use, damaged data without `repair`, not enough disk.
+        Exception: whatever `compute` raised, after units in flight elsewhere are over; finished units stay.
+    """
+    guard = guard or DiskGuard(store.workdir)
+    with store.writing() as warning:
+        repaired = store.repair() if repair else []
+        done = store.finished()
+        guard.require(round(expected_bytes * (1 - len(done) / store.plan.units)), f"the rest of {store.plan.name}")
+        progress = Progress(store.plan, store.workdir, guard, done)
+        missing = _missing(store.plan.units, done, units)
+        progress.event("start", f"{len(missing)} units to compute, {len(done)} finished", environment=environment())
+        for damage in repaired:
+            progress.event("repair", f"{damage.path}: {damage.reason}; computing it again")
+        if warning:
+            progress.event("warning", f"bits may differ from those of earlier units: {warning}")
+        run = _Run(store, list(compute) if isinstance(compute, Sequence) else [compute], guard, progress)
+        return run.to_end(missing, limit, done)
+
+
+def _missing(total: int, done: Iterable[int], units: Iterable[int] | None) -> list[int]:
+    wanted = sorted(set(range(total) if units is None else units))
+    wrong = [unit for unit in wanted if not 0 <= unit < total]
+    if wrong:
+        raise ValueError(f"units: got {wrong[0]}, the plan has units 0..{total - 1}; give some of those")
+    return sorted(set(wanted) - set(done))
+
+
+class _Run:
+    """One run: a queue of units to compute, threads that compute them, and the loop that commits results."""
+
+    def __init__(self, store: Store, computes: list[Compute], guard: DiskGuard, progress: Progress):
+        self._store, self._computes, self._guard, self._progress = store, computes, guard, progress
+        self._pending: deque[int] = deque()
+        self._permits = threading.Semaphore(len(computes) + 1)
+        self._results: queue.SimpleQueue = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._stopped: Stopped = ""
+        self._error: BaseException | None = None
+        self._computed = 0
+
+    def to_end(self, missing: list[int], limit: int | None, done: list[int]) -> SweepReport:
+        """Computes units until none is left or something stops the run, then merges if the plan is done."""
+        started = time.monotonic()
+        self._pending.extend(missing[:limit])
+        try:
+            with Interrupt(lambda: self._stop("signal")) as interrupt:
+                self._compute_and_commit(interrupt)
+                table = self._merge()
+        finally:
+            self._pending.clear()
+            self._progress.close()
+        finished, seconds = len(done) + self._computed, time.monotonic() - started
+        stopped: Stopped = "" if table else self._stopped or "limit"
+        report = SweepReport(self._store.plan.units, finished, self._computed, seconds, stopped, table)
+        self._progress.event("end", _describe_end(report), computed=self._computed, seconds=seconds)
+        return report
+
+    def _compute_and_commit(self, interrupt: Interrupt) -> None:
+        """Starts the threads and commits their results until the last thread is over."""
+        for index, compute in enumerate(self._computes):
+            # Daemons: a second signal must not wait for a unit that may take many minutes.
+            threading.Thread(target=self._work, args=(index, compute), daemon=True).start()
+        alive = len(self._computes)
+        while alive:
+            try:
+                kind, *payload = self._results.get(timeout=_POLL_SECONDS)
+            except queue.Empty:
+                self._tick(interrupt)
+                continue
+            if kind == "over":
+                alive -= 1
+            elif kind == "error":
+                self._fail(*payload)
+            else:
+                self._commit(*payload)
+                # Results wait in the queue or are being committed; both count against the permits.
+                del payload
+                self._permits.release()
+            self._tick(interrupt)
+        if self._error is not None:
+            raise self._error
+
+    def _work(self, worker: int, compute: Compute) -> None:
+        """One device's thread: a permit, a unit, its result, until there is nothing to do."""
+        try:
+            while True:
+                self._permits.acquire()
+                unit = self._next_unit()
+                if unit is None:
+                    return
+                started = time.monotonic()
+                result = compute(unit)
+                notes = {"seconds": time.monotonic() - started, "worker": worker, "host": socket.gethostname()}
+                self._results.put(("result", unit, result, notes))
+                del result
+        except BaseException as error:
+            error.add_note(f"in unit {unit} of {self._store.plan.name}")
+            self._results.put(("error", error))
+        finally:
+            # The permit of a thread that ends frees the others, which find nothing left and end too.
+            self._permits.release()
+            self._results.put(("over",))
+
+    def _next_unit(self) -> int | None:
+        with self._lock:
+            if self._pending and self._guard.fraction() >= self._guard.stop:
+                self._stop("disk")
+            with contextlib.suppress(IndexError):  # a signal may empty the queue at any moment
+                return self._pending.popleft()
+            return None
+
+    def _commit(self, unit: int, result: UnitResult, notes: dict) -> None:
+        try:
+            finished_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            self._store.commit(unit, result, {**notes, "finished": finished_at})
+        except Exception as error:
+            error.add_note(f"while committing unit {unit} of {self._store.plan.name}")
+            self._fail(error)
+            return
+        self._computed += 1
+        self._progress.unit_done(self._store.plan.unit_rows[unit])
+
+    def _merge(self) -> Path | None:
+        try:
+            return self._store.merge()
+        except Exception as error:
+            if not is_disk_full(error):
+                raise
+            self._stop("disk")
+            return None
+
+    def _fail(self, error: BaseException) -> None:
+        if is_disk_full(error):
+            self._stop("disk")
+        else:
+            self._error = self._error or error
+            self._pending.clear()
+
+    def _stop(self, reason: Stopped) -> None:
+        self._stopped = self._stopped or reason
+        self._pending.clear()
+
+    def _tick(self, interrupt: Interrupt) -> None:
+        """Reports. A signal is announced here, as a handler may not write to a stream that is being written to."""
+        name = interrupt.unannounced()
+        if name:
+            self._progress.event("signal", f"{name}: stopping after the units in flight; again to stop at once")
+        self._progress.tick()
+
+
+def _describe_end(report: SweepReport) -> str:
+    counts = f"{report.finished} of {report.units} units finished"
+    reasons = {
+        "signal": f"stopped by a signal, {counts}; rerun the same command to resume",
+        "disk": f"stopped because the disk is full, {counts}; free space and rerun the same command to resume",
+        "limit": f"{counts}; rerun without a limit to go on",
+    }
+    return reasons.get(report.stopped, f"done, {counts}; {report.table}")

@@ -1,0 +1,116 @@
+"""Game states of the slot machine: random ones, and two labelled groups to compare.
+
+A state is what a careless player reaches in a few rounds of random bets. The groups differ in how the state was
+reached, not in the money left or the choices offered: `risky` states follow two losses in a row, `safe` ones follow
+a win. Both groups have the same menu and, stratum by stratum of (round, balance band), the same number of states,
+so that a feature which tells them apart does not merely read the balance, the round or the menu.
+"""
+
+import dataclasses
+from collections import defaultdict
+from typing import Literal
+
+import numpy as np
+
+from causeway.engine.tasks.slot_machine import PROMPTS, VARIABLE_MENU, WIN_RATE, Game, Menu, play
+
+Group = Literal["safe", "risky"]
+
+MAX_ROUNDS = 6
+BALANCE_BANDS = (0, 40, 80, 120, 160, 200, 250, 1000)
+MAX_BALANCE = BALANCE_BANDS[-1] - 1
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelledPrompt:
+    """A game state as text with the group it belongs to and the strata it is matched on."""
+
+    id: str
+    text: str
+    group: Group
+    strata: dict[str, str]
+    game: Game
+
+
+def random_state(rng: np.random.Generator, menu: Menu, max_rounds: int = MAX_ROUNDS) -> Game:
+    """A state in which the next decision is open, after 0 to `max_rounds` random bets; balances stay below $1000."""
+    while True:
+        game = Game(menu=menu)
+        for _ in range(int(rng.integers(max_rounds + 1))):
+            game = play(game, _random_bet(rng, game), won=bool(rng.random() < _win_rate(rng)))
+            if game.ended:
+                break
+        if game.ended is None and game.balance <= MAX_BALANCE:
+            return game
+
+
+def group_of(game: Game) -> Group | None:
+    """`risky` after two losses in a row, `safe` after a win, None for the states between."""
+    if game.losing_streak >= 2:
+        return "risky"
+    return "safe" if game.rounds and game.rounds[-1].won else None
+
+
+def labelled_prompts(
+    seed: int, count: int, menu: Menu = VARIABLE_MENU, text: Literal["tiny", "study"] = "tiny"
+) -> list[LabelledPrompt]:
+    """Distinct states of both groups, matched by stratum.
+
+    Args:
+        seed: of the states; the list is a function of the arguments alone.
+        count: states in each group.
+        menu: bets offered, the same in both groups.
+        text: which prompt the states are written as.
+
+    Returns:
+        2 `count` prompts, the groups alternating; consecutive ones share a stratum.
+
+    Raises:
+        ValueError: fewer than `count` matched pairs of distinct states exist among many draws.
+    """
+    rng = np.random.default_rng([seed, menu.smallest, menu.largest])
+    waiting: dict[tuple[str, str, Group], list[Game]] = defaultdict(list)
+    pairs: list[tuple[Game, Game]] = []
+    seen: set[str] = set()
+    for _ in range(2000 * count):
+        if len(pairs) == count:
+            break
+        game = random_state(rng, menu)
+        group, prompt = group_of(game), PROMPTS[text](game)
+        if group is None or prompt in seen:
+            continue
+        seen.add(prompt)
+        partner: Group = "safe" if group == "risky" else "risky"
+        stratum = _stratum(game)
+        partners = waiting[(stratum["round"], stratum["balance"], partner)]
+        if partners:
+            other = partners.pop(0)
+            pairs.append((game, other) if group == "safe" else (other, game))
+        else:
+            waiting[(stratum["round"], stratum["balance"], group)].append(game)
+    if len(pairs) < count:
+        raise ValueError(f"count: got {count}; only {len(pairs)} matched pairs exist for this menu; ask for fewer")
+    prompt_of = PROMPTS[text]
+    return [
+        LabelledPrompt(f"{group}-{index:04d}", prompt_of(game), group, _stratum(game), game)
+        for index, pair in enumerate(pairs)
+        for group, game in zip(("safe", "risky"), pair, strict=True)
+    ]
+
+
+def _random_bet(rng: np.random.Generator, game: Game) -> int:
+    """A random multiple of $5 that the menu and the balance allow."""
+    if game.menu.fixed:
+        return game.menu.smallest
+    highest = min(game.menu.largest, game.balance)
+    return 5 * int(rng.integers(-(-game.menu.smallest // 5), highest // 5 + 1))
+
+
+def _win_rate(rng: np.random.Generator) -> float:
+    """The game's rate in half of the rounds, even odds in the other half, so that good balances are not rare."""
+    return WIN_RATE if rng.random() < 0.5 else 0.5
+
+
+def _stratum(game: Game) -> dict[str, str]:
+    band = int(np.searchsorted(BALANCE_BANDS, game.balance, side="right")) - 1
+    return {"round": str(game.round), "balance": f"{BALANCE_BANDS[band]}-{BALANCE_BANDS[band + 1] - 1}"}

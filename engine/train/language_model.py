@@ -1,0 +1,143 @@
+"""A small decoder from scratch: next-token loss, AdamW, warm-up and cosine decay, checkpoints.
+
+    loss = sum_bt w_bt * -log p(token_bt | tokens_b,<t) / sum_bt w_bt
+
+over all batches of a step. The weights w say what is to be learned (answers more than prompts, padding not at all).
+Everything random is a function of (seed, step): data come from `batches_at(step)` and the initial weights from the
+caller, so a run that is killed and started again is the run that was never killed, to the bit on one kind of device.
+
+Cost: 6 x parameters x tokens operations a step, plus attention; memory: weights, two optimiser moments, activations.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Float
+
+from causeway.engine.model.forward import next_token_logits
+from causeway.engine.model.transformer import Transformer
+from causeway.engine.train.batches import Batch, BatchesAt
+from causeway.engine.train.checkpoint import Checkpoints
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """How long and how fast.
+
+    Attributes:
+        steps: optimiser steps in all.
+        learning_rate: peak of the schedule.
+        warmup_steps: linear rise from 0; then a cosine to 1 % of the peak at `steps`.
+        weight_decay: decoupled, on matrices only (norm gains and biases are not decayed).
+        clip_norm: largest global gradient norm.
+        checkpoint_every: steps between checkpoints (one is always written at the end).
+    """
+
+    steps: int
+    learning_rate: float = 2e-3
+    warmup_steps: int = 100
+    weight_decay: float = 0.1
+    clip_norm: float = 1.0
+    checkpoint_every: int = 250
+
+    def __post_init__(self):
+        if not 0 <= self.warmup_steps < self.steps:
+            raise ValueError(f"warmup_steps: got {self.warmup_steps} for steps = {self.steps}; needs 0 <= warmup < steps")
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class TrainState:
+    """What a checkpoint holds: the weights and the optimiser's moments."""
+
+    transformer: Transformer
+    moments: optax.OptState
+
+
+def train(
+    transformer: Transformer,
+    batches_at: BatchesAt,
+    schedule: Schedule,
+    checkpoints: Checkpoints | None = None,
+    report: Callable[[int, float], None] = lambda step, loss: None,
+) -> Transformer:
+    """Train to the end of the schedule, from the latest checkpoint if there is one.
+
+    Args:
+        transformer: initial weights (donated).
+        batches_at: the data of a step; shapes must not change from step to step.
+        schedule: steps and rates.
+        checkpoints: where to save and resume; None trains in memory only.
+        report: called with (steps done, loss) after every step; the loss is a device scalar, so reading it waits.
+    """
+    optimiser = make_optimiser(schedule)
+    state, first = TrainState(transformer, optimiser.init(transformer)), 0
+    if checkpoints is not None and (found := checkpoints.restore(state)) is not None:
+        first, state = found
+    update = jax.jit(_updater(optimiser), donate_argnums=0)
+    for step in range(first, schedule.steps):
+        state, loss = update(state, batches_at(step))
+        done = step + 1
+        report(done, loss)
+        if checkpoints is not None and (done % schedule.checkpoint_every == 0 or done == schedule.steps):
+            checkpoints.save(done, state)
+    return state.transformer
+
+
+def make_optimiser(schedule: Schedule) -> optax.GradientTransformation:
+    """Clipping, AdamW, warm-up and cosine decay."""
+    rate = optax.warmup_cosine_decay_schedule(
+        0.0, schedule.learning_rate, schedule.warmup_steps, schedule.steps, end_value=0.01 * schedule.learning_rate
+    )
+    return optax.chain(
+        optax.clip_by_global_norm(schedule.clip_norm),
+        optax.adamw(rate, b2=0.98, weight_decay=schedule.weight_decay, mask=_decayed),
+    )
+
+
+def loss(transformer: Transformer, batches: tuple[Batch, ...]) -> Float[Array, ""]:
+    """Weighted mean negative log-likelihood in nats per token."""
+    sums = [_weighted_sum(transformer, batch) for batch in batches]
+    return sum(s for s, _ in sums) / sum(w for _, w in sums)
+
+
+@jax.jit
+def answers_right(transformer: Transformer, batch: Batch) -> Bool[Array, "B"]:
+    """Whether the most probable token is the right one wherever the weight is positive.
+
+    With weights on the answers alone this equals "the greedy answer is exactly right": until its first mistake,
+    greedy decoding sees the same tokens as teacher forcing.
+    """
+    best = jnp.argmax(next_token_logits(transformer, batch.tokens[:, :-1]), axis=-1)
+    return jnp.all((best == batch.tokens[:, 1:]) | (batch.weights[:, 1:] == 0), axis=-1)
+
+
+def _updater(optimiser: optax.GradientTransformation) -> Callable:
+    """(state, batches) -> (state, loss), to be jitted."""
+
+    def update(state: TrainState, batches: tuple[Batch, ...]) -> tuple[TrainState, Float[Array, ""]]:
+        value, gradient = jax.value_and_grad(loss)(state.transformer, batches)
+        step, moments = optimiser.update(gradient, state.moments, state.transformer)
+        return TrainState(optax.apply_updates(state.transformer, step), moments), value
+
+    return update
+
+
+def _weighted_sum(transformer: Transformer, batch: Batch) -> tuple[Array, Array]:
+    logits = next_token_logits(transformer, batch.tokens[:, :-1])
+    weights = batch.weights[:, 1:]
+    nll = optax.softmax_cross_entropy_with_integer_labels(logits, batch.tokens[:, 1:])
+    return jnp.sum(weights * nll), jnp.sum(weights)
+
+
+def _decayed(tree: Transformer) -> Transformer:
+    """True where weight decay applies: not on gains and biases."""
+
+    def decayed(path, _):
+        name = jax.tree_util.keystr(path)
+        return "gain" not in name and "bias" not in name
+
+    return jax.tree_util.tree_map_with_path(decayed, tree)
