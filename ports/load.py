@@ -1,0 +1,117 @@
+"""`load_model`: a reference to a published model becomes a `Model`.
+
+A family is a module with `read_config` (config.json to `ModelConfig`), `select_tensors` (which tensors count) and
+`name_map` (which tensor is which parameter); adding one is writing such a module and naming it in `FAMILIES`.
+
+The fingerprint is over the configuration as understood and the bytes of the weight files, so it names the function
+computed and not where the files lay.
+
+Cost: every weight file is read twice, once hashed and once loaded.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+import jax
+
+from causeway.engine.model.config import ModelConfig, Numerics, Precision
+from causeway.engine.model.handle import Model
+from causeway.ports import llama
+from causeway.ports.config_fields import read_json
+from causeway.ports.hub import resolve
+from causeway.ports.safetensors_files import INDEX, WEIGHTS, open_directory, weight_files
+from causeway.ports.tokenizer import FileTokenizer, has_tokenizer, load_tokenizer
+from causeway.ports.weights import load_transformer
+
+FAMILIES: dict[str, ModuleType] = {"llama": llama}
+FILES = ("config.json", "tokenizer*.json", "special_tokens_map.json", "model*.safetensors", INDEX)
+
+
+def load_model(
+    reference: str | Path,
+    *,
+    storage: Precision = "float32",
+    compute: Precision = "float32",
+    accumulate: Precision = "float32",
+    prepend_bos: bool | None = None,
+) -> Model:
+    """Load a model from a directory, the hub or the package.
+
+    Args:
+        reference: directory, `bundled:NAME`, or hub id `org/name[@revision]`.
+        storage: dtype of the weights in memory.
+        compute: dtype of the operands of products and of the residual stream.
+        accumulate: dtype of norms, softmax, logits and sums.
+        prepend_bos: whether text prompts begin with BOS; None takes what the model's own files do. The decision is
+            recorded as `Model.prepend_bos`.
+
+    Raises:
+        FileNotFoundError: the reference, its configuration or its weights are not there.
+        ValueError: the files are damaged, or ask for something not implemented; each names file and field.
+    """
+    numerics = _check_numerics(Numerics(storage, compute, accumulate))
+    directory = resolve(str(reference), FILES, _complete)
+    family, config = read_model_config(directory)
+    tensors = open_directory(directory)
+    tokenizer = load_tokenizer(directory) if has_tokenizer(directory) else None
+    policy = _bos_policy(prepend_bos, tokenizer, directory)
+    transformer = load_transformer(config, numerics, family.select_tensors(config, tensors), family.name_map(config))
+    fingerprint = _fingerprint(config, weight_files(tensors))
+    return Model(transformer, tokenizer, str(reference), fingerprint, policy)
+
+
+def read_model_config(directory: Path) -> tuple[ModuleType, ModelConfig]:
+    """The family and the configuration of a model directory.
+
+    Raises:
+        FileNotFoundError: no config.json.
+        ValueError: an unknown family, or a field the family's reader refuses.
+    """
+    path = directory / "config.json"
+    values = read_json(path)
+    name = values.get("model_type")
+    if name not in FAMILIES:
+        raise ValueError(f"{path}: model_type is {name!r}; the families read here are {', '.join(FAMILIES)}")
+    return FAMILIES[name], FAMILIES[name].read_config(values, str(path))
+
+
+def _check_numerics(numerics: Numerics) -> Numerics:
+    for field, value in dataclasses.asdict(numerics).items():
+        if value not in ("float32", "bfloat16", "float64"):
+            raise ValueError(f"{field}: got {value!r}; needs float32, bfloat16 or float64")
+        if value == "float64" and not jax.config.jax_enable_x64:
+            raise ValueError(f"{field}: float64 needs jax's 64-bit mode; set JAX_ENABLE_X64=1")
+    return numerics
+
+
+def _complete(directory: Path) -> bool:
+    """Whether a cached folder has a configuration and all its weights."""
+    if not (directory / "config.json").is_file():
+        return False
+    if (directory / WEIGHTS).is_file():
+        return True
+    if not (directory / INDEX).is_file():
+        return False
+    shards = set(read_json(directory / INDEX).get("weight_map", {}).values())
+    return all((directory / shard).is_file() for shard in shards)
+
+
+def _bos_policy(asked: bool | None, tokenizer: FileTokenizer | None, directory: Path) -> bool:
+    if asked and (tokenizer is None or tokenizer.bos_id is None):
+        raise ValueError(f"prepend_bos: got True, but the tokenizer of {directory} has no BOS token; leave it out")
+    if asked is not None:
+        return asked
+    return tokenizer is not None and tokenizer.files_prepend_bos
+
+
+def _fingerprint(config: ModelConfig, files: Sequence[Path]) -> str:
+    digests = {}
+    for file in files:
+        with file.open("rb") as stream:
+            digests[file.name] = hashlib.file_digest(stream, "sha256").hexdigest()
+    content = json.dumps({"config": dataclasses.asdict(config), "files": digests}, sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()

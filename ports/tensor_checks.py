@@ -1,0 +1,87 @@
+"""What every tensor has to pass on its way in or out: present, expected, of the right shape, finite.
+
+Converters fail closed. A tensor nobody asked for is as much an error as one that is missing: it usually means that
+the configuration belongs to another model, and the numbers would be wrong without any other sign.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import ml_dtypes
+import numpy as np
+
+from causeway.ports.safetensors_files import TensorFile
+
+STORED = {
+    "float64": np.dtype(np.float64),
+    "float32": np.dtype(np.float32),
+    "float16": np.dtype(np.float16),
+    "bfloat16": np.dtype(ml_dtypes.bfloat16),
+}
+LISTED = 8
+
+
+def check_tensors(tensors: Mapping[str, TensorFile], shapes: Mapping[str, tuple[int, ...]], what: str) -> None:
+    """Names and shapes against what is expected, from headers alone.
+
+    Args:
+        tensors: what the files hold.
+        shapes: expected shape by name; nothing else may be there.
+        what: the thing being read, for errors.
+
+    Raises:
+        ValueError: tensors are missing, unused, wrong-shaped or not floating point.
+    """
+    where = next(iter(tensors.values())).file.parent if tensors else "the weight file"
+    if missing := sorted(set(shapes) - set(tensors)):
+        raise ValueError(f"{where}: {len(missing)} of the {len(shapes)} tensors of {what} missing: {listed(missing)}")
+    if unused := sorted(set(tensors) - set(shapes)):
+        raise ValueError(
+            f"{where}: {len(unused)} tensors have no place in {what}: {listed(unused)}; "
+            "does the configuration belong to these weights?"
+        )
+    for name, shape in shapes.items():
+        tensor = tensors[name]
+        if tensor.shape != shape:
+            raise ValueError(f"{tensor.file}: tensor {name} has shape {tensor.shape}; the configuration needs {shape}")
+        if tensor.dtype.kind in "iu":
+            raise ValueError(f"{tensor.file}: tensor {name} holds {tensor.dtype}; weights are floating point")
+
+
+def read_finite(tensor: TensorFile, dtype: np.dtype) -> np.ndarray:
+    """One tensor in a dtype.
+
+    Checking after the cast also finds values that only that dtype cannot hold.
+
+    Raises:
+        ValueError: a value is not finite.
+    """
+    with np.errstate(over="ignore"):
+        values = tensor.read().astype(dtype, copy=False)
+    bad = values.size - int(np.isfinite(values).sum())
+    if bad:
+        raise ValueError(
+            f"{tensor.file}: tensor {tensor.name} has {bad} of {values.size} values that are not finite in {dtype}; "
+            "the file is damaged, or was saved by a training run that diverged"
+        )
+    return values
+
+
+def to_stored(values: np.ndarray, name: str, dtype: str) -> np.ndarray:
+    """An array in the dtype of a file to be written, contiguous.
+
+    Raises:
+        ValueError: unknown dtype, or a value is not finite in it.
+    """
+    if dtype not in STORED:
+        raise ValueError(f"dtype: got {dtype!r}; needs one of {', '.join(STORED)}")
+    with np.errstate(over="ignore"):
+        cast = np.ascontiguousarray(values.astype(STORED[dtype], copy=False))
+    if not np.isfinite(cast).all():
+        raise ValueError(f"tensor {name}: has values that are not finite in {dtype}; store a wider dtype")
+    return cast
+
+
+def listed(names: Sequence[object]) -> str:
+    """Names for an error line, the first few of many."""
+    head = ", ".join(str(name) for name in names[:LISTED])
+    return head + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")

@@ -1,0 +1,136 @@
+"""A published tokenizer.json behind the engine's `Tokenizer` protocol.
+
+The file is executed by the `tokenizers` library, the one under transformers' fast tokenizers, so the ids are the
+same; going to it directly starts in milliseconds instead of seconds (importing transformers imports torch where
+torch is installed) and nothing rewrites the file's own rules on the way.
+
+No special token is added or removed silently: `encode` gives the text's ids alone. Whether a model's prompts begin
+with BOS is a policy of its own, read off the files by `files_prepend_bos` and recorded on the loaded `Model`.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import tokenizers
+
+from causeway.ports.config_fields import read_json
+
+TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
+# Vocabularies without the rules that apply them.
+OTHER_FORMATS = ("tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tiktoken.model")
+
+
+class FileTokenizer:
+    """Text to token ids and back.
+
+    Attributes:
+        vocab_size: ids are 0..vocab_size-1, added tokens included.
+        bos_id, eos_id: None where the tokenizer has none.
+        files_prepend_bos: whether the published files put BOS before a text.
+        fingerprint: sha256 of tokenizer.json.
+    """
+
+    def __init__(self, directory: Path):
+        path = directory / TOKENIZER
+        content = _read_tokenizer(path)
+        self._tokenizer = _parse(path, content)
+        # A published file may still carry the truncation or padding of a training run.
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        config = read_json(directory / TOKENIZER_CONFIG) if (directory / TOKENIZER_CONFIG).is_file() else {}
+        _check_added_tokens(directory, config, self._tokenizer)
+        self.vocab_size = 1 + max(self._tokenizer.get_vocab(with_added_tokens=True).values())
+        self.bos_id = _special_id(directory, config, "bos_token", self._tokenizer)
+        self.eos_id = _special_id(directory, config, "eos_token", self._tokenizer)
+        self.files_prepend_bos = self._detect_bos(config)
+        self.fingerprint = hashlib.sha256(content).hexdigest()
+
+    def _detect_bos(self, config: dict[str, Any]) -> bool:
+        """`add_bos_token` when written down, else what the file's post-processor puts around an empty text."""
+        if self.bos_id is None:
+            return False
+        written = config.get("add_bos_token")
+        if isinstance(written, bool):
+            return written
+        return self._tokenizer.encode("", add_special_tokens=True).ids[:1] == [self.bos_id]
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a text, without special tokens around it.
+
+        Raises:
+            ValueError: the vocabulary has no token for a part of the text.
+        """
+        try:
+            return self._tokenizer.encode(text, add_special_tokens=False).ids
+        except Exception as error:  # the library raises bare Exceptions
+            raise ValueError(f"prompt: cannot tokenize {text[:60]!r}: {error}") from None
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of token ids, special tokens included."""
+        return self._tokenizer.decode([int(i) for i in ids], skip_special_tokens=False)
+
+
+def load_tokenizer(directory: Path) -> FileTokenizer:
+    """The tokenizer of a model directory.
+
+    Raises:
+        FileNotFoundError: no tokenizer.json.
+        ValueError: the file is damaged, or disagrees with tokenizer_config.json.
+    """
+    return FileTokenizer(directory)
+
+
+def has_tokenizer(directory: Path) -> bool:
+    """Whether a directory has a tokenizer of any format; `load_tokenizer` says what to do about unread ones."""
+    return any((directory / name).is_file() for name in (TOKENIZER, *OTHER_FORMATS))
+
+
+def _read_tokenizer(path: Path) -> bytes:
+    if path.is_file():
+        return path.read_bytes()
+    others = [name for name in OTHER_FORMATS if (path.parent / name).is_file()]
+    if others:
+        raise FileNotFoundError(
+            f"{path}: no such file, only {others[0]}; write it with "
+            f"transformers.AutoTokenizer.from_pretrained({str(path.parent)!r}).save_pretrained(...)"
+        )
+    raise FileNotFoundError(f"{path}: no such file; without it only token ids can be used as prompts")
+
+
+def _parse(path: Path, content: bytes) -> tokenizers.Tokenizer:
+    if content.startswith(b"version https://git-lfs"):
+        raise ValueError(f"{path}: a git-LFS pointer, not the file itself; run `git lfs pull` in its repository")
+    try:
+        return tokenizers.Tokenizer.from_buffer(content)
+    except Exception as error:  # the library raises bare Exceptions
+        raise ValueError(f"{path}: not a tokenizer ({error}); download it again") from None
+
+
+def _text_of(token: Any) -> str | None:
+    """A special token is written as its text or as an object holding it."""
+    return token.get("content") if isinstance(token, dict) else token
+
+
+def _special_id(directory: Path, config: dict[str, Any], name: str, tokenizer: tokenizers.Tokenizer) -> int | None:
+    text = _text_of(config.get(name))
+    if text is None and (directory / "special_tokens_map.json").is_file():
+        text = _text_of(read_json(directory / "special_tokens_map.json").get(name))
+    if text is None:
+        return None
+    token_id = tokenizer.token_to_id(text)
+    if token_id is None:
+        where = directory / TOKENIZER_CONFIG
+        raise ValueError(f"{where}: {name} {text!r} is not in {TOKENIZER}; do both belong to one model?")
+    return token_id
+
+
+def _check_added_tokens(directory: Path, config: dict[str, Any], tokenizer: tokenizers.Tokenizer) -> None:
+    """Tokens that only the config adds would be split into pieces here, silently."""
+    for token_id, token in (config.get("added_tokens_decoder") or {}).items():
+        if tokenizer.token_to_id(_text_of(token) or "") != int(token_id):
+            raise ValueError(
+                f"{directory / TOKENIZER_CONFIG}: added token {_text_of(token)!r} (id {token_id}) is not in "
+                f"{TOKENIZER}; save the tokenizer again with transformers so that both agree"
+            )
