@@ -13,7 +13,7 @@ unit u is array row u*U + i), never on devices, order or interruption.
 import dataclasses
 import itertools
 import json
-import os
+import operator
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -147,7 +147,7 @@ def _compare(where: str, stored: Any, now: Any, differences: list[str]) -> None:
 def _shown(value: Any, other: Any) -> str:
     """A value in few characters, starting near where it differs from the other one."""
     text, other_text = (repr(v) if isinstance(v, _Absent) else json.dumps(v) for v in (value, other))
-    common = len(os.path.commonprefix([text, other_text]))
+    common = sum(1 for _ in itertools.takewhile(bool, map(operator.eq, text, other_text)))
     if max(len(text), len(other_text)) > _SHOWN_CHARACTERS and common > _SHOWN_CHARACTERS // 3:
         text = "..." + text[common - _SHOWN_CHARACTERS // 3 :]
     short = text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 3] + "..."

@@ -1,0 +1,83 @@
+"""Estimates: operations by hand, loops counted, disk and time of a pilot unit."""
+
+import time
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from causeway.engine.sweep import DiskGuard, ProgramCost, estimate_abstract, estimate_measured, program_cost
+from causeway.engine.sweep.guard import Usage
+
+
+def chain(x, weights):
+    return jax.lax.scan(lambda carry, weight: (jnp.tanh(carry @ weight), None), x, weights)[0]
+
+
+X, WEIGHTS = jax.ShapeDtypeStruct((16, 64), jnp.float32), jax.ShapeDtypeStruct((8, 64, 64), jnp.float32)
+ONE_PRODUCT = 2 * 16 * 64 * 64
+
+
+def test_a_scan_costs_all_its_steps():
+    cost = program_cost(jax.jit(chain), X, WEIGHTS)
+    assert cost.flops == 8 * ONE_PRODUCT
+    assert cost.memory_bytes >= 4 * (8 * 64 * 64 + 2 * 16 * 64)
+
+
+def test_loops_and_branches():
+    def loop(x, weight, trips):
+        return jax.lax.fori_loop(0, trips, lambda _, carry: carry @ weight, x)
+
+    def branch(x, weights, flag):
+        return jax.lax.cond(flag, lambda: chain(x, weights), lambda: x)
+
+    weight, trips = jax.ShapeDtypeStruct((64, 64), jnp.float32), jax.ShapeDtypeStruct((), jnp.int32)
+    assert program_cost(jax.jit(loop), X, weight, trips, while_trips=5).flops == 5 * ONE_PRODUCT
+    flag = jax.ShapeDtypeStruct((), jnp.bool_)
+    assert program_cost(jax.jit(jax.jit(branch)), X, WEIGHTS, flag).flops == 8 * ONE_PRODUCT
+
+
+def test_batched_product():
+    a, b = jax.ShapeDtypeStruct((3, 4, 5), jnp.float32), jax.ShapeDtypeStruct((3, 5, 7), jnp.float32)
+    assert program_cost(jax.jit(lambda a, b: a @ b), a, b).flops == 2 * 3 * 4 * 5 * 7
+
+
+def test_abstract(toy):
+    plan = toy.make_plan()
+    calls = [(ProgramCost(10**9, 5 * 10**8), 6), (ProgramCost(10**8, 10**9), 10)]
+    estimate = estimate_abstract(plan, calls, flops_per_second=10**9)
+    assert estimate.seconds == pytest.approx(7.0)
+    assert estimate.memory_bytes == 10**9
+    # 3*5 floats and one int32 per row; 8 + 4 bytes of numbers and one text cell, per unit and merged.
+    assert estimate.disk_bytes == plan.rows * (4 * 15 + 4 + 2 * (8 + 4 + 32))
+    text = estimate.text()
+    assert all(part in text for part in ("toy", "21", "0:00:07", "1 GB", "abstract"))
+    assert "unknown" in estimate_abstract(plan, calls).text()
+    assert len(text.splitlines()) < 20
+
+
+def test_measured(toy, tmp_path):
+    plan = toy.make_plan(unit_rows=(4,) * 1000)
+
+    def compute(unit):
+        time.sleep(0.05)
+        return toy.make_result(plan, unit)
+
+    estimate = estimate_measured(plan, compute, tmp_path)
+    assert estimate.basis == "measured"
+    assert 45 < estimate.seconds < 120
+    assert estimate.disk_bytes > 1000 * 200
+    assert estimate.memory_bytes > 10**7
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_guard_figures(tmp_path):
+    guard = DiskGuard(tmp_path / "not" / "made", usage=lambda _: Usage(1000, 700, 200))
+    assert guard.fraction() == pytest.approx(0.8)
+    assert guard.available() == 150
+    guard.require(150, "it")
+    with pytest.raises(ValueError, match="it needs"):
+        guard.require(151, "it")
+    assert 0 <= DiskGuard(tmp_path / "not" / "made").fraction() <= 1
+    with pytest.raises(ValueError, match=r"warn=0\.9, stop=0\.8"):
+        DiskGuard(tmp_path, warn=0.9, stop=0.8)
