@@ -52,11 +52,11 @@ class SharedKeys:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class RowKeys:
-    """Keys and values of each row, both [G, B, S, K], valid where `mask` [S] (rows move in step)."""
+    """Keys and values of each row, both [G, B, S, K], seen where `mask` holds: [S], or [M, S] a query."""
 
     keys: Float[Array, "G B S K"]
     values: Float[Array, "G B S K"]
-    mask: Bool[Array, "S"]
+    mask: Bool[Array, "*M S"]
 
 
 def attend_pieces(

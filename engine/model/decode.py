@@ -100,22 +100,22 @@ def decode_token(
                 *(segment.layer(index, segment.length) for segment in past),
                 current.layer(index, step),
             )
-            z = attend_pieces(_by_group(q, config.num_kv_heads), (_own(k, q), _own(v, q)), pieces, numerics)
+            z = attend_pieces(by_group(q, config.num_kv_heads), (own(k, q), own(v, q)), pieces, numerics)
             current = current.write(index, step, jnp.moveaxis(k[:, 0], 1, 0), jnp.moveaxis(v[:, 0], 1, 0))
-            return _by_row(z, q.shape)
+            return by_row(z, q.shape)
 
         x = apply_block(block, x, at, config, attend, observers[-1])
     observers.append(Observer(instruments, config.num_layers, seen_at))
     return observers[-1]("final_norm", transformer.final_norm(x))[:, -1], current, observers
 
 
-def _by_group(q: Float[Array, "B A H K"], groups: int) -> Float[Array, "G B M K"]:
+def by_group(q: Float[Array, "B A H K"], groups: int) -> Float[Array, "G B M K"]:
     """Queries gathered by the key/value head they share: M = A * H / G."""
     b, a, h, k = q.shape
     return jnp.einsum("bagrk->gbark", q.reshape(b, a, groups, h // groups, k)).reshape(groups, b, a * h // groups, k)
 
 
-def _own(k: Float[Array, "B A G K"], q: Float[Array, "B A H K"]) -> Float[Array, "G B M K"]:
+def own(k: Float[Array, "B A G K"], q: Float[Array, "B A H K"]) -> Float[Array, "G B M K"]:
     """Each query's own key (or value): its stream's, its group's."""
     b, a, g, width = k.shape
     repeat = q.shape[2] // g
@@ -123,7 +123,8 @@ def _own(k: Float[Array, "B A G K"], q: Float[Array, "B A H K"]) -> Float[Array,
     return jnp.broadcast_to(moved, (g, b, a, repeat, width)).reshape(g, b, a * repeat, width)
 
 
-def _by_row(z: Float[Array, "G B M K"], shape: tuple[int, ...]) -> Float[Array, "B A H K"]:
+def by_row(z: Float[Array, "G B M K"], shape: tuple[int, ...]) -> Float[Array, "B A H K"]:
+    """The inverse of `by_group`; `shape` is the queries' own."""
     g, b, _, k = z.shape
     return jnp.einsum("gbark->bagrk", z.reshape(g, b, shape[1], -1, k)).reshape(shape)
 
@@ -145,7 +146,8 @@ def decode_segment(
 ) -> tuple[Rows, Segment, Steps]:
     """`length` tokens a row, the first at absolute position `start`; `draw` is the number of tokens drawn before.
 
-    `forced` replaces the chosen token of a step where it is not negative (teacher forcing).
+    `forced` replaces the chosen token of a step where it is not negative (teacher forcing); a forced token never
+    ends its row.
     """
     blocks = unstack(transformer.blocks, transformer.config.num_layers)
 
@@ -157,7 +159,7 @@ def decode_segment(
         logits = observers[-1]("logits", transformer.logits(stream[:, None]))[:, 0]
         chosen = choose(logits, rows.key, draw + step, sampling)
         chosen = jnp.where(forced[step] >= 0, forced[step], chosen)
-        stopped = jnp.isin(chosen, jnp.array(sampling.stop_tokens, jnp.int32))
+        stopped = jnp.isin(chosen, jnp.array(sampling.stop_tokens, jnp.int32)) & (forced[step] < 0)
         out = Steps(jnp.where(rows.live, chosen, -1), rows.live, *_collect(instruments, observers))
         return (Rows(chosen, rows.live & ~stopped, rows.key), segment), out
 

@@ -1,0 +1,175 @@
+"""Exact answer probabilities under an edit, without sampling.
+
+What an edit at layer l does not touch is computed once per prompt: keys and values of all tokens before the first
+edited one, and the clean stream of the answer tree's nodes before every layer. A row then starts from the stored
+stream at its layer and runs the layers above alone, over the n inner nodes of the tree (one, for single-token
+answers): `fori_loop(l0, L)` with l0 traced, so one compilation serves all layers and only the layers above the edit
+are paid.
+
+Cost per row: 2 * (parameters of a block) * n * (L - l0) operations, plus 2 D V n for the logits.
+
+Shapes: B rows, n nodes, e edges of the tree, T0 width of the prefix bucket.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from causeway.engine.dictionary.dictionary import Dictionary
+from causeway.engine.intervention.apply import bind
+from causeway.engine.intervention.edits import Edit, EditSpec
+from causeway.engine.intervention.instruments import Instruments, Observer
+from causeway.engine.model.attention import RowKeys, SharedKeys, attend_pieces
+from causeway.engine.model.block import apply_block
+from causeway.engine.model.cache import Prefix, prefill
+from causeway.engine.model.decode import by_group, by_row, own
+from causeway.engine.model.generate import WIDTHS, bucket_width
+from causeway.engine.model.transformer import Block, Transformer, layer
+from causeway.engine.outcome.answers import AnswerTree
+
+NODE_WIDTHS = (1, 2, 4, 8, 12, 16, 24, *WIDTHS[3:])
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Nodes:
+    """An answer tree on the device, padded: tokens and positions [n], ancestors [n, n], edges [e, 2]."""
+
+    tokens: Int[Array, "n"]
+    positions: Int[Array, "n"]
+    ancestors: Bool[Array, "n n"]
+    edges: Int[Array, "e 2"]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class CleanTree:
+    """The unedited pass of a prompt's answer tree.
+
+    prefix: keys and values before the last prompt token. streams: [L + 1, n, D], the residual stream before each
+    block and after the last. edges: [e] log probabilities without an edit.
+    """
+
+    prefix: Prefix
+    nodes: Nodes
+    streams: Float[Array, "L1 n D"]
+    edges: Float[Array, "e"]
+
+
+def clean_tree(
+    transformer: Transformer, prompt: Sequence[int], tree: AnswerTree, first_edit: int | None = None
+) -> CleanTree:
+    """Run a prompt and its answers' inner nodes once, without an edit.
+
+    `first_edit` is the first position that any row will edit (default: the last prompt token). Prompt tokens from
+    there on differ from row to row, so they join the tree as a chain above its root.
+
+    Raises:
+        ValueError: prompt and answers exceed the context.
+    """
+    shared = len(prompt) - 1 if first_edit is None else min(first_edit, len(prompt) - 1)
+    tree = tree.after(prompt[shared:-1])
+    if shared + tree.depths.max() >= transformer.config.max_position:
+        raise ValueError(
+            f"answers: {shared + tree.depths.max() + 1} tokens with the prompt, but the context is "
+            f"{transformer.config.max_position}; shorten the prompt"
+        )
+    padded = np.zeros(bucket_width(max(shared, 1)), np.int32)
+    padded[:shared] = prompt[:shared]
+    prefix = prefill(transformer, jnp.asarray(padded), jnp.int32(shared))
+    nodes = _device_nodes(tree, shared)
+    streams, edges = _clean(transformer, prefix, nodes)
+    return CleanTree(prefix, nodes, streams, edges)
+
+
+def _device_nodes(tree: AnswerTree, shared: int) -> Nodes:
+    """Pad nodes to a bucket, edges to the next power of two; padding nodes see only the prefix and themselves."""
+    count, width = len(tree.tokens), bucket_width(len(tree.tokens), NODE_WIDTHS)
+    ancestors = np.zeros((width, width), bool)
+    ancestors[:count, :count] = tree.ancestors
+    edge_width = 1 << (len(tree.edges) - 1).bit_length()
+    return Nodes(
+        tokens=jnp.asarray(np.pad(tree.tokens, (0, width - count))),
+        positions=jnp.asarray(np.pad(shared + tree.depths, (0, width - count), constant_values=shared)),
+        ancestors=jnp.asarray(ancestors),
+        edges=jnp.asarray(np.pad(tree.edges, ((0, edge_width - len(tree.edges)), (0, 0)))),
+    )
+
+
+def _tree_block(
+    transformer: Transformer, block: Block, x: Array, nodes: Nodes, prefix: SharedKeys, observe: Observer
+) -> Float[Array, "B n D"]:
+    """One block over the nodes of B rows: each sees the prefix, its ancestors and itself."""
+    config, count = transformer.config, len(nodes.tokens)
+
+    def attend(q, k, v):
+        repeat = config.num_heads // config.num_kv_heads
+        pieces = [prefix]
+        if count > 1:
+            seen = jnp.repeat(nodes.ancestors, repeat, axis=0)
+            pieces.append(RowKeys(jnp.einsum("bngk->gbnk", k), jnp.einsum("bngk->gbnk", v), seen))
+        z = attend_pieces(by_group(q, config.num_kv_heads), (own(k, q), own(v, q)), tuple(pieces), transformer.numerics)
+        return by_row(z, q.shape)
+
+    return apply_block(block, x, nodes.positions[None], config, attend, observe)
+
+
+def _edge_log_probability(transformer: Transformer, x: Float[Array, "B n D"], nodes: Nodes) -> Float[Array, "B e"]:
+    logits = transformer.logits(transformer.final_norm(x))
+    normaliser = jax.nn.logsumexp(logits, axis=-1)
+    node, token = nodes.edges[:, 0], nodes.edges[:, 1]
+    return logits[:, node, token] - normaliser[:, node]
+
+
+@jax.jit
+def _clean(transformer: Transformer, prefix: Prefix, nodes: Nodes) -> tuple[Array, Array]:
+    def body(x, scanned):
+        block, keys, values = scanned
+        shared = SharedKeys(keys, values, jnp.arange(keys.shape[-1]) < prefix.length)
+        observe = Observer(Instruments(), 0, nodes.positions[None])
+        return _tree_block(transformer, block, x, nodes, shared, observe), x[0]
+
+    x, streams = jax.lax.scan(body, transformer.embed(nodes.tokens)[None], (transformer.blocks, prefix.keys, prefix.values))
+    edges = _edge_log_probability(transformer, x, nodes)[0]
+    return jnp.concatenate([streams, x]), edges
+
+
+def edited_answers(
+    transformer: Transformer, clean: CleanTree, spec: EditSpec, edit: Edit, dictionary: Dictionary | None
+) -> Float[Array, "B e"]:
+    """Edge log probabilities of B rows that all edit the same layer.
+
+    Raises:
+        ValueError: the rows edit several layers (each call starts at one).
+    """
+    layers = np.unique(np.asarray(edit.layer)[np.asarray(edit.layer) >= 0])
+    if len(layers) != 1:
+        raise ValueError(f"edit.layer: rows of layers {layers.tolist()}; exact outcomes run one layer a call")
+    start = layers[0] + (spec.stream == "resid_post")
+    return _edited(transformer, clean, spec, jax.tree.map(jnp.asarray, edit), dictionary, jnp.int32(start))
+
+
+@partial(jax.jit, static_argnames="spec")
+def _edited(
+    transformer: Transformer, clean: CleanTree, spec: EditSpec, edit: Edit, dictionary: Dictionary | None, start: Array
+) -> Float[Array, "B e"]:
+    nodes, prefix = clean.nodes, clean.prefix
+    instruments = Instruments((bind(spec, edit, dictionary),))
+    rows = edit.layer.shape[0]
+    x = jnp.broadcast_to(clean.streams[start], (rows, *clean.streams.shape[1:]))
+    # resid_post of block l is the stream before block l + 1, where the loop starts.
+    x = Observer(instruments, start - 1, nodes.positions[None])("resid_post", x)
+
+    def body(index, x):
+        observe = Observer(instruments, index, nodes.positions[None])
+        shared = jax.tree.map(lambda a: a[index], (prefix.keys, prefix.values))
+        piece = SharedKeys(*shared, jnp.arange(prefix.keys.shape[-1]) < prefix.length)
+        return _tree_block(transformer, layer(transformer.blocks, index), x, nodes, piece, observe)
+
+    x = jax.lax.fori_loop(start, transformer.config.num_layers, body, x)
+    return _edge_log_probability(transformer, x, nodes)
