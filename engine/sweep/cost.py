@@ -40,7 +40,8 @@ def program_cost(jitted: Any, *args: Any, while_trips: int = 1, **kwargs: Any) -
         **kwargs: named arguments, likewise.
     """
     traced = jitted.trace(*args, **kwargs)
-    return ProgramCost(_flops(traced.jaxpr.jaxpr, while_trips), _memory(traced.lower().compile()))
+    (jaxpr,) = _inner_jaxprs({"jaxpr": traced.jaxpr})
+    return ProgramCost(_flops(jaxpr, while_trips), _memory(traced.lower().compile()))
 
 
 def _memory(compiled: Any) -> int:

@@ -11,6 +11,7 @@ unit u is array row u*U + i), never on devices, order or interruption.
 """
 
 import dataclasses
+import functools
 import itertools
 import json
 import operator
@@ -74,7 +75,7 @@ class Plan:
         """Length of the row axis of the dense arrays; units shorter than U leave zeros behind them."""
         return (self.units - 1) * self.rows_per_unit + self.unit_rows[-1]
 
-    @property
+    @functools.cached_property
     def fingerprint(self) -> str:
         """Hex sha256 of everything that decides the data."""
         return config_sha256(self.describe())

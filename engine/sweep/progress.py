@@ -4,6 +4,7 @@ At most one line a minute of rate, disk and memory goes to events.jsonl (and, wi
 the start, the end and warnings. Nothing here is read back by a computation.
 """
 
+import contextlib
 import datetime
 import json
 import resource
@@ -101,7 +102,8 @@ class Progress:
 
     def _write(self, kind: str, **fields: Any) -> None:
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        with open(self._events, "a+b") as file:
+        # A full disk must end in a clean stop; losing a log line is no reason to lose the units in flight.
+        with contextlib.suppress(OSError), open(self._events, "a+b") as file:
             # A killed run may have left half a line; the next one must not continue it.
             if file.seek(0, 2) and not _ends_line(file):
                 file.write(b"\n")

@@ -5,7 +5,7 @@
            /<group>.zarr/<array>/c/12/... its shard of every dense array
            /units/00012.json              its manifest: path, size, sha256 of each data file; time and host only here
            /<table>.parquet, <table>.json the merged table and its manifest, when all units are done
-           /events.jsonl                  progress, for people
+           /events.jsonl, /.lock          progress, for people; held by the one process that writes
 
 A unit is finished when its manifest is there. Commit order: shards, Parquet, all durable, then the manifest by atomic
 rename. So a process killed at any moment loses the units in flight and nothing else, and as data files hold no time

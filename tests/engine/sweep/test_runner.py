@@ -164,6 +164,12 @@ def test_one_line_a_minute_of_rate_disk_and_memory(toy, tmp_path):
     assert "2/6 units, 8/21 rows, 0.0667 rows/s, 0:03:15 left, disk 50%" in stream.getvalue()
 
 
+def test_a_log_that_cannot_be_written_does_not_stop_a_sweep(toy, tmp_path):
+    (tmp_path / "events.jsonl").mkdir()
+    store = Store(tmp_path, toy.make_plan())
+    assert run_sweep(store, lambda unit: toy.make_result(store.plan, unit)).stopped == ""
+
+
 def test_a_terminal_gets_a_bar(toy, tmp_path):
     class Terminal(io.StringIO):
         def isatty(self):
