@@ -1,0 +1,53 @@
+"""A tiny LLaMA directory to tamper with."""
+
+import json
+from pathlib import Path
+
+import jax
+import pytest
+from flax import nnx
+
+from causeway.engine.model.config import ModelConfig, Numerics
+from causeway.engine.model.transformer import Transformer
+from causeway.ports.llama import save_llama
+
+CONFIG = ModelConfig(
+    family="llama", num_layers=2, d_model=8, num_heads=2, num_kv_heads=1, head_dim=4, d_ff=12, vocab_size=16,
+    max_position=32, tied_embeddings=False,
+)  # fmt: skip
+
+
+@pytest.fixture
+def transformer() -> Transformer:
+    """Random, untied, no biases."""
+    return Transformer(CONFIG, Numerics(), rngs=nnx.Rngs(0))
+
+
+@pytest.fixture
+def model_dir(tmp_path: Path, transformer: Transformer) -> Path:
+    """The same model on disk, without a tokenizer."""
+    save_llama(tmp_path / "model", transformer)
+    return tmp_path / "model"
+
+
+@pytest.fixture
+def edit_config(model_dir: Path):
+    """Change fields of the directory's config.json; None deletes."""
+
+    def edit(**changes) -> None:
+        path = model_dir / "config.json"
+        config = json.loads(path.read_text()) | changes
+        path.write_text(json.dumps({k: v for k, v in config.items() if v is not None}))
+
+    return edit
+
+
+@pytest.fixture
+def equal_trees():
+    """Whether two pytrees have equal leaves, to the bit."""
+
+    def equal(a, b) -> bool:
+        pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+        return all(x.dtype == y.dtype and bool((x == y).all()) for x, y in pairs)
+
+    return equal

@@ -1,0 +1,164 @@
+import json
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from causeway.engine.dictionary.dictionary import Dictionary, DictionaryConfig, take
+from causeway.ports.dictionaries import load_dictionaries, save_dictionary
+from causeway.ports.load import load_model
+
+D, F = 8, 12
+EXTRA = {
+    "relu": (),
+    "jumprelu": ("threshold",),
+    "topk": (),
+    "gated": ("log_scale", "gate_bias", "magnitude_bias"),
+}
+
+
+def random_stack(kind="jumprelu", layers=(0, 1), d=D, stream="resid_post") -> Dictionary:
+    rng = np.random.default_rng(0)
+    p = len(layers)
+    shapes = {"W_enc": (p, d, F), "b_enc": (p, F), "W_dec": (p, F, d), "b_dec": (p, d)}
+    shapes |= dict.fromkeys(EXTRA[kind], (p, F))
+    drawn = {name: jnp.asarray(rng.normal(size=shape), jnp.float32) for name, shape in shapes.items()}
+    if kind == "gated":
+        drawn["b_enc"] = jnp.zeros((p, F))
+    config = DictionaryConfig(kind=kind, layers=layers, stream=stream, k=3 if kind == "topk" else 0)
+    return Dictionary(config, **drawn)
+
+
+@pytest.mark.parametrize("kind", EXTRA)
+def test_written_and_read_is_the_same_to_the_bit(tmp_path, equal_trees, kind):
+    stack = random_stack(kind)
+    folders = save_dictionary(tmp_path, stack, {"model_name": "m"})
+    assert [folder.name for folder in folders] == ["blocks.0.hook_resid_post", "blocks.1.hook_resid_post"]
+    loaded = load_dictionaries(tmp_path)
+    assert loaded.config == stack.config
+    assert equal_trees(loaded, stack)
+    assert json.loads((folders[0] / "cfg.json").read_text())["metadata"]["model_name"] == "m"
+
+
+@pytest.mark.parametrize("storage", ["float16", "bfloat16"])
+def test_16_bit_storage_keeps_vectors_whole(tmp_path, storage):
+    stack = random_stack()
+    folder = save_dictionary(tmp_path, stack, storage=storage)[0]
+    stored = load_file(folder / "sae_weights.safetensors")
+    assert {n: a.dtype.name for n, a in stored.items()} == {
+        "W_enc": storage, "W_dec": storage, "b_enc": "float32", "b_dec": "float32", "threshold": "float32",
+    }  # fmt: skip
+    loaded = load_dictionaries(tmp_path)
+    assert loaded.W_enc[...].dtype == jnp.float32
+    np.testing.assert_array_equal(loaded.W_enc[...], stack.W_enc[...].astype(storage).astype(jnp.float32))
+    np.testing.assert_array_equal(loaded.threshold[...], stack.threshold[...])
+
+
+def test_encoder_bias_of_a_gated_dictionary_finds_its_place(tmp_path):
+    stack = random_stack("gated")
+    stack.b_enc[...] = jnp.full((2, F), 0.3)
+    save_dictionary(tmp_path, stack)
+    x = jnp.asarray(np.random.default_rng(1).normal(size=(50, D)), jnp.float32)
+    np.testing.assert_allclose(
+        take(load_dictionaries(tmp_path), 1).encode(x), take(stack, 1).encode(x), atol=1e-5, rtol=1e-5
+    )
+
+
+def test_storage_in_memory(tmp_path):
+    save_dictionary(tmp_path, random_stack())
+    assert load_dictionaries(tmp_path, storage="bfloat16").W_dec[...].dtype == jnp.bfloat16
+
+
+def test_layer_comes_from_the_configuration_and_not_from_the_name(tmp_path):
+    stack = random_stack(layers=(4, 9))
+    for name, folder in zip(("zzz", "deep/aaa"), save_dictionary(tmp_path / "in", stack), strict=True):
+        (tmp_path / "out" / name).parent.mkdir(parents=True, exist_ok=True)
+        folder.rename(tmp_path / "out" / name)
+    loaded = load_dictionaries(tmp_path / "out")
+    assert loaded.config.layers == (4, 9)
+    np.testing.assert_array_equal(loaded.W_enc[...], stack.W_enc[...])
+
+
+def test_chosen_layers_and_a_single_folder(tmp_path):
+    stack = random_stack(layers=(2, 5, 7))
+    folders = save_dictionary(tmp_path, stack)
+    assert load_dictionaries(tmp_path, layers=[7, 2]).config.layers == (2, 7)
+    single = load_dictionaries(folders[1])
+    assert single.config.layers == (5,)
+    np.testing.assert_array_equal(single.W_dec[...], stack.W_dec[...][1:2])
+
+
+def test_weights_of_other_layers_are_not_opened(tmp_path):
+    folders = save_dictionary(tmp_path, random_stack())
+    (folders[1] / "sae_weights.safetensors").write_bytes(b"damaged")
+    load_dictionaries(tmp_path, layers=[0])
+    with pytest.raises(ValueError, match="not a whole safetensors file"):
+        load_dictionaries(tmp_path)
+
+
+def test_one_unstacked_dictionary_is_written(tmp_path):
+    stack = random_stack(layers=(3,))
+    save_dictionary(tmp_path, take(stack, 0))
+    np.testing.assert_array_equal(load_dictionaries(tmp_path).W_enc[...], stack.W_enc[...])
+
+
+class TestRefused:
+    def test_missing_layer(self, tmp_path):
+        save_dictionary(tmp_path, random_stack(layers=(2, 5)))
+        with pytest.raises(ValueError, match=r"no dictionary for 3, 4; it has \[2, 5\]"):
+            load_dictionaries(tmp_path, layers=range(2, 6))
+
+    @pytest.mark.parametrize("layers", [[], [2, 2]])
+    def test_layers_that_make_no_choice(self, tmp_path, layers):
+        save_dictionary(tmp_path, random_stack(layers=(2, 5)))
+        with pytest.raises(ValueError, match="layers: got"):
+            load_dictionaries(tmp_path, layers=layers)
+
+    def test_two_dictionaries_of_one_layer(self, tmp_path):
+        save_dictionary(tmp_path / "wide", random_stack())
+        save_dictionary(tmp_path / "narrow", random_stack())
+        with pytest.raises(ValueError, match=r"several dictionaries for layer 0 \(narrow/.*, wide/"):
+            load_dictionaries(tmp_path)
+
+    def test_no_dictionary(self, tmp_path):
+        (tmp_path / "notes.txt").write_text("")
+        with pytest.raises(FileNotFoundError, match=r"no dictionary \(cfg\.json\) in it; it holds notes\.txt"):
+            load_dictionaries(tmp_path)
+
+    def test_another_width(self, tmp_path, model_dir):
+        save_dictionary(tmp_path / "saes", random_stack(d=6), {"model_name": "other/model"})
+        with pytest.raises(ValueError, match=r"d_in is 6 \(trained on other/model\), but resid_post of .* width 8"):
+            load_dictionaries(tmp_path / "saes", for_model=load_model(model_dir))
+
+    def test_another_depth(self, tmp_path, model_dir):
+        save_dictionary(tmp_path / "saes", random_stack(layers=(0, 5)))
+        with pytest.raises(ValueError, match=r"belongs to layer 5, but .* has layers 0\.\.1"):
+            load_dictionaries(tmp_path / "saes", for_model=load_model(model_dir))
+        load_dictionaries(tmp_path / "saes", layers=[0], for_model=load_model(model_dir))
+
+    def test_neuron_dictionaries_have_the_width_of_the_mlp(self, tmp_path, model_dir):
+        save_dictionary(tmp_path / "saes", random_stack(d=12, stream="mlp_act"))
+        load_dictionaries(tmp_path / "saes", for_model=load_model(model_dir))
+
+    def test_different_shapes_do_not_stack(self, tmp_path):
+        save_dictionary(tmp_path / "a", random_stack(layers=(0,)))
+        save_dictionary(tmp_path / "b", random_stack(layers=(1,), d=6))
+        with pytest.raises(ValueError, match=r"layers \(0,\) and \(1,\) differ"):
+            load_dictionaries(tmp_path)
+
+    def test_not_overwritten_silently(self, tmp_path):
+        save_dictionary(tmp_path, random_stack())
+        with pytest.raises(FileExistsError, match=r"already there.*overwrite=True"):
+            save_dictionary(tmp_path, random_stack())
+        save_dictionary(tmp_path, random_stack(), overwrite=True)
+
+    def test_values_too_large_for_the_file(self, tmp_path):
+        stack = random_stack()
+        stack.W_dec[...] = stack.W_dec[...] * 1e6
+        with pytest.raises(ValueError, match="tensor W_dec: has values that are not finite in float16"):
+            save_dictionary(tmp_path, stack, storage="float16")
+
+    def test_stream_without_a_name_there(self, tmp_path):
+        with pytest.raises(ValueError, match="stream 'attn_in' has no SAELens name"):
+            save_dictionary(tmp_path, random_stack(stream="attn_in"))

@@ -1,0 +1,132 @@
+import json
+import struct
+
+import ml_dtypes
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from causeway.ports.safetensors_files import open_directory, open_file, weight_files
+
+
+def write_raw(path, header: dict, data: bytes) -> None:
+    content = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(content)) + content + data)
+
+
+def entry(shape, start, stop, dtype="F32"):
+    return {"dtype": dtype, "shape": shape, "data_offsets": [start, stop]}
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16, ml_dtypes.bfloat16])
+def test_reads_what_was_written(tmp_path, dtype):
+    values = np.arange(6).reshape(2, 3).astype(dtype)
+    save_file({"a": values, "b": values[0]}, tmp_path / "model.safetensors")
+    tensors = open_directory(tmp_path)
+    assert {name: t.shape for name, t in tensors.items()} == {"a": (2, 3), "b": (3,)}
+    assert tensors["a"].dtype == dtype
+    np.testing.assert_array_equal(tensors["a"].read(), values)
+    assert weight_files(tensors) == [tmp_path / "model.safetensors"]
+
+
+@pytest.mark.parametrize("keep", [0, 5, 20, -1])
+def test_truncated_file_is_named(tmp_path, keep):
+    path = tmp_path / "model.safetensors"
+    save_file({"a": np.zeros(8, np.float32)}, path)
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(ValueError, match=r"model\.safetensors: not a whole safetensors file .* download it again"):
+        open_directory(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("header", "data"),
+    [
+        ({"a": entry([4], 0, 16)}, bytes(12)),
+        ({"a": entry([4], 0, 16)}, bytes(20)),
+        ({"a": entry([3], 0, 12), "b": entry([3], 8, 20)}, bytes(20)),
+        ({"a": entry([5], 0, 16)}, bytes(16)),
+        ({"a": entry([4], 0, 16, "F31")}, bytes(16)),
+        ({"a": entry([4], 4, 20)}, bytes(20)),
+    ],
+    ids=["past the end", "bytes left over", "overlap", "shape lies", "unknown dtype", "gap"],
+)
+def test_inconsistent_header_is_refused(tmp_path, header, data):
+    write_raw(tmp_path / "model.safetensors", header, data)
+    with pytest.raises(ValueError, match="not a whole safetensors file"):
+        open_directory(tmp_path)
+
+
+def test_header_length_that_lies_is_refused(tmp_path):
+    path = tmp_path / "model.safetensors"
+    save_file({"a": np.zeros(8, np.float32)}, path)
+    path.write_bytes(struct.pack("<Q", 1 << 40) + path.read_bytes()[8:])
+    with pytest.raises(ValueError, match="not a whole safetensors file"):
+        open_directory(tmp_path)
+
+
+def test_dtype_not_read_here_is_named(tmp_path):
+    write_raw(tmp_path / "model.safetensors", {"a": entry([16], 0, 16, "F8_E4M3")}, bytes(16))
+    with pytest.raises(ValueError, match="tensor a has dtype F8_E4M3"):
+        open_directory(tmp_path)
+
+
+def test_lfs_pointer_is_recognised(tmp_path):
+    (tmp_path / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    with pytest.raises(ValueError, match=r"git-LFS pointer.*git lfs pull"):
+        open_directory(tmp_path)
+
+
+def test_pickle_is_refused_with_the_way_out(tmp_path):
+    (tmp_path / "pytorch_model.bin").write_bytes(b"\x80\x02")
+    with pytest.raises(FileNotFoundError, match=r"only the pickle pytorch_model\.bin; convert it .*save_file"):
+        open_directory(tmp_path)
+    with pytest.raises(ValueError, match="a pickle, which can run code"):
+        open_file(tmp_path / "pytorch_model.bin")
+
+
+def test_empty_directory_lists_what_is_there(tmp_path):
+    (tmp_path / "README.md").write_text("")
+    with pytest.raises(FileNotFoundError, match=r"no model\.safetensors .* holds README\.md"):
+        open_directory(tmp_path)
+
+
+class TestShards:
+    def write(self, directory, weight_map):
+        save_file({"a": np.ones(2, np.float32)}, directory / "one.safetensors")
+        save_file({"b": np.full(3, 2, np.float32)}, directory / "two.safetensors")
+        (directory / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+
+    def test_shards_make_one_set(self, tmp_path):
+        self.write(tmp_path, {"a": "one.safetensors", "b": "two.safetensors"})
+        tensors = open_directory(tmp_path)
+        assert {n: t.read().tolist() for n, t in tensors.items()} == {"a": [1, 1], "b": [2, 2, 2]}
+        assert len(weight_files(tensors)) == 2
+
+    @pytest.mark.parametrize("shard", ["../one.safetensors", "/etc/one.safetensors", "sub/one.safetensors", "..", ""])
+    def test_index_cannot_leave_its_directory(self, tmp_path, shard):
+        self.write(tmp_path, {"a": shard})
+        with pytest.raises(ValueError, match="leaves the directory"):
+            open_directory(tmp_path)
+
+    def test_missing_shard(self, tmp_path):
+        self.write(tmp_path, {"a": "one.safetensors", "b": "three.safetensors"})
+        with pytest.raises(FileNotFoundError, match=r"names the shard three\.safetensors, which is not there"):
+            open_directory(tmp_path)
+
+    def test_tensor_not_in_its_shard(self, tmp_path):
+        self.write(tmp_path, {"a": "two.safetensors", "b": "two.safetensors"})
+        with pytest.raises(ValueError, match=r"says a is in two\.safetensors"):
+            open_directory(tmp_path)
+
+    def test_tensor_not_in_the_index(self, tmp_path):
+        self.write(tmp_path, {"a": "one.safetensors"})
+        (tmp_path / "one.safetensors").unlink()
+        save_file({"a": np.ones(2, np.float32), "c": np.ones(2, np.float32)}, tmp_path / "one.safetensors")
+        with pytest.raises(ValueError, match="does not list tensors its shards hold: c"):
+            open_directory(tmp_path)
+
+    @pytest.mark.parametrize("content", ["", "[]", "{}", '{"weight_map": [1]}'])
+    def test_damaged_index(self, tmp_path, content):
+        (tmp_path / "model.safetensors.index.json").write_text(content)
+        with pytest.raises(ValueError, match="not an index"):
+            open_directory(tmp_path)

@@ -1,0 +1,121 @@
+import hashlib
+import json
+
+import pytest
+import tokenizers
+
+from causeway.ports.tokenizer import has_tokenizer, load_tokenizer
+
+TEXTS = ["Hello world", " two  spaces\nand a line", "naïve café 你好 🙂", "", "<s> written out", "1234567 3.14"]
+
+
+@pytest.fixture
+def directory(tmp_path):
+    """A word-level tokenizer with a post-processor that puts <s> in front, and leftovers of a training run."""
+    vocabulary = {"<s>": 0, "</s>": 1, "<unk>": 2, "one": 3, "two": 4}
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    tokenizer.add_special_tokens(["<s>", "</s>"])
+    tokenizer.post_processor = tokenizers.processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
+    tokenizer.enable_truncation(2)
+    tokenizer.enable_padding(length=7)
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    write_config(tmp_path)
+    return tmp_path
+
+
+def write_config(directory, **changes):
+    config = {"bos_token": "<s>", "eos_token": {"content": "</s>", "special": True}} | changes
+    (directory / "tokenizer_config.json").write_text(json.dumps({k: v for k, v in config.items() if v is not None}))
+
+
+def test_ids_are_the_text_alone(directory):
+    tokenizer = load_tokenizer(directory)
+    assert tokenizer.encode("one two one two") == [3, 4, 3, 4]
+    assert tokenizer.encode("") == []
+    assert tokenizer.decode([0, 3, 4, 1]) == "<s> one two </s>"
+    assert (tokenizer.vocab_size, tokenizer.bos_id, tokenizer.eos_id) == (5, 0, 1)
+    assert tokenizer.fingerprint == hashlib.sha256((directory / "tokenizer.json").read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize(("written", "policy"), [(None, True), (True, True), (False, False)])
+def test_bos_policy_of_the_files(directory, written, policy):
+    write_config(directory, add_bos_token=written)
+    assert load_tokenizer(directory).files_prepend_bos is policy
+
+
+def test_without_bos_token_there_is_none_to_prepend(directory):
+    write_config(directory, bos_token=None)
+    tokenizer = load_tokenizer(directory)
+    assert tokenizer.bos_id is None
+    assert tokenizer.files_prepend_bos is False
+
+
+def test_special_token_map_of_older_files(directory):
+    write_config(directory, bos_token=None)
+    (directory / "special_tokens_map.json").write_text('{"bos_token": "<s>"}')
+    assert load_tokenizer(directory).bos_id == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"bos_token": "<bos>"}, r"tokenizer_config\.json: bos_token '<bos>' is not in tokenizer\.json"),
+        ({"added_tokens_decoder": {"9": {"content": "<new>"}}}, r"added token '<new>' \(id 9\) is not in"),
+    ],
+)
+def test_config_that_disagrees_is_refused(directory, changes, message):
+    write_config(directory, **changes)
+    with pytest.raises(ValueError, match=message):
+        load_tokenizer(directory)
+
+
+def test_text_without_tokens_for_it(tmp_path):
+    tokenizers.Tokenizer(tokenizers.models.WordLevel({"one": 0}, unk_token="<unk>")).save(
+        str(tmp_path / "tokenizer.json")
+    )
+    with pytest.raises(ValueError, match="cannot tokenize 'three'"):
+        load_tokenizer(tmp_path).encode("three")
+
+
+def test_no_tokenizer(tmp_path):
+    assert not has_tokenizer(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"tokenizer\.json: no such file; .* only token ids"):
+        load_tokenizer(tmp_path)
+    (tmp_path / "tokenizer.model").write_bytes(b"")
+    assert has_tokenizer(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"only tokenizer\.model; write it with .*save_pretrained"):
+        load_tokenizer(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("{}", "not a tokenizer"), ("version https://git-lfs.github.com/spec/v1\n", "git-LFS pointer")],
+)
+def test_damaged_file(tmp_path, content, message):
+    (tmp_path / "tokenizer.json").write_text(content)
+    with pytest.raises(ValueError, match=message):
+        load_tokenizer(tmp_path)
+
+
+@pytest.mark.parametrize(("name", "hello"), [("gpt2", [15496, 995]), ("llama3", [9906, 1917]), ("qwen2", [9707, 1879])])
+def test_published_tokenizers(data_dir, name, hello):
+    tokenizer = load_tokenizer(data_dir / "tokenizers" / name)
+    assert tokenizer.encode("Hello world") == hello
+    assert all(tokenizer.decode(tokenizer.encode(text)) == text for text in TEXTS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["tokenizers/gpt2", "tokenizers/llama3", "tokenizers/qwen2", "models/stories260K"])
+def test_ids_equal_transformers(data_dir, name):
+    from transformers import PreTrainedTokenizerFast
+
+    theirs = PreTrainedTokenizerFast.from_pretrained(data_dir / name)
+    ours = load_tokenizer(data_dir / name)
+    assert ours.vocab_size == len(theirs)
+    assert (ours.bos_id, ours.eos_id) == (theirs.bos_token_id, theirs.eos_token_id)
+    for text in TEXTS:
+        ids = theirs.encode(text, add_special_tokens=False)
+        assert ours.encode(text) == ids
+        assert ours.decode(ids) == theirs.decode(ids, clean_up_tokenization_spaces=False)
+    assert (theirs.encode("a")[0] == ours.bos_id) is ours.files_prepend_bos
