@@ -45,7 +45,9 @@ class Schedule:
 
     def __post_init__(self):
         if not 0 <= self.warmup_steps < self.steps:
-            raise ValueError(f"warmup_steps: got {self.warmup_steps} for steps = {self.steps}; needs 0 <= warmup < steps")
+            raise ValueError(
+                f"warmup_steps: got {self.warmup_steps}; needs at least 0 and less than steps = {self.steps}"
+            )
 
 
 @jax.tree_util.register_dataclass
@@ -98,7 +100,8 @@ def make_optimiser(schedule: Schedule) -> optax.GradientTransformation:
     )
 
 
-def loss(transformer: Transformer, batches: tuple[Batch, ...]) -> Float[Array, ""]:
+@jax.jit
+def mean_loss(transformer: Transformer, batches: tuple[Batch, ...]) -> Float[Array, ""]:
     """Weighted mean negative log-likelihood in nats per token."""
     sums = [_weighted_sum(transformer, batch) for batch in batches]
     return sum(s for s, _ in sums) / sum(w for _, w in sums)
@@ -119,7 +122,7 @@ def _updater(optimiser: optax.GradientTransformation) -> Callable:
     """(state, batches) -> (state, loss), to be jitted."""
 
     def update(state: TrainState, batches: tuple[Batch, ...]) -> tuple[TrainState, Float[Array, ""]]:
-        value, gradient = jax.value_and_grad(loss)(state.transformer, batches)
+        value, gradient = jax.value_and_grad(mean_loss)(state.transformer, batches)
         step, moments = optimiser.update(gradient, state.moments, state.transformer)
         return TrainState(optax.apply_updates(state.transformer, step), moments), value
 

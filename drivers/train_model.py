@@ -1,0 +1,138 @@
+"""Make a small language model from scratch, on the synthetic tasks or on your own texts."""
+
+import json
+import time
+from pathlib import Path
+
+from absl import app, flags
+from ml_collections import config_flags
+
+import causeway.configs
+
+_CONFIG = config_flags.DEFINE_config_file(
+    "config",
+    str(Path(causeway.configs.__file__).parent / "bundled_tiny.py"),
+    "Configuration file (the bundled model's by default); fields are overridden as --config.schedule.steps=1000.",
+    lock_config=True,
+)
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Checkpoints; the same command with the same directory continues an interrupted run."
+)
+_OUT = flags.DEFINE_string("out", None, "Directory for the trained model in the Hugging Face layout.")
+_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace a model that is already in --out.")
+_DATA = flags.DEFINE_list("data", [], "Text files (.txt, .json, .jsonl) to train on instead of the synthetic tasks.")
+_FIELD = flags.DEFINE_string("field", "text", "The field that holds the text, where a file holds records.")
+_TOKENIZER = flags.DEFINE_string(
+    "tokenizer", None, "Directory with a tokenizer.json; without it a word-level one is made from the texts."
+)
+_REPORT_EVERY = flags.DEFINE_integer("report_every", 50, "Steps between lines of progress.", lower_bound=1)
+
+
+def main(argv: list[str]) -> None:
+    """Train, write the model, read it back and evaluate it."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
+    workdir, out = _directories()
+    config = _CONFIG.value
+
+    from causeway.engine.train.checkpoint import Checkpoints
+    from causeway.engine.train.language_model import Schedule, train
+    from causeway.ports.llama import save_llama
+    from causeway.ports.load import load_model
+
+    texts, held_out = _texts()
+    tokenizer = _tokenizer(out, texts)
+    transformer = _initial_model(config, tokenizer.vocab_size)
+    batches, evaluate = _task_data(tokenizer) if not _DATA.value else _text_data(tokenizer, texts, held_out)
+    schedule = Schedule(**config.schedule)
+    identity = {**json.loads(config.to_json()), "tokenizer": tokenizer.fingerprint, "data": _fingerprint(texts)}
+    start = time.monotonic()
+
+    def report(done: int, loss) -> None:
+        if done % _REPORT_EVERY.value == 0 or done == schedule.steps:
+            print(f"step {done} / {schedule.steps}  loss {loss:.4f}  {time.monotonic() - start:.0f} s", flush=True)
+
+    with Checkpoints(workdir / "checkpoints", identity) as checkpoints:
+        transformer = train(transformer, batches, schedule, checkpoints, report)
+    save_llama(out, transformer, dtype=config.storage, overwrite=_OVERWRITE.value)
+    figures = evaluate(load_model(out).transformer)
+    summary = {"figures": figures, "seconds": round(time.monotonic() - start), "identity": identity}
+    (workdir / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+    print(f"{out}: " + ", ".join(f"{name} {value:.3f}" for name, value in figures.items()))
+
+
+def _directories() -> tuple[Path, Path]:
+    """The two directories, refused before anything is computed where they cannot be used."""
+    for flag in (_WORKDIR, _OUT):
+        if not flag.value:
+            raise app.UsageError(f"--{flag.name}: got nothing; needs a directory to write to")
+    out = Path(_OUT.value)
+    if (out / "model.safetensors").exists() and not _OVERWRITE.value:
+        raise app.UsageError(f"--out: {out} holds a model already; give another directory or --overwrite")
+    return Path(_WORKDIR.value), out
+
+
+def _texts() -> tuple[list[str], list[str]]:
+    """Training and held-out texts of --data; without it, samples of the tasks (they make the tokenizer only)."""
+    from causeway.engine.tasks import suite
+    from causeway.engine.tasks.example import SPLITS
+    from causeway.engine.train.corpus import split_texts
+    from causeway.ports.jsonl import read_texts
+
+    if not _DATA.value:
+        return [text for split in SPLITS for text in suite.texts(split, 20_000, seed=0)], []
+    return split_texts([text for path in _DATA.value for text in read_texts(path, _FIELD.value)])
+
+
+def _tokenizer(out: Path, texts: list[str]):
+    """The given or a new tokenizer, written beside the model."""
+    from causeway.ports.tokenizer import load_tokenizer
+    from causeway.ports.word_tokenizer import build_word_tokenizer, copy_tokenizer, save_word_tokenizer
+
+    if _TOKENIZER.value:
+        copy_tokenizer(_TOKENIZER.value, out)
+    else:
+        save_word_tokenizer(build_word_tokenizer(texts, _CONFIG.value.max_vocabulary), out)
+    return load_tokenizer(out)
+
+
+def _initial_model(config, vocab_size: int):
+    from flax import nnx
+
+    from causeway.engine.model.config import ModelConfig, Numerics
+    from causeway.engine.model.transformer import Transformer
+
+    return Transformer(ModelConfig(**config.model, vocab_size=vocab_size), Numerics(), rngs=nnx.Rngs(config.seed))
+
+
+def _task_data(tokenizer):
+    """Batches of the synthetic tasks, and their accuracies."""
+    from causeway.engine.train.batches import Bucket, TaskBatches
+    from causeway.engine.train.evaluation import task_accuracy
+
+    config = _CONFIG.value
+    buckets = tuple(Bucket(dict(b.tasks), b.rows, b.length) for b in config.buckets)
+    tasks = sorted({task for bucket in buckets for task in bucket.tasks})
+    length = max(bucket.length for bucket in buckets)
+    batches = TaskBatches(tokenizer, buckets, config.seed, config.prompt_weight)
+    return batches, lambda transformer: task_accuracy(transformer, tokenizer, tasks, length)
+
+
+def _text_data(tokenizer, texts: list[str], held_out: list[str]):
+    """Windows of the texts, and the loss on held-out ones."""
+    from causeway.engine.train.batches import TextBatches, join_documents
+    from causeway.engine.train.evaluation import text_loss
+
+    shape = {"rows": _CONFIG.value.text.rows, "length": _CONFIG.value.text.length, "seed": _CONFIG.value.seed}
+    unseen = TextBatches(join_documents(held_out, tokenizer), **shape)
+    return TextBatches(join_documents(texts, tokenizer), **shape), lambda t: {"held_out_loss": text_loss(t, unseen)}
+
+
+def _fingerprint(texts: list[str]) -> str:
+    import hashlib
+
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()
+
+
+if __name__ == "__main__":
+    app.run(main)
