@@ -83,7 +83,7 @@ def _check_numerics(numerics: Numerics) -> Numerics:
     for field, value in dataclasses.asdict(numerics).items():
         if value not in ("float32", "bfloat16", "float64"):
             raise ValueError(f"{field}: got {value!r}; needs float32, bfloat16 or float64")
-        if value == "float64" and not jax.config.jax_enable_x64:
+        if value == "float64" and not jax.config.read("jax_enable_x64"):
             raise ValueError(f"{field}: float64 needs jax's 64-bit mode; set JAX_ENABLE_X64=1")
     return numerics
 

@@ -6,7 +6,7 @@ reconstructions stay what SAELens computes, up to rounding:
     apply_b_dec_to_input   (x - b_dec) W = x W - c with c = b_dec W; c leaves the encoder's bias. Gated dictionaries
                            have two: b_gate - c, and b_mag - c exp(r_mag), since the magnitude path scales W.
     rescale_acts_by_decoder_norm (topk)   p n ranked, f / n decoded: W_enc n, b_enc n, W_dec / n, n = |W_dec rows|.
-    scaling_factor s > 0 (before 6.0)     s relu(p) = relu(s p): W_enc s, b_enc s, threshold s.
+    scaling_factor s (before 6.0)         (f s) W_dec decoded, f itself not scaled: rows of W_dec times s.
 
 Arrays on disk: W_enc [D,F], b_enc [F] (not gated), W_dec [F,D], b_dec [D]; threshold [F] (jumprelu);
 b_gate, b_mag, r_mag [F] (gated). Nothing else in a folder is read.
@@ -115,13 +115,13 @@ def _take_scale(config: SaelensConfig, tensors: dict[str, TensorFile]) -> np.nda
     scale = read_finite(tensor, np.dtype(np.float64))
     if (scale == 1).all():
         return None
-    if not config.finetuned_scale or config.architecture not in ("standard", "jumprelu"):
+    if not config.finetuned_scale:
         raise ValueError(
-            f"{tensor.file}: scaling_factor is not all ones, but {config.where} does not say "
-            "finetuning_scaling_factor for a standard or jumprelu dictionary; which one holds is unknown"
+            f"{tensor.file}: scaling_factor is not all ones, but {config.where} does not set "
+            "finetuning_scaling_factor; set it to true if the factors belong to this dictionary"
         )
-    if scale.shape != (config.d_sae,) or (scale <= 0).any():
-        raise ValueError(f"{tensor.file}: scaling_factor needs shape ({config.d_sae},) and values above 0 to be folded")
+    if scale.shape != (config.d_sae,):
+        raise ValueError(f"{tensor.file}: tensor scaling_factor has shape {scale.shape}; needs ({config.d_sae},)")
     return scale
 
 
@@ -133,9 +133,10 @@ def _fold(arrays: Arrays, config: SaelensConfig, scale: np.ndarray | None) -> Ar
         norm = np.linalg.norm(arrays["W_dec"].astype(np.float64), axis=1)
         # A zero row never fires (its rescaled pre-activation is 0) and stays a zero row.
         rows = arrays["W_dec"].astype(np.float64) / np.where(norm > 0, norm, 1)[:, None]
-        arrays = arrays | {"W_dec": rows} | _scaled(arrays, norm)
+        encoder = {name: arrays[name].astype(np.float64) * norm for name in ("W_enc", "b_enc")}
+        arrays = arrays | {"W_dec": rows} | encoder
     if scale is not None:
-        arrays = arrays | _scaled(arrays, scale)
+        arrays = arrays | {"W_dec": arrays["W_dec"].astype(np.float64) * scale[:, None]}
     return arrays
 
 
@@ -148,12 +149,6 @@ def _fold_input_bias(arrays: Arrays) -> Arrays:
         "b_gate": arrays["b_gate"].astype(np.float64) - shift,
         "b_mag": arrays["b_mag"].astype(np.float64) - shift * grown,
     }
-
-
-def _scaled(arrays: Arrays, factor: np.ndarray) -> Arrays:
-    """Encoder columns, biases and thresholds times a positive factor a feature."""
-    names = [name for name in ("W_enc", "b_enc", "threshold") if name in arrays]
-    return {name: arrays[name].astype(np.float64) * factor for name in names}
 
 
 def _published_arrays(dictionary: Dictionary) -> Arrays:

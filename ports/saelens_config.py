@@ -74,7 +74,7 @@ class SaelensConfig:
         k: kept features of topk, else 0.
         subtracts_bias: b_dec is subtracted from the input before encoding.
         rescales: topk ranks pre-activations times the norms of their decoder rows.
-        finetuned_scale: an old file whose feature values are multiplied by `scaling_factor`.
+        finetuned_scale: an old file whose feature values are multiplied by `scaling_factor` before decoding.
         model_name: the language model it was trained on, "" when not written down.
     """
 
