@@ -17,14 +17,16 @@ Shapes: B rows, S steps, A streams a row (1, or 2 when recomputed: clean, edited
 """
 
 import dataclasses
-from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key, UInt32
 
-from causeway.engine.intervention.apply import EditReport
+from causeway.engine.dictionary.dictionary import Dictionary
+from causeway.engine.intervention.apply import BoundEdit, EditReport, bind
+from causeway.engine.intervention.edits import Edit, EditSpec
 from causeway.engine.intervention.instruments import Instruments, Observer
+from causeway.engine.intervention.taps import BoundTap
 from causeway.engine.model.attention import attend_pieces
 from causeway.engine.model.block import apply_block
 from causeway.engine.model.cache import Prefix, Segment, empty_segment
@@ -37,13 +39,18 @@ from causeway.engine.model.transformer import Block, Transformer, layer
 class Rows:
     """What a row carries from token to token: [B] each.
 
-    token: the next input. live: False once a stop token was chosen, and for rows that only fill the bucket. key: the
-    row's random key.
+    token: the next input. live: False once a stop token was chosen, and for rows that only fill the bucket.
+    key_data: the row's random key, as raw words [B, 2].
     """
 
     token: Int[Array, "B"]
     live: Bool[Array, "B"]
-    key: Key[Array, "B"]
+    key_data: UInt32[Array, "B 2"]
+
+    @property
+    def keys(self) -> Key[Array, "B"]:
+        """The random keys."""
+        return jax.random.wrap_key_data(self.key_data, impl="threefry2x32")
 
 
 @jax.tree_util.register_dataclass
@@ -129,43 +136,61 @@ def by_row(z: Float[Array, "G B M K"], shape: tuple[int, ...]) -> Float[Array, "
     return jnp.einsum("gbark->bagrk", z.reshape(g, b, shape[1], -1, k)).reshape(shape)
 
 
-@partial(jax.jit, static_argnames=("length", "sampling", "recomputed"), donate_argnames=("rows",))
-def decode_segment(
-    transformer: Transformer,
-    prefix: Prefix,
-    past: tuple[Segment, ...],
-    rows: Rows,
-    start: Int[Array, ""],
-    draw: Int[Array, ""],
-    instruments: Instruments,
-    forced: Int[Array, "S B"],
-    *,
-    length: int,
-    sampling: Sampling,
-    recomputed: bool = False,
-) -> tuple[Rows, Segment, Steps]:
-    """`length` tokens a row, the first at absolute position `start`; `draw` is the number of tokens drawn before.
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Shared:
+    """What all rows of a call share: weights, the prompt's prefix, the taps, and where the tokens stand.
 
-    `forced` replaces the chosen token of a step where it is not negative (teacher forcing); a forced token never
-    ends its row.
+    start: absolute position of the first token run. drawn: tokens drawn before, counted by the random keys.
     """
+
+    transformer: Transformer
+    dictionary: Dictionary | None
+    prefix: Prefix
+    taps: tuple[BoundTap, ...]
+    start: Int[Array, ""]
+    drawn: Int[Array, ""]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Own:
+    """What each row brings: state, edit, earlier segments, and forced tokens ([S, B], -1 to draw)."""
+
+    rows: Rows
+    edit: Edit
+    past: tuple[Segment, ...]
+    forced: Int[Array, "S B"]
+
+
+def decode_segment(
+    shared: Shared, own: Own, *, length: int, sampling: Sampling, edit_spec: EditSpec | None, recomputed: bool
+) -> tuple[Rows, Segment, Steps]:
+    """`length` tokens a row, chosen or forced; a forced token never ends its row."""
+    transformer = shared.transformer
+    instruments = Instruments(_bound(edit_spec, own.edit, shared.dictionary), shared.taps)
     blocks = unstack(transformer.blocks, transformer.config.num_layers)
 
     def body(carry, step):
         rows, segment = carry
         stream, segment, observers = decode_token(
-            transformer, blocks, rows.token, start + step, prefix, past, segment, step, instruments, recomputed
-        )
+            transformer, blocks, rows.token, shared.start + step, shared.prefix, own.past, segment, step, instruments,
+            recomputed,
+        )  # fmt: skip
         logits = observers[-1]("logits", transformer.logits(stream[:, None]))[:, 0]
-        chosen = choose(logits, rows.key, draw + step, sampling)
-        chosen = jnp.where(forced[step] >= 0, forced[step], chosen)
-        stopped = jnp.isin(chosen, jnp.array(sampling.stop_tokens, jnp.int32)) & (forced[step] < 0)
+        forced = own.forced[step]
+        chosen = jnp.where(forced >= 0, forced, choose(logits, rows.keys, shared.drawn + step, sampling))
+        stopped = jnp.isin(chosen, jnp.array(sampling.stop_tokens, jnp.int32)) & (forced < 0)
         out = Steps(jnp.where(rows.live, chosen, -1), rows.live, *_collect(instruments, observers))
-        return (Rows(chosen, rows.live & ~stopped, rows.key), segment), out
+        return (Rows(chosen, rows.live & ~stopped, rows.key_data), segment), out
 
-    carry = (rows, empty_segment(transformer, rows.token.shape[0], length))
+    carry = (own.rows, empty_segment(transformer, own.rows.token.shape[0], length))
     (rows, segment), steps = jax.lax.scan(body, carry, jnp.arange(length))
     return rows, segment, steps
+
+
+def _bound(edit_spec: EditSpec | None, edit: Edit, dictionary: Dictionary | None) -> tuple[BoundEdit, ...]:
+    return () if edit_spec is None else (bind(edit_spec, edit, dictionary),)
 
 
 def _collect(instruments: Instruments, observers: list[Observer]):
@@ -182,28 +207,33 @@ def _collect(instruments: Instruments, observers: list[Observer]):
     return tuple(readings), tuple(reports)
 
 
-@partial(jax.jit, static_argnames=("rows", "recomputed"))
-def feed_segment(
-    transformer: Transformer,
-    prefix: Prefix,
-    tokens: Int[Array, "S"],
-    first: Int[Array, ""],
-    start: Int[Array, ""],
-    instruments: Instruments,
-    *,
-    rows: int,
-    recomputed: bool = False,
-) -> Segment:
-    """Prompt tokens from the first edited one on: shared by the rows, but not their keys and values.
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Fed:
+    """Prompt tokens [S] shared by all rows, the last ones from step `first` on; step s stands at start + s."""
 
-    The tokens end the array: steps before `first` are padding and cost nothing. Step s stands at position start + s.
+    transformer: Transformer
+    dictionary: Dictionary | None
+    prefix: Prefix
+    tokens: Int[Array, "S"]
+    first: Int[Array, ""]
+    start: Int[Array, ""]
+
+
+def feed_segment(shared: Fed, edit: Edit, *, edit_spec: EditSpec | None) -> Segment:
+    """The cache of prompt tokens from the first edited one on, which differs from row to row.
+
+    Steps before `first` are padding and cost nothing.
     """
+    transformer, rows = shared.transformer, edit.layer.shape[0]
+    instruments = Instruments(_bound(edit_spec, edit, shared.dictionary))
     blocks = unstack(transformer.blocks, transformer.config.num_layers)
 
     def body(step, segment):
-        token = jnp.broadcast_to(tokens[step], (rows,))
+        token = jnp.broadcast_to(shared.tokens[step], (rows,))
         return decode_token(
-            transformer, blocks, token, start + step, prefix, (), segment, step, instruments, recomputed
+            transformer, blocks, token, shared.start + step, shared.prefix, (), segment, step, instruments, False
         )[1]
 
-    return jax.lax.fori_loop(first, len(tokens), body, empty_segment(transformer, rows, len(tokens), first))
+    length = len(shared.tokens)
+    return jax.lax.fori_loop(shared.first, length, body, empty_segment(transformer, rows, length, shared.first))

@@ -11,6 +11,7 @@ Records are [R, N, P, W] on the host: step 0 is the last prompt token, step t th
 
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -18,12 +19,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from causeway.engine.dictionary.dictionary import Dictionary
-from causeway.engine.intervention.apply import bind
+from causeway.engine.devices import RowParallel, local_parallel
 from causeway.engine.intervention.edits import EMPTY, Edit, EditSpec, no_edit
-from causeway.engine.intervention.instruments import Instruments
 from causeway.engine.intervention.taps import BoundTap, Record
 from causeway.engine.model.cache import Prefix, Segment, prefill
-from causeway.engine.model.decode import Rows, Steps, decode_segment, feed_segment
+from causeway.engine.model.decode import Fed, Own, Rows, Shared, Steps, decode_segment, feed_segment
 from causeway.engine.model.sampling import Sampling, row_keys
 from causeway.engine.model.transformer import Transformer
 
@@ -101,16 +101,6 @@ class Generation:
         return (self.tokens >= 0).sum(axis=1)
 
 
-@dataclasses.dataclass
-class _Bucket:
-    """Rows on the device: which rows of the request they are, and their state."""
-
-    ids: np.ndarray
-    edit: Edit
-    rows: Rows
-    past: tuple[Segment, ...]
-
-
 def generate_rows(
     transformer: Transformer,
     prompt: Sequence[int],
@@ -127,6 +117,7 @@ def generate_rows(
     recomputed: bool = False,
     forced: Int[np.ndarray, "R N"] | None = None,
     first_edit: int | None = None,
+    parallel: RowParallel | None = None,
 ) -> Generation:
     """Draw R trials of a prompt; rows may differ in edit and trial number.
 
@@ -135,6 +126,7 @@ def generate_rows(
         edit: arrays [R, E], checked (`check_edit`). forced: tokens to take instead of drawing, -1 to draw.
         first_edit: first edited position of any row of the whole plan for this prompt (default: of these rows). The
             shared prefix ends before it; it is part of what fixes the bits, so a sweep passes the plan's own.
+        parallel: devices to spread buckets over (default: one). Place weights on them first (`parallel.replicate`).
         recomputed: edits act on the token being processed alone (see decode.py).
 
     Raises:
@@ -154,8 +146,20 @@ def generate_rows(
             f"recomputed: an edit starts at position {first_edit}, before the last prompt token ({last}); earlier "
             "positions are read clean under recomputed semantics, so it would do nothing; use cached"
         )
-    run = _Run(transformer, prompt, min(first_edit, last), layout, sampling, recomputed, edit_spec, dictionary, taps)
+    shared = min(first_edit, last)
+    parallel = parallel or local_parallel(1)
+    run = _Run(
+        transformer, dictionary, parallel.replicate(shared_prefix(transformer, prompt, shared)),
+        np.asarray(prompt, np.int32), shared, taps, layout, sampling, edit_spec, recomputed, parallel,
+    )  # fmt: skip
     return run.draw(np.asarray(trials), edit, seed, prompt_id, forced)
+
+
+def shared_prefix(transformer: Transformer, prompt: Sequence[int], length: int) -> Prefix:
+    """The cache of a prompt's first `length` tokens, in the bucket that fits them."""
+    padded = np.zeros(bucket_width(max(length, 1)), np.int32)
+    padded[:length] = prompt[:length]
+    return prefill(transformer, jnp.asarray(padded), jnp.int32(length))
 
 
 def first_edited_position(edit: Edit) -> int:
@@ -164,106 +168,140 @@ def first_edited_position(edit: Edit) -> int:
     return int(np.asarray(edit.start)[live].min()) if live.any() else np.iinfo(np.int32).max
 
 
-class _Run:
-    """One prompt's generation: what stays fixed while its buckets go through the segments."""
+@dataclasses.dataclass
+class _Stripe:
+    """One bucket on each device. ids: [devices][rows of the bucket that are used], row numbers of the request.
 
-    def __init__(self, transformer, prompt, shared, layout, sampling, recomputed, edit_spec, dictionary, taps):
-        self.transformer, self.layout, self.sampling, self.recomputed = transformer, layout, sampling, recomputed
-        self.edit_spec, self.dictionary, self.taps = edit_spec, dictionary, taps
-        self.prompt, self.shared = np.asarray(prompt, np.int32), shared
-        padded = np.zeros(bucket_width(max(shared, 1)), np.int32)
-        padded[:shared] = self.prompt[:shared]
-        self.prefix: Prefix = prefill(transformer, jnp.asarray(padded), jnp.int32(shared))
+    The arrays of edit, rows and past lead with the device axis.
+    """
+
+    ids: list[np.ndarray]
+    edit: Edit
+    rows: Rows
+    past: tuple[Segment, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Run:
+    """One prompt's generation: what stays fixed while its stripes go through the segments."""
+
+    transformer: Transformer
+    dictionary: Dictionary | None
+    prefix: Prefix
+    prompt: np.ndarray
+    shared: int
+    taps: tuple[BoundTap, ...]
+    layout: Layout
+    sampling: Sampling
+    edit_spec: EditSpec | None
+    recomputed: bool
+    parallel: RowParallel
 
     def draw(self, trials: np.ndarray, edit: Edit, seed: int, prompt_id: int, forced: np.ndarray | None) -> Generation:
-        keys = row_keys(seed, prompt_id, jnp.asarray(trials, jnp.int32))
+        keys = np.asarray(jax.random.key_data(row_keys(seed, prompt_id, jnp.asarray(trials, jnp.int32))))
         out = _Output(len(trials), self.layout.max_new_tokens)
-        buckets = [self._open(ids, edit, keys) for ids in _chunks(np.arange(len(trials)), self.layout.rows)]
+        stripes = [self._open(ids, edit, keys) for ids in self._stripes(np.arange(len(trials)))]
         drawn = 0
         for length in self.layout.segments:
-            for bucket in buckets:
-                taken = _forced(forced, bucket.ids, drawn, length, self.layout.rows)
-                out.keep(bucket.ids, drawn, self._segment(bucket, drawn, length, taken))
+            for stripe in stripes:
+                steps = self._segment(stripe, drawn, length, forced)
+                for device, ids in enumerate(stripe.ids):
+                    out.keep(ids, drawn, jax.tree.map(lambda a, device=device: a[device], steps))
             drawn += length
             if drawn < self.layout.max_new_tokens:
-                buckets = _repack(buckets, self.layout.rows)
-        return out.result(self.prompt, len(self.taps), self.edit_spec)
+                stripes = self._repack(stripes)
+        return out.result(self.prompt)
 
-    def _open(self, ids: np.ndarray, edit: Edit, keys) -> _Bucket:
-        """A bucket's edits, padded with rows that do nothing, and its cache of edited prompt tokens."""
-        slots = _padded(ids, self.layout.rows)
-        edit = jax.tree.map(lambda a: jnp.asarray(np.asarray(a)[slots]), edit)
-        live = jnp.arange(self.layout.rows) < len(ids)
-        rows = Rows(jnp.full(self.layout.rows, self.prompt[-1]), live, keys[slots])
+    def _stripes(self, ids: np.ndarray) -> list[list[np.ndarray]]:
+        """Cut row numbers into buckets and deal the buckets to devices in order; short ones are filled by dummies."""
+        width, count = self.layout.rows, self.parallel.count
+        buckets = [ids[i : i + width] for i in range(0, len(ids), width)]
+        buckets += [ids[:0]] * (-len(buckets) % count)
+        return [buckets[i : i + count] for i in range(0, len(buckets), count)]
+
+    def _open(self, ids: list[np.ndarray], edit: Edit, keys: np.ndarray) -> _Stripe:
+        """Place a stripe's rows, and run the prompt tokens that its edits make row-specific."""
+        chosen = np.stack([_padded(bucket, self.layout.rows) for bucket in ids])
+        edit = self.parallel.split(jax.tree.map(lambda a: np.asarray(a)[chosen], edit))
+        token = np.full(chosen.shape, self.prompt[-1], np.int32)
+        rows = self.parallel.split(Rows(token, _used(ids, self.layout.rows), keys[chosen]))
         between = self.prompt[self.shared : -1]
         if not len(between):
-            return _Bucket(ids, edit, rows, ())
-        width = bucket_width(len(between))
-        tokens = np.concatenate([np.zeros(width - len(between), np.int32), between])
-        first, start = width - len(between), self.shared - (width - len(between))
-        fed = feed_segment(
-            self.transformer, self.prefix, jnp.asarray(tokens), jnp.int32(first), jnp.int32(start),
-            self._instruments(edit, taps=()), rows=self.layout.rows, recomputed=self.recomputed,
+            return _Stripe(ids, edit, rows, ())
+        first = bucket_width(len(between)) - len(between)
+        fed = Fed(
+            self.transformer, self.dictionary, self.prefix, jnp.asarray(np.pad(between, (first, 0))),
+            jnp.int32(first), jnp.int32(self.shared - first),
         )  # fmt: skip
-        return _Bucket(ids, edit, rows, (fed,))
+        segment = self.parallel.program(feed_segment, edit_spec=self.edit_spec)(self.parallel.replicate(fed), edit)
+        return _Stripe(ids, edit, rows, (segment,))
 
-    def _instruments(self, edit: Edit, taps: tuple[BoundTap, ...]) -> Instruments:
-        if self.edit_spec is None:
-            return Instruments((), taps)
-        return Instruments((_bind(self.edit_spec, edit, self.dictionary),), taps)
+    def _segment(self, stripe: _Stripe, drawn: int, length: int, forced: np.ndarray | None) -> Steps:
+        """One segment of one stripe; the stripe moves on. Returns the steps on the host."""
+        start = jnp.int32(len(self.prompt) - 1 + drawn)
+        shared = Shared(self.transformer, self.dictionary, self.prefix, self.taps, start, jnp.int32(drawn))
+        taken = np.stack([_forced(forced, bucket, drawn, length, self.layout.rows) for bucket in stripe.ids])
+        own = Own(stripe.rows, stripe.edit, stripe.past, self.parallel.split(taken))
+        program = self.parallel.program(
+            decode_segment, length=length, sampling=self.sampling, edit_spec=self.edit_spec, recomputed=self.recomputed
+        )
+        stripe.rows, segment, steps = program(self.parallel.replicate(shared), own)
+        stripe.past = (*stripe.past, segment)
+        return jax.device_get(steps)
 
-    def _segment(self, bucket: _Bucket, drawn: int, length: int, forced: np.ndarray) -> Steps:
-        """One segment of one bucket; the bucket moves on."""
-        bucket.rows, segment, steps = decode_segment(
-            self.transformer, self.prefix, bucket.past, bucket.rows,
-            jnp.int32(len(self.prompt) - 1 + drawn), jnp.int32(drawn),
-            self._instruments(bucket.edit, self.taps), jnp.asarray(forced),
-            length=length, sampling=self.sampling, recomputed=self.recomputed,
-        )  # fmt: skip
-        bucket.past = (*bucket.past, segment)
-        return steps
+    def _repack(self, stripes: list[_Stripe]) -> list[_Stripe]:
+        """Live rows of all stripes in their order, in as few buckets as hold them."""
+        live = [np.asarray(s.rows.live).reshape(-1) for s in stripes]
+        ids = [np.concatenate([_padded(bucket, self.layout.rows) for bucket in s.ids]) for s in stripes]
+        total, used = sum(int(a.sum()) for a in live), sum(len(bucket) for s in stripes for bucket in s.ids)
+        if total == used:
+            return stripes
+        where = np.concatenate([np.stack([np.full(a.sum(), i), np.flatnonzero(a)]) for i, a in enumerate(live)], axis=1)
+        numbers = np.concatenate([ids[i][live[i]] for i in range(len(stripes))])
+        return [self._gather(stripes, where, numbers, places) for places in self._stripes(np.arange(total))]
+
+    def _gather(
+        self, stripes: list[_Stripe], where: np.ndarray, numbers: np.ndarray, places: list[np.ndarray]
+    ) -> _Stripe:
+        """The stripe whose rows are the live rows `places`; where [2, live] names each one's stripe and flat place."""
+        width, devices = self.layout.rows, self.parallel.count
+        wanted = np.concatenate([_padded(bucket, width) for bucket in places])
+        used, source = np.unique(where[0, wanted], return_inverse=True)
+        flat = jnp.asarray(source * devices * width + where[1, wanted])
+
+        def rows_of(axis: int, *leaves: jax.Array) -> jax.Array:
+            if leaves[0].ndim == 1:  # a segment's first step, the same for all rows
+                return leaves[0]
+            joined = jnp.concatenate([jnp.moveaxis(a, axis, 1).reshape(-1, *_without(a.shape, axis)) for a in leaves])
+            taken = joined[flat].reshape(devices, width, *joined.shape[1:])
+            return jnp.moveaxis(taken, 1, axis)
+
+        parts = [stripes[i] for i in used]
+        edit, rows = jax.tree.map(partial(rows_of, 1), *[(s.edit, s.rows) for s in parts])
+        past = jax.tree.map(partial(rows_of, 2), *[s.past for s in parts])
+        rows = dataclasses.replace(rows, live=_used(places, width))
+        ids = [numbers[bucket] for bucket in places]
+        return _Stripe(ids, *(self.parallel.split(tree) for tree in (edit, rows, past)))
 
 
-_bind = jax.jit(bind, static_argnums=0)
-
-
-def _chunks(ids: np.ndarray, width: int) -> list[np.ndarray]:
-    return [ids[i : i + width] for i in range(0, len(ids), width)]
+def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
+    """The shape beyond the device axis, the row axis taken out."""
+    return tuple(n for i, n in enumerate(shape) if i not in (0, axis))
 
 
 def _padded(ids: np.ndarray, width: int) -> np.ndarray:
-    """Row ids with the first one repeated up to the bucket's width; the repeats are never live."""
-    return np.concatenate([ids, np.full(width - len(ids), ids[0])])
+    """Row numbers filled up to the bucket's width with one that is never live there."""
+    return np.concatenate([ids, np.full(width - len(ids), ids[0] if len(ids) else 0)])
+
+
+def _used(ids: list[np.ndarray], width: int) -> np.ndarray:
+    return np.stack([np.arange(width) < len(bucket) for bucket in ids])
 
 
 def _forced(forced: np.ndarray | None, ids: np.ndarray, drawn: int, length: int, width: int) -> np.ndarray:
     if forced is None:
         return np.full((length, width), -1, np.int32)
     return np.asarray(forced, np.int32)[_padded(ids, width), drawn : drawn + length].T
-
-
-def _repack(buckets: list[_Bucket], width: int) -> list[_Bucket]:
-    """Live rows of all buckets in their order, in as few buckets as hold them."""
-    live = [np.flatnonzero(np.asarray(b.rows.live)[: len(b.ids)]) for b in buckets]
-    if all(len(where) == len(b.ids) for where, b in zip(live, buckets, strict=True)):
-        return buckets
-    source = np.concatenate([np.stack([np.full(len(w), i), w], axis=1) for i, w in enumerate(live)])
-    return [_gather(buckets, chosen, width) for chosen in _chunks(source, width)]
-
-
-def _gather(buckets: list[_Bucket], chosen: np.ndarray, width: int) -> _Bucket:
-    used = sorted(set(chosen[:, 0].tolist()))
-    offset = {b: i * width for i, b in enumerate(used)}
-    ids = np.array([buckets[b].ids[r] for b, r in chosen])
-    rows = jnp.asarray(_padded(np.array([offset[b] + r for b, r in chosen]), width))
-    parts = [(buckets[b].edit, buckets[b].rows) for b in used]
-    edit, state = jax.tree.map(lambda *a: jnp.concatenate(a)[rows], *parts)
-    state = dataclasses.replace(state, live=jnp.arange(width) < len(ids))
-    past = [
-        jax.tree.map(lambda *a: a[0] if a[0].ndim == 0 else jnp.concatenate(a, axis=1)[:, rows], *segments)
-        for segments in zip(*(buckets[b].past for b in used), strict=True)
-    ]
-    return _Bucket(ids, edit, state, tuple(past))
 
 
 class _Output:
@@ -276,9 +314,8 @@ class _Output:
         self.arrays: list[np.ndarray] = []
         self.tree = None
 
-    def keep(self, ids: np.ndarray, drawn: int, steps: Steps) -> None:
+    def keep(self, ids: np.ndarray, drawn: int, got: Steps) -> None:
         """Copy a bucket's segment to its rows; what lies beyond a row's end stays zero."""
-        got: Steps = jax.device_get(steps)
         span, rows = slice(drawn, drawn + got.tokens.shape[0]), len(ids)
         live = got.live[:, :rows].T
         self.tokens[ids, span], self.live[ids, span] = got.tokens[:, :rows].T, live
@@ -292,7 +329,7 @@ class _Output:
             values = np.where(live.reshape(*live.shape, *[1] * (values.ndim - 2)), values, 0)
             self.arrays[i][ids, span] = values
 
-    def result(self, prompt: np.ndarray, taps: int, edit_spec: EditSpec | None) -> Generation:
+    def result(self, prompt: np.ndarray) -> Generation:
         readings, edits = jax.tree.unflatten(self.tree, self.arrays)
         return Generation(
             prompt_tokens=tuple(prompt.tolist()),

@@ -50,7 +50,7 @@ class Sampling:
 
 
 def row_keys(seed: int | Array, prompt_id: int | Array, trials: Int[Array, "B"]) -> Key[Array, "B"]:
-    """One key a row; folding in the step gives the key of a draw."""
+    """One threefry key a row; folding in the step gives the key of a draw."""
     base = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), Purpose.TOKEN), prompt_id)
     return jax.vmap(lambda trial: jax.random.fold_in(base, trial))(trials)
 

@@ -26,9 +26,9 @@ from causeway.engine.intervention.edits import Edit, EditSpec
 from causeway.engine.intervention.instruments import Instruments, Observer
 from causeway.engine.model.attention import RowKeys, SharedKeys, attend_pieces
 from causeway.engine.model.block import apply_block
-from causeway.engine.model.cache import Prefix, prefill
+from causeway.engine.model.cache import Prefix
 from causeway.engine.model.decode import by_group, by_row, own
-from causeway.engine.model.generate import WIDTHS, bucket_width
+from causeway.engine.model.generate import WIDTHS, bucket_width, shared_prefix
 from causeway.engine.model.transformer import Block, Transformer, layer
 from causeway.engine.outcome.answers import AnswerTree
 
@@ -79,9 +79,7 @@ def clean_tree(
             f"answers: {shared + tree.depths.max() + 1} tokens with the prompt, but the context is "
             f"{transformer.config.max_position}; shorten the prompt"
         )
-    padded = np.zeros(bucket_width(max(shared, 1)), np.int32)
-    padded[:shared] = prompt[:shared]
-    prefix = prefill(transformer, jnp.asarray(padded), jnp.int32(shared))
+    prefix = shared_prefix(transformer, prompt, shared)
     nodes = _device_nodes(tree, shared)
     streams, edges = _clean(transformer, prefix, nodes)
     return CleanTree(prefix, nodes, streams, edges)

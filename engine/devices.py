@@ -1,0 +1,85 @@
+"""Rows over the devices of one process.
+
+Rows of a bucket are independent, so a computation over several devices is the same program on each with its own rows:
+weights and whatever else rows share are replicated once, what differs from row to row carries a leading device axis
+and is split along it. Two ways of saying so are kept, `shard_map` (default) and literal `pmap`; a test holds them and
+one device equal to the last bit. Nothing is communicated inside the program.
+
+The mesh has Auto axis types: explicit ones break gathers over the sharded axis and `pmap` on the same arrays.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+AXIS = "rows"
+Mode = Literal["shard_map", "pmap"]
+MODES: tuple[Mode, ...] = ("shard_map", "pmap")
+
+
+@dataclasses.dataclass(frozen=True)
+class RowParallel:
+    """Local devices and the way rows are spread over them; hashable, so compiled programs are cached by it."""
+
+    devices: tuple[jax.Device, ...]
+    mode: Mode = "shard_map"
+
+    @property
+    def count(self) -> int:
+        """Number of devices."""
+        return len(self.devices)
+
+    @property
+    def mesh(self) -> Mesh:
+        """One axis over the devices."""
+        return Mesh(np.array(self.devices), (AXIS,), axis_types=(AxisType.Auto,))
+
+    def replicate(self, tree: Any) -> Any:
+        """Every array whole on every device; done once for weights."""
+        return jax.device_put(tree, NamedSharding(self.mesh, PartitionSpec()))
+
+    def split(self, tree: Any) -> Any:
+        """Arrays [devices, ...] with one slice on each device."""
+        return jax.device_put(tree, NamedSharding(self.mesh, PartitionSpec(AXIS)))
+
+    def program(self, function: Callable[..., Any], **static: Any) -> Callable[[Any, Any], Any]:
+        """`function(shared, own, **static)` compiled to take own [devices, ...] and return results [devices, ...]."""
+        return _program(self, function, tuple(sorted(static.items())))
+
+
+@functools.cache
+def _program(parallel: RowParallel, function: Callable[..., Any], static: tuple[tuple[str, Any], ...]):
+    bound = functools.partial(function, **dict(static))
+    if parallel.mode == "pmap":
+        return jax.pmap(bound, axis_name=AXIS, in_axes=(None, 0), devices=parallel.devices)
+
+    def on_one_device(shared, own):
+        out = bound(shared, jax.tree.map(lambda a: a[0], own))
+        return jax.tree.map(lambda a: jnp.asarray(a)[None], out)
+
+    spec = PartitionSpec(AXIS)
+    return jax.jit(
+        jax.shard_map(
+            on_one_device, mesh=parallel.mesh, in_specs=(PartitionSpec(), spec), out_specs=spec, check_vma=False
+        )
+    )
+
+
+def local_parallel(count: int | None = None, mode: Mode = "shard_map") -> RowParallel:
+    """The first `count` local devices (default: all).
+
+    Raises:
+        ValueError: fewer devices than asked for, or an unknown mode.
+    """
+    devices = jax.local_devices()
+    if mode not in MODES:
+        raise ValueError(f"parallel: got {mode!r}; needs one of {', '.join(MODES)}")
+    if count is not None and not 1 <= count <= len(devices):
+        raise ValueError(f"devices: got {count}; this process has {len(devices)}")
+    return RowParallel(tuple(devices[: count or len(devices)]), mode)
