@@ -11,16 +11,39 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from causeway.engine.dictionary.dictionary import Dictionary
+    from causeway.engine.intervention.edits import Edit, EditSpec
+    from causeway.engine.intervention.taps import Record, TapSpec
+    from causeway.engine.model.forward import run
+    from causeway.engine.model.handle import Model
     from causeway.ports.dictionaries import load_dictionaries, save_dictionary
     from causeway.ports.load import load_model
 
 _HOME = {
-    "load_model": "causeway.ports.load",
+    "Dictionary": "causeway.engine.dictionary.dictionary",
+    "Edit": "causeway.engine.intervention.edits",
+    "EditSpec": "causeway.engine.intervention.edits",
+    "Model": "causeway.engine.model.handle",
+    "Record": "causeway.engine.intervention.taps",
+    "TapSpec": "causeway.engine.intervention.taps",
     "load_dictionaries": "causeway.ports.dictionaries",
+    "load_model": "causeway.ports.load",
+    "run": "causeway.engine.model.forward",
     "save_dictionary": "causeway.ports.dictionaries",
 }
 
-__all__ = ["load_dictionaries", "load_model", "save_dictionary"]
+__all__ = [
+    "Dictionary",
+    "Edit",
+    "EditSpec",
+    "Model",
+    "Record",
+    "TapSpec",
+    "load_dictionaries",
+    "load_model",
+    "run",
+    "save_dictionary",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -5,7 +5,7 @@ configuration. Weights are opened only for the layers asked for, and fetched onl
 the hub.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -44,14 +44,14 @@ def load_dictionaries(
     """
     wanted = None if layers is None else _check_layers(layers)
     name = str(reference)
-    root = _root(resolve(name, [CONFIG, f"*/{CONFIG}"], lambda path: _holds(path, wanted)))
-    found = _find(root)
-    folders = _choose(root, found, wanted)
+    directory = resolve(name, [CONFIG, f"*/{CONFIG}"], lambda path: _holds(path, wanted))
+    found = _find(_root(directory))
+    folders = _choose(_root(directory), found, wanted)
     if for_model is not None:
-        for layer in folders:
-            check_fit(found[folders[layer]], for_model)
-    _fetch_weights(name, root, folders)
-    return stack([read_folder(folders[layer], jnp.dtype(storage)) for layer in sorted(folders)])
+        for folder in folders:
+            check_fit(found[folder], for_model)
+    folders = _with_weights(name, directory, folders)
+    return stack([read_folder(folder, jnp.dtype(storage)) for folder in folders])
 
 
 def save_dictionary(
@@ -143,26 +143,31 @@ def _holds(path: Path, wanted: list[int] | None) -> bool:
     return wanted is None or set(wanted) <= present
 
 
-def _choose(root: Path, found: Mapping[Path, SaelensConfig], wanted: list[int] | None) -> dict[int, Path]:
-    """Layer -> folder for the layers wanted."""
+def _choose(root: Path, found: Mapping[Path, SaelensConfig], wanted: list[int] | None) -> list[Path]:
+    """The folders of the layers wanted, lowest layer first."""
     by_layer: dict[int, list[Path]] = {}
     for folder, config in found.items():
         by_layer.setdefault(config.site.layer, []).append(folder)
     missing = sorted(set(wanted or ()) - set(by_layer))
     if missing:
         raise ValueError(f"layers: {root} has no dictionary for {listed(missing)}; it has {sorted(by_layer)}")
-    chosen = sorted(by_layer) if wanted is None else wanted
+    chosen = sorted(by_layer if wanted is None else wanted)
     for layer in chosen:
         if len(by_layer[layer]) > 1:
             names = listed([folder.relative_to(root) for folder in by_layer[layer]])
             raise ValueError(f"layers: {root} has several dictionaries for layer {layer} ({names}); name one folder")
-    return {layer: by_layer[layer][0] for layer in chosen}
+    return [by_layer[layer][0] for layer in chosen]
 
 
-def _fetch_weights(reference: str, root: Path, folders: Mapping[int, Path]) -> None:
-    """Bring the weights of the chosen folders from the hub; nothing to do for what is on this machine."""
-    if all((folder / WEIGHTS).is_file() for folder in folders.values()):
-        return
-    paths = [str((folder / WEIGHTS).relative_to(root)) for folder in folders.values()]
-    present: Callable[[Path], bool] = lambda path: all((path / name).is_file() for name in paths)  # noqa: E731
-    resolve(reference, paths, present)
+def _with_weights(reference: str, directory: Path, folders: list[Path]) -> list[Path]:
+    """The same folders with their weights on this machine.
+
+    Configurations are asked for once more, because a branch may have moved since they were cached, and weights and
+    configuration have to be of one revision.
+    """
+    if all((folder / WEIGHTS).is_file() for folder in folders):
+        return folders
+    places = [folder.relative_to(directory) for folder in folders]
+    paths = [str(place / name) for place in places for name in (CONFIG, WEIGHTS)]
+    fetched = resolve(reference, paths, lambda path: all((path / name).is_file() for name in paths))
+    return [fetched / place for place in places]

@@ -1,11 +1,15 @@
 import json
+import shutil
+from fnmatch import fnmatch
 
+import huggingface_hub
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
 from causeway.engine.dictionary.dictionary import Dictionary, DictionaryConfig, take
+from causeway.ports import hub
 from causeway.ports.dictionaries import load_dictionaries, save_dictionary
 from causeway.ports.load import load_model
 
@@ -101,6 +105,37 @@ def test_one_unstacked_dictionary_is_written(tmp_path):
     stack = random_stack(layers=(3,))
     save_dictionary(tmp_path, take(stack, 0))
     np.testing.assert_array_equal(load_dictionaries(tmp_path).W_enc[...], stack.W_enc[...])
+
+
+def test_only_the_weights_asked_for_are_fetched(tmp_path, monkeypatch):
+    """A hub that holds three layers and moves its branch between two fetches."""
+    stack = random_stack(layers=(2, 5, 7))
+    save_dictionary(tmp_path / "remote", stack)
+    fetches = []
+
+    def download(repository, *, revision, allow_patterns, local_files_only):
+        if local_files_only:
+            raise FileNotFoundError(repository)
+        fetches.append(allow_patterns)
+        snapshot = tmp_path / f"snapshot{len(fetches)}"
+        for file in (tmp_path / "remote").rglob("*.*"):
+            name = file.relative_to(tmp_path / "remote")
+            if file.is_file() and any(fnmatch(str(name), pattern) for pattern in allow_patterns):
+                (snapshot / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(file, snapshot / name)
+        return str(snapshot)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    loaded = load_dictionaries("org/saes", layers=[7, 2])
+    assert loaded.config.layers == (2, 7)
+    np.testing.assert_array_equal(loaded.W_enc[...], stack.W_enc[...][jnp.array([0, 2])])
+    assert [sum("weights" in pattern for pattern in patterns) for patterns in fetches] == [0, 2]
+
+
+def test_bundled_dictionaries_lie_beside_the_model(tmp_path, monkeypatch):
+    monkeypatch.setattr(hub, "BUNDLED", tmp_path)
+    save_dictionary(tmp_path / "small" / "saes", random_stack())
+    assert load_dictionaries("bundled:small").config.layers == (0, 1)
 
 
 class TestRefused:
