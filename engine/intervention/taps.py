@@ -91,7 +91,9 @@ class BoundTap:
 
 
 def bind_tap(
-    spec: TapSpec, dictionary: Dictionary | None, ids: Int[Array, "P S"] | None = None,
+    spec: TapSpec,
+    dictionary: Dictionary | None,
+    ids: Int[Array, "P S"] | None = None,
     vectors: Float[Array, "P S D"] | None = None,
 ) -> BoundTap:
     """Gather what a reader needs.
@@ -103,7 +105,7 @@ def bind_tap(
         raise ValueError(f"dictionary: missing; a tap that reads {spec.reader!r} encodes with one")
     if spec.needs_dictionary and spec.stream != dictionary.config.stream:
         raise ValueError(
-            f"TapSpec.stream: {spec.stream!r} is read with a dictionary of {dictionary.config.stream!r}; they must agree"
+            f"TapSpec.stream: {spec.stream!r} read with a dictionary of {dictionary.config.stream!r}; they must agree"
         )
     if spec.reader == "selected":
         _check_width(spec, ids, "ids")

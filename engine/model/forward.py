@@ -9,11 +9,10 @@ is [B, T]. Positions with no token (right padding) are invalid and their values 
 """
 
 import dataclasses
-from collections.abc import Sequence
-from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from causeway.engine.intervention.apply import EditReport
@@ -91,8 +90,7 @@ def _records(instruments: Instruments, readings: dict, last: Observer, valid: Bo
         if i in last.readings:
             values, ids = jax.tree.map(lambda a: a[None], last.readings[i])
         else:
-            chosen = jnp.asarray(tap.spec.layers)
-            values, ids = jax.tree.map(lambda a: a[chosen], readings[i])
+            values, ids = jax.tree.map(operator.itemgetter(np.array(tap.spec.layers)), readings[i])
         # Patterns are [P, B, H, T, S]: the token axis of every other stream is the third.
         token_axis = 3 if tap.spec.stream == "attn_pattern" else 2
         shape = [1] * values.ndim
@@ -103,6 +101,7 @@ def _records(instruments: Instruments, readings: dict, last: Observer, valid: Bo
 
 def _total(instruments: Instruments, reports: dict[int, EditReport]) -> tuple[EditReport, ...]:
     """Reports summed over layers; an edit acts in one layer a slot."""
+
     def total(report: EditReport) -> EditReport:
         return EditReport(report.before.sum(0), report.after.sum(0), report.applied.any(0))
 

@@ -18,8 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.devices import RowParallel, local_parallel
+from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.intervention.edits import EMPTY, Edit, EditSpec, no_edit
 from causeway.engine.intervention.taps import BoundTap, Record
 from causeway.engine.model.cache import Prefix, Segment, prefill

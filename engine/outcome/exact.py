@@ -13,7 +13,6 @@ Shapes: B rows, n nodes, e edges of the tree, T0 width of the prefix bucket.
 
 import dataclasses
 from collections.abc import Sequence
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -21,8 +20,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from causeway.engine.dictionary.dictionary import Dictionary
-from causeway.engine.intervention.apply import bind
-from causeway.engine.intervention.edits import Edit, EditSpec
+from causeway.engine.intervention.apply import EditReport, bind
+from causeway.engine.intervention.edits import EMPTY, Edit, EditSpec
 from causeway.engine.intervention.instruments import Instruments, Observer
 from causeway.engine.model.attention import RowKeys, SharedKeys, attend_pieces
 from causeway.engine.model.block import apply_block
@@ -132,42 +131,65 @@ def _clean(transformer: Transformer, prefix: Prefix, nodes: Nodes) -> tuple[Arra
         observe = Observer(Instruments(), 0, nodes.positions[None])
         return _tree_block(transformer, block, x, nodes, shared, observe), x[0]
 
-    x, streams = jax.lax.scan(body, transformer.embed(nodes.tokens)[None], (transformer.blocks, prefix.keys, prefix.values))
+    x, streams = jax.lax.scan(
+        body, transformer.embed(nodes.tokens)[None], (transformer.blocks, prefix.keys, prefix.values)
+    )
     edges = _edge_log_probability(transformer, x, nodes)[0]
     return jnp.concatenate([streams, x]), edges
 
 
-def edited_answers(
-    transformer: Transformer, clean: CleanTree, spec: EditSpec, edit: Edit, dictionary: Dictionary | None
-) -> Float[Array, "B e"]:
-    """Edge log probabilities of B rows that all edit the same layer.
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Background:
+    """What all rows of an exact call share."""
+
+    transformer: Transformer
+    dictionary: Dictionary | None
+    clean: CleanTree
+
+
+def start_layer(spec: EditSpec, edit: Edit) -> int:
+    """The first block to run for rows that all edit the same layer.
 
     Raises:
-        ValueError: the rows edit several layers (each call starts at one).
+        ValueError: the rows edit several layers, or none.
     """
-    layers = np.unique(np.asarray(edit.layer)[np.asarray(edit.layer) >= 0])
+    layers = np.unique(np.asarray(edit.layer)[np.asarray(edit.layer) != EMPTY])
     if len(layers) != 1:
         raise ValueError(f"edit.layer: rows of layers {layers.tolist()}; exact outcomes run one layer a call")
-    start = layers[0] + (spec.stream == "resid_post")
-    return _edited(transformer, clean, spec, jax.tree.map(jnp.asarray, edit), dictionary, jnp.int32(start))
-
-
-@partial(jax.jit, static_argnames="spec")
-def _edited(
-    transformer: Transformer, clean: CleanTree, spec: EditSpec, edit: Edit, dictionary: Dictionary | None, start: Array
-) -> Float[Array, "B e"]:
-    nodes, prefix = clean.nodes, clean.prefix
-    instruments = Instruments((bind(spec, edit, dictionary),))
-    rows = edit.layer.shape[0]
-    x = jnp.broadcast_to(clean.streams[start], (rows, *clean.streams.shape[1:]))
     # resid_post of block l is the stream before block l + 1, where the loop starts.
-    x = Observer(instruments, start - 1, nodes.positions[None])("resid_post", x)
+    return int(layers[0]) + (spec.stream == "resid_post")
 
-    def body(index, x):
-        observe = Observer(instruments, index, nodes.positions[None])
-        shared = jax.tree.map(lambda a: a[index], (prefix.keys, prefix.values))
-        piece = SharedKeys(*shared, jnp.arange(prefix.keys.shape[-1]) < prefix.length)
-        return _tree_block(transformer, layer(transformer.blocks, index), x, nodes, piece, observe)
 
-    x = jax.lax.fori_loop(start, transformer.config.num_layers, body, x)
-    return _edge_log_probability(transformer, x, nodes)
+def edited_answers(
+    background: Background, own: tuple[Edit, Int[Array, ""]], *, spec: EditSpec
+) -> tuple[Float[Array, "B e"], EditReport]:
+    """Edge log probabilities of B rows that all edit one layer, and what the edit did ([B, n, E]).
+
+    `own` is the edit and its `start_layer`; a program for `jax.jit` or `RowParallel.program`.
+    """
+    edit, start = own
+    transformer, clean = background.transformer, background.clean
+    nodes, prefix = clean.nodes, clean.prefix
+    instruments = Instruments((bind(spec, edit, background.dictionary),))
+    rows, positions = edit.layer.shape[0], nodes.positions[None]
+    x = jnp.broadcast_to(clean.streams[start], (rows, *clean.streams.shape[1:]))
+    below = Observer(instruments, start - 1, positions)
+    x = below("resid_post", x)
+    report = below.reports.get(0) or _nothing_done(rows, x.shape[1], spec.slots, x.dtype)
+
+    def body(index, carry):
+        x, report = carry
+        observe = Observer(instruments, index, positions)
+        keys, values = prefix.keys[index], prefix.values[index]
+        piece = SharedKeys(keys, values, jnp.arange(keys.shape[-1]) < prefix.length)
+        x = _tree_block(transformer, layer(transformer.blocks, index), x, nodes, piece, observe)
+        return x, report + observe.reports[0]
+
+    x, report = jax.lax.fori_loop(start, transformer.config.num_layers, body, (x, report))
+    return _edge_log_probability(transformer, x, nodes), report
+
+
+def _nothing_done(rows: int, nodes: int, slots: int, dtype: jnp.dtype) -> EditReport:
+    zeros = jnp.zeros((rows, nodes, slots), dtype)
+    return EditReport(zeros, zeros, jnp.zeros(zeros.shape, bool))
