@@ -14,11 +14,23 @@ table, and 30 trials an arm allow at most 961 of those whatever the number of fe
 """
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 from scipy import stats
+
+from causeway.engine.stats.distinct import per_distinct_row
+
+
+class CountPair(NamedTuple):
+    """Counts of two arms, the reference first. All [...], integers."""
+
+    successes_1: Int[np.ndarray, "*rows"]
+    trials_1: Int[np.ndarray, "*rows"]
+    successes_2: Int[np.ndarray, "*rows"]
+    trials_2: Int[np.ndarray, "*rows"]
+
 
 ExactTest = Literal["fisher", "boschloo", "barnard"]
 Alternative = Literal["two-sided", "less", "greater"]
@@ -40,22 +52,18 @@ def wilson_interval(
         found = stats.binomtest(k, n).proportion_ci(confidence, method="wilson")
         return found.low, found.high
 
-    both = _per_distinct_row(interval, successes, trials)
+    both = per_distinct_row(interval, successes, trials)
     return both[..., 0], both[..., 1]
 
 
 def risk_difference(
-    successes_1: Int[np.ndarray, "*rows"],
-    trials_1: Int[np.ndarray, "*rows"],
-    successes_2: Int[np.ndarray, "*rows"],
-    trials_2: Int[np.ndarray, "*rows"],
-    confidence: float = 0.95,
+    table: CountPair, confidence: float = 0.95
 ) -> tuple[Float[np.ndarray, "*rows"], Float[np.ndarray, "*rows"], Float[np.ndarray, "*rows"]]:
     """p_2 - p_1 with Newcombe's interval, as (difference, low, high); NaN where an arm has no trials."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        p_1, p_2 = np.true_divide(successes_1, trials_1), np.true_divide(successes_2, trials_2)
-    low_1, high_1 = wilson_interval(successes_1, trials_1, confidence)
-    low_2, high_2 = wilson_interval(successes_2, trials_2, confidence)
+        p_1, p_2 = np.true_divide(table.successes_1, table.trials_1), np.true_divide(table.successes_2, table.trials_2)
+    low_1, high_1 = wilson_interval(table.successes_1, table.trials_1, confidence)
+    low_2, high_2 = wilson_interval(table.successes_2, table.trials_2, confidence)
     difference = p_2 - p_1
     low = difference - np.hypot(p_2 - low_2, high_1 - p_1)
     high = difference + np.hypot(high_2 - p_2, p_1 - low_1)
@@ -63,12 +71,7 @@ def risk_difference(
 
 
 def exact_test(
-    successes_1: Int[np.ndarray, "*rows"],
-    trials_1: Int[np.ndarray, "*rows"],
-    successes_2: Int[np.ndarray, "*rows"],
-    trials_2: Int[np.ndarray, "*rows"],
-    test: ExactTest = "fisher",
-    alternative: Alternative = "two-sided",
+    table: CountPair, test: ExactTest = "fisher", alternative: Alternative = "two-sided"
 ) -> Float[np.ndarray, "*rows"]:
     """Exact p value of equal proportions; "greater" asks whether the second proportion is higher.
 
@@ -79,7 +82,7 @@ def exact_test(
     """
     if test not in TESTS:
         raise ValueError(f"test: got {test!r}; needs one of {tuple(TESTS)}")
-    if np.any(np.greater(successes_1, trials_1)) or np.any(np.greater(successes_2, trials_2)):
+    if np.any(np.greater(table.successes_1, table.trials_1)) or np.any(np.greater(table.successes_2, table.trials_2)):
         raise ValueError("successes: some exceed their number of trials; pass counts of successes and of all trials")
 
     def p_value(k_1: int, n_1: int, k_2: int, n_2: int) -> float:
@@ -87,41 +90,25 @@ def exact_test(
             return np.nan
         return float(TESTS[test]([[k_2, k_1], [n_2 - k_2, n_1 - k_1]], alternative))
 
-    return _per_distinct_row(p_value, successes_1, trials_1, successes_2, trials_2)
+    return per_distinct_row(p_value, *table)
 
 
-def combined_exact_test(
-    successes_1: Int[np.ndarray, "rows P"],
-    trials_1: Int[np.ndarray, "rows P"],
-    successes_2: Int[np.ndarray, "rows P"],
-    trials_2: Int[np.ndarray, "rows P"],
-    test: ExactTest = "fisher",
-) -> Float[np.ndarray, " rows"]:
-    """One two-sided p value from the tables of a few prompts, which are never added up (Simpson's paradox).
+def combined_exact_test(table: CountPair, test: ExactTest = "fisher") -> Float[np.ndarray, " rows"]:
+    """One two-sided p value from the tables [rows, P] of a few prompts, never added up (Simpson's paradox).
 
     One prompt: the two-sided exact test. Several: the one-sided exact p values of each direction are combined by
     Fisher's method, and the smaller of the two directions is doubled.
     """
-    columns = (successes_1, trials_1, successes_2, trials_2)
-    if successes_1.shape[1] == 1:
-        return exact_test(*(c[:, 0] for c in columns), test=test)
-    sides = [exact_test(*columns, test=test, alternative=side) for side in ("less", "greater")]  # type: ignore[arg-type]
-    combined = [stats.combine_pvalues(_tiny_above_zero(p), method="fisher", axis=1).pvalue for p in sides]
+    if np.shape(table.trials_1)[-1] == 1:
+        return exact_test(CountPair(*(column[..., 0] for column in table)), test)
+    directions: tuple[Alternative, ...] = ("less", "greater")
+    sides = [_evidence(exact_test(table, test, side)) for side in directions]
+    combined = [stats.combine_pvalues(p, method="fisher", axis=-1).pvalue for p in sides]
     return np.minimum(1.0, 2 * np.minimum(*combined))
 
 
-def _tiny_above_zero(p: Float[np.ndarray, "rows P"]) -> Float[np.ndarray, "rows P"]:
+def _evidence(p: Float[np.ndarray, "rows P"]) -> Float[np.ndarray, "rows P"]:
     """Missing prompts carry no evidence (p = 1, which adds nothing to Fisher's sum); an underflowed p stays finite."""
     filled = np.where(np.isnan(p), 1.0, np.maximum(p, np.finfo(np.float64).tiny))
-    filled[np.isnan(p).all(axis=1)] = np.nan
+    filled[np.isnan(p).all(axis=-1)] = np.nan
     return filled
-
-
-def _per_distinct_row(function: Callable, *columns: Int[np.ndarray, "*rows"]) -> Float[np.ndarray, "*rows"]:
-    """function of each row's integers, evaluated once for every distinct row."""
-    arrays = np.broadcast_arrays(*columns)
-    shape = arrays[0].shape
-    rows = np.stack([a.ravel() for a in arrays], axis=1).astype(np.int64)
-    distinct, inverse = np.unique(rows, axis=0, return_inverse=True)
-    values = np.asarray([function(*(int(v) for v in row)) for row in distinct], dtype=np.float64)
-    return values[inverse.ravel()].reshape(*shape, *values.shape[1:])

@@ -1,0 +1,32 @@
+"""Cohen's d: the formula, its sign, invariance to shift and scale, and the coverage of its interval."""
+
+import numpy as np
+
+from causeway.engine.stats import effect_size
+
+
+def _d(a, b):
+    return effect_size.cohens_d(a.mean(-1), a.std(-1, ddof=1), a.shape[-1], b.mean(-1), b.std(-1, ddof=1), b.shape[-1])
+
+
+def test_positive_where_the_second_group_is_higher():
+    a, b = np.array([[0.0, 1.0, 2.0]]), np.array([[2.0, 3.0, 4.0]])
+    np.testing.assert_allclose(_d(a, b), [2.0])
+    np.testing.assert_allclose(_d(b, a), [-2.0])
+
+
+def test_does_not_change_with_shift_and_positive_scale():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(5, 20)), rng.normal(0.5, 2.0, size=(5, 30))
+    np.testing.assert_allclose(_d(3 * a + 7, 3 * b + 7), _d(a, b), rtol=1e-10)
+
+
+def test_without_variation_there_is_no_d():
+    assert np.isnan(_d(np.ones((1, 4)), np.ones((1, 4)) * 2)).all()
+
+
+def test_interval_covers_the_truth():
+    rng = np.random.default_rng(1)
+    a, b = rng.normal(0, 1, size=(4000, 25)), rng.normal(0.6, 1, size=(4000, 40))
+    low, high = effect_size.cohens_d_interval(_d(a, b), 25, 40)
+    assert 0.94 < ((low < 0.6) & (high > 0.6)).mean() < 0.965

@@ -1,0 +1,61 @@
+"""Newcombe's interval against the published example; exact tests against scipy, their symmetry and their level."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from causeway.engine.stats import proportions
+from causeway.engine.stats.proportions import CountPair
+
+
+def test_newcombe_published_example():
+    """Newcombe (1998), Table II, column (a): 56/70 against 48/80, method 10 gives 0.0524 to 0.3339."""
+    difference, low, high = proportions.risk_difference(
+        CountPair(np.array([48]), np.array([80]), np.array([56]), np.array([70]))
+    )
+    np.testing.assert_allclose([difference[0], low[0], high[0]], [0.2, 0.0524, 0.3339], atol=5e-5)
+
+
+@pytest.mark.parametrize(("counts", "limits"), [((0, 10, 10, 10), (0.6075, 1.0)), ((0, 20, 0, 10), (-0.1611, 0.2775))])
+def test_newcombe_at_the_edges(counts, limits):
+    """Columns (h) and (f) of the same table, where the Wald interval has no width."""
+    _, low, high = proportions.risk_difference(CountPair(*(np.array([c]) for c in counts)))
+    np.testing.assert_allclose([low[0], high[0]], limits, atol=5e-5)
+
+
+@pytest.mark.parametrize("test", ["fisher", "boschloo", "barnard"])
+def test_rows_equal_scipy_one_by_one(test):
+    k_1, k_2 = np.array([3, 0, 3, 7]), np.array([8, 9, 8, 7])
+    p = proportions.exact_test(CountPair(k_1, np.full(4, 10), k_2, np.full(4, 12)), test)
+    scalar = {"fisher": stats.fisher_exact, "boschloo": stats.boschloo_exact, "barnard": stats.barnard_exact}[test]
+    expected = [scalar([[b, a], [12 - b, 10 - a]]).pvalue for a, b in zip(k_1, k_2, strict=True)]
+    np.testing.assert_allclose(p, expected)
+    assert p[0] == p[2]
+
+
+def test_an_arm_without_trials_is_untestable():
+    table = CountPair(np.array([0]), np.array([0]), np.array([3]), np.array([5]))
+    assert np.isnan(proportions.exact_test(table)).all()
+    assert np.isnan(proportions.risk_difference(table)[0]).all()
+
+
+def test_more_successes_than_trials_is_refused():
+    with pytest.raises(ValueError, match="exceed their number of trials"):
+        proportions.exact_test(CountPair(np.array([6]), np.array([5]), np.array([3]), np.array([5])))
+
+
+def test_combined_over_prompts_keeps_its_level_and_does_not_add_tables_up():
+    rng = np.random.default_rng(2)
+    rates = np.array([0.1, 0.9, 0.5])
+    n = np.full((3000, 3), 20)
+    p = proportions.combined_exact_test(CountPair(rng.binomial(n, rates), n, rng.binomial(n, rates), n))
+    assert (p < 0.05).mean() <= 0.05
+    # Simpson: both prompts fall, the total rises.
+    table = CountPair(np.array([[90, 5]]), np.array([[100, 50]]), np.array([[40, 0]]), np.array([[50, 10]]))
+    less = proportions.combined_exact_test(table)
+    assert (
+        less[0]
+        > proportions.combined_exact_test(
+            CountPair(*(np.array([[20, 20]]) * np.array(m) for m in ([1, 1], [2, 2], [0, 0], [2, 2])))
+        )[0]
+    )
