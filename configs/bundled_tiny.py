@@ -1,4 +1,4 @@
-"""The bundled model: a LLaMA of four layers and 0.8 million parameters trained on the five synthetic tasks.
+"""The bundled model: a LLaMA of four layers and 0.6 million parameters trained on the five synthetic tasks.
 
     causeway train_model --workdir=runs/tiny --out=ports/bundled/tiny --overwrite
 
@@ -22,12 +22,12 @@ def get_config() -> ConfigDict:
             "num_heads": 4,
             "num_kv_heads": 2,
             "head_dim": 32,
-            "d_ff": 352,
+            "d_ff": 256,
             "max_position": 128,
             "tied_embeddings": True,
         }
     )
-    config.schedule = ConfigDict({"steps": 4000, "learning_rate": 2e-3, "warmup_steps": 100, "checkpoint_every": 250})
+    config.schedule = ConfigDict({"steps": 2000, "learning_rate": 2e-3, "warmup_steps": 100, "checkpoint_every": 250})
     # Texts of like length share a bucket, so that little of a step is padding.
     config.buckets = (
         ConfigDict({"tasks": {"slot_machine": 1.0}, "rows": 16, "length": 64}),

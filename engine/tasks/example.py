@@ -61,9 +61,7 @@ def draw_until(make: Callable[[], tuple[str, Example]], split: Split, held_out_p
         key, example = make()
         if split_of(key, held_out_percent) == split:
             return example
-    raise ValueError(
-        f"split: no {split} item in {MAX_DRAWS} draws; held_out_percent is {held_out_percent}"
-    )
+    raise ValueError(f"split: no {split} item in {MAX_DRAWS} draws; held_out_percent is {held_out_percent}")
 
 
 def pick(rng: np.random.Generator, options: tuple[str, ...]) -> str:

@@ -12,11 +12,23 @@ from typing import Literal
 
 import numpy as np
 
-from causeway.engine.tasks.slot_machine import PROMPTS, VARIABLE_MENU, WIN_RATE, Game, Menu, play
+from causeway.engine.tasks.slot_machine import (
+    PROMPTS,
+    START_BALANCE,
+    VARIABLE_MENU,
+    WIN_RATE,
+    Game,
+    Menu,
+    play,
+    tiny_prompt,
+)
 
 Group = Literal["safe", "risky"]
+GROUPS: tuple[Group, ...] = ("safe", "risky")
 
 MAX_ROUNDS = 6
+# Draws in a row that complete no pair, after which the supply counts as exhausted (about a second).
+MAX_MISSES = 10_000
 BALANCE_BANDS = (0, 40, 80, 120, 160, 200, 250, 1000)
 MAX_BALANCE = BALANCE_BANDS[-1] - 1
 
@@ -33,9 +45,14 @@ class LabelledPrompt:
 
 
 def random_state(rng: np.random.Generator, menu: Menu, max_rounds: int = MAX_ROUNDS) -> Game:
-    """A state in which the next decision is open, after 0 to `max_rounds` random bets; balances stay below $1000."""
+    """A state in which the next decision is open, after 0 to `max_rounds` random bets; balances stay below $1000.
+
+    Half of the games start with $100, the others with another amount: on a fixed menu the history would otherwise
+    give the balance away.
+    """
     while True:
-        game = Game(menu=menu)
+        start = START_BALANCE if rng.random() < 0.5 else 5 * int(rng.integers(4, 49))
+        game = Game(balance=start, menu=menu)
         for _ in range(int(rng.integers(max_rounds + 1))):
             game = play(game, _random_bet(rng, game), won=bool(rng.random() < _win_rate(rng)))
             if game.ended:
@@ -66,36 +83,41 @@ def labelled_prompts(
         2 `count` prompts, the groups alternating; consecutive ones share a stratum.
 
     Raises:
-        ValueError: fewer than `count` matched pairs of distinct states exist among many draws.
+        ValueError: fewer than `count` matched pairs of distinct states were found.
     """
-    rng = np.random.default_rng([seed, menu.smallest, menu.largest])
-    waiting: dict[tuple[str, str, Group], list[Game]] = defaultdict(list)
-    pairs: list[tuple[Game, Game]] = []
-    seen: set[str] = set()
-    for _ in range(2000 * count):
-        if len(pairs) == count:
-            break
-        game = random_state(rng, menu)
-        group, prompt = group_of(game), PROMPTS[text](game)
-        if group is None or prompt in seen:
-            continue
-        seen.add(prompt)
-        partner: Group = "safe" if group == "risky" else "risky"
-        stratum = _stratum(game)
-        partners = waiting[(stratum["round"], stratum["balance"], partner)]
-        if partners:
-            other = partners.pop(0)
-            pairs.append((game, other) if group == "safe" else (other, game))
-        else:
-            waiting[(stratum["round"], stratum["balance"], group)].append(game)
-    if len(pairs) < count:
-        raise ValueError(f"count: got {count}; only {len(pairs)} matched pairs exist for this menu; ask for fewer")
     prompt_of = PROMPTS[text]
+    pairs = _matched_pairs(np.random.default_rng([seed, menu.smallest, menu.largest]), count, menu)
+    if len(pairs) < count:
+        raise ValueError(f"count: got {count}; found {len(pairs)} matched pairs with this menu; ask for fewer")
     return [
         LabelledPrompt(f"{group}-{index:04d}", prompt_of(game), group, _stratum(game), game)
         for index, pair in enumerate(pairs)
-        for group, game in zip(("safe", "risky"), pair, strict=True)
+        for group, game in zip(GROUPS, pair, strict=True)
     ]
+
+
+def _matched_pairs(rng: np.random.Generator, count: int, menu: Menu) -> list[tuple[Game, Game]]:
+    """Up to `count` (safe, risky) pairs of one stratum each; no two states have the same tiny prompt."""
+    waiting: dict[tuple[str, ...], list[Game]] = defaultdict(list)
+    pairs: list[tuple[Game, Game]] = []
+    seen: set[str] = set()
+    misses = 0
+    while len(pairs) < count and misses < MAX_MISSES:
+        misses += 1
+        game = random_state(rng, menu)
+        group, prompt = group_of(game), tiny_prompt(game)
+        if group is None or prompt in seen:
+            continue
+        seen.add(prompt)
+        stratum = tuple(_stratum(game).values())
+        partners = waiting[(*stratum, "risky" if group == "safe" else "safe")]
+        if partners:
+            other = partners.pop(0)
+            pairs.append((game, other) if group == "safe" else (other, game))
+            misses = 0
+        else:
+            waiting[(*stratum, group)].append(game)
+    return pairs
 
 
 def _random_bet(rng: np.random.Generator, game: Game) -> int:

@@ -106,9 +106,7 @@ class TextBatches:
 
     def __post_init__(self):
         if len(self.ids) < self.length:
-            raise ValueError(
-                f"ids: {len(self.ids)} tokens do not fill a window of {self.length}; give more text"
-            )
+            raise ValueError(f"ids: {len(self.ids)} tokens do not fill a window of {self.length}; give more text")
 
     def __call__(self, step: int) -> tuple[Batch, ...]:
         """The batch of a step."""
