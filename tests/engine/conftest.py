@@ -1,0 +1,77 @@
+"""What the tests of the engine share: tiny models, a plain decoder to hold them against, counted compilations."""
+
+import contextlib
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import jax
+import pytest
+
+
+def _module(name: str) -> ModuleType:
+    """A module that lies beside this file."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def tiny() -> ModuleType:
+    return _module("tiny")
+
+
+@pytest.fixture(scope="session")
+def plain() -> ModuleType:
+    return _module("plain")
+
+
+@pytest.fixture(scope="session")
+def transformer(tiny):
+    """Three layers, grouped queries, tied embeddings, float32."""
+    return tiny.make_transformer()
+
+
+@pytest.fixture(scope="session")
+def dictionary(tiny):
+    """JumpReLU dictionaries on resid_post of layers 0 and 2."""
+    return tiny.make_dictionary()
+
+
+@pytest.fixture(scope="session")
+def _compiled() -> list[str]:
+    names: list[str] = []
+
+    def listen(event: str, _: float, fun_name: str = "", **__) -> None:
+        if event.endswith("backend_compile_duration"):
+            names.append(fun_name)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    return names
+
+
+@pytest.fixture
+def compilations(_compiled):
+    """A context that yields the list of programs compiled inside it."""
+
+    @contextlib.contextmanager
+    def watch():
+        names, before = [], len(_compiled)
+        yield names
+        names.extend(_compiled[before:])
+
+    return watch
+
+
+@pytest.fixture
+def refuses():
+    """A context like `pytest.raises(ValueError, match=...)` that also wants the message on one line."""
+
+    @contextlib.contextmanager
+    def expect(match: str):
+        with pytest.raises(ValueError, match=match) as caught:
+            yield
+        assert "\n" not in str(caught.value)
+
+    return expect

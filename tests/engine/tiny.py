@@ -1,0 +1,64 @@
+"""Tiny random models, dictionaries and edits, drawn by numpy so that every dtype starts from the same numbers."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from causeway.engine.dictionary.dictionary import Dictionary, DictionaryConfig
+from causeway.engine.intervention.edits import FOREVER, Edit, no_edit
+from causeway.engine.model.config import ModelConfig, Numerics
+from causeway.engine.model.transformer import Transformer, abstract_transformer
+
+CONFIG = ModelConfig(
+    family="llama", num_layers=3, d_model=16, num_heads=4, num_kv_heads=2, head_dim=4, d_ff=24, vocab_size=40,
+    max_position=64,
+)  # fmt: skip
+DOUBLE = Numerics("float64", "float64", "float64")
+FEATURES = 24
+PROMPT = np.array([7, 31, 2, 19, 19, 0, 38, 11, 25])
+PARAMETERS = {"jumprelu": ("threshold",), "gated": ("log_scale", "gate_bias", "magnitude_bias")}
+
+
+def make_transformer(numerics: Numerics = Numerics(), seed: int = 0, **changes) -> Transformer:  # noqa: B008
+    """`CONFIG` with some fields changed; weights, biases and gains all random."""
+    rng = np.random.default_rng(seed)
+
+    def fill(path, leaf):
+        draw = 0.3 * rng.standard_normal(leaf.shape) + ("gain" in jax.tree_util.keystr(path))
+        return jnp.asarray(draw.astype(np.float32), leaf.dtype)
+
+    shapes = abstract_transformer(dataclasses.replace(CONFIG, **changes), numerics)
+    return jax.tree_util.tree_map_with_path(fill, shapes)
+
+
+def make_dictionary(
+    kind: str = "jumprelu", layers=(0, 2), stream: str = "resid_post", dtype="float32", seed: int = 1
+) -> Dictionary:
+    """A stack for some layers; about half of the features are active on a random vector."""
+    rng = np.random.default_rng(seed)
+    count, width = len(layers), CONFIG.d_model
+
+    def draw(*shape):
+        return jnp.asarray((0.3 * rng.standard_normal((count, *shape))).astype(np.float32), dtype)
+
+    arrays = {
+        "W_enc": draw(width, FEATURES), "b_enc": draw(FEATURES) * (kind != "gated"),
+        "W_dec": draw(FEATURES, width), "b_dec": draw(width),
+    }  # fmt: skip
+    arrays |= {name: abs(draw(FEATURES)) for name in PARAMETERS.get(kind, ())}
+    return Dictionary(DictionaryConfig(kind, tuple(layers), stream, 4 * (kind == "topk")), **arrays)
+
+
+def make_edit(rows: int, slots: int = 1, **values) -> Edit:
+    """Slots [rows, slots]; each value is a scalar or broadcasts. Unnamed: set to 0, from position 0 on."""
+    values = {"start": 0, "stop": FOREVER, "scale": 0, "writer": values.get("feature", 0)} | values
+    blank = no_edit(rows, slots)
+    arrays = {n: np.broadcast_to(v, (rows, slots)).astype(getattr(blank, n).dtype) for n, v in values.items()}
+    return dataclasses.replace(blank, **arrays)
+
+
+def take_rows(edit: Edit, rows) -> Edit:
+    """Some rows of an edit, in that order."""
+    return jax.tree.map(lambda a: a[rows], edit)
