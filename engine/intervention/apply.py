@@ -97,7 +97,8 @@ def apply_edit(
     active = (e.layer == layer)[:, None] & (e.start[:, None] <= at) & (at < e.stop[:, None])
     if bound.layer is not None:
         unchanged = (x, jnp.zeros(active.shape, x.dtype))
-        edited, before = jax.lax.cond(bound.layer == layer, partial(_with_dictionary, bound, active), lambda _: unchanged, x)
+        edit = partial(_with_dictionary, bound, active)
+        edited, before = jax.lax.cond(bound.layer == layer, edit, lambda _: unchanged, x)
     elif bound.spec.family == "swap":
         edited, before = _swap(e, active, x), jnp.zeros(active.shape, x.dtype)
     else:

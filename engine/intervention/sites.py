@@ -20,7 +20,7 @@ STREAMS = (
 EDITABLE = ("resid_pre", "attn_in", "attn_out", "resid_mid", "mlp_in", "mlp_out", "resid_post")
 
 _TRANSFORMER_LENS = {
-    "hook_resid_pre": "resid_pre", "hook_attn_in": "attn_in", "attn.hook_pattern": "attn_pattern",
+    "hook_resid_pre": "resid_pre", "attn.hook_pattern": "attn_pattern",
     "attn.hook_z": "head_out", "hook_attn_out": "attn_out", "hook_resid_mid": "resid_mid",
     "ln2.hook_normalized": "mlp_norm", "mlp.hook_in": "mlp_in", "mlp.hook_post": "mlp_act",
     "hook_mlp_out": "mlp_out", "mlp.hook_out": "mlp_out", "hook_resid_post": "resid_post",

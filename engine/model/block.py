@@ -40,7 +40,9 @@ def apply_block(
     return observe("resid_post", x + _mlp(block, x, observe))
 
 
-def _attention(block: Block, x: Array, positions: Array, config: ModelConfig, attend: Attend, observe: Observe) -> Array:
+def _attention(
+    block: Block, x: Array, positions: Array, config: ModelConfig, attend: Attend, observe: Observe
+) -> Array:
     q, k, v = block.attention.project(observe("attn_in", block.attn_norm(x)))
     dtype = block.attention.numerics.accumulate_dtype
     z = attend(rotate(q, positions, config, dtype), rotate(k, positions, config, dtype), v)

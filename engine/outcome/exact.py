@@ -85,14 +85,14 @@ def clean_tree(
 
 
 def _device_nodes(tree: AnswerTree, shared: int) -> Nodes:
-    """Pad nodes to a bucket, edges to the next power of two; padding nodes see only the prefix and themselves."""
+    """Pad nodes to a bucket, edges to the next power of two; padding nodes stand at -1, where no edit acts."""
     count, width = len(tree.tokens), bucket_width(len(tree.tokens), NODE_WIDTHS)
     ancestors = np.zeros((width, width), bool)
     ancestors[:count, :count] = tree.ancestors
     edge_width = 1 << (len(tree.edges) - 1).bit_length()
     return Nodes(
         tokens=jnp.asarray(np.pad(tree.tokens, (0, width - count))),
-        positions=jnp.asarray(np.pad(shared + tree.depths, (0, width - count), constant_values=shared)),
+        positions=jnp.asarray(np.pad(shared + tree.depths, (0, width - count), constant_values=-1)),
         ancestors=jnp.asarray(ancestors),
         edges=jnp.asarray(np.pad(tree.edges, ((0, edge_width - len(tree.edges)), (0, 0)))),
     )

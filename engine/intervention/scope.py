@@ -1,0 +1,59 @@
+"""Where along the tokens an edit acts, as intervals of absolute positions.
+
+With a prompt of T tokens:
+
+    last_prompt              [T-1, T)        the token the first answer is read from
+    decode                   [T, inf)        every generated token
+    last_prompt_and_decode   [T-1, inf)      the original study's
+    all                      [0, inf)        every token
+    positions:2:5,-1         [2, 5), [T-1, T)   explicit ones; negative positions count from the end of the prompt
+
+Explicit positions may need several intervals, and so several slots of an edit.
+"""
+
+import re
+
+from causeway.engine.intervention.edits import FOREVER
+
+NAMED = ("last_prompt", "decode", "last_prompt_and_decode", "all")
+_EXPLICIT = "positions:"
+
+
+def slots(scope: str) -> int:
+    """How many intervals a scope needs.
+
+    Raises:
+        ValueError: unknown scope.
+    """
+    return len(intervals(scope, 1 << 20))
+
+
+def intervals(scope: str, prompt_length: int) -> list[tuple[int, int]]:
+    """[start, stop) pairs of a scope for a prompt of T tokens.
+
+    Raises:
+        ValueError: unknown scope, or a position outside the prompt.
+    """
+    last = prompt_length - 1
+    named = {
+        "last_prompt": (last, last + 1),
+        "decode": (last + 1, FOREVER),
+        "last_prompt_and_decode": (last, FOREVER),
+        "all": (0, FOREVER),
+    }
+    if scope in named:
+        return [named[scope]]
+    if not scope.startswith(_EXPLICIT) or len(scope) == len(_EXPLICIT):
+        raise ValueError(f"scope: got {scope!r}; needs one of {', '.join(NAMED)} or positions:P[,P:Q...]")
+    return sorted(_interval(part, prompt_length) for part in scope.removeprefix(_EXPLICIT).split(","))
+
+
+def _interval(text: str, length: int) -> tuple[int, int]:
+    match = re.fullmatch(r"(-?\d+)(?::(-?\d+))?", text.strip())
+    if not match:
+        raise ValueError(f"scope: cannot read the position {text!r}; write 7, -1 or 2:5")
+    start = int(match[1]) + (length if int(match[1]) < 0 else 0)
+    stop = start + 1 if match[2] is None else int(match[2]) + (length if int(match[2]) < 0 else 0)
+    if not 0 <= start < stop <= length:
+        raise ValueError(f"scope: {text!r} is outside a prompt of {length} tokens")
+    return start, stop

@@ -1,0 +1,241 @@
+"""What a patching sweep runs: features x arms x prompts x trials, as rows.
+
+Arms, for a feature with a value for each group (values are set in delta form unless the sweep says replace):
+
+    baseline              no edit; depends on the prompt alone, so it is run once a prompt (and trial)
+    noop                  the same code path at the feature's own value: what patching itself does
+    patch:<value>         set to that group's value
+    ablate                set to 0
+    random:<value>        as patch or ablate, but written along another feature's decoder row at equal norm
+    dose:<value>:<q>      q of the way from the own value to the group's value
+
+In delta form the no-op is the same for every feature of a layer; in replace form it brings in the dictionary's error,
+again the same for every feature. So it is run once a layer, on a row with feature -1.
+
+Every prompt runs the same list of rows, in the order (layer, feature, arm, trial). The columns of that list are plain
+arrays; a sweep's row is (prompt, index into the list).
+
+Shapes: N features, M rows a prompt.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from causeway.engine.dictionary.dictionary import Dictionary
+from causeway.engine.intervention.edits import EMPTY, Edit
+from causeway.engine.intervention.scope import intervals
+from causeway.engine.model.sampling import Purpose
+from causeway.engine.outcome.answers import Answer
+
+KINDS = ("baseline", "noop", "patch", "ablate", "random", "dose")
+DOSES = (0.25, 0.5, 0.75, 1.5)
+EVERY = -1
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepPrompt:
+    """A prompt of the sweep.
+
+    Attributes:
+        id: unique; keys the random numbers. group: the context it belongs to. text: as given ("" for token ids).
+        tokens: ids it is run as. answers, answer_tokens: the answers scored exactly and recognised in samples.
+    """
+
+    id: int
+    group: str
+    text: str
+    tokens: tuple[int, ...]
+    answers: tuple[Answer, ...] = ()
+    answer_tokens: tuple[tuple[int, ...], ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class FeatureSet:
+    """The features patched and their values by group name, all [N]."""
+
+    layer: Int[np.ndarray, " N"]
+    feature: Int[np.ndarray, " N"]
+    values: Mapping[str, Float[np.ndarray, " N"]]
+
+    def __post_init__(self):
+        pairs = list(zip(self.layer.tolist(), self.feature.tolist(), strict=True))
+        if not pairs:
+            raise ValueError("features: empty; name at least one (layer, feature)")
+        if len(set(pairs)) != len(pairs):
+            twice = next(pair for pair, group in itertools.groupby(sorted(pairs)) if len(list(group)) > 1)
+            raise ValueError(f"features: layer {twice[0]} feature {twice[1]} is named twice")
+        for name, values in self.values.items():
+            if not np.isfinite(values).all():
+                raise ValueError(f"features: the values of {name!r} hold a number that is not finite")
+
+    def check(self, dictionary: Dictionary) -> None:
+        """Refuse features the dictionaries do not have.
+
+        Raises:
+            ValueError: a layer without a dictionary, or a feature id out of range.
+        """
+        for layer in np.unique(self.layer):
+            dictionary.config.index_of(int(layer))
+        outside = self.feature[(self.feature < 0) | (self.feature >= dictionary.num_features)]
+        if outside.size:
+            raise ValueError(f"features: id {outside[0]} is outside the dictionary's 0..{dictionary.num_features - 1}")
+
+    def first(self, count: int) -> "FeatureSet":
+        """The first `count` features, as listed."""
+        return FeatureSet(self.layer[:count], self.feature[:count], {k: v[:count] for k, v in self.values.items()})
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """Rows that every prompt runs, all [M].
+
+    layer, feature: -1 where the row stands for every one. arm: index into `arms`. scale, shift, writer: the edit.
+    """
+
+    arms: tuple[str, ...]
+    layer: Int[np.ndarray, " M"]
+    feature: Int[np.ndarray, " M"]
+    arm: Int[np.ndarray, " M"]
+    trial: Int[np.ndarray, " M"]
+    scale: Float[np.ndarray, " M"]
+    shift: Float[np.ndarray, " M"]
+    writer: Int[np.ndarray, " M"]
+
+    def __len__(self) -> int:
+        return len(self.layer)
+
+    def take(self, chosen: slice | np.ndarray) -> "Rows":
+        """Some of the rows."""
+        arrays = {f.name: getattr(self, f.name)[chosen] for f in dataclasses.fields(self) if f.name != "arms"}
+        return Rows(self.arms, **arrays)
+
+    def edit(self, scope: str, prompt_length: int) -> Edit:
+        """The rows' edits for a prompt of that length, one slot an interval of the scope."""
+        spans = np.array(intervals(scope, prompt_length), np.int32)
+        shape = (len(self), len(spans))
+
+        def wide(column: np.ndarray) -> np.ndarray:
+            return np.broadcast_to(column[:, None], shape).copy()
+
+        return Edit(
+            layer=wide(self.layer), feature=wide(np.maximum(self.feature, 0)), writer=wide(np.maximum(self.writer, 0)),
+            start=np.broadcast_to(spans[:, 0], shape).copy(), stop=np.broadcast_to(spans[:, 1], shape).copy(),
+            scale=wide(self.scale), shift=wide(self.shift),
+        )  # fmt: skip
+
+
+def arm_names(
+    kinds: Sequence[str], values: Sequence[str], doses: Sequence[float] = DOSES, draws: int = 1
+) -> tuple[str, ...]:
+    """Names of all arms that the kinds stand for.
+
+    Raises:
+        ValueError: an unknown kind.
+    """
+    unknown = [kind for kind in kinds if kind not in KINDS]
+    if unknown:
+        raise ValueError(f"arms: got {unknown[0]!r}; needs some of {', '.join(KINDS)}")
+    pushes = [*values, *(["ablate"] if "ablate" in kinds else [])]
+    suffixes = [""] if draws == 1 else [f":{draw}" for draw in range(draws)]
+    expanded = {
+        "baseline": ["baseline"],
+        "noop": ["noop"],
+        "patch": [f"patch:{v}" for v in values],
+        "ablate": ["ablate"],
+        "random": [f"random:{v}{suffix}" for v in pushes for suffix in suffixes],
+        "dose": [f"dose:{v}:{q:g}" for v in values for q in doses],
+    }
+    return tuple(name for kind in KINDS if kind in kinds for name in expanded[kind])
+
+
+def condition_name(group: str, arm: str) -> str:
+    """The study's name of (context, arm): safe_baseline, safe_with_risky_patch."""
+    kind, _, rest = arm.partition(":")
+    return f"{group}_with_{rest}_patch" if kind == "patch" else f"{group}_{arm}"
+
+
+def make_rows(
+    features: FeatureSet, arms: Sequence[str], dictionary: Dictionary, *, trials: int, seed: int, run_noop: bool
+) -> Rows:
+    """The rows of every prompt.
+
+    Args:
+        trials: rows of each (feature, arm); 1 for exact outcomes. seed: chooses the features of random controls.
+        run_noop: whether the no-op needs rows of its own (False where it equals the baseline to the bit).
+    """
+    arms = tuple(arms)
+    per_feature = [i for i, arm in enumerate(arms) if arm not in ("baseline", "noop")]
+    order = np.lexsort((features.feature, features.layer))
+    parts = []
+    if "baseline" in arms:
+        parts.append(_shared_rows(arms, EMPTY, "baseline", trials))
+    layers = features.layer[order]
+    for layer in np.unique(layers):
+        if "noop" in arms and run_noop:
+            parts.append(_shared_rows(arms, int(layer), "noop", trials))
+        chosen = order[layers == layer]
+        parts.append(_feature_rows(features, chosen, arms, per_feature, dictionary, trials, seed))
+    names = [f.name for f in dataclasses.fields(Rows) if f.name != "arms"]
+    return Rows(arms, **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+
+
+def _shared_rows(arms: tuple[str, ...], layer: int, arm: str, trials: int) -> Rows:
+    ids, zeros = np.full(trials, EVERY, np.int32), np.zeros(trials, np.float32)
+    return Rows(
+        arms, layer=np.full(trials, layer, np.int32), feature=ids, arm=np.full(trials, arms.index(arm), np.int32),
+        trial=np.arange(trials, dtype=np.int32), scale=zeros + 1, shift=zeros, writer=ids,
+    )  # fmt: skip
+
+
+def _feature_rows(
+    features: FeatureSet, chosen: np.ndarray, arms: tuple[str, ...], per_feature: list[int], dictionary: Dictionary,
+    trials: int, seed: int,
+) -> Rows:  # fmt: skip
+    """Rows of one layer's features in the order (feature, arm, trial)."""
+    columns = [_arm_columns(arms[i], features, chosen, dictionary, seed) for i in per_feature]
+    scale, shift, writer = (np.stack([c[k] for c in columns], axis=1) for k in range(3))
+    shape = (len(chosen), len(per_feature), trials)
+
+    def rows(array: np.ndarray, dtype) -> np.ndarray:
+        return np.broadcast_to(array.reshape(array.shape + (1,) * (3 - array.ndim)), shape).reshape(-1).astype(dtype)
+
+    return Rows(
+        arms, layer=rows(features.layer[chosen], np.int32), feature=rows(features.feature[chosen], np.int32),
+        arm=rows(np.array(per_feature)[None], np.int32), trial=rows(np.arange(trials)[None, None], np.int32),
+        scale=rows(scale, np.float32), shift=rows(shift, np.float32), writer=rows(writer, np.int32),
+    )  # fmt: skip
+
+
+def _arm_columns(
+    arm: str, features: FeatureSet, chosen: np.ndarray, dictionary: Dictionary, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Scale, shift and written feature of one arm, [chosen]."""
+    kind, *rest = arm.split(":")
+    own = features.feature[chosen]
+    keep = float(1 - float(rest[1])) if kind == "dose" else 0.0
+    label = rest[0] if rest else "ablate"
+    target = np.zeros(len(chosen)) if label == "ablate" else features.values[label][chosen]
+    shift = target * float(rest[1]) if kind == "dose" else target
+    draw = int(rest[1]) if kind == "random" and len(rest) > 1 else 0
+    writer = _other_features(features, chosen, dictionary, seed, draw) if kind == "random" else own
+    return np.full(len(chosen), keep), shift, writer
+
+
+def _other_features(
+    features: FeatureSet, chosen: np.ndarray, dictionary: Dictionary, seed: int, draw: int
+) -> Int[np.ndarray, " n"]:
+    """For each feature another one of its layer, a function of (seed, layer, feature, draw) alone."""
+    layer = int(features.layer[chosen[0]])
+    norms = np.linalg.norm(np.asarray(dictionary.W_dec[...][dictionary.config.index_of(layer)], np.float32), axis=-1)
+    written = np.flatnonzero(norms > 0)
+
+    def other(feature: int) -> int:
+        rng = np.random.default_rng([seed, int(Purpose.CONTROL_FEATURE), layer, feature, draw])
+        candidates = written[written != feature]
+        return int(candidates[rng.integers(len(candidates))])
+
+    return np.array([other(int(f)) for f in features.feature[chosen]])

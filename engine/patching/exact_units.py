@@ -1,0 +1,78 @@
+"""A unit of a sweep with the exact outcome: answer probabilities of many edits of one prompt.
+
+Rows are dealt to buckets of one layer each, because a bucket starts at its layer; buckets go to the devices in order,
+each with its own starting layer. The baseline needs no row: it is the clean pass itself.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from causeway.engine.intervention.apply import EditReport
+from causeway.engine.intervention.edits import EMPTY
+from causeway.engine.model.generate import first_edited_position
+from causeway.engine.outcome.answers import answer_tree, score_answers
+from causeway.engine.outcome.exact import Background, clean_tree, edited_answers, start_layer
+from causeway.engine.patching.design import Rows, SweepPrompt
+from causeway.engine.patching.sweep import PatchSweep, what_was_done
+from causeway.engine.sweep.layout import UnitResult
+
+
+def exact_unit(sweep: PatchSweep, index: int) -> UnitResult:
+    """Compute one unit."""
+    prompt, chosen = sweep.unit(index)
+    rows = sweep.rows.take(chosen)
+    tree = answer_tree(prompt.tokens[-1], prompt.answers, prompt.answer_tokens)
+    # The plan's first edited position, not the unit's: it decides the shared prefix and so the bits.
+    first = first_edited_position(sweep.edit(prompt, sweep.rows))
+    clean = clean_tree(sweep.model.transformer, prompt.tokens, tree, first)
+    background = Background(sweep.model.transformer, sweep.dictionary, clean)
+    edges, report = _run(sweep, prompt, rows, background)
+    baseline = rows.layer == EMPTY
+    edges[baseline] = np.asarray(clean.edges)
+    scores = score_answers(tree, edges[:, : len(tree.edges)])
+    columns = what_was_done(prompt, rows, report.before, report.after, report.applied)
+    # A prompt may list its labels in another order; the table has one.
+    columns |= {f"p_{label}": scores.probability[:, tree.labels.index(label)] for label in sweep.labels}
+    columns |= {"p_invalid": scores.invalid, "expected_amount": scores.expected_amount}
+    return UnitResult(columns, {})
+
+
+def _run(
+    sweep: PatchSweep, prompt: SweepPrompt, rows: Rows, background: Background
+) -> tuple[Float[np.ndarray, "R e"], EditReport]:
+    """Edge log probabilities and edit reports of all rows; those without an edit are left zero."""
+    width, devices = sweep.settings.rows, sweep.parallel.count
+    edit = sweep.edit(prompt, rows)
+    nodes, edges = background.clean.nodes, background.clean.edges
+    out = np.zeros((len(rows), len(edges)), np.float64)
+    shape = (len(rows), len(nodes.tokens), edit.layer.shape[1])
+    report = EditReport(np.zeros(shape, np.float32), np.zeros(shape, np.float32), np.zeros(shape, bool))
+    background = sweep.parallel.replicate(background)
+    program = sweep.parallel.program(edited_answers, spec=sweep.edit_spec)
+    running = []
+    for stripe in _stripes(rows, width, devices):
+        placed = np.stack([np.resize(bucket, width) for bucket in stripe])
+        own = jax.tree.map(lambda a, placed=placed: jnp.asarray(a[placed]), edit)
+        starts = [start_layer(sweep.edit_spec, jax.tree.map(lambda a, i=i: a[i], own)) for i in range(devices)]
+        running.append((stripe, program(background, sweep.parallel.split((own, jnp.array(starts, jnp.int32))))))
+    for stripe, result in running:
+        got, done = jax.device_get(result)
+        for device, bucket in enumerate(stripe):
+            used = slice(0, len(bucket))
+            out[bucket] = got[device][used]
+            for field in ("before", "after", "applied"):
+                getattr(report, field)[bucket] = getattr(done, field)[device][used]
+    return out, report
+
+
+def _stripes(rows: Rows, width: int, devices: int) -> list[list[np.ndarray]]:
+    """Buckets of row numbers, each of one layer, in groups of one a device; the last group repeats its first bucket."""
+    buckets = []
+    for layer in np.unique(rows.layer[rows.layer != EMPTY]):
+        mine = np.flatnonzero(rows.layer == layer)
+        buckets += [mine[i : i + width] for i in range(0, len(mine), width)]
+    if buckets:
+        buckets += [buckets[-1]] * (-len(buckets) % devices)
+    return [buckets[i : i + devices] for i in range(0, len(buckets), devices)]

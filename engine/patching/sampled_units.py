@@ -1,0 +1,82 @@
+"""A unit of a sweep with the sampled outcome: rollouts of many edits of one prompt, parsed.
+
+All arms of a (prompt, trial) draw with the same noise. Families that need a whole dictionary run one layer at a time.
+"""
+
+import dataclasses
+
+import jax
+import numpy as np
+
+from causeway.engine.model.generate import Generation, first_edited_position, generate_rows
+from causeway.engine.outcome.parsers import parser
+from causeway.engine.patching.design import Rows, SweepPrompt
+from causeway.engine.patching.sweep import PatchSweep, what_was_done
+from causeway.engine.sweep.layout import UnitResult
+
+
+def sampled_unit(sweep: PatchSweep, index: int) -> UnitResult:
+    """Compute one unit."""
+    prompt, chosen = sweep.unit(index)
+    rows = sweep.rows.take(chosen)
+    generation = _generate(sweep, prompt, rows)
+    columns = what_was_done(prompt, rows, generation.before[0], generation.after[0], generation.applied[0])
+    columns |= _outcome(sweep, prompt, generation)
+    return UnitResult(columns, sweep.settings.recording.collect(generation))
+
+
+def _generate(sweep: PatchSweep, prompt: SweepPrompt, rows: Rows) -> Generation:
+    if not sweep.edit_spec.one_layer(sweep.dictionary):
+        return _generate_together(sweep, prompt, rows)
+    layers = np.unique(rows.layer)
+    parts = [np.flatnonzero(rows.layer == layer) for layer in layers]
+    results = [_generate_together(sweep, prompt, rows.take(part)) for part in parts]
+    back = np.argsort(np.concatenate(parts))
+    fields = {f.name: getattr(results[0], f.name) for f in dataclasses.fields(Generation)}
+    joined = jax.tree.map(lambda *a: np.concatenate(a)[back], *[_arrays(result) for result in results])
+    return Generation(**fields | joined)
+
+
+def _arrays(generation: Generation) -> dict:
+    names = ("tokens", "records", "before", "after", "applied")
+    return {name: getattr(generation, name) for name in names}
+
+
+def _generate_together(sweep: PatchSweep, prompt: SweepPrompt, rows: Rows) -> Generation:
+    s = sweep.settings
+    return generate_rows(
+        sweep.model.transformer,
+        prompt.tokens,
+        trials=rows.trial,
+        layout=s.widths,
+        sampling=s.sampling,
+        seed=s.seed,
+        prompt_id=prompt.id,
+        edit_spec=sweep.edit_spec,
+        edit=sweep.edit(prompt, rows),
+        dictionary=sweep.dictionary,
+        taps=s.recording.taps(sweep.dictionary, sweep.model.config.num_layers),
+        recomputed=s.semantics == "recomputed",
+        # The plan's first edited position, not the unit's: it decides the shared prefix and so the bits.
+        first_edit=first_edited_position(sweep.edit(prompt, sweep.rows)),
+        parallel=sweep.parallel,
+    )
+
+
+def _outcome(sweep: PatchSweep, prompt: SweepPrompt, generation: Generation) -> dict:
+    """Action, amount, text and token ids of each row; stop tokens are not part of the text."""
+    read, stops = parser(sweep.settings.parser), set(sweep.settings.sampling.stop_tokens)
+    ids = [row[row >= 0].tolist() for row in generation.tokens]
+    texts = [_text(sweep, [i for i in row if i not in stops]) for row in ids]
+    parsed = [read(text, prompt.answers) for text in texts]
+    return {
+        "action": [p.action for p in parsed],
+        "amount": [p.amount for p in parsed],
+        "response": texts,
+        "tokens": ids,
+    }
+
+
+def _text(sweep: PatchSweep, ids: list[int]) -> str:
+    tokenizer = sweep.model.tokenizer
+    return tokenizer.decode(ids) if tokenizer else " ".join(map(str, ids))

@@ -1,0 +1,254 @@
+"""A patching sweep: its settings, its plan, and what one unit of it computes.
+
+A unit is U consecutive rows of one prompt's list (`design.Rows`), so a prompt's clean pass serves a whole unit and
+memory holds one unit whatever the number of trials. Which rows a unit has depends on the plan alone. Two outcomes:
+
+    exact     one pass of one token (and of the inner nodes of the answers) over the layers above the patch
+    sampled   rollouts, parsed; arms share their noise, keyed by (seed, prompt, trial, step)
+
+The table's columns say, row by row, what was done and what came of it (`exact_schema`, `sampled_schema`).
+"""
+
+import dataclasses
+import functools
+from typing import Any, Literal
+
+import jax
+import numpy as np
+import pyarrow as pa
+
+from causeway.engine.devices import RowParallel
+from causeway.engine.dictionary.dictionary import Dictionary
+from causeway.engine.intervention import scope as scopes
+from causeway.engine.intervention.edits import Edit, EditSpec, check_edit
+from causeway.engine.model.generate import Layout as Widths
+from causeway.engine.model.handle import Model
+from causeway.engine.model.sampling import Sampling
+from causeway.engine.outcome.parsers import parser
+from causeway.engine.patching.design import FeatureSet, Rows, SweepPrompt, condition_name, make_rows
+from causeway.engine.patching.recording import Recording
+from causeway.engine.sweep.fingerprint import arrays_sha256, config_sha256
+from causeway.engine.sweep.layout import Layout
+from causeway.engine.sweep.plan import Plan
+
+# Version of the rows' meaning; raise it when the same settings would give other numbers.
+ROWS_VERSION = "1"
+
+Outcome = Literal["exact", "sampled"]
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepSettings:
+    """How a sweep is run.
+
+    Attributes:
+        outcome: exact or sampled. arms: names (`design.arm_names`). mode: delta, or replace (the original study's
+            reconstruction). scope: where edits act (`intervention.scope`). semantics: cached or recomputed.
+        trials: rollouts of each arm. sampling, max widths: of rollouts. parser: how an answer is read.
+        rows: row bucket a device. unit_buckets: buckets a unit. recording: what is kept at every token.
+    """
+
+    outcome: Outcome
+    arms: tuple[str, ...]
+    mode: Literal["delta", "replace"] = "delta"
+    scope: str = "last_prompt_and_decode"
+    semantics: Literal["cached", "recomputed"] = "cached"
+    trials: int = 1
+    seed: int = 0
+    rows: int = 64
+    unit_buckets: int = 8
+    segments: tuple[int, ...] = (16,)
+    sampling: Sampling = dataclasses.field(default_factory=Sampling)
+    parser: str = "answers"
+    recording: Recording = dataclasses.field(default_factory=Recording)
+
+    def __post_init__(self):
+        for name, allowed in _CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name}: got {getattr(self, name)!r}; needs one of {', '.join(allowed)}")
+        for name in ("trials", "rows", "unit_buckets"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: got {getattr(self, name)}; needs at least 1")
+        if self.outcome == "exact" and self.trials != 1:
+            raise ValueError(f"trials: got {self.trials} with the exact outcome, which has no sampling noise; use 1")
+        if self.outcome == "exact" and (self.recording.reader or self.recording.top_logits):
+            raise ValueError("record_features: recorded at generated tokens; use the sampled outcome")
+        if self.outcome == "exact" and self.semantics == "recomputed":
+            raise ValueError("semantics: recomputed concerns generated tokens; the exact outcome is cached")
+        parser(self.parser)
+
+    @property
+    def widths(self) -> Widths:
+        """Row bucket and segments of rollouts."""
+        return Widths(self.rows, self.segments)
+
+    @property
+    def edit_spec(self) -> EditSpec:
+        """Filled in by `PatchSweep` with the dictionaries' stream."""
+        return EditSpec(family="replace" if self.mode == "replace" else "feature", slots=scopes.slots(self.scope))
+
+    def describe(self) -> dict[str, Any]:
+        """JSON-able description for the plan."""
+        return dataclasses.asdict(self) | {"recording": self.recording.describe()}
+
+
+_CHOICES = {
+    "outcome": ("exact", "sampled"), "mode": ("delta", "replace"), "semantics": ("cached", "recomputed"),
+}  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class PatchSweep:
+    """Everything a unit needs, placed on the devices.
+
+    Raises:
+        ValueError: prompts without answers, ids or labels that clash, features the dictionaries lack, or prompts and
+            answers beyond the context.
+    """
+
+    model: Model
+    dictionary: Dictionary
+    prompts: tuple[SweepPrompt, ...]
+    features: FeatureSet
+    settings: SweepSettings
+    parallel: RowParallel
+
+    def __post_init__(self):
+        self.features.check(self.dictionary)
+        ids = [prompt.id for prompt in self.prompts]
+        if not ids or len(set(ids)) != len(ids):
+            raise ValueError(f"prompts: {len(ids)} with {len(set(ids))} distinct ids; give each prompt its own id")
+        if self.settings.outcome == "exact" or self.settings.parser == "answers":
+            self._check_answers()
+        if self.settings.outcome == "sampled":
+            self._check_lengths()
+        for prompt in self.prompts:
+            scopes.intervals(self.settings.scope, len(prompt.tokens))
+        for layer in np.unique(self.rows.layer):
+            edit = self.edit(self.prompts[0], self.rows.take(self.rows.layer == layer))
+            check_edit(edit, self.edit_spec, self.model.config.num_layers, self.dictionary)
+
+    def _check_answers(self) -> None:
+        labels = {tuple(dict.fromkeys(a.label for a in prompt.answers)) for prompt in self.prompts}
+        if () in labels:
+            missing = next(prompt.id for prompt in self.prompts if not prompt.answers)
+            raise ValueError(f"answers: prompt {missing} has none; give --answers or a field `answers` of the prompt")
+        if len({frozenset(names) for names in labels}) > 1:
+            raise ValueError(f"answers: prompts differ in their labels ({sorted(labels)}); give all the same labels")
+
+    def _check_lengths(self) -> None:
+        most, new = max(len(prompt.tokens) for prompt in self.prompts), sum(self.settings.segments)
+        if most - 1 + new > self.model.config.max_position:
+            raise ValueError(
+                f"max_new_tokens: {new} after a prompt of {most} tokens exceeds the context of "
+                f"{self.model.config.max_position}; draw fewer or shorten the prompts"
+            )
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Labels of the answers, in order of first use."""
+        return tuple(dict.fromkeys(answer.label for answer in self.prompts[0].answers))
+
+    @property
+    def edit_spec(self) -> EditSpec:
+        """The edits' static part."""
+        return dataclasses.replace(self.settings.edit_spec, stream=self.dictionary.config.stream)
+
+    @functools.cached_property
+    def rows(self) -> Rows:
+        """The rows of every prompt."""
+        s = self.settings
+        # In delta form the no-op is the baseline to the bit; an exact no-op is cheap and shares the patches' program.
+        run_noop = s.outcome == "exact" or s.mode == "replace"
+        return make_rows(self.features, s.arms, self.dictionary, trials=s.trials, seed=s.seed, run_noop=run_noop)
+
+    def edit(self, prompt: SweepPrompt, rows: Rows) -> Edit:
+        """Rows as edits of a prompt."""
+        return rows.edit(self.settings.scope, len(prompt.tokens))
+
+    @property
+    def unit_rows(self) -> int:
+        """U."""
+        return self.settings.rows * self.settings.unit_buckets
+
+    def unit(self, index: int) -> tuple[SweepPrompt, slice]:
+        """The prompt and the rows of a unit."""
+        per_prompt = -(-len(self.rows) // self.unit_rows)
+        prompt, part = divmod(index, per_prompt)
+        start = part * self.unit_rows
+        return self.prompts[prompt], slice(start, min(start + self.unit_rows, len(self.rows)))
+
+    def plan(self) -> Plan:
+        """The sweep's plan: units, layout and everything that decides its numbers."""
+        count = len(self.rows)
+        sizes = [min(self.unit_rows, count - start) for start in range(0, count, self.unit_rows)]
+        schema = exact_schema(self.labels) if self.settings.outcome == "exact" else sampled_schema()
+        arrays = self.settings.recording.arrays(sum(self.settings.segments), self.dictionary.num_features)
+        parts = {
+            "weights": self.model.fingerprint,
+            "dictionaries": dictionary_digest(self.dictionary),
+            "tokenizer": self.model.tokenizer.fingerprint if self.model.tokenizer else "none",
+            "prompts": config_sha256([dataclasses.asdict(prompt) for prompt in self.prompts]),
+            "features": arrays_sha256(
+                {"layer": self.features.layer, "feature": self.features.feature, **self.features.values}
+            ),
+            "rows": ROWS_VERSION,
+        }
+        config = {"model": self.model.name, "numerics": dataclasses.asdict(self.model.numerics)}
+        config |= {
+            "settings": self.settings.describe(),
+            "prompts": len(self.prompts),
+            "features": len(self.features.layer),
+        }
+        table = "trials"
+        return Plan("patch_sweep", config, parts, tuple(sizes * len(self.prompts)), Layout(schema, table, arrays))
+
+
+def dictionary_digest(dictionary: Dictionary) -> str:
+    """sha256 over a dictionary's configuration and arrays."""
+    leaves = {
+        jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(dictionary)
+    }
+    return config_sha256({"config": dataclasses.asdict(dictionary.config), "arrays": arrays_sha256(leaves)})
+
+
+_WHAT = [
+    ("prompt_id", pa.int32()), ("group", pa.string()), ("layer", pa.int32()), ("feature", pa.int32()),
+    ("arm", pa.string()), ("condition", pa.string()), ("trial", pa.int32()), ("writer", pa.int32()),
+    ("scale", pa.float32()), ("shift", pa.float32()), ("value_before", pa.float32()), ("value_set", pa.float32()),
+    ("edits_applied", pa.int32()),
+]  # fmt: skip
+
+
+def exact_schema(labels: tuple[str, ...]) -> pa.Schema:
+    """Columns of exact trials: what was done, then probabilities and the expected amount."""
+    outcome = [(f"p_{label}", pa.float64()) for label in labels]
+    return pa.schema([*_WHAT, *outcome, ("p_invalid", pa.float64()), ("expected_amount", pa.float64())])
+
+
+def sampled_schema() -> pa.Schema:
+    """Columns of sampled trials: what was done, then the action, amount, text and token ids."""
+    outcome = [("action", pa.string()), ("amount", pa.float64()), ("response", pa.string())]
+    return pa.schema([*_WHAT, *outcome, ("tokens", pa.list_(pa.int32()))])
+
+
+def what_was_done(prompt: SweepPrompt, rows: Rows, before: np.ndarray, after: np.ndarray, applied: np.ndarray) -> dict:
+    """The columns that all outcomes share.
+
+    Args:
+        before, after, applied: [rows, tokens, slots]; the table keeps the values at the first token edited, and how
+            often an edit acted.
+    """
+    flat = applied.reshape(len(rows), -1)
+    first = flat.argmax(axis=1)[:, None]
+    kept = [np.take_along_axis(a.reshape(len(rows), -1), first, axis=1)[:, 0] for a in (before, after)]
+    names = [rows.arms[i] for i in rows.arm]
+    return {
+        "prompt_id": np.full(len(rows), prompt.id, np.int32),
+        "group": [prompt.group] * len(rows),
+        "layer": rows.layer, "feature": rows.feature,
+        "arm": names, "condition": [condition_name(prompt.group, arm) for arm in names],
+        "trial": rows.trial, "writer": rows.writer, "scale": rows.scale, "shift": rows.shift,
+        "value_before": kept[0].astype(np.float32), "value_set": kept[1].astype(np.float32),
+        "edits_applied": flat.sum(axis=1).astype(np.int32),
+    }  # fmt: skip
