@@ -11,6 +11,7 @@ Cost: 6 x parameters x tokens operations a step, plus attention; memory: weights
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -75,13 +76,11 @@ def train(
         checkpoints: where to save and resume; None trains in memory only.
         report: called with (steps done, loss) after every step; the loss is a device scalar, so reading it waits.
     """
-    optimiser = make_optimiser(schedule)
-    state, first = TrainState(transformer, optimiser.init(transformer)), 0
+    state, first = TrainState(transformer, make_optimiser(schedule).init(transformer)), 0
     if checkpoints is not None and (found := checkpoints.restore(state)) is not None:
         first, state = found
-    update = jax.jit(_updater(optimiser), donate_argnums=0)
     for step in range(first, schedule.steps):
-        state, loss = update(state, batches_at(step))
+        state, loss = _update(state, batches_at(step), schedule)
         done = step + 1
         report(done, loss)
         if checkpoints is not None and (done % schedule.checkpoint_every == 0 or done == schedule.steps):
@@ -118,15 +117,12 @@ def answers_right(transformer: Transformer, batch: Batch) -> Bool[Array, "B"]:
     return jnp.all((best == batch.tokens[:, 1:]) | (batch.weights[:, 1:] == 0), axis=-1)
 
 
-def _updater(optimiser: optax.GradientTransformation) -> Callable:
-    """(state, batches) -> (state, loss), to be jitted."""
-
-    def update(state: TrainState, batches: tuple[Batch, ...]) -> tuple[TrainState, Float[Array, ""]]:
-        value, gradient = jax.value_and_grad(mean_loss)(state.transformer, batches)
-        step, moments = optimiser.update(gradient, state.moments, state.transformer)
-        return TrainState(optax.apply_updates(state.transformer, step), moments), value
-
-    return update
+@partial(jax.jit, static_argnames="schedule", donate_argnames="state")
+def _update(state: TrainState, batches: tuple[Batch, ...], schedule: Schedule) -> tuple[TrainState, Float[Array, ""]]:
+    """One step: the new state and the loss before it."""
+    loss, gradient = jax.value_and_grad(mean_loss)(state.transformer, batches)
+    step, moments = make_optimiser(schedule).update(gradient, state.moments, state.transformer)
+    return TrainState(optax.apply_updates(state.transformer, step), moments), loss
 
 
 def _weighted_sum(transformer: Transformer, batch: Batch) -> tuple[Array, Array]:
