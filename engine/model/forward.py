@@ -9,6 +9,7 @@ is [B, T]. Positions with no token (right padding) are invalid and their values 
 """
 
 import dataclasses
+import operator
 
 import jax
 import jax.numpy as jnp
