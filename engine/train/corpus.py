@@ -1,0 +1,112 @@
+"""Texts as rows of token ids, for reading activations from.
+
+A row is a window of at most T tokens, right-padded, with the begin-of-sequence id in front where the model wants it:
+
+    documents   every window lies inside one text; the last window of a text is short
+    packed      the texts follow one another (an end-of-sequence id between them, where there is one) and are cut
+                every T tokens, so all rows but the last are full
+
+`first` is the first position that counts: 1 where rows begin with BOS, whose activations are unlike any other token's
+(often a hundred times larger) and would rule every mean. Positions first <= t < length are the data.
+
+Texts are divided into training and held-out ones whole, before any is cut.
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Int
+
+from causeway.engine.model.handle import Model
+
+Layout = Literal["documents", "packed"]
+LAYOUTS: tuple[Layout, ...] = ("documents", "packed")
+_SPLIT = 0x5E1D
+
+
+@dataclasses.dataclass(frozen=True)
+class Corpus:
+    """tokens [R, T]; lengths [R], padding excluded; first: the first position of a row that counts."""
+
+    tokens: Int[np.ndarray, "R T"]
+    lengths: Int[np.ndarray, "R"]
+    first: int
+
+    @property
+    def counts(self) -> Int[np.ndarray, "R"]:
+        """Number of tokens of each row that count."""
+        return np.maximum(self.lengths - self.first, 0)
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 over everything that matters."""
+        digest = hashlib.sha256(f"{self.tokens.shape} {self.first}".encode())
+        digest.update(np.ascontiguousarray(self.tokens).tobytes())
+        digest.update(np.ascontiguousarray(self.lengths).tobytes())
+        return digest.hexdigest()
+
+    def head(self, rows: int) -> "Corpus":
+        """The first rows."""
+        return dataclasses.replace(self, tokens=self.tokens[:rows], lengths=self.lengths[:rows])
+
+
+def make_corpus(
+    model: Model, texts: Sequence[str], length: int, layout: Layout = "documents", include_bos: bool = False
+) -> Corpus:
+    """Tokenise texts into rows.
+
+    Args:
+        model: gives the tokenizer and the BOS policy.
+        texts: documents.
+        length: T, the width of a row, BOS included.
+        layout: `documents` or `packed`.
+        include_bos: whether activations at BOS count as data.
+
+    Raises:
+        ValueError: no tokenizer, an unknown layout, a length outside the context, or texts without tokens.
+    """
+    if model.tokenizer is None:
+        raise ValueError(f"model: {model.name} has no tokenizer; activations are read over text, so it needs one")
+    if layout not in LAYOUTS:
+        raise ValueError(f"layout: got {layout!r}; needs one of {', '.join(LAYOUTS)}")
+    bos = [model.tokenizer.bos_id] if model.prepend_bos and model.tokenizer.bos_id is not None else []
+    if not len(bos) + 1 < length <= model.config.max_position:
+        raise ValueError(
+            f"length: got {length}; rows of {model.name} hold {len(bos) + 2} to {model.config.max_position} tokens"
+        )
+    documents = [model.tokenizer.encode(text) for text in texts]
+    if layout == "packed":
+        documents = [_join(documents, model.tokenizer.eos_id)]
+    width = length - len(bos)
+    windows = [bos + ids[i : i + width] for ids in documents for i in range(0, len(ids), width)]
+    if not windows:
+        raise ValueError(f"texts: {len(texts)} texts hold no tokens; give text to train on")
+    tokens = np.zeros((len(windows), length), np.int32)
+    for row, window in zip(tokens, windows, strict=True):
+        row[: len(window)] = window
+    lengths = np.array([len(window) for window in windows], np.int32)
+    return Corpus(tokens, lengths, first=len(bos) if not include_bos else 0)
+
+
+def split_texts(texts: Sequence[str], held_out: float = 0.1) -> tuple[list[str], list[str]]:
+    """Training and held-out texts, the same division whatever the run's seed.
+
+    Raises:
+        ValueError: a share outside (0, 1), or too few texts to have both.
+    """
+    count = round(held_out * len(texts))
+    if not 0 < held_out < 1 or not 0 < count < len(texts):
+        raise ValueError(
+            f"held_out: a share of {held_out} of {len(texts)} texts leaves one side empty; give more texts"
+        )
+    order = np.random.default_rng(_SPLIT).permutation(len(texts))
+    chosen = set(order[:count].tolist())
+    return [t for i, t in enumerate(texts) if i not in chosen], [t for i, t in enumerate(texts) if i in chosen]
+
+
+def _join(documents: Sequence[list[int]], separator: int | None) -> list[int]:
+    end = [] if separator is None else [separator]
+    return [i for ids in documents for i in (*ids, *end)]

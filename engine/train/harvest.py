@@ -1,0 +1,141 @@
+"""Activations of a stream, all chosen layers in one pass, shuffled within a stated memory budget.
+
+The rows of a corpus are visited in chunks. A chunk is as many rows as fit the budget; their counted tokens are held
+as [P, N, D], and batches walk through them in a shuffled order. Rows are shuffled anew every epoch, tokens every
+chunk, both keyed by (seed, epoch or chunk), so the data of a step is a function of the step alone: a resumed run
+reads its chunk again and goes on in the middle of it. A corpus that fits the budget whole is read once.
+
+Memory: one chunk, P x rows x T x D x 4 bytes, twice while it is copied to a device that has its own memory.
+Cost: one forward pass a row and epoch.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from causeway.engine.intervention.instruments import Instruments
+from causeway.engine.intervention.taps import BoundTap, TapSpec, bind_tap
+from causeway.engine.model.forward import run
+from causeway.engine.model.transformer import Transformer
+from causeway.engine.train.corpus import Corpus
+
+ROWS_PER_PASS = 16
+_ROWS, _TOKENS = 1, 2
+UNREADABLE = ("attn_pattern", "head_out", "final_norm", "logits")
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Where activations come from: a transformer, rows of tokens, a stream and the model layers read."""
+
+    transformer: Transformer
+    corpus: Corpus
+    stream: str
+    layers: tuple[int, ...]
+
+    def __post_init__(self):
+        if self.stream in UNREADABLE:
+            raise ValueError(
+                f"stream: {self.stream!r} is not one vector a token and layer; "
+                "train on a residual, norm, attention or MLP stream"
+            )
+        outside = [layer for layer in self.layers if not 0 <= layer < self.transformer.config.num_layers]
+        if outside or not self.layers or len(set(self.layers)) != len(self.layers):
+            last = self.transformer.config.num_layers - 1
+            raise ValueError(f"layers: got {list(self.layers)}; needs different layers of the model, 0..{last}")
+
+    @property
+    def width(self) -> int:
+        """D of the stream."""
+        tokens = jax.ShapeDtypeStruct((1, 2), jnp.int32)
+        lengths = jax.ShapeDtypeStruct((1,), jnp.int32)
+        return jax.eval_shape(_read, self.transformer, tokens, lengths, self._tap()).shape[-1]
+
+    def read(self, rows: Int[np.ndarray, "rows"]) -> Float[np.ndarray, "P N D"]:
+        """Activations at the counted tokens of these rows, float32, in the order of the rows."""
+        positions = np.arange(self.corpus.tokens.shape[1])
+        parts = []
+        for start in range(0, len(rows), ROWS_PER_PASS):
+            chosen = rows[start : start + ROWS_PER_PASS]
+            # The last group repeats its last row, so that all groups have one shape and one compilation.
+            padded = np.pad(chosen, (0, ROWS_PER_PASS - len(chosen)), mode="edge")
+            lengths = self.corpus.lengths[padded]
+            values = np.asarray(_read(self.transformer, self.corpus.tokens[padded], lengths, self._tap()))
+            counted = (positions >= self.corpus.first) & (positions < self.corpus.lengths[chosen][:, None])
+            parts.append(values[:, : len(chosen)][:, counted])
+        return np.concatenate(parts, axis=1)
+
+    def _tap(self) -> BoundTap:
+        return bind_tap(TapSpec(self.stream, "raw", self.layers), None)
+
+
+@jax.jit
+def _read(
+    transformer: Transformer, tokens: Int[Array, "B T"], lengths: Int[Array, "B"], tap: BoundTap
+) -> Float[Array, "P B T D"]:
+    return run(transformer, tokens, Instruments(taps=(tap,)), lengths).records[0].values.astype(jnp.float32)
+
+
+class Shuffled:
+    """Batches of a source by step.
+
+    Attributes:
+        capacity: N, tokens a chunk's array holds. width: D. batches_per_chunk: steps served by a chunk.
+    """
+
+    def __init__(self, source: Source, batch: int, seed: int, budget_mib: int):
+        """Plan the chunks; nothing is read yet.
+
+        Raises:
+            ValueError: the budget does not hold one row, or a batch is larger than a chunk.
+        """
+        corpus, depth = source.corpus, len(source.layers)
+        per_row = corpus.tokens.shape[1] - corpus.first
+        row_bytes = depth * per_row * source.width * 4
+        self._rows_per_chunk = min(len(corpus.tokens), (budget_mib << 20) // row_bytes)
+        if self._rows_per_chunk == 0:
+            raise ValueError(f"buffer: {budget_mib} MiB do not hold one row of {row_bytes >> 20} MiB; give more")
+        self.capacity = self._rows_per_chunk * per_row
+        held = int(self._rows_per_chunk * corpus.counts.mean())
+        self.batches_per_chunk = held // batch
+        if self.batches_per_chunk == 0:
+            raise ValueError(
+                f"batch: {batch} tokens, but {self._rows_per_chunk} rows of text hold about {held}; "
+                "give more text, a larger buffer or a smaller batch"
+            )
+        self._chunks_per_epoch = len(corpus.tokens) // self._rows_per_chunk
+        self.width = source.width
+        self._source, self._batch, self._seed = source, batch, seed
+        self._held: tuple[tuple[int, int], Array, int] | None = None
+        self._order: tuple[int, np.ndarray] | None = None
+
+    def buffer(self, chunk: int) -> tuple[Float[Array, "P N D"], int]:
+        """A chunk's activations, padded to the capacity, and how many tokens it has."""
+        epoch, place = divmod(chunk, self._chunks_per_epoch)
+        # With one chunk an epoch the rows are always the same ones: their order is of no consequence.
+        key = (epoch, place) if self._chunks_per_epoch > 1 else (0, 0)
+        if self._held is None or self._held[0] != key:
+            self._held = None
+            values = self._source.read(self._rows(*key))
+            padded = np.pad(values, ((0, 0), (0, self.capacity - values.shape[1]), (0, 0)))
+            self._held = (key, jnp.asarray(padded), values.shape[1])
+        return self._held[1], self._held[2]
+
+    def __call__(self, step: int) -> tuple[Float[Array, "P N D"], Int[np.ndarray, "batch"]]:
+        """The buffer a step reads and the places of its batch in it."""
+        chunk, place = divmod(step, self.batches_per_chunk)
+        buffer, count = self.buffer(chunk)
+        if self._order is None or self._order[0] != chunk:
+            order = np.random.default_rng([self._seed, _TOKENS, chunk]).permutation(count).astype(np.int32)
+            # A chunk of short rows may have fewer tokens than the average: it begins again.
+            self._order = (chunk, np.resize(order, (self.batches_per_chunk, self._batch)))
+        return buffer, self._order[1][place]
+
+    def _rows(self, epoch: int, place: int) -> Int[np.ndarray, "rows"]:
+        rows = np.arange(len(self._source.corpus.tokens))
+        if self._chunks_per_epoch > 1:
+            rows = np.random.default_rng([self._seed, _ROWS, epoch]).permutation(rows)
+        return rows[place * self._rows_per_chunk :][: self._rows_per_chunk]
