@@ -27,12 +27,12 @@ def get_config() -> ConfigDict:
             "tied_embeddings": True,
         }
     )
-    config.schedule = ConfigDict({"steps": 2000, "learning_rate": 2e-3, "warmup_steps": 100, "checkpoint_every": 250})
+    config.schedule = ConfigDict({"steps": 2400, "learning_rate": 2e-3, "warmup_steps": 100, "checkpoint_every": 250})
     # Texts of like length share a bucket, so that little of a step is padding.
     config.buckets = (
         ConfigDict({"tasks": {"slot_machine": 1.0}, "rows": 16, "length": 64}),
         ConfigDict({"tasks": {"sentiment": 1.0}, "rows": 16, "length": 26}),
-        ConfigDict({"tasks": {"agreement": 1.0, "capitals": 1.0, "addition": 4.0}, "rows": 64, "length": 14}),
+        ConfigDict({"tasks": {"agreement": 2.0, "capitals": 1.0, "addition": 4.0}, "rows": 64, "length": 14}),
     )
     config.prompt_weight = 0.1
     # Used instead of the buckets when the driver is given texts.

@@ -1,13 +1,15 @@
 """Make a small language model from scratch, on the synthetic tasks or on your own texts."""
 
 import json
+import sys
 import time
 from pathlib import Path
 
-from absl import app, flags
+from absl import flags
 from ml_collections import config_flags
 
 import causeway.configs
+from causeway.drivers.main import run_driver
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config",
@@ -31,7 +33,7 @@ _REPORT_EVERY = flags.DEFINE_integer("report_every", 50, "Steps between lines of
 def main(argv: list[str]) -> None:
     """Train, write the model, read it back and evaluate it."""
     if len(argv) > 1:
-        raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
+        raise ValueError(f"arguments: {' '.join(argv[1:])} are not flags; see --help")
     workdir, out = _directories()
     config = _CONFIG.value
 
@@ -65,10 +67,10 @@ def _directories() -> tuple[Path, Path]:
     """The two directories, refused before anything is computed where they cannot be used."""
     for flag in (_WORKDIR, _OUT):
         if not flag.value:
-            raise app.UsageError(f"--{flag.name}: got nothing; needs a directory to write to")
+            raise ValueError(f"--{flag.name}: got nothing; needs a directory to write to")
     out = Path(_OUT.value)
     if (out / "model.safetensors").exists() and not _OVERWRITE.value:
-        raise app.UsageError(f"--out: {out} holds a model already; give another directory or --overwrite")
+        raise FileExistsError(f"--out: {out} holds a model already; give another directory or --overwrite")
     return Path(_WORKDIR.value), out
 
 
@@ -135,4 +137,4 @@ def _fingerprint(texts: list[str]) -> str:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run_driver(main, sys.argv)

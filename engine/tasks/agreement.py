@@ -1,8 +1,9 @@
 """Subject-verb agreement across attractors: "today the keys near the cabinet" -> " are".
 
 The verb agrees with the first noun and not with the attractors between them (a prepositional phrase, a relative
-clause, two of them, or none); the opening word sets the tense. Held out: pairs of (subject noun, first attractor),
-so that a held-out item combines nouns never seen together.
+clause, two of them, or none); the opening word chooses the verb. Held out: pairs of (subject noun, first attractor),
+so that a held-out item combines nouns never seen together, and without an attractor the combination of subject and
+opening (holding out a bare noun altogether would teach that a verb never follows it).
 """
 
 import numpy as np
@@ -43,17 +44,18 @@ def _make(rng: np.random.Generator) -> tuple[str, Example]:
     subject, plural = int(rng.integers(len(NOUNS))), int(rng.integers(2))
     opening = pick(rng, tuple(VERBS))
     phrase, attractor = _attractors(rng)
+    key = f"{subject}/{plural}/{opening}" if attractor is None else f"{subject}/{attractor}"
     prompt = f"{opening} the {NOUNS[subject][plural]}{phrase}"
     answer, wrong = f" {VERBS[opening][plural]}", f" {VERBS[opening][1 - plural]}"
-    return f"{subject}/{attractor}", Example(prompt=prompt, answer=answer, task=NAME, wrong=(wrong,))
+    return key, Example(prompt=prompt, answer=answer, task=NAME, wrong=(wrong,))
 
 
-def _attractors(rng: np.random.Generator) -> tuple[str, int]:
-    """Zero, one or two attractor phrases, and the first one's noun (-1 for none)."""
+def _attractors(rng: np.random.Generator) -> tuple[str, int | None]:
+    """Zero, one or two attractor phrases, and the first one's noun."""
     count = int(rng.choice(3, p=(0.15, 0.5, 0.35)))
     nouns = [int(n) for n in rng.integers(len(NOUNS), size=count)]
     phrase = "".join(_attractor(rng, noun) for noun in nouns)
-    return phrase, nouns[0] if nouns else -1
+    return phrase, nouns[0] if nouns else None
 
 
 def _attractor(rng: np.random.Generator, noun: int) -> str:

@@ -102,8 +102,8 @@ def make_optimiser(schedule: Schedule) -> optax.GradientTransformation:
 @jax.jit
 def mean_loss(transformer: Transformer, batches: tuple[Batch, ...]) -> Float[Array, ""]:
     """Weighted mean negative log-likelihood in nats per token."""
-    sums = [_weighted_sum(transformer, batch) for batch in batches]
-    return sum(s for s, _ in sums) / sum(w for _, w in sums)
+    sums, weights = zip(*(_weighted_sum(transformer, batch) for batch in batches), strict=True)
+    return jnp.sum(jnp.stack(sums)) / jnp.sum(jnp.stack(weights))
 
 
 @jax.jit
@@ -113,7 +113,7 @@ def answers_right(transformer: Transformer, batch: Batch) -> Bool[Array, "B"]:
     With weights on the answers alone this equals "the greedy answer is exactly right": until its first mistake,
     greedy decoding sees the same tokens as teacher forcing.
     """
-    best = jnp.argmax(next_token_logits(transformer, batch.tokens[:, :-1]), axis=-1)
+    best = jnp.argmax(next_token_logits(transformer, jnp.asarray(batch.tokens[:, :-1])), axis=-1)
     return jnp.all((best == batch.tokens[:, 1:]) | (batch.weights[:, 1:] == 0), axis=-1)
 
 
@@ -126,7 +126,7 @@ def _update(state: TrainState, batches: tuple[Batch, ...], schedule: Schedule) -
 
 
 def _weighted_sum(transformer: Transformer, batch: Batch) -> tuple[Array, Array]:
-    logits = next_token_logits(transformer, batch.tokens[:, :-1])
+    logits = next_token_logits(transformer, jnp.asarray(batch.tokens[:, :-1]))
     weights = batch.weights[:, 1:]
     nll = optax.softmax_cross_entropy_with_integer_labels(logits, batch.tokens[:, 1:])
     return jnp.sum(weights * nll), jnp.sum(weights)

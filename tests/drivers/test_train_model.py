@@ -25,7 +25,7 @@ SMALL = (
 
 def drive(*arguments):
     return subprocess.run(
-        [sys.executable, "-P", "-m", "causeway.drivers.train_model", *map(str, arguments)],
+        [sys.executable, "-P", "-m", "causeway.drivers.main", "train_model", *map(str, arguments)],
         capture_output=True,
         text=True,
         env={**os.environ, "XLA_FLAGS": ""},
@@ -48,13 +48,14 @@ def test_a_decoder_from_own_texts(tmp_path, texts):
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["figures"]["held_out_loss"] < 5
     refused = drive(*places, f"--data={texts}", *SMALL)
     assert refused.returncode != 0
-    assert "holds a model already" in refused.stderr + refused.stdout
+    assert refused.stderr.count("\n") == 1
+    assert "holds a model already" in refused.stderr
 
 
 def test_missing_directories_and_unknown_fields_are_refused(tmp_path):
     missing = drive(f"--out={tmp_path / 'o'}")
     assert missing.returncode != 0
-    assert "--workdir" in missing.stderr + missing.stdout
+    assert missing.stderr.startswith("causeway train_model: --workdir")
     unknown = drive(f"--out={tmp_path / 'o'}", f"--workdir={tmp_path / 'w'}", "--config.schedule.stepz=3")
     assert unknown.returncode != 0
     assert "stepz" in unknown.stderr
