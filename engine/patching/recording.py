@@ -16,11 +16,13 @@ from collections.abc import Mapping, Sequence
 
 import jax.numpy as jnp
 import numpy as np
+import pyarrow as pa
 from jaxtyping import Int
 
 from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.intervention.taps import BoundTap, TapSpec, bind_tap
 from causeway.engine.model.generate import Generation
+from causeway.engine.patching.design import FeatureSet
 from causeway.engine.sweep.layout import ArraySpec
 
 
@@ -96,6 +98,31 @@ class Recording:
 def _unpadded(values: np.ndarray, ids: np.ndarray | None) -> np.ndarray:
     """Padding entries to zero."""
     return values if ids is None else np.where(ids >= 0, values, 0).astype(values.dtype)
+
+
+def make_recording(what: str | pa.Table, dictionary: Dictionary, patched: FeatureSet, top_logits: int) -> Recording:
+    """A recording over all layers that have a dictionary.
+
+    Args:
+        what: "", "all", "top:K", "patched", or a table with the columns layer and feature.
+
+    Raises:
+        ValueError: K is not a positive number, or a feature is not in the dictionaries.
+    """
+    base = Recording(dictionary.config.stream, tuple(sorted(dictionary.config.layers)), top_logits=top_logits)
+    if isinstance(what, str) and what in ("", "all"):
+        return dataclasses.replace(base, reader=what)
+    if isinstance(what, str) and what.startswith("top:"):
+        count = what.removeprefix("top:")
+        if not count.isdigit() or not 1 <= int(count) <= dictionary.num_features:
+            raise ValueError(f"record_features: got {what!r}; top:K needs K in 1..{dictionary.num_features}")
+        return dataclasses.replace(base, reader="top_k", width=int(count))
+    columns = (patched.layer, patched.feature) if isinstance(what, str) else (what["layer"], what["feature"])
+    layer, feature = (np.asarray(column, np.int32) for column in columns)
+    FeatureSet(layer, feature, {}).check(dictionary)
+    by_layer = {int(n): feature[layer == n].tolist() for n in np.unique(layer)}
+    ids = selected_ids(base.layers, by_layer)
+    return dataclasses.replace(base, reader="selected", width=ids.shape[1], ids=ids)
 
 
 def selected_ids(layers: Sequence[int], chosen: Mapping[int, Sequence[int]]) -> Int[np.ndarray, "P S"]:

@@ -1,0 +1,57 @@
+"""The `causeway` command: `causeway DRIVER [flags]`; alone it lists the drivers by the question each answers.
+
+Nothing heavy is imported here, so that help comes at once; a driver imports jax when it runs.
+"""
+
+import importlib
+import sys
+
+from absl import app
+
+QUESTIONS = {
+    "demo": "show me everything on the bundled model, on this laptop, in a few minutes",
+    "screen": "which features differ between two groups?",
+    "patch_sweep": "which of them change what the model does?",
+    "train_model": "make a small model",
+    "train_dictionary": "make SAEs for a model",
+    "bench": "how fast is it, and how far from the floor?",
+}
+
+
+def overview() -> str:
+    """The drivers and their questions."""
+    width = max(map(len, QUESTIONS))
+    lines = [f"  {name:<{width}}  {question}" for name, question in QUESTIONS.items()]
+    head = "causeway: causal experiments inside language models\n\nusage: causeway DRIVER [--flag=value ...]\n"
+    return "\n".join([head, *lines, "", "causeway DRIVER --help tells a driver's flags."])
+
+
+def run() -> None:
+    """Entry point of the console script."""
+    arguments = sys.argv[1:]
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(overview())
+        return
+    name, *rest = arguments
+    if name not in QUESTIONS:
+        sys.exit(f"causeway: no driver {name!r}; needs one of {', '.join(QUESTIONS)}")
+    driver = importlib.import_module(f"causeway.drivers.{name}")
+    run_driver(driver.main, [f"causeway {name}", *rest])
+
+
+def run_driver(main, argv: list[str]) -> None:
+    """Run a driver; bad input ends it with one line and exit status 2, not with a traceback."""
+
+    def guarded(parsed: list[str]) -> None:
+        try:
+            main(parsed)
+        except (ValueError, FileNotFoundError, FileExistsError) as error:
+            if "--traceback" in argv:
+                raise
+            sys.exit(f"{argv[0]}: {error}")
+
+    app.run(guarded, argv)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,129 @@
+"""Which dictionary features, set to another value, change what a model does?"""
+
+import sys
+from pathlib import Path
+
+from absl import app, flags
+
+from causeway.drivers import model_flags
+
+# Exit status of a sweep that was stopped and can be resumed.
+_STOPPED = 3
+_PROMPTS = flags.DEFINE_string("prompts", None, "JSON lines with text (or tokens), group, and perhaps answers.")
+_ANSWERS = flags.DEFINE_string(
+    "answers", None, "Answers of all prompts: a JSON file, or JSON text, a list of {text, label, amount}."
+)
+_FEATURES = flags.DEFINE_string("features", None, "Features: the table of `screen`, or JSON lines (value_<group>).")
+_PER_LAYER = flags.DEFINE_integer("per_layer", 300, "Features of each layer taken from a screening table, by |d|.")
+_VALUE = flags.DEFINE_string("value", "mean_active", "Patch value: mean, mean_active, q10...q90, or GROUP=NUMBER,...")
+_ARMS = flags.DEFINE_list("arms", ["baseline", "noop", "patch", "ablate", "random", "dose"], "Kinds of arms to run.")
+_DOSES = flags.DEFINE_list("doses", ["0.25", "0.5", "0.75", "1.5"], "Steps of the dose ladder, 1 being the value.")
+_DRAWS = flags.DEFINE_integer("random_draws", 1, "Random control features for each feature.", lower_bound=1)
+_OUTCOME = flags.DEFINE_enum("outcome", "exact", ["exact", "sampled"], "Answer probabilities, or sampled rollouts.")
+_MODE = flags.DEFINE_enum("mode", "delta", ["delta", "replace"], "Edit form; replace is the original study's.")
+_SCOPE = flags.DEFINE_string(
+    "scope", "last_prompt_and_decode", "last_prompt, decode, last_prompt_and_decode, all, or positions:2:5,-1."
+)
+_SEMANTICS = flags.DEFINE_enum("semantics", "cached", ["cached", "recomputed"], "Whether earlier edits go on acting.")
+_PARSER = flags.DEFINE_enum("parser", "answers", ["answers", "study_v1", "study_v2"], "How a rollout is read.")
+_TRIALS = flags.DEFINE_integer("trials", 30, "Rollouts of each arm and prompt (sampled).", lower_bound=1)
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of every draw.")
+_NEW_TOKENS = flags.DEFINE_integer("max_new_tokens", 100, "Most tokens of a rollout.", lower_bound=1)
+_TEMPERATURE = flags.DEFINE_float("temperature", 0.7, "Sampling temperature; 0 is greedy.")
+_TOP_K = flags.DEFINE_integer("top_k", 0, "Keep the k most probable tokens; 0 keeps all.")
+_TOP_P = flags.DEFINE_float("top_p", 1.0, "Keep the most probable tokens of this mass.")
+_STOP = flags.DEFINE_list("stop_tokens", [], "Token ids that end a rollout, besides the tokenizer's end of sequence.")
+_RECORD = flags.DEFINE_string("record_features", "", "Record at every token: top:K, all, patched, or a features file.")
+_TOP_LOGITS = flags.DEFINE_integer("record_logits", 0, "Record this many largest next-token logits.", lower_bound=0)
+_ROWS = flags.DEFINE_integer("rows", 64, "Row bucket per device; part of the plan.", lower_bound=1)
+_BUCKETS = flags.DEFINE_integer("unit_buckets", 8, "Buckets of a unit, what is lost at most when killed.")
+_LIMIT = flags.DEFINE_integer("limit_features", None, "Pilot: the first features only (a plan of its own).")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Where everything is written; the same command resumes.")
+_PLAN = flags.DEFINE_enum("plan", None, ["abstract", "measured"], "Only estimate units, time, memory and disk.")
+_REPAIR = flags.DEFINE_bool("repair", False, "Check all data and compute damaged units again.")
+_DISK = flags.DEFINE_list("disk_limits", ["0.8", "0.95"], "Fractions of the disk to warn at, and to stop at.")
+_CORRECTION = flags.DEFINE_enum("correction", "bh", ["bh", "by"], "False discovery rate: bh, or by (any dependence).")
+_SPLIT = flags.DEFINE_bool("split", True, "Select on one half of the prompts, estimate on the other.")
+_ALPHA = flags.DEFINE_float("alpha", 0.05, "Bound on q of a causal feature.")
+_TAU = flags.DEFINE_float("tau", 0.05, "Least change of a probability of a causal feature.")
+_EXPORT = flags.DEFINE_bool("export_study", False, "Also write the original study's result files (sampled).")
+
+
+def main(argv: list[str]) -> None:
+    """Plan or run a sweep, then estimate its effects."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
+    for flag in (_PROMPTS, _FEATURES, _WORKDIR):
+        if not flag.value:
+            raise ValueError(f"--{flag.name}: got nothing; needs: {flag.help}")
+    from causeway.engine.patching import run, summary
+    from causeway.engine.sweep import DiskGuard
+    from causeway.ports import sweep_inputs
+
+    table, workdir = sweep_inputs.read_feature_table(_FEATURES.value), Path(_WORKDIR.value)
+    sweep = _sweep(table)
+    if _PLAN.value:
+        print(run.estimate(sweep, workdir, _PLAN.value).text())
+        return
+    guard = DiskGuard(workdir, *map(float, _DISK.value))
+    if run.run(sweep, workdir, guard=guard, repair=_REPAIR.value).stopped:
+        sys.exit(_STOPPED)
+    print("\n".join(summary.lines(run.finish(workdir, _effect_settings(sweep)))))
+    print(f"\neverything is in {workdir}: summary.json, effects.parquet, trials.parquet")
+    if _EXPORT.value:
+        from causeway.ports.study_export import export_study
+
+        print("study files: " + ", ".join(map(str, export_study(workdir, table))))
+
+
+def _sweep(table):
+    """The sweep the flags describe."""
+    from causeway.engine.patching.features import features_of, parse_rule
+    from causeway.engine.patching.sweep import PatchSweep
+    from causeway.ports import sweep_inputs
+
+    model = model_flags.load_model()
+    dictionary = model_flags.load_dictionaries(model)
+    answers = sweep_inputs.read_answers(_ANSWERS.value) if _ANSWERS.value else ()
+    prompts = sweep_inputs.read_prompts(_PROMPTS.value, model, answers)
+    features = features_of(table, parse_rule(_VALUE.value), _PER_LAYER.value, _LIMIT.value)
+    parallel = model_flags.parallel()
+    return PatchSweep(model, dictionary, tuple(prompts), features, _settings(model, dictionary, features), parallel)
+
+
+def _settings(model, dictionary, features):
+    from causeway.engine.model.generate import segment_lengths
+    from causeway.engine.model.sampling import Sampling
+    from causeway.engine.patching.design import arm_names
+    from causeway.engine.patching.sweep import SweepSettings
+
+    ends = [model.tokenizer.eos_id] if model.tokenizer and model.tokenizer.eos_id is not None else []
+    sampling = Sampling(_TEMPERATURE.value, _TOP_K.value, _TOP_P.value, tuple(ends + [int(i) for i in _STOP.value]))
+    sampled = _OUTCOME.value == "sampled"
+    return SweepSettings(
+        outcome=_OUTCOME.value, mode=_MODE.value, scope=_SCOPE.value, semantics=_SEMANTICS.value,
+        arms=arm_names(_ARMS.value, tuple(features.values), [float(q) for q in _DOSES.value], _DRAWS.value),
+        trials=_TRIALS.value if sampled else 1, seed=_SEED.value, rows=_ROWS.value, unit_buckets=_BUCKETS.value,
+        segments=segment_lengths(_NEW_TOKENS.value) if sampled else (), sampling=sampling, parser=_PARSER.value,
+        recording=_recording(dictionary, features),
+    )  # fmt: skip
+
+
+def _recording(dictionary, features):
+    from causeway.engine.patching.recording import make_recording
+    from causeway.ports.sweep_inputs import read_feature_table
+
+    text = _RECORD.value
+    if text in ("", "all", "patched") or text.startswith("top:"):
+        return make_recording(text, dictionary, features, _TOP_LOGITS.value)
+    return make_recording(read_feature_table(text), dictionary, features, _TOP_LOGITS.value)
+
+
+def _effect_settings(sweep):
+    from causeway.engine.patching.causal_rule import CausalRule
+    from causeway.engine.patching.effects import EffectSettings
+
+    return EffectSettings(
+        values=tuple(sweep.features.values), noop_is_baseline=_MODE.value == "delta", correction=_CORRECTION.value,
+        split=_SPLIT.value, seed=_SEED.value, rule=CausalRule(alpha=_ALPHA.value, tau=_TAU.value),
+    )  # fmt: skip

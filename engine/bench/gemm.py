@@ -1,0 +1,31 @@
+"""The rate of matrix products in this process: what a computation's own rate is measured against.
+
+The product has the shape of a decode step's largest one (rows x d_model by d_model x wide), because small products
+run slower than large ones and a fraction of an unreachable rate says little.
+"""
+
+import time
+
+import jax
+import jax.numpy as jnp
+
+
+def gemm_rate(
+    rows: int = 128, inner: int = 512, outer: int = 4096, seconds: float = 0.3, dtype: str = "float32"
+) -> float:
+    """Floating-point operations per second of one product [rows, inner] @ [inner, outer].
+
+    Counted in process time on CPU (so that other processes do not show), in wall time elsewhere.
+    """
+    clock = time.process_time if jax.default_backend() == "cpu" else time.perf_counter
+    keys = jax.random.split(jax.random.key(0), 2)
+    a, b = jax.random.normal(keys[0], (rows, inner), dtype), jax.random.normal(keys[1], (inner, outer), dtype)
+    product = jax.jit(jnp.matmul)
+    product(a, b).block_until_ready()
+    start, calls = clock(), 0
+    while clock() - start < seconds:
+        for _ in range(8):
+            out = product(a, b)
+        out.block_until_ready()
+        calls += 8
+    return 2 * rows * inner * outer * calls / (clock() - start)

@@ -1,0 +1,63 @@
+"""Running a sweep from end to end in a workdir: estimate, run, and what follows when all units are done.
+
+plan.json, units/, trials.parquet, activations.zarr   the sweep's data (`engine.sweep`)
+effects.parquet                                        effects and decisions (`effects`)
+summary.json                                           one page of numbers (`summary`)
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow.dataset
+import pyarrow.parquet as pq
+
+from causeway.engine.bench.gemm import gemm_rate
+from causeway.engine.patching.cost import program_calls
+from causeway.engine.patching.effects import EffectSettings, effects
+from causeway.engine.patching.exact_units import exact_unit
+from causeway.engine.patching.sampled_units import sampled_unit
+from causeway.engine.patching.summary import summarise, with_original_rule
+from causeway.engine.patching.sweep import PatchSweep
+from causeway.engine.sweep import DiskGuard, Store, SweepReport, UnitResult, run_sweep
+from causeway.engine.sweep.durable import write_bytes
+from causeway.engine.sweep.estimate import Estimate, estimate_abstract, estimate_measured, uncompressed_bytes
+
+
+def compute(sweep: PatchSweep) -> Callable[[int], UnitResult]:
+    """What computes a unit of the sweep."""
+    unit = exact_unit if sweep.settings.outcome == "exact" else sampled_unit
+    return lambda index: unit(sweep, index)
+
+
+def run(sweep: PatchSweep, workdir: Path, *, guard: DiskGuard | None = None, repair: bool = False) -> SweepReport:
+    """Compute what is missing of a sweep; the same call resumes."""
+    plan = sweep.plan()
+    store = Store(workdir, plan)
+    return run_sweep(store, compute(sweep), guard=guard, expected_bytes=uncompressed_bytes(plan) // 8, repair=repair)
+
+
+def finish(workdir: Path, settings: EffectSettings) -> dict[str, Any]:
+    """Estimate the effects of a finished sweep and write `effects.parquet` and `summary.json`.
+
+    Returns:
+        The summary.
+    """
+    trials = pyarrow.dataset.dataset(workdir / "trials.parquet")
+    table = effects(trials, settings)
+    temporary = workdir / "effects.parquet.tmp"
+    pq.write_table(table, temporary)
+    temporary.replace(workdir / "effects.parquet")
+    summary = with_original_rule(summarise(trials, table), trials)
+    write_bytes(workdir / "summary.json", (json.dumps(summary, indent=1) + "\n").encode())
+    return summary
+
+
+def estimate(sweep: PatchSweep, workdir: Path, basis: Literal["abstract", "measured"]) -> Estimate:
+    """What the sweep will take: from shapes and compiler analysis, or from one pilot unit."""
+    plan = sweep.plan()
+    if basis == "measured":
+        return estimate_measured(plan, compute(sweep), workdir.parent, unit=0)
+    rate = gemm_rate(rows=sweep.settings.rows) * sweep.parallel.count
+    return estimate_abstract(plan, program_calls(sweep), flops_per_second=rate)

@@ -1,0 +1,98 @@
+"""A finished sweep in one page of numbers: `summary.json`, and the lines printed at the end.
+
+Per outcome: how many features are called causal (and how many the family tested), by layer; the strongest features by
+the size of their effect among the contrasts that are tested, with interval, q and what was decided; the share of each
+outcome under every arm (so that a rise of invalid answers is seen); and what intervals generalise over.
+"""
+
+import json
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset
+
+from causeway.engine.patching.cells import read_trials
+from causeway.engine.patching.contrasts import FAMILY
+from causeway.engine.patching.effect_results import ALL
+from causeway.engine.patching.effects import METADATA_KEY
+from causeway.engine.patching.original_rule import original_rule
+
+SHOWN = ("layer", "feature", "contrast", "effect", "low", "high", "interval", "p", "q", "is_causal", "not_evaluated")
+
+
+def summarise(trials: pyarrow.dataset.Dataset, effects: pa.Table, strongest: int = 20) -> dict[str, Any]:
+    """The summary of a sweep, JSON-able.
+
+    Args:
+        trials: the trials table. effects: its effects. strongest: features listed per outcome.
+    """
+    pooled = effects.filter(pc.and_(pc.equal(effects["group"], ALL), pc.is_in(effects["role"], pa.array(FAMILY))))
+    cells = read_trials(trials)
+    means = {
+        name: {arm: _mean(outcome.at((slice(None), i))) for i, arm in enumerate(cells.arms)}
+        for name, outcome in cells.outcomes.items()
+    }
+    return {
+        "prompts": {name: int((cells.group_of == name).sum()) for name in cells.groups},
+        "features": len(cells.layer),
+        "arms": list(cells.arms),
+        "mean_by_arm": means,
+        "reading": json.loads(effects.schema.metadata[METADATA_KEY]),
+        "outcomes": {
+            name: _outcome(pooled.filter(pc.equal(pooled["outcome"], name)), strongest) for name in cells.outcomes
+        },
+    }
+
+
+def _mean(cells) -> float | None:
+    """Mean over features, prompts and trials of one arm."""
+    count = float(cells.count.sum())
+    return float(cells.total.sum()) / count if count else None
+
+
+def _outcome(rows: pa.Table, strongest: int) -> dict[str, Any]:
+    causal = rows.filter(pc.fill_null(rows["is_causal"], False))
+    pairs = set(zip(causal["layer"].to_pylist(), causal["feature"].to_pylist(), strict=True))
+    layers, counts = np.unique([layer for layer, _ in pairs] or np.zeros(0, int), return_counts=True)
+    size = pc.fill_null(pc.abs(rows["effect"]), 0.0)
+    order = pc.sort_indices(pa.table({"size": size}), sort_keys=[("size", "descending")])[:strongest]
+    return {
+        "tests": rows.num_rows,
+        "causal_features": len(pairs),
+        "causal_by_layer": {str(layer): int(n) for layer, n in zip(layers, counts, strict=True)},
+        "strongest": _plain(rows.take(order).select(list(SHOWN))),
+    }
+
+
+def _plain(table: pa.Table) -> list[dict[str, Any]]:
+    """Rows with NaN as None, since JSON has no NaN."""
+    rows = table.to_pylist()
+    return [{k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in row.items()} for row in rows]
+
+
+def with_original_rule(summary: dict[str, Any], trials: pyarrow.dataset.Dataset) -> dict[str, Any]:
+    """The summary with the original study's rule beside ours, where its arms, groups and trials are there."""
+    try:
+        table = original_rule(trials)
+    except ValueError as reason:
+        return summary | {"original_rule": {"not_evaluated": str(reason)}}
+    counts = {name: int(pc.sum(table[f"original_is_causal_{name}"]).as_py() or 0) for name in ("safe", "risky")}
+    return summary | {"original_rule": counts}
+
+
+def lines(summary: dict[str, Any], shown: int = 10) -> list[str]:
+    """The summary for a terminal."""
+    prompts = ", ".join(f"{n} {name}" for name, n in summary["prompts"].items())
+    out = [f"{summary['features']} features, prompts: {prompts}, arms: {', '.join(summary['arms'])}"]
+    for name, outcome in summary["outcomes"].items():
+        out += ["", f"{name}: {outcome['causal_features']} features causal ({outcome['tests']} tests)"]
+        for row in outcome["strongest"][:shown]:
+            q = "-" if row["q"] is None else f"{row['q']:.2g}"
+            interval = "no interval" if row["low"] is None else f"[{row['low']:+.4f}, {row['high']:+.4f}]"
+            causal = "  causal" if row["is_causal"] else ""
+            effect = float("nan") if row["effect"] is None else row["effect"]
+            label = f"layer {row['layer']:>2} feature {row['feature']:>6}"
+            out.append(f"  {label}  {row['contrast']:<28} {effect:+.4f} {interval}  q {q}{causal}")
+    return out
