@@ -10,16 +10,14 @@ import jax
 import jax.numpy as jnp
 
 
-def gemm_rate(
-    rows: int = 128, inner: int = 512, outer: int = 4096, seconds: float = 0.3, dtype: str = "float32"
-) -> float:
-    """Floating-point operations per second of one product [rows, inner] @ [inner, outer].
+def gemm_rate(rows: int = 128, inner: int = 512, outer: int = 4096, *, seconds: float = 0.3) -> float:
+    """Floating-point operations per second of one float32 product [rows, inner] @ [inner, outer].
 
     Counted in process time on CPU (so that other processes do not show), in wall time elsewhere.
     """
     clock = time.process_time if jax.default_backend() == "cpu" else time.perf_counter
     keys = jax.random.split(jax.random.key(0), 2)
-    a, b = jax.random.normal(keys[0], (rows, inner), dtype), jax.random.normal(keys[1], (inner, outer), dtype)
+    a, b = jax.random.normal(keys[0], (rows, inner)), jax.random.normal(keys[1], (inner, outer))
     product = jax.jit(jnp.matmul)
     product(a, b).block_until_ready()
     start, calls = clock(), 0

@@ -64,15 +64,8 @@ def _sampled_calls(sweep: PatchSweep, prompt: SweepPrompt) -> Calls:
     calls, past = math.ceil(len(sweep.rows) / s.rows) * len(sweep.prompts), ()
     for length in s.segments:
         own = Own(rows, _edits(sweep, prompt), past, jax.ShapeDtypeStruct((length, s.rows), jnp.int32))
-        program = jax.jit(
-            partial(
-                decode_segment,
-                length=length,
-                sampling=s.sampling,
-                edit_spec=sweep.edit_spec,
-                recomputed=s.semantics == "recomputed",
-            )  # fmt: skip
-        )
+        static = {"sampling": s.sampling, "edit_spec": sweep.edit_spec, "recomputed": s.semantics == "recomputed"}
+        program = jax.jit(partial(decode_segment, length=length, **static))
         past = (*past, jax.eval_shape(program, shared, own)[1])
         yield program_cost(program, shared, own), calls
 

@@ -57,12 +57,15 @@ def _outcome(rows: pa.Table, strongest: int) -> dict[str, Any]:
     pairs = set(zip(causal["layer"].to_pylist(), causal["feature"].to_pylist(), strict=True))
     layers, counts = np.unique([layer for layer, _ in pairs] or np.zeros(0, int), return_counts=True)
     size = pc.fill_null(pc.abs(rows["effect"]), 0.0)
-    order = pc.sort_indices(pa.table({"size": size}), sort_keys=[("size", "descending")])[:strongest]
+    order = pc.sort_indices(pa.table({"size": size}), sort_keys=[("size", "descending")]).to_numpy()
+    # A feature is listed once, by its largest contrast.
+    pairs_of = np.stack([rows["layer"].to_numpy()[order], rows["feature"].to_numpy()[order]], axis=1)
+    first = np.sort(np.unique(pairs_of, axis=0, return_index=True)[1])[:strongest]
     return {
         "tests": rows.num_rows,
         "causal_features": len(pairs),
         "causal_by_layer": {str(layer): int(n) for layer, n in zip(layers, counts, strict=True)},
-        "strongest": _plain(rows.take(order).select(list(SHOWN))),
+        "strongest": _plain(rows.take(order[first]).select(list(SHOWN))),
     }
 
 
