@@ -64,7 +64,7 @@ def test_strong_effects_are_drawn_again_below_the_first_bound():
 def test_blocking_does_not_change_a_bit(monkeypatch):
     x = np.random.default_rng(6).normal(0.2, 1, size=(60, 20))
     whole = sign_flip_test(x, seed=1, resamples=500)
-    monkeypatch.setattr(sign_flip, "BLOCK", 7 * sign_flip.DRAW)
+    monkeypatch.setattr(sign_flip, "CACHED", 7 * sign_flip.DRAW)
     np.testing.assert_allclose(sign_flip_test(x, seed=1, resamples=500), whole, rtol=1e-12)
 
 

@@ -1,0 +1,107 @@
+"""The causal rule, criterion by criterion."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from causeway.engine.patching.causal_rule import CausalRule, envelope, monotone
+from causeway.engine.patching.effects import EffectSettings, effects
+
+VALUES = ("safe", "risky")
+DOSES = (0.0, 0.5, 1.0, 1.5)
+
+
+def _trials(slope, features=40, prompts=24, doses=DOSES, random=True, groups=VALUES, noise=0.01):
+    """Exact trials in which feature f moves p_stop by slope(f, group) for the risky value, doses in proportion."""
+    rng = np.random.default_rng(0)
+    arms = {"noop": 0.0, "patch:risky": 1.0} | {f"dose:risky:{q}": q for q in doses}
+    rows = []
+    for prompt in range(prompts):
+        base, group = rng.uniform(0.3, 0.5), groups[prompt % len(groups)]
+        for feature in range(features):
+            place = {"prompt_id": prompt, "group": group, "layer": 0, "feature": feature, "trial": 0}
+            for arm, dose in arms.items():
+                rows.append(place | {"arm": arm, "p_stop": base + dose * slope(feature, group) + rng.normal(0, noise)})
+            if random:
+                rows.append(place | {"arm": "random:risky", "p_stop": base + rng.normal(0, noise)})
+    for row in rows:
+        row["p_invalid"] = 0.0
+    return pa.Table.from_pylist(rows)
+
+
+def _decided(trials, rule=None):
+    table = effects(trials, EffectSettings(rule=rule or CausalRule()))
+    rows = [r for r in table.to_pylist() if r["contrast"] == "patch:risky - noop" and r["outcome"] == "p_stop"]
+    return [r for r in rows if r["group"] == "all"]
+
+
+def test_a_clean_effect_meets_every_criterion_and_only_it_is_declared():
+    rows = _decided(_trials(lambda f, g: 0.2 if f < 3 else 0.0))
+    assert [r["feature"] for r in rows if r["is_causal"]] == [0, 1, 2]
+    for row in rows[:3]:
+        assert row["not_evaluated"] == ""
+        assert all(row[f"criterion_{name}"] for name in ("q", "effect", "sign", "envelope", "dose"))
+    assert rows[0]["dose_rho"] == pytest.approx(1.0)
+
+
+def test_opposite_signs_in_two_contexts_are_not_causal():
+    rows = _decided(_trials(lambda f, g: (0.3 if g == "safe" else -0.1) if f == 0 else 0.0))
+    assert rows[0]["criterion_q"] or rows[0]["criterion_effect"]
+    assert rows[0]["criterion_sign"] is False
+    assert not rows[0]["is_causal"]
+
+
+def test_an_effect_below_tau_is_not_causal_however_certain():
+    rows = _decided(_trials(lambda f, g: 0.03 if f == 0 else 0.0, noise=0.001))
+    assert rows[0]["criterion_q"]
+    assert rows[0]["criterion_effect"] is False
+    assert not rows[0]["is_causal"]
+    assert _decided(_trials(lambda f, g: 0.03 if f == 0 else 0.0, noise=0.001), CausalRule(tau=0.02))[0]["is_causal"]
+
+
+def test_what_could_not_be_evaluated_is_listed_and_null():
+    rows = _decided(_trials(lambda f, g: 0.2, features=3, doses=(), random=False, groups=("only",)))
+    assert {r["not_evaluated"] for r in rows} == {"sign, envelope, dose"}
+    assert all(r["criterion_envelope"] is None and r["criterion_dose"] is None for r in rows)
+    assert all(r["is_causal"] for r in rows)
+
+
+def test_too_few_controls_leave_the_envelope_open():
+    rows = _decided(_trials(lambda f, g: 0.2, features=5))
+    assert {r["not_evaluated"] for r in rows} == {"envelope"}
+
+
+def test_controls_and_single_contexts_are_never_declared():
+    table = effects(_trials(lambda f, g: 0.2, features=20))
+    for row in table.to_pylist():
+        if row["group"] != "all" or row["role"] not in ("primary", "tested"):
+            assert row["is_causal"] is None
+
+
+def test_a_dose_curve_must_be_steady():
+    steps = np.array([[0.0, 0.0, 0.0, 0.1], [0.1, -0.1, 0.0, 0.0], [0.2, -0.2, 0.0, 0.3], [0.4, -0.3, 0.0, 0.05]])
+    np.testing.assert_allclose(monotone(steps)[:3], [1, -1, 0])
+    assert abs(monotone(steps)[3]) < 0.8
+    saturated = np.array([[0.0], [0.2], [0.3], [0.3 + 1e-12], [0.3]])
+    assert monotone(saturated)[0] > 0.85
+    assert np.isnan(monotone(np.array([[0.0], [np.nan], [1.0]]))).all()
+
+
+def test_a_random_feature_is_outside_the_envelope_one_time_in_twenty():
+    rng = np.random.default_rng(1)
+    layer = np.repeat([0, 1], 1000)
+    scale = np.where(layer == 0, 1.0, 5.0)
+    outside = [
+        np.abs(rng.normal(size=2000)) * scale > envelope(np.abs(rng.normal(size=(1, 2000))) * scale, layer, 0.95)
+        for _ in range(20)
+    ]
+    assert 0.04 < np.mean(np.asarray(outside)[:, layer == 0]) < 0.06
+    assert 0.04 < np.mean(np.asarray(outside)[:, layer == 1]) < 0.06
+
+
+def test_a_layer_with_few_controls_borrows_from_all():
+    layer = np.array([0] * 30 + [1] * 3)
+    controls = np.abs(np.random.default_rng(2).normal(size=(1, 33)))
+    bound = envelope(controls, layer, 0.95)
+    assert bound[-1] == np.sort(controls[0])[int(np.ceil(0.95 * 34)) - 1]
+    assert np.isnan(envelope(controls[:, :5], layer[:5], 0.95)).all()

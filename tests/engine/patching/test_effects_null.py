@@ -1,0 +1,117 @@
+"""Error rates on simulated sweeps: our rule under a null with the dictionary's error in it, and the original rule.
+
+No feature does anything. Prompts differ in their stop rate; every arm that passes through the dictionary, the no-op
+included, stops more often than the bare baseline by `shift`, which is what a reconstruction error can do.
+"""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from scipy import stats
+
+from causeway.engine.patching.causal_rule import CausalRule
+from causeway.engine.patching.effects import EffectSettings, effects
+from causeway.engine.patching.original_rule import original_rule
+
+ARMS = ("noop", "patch:safe", "patch:risky", "random:safe", "random:risky")
+SETTINGS = EffectSettings(values=("safe", "risky"), noop_is_baseline=False)
+
+
+def _sweep(features, prompts, trials, shift, *, true=0, effect=0.0, seed=0):
+    """Sampled trials. The first `true` features add `effect` to the stop rate under the risky value."""
+    rng = np.random.default_rng(seed)
+    rate = 0.15 + 0.3 * rng.beta(2, 2, size=prompts)
+    feature, arm, prompt, trial = (
+        a.ravel() for a in np.meshgrid(*map(np.arange, (features, len(ARMS), prompts, trials)), indexing="ij")
+    )
+    stop_rate = rate[prompt] + shift + effect * ((feature < true) & (arm == ARMS.index("patch:risky")))
+    base_prompt = np.repeat(np.arange(prompts), trials)
+    columns = {
+        "feature": np.concatenate([feature, np.full(len(base_prompt), -1)]),
+        "prompt_id": np.concatenate([prompt, base_prompt]),
+        "trial": np.concatenate([trial, np.tile(np.arange(trials), prompts)]),
+    }
+    layer = np.where(columns["feature"] < 0, -1, columns["feature"] % 3)
+    draw = rng.uniform(size=len(layer))
+    rates = np.concatenate([stop_rate, rate[base_prompt]])
+    bet = rng.choice([5.0, 10.0, 20.0, 50.0], size=len(draw))
+    names = np.concatenate([np.asarray(ARMS)[arm], np.full(len(base_prompt), "baseline")])
+    action = np.where(draw < rates, "stop", np.where(draw < 0.95, "bet", "invalid"))
+    return pa.table(
+        columns
+        | {"layer": layer, "group": np.where(columns["prompt_id"] % 2, "safe", "risky"), "arm": names,
+           "action": action, "amount": pa.array(bet, mask=action != "bet")}
+    )  # fmt: skip
+
+
+def _declared(table, **where):
+    """is_causal of the family's rows on p_stop."""
+    rows = [r for r in table.to_pylist() if r["is_causal"] is not None and r["outcome"] == "p_stop"]
+    return rows, np.array([r["is_causal"] for r in rows])
+
+
+@pytest.fixture(scope="module")
+def null_sweep():
+    return _sweep(features=500, prompts=20, trials=6, shift=0.15)
+
+
+@pytest.fixture(scope="module")
+def null_effects(null_sweep):
+    return effects(null_sweep, SETTINGS)
+
+
+def test_our_rule_declares_no_more_than_alpha_under_the_null(null_effects):
+    rows, declared = _declared(null_effects)
+    assert len(rows) == 500 * 3
+    assert declared.mean() <= 0.05
+    # The correction, not the threshold on size, does it: so it is for an effect of any size too.
+    assert np.mean([r["criterion_q"] for r in rows]) <= 0.05
+
+
+def test_p_values_of_the_family_are_uniform_and_the_confound_is_seen_where_it_is(null_effects):
+    rows = [r for r in null_effects.to_pylist() if r["outcome"] == "p_stop" and r["group"] == "all"]
+    p = np.array([r["p"] for r in rows if r["role"] == "primary"])
+    assert (p < 0.05).mean() <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / len(p))
+    assert 0.4 < p.mean() < 0.6
+    confound = np.array([r["effect"] for r in rows if r["contrast"] == "noop - baseline"])
+    assert abs(confound.mean() - 0.15) < 0.05
+
+
+def test_the_original_rule_declares_many_of_the_same_null_features(null_sweep):
+    table = original_rule(null_sweep)
+    share = np.mean(table["original_interpretation"].to_numpy(zero_copy_only=False) != "no_causal_effect")
+    assert share > 0.2
+    without = original_rule(_sweep(features=500, prompts=20, trials=6, shift=0.0))
+    assert np.mean(without["original_is_causal_safe"].to_numpy(zero_copy_only=False)) < share
+
+
+def test_any_declaration_in_a_null_family_is_as_rare_as_alpha():
+    """Familywise, over many small sweeps, with nothing but q deciding."""
+    rule = CausalRule(tau=0.0, least_rho=0.0, envelope=0.01)
+    settings = EffectSettings(values=("safe", "risky"), noop_is_baseline=False, rule=rule)
+    whole = _sweep(features=480, prompts=16, trials=4, shift=0.1, seed=3)
+    p = effects(whole, settings).to_pylist()
+    p = np.array([r["p"] for r in p if r["outcome"] == "p_stop" and r["group"] == "all" and r["role"] == "primary"])
+    families = p.reshape(60, 8)
+    any_false = [(stats.false_discovery_control(family) < 0.05).any() for family in families]
+    assert np.mean(any_false) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 60)
+
+
+def test_true_effects_are_found_among_null_features_and_few_others():
+    table = effects(_sweep(features=120, prompts=40, trials=6, shift=0.15, true=12, effect=0.25, seed=1), SETTINGS)
+    rows, declared = _declared(table)
+    primary = np.array([r["role"] == "primary" for r in rows])
+    true = np.array([r["feature"] < 12 for r in rows])
+    assert declared[primary & true].mean() > 0.9
+    assert declared[~true].sum() <= 2
+    found = [r["effect"] for r, d in zip(rows, declared, strict=True) if d and r["feature"] < 12]
+    assert abs(np.mean(found) - 0.25) < 0.05
+
+
+def test_split_estimates_do_not_carry_the_winners_curse():
+    trials = _sweep(features=300, prompts=24, trials=4, shift=0.1, seed=2)
+    split = effects(trials, EffectSettings(values=("safe", "risky"), noop_is_baseline=False, split=True))
+    rows = [r for r in split.to_pylist() if (r["outcome"], r["group"], r["role"]) == ("p_stop", "all", "primary")]
+    chosen = sorted(rows, key=lambda r: -r["effect_selection"])[:30]
+    assert np.mean([r["effect_selection"] for r in chosen]) > 0.08
+    assert abs(np.mean([r["effect"] for r in chosen])) < 0.03
