@@ -27,7 +27,7 @@ def get_config() -> ConfigDict:
             "tied_embeddings": True,
         }
     )
-    config.schedule = ConfigDict({"steps": 2400, "learning_rate": 2e-3, "warmup_steps": 100, "checkpoint_every": 250})
+    config.schedule = ConfigDict({"steps": 1600, "learning_rate": 2e-3, "warmup_steps": 100, "checkpoint_every": 250})
     # Texts of like length share a bucket, so that little of a step is padding.
     config.buckets = (
         ConfigDict({"tasks": {"slot_machine": 1.0}, "rows": 16, "length": 64}),
