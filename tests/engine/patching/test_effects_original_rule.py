@@ -9,7 +9,7 @@ from causeway.engine.patching.original_rule import OriginalRule, original_rule
 
 
 def _trials(counts, n=50):
-    """counts: (group, arm) -> (stops, large bets, invalid); the rest are bets of $10. One feature, one prompt a group."""
+    """counts: (group, arm) -> (stops, large bets, invalid); the rest are bets of $10. One feature, two prompts."""
     rows = []
     for (group, arm), (stop, large, invalid) in counts.items():
         answers = [("stop", None)] * stop + [("bet", 20.0)] * large + [("invalid", None)] * invalid
