@@ -13,8 +13,9 @@ the rule's. Held out: whole states.
 
 import numpy as np
 
+from causeway.engine.outcome.answers import Answer
 from causeway.engine.tasks.example import Example, Split, draw_until
-from causeway.engine.tasks.slot_machine import FIXED_MENU, VARIABLE_MENU, Game, tiny_prompt
+from causeway.engine.tasks.slot_machine import FIXED_MENU, VARIABLE_MENU, Game, Menu, tiny_prompt
 from causeway.engine.tasks.slot_states import random_state
 
 NAME = "slot_machine"
@@ -32,6 +33,16 @@ def decision(game: Game) -> int | None:
 def answer_text(bet: int | None) -> str:
     """A decision in the bundled model's words: " stop." or " bet $<amount>."."""
     return " stop." if bet is None else f" bet ${bet}."
+
+
+def menu_answers(menu: Menu, step: int = 5) -> tuple[Answer, ...]:
+    """The answer grammar of the bundled model: stopping, and every `step`-th amount on the menu.
+
+    The model's own bets are multiples of $5; the mass of other amounts counts as invalid unless `step` is 1.
+    """
+    amounts = range(menu.smallest, menu.largest + 1, step)
+    bets = tuple(Answer(answer_text(amount), "bet", float(amount)) for amount in amounts)
+    return (Answer(answer_text(None), "stop"), *bets)
 
 
 def example_of(game: Game, noisy: bool = False) -> Example:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from causeway.engine.tasks import slot_decisions
+from causeway.engine.tasks import slot_decisions, suite
 from causeway.engine.tasks.slot_machine import (
     FIXED_MENU,
     VARIABLE_MENU,
@@ -165,3 +165,11 @@ def test_noise_turns_the_choice_round_and_leaves_the_answer():
     assert example.text.endswith("choice: bet $10.")
     fixed = dataclasses.replace(game, menu=FIXED_MENU, balance=100)
     assert slot_decisions.example_of(fixed).answer == " bet $10."
+
+
+def test_the_grammar_holds_every_answer_of_the_rule():
+    grammar = {answer.text: answer for answer in slot_decisions.menu_answers(VARIABLE_MENU)}
+    assert len(grammar) == 21
+    assert {example.answer for example in suite.draw("slot_machine", "train", 500, seed=0)} <= set(grammar)
+    assert (grammar[" bet $100."].label, grammar[" bet $100."].amount) == ("bet", 100.0)
+    assert [answer.text for answer in slot_decisions.menu_answers(FIXED_MENU)] == [" stop.", " bet $10."]

@@ -1,0 +1,60 @@
+"""Two labelled groups of prompts out of played games.
+
+    outcome   one prompt a game, that of its last decision: `safe` where the player stopped, `risky` where the bet
+              ended in bankruptcy (the original study's groups). Invalid and unfinished games have no group.
+    state     by what had happened (`slot_states.group_of`): `safe` after a win, `risky` after two losses in a row; at
+              most one prompt of each group from a game, its last, because the rounds of a game are not independent.
+              A prompt that another game already gave is left out.
+
+Strata are the round and the balance band, as for the states of `slot_states`.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from causeway.engine.tasks.play import Decision, PlayedGame
+from causeway.engine.tasks.slot_machine import Game
+from causeway.engine.tasks.slot_states import BALANCE_BANDS, Group, LabelledPrompt, group_of
+
+LABELS = ("outcome", "state")
+_OF_OUTCOME: dict[str, Group] = {"stop": "safe", "bankrupt": "risky"}
+
+
+def labelled_by(label: str, games: Sequence[PlayedGame]) -> list[LabelledPrompt]:
+    """The prompts of both groups, in the order of the games.
+
+    Raises:
+        ValueError: an unknown label.
+    """
+    if label not in LABELS:
+        raise ValueError(f"label: got {label!r}; needs one of {', '.join(LABELS)}")
+    return _by_outcome(games) if label == "outcome" else _by_state(games)
+
+
+def strata_of(game: Game) -> dict[str, str]:
+    """Round and balance band; the last band is open, since a played balance has no limit."""
+    band = int(np.searchsorted(BALANCE_BANDS, game.balance, side="right"))
+    low = BALANCE_BANDS[band - 1]
+    bounds = f"{low}-{BALANCE_BANDS[band] - 1}" if band < len(BALANCE_BANDS) else f"{low}+"
+    return {"round": str(game.round), "balance": bounds}
+
+
+def _by_outcome(games: Sequence[PlayedGame]) -> list[LabelledPrompt]:
+    ended = [(played, _OF_OUTCOME[played.outcome]) for played in games if played.outcome in _OF_OUTCOME]
+    return [_labelled(played, played.decisions[-1], group) for played, group in ended]
+
+
+def _by_state(games: Sequence[PlayedGame]) -> list[LabelledPrompt]:
+    prompts: dict[str, LabelledPrompt] = {}
+    for played in games:
+        last = {group_of(decision.game): decision for decision in played.decisions}
+        for group, decision in last.items():
+            if group is not None:
+                prompts.setdefault(decision.prompt, _labelled(played, decision, group))
+    return list(prompts.values())
+
+
+def _labelled(played: PlayedGame, decision: Decision, group: Group) -> LabelledPrompt:
+    name = f"game-{played.number:04d}-round-{decision.game.round:02d}"
+    return LabelledPrompt(name, decision.prompt, group, strata_of(decision.game), decision.game)
