@@ -4,6 +4,7 @@ Nothing heavy is imported here, so that help comes at once; a driver imports jax
 """
 
 import importlib
+import logging
 import sys
 
 from absl import app
@@ -50,6 +51,7 @@ def run_driver(main, argv: list[str]) -> None:
                 raise
             sys.exit(f"{argv[0]}: {error}")
 
+    logging.getLogger("jax").setLevel(logging.WARNING)
     app.run(guarded, argv)
 
 

@@ -64,11 +64,22 @@ def _program(parallel: RowParallel, function: Callable[..., Any], static: tuple[
         return jax.tree.map(lambda a: jnp.asarray(a)[None], out)
 
     spec = PartitionSpec(AXIS)
-    return jax.jit(
+    program = jax.jit(
         jax.shard_map(
             on_one_device, mesh=parallel.mesh, in_specs=(PartitionSpec(), spec), out_specs=spec, check_vma=False
         )
     )
+    _MADE.append((function, program))
+    return program
+
+
+# What was compiled of which function, for benchmarks and for tests that count compilations.
+_MADE: list[tuple[Callable[..., Any], Any]] = []
+
+
+def compilations(function: Callable[..., Any]) -> int:
+    """How many programs have been compiled of a function, over all its static arguments and shapes."""
+    return sum(program._cache_size() for made, program in _MADE if made is function)
 
 
 def local_parallel(count: int | None = None, mode: Mode = "shard_map") -> RowParallel:

@@ -16,9 +16,7 @@ from causeway.engine.model.rope import rotate
 from causeway.engine.model.transformer import Block
 
 Observe = Callable[[str, Array], Array]
-Attend = Callable[
-    [Float[Array, "B T H K"], Float[Array, "B T G K"], Float[Array, "B T G K"]], Float[Array, "B T H K"]
-]
+Attend = Callable[[Float[Array, "B T H K"], Float[Array, "B T G K"], Float[Array, "B T G K"]], Float[Array, "B T H K"]]
 
 
 def ignore(_: str, value: Array) -> Array:

@@ -56,6 +56,7 @@ class Segment:
 
     def write(self, index: int, step: int | Array, key: Array, value: Array) -> "Segment":
         """The segment with one token's key and value [G, B, K] at a layer and step."""
+
         def put(arrays, new):
             updated = jax.lax.dynamic_update_slice_in_dim(arrays[index], new[:, :, None], step, axis=2)
             return (*arrays[:index], updated, *arrays[index + 1 :])
@@ -64,9 +65,7 @@ class Segment:
 
     def rows(self, chosen: Int[Array, "B"]) -> "Segment":
         """The same segment for other rows, in another order."""
-        return Segment(
-            tuple(k[:, chosen] for k in self.keys), tuple(v[:, chosen] for v in self.values), self.first
-        )
+        return Segment(tuple(k[:, chosen] for k in self.keys), tuple(v[:, chosen] for v in self.values), self.first)
 
 
 def empty_segment(transformer: Transformer, rows: int, length: int, first: int | Array = 0) -> Segment:

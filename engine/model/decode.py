@@ -59,12 +59,13 @@ class Steps:
     """What S steps produced.
 
     tokens: [S, B] chosen ids, -1 where the row was over. live: [S, B] whether the step's input was a token of the
-    row. readings: one a tap, values [S, P, B, W] with ids for top_k. edits: one report [S, B, E] an edit.
+    row. readings: for each tap and tapped layer, values [S, B, W] and, for top_k, ids. edits: one report [S, B, E] an
+    edit.
     """
 
     tokens: Int[Array, "S B"]
     live: Bool[Array, "S B"]
-    readings: tuple[tuple[Array, Array | None], ...]
+    readings: tuple[tuple[tuple[Array, Array | None], ...], ...]
     edits: tuple[EditReport, ...]
 
 
@@ -194,11 +195,11 @@ def _bound(edit_spec: EditSpec | None, edit: Edit, dictionary: Dictionary | None
 
 
 def _collect(instruments: Instruments, observers: list[Observer]):
-    """Readings stacked over tapped layers [P, B, W], and edit reports summed over layers [B, E]."""
-    readings = []
-    for i, tap in enumerate(instruments.taps):
-        found = [observers[index].readings[i] for index in tap.spec.layers]
-        readings.append(jax.tree.map(lambda *a: jnp.stack([x[:, -1] for x in a]), *found))
+    """Readings of each tapped layer [B, W] (not stacked: that would copy them), and edit reports over layers [B, E]."""
+    readings = [
+        tuple(jax.tree.map(lambda a: a[:, -1], observers[index].readings[i]) for index in tap.spec.layers)
+        for i, tap in enumerate(instruments.taps)
+    ]
     reports = []
     for i in range(len(instruments.edits)):
         found = [o.reports[i] for o in observers if i in o.reports]

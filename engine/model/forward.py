@@ -21,6 +21,7 @@ from causeway.engine.intervention.instruments import Instruments, Observer
 from causeway.engine.intervention.taps import Record
 from causeway.engine.model.attention import attend_sequence
 from causeway.engine.model.block import apply_block
+from causeway.engine.model.refusals import check_taps
 from causeway.engine.model.transformer import Transformer
 
 
@@ -55,8 +56,12 @@ def causal_pass(
     """Run token sequences, right-padded to T; `lengths` gives each row's number of tokens (default: all T).
 
     Padding is never attended to by a token before it, so it cannot change a valid result.
+
+    Raises:
+        ValueError: a tap of a layer that the model lacks.
     """
     config, numerics = transformer.config, transformer.numerics
+    check_taps(instruments.taps, config.num_layers)
     length = tokens.shape[1]
     positions = jnp.arange(length)[None]
     causal = jnp.tril(jnp.ones((length, length), bool))

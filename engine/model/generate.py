@@ -24,6 +24,7 @@ from causeway.engine.intervention.edits import EMPTY, Edit, EditSpec, no_edit
 from causeway.engine.intervention.taps import BoundTap, Record
 from causeway.engine.model.cache import Prefix, Segment, prefill
 from causeway.engine.model.decode import Fed, Own, Rows, Shared, Steps, decode_segment, feed_segment
+from causeway.engine.model.refusals import check_first_edit, check_generation, check_taps
 from causeway.engine.model.sampling import Sampling, row_keys
 from causeway.engine.model.transformer import Transformer
 
@@ -130,15 +131,14 @@ def generate_rows(
         recomputed: edits act on the token being processed alone (see decode.py).
 
     Raises:
-        ValueError: prompt and new tokens exceed the context, or recomputed with an edit before the last prompt token.
+        ValueError: parts that do not fit each other or the model (`refusals`), or recomputed with an edit before the
+            last prompt token.
     """
+    check_generation(prompt, trials, edit_spec, edit, forced, layout.max_new_tokens, transformer.config.max_position)
+    check_taps(taps, transformer.config.num_layers, unread=("attn_pattern",))
     count, last = len(trials), len(prompt) - 1
-    if last + layout.max_new_tokens > transformer.config.max_position:
-        raise ValueError(
-            f"max_new_tokens: {layout.max_new_tokens} after a prompt of {len(prompt)} tokens exceeds the context of "
-            f"{transformer.config.max_position}; draw fewer or shorten the prompt"
-        )
     edit = edit or no_edit(count)
+    check_first_edit(first_edit, first_edited_position(edit))
     if first_edit is None:
         first_edit = first_edited_position(edit)
     if recomputed and first_edit < last:
@@ -305,37 +305,53 @@ def _forced(forced: np.ndarray | None, ids: np.ndarray, drawn: int, length: int,
 
 
 class _Output:
-    """Host arrays of R rows, filled segment by segment."""
+    """Host arrays of R rows, filled segment by segment; what lies beyond a row's end is zero."""
 
     def __init__(self, count: int, steps: int):
         self.count, self.steps = count, steps
         self.tokens = np.full((count, steps), -1, np.int32)
         self.live = np.zeros((count, steps), bool)
-        self.arrays: list[np.ndarray] = []
-        self.tree = None
+        self.readings: list[list[np.ndarray | None]] = []
+        self.reports: list[list[np.ndarray]] = []
 
-    def keep(self, ids: np.ndarray, drawn: int, got: Steps) -> None:
-        """Copy a bucket's segment to its rows; what lies beyond a row's end stays zero."""
-        span, rows = slice(drawn, drawn + got.tokens.shape[0]), len(ids)
-        live = got.live[:, :rows].T
-        self.tokens[ids, span], self.live[ids, span] = got.tokens[:, :rows].T, live
-        leaves, self.tree = jax.tree.flatten((got.readings, got.edits))
-        for i, leaf in enumerate(leaves):
-            # Readings are [S, P, B, W], reports [S, B, E]: rows come first on the host.
-            axis = leaf.ndim - 2
-            values = np.moveaxis(leaf, axis, 0)[:rows]
-            if len(self.arrays) == i:
-                self.arrays.append(np.zeros((self.count, self.steps, *values.shape[2:]), values.dtype))
-            values = np.where(live.reshape(*live.shape, *[1] * (values.ndim - 2)), values, 0)
-            self.arrays[i][ids, span] = values
+    def keep(self, ids: np.ndarray, drawn: int, steps: Steps) -> None:
+        """Copy a bucket's segment to its rows."""
+        if not len(ids):
+            return
+        span = slice(drawn, drawn + steps.tokens.shape[0])
+        live = steps.live[:, : len(ids)].T
+        self.tokens[ids, span], self.live[ids, span] = steps.tokens[:, : len(ids)].T, live
+        if not self.readings and not self.reports:
+            self._allocate(steps)
+        for kept, layers in zip(self.readings, steps.readings, strict=True):
+            for place, pair in enumerate(layers):
+                for target, values in zip(kept, pair, strict=True):
+                    if target is not None:
+                        _place(target[:, :, place], ids, span, values, live)
+        for kept, report in zip(self.reports, steps.edits, strict=True):
+            for target, values in zip(kept, (report.before, report.after, report.applied), strict=True):
+                _place(target, ids, span, values, live)
+
+    def _allocate(self, steps: Steps) -> None:
+        def rows(values: np.ndarray | None, *layers: int) -> np.ndarray | None:
+            if values is None:
+                return None
+            return np.zeros((self.count, self.steps, *layers, *values.shape[2:]), values.dtype)
+
+        self.readings = [[rows(values, len(layers)) for values in layers[0]] for layers in steps.readings]
+        self.reports = [[rows(e.before), rows(e.after), rows(e.applied)] for e in steps.edits]
 
     def result(self, prompt: np.ndarray) -> Generation:
-        readings, edits = jax.tree.unflatten(self.tree, self.arrays)
-        return Generation(
-            prompt_tokens=tuple(prompt.tolist()),
-            tokens=self.tokens,
-            records=tuple(Record(values, self.live, ids) for values, ids in readings),
-            before=tuple(e.before for e in edits),
-            after=tuple(e.after for e in edits),
-            applied=tuple(e.applied for e in edits),
-        )
+        before, after, applied = zip(*self.reports, strict=True) if self.reports else ((), (), ())
+        records = tuple(Record(values, self.live, ids) for values, ids in self.readings)
+        return Generation(tuple(prompt.tolist()), self.tokens, records, before, after, applied)
+
+
+def _place(target: np.ndarray, ids: np.ndarray, span: slice, values: np.ndarray, live: np.ndarray) -> None:
+    """Write values [S, B, ...] to rows `ids` of target [R, N, ...], leaving zeros where a row is over."""
+    rows = np.moveaxis(values, 1, 0)[: len(ids)]
+    if not live.all():
+        rows = np.where(live.reshape(*live.shape, *[1] * (rows.ndim - 2)), rows, 0)
+    # Row numbers that follow each other are a slice: one copy, not one a row.
+    consecutive = ids[-1] - ids[0] == len(ids) - 1 and (np.diff(ids) == 1).all()
+    target[slice(ids[0], ids[-1] + 1) if consecutive else ids, span] = rows

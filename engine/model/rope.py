@@ -26,9 +26,7 @@ def _stretch(base: np.ndarray, scaling: RopeScaling) -> np.ndarray:
         return base / scaling.factor
     turns = scaling.original_max_position * base / (2 * np.pi)
     # 0 below low_freq_factor turns in the original context (stretched fully), 1 above high_freq_factor (kept).
-    kept = np.clip(
-        (turns - scaling.low_freq_factor) / (scaling.high_freq_factor - scaling.low_freq_factor), 0.0, 1.0
-    )
+    kept = np.clip((turns - scaling.low_freq_factor) / (scaling.high_freq_factor - scaling.low_freq_factor), 0.0, 1.0)
     return base * (kept + (1 - kept) / scaling.factor)
 
 

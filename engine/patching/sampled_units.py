@@ -67,7 +67,7 @@ def _outcome(sweep: PatchSweep, prompt: SweepPrompt, generation: Generation) -> 
     """Action, amount, text and token ids of each row; stop tokens are not part of the text."""
     read, stops = parser(sweep.settings.parser), set(sweep.settings.sampling.stop_tokens)
     ids = [row[row >= 0].tolist() for row in generation.tokens]
-    texts = [_text(sweep, [i for i in row if i not in stops]) for row in ids]
+    texts = [_text(sweep, prompt, [i for i in row if i not in stops]) for row in ids]
     parsed = [read(text, prompt.answers) for text in texts]
     return {
         "action": [p.action for p in parsed],
@@ -77,6 +77,10 @@ def _outcome(sweep: PatchSweep, prompt: SweepPrompt, generation: Generation) -> 
     }
 
 
-def _text(sweep: PatchSweep, ids: list[int]) -> str:
+def _text(sweep: PatchSweep, prompt: SweepPrompt, ids: list[int]) -> str:
+    """The text that continues the prompt; decoded behind its last token, as tokenizers strip a text's first space."""
     tokenizer = sweep.model.tokenizer
-    return tokenizer.decode(ids) if tokenizer else " ".join(map(str, ids))
+    if tokenizer is None:
+        return " ".join(map(str, ids))
+    last = prompt.tokens[-1]
+    return tokenizer.decode([last, *ids])[len(tokenizer.decode([last])) :]

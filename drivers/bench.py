@@ -1,0 +1,56 @@
+"""How fast is it, and how far from the floor?"""
+
+import json
+import os
+
+from absl import app, flags
+
+_THREADS = flags.DEFINE_integer("threads", 1, "CPU threads to use (0: all); figures are meant for one.", lower_bound=0)
+_JSON = flags.DEFINE_bool("json", False, "Print one JSON object instead of a table.")
+_ROWS = flags.DEFINE_integer("rows", 128, "Row bucket.", lower_bound=1)
+_REPEATS = flags.DEFINE_integer("repeats", 2, "Timed repetitions.", lower_bound=1)
+_LAYERS = flags.DEFINE_integer("bench_layers", 8, "Layers of the random model (the reference has 8).", lower_bound=1)
+_COMPUTE = flags.DEFINE_enum("compute", "float32", ["float32", "bfloat16"], "Dtype of products.")
+BENCHMARKS = ("patch_sweep",)
+
+
+def main(argv: list[str]) -> None:
+    """Run one benchmark."""
+    names = argv[1:]
+    if len(names) != 1 or names[0] not in BENCHMARKS:
+        raise ValueError(f"got {' '.join(names) or 'nothing'}; needs one benchmark: {', '.join(BENCHMARKS)}")
+    _pin(_THREADS.value)
+    import jax
+
+    from causeway.engine.bench.patch_sweep import Shape, measure
+    from causeway.engine.devices import local_parallel
+
+    shape = Shape(rows=_ROWS.value, layers=_LAYERS.value, compute=_COMPUTE.value)
+    figures = measure(shape, local_parallel(1), _REPEATS.value)
+    device = jax.devices()[0]
+    result = {
+        "benchmark": names[0],
+        "device": f"{device.platform} {device.device_kind}",
+        "versions": {"jax": jax.__version__},
+        "figures": figures,
+    }
+    print(json.dumps(result) if _JSON.value else _table(result))
+
+
+def _pin(threads: int) -> None:
+    """Keep the process to some CPU cores; XLA reads both when jax is first imported."""
+    if threads and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-threads:])
+    if threads == 1:
+        os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_cpu_multi_thread_eigen=false"
+
+
+def _table(result: dict) -> str:
+    width = max(map(len, result["figures"]))
+    lines = [f"  {name:<{width}}  {value:12.4g}" for name, value in result["figures"].items()]
+    versions = " ".join(f"{name} {version}" for name, version in result["versions"].items())
+    return "\n".join([f"{result['benchmark']} on {result['device']}, {versions}", *lines])
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,71 @@
+"""Requests that cannot mean what they say, refused on the host before anything is compiled.
+
+What would otherwise be ignored without a word (an edit without its spec, an edit inside the shared prefix), read from
+the wrong place (a tapped layer that the model lacks) or fail deep inside a trace is an error here.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Int
+
+from causeway.engine.intervention.edits import Edit, EditSpec
+from causeway.engine.intervention.taps import BoundTap
+
+ONCE = ("final_norm", "logits")
+
+
+def check_taps(taps: tuple[BoundTap, ...], num_layers: int, unread: tuple[str, ...] = ()) -> None:
+    """Refuse taps of layers that the model lacks, and of streams that the pass does not form (`unread`).
+
+    Raises:
+        ValueError: naming the tap's stream or layer.
+    """
+    for spec in (tap.spec for tap in taps):
+        if spec.stream in unread:
+            raise ValueError(f"taps: {spec.stream} is not formed token by token; read it with `run`")
+        if spec.stream in ONCE and spec.layers != (num_layers,):
+            raise ValueError(f"taps: {spec.stream} comes once, at layer {num_layers}; got layers {spec.layers}")
+        if spec.stream not in ONCE and (bad := [n for n in spec.layers if not 0 <= n < num_layers]):
+            raise ValueError(f"taps: layer {bad[0]} of {spec.stream} is outside the model's layers 0..{num_layers - 1}")
+
+
+def check_generation(
+    prompt: Sequence[int], trials: Int[np.ndarray, "R"], edit_spec: EditSpec | None, edit: Edit | None,
+    forced: Int[np.ndarray, "R N"] | None, steps: int, max_position: int,
+) -> None:  # fmt: skip
+    """Refuse a generation whose parts do not fit each other or the model.
+
+    Raises:
+        ValueError: empty prompt or trials, more tokens than the context, an edit without a spec, or arrays of other
+            numbers of rows or steps.
+    """
+    count, last = len(trials), len(prompt) - 1
+    if last < 0:
+        raise ValueError("prompt: empty; give at least one token id")
+    if last + steps > max_position:
+        raise ValueError(
+            f"max_new_tokens: {steps} after a prompt of {len(prompt)} tokens exceeds the context of {max_position}; "
+            "draw fewer or shorten the prompt"
+        )
+    if not count:
+        raise ValueError("trials: empty; give one trial number a row")
+    if edit is not None and edit_spec is None:
+        raise ValueError("edit_spec: missing; an edit does nothing without the stream and family that it acts on")
+    if edit is not None and len(edit.layer) != count:
+        raise ValueError(f"trials: {count} rows, but edit.layer has {len(edit.layer)}")
+    if forced is not None and np.shape(forced) != (count, steps):
+        raise ValueError(f"forced: shape {np.shape(forced)}; needs {(count, steps)}, -1 where a token is drawn")
+
+
+def check_first_edit(first_edit: int | None, first: int) -> None:
+    """Refuse a shared prefix that an edit would act inside; `first` is the first position edited by these rows.
+
+    Raises:
+        ValueError: an edit starts before `first_edit`.
+    """
+    if first_edit is not None and first < first_edit:
+        raise ValueError(
+            f"first_edit: {first_edit}, but an edit starts at position {first}, inside the prefix that rows share; "
+            "pass the plan's earliest edited position"
+        )
