@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Int
 
-from causeway.engine.intervention.edits import Edit, EditSpec
+from causeway.engine.intervention.edits import EMPTY, Edit, EditSpec
 from causeway.engine.intervention.taps import BoundTap
 
 ONCE = ("final_norm", "logits")
@@ -50,7 +50,7 @@ def check_generation(
         )
     if not count:
         raise ValueError("trials: empty; give one trial number a row")
-    if edit is not None and edit_spec is None:
+    if edit is not None and edit_spec is None and (np.asarray(edit.layer) != EMPTY).any():
         raise ValueError("edit_spec: missing; an edit does nothing without the stream and family that it acts on")
     if edit is not None and len(edit.layer) != count:
         raise ValueError(f"trials: {count} rows, but edit.layer has {len(edit.layer)}")
