@@ -24,14 +24,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from causeway.engine.dictionary.dictionary import Dictionary, DictionaryConfig
 from causeway.engine.train import sparsity
 from causeway.engine.train.checkpoint import Checkpoints
 from causeway.engine.train.harvest import Shuffled
 from causeway.engine.train.recipe import Recipe
-from causeway.engine.train.revival import revive
+from causeway.engine.train.revival import error_directions
 
 # The batch threshold of a batchtopk dictionary is averaged over about this many steps.
 THRESHOLD_MEMORY = 200
@@ -100,17 +100,15 @@ def train_dictionaries(
         The stack, float32, in the units of the stream. The result of an interrupted and resumed run is the
         uninterrupted run's to the bit.
     """
-    optimiser = optax.adam(recipe.rate(), b1=0.9, b2=0.999)
+    program = _Program(recipe, layers)
     state = None
     if checkpoints is not None and checkpoints.latest_step is not None:
         buffer = jax.ShapeDtypeStruct((len(layers), data.capacity, data.width), jnp.float32)
-        restored = checkpoints.restore(jax.eval_shape(partial(_start, recipe, optimiser), buffer, 1))
-        state = restored[1] if restored else None
+        _, state = checkpoints.restore(jax.eval_shape(program.start, buffer, 1))
     if state is None:
-        state = jax.jit(partial(_start, recipe, optimiser))(*data.buffer(0))
-    update = jax.jit(partial(_update, recipe, optimiser), donate_argnums=0)
+        state = _start(program, *data.buffer(0))
     for done in range(int(state.step) + 1, recipe.steps + 1):
-        state, progress = update(state, *data(done - 1))
+        state, progress = _update(program, state, *data(done - 1))
         report(done, progress)
         if checkpoints is not None and (done % checkpoint_every == 0 or done == recipe.steps):
             checkpoints.save(done, state)
@@ -141,66 +139,88 @@ def fold(recipe: Recipe, state: DictionaryState, stream: str, layers: tuple[int,
     return Dictionary(config, **{name: jnp.asarray(array, jnp.float32) for name, array in arrays.items()})
 
 
-def _start(
-    recipe: Recipe, optimiser: optax.GradientTransformation, buffer: Float[Array, "P N D"], count: int
-) -> DictionaryState:
-    """Random unit decoder rows, encoders their transposes, thresholds where L0 is what is aimed at."""
-    layers, _, width = buffer.shape
-    shift, scale = _moments(buffer, count)
-    key = jax.random.fold_in(jax.random.key(recipe.seed), 0)
-    decoder = _unit(jax.random.normal(key, (layers, recipe.features, width)))
-    encoder = decoder.swapaxes(1, 2)
-    log_threshold = None
-    if recipe.kind == "jumprelu":
-        sample = _standardised(buffer[:, : recipe.batch], shift, scale)
-        levels = jnp.quantile(sample @ encoder, 1 - recipe.active / recipe.features, axis=1)
-        log_threshold = jnp.log(jnp.maximum(levels, recipe.bandwidth))
-    parameters = Parameters(
-        encoder, jnp.zeros((layers, recipe.features)), decoder, jnp.zeros((layers, width)), log_threshold
-    )
-    idle = jnp.zeros((layers, recipe.features), jnp.int32)
-    moments = optimiser.init(parameters)
-    return DictionaryState(parameters, moments, idle, jnp.zeros(layers), shift, scale, jnp.zeros((), jnp.int32))
+@dataclasses.dataclass(frozen=True)
+class _Program:
+    """The pure functions of a run, to be jitted. Random numbers are keyed by model layer, not by place in the stack."""
+
+    recipe: Recipe
+    layers: tuple[int, ...]
+
+    @property
+    def optimiser(self) -> optax.GradientTransformation:
+        return optax.adam(self.recipe.rate(), b1=0.9, b2=0.999)
+
+    def start(self, buffer: Float[Array, "P N D"], count: int) -> DictionaryState:
+        """Random unit decoder rows, encoders their transposes, thresholds where L0 is what is aimed at."""
+        recipe, (depth, _, width) = self.recipe, buffer.shape
+        shift, scale = _moments(buffer, count)
+        draw = jax.vmap(lambda key: jax.random.normal(key, (recipe.features, width)))
+        decoder = _unit(draw(self.keys(0)))
+        encoder = decoder.swapaxes(1, 2)
+        log_threshold = None
+        if recipe.kind == "jumprelu":
+            sample = _standardised(buffer[:, : recipe.batch], shift, scale)
+            levels = jnp.quantile(sample @ encoder, 1 - recipe.active / recipe.features, axis=1)
+            log_threshold = jnp.log(jnp.maximum(levels, recipe.bandwidth))
+        b_enc, b_dec = jnp.zeros((depth, recipe.features)), jnp.zeros((depth, width))
+        parameters = Parameters(encoder, b_enc, decoder, b_dec, log_threshold)
+        idle, moments = jnp.zeros(b_enc.shape, jnp.int32), self.optimiser.init(parameters)
+        return DictionaryState(parameters, moments, idle, jnp.zeros(depth), shift, scale, jnp.zeros((), jnp.int32))
+
+    def update(
+        self, state: DictionaryState, buffer: Float[Array, "P N D"], places: Int[Array, "B"]
+    ) -> tuple[DictionaryState, Progress]:
+        """One step of all layers."""
+        recipe = self.recipe
+        y = _standardised(buffer[:, places], state.shift, state.scale)
+        gradient, (progress, fired, level) = jax.grad(_loss, has_aux=True)(state.parameters, recipe, y)
+        gradient = dataclasses.replace(gradient, W_dec=_tangent(gradient.W_dec, state.parameters.W_dec))
+        change, moments = self.optimiser.update(gradient, state.moments, state.parameters)
+        parameters = optax.apply_updates(state.parameters, change)
+        parameters = dataclasses.replace(parameters, W_dec=_unit(parameters.W_dec))
+        weight = jnp.maximum(1 / THRESHOLD_MEMORY, 1 / (state.step + 1))
+        state = dataclasses.replace(
+            state,
+            parameters=parameters,
+            moments=moments,
+            idle=jnp.where(fired, 0, state.idle + 1),
+            threshold=state.threshold + weight * (level - state.threshold),
+            step=state.step + 1,
+        )
+        progress = dataclasses.replace(progress, dead=jnp.sum(state.idle >= recipe.dead_after, axis=1))
+        due = (state.step % recipe.revive_every == 0) & (state.step <= recipe.steps // 2)
+        return jax.lax.cond(due, self.revived, lambda s, _: s, state, y), progress
+
+    def revived(self, state: DictionaryState, y: Float[Array, "P B D"]) -> DictionaryState:
+        """Dead features begin again at inputs the others explain badly, with no memory of their past."""
+        old, dead = state.parameters, state.idle >= self.recipe.dead_after
+        error = _error(old, y, _activate(self.recipe, old, y)[0])
+        fresh, length = error_directions(self.keys(state.step), error, self.recipe.features)
+        jumps = old.log_threshold is not None
+        parameters = Parameters(
+            W_enc=jnp.where(dead[:, None], fresh.swapaxes(1, 2), old.W_enc),
+            b_enc=jnp.where(dead, 0, old.b_enc),
+            W_dec=jnp.where(dead[..., None], fresh, old.W_dec),
+            b_dec=old.b_dec,
+            # Half of what the feature will read at the input it was made from: it fires there, and not everywhere.
+            log_threshold=jnp.where(dead, jnp.log(length / 2), old.log_threshold) if jumps else None,
+        )
+        reset = Parameters(dead[:, None], dead, dead[..., None], jnp.zeros((), bool), dead if jumps else None)
+        forget = lambda moment, gone: jnp.where(gone, 0, moment)  # noqa: E731
+        moments = optax.tree.map_params(self.optimiser, forget, state.moments, reset)
+        return dataclasses.replace(state, parameters=parameters, moments=moments, idle=jnp.where(dead, 0, state.idle))
+
+    def keys(self, step: int | Int[Array, ""]) -> PRNGKeyArray:
+        """One key a layer."""
+        key = jax.random.fold_in(jax.random.key(self.recipe.seed), step)
+        return jax.vmap(partial(jax.random.fold_in, key))(jnp.asarray(self.layers))
 
 
-def _moments(buffer: Float[Array, "P N D"], count: int) -> tuple[Float[Array, "P D"], Float[Array, "P"]]:
-    """Mean, and inverse root mean square deviation, of the tokens that are there."""
-    there = (jnp.arange(buffer.shape[1]) < count)[None, :, None]
-    mean = jnp.sum(jnp.where(there, buffer, 0), axis=1) / count
-    deviation = jnp.where(there, buffer - mean[:, None], 0)
-    return mean, jnp.sqrt(count / jnp.sum(deviation**2, axis=(1, 2)))
+_start = jax.jit(_Program.start, static_argnums=0)
+_update = jax.jit(_Program.update, static_argnums=0, donate_argnums=1)
 
 
-def _update(
-    recipe: Recipe,
-    optimiser: optax.GradientTransformation,
-    state: DictionaryState,
-    buffer: Float[Array, "P N D"],
-    places: Int[Array, "B"],
-) -> tuple[DictionaryState, Progress]:
-    """One step of all layers."""
-    y = _standardised(buffer[:, places], state.shift, state.scale)
-    loss = lambda parameters: _summed_loss(recipe, parameters, y)  # noqa: E731
-    (_, (progress, fired, level)), gradient = jax.value_and_grad(loss, has_aux=True)(state.parameters)
-    gradient = dataclasses.replace(gradient, W_dec=_tangent(gradient.W_dec, state.parameters.W_dec))
-    change, moments = optimiser.update(gradient, state.moments, state.parameters)
-    parameters = optax.apply_updates(state.parameters, change)
-    parameters = dataclasses.replace(parameters, W_dec=_unit(parameters.W_dec))
-    weight = jnp.maximum(1 / THRESHOLD_MEMORY, 1 / (state.step + 1))
-    state = dataclasses.replace(
-        state,
-        parameters=parameters,
-        moments=moments,
-        idle=jnp.where(fired, 0, state.idle + 1),
-        threshold=state.threshold + weight * (level - state.threshold),
-        step=state.step + 1,
-    )
-    progress = dataclasses.replace(progress, dead=jnp.sum(state.idle >= recipe.dead_after, axis=1))
-    due = (state.step % recipe.revive_every == 0) & (state.step <= recipe.steps // 2)
-    return jax.lax.cond(due, partial(_revived, recipe, optimiser), lambda s, _: s, state, y), progress
-
-
-def _summed_loss(recipe: Recipe, parameters: Parameters, y: Float[Array, "P B D"]):
+def _loss(parameters: Parameters, recipe: Recipe, y: Float[Array, "P B D"]):
     """Loss summed over layers; beside it, progress, which features fired, and the batch thresholds."""
     f, l0, level = _activate(recipe, parameters, y)
     unexplained = jnp.sum(_error(parameters, y, f) ** 2, axis=(1, 2)) / y.shape[1]
@@ -235,25 +255,12 @@ def _price(recipe: Recipe, l0: Float[Array, "P"]) -> Float[Array, "P"]:
     return recipe.target_weight * (l0 / recipe.active - 1) ** 2
 
 
-def _revived(
-    recipe: Recipe, optimiser: optax.GradientTransformation, state: DictionaryState, y: Float[Array, "P B D"]
-) -> DictionaryState:
-    """Dead features begin again at inputs the others explain badly, with no memory of their past."""
-    parameters, dead = state.parameters, state.idle >= recipe.dead_after
-    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(recipe.seed), 1), state.step)
-    error = _error(parameters, y, _activate(recipe, parameters, y)[0])
-    fresh, length = revive(key, error, recipe.features)
-    encoder = jnp.where(dead[:, None], fresh.swapaxes(1, 2), parameters.W_enc)
-    decoder = jnp.where(dead[..., None], fresh, parameters.W_dec)
-    log_threshold = parameters.log_threshold
-    if log_threshold is not None:
-        log_threshold = jnp.where(dead, jnp.log(length / 2), log_threshold)
-    parameters = Parameters(encoder, jnp.where(dead, 0, parameters.b_enc), decoder, parameters.b_dec, log_threshold)
-    reset = Parameters(
-        dead[:, None], dead, dead[..., None], jnp.zeros((), bool), None if log_threshold is None else dead
-    )
-    moments = optax.tree.map_params(optimiser, lambda m, gone: jnp.where(gone, 0, m), state.moments, reset)
-    return dataclasses.replace(state, parameters=parameters, moments=moments, idle=jnp.where(dead, 0, state.idle))
+def _moments(buffer: Float[Array, "P N D"], count: int) -> tuple[Float[Array, "P D"], Float[Array, "P"]]:
+    """Mean, and inverse root mean square deviation, of the tokens that are there."""
+    there = (jnp.arange(buffer.shape[1]) < count)[None, :, None]
+    mean = jnp.sum(jnp.where(there, buffer, 0), axis=1) / count
+    deviation = jnp.where(there, buffer - mean[:, None], 0)
+    return mean, jnp.sqrt(count / jnp.sum(deviation**2, axis=(1, 2)))
 
 
 def _standardised(x: Float[Array, "P B D"], shift: Float[Array, "P D"], scale: Float[Array, "P"]) -> Array:

@@ -194,5 +194,5 @@ def quality_table(figures: list[LayerQuality]) -> str:
 
 def _line(f: LayerQuality) -> str:
     recovered = "-" if f.loss_recovered is None else f"{f.loss_recovered:.4f}"
-    dead = f"{f.dead} / {f.features}"
-    return f"{f.layer:5d}  {f.explained_variance:18.4f}  {f.l0:6.2f}  {dead:>15s}  {f.relative_error:14.4f}  {recovered:>23s}"
+    left = f"{f.layer:5d}  {f.explained_variance:18.4f}  {f.l0:6.2f}  {f'{f.dead} / {f.features}':>15s}"
+    return f"{left}  {f.relative_error:14.4f}  {recovered:>23s}"

@@ -12,12 +12,17 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 
-def revive(
-    key: PRNGKeyArray, error: Float[Array, "P B D"], features: int
+def error_directions(
+    keys: PRNGKeyArray, error: Float[Array, "P B D"], features: int
 ) -> tuple[Float[Array, "P F D"], Float[Array, "P F"]]:
-    """A unit direction for every feature (the caller uses those of the dead ones), and the error's norm there."""
+    """A unit direction for every feature (the caller uses those of the dead ones), and the error's norm there.
+
+    Args:
+        keys: [P].
+        error: reconstruction errors of a batch.
+        features: F.
+    """
     norm = jnp.maximum(jnp.linalg.norm(error, axis=-1), 1e-12)
-    keys = jax.random.split(key, len(error))
     draw = jax.vmap(lambda key, logits: jax.random.categorical(key, logits, shape=(features,)))
     chosen = draw(keys, 2 * jnp.log(norm))
     length = jnp.take_along_axis(norm, chosen, axis=1)

@@ -1,0 +1,81 @@
+"""The report's figures against plain numpy, and at the dictionaries whose figures are known."""
+
+import numpy as np
+import pytest
+
+from causeway.engine.dictionary.dictionary import Dictionary, DictionaryConfig, take
+from causeway.engine.train.corpus import Corpus
+from causeway.engine.train.harvest import Source
+from causeway.engine.train.quality import measure_quality, quality_table
+
+LAYERS = (2, 0)
+
+
+@pytest.fixture(scope="module")
+def corpus():
+    rng = np.random.default_rng(0)
+    return Corpus(rng.integers(0, 40, (21, 9)).astype(np.int32), rng.integers(3, 10, 21).astype(np.int32), first=1)
+
+
+@pytest.fixture(scope="module")
+def activations(transformer, corpus):
+    return Source(transformer, corpus, "resid_post", LAYERS).read(np.arange(21))
+
+
+def make(stream="resid_post", W_enc=None, b_dec=None):
+    """x -> the positive and negative parts of x W_enc, put together again with b_dec."""
+    W_enc = np.broadcast_to(np.eye(16), (2, 16, 16)) if W_enc is None else W_enc
+    b_dec = np.zeros((2, 16)) if b_dec is None else b_dec
+    both = np.concatenate([W_enc, -W_enc], axis=2)
+    arrays = {"W_enc": both, "b_enc": np.zeros((2, 32)), "W_dec": both.swapaxes(1, 2), "b_dec": b_dec}
+    return Dictionary(DictionaryConfig("relu", LAYERS, stream), **{n: a.astype(np.float32) for n, a in arrays.items()})
+
+
+def test_a_perfect_dictionary_recovers_everything(transformer, corpus):
+    for figures in measure_quality(transformer, make(), corpus):
+        assert figures.explained_variance == pytest.approx(1, abs=1e-6)
+        assert figures.relative_error < 1e-5
+        assert figures.l0 == pytest.approx(16)
+        assert figures.dead == 0
+        assert figures.loss_recovered == pytest.approx(1, abs=1e-4)
+        assert figures.loss_clean == pytest.approx(figures.loss_spliced, abs=1e-5)
+
+
+def test_a_dictionary_that_knows_the_mean_alone_recovers_nothing(transformer, corpus, activations):
+    nothing = make(W_enc=np.zeros((2, 16, 16)), b_dec=activations.mean(axis=1))
+    for figures in measure_quality(transformer, nothing, corpus):
+        assert figures.explained_variance == pytest.approx(0, abs=1e-5)
+        assert (figures.l0, figures.dead, figures.features) == (0, 32, 32)
+        assert figures.loss_recovered == pytest.approx(0, abs=1e-4)
+        assert figures.loss_mean > figures.loss_clean
+
+
+def test_figures_equal_plain_numpy(tiny, transformer, corpus, activations):
+    dictionary = tiny.make_dictionary(layers=LAYERS)
+    for i, figures in enumerate(measure_quality(transformer, dictionary, corpus)):
+        x, one = activations[i].astype(np.float64), take(dictionary, i)
+        f = np.asarray(one.encode(activations[i]))
+        error = x - np.asarray(one.decode(f))
+        assert figures.layer == LAYERS[i]
+        assert figures.tokens == len(x) == corpus.counts.sum()
+        assert figures.explained_variance == pytest.approx(
+            1 - (error**2).sum() / ((x - x.mean(0)) ** 2).sum(), rel=1e-4
+        )
+        assert figures.l0 == pytest.approx((f > 0).sum(1).mean(), rel=1e-6)
+        assert figures.dead == (~(f > 0).any(0)).sum()
+        relative = np.linalg.norm(error, axis=1) / np.linalg.norm(x, axis=1)
+        assert figures.relative_error == pytest.approx(relative.mean(), rel=1e-4)
+
+
+def test_streams_that_cannot_be_spliced_have_no_cross_entropy(transformer, corpus):
+    figures = measure_quality(transformer, make("mlp_norm"), corpus)
+    assert figures[0].loss_recovered is None
+    assert figures[0].explained_variance == pytest.approx(1, abs=1e-6)
+    assert quality_table(figures).count("\n") == 2
+
+
+def test_bad_input_is_refused(transformer, corpus, refuses):
+    with refuses("width 16"):
+        measure_quality(transformer, make("mlp_act"), corpus)
+    with refuses("no token that counts"):
+        measure_quality(transformer, make(), Corpus(corpus.tokens, np.zeros(21, np.int32), 1))
