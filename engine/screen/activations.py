@@ -108,12 +108,12 @@ def check_groups(labels: Sequence[str], groups: tuple[str, str]) -> None:
     found = {label: labels.count(label) for label in sorted(set(labels))}
     listed = ", ".join(f"{label} ({count})" for label, count in found.items()) or "none"
     if unknown := sorted(set(found) - set(groups)):
-        raise ValueError(f"prompts: label {unknown[0]!r} is not among the groups {groups}; relabel or drop those prompts")
+        raise ValueError(f"prompts: label {unknown[0]!r} is not among the groups {groups}; relabel or drop its prompts")
     for group in groups:
         if found.get(group, 0) < 2:
             raise ValueError(
-                f"groups: {group!r} has {found.get(group, 0)} prompts, and a comparison needs two or more; labels there "
-                f"are: {listed}"
+                f"groups: {group!r} has {found.get(group, 0)} prompts, and a comparison needs two or more; the labels "
+                f"that came: {listed}"
             )
 
 
@@ -201,7 +201,7 @@ def _check(
     config = transformer.config
     for number, prompt in enumerate(prompts, start=1):
         if not 0 <= prompt.first < len(prompt.tokens):
-            raise ValueError(f"prompt {number}: {len(prompt.tokens)} tokens, of which none is counted; give it more text")
+            raise ValueError(f"prompt {number}: {len(prompt.tokens)} tokens, none of which counts; give it more text")
         if len(prompt.tokens) > config.max_position:
             raise ValueError(
                 f"prompt {number}: {len(prompt.tokens)} tokens, but the context is {config.max_position}; shorten it"

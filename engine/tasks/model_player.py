@@ -101,6 +101,9 @@ class ModelPlayer:
         return (width, *segment_lengths(steps - width)) if steps > width else (steps,)
 
     def _text(self, prompt: Sequence[int], new: Sequence[int]) -> str:
-        """What the new tokens add to the prompt's text; decoded by themselves they may lose their first space."""
-        decode = self.model.tokenizer.decode  # type: ignore[union-attr]  # checked when made
-        return decode([*prompt, *new]).removeprefix(decode(prompt))
+        """What the new tokens add to the prompt's text: decoded by themselves they may lose their first space."""
+        assert self.model.tokenizer is not None
+        decode = self.model.tokenizer.decode
+        before, whole = decode(prompt), decode([*prompt, *new])
+        # Never the prompt itself, which names every choice, where a tokenizer rewrites text across the border.
+        return whole.removeprefix(before) if whole.startswith(before) else decode(new)

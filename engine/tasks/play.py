@@ -23,7 +23,7 @@ import numpy as np
 
 from causeway.engine.model.sampling import Purpose
 from causeway.engine.outcome.parsers import INVALID, parse_answers, parser
-from causeway.engine.tasks.slot_answers import tiny_answers
+from causeway.engine.tasks.slot_decisions import menu_answers
 from causeway.engine.tasks.slot_machine import PROMPTS, VARIABLE_MENU, Game, Menu, apply
 
 Outcome = Literal["stop", "bankrupt", "invalid", "unfinished"]
@@ -120,7 +120,7 @@ class _Running:
 
 
 def _read(game: Game, prompt: str, response: str, parser_name: str) -> Decision:
-    parsed = parser(parser_name)(response, tiny_answers(game))
+    parsed = parser(parser_name)(response, menu_answers(game.menu, step=1))
     amount = None if parsed.amount is None else int(parsed.amount)
     if parsed.action == "stop":
         return Decision(game, prompt, response, "stop", None)
