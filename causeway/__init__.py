@@ -3,6 +3,8 @@
     import causeway as cw
     model = cw.load_model("bundled:tiny")
     saes = cw.load_dictionaries("bundled:tiny", for_model=model)
+    edit = cw.FeatureEdit(layer=2, feature=7, value=4.0, scope="last_prompt_and_decode")
+    out = cw.generate(model, "game: loss $20, loss $20. balance $60.", edits=[[], [edit]], dictionary=saes)
 
 Names are imported when first used, so that `import causeway` (and with it every `--help`) does not wait for jax.
 """
@@ -12,33 +14,41 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from causeway.engine.dictionary.dictionary import Dictionary
-    from causeway.engine.intervention.edits import Edit, EditSpec
-    from causeway.engine.intervention.taps import Record, TapSpec
-    from causeway.engine.model.forward import run
+    from causeway.engine.experiment import GenerateResult, RunResult, generate, run
+    from causeway.engine.intervention.requests import FeatureEdit, SwapEdit, Tap, VectorEdit
+    from causeway.engine.intervention.taps import Record
     from causeway.engine.model.handle import Model
     from causeway.ports.dictionaries import load_dictionaries, save_dictionary
     from causeway.ports.load import load_model
 
 _HOME = {
     "Dictionary": "causeway.engine.dictionary.dictionary",
-    "Edit": "causeway.engine.intervention.edits",
-    "EditSpec": "causeway.engine.intervention.edits",
+    "FeatureEdit": "causeway.engine.intervention.requests",
+    "GenerateResult": "causeway.engine.experiment",
     "Model": "causeway.engine.model.handle",
     "Record": "causeway.engine.intervention.taps",
-    "TapSpec": "causeway.engine.intervention.taps",
+    "RunResult": "causeway.engine.experiment",
+    "SwapEdit": "causeway.engine.intervention.requests",
+    "Tap": "causeway.engine.intervention.requests",
+    "VectorEdit": "causeway.engine.intervention.requests",
+    "generate": "causeway.engine.experiment",
     "load_dictionaries": "causeway.ports.dictionaries",
     "load_model": "causeway.ports.load",
-    "run": "causeway.engine.model.forward",
+    "run": "causeway.engine.experiment",
     "save_dictionary": "causeway.ports.dictionaries",
 }
 
 __all__ = [
     "Dictionary",
-    "Edit",
-    "EditSpec",
+    "FeatureEdit",
+    "GenerateResult",
     "Model",
     "Record",
-    "TapSpec",
+    "RunResult",
+    "SwapEdit",
+    "Tap",
+    "VectorEdit",
+    "generate",
     "load_dictionaries",
     "load_model",
     "run",

@@ -74,6 +74,17 @@ class Model:
             )
         return ids
 
+    def continuation(self, prompt: Sequence[int], ids: Sequence[int]) -> str:
+        """The text that token ids add to a prompt, a final end-of-sequence left out; ids where there is no tokenizer.
+
+        Decoded behind the prompt's last token, because many tokenizers strip a text's first space.
+        """
+        if self.tokenizer is None:
+            return " ".join(map(str, ids))
+        ids = list(ids[:-1]) if len(ids) and ids[-1] == self.tokenizer.eos_id else list(ids)
+        last = prompt[-1]
+        return self.tokenizer.decode([last, *ids])[len(self.tokenizer.decode([last])) :]
+
     def _encode(self, text: str) -> list[int]:
         if self.tokenizer is None:
             raise ValueError(f"prompt: got text, but {self.name} has no tokenizer; give token ids")

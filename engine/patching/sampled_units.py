@@ -64,10 +64,10 @@ def _generate_together(sweep: PatchSweep, prompt: SweepPrompt, rows: Rows) -> Ge
 
 
 def _outcome(sweep: PatchSweep, prompt: SweepPrompt, generation: Generation) -> dict:
-    """Action, amount, text and token ids of each row; stop tokens are not part of the text."""
-    read, stops = parser(sweep.settings.parser), set(sweep.settings.sampling.stop_tokens)
+    """Action, amount, text and token ids of each row."""
+    read = parser(sweep.settings.parser)
     ids = [row[row >= 0].tolist() for row in generation.tokens]
-    texts = [_text(sweep, prompt, [i for i in row if i not in stops]) for row in ids]
+    texts = [sweep.model.continuation(prompt.tokens, row) for row in ids]
     parsed = [read(text, prompt.answers) for text in texts]
     return {
         "action": [p.action for p in parsed],
@@ -75,12 +75,3 @@ def _outcome(sweep: PatchSweep, prompt: SweepPrompt, generation: Generation) -> 
         "response": texts,
         "tokens": ids,
     }
-
-
-def _text(sweep: PatchSweep, prompt: SweepPrompt, ids: list[int]) -> str:
-    """The text that continues the prompt; decoded behind its last token, as tokenizers strip a text's first space."""
-    tokenizer = sweep.model.tokenizer
-    if tokenizer is None:
-        return " ".join(map(str, ids))
-    last = prompt.tokens[-1]
-    return tokenizer.decode([last, *ids])[len(tokenizer.decode([last])) :]

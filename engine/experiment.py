@@ -1,0 +1,185 @@
+"""The two calls of a notebook: `run` and `generate` on a loaded model, with edits and taps written by hand.
+
+They prepare what the engine's own passes take (`engine.model.forward`, `engine.model.generate`) and name what comes
+back. Sweeps do not go through here; they make their arrays by the thousand.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int
+
+from causeway.engine.dictionary.dictionary import Dictionary
+from causeway.engine.intervention.apply import bind
+from causeway.engine.intervention.edits import check_edit
+from causeway.engine.intervention.instruments import Instruments
+from causeway.engine.intervention.requests import AnyEdit, Tap, edit_arrays, edit_spec
+from causeway.engine.intervention.taps import Record
+from causeway.engine.model import forward
+from causeway.engine.model.generate import Generation, Layout, bucket_width, generate_rows, segment_lengths
+from causeway.engine.model.handle import Model
+from causeway.engine.model.sampling import Sampling
+
+Prompt = str | Sequence[int]
+
+
+@dataclasses.dataclass(frozen=True)
+class RunResult:
+    """One forward pass of several prompts.
+
+    Attributes:
+        tokens: ids each prompt was run as. logits: one [T, V] array a prompt. records: for each tap, one array
+            [P, T, W] a prompt (`Record.values`, and `ids` for top_k).
+        edits_applied: tokens at which each prompt's edits acted.
+    """
+
+    tokens: tuple[tuple[int, ...], ...]
+    logits: tuple[Float[np.ndarray, "T V"], ...]
+    records: tuple[tuple[Record, ...], ...]
+    edits_applied: Int[np.ndarray, "prompts"]
+
+
+def run(
+    model: Model,
+    prompts: Prompt | Sequence[Prompt],
+    *,
+    edits: Sequence[AnyEdit] | Sequence[Sequence[AnyEdit]] = (),
+    taps: Sequence[Tap] = (),
+    dictionary: Dictionary | None = None,
+    mode: str = "delta",
+) -> RunResult:
+    """Run prompts through the model once, with edits and recordings.
+
+    Args:
+        edits: one list for all prompts, or one list a prompt. dictionary: what feature edits and taps read with.
+        mode: delta, or replace (the stream becomes the dictionary's reconstruction).
+
+    Raises:
+        ValueError: an empty or too long prompt, or an edit or tap that cannot mean what it says.
+    """
+    listed = _listed(prompts)
+    rows = _rows(edits, len(listed))
+    results = [
+        _run_one(model, prompt, row, tuple(taps), dictionary, mode) for prompt, row in zip(listed, rows, strict=True)
+    ]
+    tokens, logits, records, applied = zip(*results, strict=True)
+    return RunResult(tokens, logits, tuple(zip(*records, strict=True)), np.array(applied))
+
+
+def _run_one(model: Model, prompt: Prompt, row: Sequence[AnyEdit], taps: tuple[Tap, ...], dictionary, mode: str):
+    """One prompt in its bucket alone, so that its bits do not depend on the others."""
+    ids = model.tokens(prompt)
+    spec = edit_spec([row], dictionary, mode)
+    bound = ()
+    if spec is not None:
+        edit = edit_arrays(spec, [row], len(ids), model.config.d_model)
+        check_edit(edit, spec, model.config.num_layers, dictionary)
+        bound = (bind(spec, jax.tree.map(jnp.asarray, edit), dictionary),)
+    instruments = Instruments(bound, tuple(tap.bind(dictionary, model.config.num_layers) for tap in taps))
+    padded = np.zeros((1, bucket_width(len(ids))), np.int32)
+    padded[0, : len(ids)] = ids
+    out = jax.device_get(forward.run(model.transformer, padded, instruments, jnp.array([len(ids)])))
+    applied = sum(int(report.applied[:, : len(ids)].sum()) for report in out.edits)
+    records = tuple(_unpadded(record, tap, len(ids)) for record, tap in zip(out.records, taps, strict=True))
+    return tuple(ids), out.logits[0, : len(ids)], records, applied
+
+
+def _unpadded(record: Record, tap: Tap, length: int) -> Record:
+    """A record of one prompt without the batch axis and the padding."""
+
+    def cut(values):
+        if values is None:
+            return None
+        if tap.stream == "attn_pattern":
+            return values[:, 0, :, :length, :length]
+        return values[:, 0, :length]
+
+    return Record(cut(record.values), record.valid[0, :length], cut(record.ids))
+
+
+@dataclasses.dataclass(frozen=True)
+class GenerateResult:
+    """Rollouts of one prompt.
+
+    Attributes:
+        texts: of each row and trial, [rows][trials]. generation: tokens, records and edit reports with rows ordered
+            (row, trial); see `Generation`.
+    """
+
+    texts: tuple[tuple[str, ...], ...]
+    generation: Generation
+
+
+def generate(
+    model: Model,
+    prompts: Prompt | Sequence[Prompt],
+    *,
+    edits: Sequence[AnyEdit] | Sequence[Sequence[AnyEdit]] = (),
+    taps: Sequence[Tap] = (),
+    dictionary: Dictionary | None = None,
+    mode: str = "delta",
+    semantics: str = "cached",
+    max_new_tokens: int = 100,
+    temperature: float = 0.7,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    trials: int = 1,
+    seed: int = 0,
+    rows: int = 16,
+) -> list[GenerateResult]:
+    """Continue prompts, token after token, with edits and recordings.
+
+    Args:
+        edits: rows to compare, each a list of edits (a plain list of edits is one row); every prompt runs every row.
+            Rows share their noise trial by trial. semantics: cached or recomputed.
+        rows: row bucket; results are the same bits for equal buckets.
+
+    Raises:
+        ValueError: an empty or too long prompt, or settings, edits or taps that cannot mean what they say.
+    """
+    if semantics not in ("cached", "recomputed"):
+        raise ValueError(f"semantics: got {semantics!r}; needs cached or recomputed")
+    wanted = _edit_rows(edits)
+    stops = () if model.tokenizer is None or model.tokenizer.eos_id is None else (model.tokenizer.eos_id,)
+    sampling, layout = Sampling(temperature, top_k, top_p, stops), Layout(rows, segment_lengths(max_new_tokens))
+    spec = edit_spec(wanted, dictionary, mode)
+    bound = tuple(tap.bind(dictionary, model.config.num_layers) for tap in taps)
+    results = []
+    for number, prompt in enumerate(_listed(prompts)):
+        ids = model.tokens(prompt)
+        edit = None
+        if spec is not None:
+            edit = edit_arrays(spec, [row for row in wanted for _ in range(trials)], len(ids), model.config.d_model)
+            check_edit(edit, spec, model.config.num_layers, dictionary)
+        generation = generate_rows(
+            model.transformer, ids, trials=np.tile(np.arange(trials), len(wanted)), layout=layout, sampling=sampling,
+            seed=seed, prompt_id=number, edit_spec=spec, edit=edit, dictionary=dictionary, taps=bound,
+            recomputed=semantics == "recomputed",
+        )  # fmt: skip
+        texts = [model.continuation(ids, row[row >= 0].tolist()) for row in generation.tokens]
+        grouped = tuple(tuple(texts[i : i + trials]) for i in range(0, len(texts), trials))
+        results.append(GenerateResult(grouped, generation))
+    return results
+
+
+def _listed(prompts: Prompt | Sequence[Prompt]) -> list[Prompt]:
+    """A single text, or a single list of ids, is one prompt."""
+    if isinstance(prompts, str) or (len(prompts) and isinstance(prompts[0], int | np.integer)):
+        return [prompts]  # type: ignore[list-item]
+    return list(prompts)  # type: ignore[arg-type]
+
+
+def _edit_rows(edits) -> list[Sequence[AnyEdit]]:
+    """Rows of edits; a plain list of edits is one row, no edits one row without any."""
+    edits = list(edits)
+    return edits if edits and not isinstance(edits[0], AnyEdit) else [edits]
+
+
+def _rows(edits, count: int) -> list[Sequence[AnyEdit]]:
+    rows = _edit_rows(edits)
+    if len(rows) not in (1, count):
+        raise ValueError(f"edits: got {len(rows)} rows for {count} prompts; give one row, or one a prompt")
+    return rows * count if len(rows) == 1 else rows
