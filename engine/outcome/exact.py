@@ -176,7 +176,7 @@ def edited_answers(
     x = jnp.broadcast_to(clean.streams[start], (rows, *clean.streams.shape[1:]))
     below = Observer(instruments, start - 1, positions)
     x = below("resid_post", x)
-    report = below.reports.get(0) or _nothing_done(rows, x.shape[1], spec.slots, x.dtype)
+    report = _wide(below.reports[0]) if below.reports else _nothing_done(rows, x.shape[1], spec.slots, x.dtype)
 
     def body(index, carry):
         x, report = carry
@@ -184,12 +184,18 @@ def edited_answers(
         keys, values = prefix.keys[index], prefix.values[index]
         piece = SharedKeys(keys, values, jnp.arange(keys.shape[-1]) < prefix.length)
         x = _tree_block(transformer, layer(transformer.blocks, index), x, nodes, piece, observe)
-        return x, report + observe.reports[0]
+        return x, report + _wide(observe.reports[0])
 
     x, report = jax.lax.fori_loop(start, transformer.config.num_layers, body, (x, report))
     return _edge_log_probability(transformer, x, nodes), report
 
 
+def _wide(report: EditReport) -> EditReport:
+    """Values in float32 or more, whichever family and stream they come from: a loop's carry has one dtype."""
+    before, after = (a.astype(jnp.promote_types(a.dtype, jnp.float32)) for a in (report.before, report.after))
+    return EditReport(before, after, report.applied)
+
+
 def _nothing_done(rows: int, nodes: int, slots: int, dtype: jnp.dtype) -> EditReport:
     zeros = jnp.zeros((rows, nodes, slots), dtype)
-    return EditReport(zeros, zeros, jnp.zeros(zeros.shape, bool))
+    return _wide(EditReport(zeros, zeros, jnp.zeros(zeros.shape, bool)))
