@@ -7,7 +7,7 @@ so d is positive where the second group is higher. The interval is the large-sam
     Var(d) = (n_1 + n_2) / (n_1 n_2) + d^2 / (2 (n_1 + n_2))
 
 which needs no root finding, unlike the noncentral t interval, and so serves a million features; for n of 20 a group or
-more and |d| <= 1 the two agree to about 0.02. d describes a difference, never a cause: it is for selecting features.
+more and |d| <= 1 the two agree within 0.01. d describes a difference, never a cause: it is for selecting features.
 
 Shapes: arrays over features, any shape; group sizes are scalars or broadcast. Cost: elementwise.
 """

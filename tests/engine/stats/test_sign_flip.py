@@ -57,8 +57,11 @@ def test_uniform_under_the_null():
 
 
 def test_strong_effects_are_drawn_again_below_the_first_bound():
-    x = np.random.default_rng(5).normal(2.0, 0.5, size=(3, 60))
-    assert sign_flip_test(x, seed=0).max() < 2 / (sign_flip.FIRST_RESAMPLES + 1) / 50
+    x = np.random.default_rng(5).normal(0.0, 0.5, size=(1000, 60))
+    x[:3] += 2
+    p = sign_flip_test(x, seed=0)
+    assert p[:3].max() < 1 / (sign_flip.FIRST_RESAMPLES + 1) / 50
+    assert p[3:].min() > p[:3].max()
 
 
 def test_blocking_does_not_change_a_bit(monkeypatch):
