@@ -65,13 +65,16 @@ def main(argv: list[str]) -> None:
 
 def _directories() -> tuple[Path, Path]:
     """The two directories, refused before anything is computed where they cannot be used."""
-    for flag in (_WORKDIR, _OUT):
-        if not flag.value:
-            raise ValueError(f"--{flag.name}: got nothing; needs a directory to write to")
-    out = Path(_OUT.value)
+    workdir, out = Path(_required(_WORKDIR)), Path(_required(_OUT))
     if (out / "model.safetensors").exists() and not _OVERWRITE.value:
         raise FileExistsError(f"--out: {out} holds a model already; give another directory or --overwrite")
-    return Path(_WORKDIR.value), out
+    return workdir, out
+
+
+def _required(flag: flags.FlagHolder) -> str:
+    if not flag.value:
+        raise ValueError(f"--{flag.name}: got nothing; needs a directory to write to")
+    return flag.value
 
 
 def _texts() -> tuple[list[str], list[str]]:
