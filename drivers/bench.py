@@ -22,7 +22,8 @@ def main(argv: list[str]) -> None:
     _pin(_THREADS.value)
     import jax
 
-    from causeway.engine.bench.patch_sweep import Shape, measure
+    from causeway.engine.bench.patch_sweep import measure
+    from causeway.engine.bench.reference import Shape
     from causeway.engine.devices import local_parallel
 
     shape = Shape(rows=_ROWS.value, layers=_LAYERS.value, compute=_COMPUTE.value)
