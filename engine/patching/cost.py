@@ -16,7 +16,7 @@ from causeway.engine.intervention.edits import EMPTY
 from causeway.engine.model.cache import prefill
 from causeway.engine.model.decode import Own, Shared, decode_segment
 from causeway.engine.model.decode import Rows as DecodeRows
-from causeway.engine.model.generate import bucket_width, first_edited_position
+from causeway.engine.model.generate import bucket_width
 from causeway.engine.outcome.answers import answer_tree
 from causeway.engine.outcome.exact import Background, clean_tree, edited_answers, start_layer
 from causeway.engine.patching.design import SweepPrompt
@@ -40,8 +40,7 @@ def _edits(sweep: PatchSweep, prompt: SweepPrompt, layer: int | None = None):
 
 def _exact_calls(sweep: PatchSweep, prompt: SweepPrompt) -> Calls:
     tree = answer_tree(prompt.tokens[-1], prompt.answers, prompt.answer_tokens)
-    first = first_edited_position(sweep.edit(prompt, sweep.rows))
-    clean = clean_tree(sweep.model.transformer, prompt.tokens, tree, first)
+    clean = clean_tree(sweep.model.transformer, prompt.tokens, tree, sweep.first_edit(prompt))
     background = Background(sweep.model.transformer, sweep.dictionary, clean)
     program = jax.jit(partial(edited_answers, spec=sweep.edit_spec))
     for layer in np.unique(sweep.rows.layer[sweep.rows.layer != EMPTY]):
@@ -55,7 +54,7 @@ def _exact_calls(sweep: PatchSweep, prompt: SweepPrompt) -> Calls:
 
 def _sampled_calls(sweep: PatchSweep, prompt: SweepPrompt) -> Calls:
     s, transformer = sweep.settings, sweep.model.transformer
-    shared_length = min(first_edited_position(sweep.edit(prompt, sweep.rows)), len(prompt.tokens) - 1)
+    shared_length = min(sweep.first_edit(prompt), len(prompt.tokens) - 1)
     width, scalar = bucket_width(max(shared_length, 1)), jax.ShapeDtypeStruct((), jnp.int32)
     prefix = jax.eval_shape(prefill, transformer, jax.ShapeDtypeStruct((width,), jnp.int32), scalar)
     taps = s.recording.taps(sweep.dictionary, sweep.model.config.num_layers)

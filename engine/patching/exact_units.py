@@ -11,7 +11,6 @@ from jaxtyping import Float
 
 from causeway.engine.intervention.apply import EditReport
 from causeway.engine.intervention.edits import EMPTY
-from causeway.engine.model.generate import first_edited_position
 from causeway.engine.outcome.answers import answer_tree, score_answers
 from causeway.engine.outcome.exact import Background, clean_tree, edited_answers, start_layer
 from causeway.engine.patching.design import Rows, SweepPrompt
@@ -24,9 +23,7 @@ def exact_unit(sweep: PatchSweep, index: int) -> UnitResult:
     prompt, chosen = sweep.unit(index)
     rows = sweep.rows.take(chosen)
     tree = answer_tree(prompt.tokens[-1], prompt.answers, prompt.answer_tokens)
-    # The plan's first edited position, not the unit's: it decides the shared prefix and so the bits.
-    first = first_edited_position(sweep.edit(prompt, sweep.rows))
-    clean = clean_tree(sweep.model.transformer, prompt.tokens, tree, first)
+    clean = clean_tree(sweep.model.transformer, prompt.tokens, tree, sweep.first_edit(prompt))
     background = Background(sweep.model.transformer, sweep.dictionary, clean)
     edges, report = _run(sweep, prompt, rows, background)
     baseline = rows.layer == EMPTY

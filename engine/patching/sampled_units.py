@@ -8,7 +8,7 @@ import dataclasses
 import jax
 import numpy as np
 
-from causeway.engine.model.generate import Generation, first_edited_position, generate_rows
+from causeway.engine.model.generate import Generation, generate_rows
 from causeway.engine.outcome.parsers import parser
 from causeway.engine.patching.design import Rows, SweepPrompt
 from causeway.engine.patching.sweep import PatchSweep, what_was_done
@@ -57,8 +57,7 @@ def _generate_together(sweep: PatchSweep, prompt: SweepPrompt, rows: Rows) -> Ge
         dictionary=sweep.dictionary,
         taps=s.recording.taps(sweep.dictionary, sweep.model.config.num_layers),
         recomputed=s.semantics == "recomputed",
-        # The plan's first edited position, not the unit's: it decides the shared prefix and so the bits.
-        first_edit=first_edited_position(sweep.edit(prompt, sweep.rows)),
+        first_edit=sweep.first_edit(prompt),
         parallel=sweep.parallel,
     )
 

@@ -162,6 +162,13 @@ class PatchSweep:
         run_noop = s.outcome == "exact" or s.mode == "replace"
         return make_rows(self.features, s.arms, self.dictionary, trials=s.trials, seed=s.seed, run_noop=run_noop)
 
+    def first_edit(self, prompt: SweepPrompt) -> int:
+        """The first position that any row edits in a prompt.
+
+        It decides how much of the prompt rows share, and so the bits: the plan's own, not a unit's.
+        """
+        return scopes.intervals(self.settings.scope, len(prompt.tokens))[0][0]
+
     def edit(self, prompt: SweepPrompt, rows: Rows) -> Edit:
         """Rows as edits of a prompt."""
         return rows.edit(self.settings.scope, len(prompt.tokens))
