@@ -1,6 +1,7 @@
 """Running a sweep from end to end in a workdir: estimate, run, and what follows when all units are done.
 
 plan.json, units/, trials.parquet, activations.zarr   the sweep's data (`engine.sweep`)
+prompts.jsonl                                          the token ids that prompts and answers were run as
 effects.parquet                                        effects and decisions (`effects`)
 summary.json                                           one page of numbers (`summary`)
 """
@@ -34,8 +35,17 @@ def compute(sweep: PatchSweep) -> Callable[[int], UnitResult]:
 def run(sweep: PatchSweep, workdir: Path, *, guard: DiskGuard | None = None, repair: bool = False) -> SweepReport:
     """Compute what is missing of a sweep; the same call resumes."""
     plan = sweep.plan()
+    plan.bind(workdir)
+    _echo_prompts(sweep, workdir)
     store = Store(workdir, plan)
     return run_sweep(store, compute(sweep), guard=guard, expected_bytes=uncompressed_bytes(plan) // 8, repair=repair)
+
+
+def _echo_prompts(sweep: PatchSweep, workdir: Path) -> None:
+    """Write what the prompts were run as, token ids included."""
+    fields = ("id", "group", "text", "tokens", "answer_tokens")
+    lines = [json.dumps({name: getattr(prompt, name) for name in fields}) for prompt in sweep.prompts]
+    write_bytes(workdir / "prompts.jsonl", ("\n".join(lines) + "\n").encode())
 
 
 def finish(workdir: Path, settings: EffectSettings) -> dict[str, Any]:
