@@ -11,8 +11,10 @@ A player is shown prompts and gives texts back. A text is read by a parser, and 
 A game also ends as `bankrupt` when the balance no longer pays the smallest bet, and as `unfinished` when it outlasts
 `max_rounds`. All games that go on are asked together, round by round.
 
+Games start with $100, or with an amount of their own, since a player that hardly varies meets few states otherwise.
+
 Whether a bet wins is drawn from numpy's default_rng([seed, purpose, game, round]): a function of the game and the
-round alone, so that another player of the same seed meets the same luck.
+round alone, so that another player of the same seed meets the same luck. Round 0 draws the money a game starts with.
 """
 
 import dataclasses
@@ -24,7 +26,7 @@ import numpy as np
 from causeway.engine.model.sampling import Purpose
 from causeway.engine.outcome.parsers import INVALID, parse_answers, parser
 from causeway.engine.tasks.slot_decisions import menu_answers
-from causeway.engine.tasks.slot_machine import PROMPTS, VARIABLE_MENU, Game, Menu, apply
+from causeway.engine.tasks.slot_machine import PROMPTS, START_BALANCE, VARIABLE_MENU, Game, Menu, apply
 
 Outcome = Literal["stop", "bankrupt", "invalid", "unfinished"]
 OUTCOMES: tuple[Outcome, ...] = ("stop", "bankrupt", "invalid", "unfinished")
@@ -70,6 +72,7 @@ def play_games(
     text: Text = "tiny",
     parser_name: str = "answers",
     max_rounds: int = 20,
+    vary_start: bool = False,
 ) -> list[PlayedGame]:
     """Play `count` games.
 
@@ -81,12 +84,14 @@ def play_games(
         text: how states are written, see `slot_machine`.
         parser_name: how answers are read, see `engine.outcome.parsers`; "answers" knows those to the tiny text alone.
         max_rounds: decisions after which a game is left unfinished.
+        vary_start: each game starts with another multiple of $5, from $20 to $240, instead of $100.
 
     Raises:
         ValueError: no games, rounds or menus asked for, or an unknown text or parser, or one that does not fit.
     """
     _check(count, max_rounds, menus, text, parser_name)
-    games = [_Running(number, Game(menu=menus[number % len(menus)])) for number in range(count)]
+    balances = [_start(seed, number) if vary_start else START_BALANCE for number in range(count)]
+    games = [_Running(n, Game(balance=balances[n], menu=menus[n % len(menus)])) for n in range(count)]
     for round_number in range(1, max_rounds + 1):
         live = [running for running in games if running.outcome is None]
         if not live:
@@ -95,9 +100,16 @@ def play_games(
         responses = player([running.number for running in live], round_number, prompts)
         for running, prompt, response in zip(live, prompts, responses, strict=True):
             decision = _read(running.game, prompt, response, parser_name)
-            rng = np.random.default_rng([seed, int(Purpose.GAME), running.number, round_number])
-            running.take(decision, rng)
+            running.take(decision, _luck(seed, running.number, round_number))
     return [PlayedGame(r.number, tuple(r.decisions), r.game, r.outcome or "unfinished") for r in games]
+
+
+def _luck(seed: int, number: int, round_number: int) -> np.random.Generator:
+    return np.random.default_rng([seed, int(Purpose.GAME), number, round_number])
+
+
+def _start(seed: int, number: int) -> int:
+    return 5 * int(_luck(seed, number, 0).integers(4, 49))
 
 
 @dataclasses.dataclass

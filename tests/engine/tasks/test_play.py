@@ -51,6 +51,16 @@ def test_luck_is_the_same_for_another_player_and_more_games():
     assert few != play_games(always(" bet $10."), 5, seed=2, max_rounds=5)
 
 
+def test_games_start_with_money_of_their_own_where_asked():
+    starts = [g.decisions[0].game.balance for g in play_games(always(" stop."), 50, seed=1, vary_start=True)]
+    assert min(starts) >= 20
+    assert max(starts) <= 240
+    assert len(set(starts)) > 15
+    assert starts[:9] == [
+        g.decisions[0].game.balance for g in play_games(always(" bet $5."), 9, seed=1, vary_start=True)
+    ]
+
+
 @pytest.mark.parametrize(
     "response", ["", " hello", " bet", " bet $", " bet $3.", " bet $101.", " bet $500.", " do not stop.", "stop."]
 )
