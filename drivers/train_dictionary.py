@@ -5,7 +5,7 @@ import json
 import time
 from pathlib import Path
 
-from absl import app, flags
+from absl import app, flags, logging
 
 TASKS = "tasks"
 _MODEL = flags.DEFINE_string("model", None, "Directory, hub id or bundled:NAME of the model.")
@@ -21,15 +21,15 @@ _INCLUDE_BOS = flags.DEFINE_bool("include_bos", False, "Train on the begin-of-se
 _STREAM = flags.DEFINE_string("stream", "resid_post", "Stream to read.")
 _LAYERS = flags.DEFINE_list("layers", ["all"], "Model layers, comma-separated, or `all`.")
 _KIND = flags.DEFINE_enum(
-    "kind", "batchtopk", ["jumprelu", "topk", "batchtopk"], "Activation; batchtopk is written as jumprelu."
+    "kind", "jumprelu", ["jumprelu", "topk", "batchtopk"], "Activation; batchtopk is written as jumprelu."
 )
 _FEATURES = flags.DEFINE_integer("features", None, "Features a layer.")
 _L0 = flags.DEFINE_float("l0", None, "jumprelu: active features a token to aim at.")
 _K = flags.DEFINE_float("k", None, "topk and batchtopk: active features a token (in the mean, for batchtopk).")
 _L0_COEFFICIENT = flags.DEFINE_float("l0_coefficient", None, "jumprelu: price of an active feature, not a target.")
-_STEPS = flags.DEFINE_integer("steps", 3000, "Optimiser steps.", lower_bound=1)
+_STEPS = flags.DEFINE_integer("steps", 2000, "Optimiser steps.", lower_bound=1)
 _BATCH = flags.DEFINE_integer("batch", 1024, "Tokens a step.", lower_bound=1)
-_LEARNING_RATE = flags.DEFINE_float("learning_rate", 3e-3, "Peak rate of Adam.")
+_LEARNING_RATE = flags.DEFINE_float("learning_rate", 4e-3, "Peak rate of Adam.")
 _SEED = flags.DEFINE_integer("seed", 0, "Key of initial weights, data order and revivals.")
 _BUFFER = flags.DEFINE_integer("buffer_mib", 1024, "Memory for activations, MiB.", lower_bound=1)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Checkpoints; the same command continues an interrupted run.")
@@ -44,6 +44,8 @@ def main(argv: list[str]) -> None:
     """Train, write, read back what was written and measure that."""
     if len(argv) > 1:
         raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
+    if not flags.FLAGS["verbosity"].present:
+        logging.set_verbosity(logging.WARNING)  # Orbax tells every step of every checkpoint
     for flag in (_MODEL, _DATA, _FEATURES, _WORKDIR, _OUT):
         if not flag.value:
             raise app.UsageError(f"--{flag.name}: got nothing; it is required")

@@ -35,6 +35,9 @@ from causeway.engine.train.revival import error_directions
 
 # The batch threshold of a batchtopk dictionary is averaged over about this many steps.
 THRESHOLD_MEMORY = 200
+# Thresholds move this many times faster than weights: they must follow the pre-activations, whose scale changes early
+# in training by a factor of several, for L0 to stay near its target.
+THRESHOLD_SPEED = 5.0
 
 
 @jax.tree_util.register_dataclass
@@ -176,6 +179,8 @@ class _Program:
         gradient, (progress, fired, level) = jax.grad(_loss, has_aux=True)(state.parameters, recipe, y)
         gradient = dataclasses.replace(gradient, W_dec=_tangent(gradient.W_dec, state.parameters.W_dec))
         change, moments = self.optimiser.update(gradient, state.moments, state.parameters)
+        if change.log_threshold is not None:
+            change = dataclasses.replace(change, log_threshold=THRESHOLD_SPEED * change.log_threshold)
         parameters = optax.apply_updates(state.parameters, change)
         parameters = dataclasses.replace(parameters, W_dec=_unit(parameters.W_dec))
         weight = jnp.maximum(1 / THRESHOLD_MEMORY, 1 / (state.step + 1))

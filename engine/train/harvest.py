@@ -5,7 +5,7 @@ as [P, N, D], and batches walk through them in a shuffled order. Rows are shuffl
 chunk, both keyed by (seed, epoch or chunk), so the data of a step is a function of the step alone: a resumed run
 reads its chunk again and goes on in the middle of it. A corpus that fits the budget whole is read once.
 
-Memory: one chunk, P x rows x T x D x 4 bytes, twice while it is copied to a device that has its own memory.
+Memory: one chunk, P x N x D x 4 bytes, twice while it is copied to a device that has its own memory.
 Cost: one forward pass a row and epoch.
 """
 
@@ -92,21 +92,24 @@ class Shuffled:
         Raises:
             ValueError: the budget does not hold one row, or a batch is larger than a chunk.
         """
-        corpus, depth = source.corpus, len(source.layers)
-        per_row = corpus.tokens.shape[1] - corpus.first
-        row_bytes = depth * per_row * source.width * 4
-        self._rows_per_chunk = min(len(corpus.tokens), (budget_mib << 20) // row_bytes)
+        counts = source.corpus.counts
+        token_bytes = len(source.layers) * source.width * 4
+        # However rows are shuffled into a chunk, it holds no more than as many of the longest ones.
+        largest = np.cumsum(np.sort(counts)[::-1])
+        self._rows_per_chunk = int(np.searchsorted(largest, (budget_mib << 20) // token_bytes, side="right"))
         if self._rows_per_chunk == 0:
-            raise ValueError(f"buffer: {budget_mib} MiB do not hold one row of {row_bytes >> 20} MiB; give more")
-        self.capacity = self._rows_per_chunk * per_row
-        held = int(self._rows_per_chunk * corpus.counts.mean())
+            raise ValueError(
+                f"buffer: {budget_mib} MiB do not hold a row of {counts.max() * token_bytes} bytes; give more"
+            )
+        self.capacity = int(largest[self._rows_per_chunk - 1])
+        held = int(self._rows_per_chunk * counts.mean())
         self.batches_per_chunk = held // batch
         if self.batches_per_chunk == 0:
             raise ValueError(
                 f"batch: {batch} tokens, but {self._rows_per_chunk} rows of text hold about {held}; "
                 "give more text, a larger buffer or a smaller batch"
             )
-        self._chunks_per_epoch = len(corpus.tokens) // self._rows_per_chunk
+        self._chunks_per_epoch = len(counts) // self._rows_per_chunk
         self.width = source.width
         self._source, self._batch, self._seed = source, batch, seed
         self._held: tuple[tuple[int, int], Array, int] | None = None

@@ -31,14 +31,14 @@ class Recipe:
     features: int
     active: float
     steps: int
-    batch: int = 2048
+    batch: int = 1024
     seed: int = 0
-    learning_rate: float = 2e-3
+    learning_rate: float = 4e-3
     warmup: float = 0.02
     decay: float = 0.4
     l0_coefficient: float | None = None
     target_weight: float = 1.0
-    bandwidth: float = 0.03
+    bandwidth: float = 0.1
     dead_after: int = 100
     revive_every: int = 100
 

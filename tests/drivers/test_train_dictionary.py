@@ -1,0 +1,69 @@
+"""The driver trains, resumes, writes what reads back with its figures beside it; it refuses before it computes."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import causeway as cw
+
+SMALL = ("--features=32", "--l0=4", "--steps=12", "--batch=64", "--length=16", "--checkpoint_every=6")
+
+
+def drive(*arguments):
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "causeway.drivers.main", "train_dictionary", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "XLA_FLAGS": ""},
+    )
+
+
+@pytest.fixture
+def texts(tmp_path):
+    path = tmp_path / "texts.json"
+    path.write_text(json.dumps([f"The capital of number {i} is {i % 7}, and it is not {i % 5}." for i in range(150)]))
+    return path
+
+
+def test_trained_written_and_measured(tmp_path, texts):
+    places = ("--model=bundled:tiny", f"--data={texts}", f"--workdir={tmp_path / 'run'}", f"--out={tmp_path / 'saes'}")
+    done = drive(*places, *SMALL, "--layers=3,1", "--storage=bfloat16")
+    assert done.returncode == 0, done.stderr
+    assert "explained variance" in done.stdout
+    trained = cw.load_dictionaries(tmp_path / "saes", for_model=cw.load_model("bundled:tiny"))
+    assert trained.config.layers == (1, 3)
+    assert trained.config.stream == "resid_post"
+    report = json.loads((tmp_path / "saes" / "quality.json").read_text())
+    assert [figures["layer"] for figures in report["layers"]] == [3, 1]
+    assert all(np.isfinite(figures["explained_variance"]) for figures in report["layers"])
+    again = drive(*places, *SMALL, "--layers=3,1")
+    assert again.returncode != 0
+    assert "holds dictionaries already" in again.stderr
+    other = drive(*places, *SMALL, "--layers=3,1", "--seed=1", "--overwrite")
+    assert other.returncode != 0
+    assert "seed: 0 there, 1 now" in other.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--kind=topk", "--l0=4", "--features=32"), "--kind: topk takes its sparsity from --k; got --l0=4"),
+        (("--l0=4",), "--features: got nothing"),
+        (("--l0=40", "--features=32"), "active: got 40 of 32"),
+        (("--l0=4", "--features=32", "--layers=1,9"), "needs different layers of the model, 0..3"),
+        (("--l0=4", "--features=32", "--layers=top"), "--layers: got top"),
+        (("--l0=4", "--features=32", "--batch=100000"), "batch: 100000 tokens"),
+    ],
+)
+def test_bad_flags_are_refused_in_one_line(tmp_path, texts, flags, message):
+    out = drive(
+        "--model=bundled:tiny", f"--data={texts}", f"--workdir={tmp_path / 'r'}", f"--out={tmp_path / 'o'}", *flags
+    )
+    assert out.returncode != 0
+    assert message in out.stderr
+    assert "Traceback" not in out.stderr
+    assert not (tmp_path / "o").exists()
