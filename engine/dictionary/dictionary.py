@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
+from causeway.engine.arrays import AnyArray
 from causeway.engine.dictionary import activations
 from causeway.engine.dictionary.activations import RANKED, Kind
 
@@ -119,7 +120,7 @@ class FeatureColumns(nnx.Module):
         decoder: [*rows, O] decoder rows.
     """
 
-    def __init__(self, dictionary: Dictionary, index: Int[Array, "*rows"], feature: Int[Array, "*rows"]):
+    def __init__(self, dictionary: Dictionary, index: Int[AnyArray, "*rows"], feature: Int[AnyArray, "*rows"]):
         self.kind = dictionary.config.kind
         self.encoder = nnx.data(dictionary.W_enc[...][index, :, feature])
         self.decoder = nnx.data(dictionary.W_dec[...][index, feature])

@@ -16,9 +16,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from causeway.engine.arrays import AnyArray
 from causeway.engine.dictionary.activations import elementwise
 from causeway.engine.dictionary.dictionary import Dictionary, FeatureColumns, take
-from causeway.engine.intervention.edits import EMPTY, Edit, EditSpec
+from causeway.engine.intervention.edits import EMPTY, Edit, EditSpec, dictionary_of, vectors_of
+
+Stream = Float[Array, "B T D"]
+Values = Float[Array, "B T E"]
+Active = Bool[Array, "B T E"]
 
 
 @jax.tree_util.register_dataclass
@@ -29,53 +34,121 @@ class EditReport:
     before: the edited quantity in the unedited stream. after: the value it was set to. applied: whether it acted.
     """
 
-    before: Float[Array, "B T E"]
-    after: Float[Array, "B T E"]
-    applied: Bool[Array, "B T E"]
+    before: Float[AnyArray, "B T E"]
+    after: Float[AnyArray, "B T E"]
+    applied: Bool[AnyArray, "B T E"]
 
     def __add__(self, other: "EditReport") -> "EditReport":
         """Reports of two layers: a slot acts in one layer alone."""
         return EditReport(self.before + other.before, self.after + other.after, self.applied | other.applied)
 
 
-@partial(
-    jax.tree_util.register_dataclass,
-    data_fields=("edit", "columns", "decoder", "dictionary", "index", "layer"),
-    meta_fields=("spec",),
-)
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class BoundEdit:
-    """An edit and what was gathered for it.
+class BoundVector:
+    """An edit of components along vectors."""
 
-    columns: the edited features' encoder columns (None for swap). decoder: [B, E, D] written per unit of change.
-    dictionary, index, layer: the stack, the position in it and the model layer shared by all rows, where the family
-    needs a dictionary whole; None otherwise.
+    edit: Edit
+    vectors: Float[AnyArray, "B E D"]
+    spec: EditSpec = dataclasses.field(metadata={"static": True})
+
+    def __call__(self, active: Active, x: Stream, layer: int | Array) -> tuple[Stream, Values]:
+        """The edited stream, and each slot's component before."""
+        v = self.vectors
+        before = jnp.einsum("btd,bed->bte", x, v.astype(x.dtype)) / jnp.sum(v * v, axis=-1)[:, None]
+        return x + _push(_change(self.edit, active, before), v, x), before
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class BoundSwap:
+    """An edit that puts whole vectors in the stream's place."""
+
+    edit: Edit
+    vectors: Float[AnyArray, "B E D"]
+    spec: EditSpec = dataclasses.field(metadata={"static": True})
+
+    def __call__(self, active: Active, x: Stream, layer: int | Array) -> tuple[Stream, Values]:
+        """The edited stream; a whole vector has no value to report."""
+        e = self.edit
+        new = e.scale[:, None, :, None] * x[:, :, None] + e.shift[:, None, :, None] * self.vectors[:, None]
+        change = jnp.sum(jnp.where(active[..., None], new - x[:, :, None], 0), axis=2).astype(x.dtype)
+        return x + change, jnp.zeros(active.shape, x.dtype)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class BoundFeature:
+    """An edit of features that can be read alone: their encoder columns, and the rows [B, E, D] to write."""
+
+    edit: Edit
+    columns: FeatureColumns
+    decoder: Float[Array, "B E D"]
+    spec: EditSpec = dataclasses.field(metadata={"static": True})
+
+    def __call__(self, active: Active, x: Stream, layer: int | Array) -> tuple[Stream, Values]:
+        """The edited stream, and each slot's feature value before."""
+        columns = self.columns
+        p = jnp.einsum("btd,bed->bte", x, columns.encoder.astype(x.dtype)) + columns.bias[:, None].astype(x.dtype)
+        before = elementwise(columns.kind, p, tuple(a[:, None] for a in columns.parameters))
+        return x + _push(_change(self.edit, active, before), self.decoder, x), before
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class BoundDictionary:
+    """An edit that needs every feature: ranked activations, and reconstruction.
+
+    dictionary: the stack. index, layer: the position in it and the model layer, shared by all rows. decoder: the rows
+    to write.
     """
 
-    spec: EditSpec
     edit: Edit
-    columns: FeatureColumns | None = None
-    decoder: Float[Array, "B E D"] | None = None
-    dictionary: Dictionary | None = None
-    index: Int[Array, ""] | None = None
-    layer: Int[Array, ""] | None = None
+    decoder: Float[Array, "B E D"]
+    dictionary: Dictionary
+    index: Int[Array, ""]
+    layer: Int[Array, ""]
+    spec: EditSpec = dataclasses.field(metadata={"static": True})
+
+    def __call__(self, active: Active, x: Stream, layer: int | Array) -> tuple[Stream, Values]:
+        """The edited stream, and each slot's feature value before; zeros at other layers."""
+        unchanged = (x, jnp.zeros(active.shape, x.dtype))
+        return jax.lax.cond(self.layer == layer, partial(self._here, active), lambda _: unchanged, x)
+
+    def _here(self, active: Active, x: Stream) -> tuple[Stream, Values]:
+        dictionary = take(self.dictionary, self.index)
+        f = dictionary.encode(x)
+        chosen = jnp.broadcast_to(self.edit.feature[:, None], active.shape)
+        before = jnp.take_along_axis(f, chosen, axis=-1)
+        push = _push(_change(self.edit, active, before), self.decoder, x)
+        if self.spec.family == "feature":
+            return x + push, before
+        return jnp.where(jnp.any(active, axis=-1, keepdims=True), dictionary.decode(f) + push, x), before
+
+
+BoundEdit = BoundVector | BoundSwap | BoundFeature | BoundDictionary
 
 
 def bind(spec: EditSpec, edit: Edit, dictionary: Dictionary | None) -> BoundEdit:
-    """Gather what the slots need; `check_edit` has been passed."""
+    """Gather what the slots need; `check_edit` has been passed.
+
+    Raises:
+        ValueError: the vectors or the dictionary that the family needs are missing.
+    """
     if spec.family == "swap":
-        return BoundEdit(spec, edit)
+        return BoundSwap(edit, vectors_of(edit, spec), spec)
     if spec.family == "vector":
-        return BoundEdit(spec, edit, decoder=edit.vectors)
+        return BoundVector(edit, vectors_of(edit, spec), spec)
+    dictionary = dictionary_of(dictionary, spec)
     table = np.zeros(max(dictionary.config.layers) + 1, np.int32)
     table[list(dictionary.config.layers)] = np.arange(len(dictionary.config.layers))
     stack_index = jnp.asarray(table)[jnp.clip(edit.layer, 0, len(table) - 1)]
     columns = FeatureColumns(dictionary, stack_index, edit.feature)
     decoder = _matched_writer(dictionary, stack_index, edit, columns.decoder)
     if not spec.one_layer(dictionary):
-        return BoundEdit(spec, edit, columns=columns, decoder=decoder)
+        return BoundFeature(edit, columns, decoder, spec)
     index = jnp.max(jnp.where(edit.layer == EMPTY, 0, stack_index))
-    return BoundEdit(spec, edit, columns, decoder, dictionary, index, jnp.max(edit.layer))
+    return BoundDictionary(edit, decoder, dictionary, index, jnp.max(edit.layer), spec)
 
 
 def _matched_writer(
@@ -95,48 +168,16 @@ def apply_edit(
     e = bound.edit
     at = positions[..., None]
     active = (e.layer == layer)[:, None] & (e.start[:, None] <= at) & (at < e.stop[:, None])
-    if bound.layer is not None:
-        unchanged = (x, jnp.zeros(active.shape, x.dtype))
-        edit = partial(_with_dictionary, bound, active)
-        edited, before = jax.lax.cond(bound.layer == layer, edit, lambda _: unchanged, x)
-    elif bound.spec.family == "swap":
-        edited, before = _swap(e, active, x), jnp.zeros(active.shape, x.dtype)
-    else:
-        before = _value(bound, x)
-        edited = _delta(bound, active, x, before)
+    edited, before = bound(active, x, layer)
     after = e.scale[:, None] * before + e.shift[:, None]
     return edited, EditReport(jnp.where(active, before, 0), jnp.where(active, after, 0), active)
 
 
-def _value(bound: BoundEdit, x: Float[Array, "B T D"]) -> Float[Array, "B T E"]:
-    """Present value of each slot's feature, or component along its vector."""
-    if bound.spec.family == "vector":
-        v = bound.decoder
-        return jnp.einsum("btd,bed->bte", x, v.astype(x.dtype)) / jnp.sum(v * v, axis=-1)[:, None]
-    columns = bound.columns
-    p = jnp.einsum("btd,bed->bte", x, columns.encoder.astype(x.dtype)) + columns.bias[:, None].astype(x.dtype)
-    return elementwise(columns.kind, p, tuple(a[:, None] for a in columns.parameters))
+def _change(e: Edit, active: Active, before: Values) -> Values:
+    """What each slot adds to its value where it acts."""
+    return jnp.where(active, e.scale[:, None] * before + e.shift[:, None] - before, 0)
 
 
-def _delta(bound: BoundEdit, active: Bool[Array, "B T E"], x: Float[Array, "B T D"], f: Float[Array, "B T E"]) -> Array:
-    e = bound.edit
-    change = jnp.where(active, e.scale[:, None] * f + e.shift[:, None] - f, 0).astype(x.dtype)
-    return x + jnp.einsum("bte,bed->btd", change, bound.decoder.astype(x.dtype))
-
-
-def _swap(e: Edit, active: Bool[Array, "B T E"], x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
-    new = e.scale[:, None, :, None] * x[:, :, None] + e.shift[:, None, :, None] * e.vectors[:, None]
-    return x + jnp.sum(jnp.where(active[..., None], new - x[:, :, None], 0), axis=2).astype(x.dtype)
-
-
-def _with_dictionary(bound: BoundEdit, active: Bool[Array, "B T E"], x: Float[Array, "B T D"]):
-    """Edits that need every feature: ranked activations, and reconstruction."""
-    dictionary, e = take(bound.dictionary, bound.index), bound.edit
-    f = dictionary.encode(x)
-    chosen = jnp.broadcast_to(e.feature[:, None], active.shape)
-    before = jnp.take_along_axis(f, chosen, axis=-1)
-    if bound.spec.family == "feature":
-        return _delta(bound, active, x, before), before
-    change = jnp.where(active, e.scale[:, None] * before + e.shift[:, None] - before, 0).astype(x.dtype)
-    rebuilt = dictionary.decode(f) + jnp.einsum("bte,bed->btd", change, bound.decoder.astype(x.dtype))
-    return jnp.where(jnp.any(active, axis=-1, keepdims=True), rebuilt, x), before
+def _push(change: Values, decoder: Float[AnyArray, "B E D"], x: Stream) -> Stream:
+    """What the slots' changes add to the stream."""
+    return jnp.einsum("bte,bed->btd", change.astype(x.dtype), decoder.astype(x.dtype))

@@ -26,8 +26,9 @@ from typing import Literal
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float, Int
 
+from causeway.engine.arrays import AnyArray
 from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.intervention.sites import EDITABLE
 
@@ -66,14 +67,14 @@ class Edit:
     A slot with layer -1 is empty. Positions are absolute token positions, prompt included.
     """
 
-    layer: Int[Array, "B E"]
-    feature: Int[Array, "B E"]
-    start: Int[Array, "B E"]
-    stop: Int[Array, "B E"]
-    scale: Float[Array, "B E"]
-    shift: Float[Array, "B E"]
-    writer: Int[Array, "B E"]
-    vectors: Float[Array, "B E D"] | None = None
+    layer: Int[AnyArray, "B E"]
+    feature: Int[AnyArray, "B E"]
+    start: Int[AnyArray, "B E"]
+    stop: Int[AnyArray, "B E"]
+    scale: Float[AnyArray, "B E"]
+    shift: Float[AnyArray, "B E"]
+    writer: Int[AnyArray, "B E"]
+    vectors: Float[AnyArray, "B E D"] | None = None
 
 
 def no_edit(rows: int, slots: int = 1) -> Edit:
@@ -96,10 +97,9 @@ def check_edit(edit: Edit, spec: EditSpec, num_layers: int, dictionary: Dictiona
     if (bad := layer[live & ((layer < 0) | (layer >= num_layers))]).size:
         raise ValueError(f"edit.layer: {bad[0]} is outside the model's layers 0..{num_layers - 1}")
     if spec.family in ("vector", "swap"):
-        if edit.vectors is None:
-            raise ValueError(f"edit.vectors: missing; the {spec.family} family needs an array [rows, slots, d_model]")
+        vectors_of(edit, spec)
     else:
-        _check_features(edit, spec, dictionary, live)
+        _check_features(edit, spec, dictionary_of(dictionary, spec), live)
     if (np.asarray(edit.start)[live] < 0).any() or (np.asarray(edit.stop)[live] <= np.asarray(edit.start)[live]).any():
         raise ValueError("edit.start, edit.stop: an interval is empty or negative; a slot acts on start <= p < stop")
     for values, name in ((edit.scale, "scale"), (edit.shift, "shift")):
@@ -108,9 +108,29 @@ def check_edit(edit: Edit, spec: EditSpec, num_layers: int, dictionary: Dictiona
     _check_overlap(edit, live, feature)
 
 
-def _check_features(edit: Edit, spec: EditSpec, dictionary: Dictionary | None, live: np.ndarray) -> None:
+def vectors_of(edit: Edit, spec: EditSpec) -> Float[AnyArray, "B E D"]:
+    """The vectors of a family that needs them.
+
+    Raises:
+        ValueError: the edit has none.
+    """
+    if edit.vectors is None:
+        raise ValueError(f"edit.vectors: missing; the {spec.family} family needs an array [rows, slots, d_model]")
+    return edit.vectors
+
+
+def dictionary_of(dictionary: Dictionary | None, spec: EditSpec) -> Dictionary:
+    """The dictionary of a family that needs one.
+
+    Raises:
+        ValueError: there is none.
+    """
     if dictionary is None:
         raise ValueError(f"dictionary: missing; the {spec.family} family edits dictionary features")
+    return dictionary
+
+
+def _check_features(edit: Edit, spec: EditSpec, dictionary: Dictionary, live: np.ndarray) -> None:
     for layer in np.unique(np.asarray(edit.layer)[live]):
         dictionary.config.index_of(int(layer))
     for ids, name in ((edit.feature, "feature"), (edit.writer, "writer")):

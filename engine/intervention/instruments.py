@@ -26,7 +26,7 @@ class Instruments:
 
     def streams(self) -> set[str]:
         """Streams that any edit or tap touches."""
-        return {b.spec.stream for b in (*self.edits, *self.taps)}
+        return {edit.spec.stream for edit in self.edits} | {tap.spec.stream for tap in self.taps}
 
 
 class Observer:
