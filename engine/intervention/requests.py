@@ -18,7 +18,7 @@ import numpy as np
 
 from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.intervention.edits import EMPTY, Edit, EditSpec, Family
-from causeway.engine.intervention.scope import intervals
+from causeway.engine.intervention.scope import intervals, slots
 from causeway.engine.intervention.taps import BoundTap, Reader, TapSpec, bind_tap
 
 Operation = Literal["set", "zero", "add", "scale", "inhibit", "own"]
@@ -97,12 +97,16 @@ def edit_spec(rows: Sequence[Sequence[AnyEdit]], dictionary: Dictionary | None, 
         names = sorted(kind.__name__ for kind in kinds)
         raise ValueError(f"edits: rows mix {names} on {sorted(streams)}; use one kind on one stream a call")
     family = _FAMILY[kinds.pop()]
-    slots = max(sum(len(intervals(edit.scope, 1 << 20)) for edit in row) for row in rows)
-    return EditSpec(streams.pop(), "replace" if mode == "replace" and family == "feature" else family, slots)
+    width = max(sum(slots(edit.scope) for edit in row) for row in rows)
+    return EditSpec(streams.pop(), "replace" if mode == "replace" and family == "feature" else family, width)
 
 
 def edit_arrays(spec: EditSpec, rows: Sequence[Sequence[AnyEdit]], prompt_length: int, width: int) -> Edit:
-    """Rows of edits as arrays [R, E] for a prompt of that length; `width` is the stream's D."""
+    """Rows of edits as arrays [R, E] for a prompt of that length; `width` is the stream's D.
+
+    Raises:
+        ValueError: an unknown operation, a scope that the prompt has not room for, or a vector of another width.
+    """
     shape = (len(rows), spec.slots)
     ids = {name: np.zeros(shape, np.int32) for name in ("feature", "start", "stop")}
     numbers = {name: np.zeros(shape, np.float32) for name in ("scale", "shift")}
@@ -115,8 +119,15 @@ def edit_arrays(spec: EditSpec, rows: Sequence[Sequence[AnyEdit]], prompt_length
             numbers["scale"][r, e], numbers["shift"][r, e] = coefficients(edit.operation, edit.value)
             ids["feature"][r, e] = getattr(edit, "feature", 0)
             if vectors is not None:
-                vectors[r, e] = edit.vector
+                vectors[r, e] = _vector(edit, width)
     return Edit(layer=layer, **ids, **numbers, writer=ids["feature"], vectors=vectors)
+
+
+def _vector(edit: AnyEdit, width: int) -> np.ndarray:
+    shape = np.shape(edit.vector)
+    if shape != (width,):
+        raise ValueError(f"vector: got shape {shape} for {edit.stream} at layer {edit.layer}; needs ({width},)")
+    return edit.vector
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ With a prompt of T tokens:
 Explicit positions may need several intervals, and so several slots of an edit.
 """
 
+import itertools
 import re
 
 from causeway.engine.intervention.edits import FOREVER
@@ -20,19 +21,19 @@ _EXPLICIT = "positions:"
 
 
 def slots(scope: str) -> int:
-    """How many intervals a scope needs.
+    """How many intervals a scope needs, whatever the prompt's length.
 
     Raises:
         ValueError: unknown scope.
     """
-    return len(intervals(scope, 1 << 20))
+    return len(_parts(scope))
 
 
 def intervals(scope: str, prompt_length: int) -> list[tuple[int, int]]:
     """[start, stop) pairs of a scope for a prompt of T tokens.
 
     Raises:
-        ValueError: unknown scope, or a position outside the prompt.
+        ValueError: unknown scope, a position outside the prompt, or one named twice.
     """
     last = prompt_length - 1
     named = {
@@ -41,11 +42,20 @@ def intervals(scope: str, prompt_length: int) -> list[tuple[int, int]]:
         "last_prompt_and_decode": (last, FOREVER),
         "all": (0, FOREVER),
     }
-    if scope in named:
-        return [named[scope]]
+    spans = sorted(named[part] if part in named else _interval(part, prompt_length) for part in _parts(scope))
+    for (_, stop), (start, _) in itertools.pairwise(spans):
+        if start < stop:
+            raise ValueError(f"scope: {scope!r} names position {start} of a prompt of {prompt_length} tokens twice")
+    return spans
+
+
+def _parts(scope: str) -> list[str]:
+    """The texts of a scope's intervals."""
+    if scope in NAMED:
+        return [scope]
     if not scope.startswith(_EXPLICIT) or len(scope) == len(_EXPLICIT):
         raise ValueError(f"scope: got {scope!r}; needs one of {', '.join(NAMED)} or positions:P[,P:Q...]")
-    return sorted(_interval(part, prompt_length) for part in scope.removeprefix(_EXPLICIT).split(","))
+    return scope.removeprefix(_EXPLICIT).split(",")
 
 
 def _interval(text: str, length: int) -> tuple[int, int]:

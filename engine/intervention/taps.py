@@ -14,7 +14,6 @@ Shapes: P tapped layers, B rows, T tokens, S selected features or vectors.
 """
 
 import dataclasses
-from functools import partial
 from typing import Literal
 
 import jax
@@ -22,7 +21,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from causeway.engine.dictionary.activations import RANKED, elementwise
+from causeway.engine.arrays import AnyArray
+from causeway.engine.dictionary.activations import elementwise
 from causeway.engine.dictionary.dictionary import Dictionary, FeatureColumns, take
 from causeway.engine.intervention.sites import STREAMS
 
@@ -71,84 +71,134 @@ class Record:
     values: [step or P, ...] as the pass that made it documents. ids: feature or token ids, top_k alone.
     """
 
-    values: Array
-    valid: Bool[Array, "..."] | None = None
-    ids: Int[Array, "..."] | None = None
+    values: AnyArray
+    valid: Bool[AnyArray, "..."]
+    ids: Int[AnyArray, "..."] | None = None
 
 
-@partial(
-    jax.tree_util.register_dataclass, data_fields=("ids", "vectors", "columns", "dictionary"), meta_fields=("spec",)
-)
+Reading = tuple[Array, Array | None]
+
+
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class BoundTap:
-    """A tap with its arrays: selected columns [P, S, ...] or the stack of dictionaries."""
+class BoundRaw:
+    """A tap of the stream itself."""
 
-    spec: TapSpec
-    ids: Int[Array, "P S"] | None = None
-    vectors: Float[Array, "P S D"] | None = None
-    columns: FeatureColumns | None = None
-    dictionary: Dictionary | None = None
+    spec: TapSpec = dataclasses.field(metadata={"static": True})
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class BoundProjection:
+    """A tap of inner products with vectors."""
+
+    vectors: Float[AnyArray, "P S D"]
+    spec: TapSpec = dataclasses.field(metadata={"static": True})
+
+    def __call__(self, x: Float[Array, "B T D"], position: int | Array) -> Reading:
+        """[B, T, S]."""
+        return jnp.einsum("btd,sd->bts", x, self.vectors[position].astype(x.dtype)), None
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class BoundColumns:
+    """A tap of selected features that can be read alone: their columns [P, S, ...]."""
+
+    columns: FeatureColumns
+    spec: TapSpec = dataclasses.field(metadata={"static": True})
+
+    def __call__(self, x: Float[Array, "B T D"], position: int | Array) -> Reading:
+        """[B, T, S]."""
+        columns = jax.tree.map(lambda a: a[position], self.columns)
+        p = jnp.einsum("btd,sd->bts", x, columns.encoder.astype(x.dtype)) + columns.bias.astype(x.dtype)
+        return elementwise(columns.kind, p, columns.parameters), None
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class BoundFeatures:
+    """A tap that encodes with the whole dictionary and keeps all features, or those of `ids`."""
+
+    dictionary: Dictionary
+    ids: Int[AnyArray, "P S"] | None
+    spec: TapSpec = dataclasses.field(metadata={"static": True})
+
+    def __call__(self, x: Float[Array, "B T D"], position: int | Array) -> Reading:
+        """[B, T, F], or [B, T, S]."""
+        f = _encoded(self.spec, self.dictionary, x, position)
+        return (f if self.ids is None else f[..., self.ids[position]]), None
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class BoundTop:
+    """A tap of the k largest: of the features, or without a dictionary of the stream (logits)."""
+
+    dictionary: Dictionary | None
+    spec: TapSpec = dataclasses.field(metadata={"static": True})
+
+    def __call__(self, x: Float[Array, "B T D"], position: int | Array) -> Reading:
+        """Values and ids [B, T, k]."""
+        f = x if self.dictionary is None else _encoded(self.spec, self.dictionary, x, position)
+        values, ids = jax.lax.top_k(f, self.spec.width)
+        return values, ids
+
+
+BoundTap = BoundRaw | BoundProjection | BoundColumns | BoundFeatures | BoundTop
 
 
 def bind_tap(
     spec: TapSpec,
     dictionary: Dictionary | None,
-    ids: Int[Array, "P S"] | None = None,
-    vectors: Float[Array, "P S D"] | None = None,
+    ids: Int[AnyArray, "P S"] | None = None,
+    vectors: Float[AnyArray, "P S D"] | None = None,
 ) -> BoundTap:
     """Gather what a reader needs.
 
     Raises:
         ValueError: the dictionary, ids or vectors the reader needs are missing, misshapen or out of range.
     """
-    if spec.needs_dictionary and dictionary is None:
+    if spec.reader == "raw":
+        return BoundRaw(spec)
+    if spec.reader == "project":
+        return BoundProjection(_of_width(spec, vectors, "vectors"), spec)
+    if not spec.needs_dictionary:
+        return BoundTop(None, spec)
+    if dictionary is None:
         raise ValueError(f"dictionary: missing; a tap that reads {spec.reader!r} encodes with one")
-    if spec.needs_dictionary and spec.stream != dictionary.config.stream:
+    if spec.stream != dictionary.config.stream:
         raise ValueError(
             f"TapSpec.stream: {spec.stream!r} read with a dictionary of {dictionary.config.stream!r}; they must agree"
         )
-    if spec.reader == "selected":
-        _check_width(spec, ids, "ids")
-        stack = np.array([dictionary.config.index_of(layer) for layer in spec.layers])
-        if not spec_ranked(dictionary):
-            return BoundTap(spec, ids, columns=FeatureColumns(dictionary, stack[:, None], ids))
-    if spec.reader == "project":
-        _check_width(spec, vectors, "vectors")
-        return BoundTap(spec, vectors=vectors)
-    return BoundTap(spec, ids, dictionary=dictionary if spec.needs_dictionary else None)
+    if spec.reader == "top_k":
+        return BoundTop(dictionary, spec)
+    if spec.reader == "all":
+        return BoundFeatures(dictionary, None, spec)
+    ids = _of_width(spec, ids, "ids")
+    stack = np.array([dictionary.config.index_of(layer) for layer in spec.layers])
+    if dictionary.config.ranked:
+        return BoundFeatures(dictionary, ids, spec)
+    return BoundColumns(FeatureColumns(dictionary, stack[:, None], ids), spec)
 
 
-def spec_ranked(dictionary: Dictionary) -> bool:
-    """Whether reading one feature means encoding all."""
-    return dictionary.config.kind in RANKED
-
-
-def _check_width(spec: TapSpec, array: Array | None, name: str) -> None:
+def _of_width(spec: TapSpec, array: AnyArray | None, name: str) -> AnyArray:
+    """The array, which the reader needs for each layer and each of `width`."""
     needed = (len(spec.layers), spec.width)
     if array is None or array.shape[:2] != needed:
         got = "nothing" if array is None else f"shape {array.shape}"
         raise ValueError(f"tap {name}: got {got}; the {spec.reader} reader of this spec needs a leading shape {needed}")
+    return array
 
 
-def read(tap: BoundTap, x: Array, position: int | Array) -> tuple[Array, Array | None]:
+def read(tap: BoundTap, x: Array, position: int | Array) -> Reading:
     """Read one layer's stream [B, T, ...]; `position` is the layer's place in `tap.spec.layers`, perhaps traced."""
-    spec = tap.spec
-    if spec.reader == "raw":
+    if isinstance(tap, BoundRaw):
         return x, None
-    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    if spec.reader == "project":
-        return jnp.einsum("btd,sd->bts", x, tap.vectors[position].astype(x.dtype)), None
-    if tap.columns is not None:
-        return _selected(jax.tree.map(lambda a: a[position], tap.columns), x), None
-    if spec.stream == "logits":
-        return jax.lax.top_k(x, spec.width)
-    stack = jnp.asarray([tap.dictionary.config.index_of(layer) for layer in spec.layers])[position]
-    f = take(tap.dictionary, stack).encode(x)
-    if spec.reader == "top_k":
-        return jax.lax.top_k(f, spec.width)
-    return (f if spec.reader == "all" else f[..., tap.ids[position]]), None
+    return tap(x.astype(jnp.promote_types(x.dtype, jnp.float32)), position)
 
 
-def _selected(columns: FeatureColumns, x: Float[Array, "B T D"]) -> Float[Array, "B T S"]:
-    p = jnp.einsum("btd,sd->bts", x, columns.encoder.astype(x.dtype)) + columns.bias.astype(x.dtype)
-    return elementwise(columns.kind, p, columns.parameters)
+def _encoded(spec: TapSpec, dictionary: Dictionary, x: Array, position: int | Array) -> Float[Array, "B T F"]:
+    """All features of the dictionary at that place."""
+    stack = jnp.asarray([dictionary.config.index_of(layer) for layer in spec.layers])[position]
+    return take(dictionary, stack).encode(x)

@@ -134,7 +134,7 @@ def arm_names(
     """Names of all arms that the kinds stand for.
 
     Raises:
-        ValueError: an unknown kind.
+        ValueError: an unknown kind, or no arm at all.
     """
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown:
@@ -149,7 +149,10 @@ def arm_names(
         "random": [f"random:{v}{suffix}" for v in pushes for suffix in suffixes],
         "dose": [f"dose:{v}:{q:g}" for v in values for q in doses],
     }
-    return tuple(name for kind in KINDS if kind in kinds for name in expanded[kind])
+    names = tuple(name for kind in KINDS if kind in kinds for name in expanded[kind])
+    if not names:
+        raise ValueError(f"arms: got none ({len(values)} values); needs some of {', '.join(KINDS)}")
+    return names
 
 
 def condition_name(group: str, arm: str) -> str:
@@ -177,8 +180,9 @@ def make_rows(
     for layer in np.unique(layers):
         if "noop" in arms and run_noop:
             parts.append(_shared_rows(arms, int(layer), "noop", trials))
-        chosen = order[layers == layer]
-        parts.append(_feature_rows(features, chosen, arms, per_feature, dictionary, trials, seed))
+        if per_feature:
+            chosen = order[layers == layer]
+            parts.append(_feature_rows(features, chosen, arms, per_feature, dictionary, trials, seed))
     names = [f.name for f in dataclasses.fields(Rows) if f.name != "arms"]
     return Rows(arms, **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
+from jaxtyping import Int
 
 from causeway.engine.patching.design import FeatureSet
 from causeway.engine.screen.values import feature_values, strongest
@@ -23,17 +24,33 @@ def features_of(table: pa.Table, rule: str | Mapping[str, float], per_layer: int
             table. limit: keep the first so many, strongest first.
 
     Raises:
-        ValueError: no feature is left, or the table has no values for the rule.
+        ValueError: no feature is left, the table has no values for the rule, or a value has the name of an arm.
     """
     table = chosen(table, per_layer)
     explicit = [name for name in table.column_names if name.startswith(_EXPLICIT)]
-    layer, feature = (table[name].to_numpy().astype(np.int32) for name in ("layer", "feature"))
+    layer, feature = (whole_numbers(table, name) for name in ("layer", "feature"))
     if explicit:
         values = {n.removeprefix(_EXPLICIT): table[n].to_numpy().astype(np.float64) for n in explicit}
     else:
         values = dict(feature_values(table, rule).values)
+    for name in values:
+        if not name or ":" in name or name == "ablate":
+            raise ValueError(f"features: got {name!r} as name of a value; needs text without ':' other than 'ablate'")
     features = FeatureSet(layer, feature, values)
     return features if limit is None else features.first(limit)
+
+
+def whole_numbers(table: pa.Table, name: str) -> Int[np.ndarray, " N"]:
+    """A column of ids.
+
+    Raises:
+        ValueError: entries that are missing or not whole numbers.
+    """
+    column = table[name]
+    if not pa.types.is_integer(column.type) or column.null_count:
+        missing = f" with {column.null_count} missing" if column.null_count else ""
+        raise ValueError(f"features: column {name} is {column.type}{missing}; needs whole numbers")
+    return column.to_numpy().astype(np.int32)
 
 
 def chosen(table: pa.Table, per_layer: int) -> pa.Table:
@@ -49,12 +66,15 @@ def parse_rule(text: str) -> str | dict[str, float]:
     """A rule by name, or numbers as `safe=0,risky=2.5`.
 
     Raises:
-        ValueError: an entry that is not NAME=NUMBER.
+        ValueError: an entry that is not NAME=NUMBER, or a name twice.
     """
     if "=" not in text:
         return text
     pairs = [part.partition("=") for part in text.split(",")]
     try:
-        return {name.strip(): float(number) for name, _, number in pairs}
+        values = {name.strip(): float(number) for name, _, number in pairs}
     except ValueError:
-        raise ValueError(f"value: got {text!r}; needs a rule, or GROUP=NUMBER for each group") from None
+        values = {}
+    if len(values) < len(pairs) or "" in values or not np.isfinite(list(values.values())).all():
+        raise ValueError(f"value: got {text!r}; needs a rule, or GROUP=NUMBER once for each group")
+    return values
