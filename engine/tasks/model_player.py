@@ -5,8 +5,8 @@ token; the rest of each row's prompt is forced, and from its end on the row draw
 of (seed, round, game, step), the widths of (row's prompt length, settings): an answer does not depend, to the bit, on
 which other games are still going on.
 
-Cost: one decoded token a row for each token of its prompt and answer, in buckets of `rows`; two or three compiled
-programs for each prompt bucket met.
+Cost: one decoded token a row for each token of its prompt and answer, in buckets of `rows`; one or a few
+compiled programs for each prompt bucket met.
 """
 
 import dataclasses
@@ -19,6 +19,8 @@ from causeway.engine.devices import RowParallel, local_parallel
 from causeway.engine.model.generate import Layout, bucket_width, generate_rows, segment_lengths
 from causeway.engine.model.handle import Model
 from causeway.engine.model.sampling import Sampling
+
+SHORT_ANSWER = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,9 +98,13 @@ class ModelPlayer:
         return [[int(i) for i in row if i not in ends] for row in new]
 
     def _segments(self, width: int) -> tuple[int, ...]:
-        """The bucket's prompt tokens, then the answer; within the context, whatever the bucket rounds up to."""
+        """The bucket's prompt tokens with the first new ones, then the others; within the context all the same.
+
+        Most answers are short: one segment then, and one compiled program a bucket.
+        """
         steps = min(width - 1 + self.max_new_tokens, self.model.config.max_position)
-        return (width, *segment_lengths(steps - width)) if steps > width else (steps,)
+        first = min(width - 1 + SHORT_ANSWER, steps)
+        return (first, *segment_lengths(steps - first)) if steps > first else (first,)
 
     def _text(self, prompt: Sequence[int], new: Sequence[int]) -> str:
         """What the new tokens add to the prompt's text: decoded by themselves they may lose their first space."""
