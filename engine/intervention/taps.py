@@ -176,6 +176,9 @@ def bind_tap(
     if spec.reader == "all":
         return BoundFeatures(dictionary, None, spec)
     ids = _of_width(spec, ids, "ids")
+    outside = np.asarray(ids)[(np.asarray(ids) < 0) | (np.asarray(ids) >= dictionary.num_features)]
+    if outside.size:
+        raise ValueError(f"tap ids: {outside[0]} is outside the dictionary's 0..{dictionary.num_features - 1}")
     stack = np.array([dictionary.config.index_of(layer) for layer in spec.layers])
     if dictionary.config.ranked:
         return BoundFeatures(dictionary, ids, spec)

@@ -82,7 +82,7 @@ def prefill(transformer: Transformer, tokens: Int[Array, "T0"], length: Int[Arra
 
     A prompt always goes through alone in its bucket, so its bits do not depend on which other prompts are run.
     """
-    out = causal_pass(transformer, tokens[None], keep_cache=True)
+    keys, values = causal_pass(transformer, tokens[None], keep_cache=True).cache
     return Prefix(
-        keys=jnp.einsum("ltgk->lgkt", out.keys[:, 0]), values=jnp.einsum("ltgk->lgtk", out.values[:, 0]), length=length
+        keys=jnp.einsum("ltgk->lgkt", keys[:, 0]), values=jnp.einsum("ltgk->lgtk", values[:, 0]), length=length
     )

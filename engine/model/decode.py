@@ -22,6 +22,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, UInt32
 
+from causeway.engine.arrays import AnyArray
 from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.intervention.apply import BoundEdit, EditReport, bind
 from causeway.engine.intervention.edits import Edit, EditSpec
@@ -43,14 +44,14 @@ class Rows:
     key_data: the row's random key, as raw words [B, 2].
     """
 
-    token: Int[Array, "B"]
-    live: Bool[Array, "B"]
-    key_data: UInt32[Array, "B 2"]
+    token: Int[AnyArray, "B"]
+    live: Bool[AnyArray, "B"]
+    key_data: UInt32[AnyArray, "B 2"]
 
     @property
     def keys(self) -> Key[Array, "B"]:
         """The random keys."""
-        return jax.random.wrap_key_data(self.key_data, impl="threefry2x32")
+        return jax.random.wrap_key_data(jnp.asarray(self.key_data), impl="threefry2x32")
 
 
 @jax.tree_util.register_dataclass
@@ -63,9 +64,9 @@ class Steps:
     edit.
     """
 
-    tokens: Int[Array, "S B"]
-    live: Bool[Array, "S B"]
-    readings: tuple[tuple[tuple[Array, Array | None], ...], ...]
+    tokens: Int[AnyArray, "S B"]
+    live: Bool[AnyArray, "S B"]
+    readings: tuple[tuple[tuple[AnyArray, AnyArray | None], ...], ...]
     edits: tuple[EditReport, ...]
 
 
@@ -161,7 +162,7 @@ class Own:
     rows: Rows
     edit: Edit
     past: tuple[Segment, ...]
-    forced: Int[Array, "S B"]
+    forced: Int[AnyArray, "S B"]
 
 
 def decode_segment(

@@ -30,15 +30,14 @@ from causeway.engine.model.transformer import Transformer
 class Pass:
     """What one forward pass returns.
 
-    logits: [B, T, V], accumulation dtype. records: one a tap. edits: one report [B, T, E] an edit. keys, values:
-    [L, B, T, G, K], the cache of all layers, where asked for.
+    logits: [B, T, V], accumulation dtype. records: one a tap. edits: one report [B, T, E] an edit. cache: keys
+    and values of all layers, [L, B, T, G, K] each; empty unless asked for.
     """
 
     logits: Float[Array, "B T V"]
     records: tuple[Record, ...] = ()
     edits: tuple[EditReport, ...] = ()
-    keys: Float[Array, "L B T G K"] | None = None
-    values: Float[Array, "L B T G K"] | None = None
+    cache: tuple[Float[Array, "L B T G K"], ...] = ()
 
 
 def next_token_logits(transformer: Transformer, tokens: Int[Array, "B T"]) -> Float[Array, "B T V"]:
@@ -86,8 +85,7 @@ def causal_pass(
     last = Observer(instruments, config.num_layers, positions)
     logits = last("logits", transformer.logits(last("final_norm", transformer.final_norm(x))))
     valid = jnp.ones(tokens.shape, bool) if lengths is None else positions < lengths[:, None]
-    keys, values = cache or (None, None)
-    return Pass(logits, _records(instruments, readings, last, valid), _total(instruments, reports), keys, values)
+    return Pass(logits, _records(instruments, readings, last, valid), _total(instruments, reports), cache)
 
 
 def _records(instruments: Instruments, readings: dict, last: Observer, valid: Bool[Array, "B T"]) -> tuple[Record, ...]:
@@ -109,7 +107,7 @@ def _total(instruments: Instruments, reports: dict[int, EditReport]) -> tuple[Ed
     """Reports summed over layers; an edit acts in one layer a slot."""
 
     def total(report: EditReport) -> EditReport:
-        return EditReport(report.before.sum(0), report.after.sum(0), report.applied.any(0))
+        return EditReport(report.before.sum(0), report.after.sum(0), jnp.any(report.applied, 0))
 
     return tuple(total(reports[i]) for i in range(len(instruments.edits)))
 

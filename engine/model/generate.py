@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from causeway.engine.arrays import AnyArray
 from causeway.engine.devices import RowParallel, local_parallel
 from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.intervention.edits import EMPTY, Edit, EditSpec, no_edit
@@ -311,7 +312,7 @@ class _Output:
         self.count, self.steps = count, steps
         self.tokens = np.full((count, steps), -1, np.int32)
         self.live = np.zeros((count, steps), bool)
-        self.readings: list[list[np.ndarray | None]] = []
+        self.readings: list[list[np.ndarray]] = []
         self.reports: list[list[np.ndarray]] = []
 
     def keep(self, ids: np.ndarray, drawn: int, steps: Steps) -> None:
@@ -324,32 +325,29 @@ class _Output:
         if not self.readings and not self.reports:
             self._allocate(steps)
         for kept, layers in zip(self.readings, steps.readings, strict=True):
-            for place, pair in enumerate(layers):
-                for target, values in zip(kept, pair, strict=True):
-                    if target is not None:
-                        _place(target[:, :, place], ids, span, values, live)
+            for place, reading in enumerate(layers):
+                for target, values in zip(kept, jax.tree.leaves(reading), strict=True):
+                    _place(target[:, :, place], ids, span, values, live)
         for kept, report in zip(self.reports, steps.edits, strict=True):
             for target, values in zip(kept, (report.before, report.after, report.applied), strict=True):
                 _place(target, ids, span, values, live)
 
     def _allocate(self, steps: Steps) -> None:
-        def rows(values: np.ndarray | None, *layers: int) -> np.ndarray | None:
-            if values is None:
-                return None
+        def rows(values: AnyArray, *layers: int) -> np.ndarray:
             return np.zeros((self.count, self.steps, *layers, *values.shape[2:]), values.dtype)
 
-        self.readings = [[rows(values, len(layers)) for values in layers[0]] for layers in steps.readings]
+        self.readings = [[rows(a, len(layers)) for a in jax.tree.leaves(layers[0])] for layers in steps.readings]
         self.reports = [[rows(e.before), rows(e.after), rows(e.applied)] for e in steps.edits]
 
     def result(self, prompt: np.ndarray) -> Generation:
         before, after, applied = zip(*self.reports, strict=True) if self.reports else ((), (), ())
-        records = tuple(Record(values, self.live, ids) for values, ids in self.readings)
+        records = tuple(Record(values, self.live, *ids) for values, *ids in self.readings)
         return Generation(tuple(prompt.tolist()), self.tokens, records, before, after, applied)
 
 
-def _place(target: np.ndarray, ids: np.ndarray, span: slice, values: np.ndarray, live: np.ndarray) -> None:
+def _place(target: np.ndarray, ids: np.ndarray, span: slice, values: AnyArray, live: AnyArray) -> None:
     """Write values [S, B, ...] to rows `ids` of target [R, N, ...], leaving zeros where a row is over."""
-    rows = np.moveaxis(values, 1, 0)[: len(ids)]
+    rows = np.moveaxis(np.asarray(values), 1, 0)[: len(ids)]
     if not live.all():
         rows = np.where(live.reshape(*live.shape, *[1] * (rows.ndim - 2)), rows, 0)
     # Row numbers that follow each other are a slice: one copy, not one a row.
