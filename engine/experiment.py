@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from causeway.engine.dictionary.dictionary import Dictionary
-from causeway.engine.intervention.apply import bind
+from causeway.engine.intervention.apply import BoundEdit, bind
 from causeway.engine.intervention.edits import check_edit
 from causeway.engine.intervention.instruments import Instruments
 from causeway.engine.intervention.requests import AnyEdit, Tap, edit_arrays, edit_spec
@@ -73,7 +73,7 @@ def _run_one(model: Model, prompt: Prompt, row: Sequence[AnyEdit], taps: tuple[T
     """One prompt in its bucket alone, so that its bits do not depend on the others."""
     ids = model.tokens(prompt)
     spec = edit_spec([row], dictionary, mode)
-    bound = ()
+    bound: tuple[BoundEdit, ...] = ()
     if spec is not None:
         edit = edit_arrays(spec, [row], len(ids), model.config.d_model)
         check_edit(edit, spec, model.config.num_layers, dictionary)

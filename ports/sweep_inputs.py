@@ -81,7 +81,9 @@ def _tokenise(
     """Ids of the prompt and of each answer after it; a prompt given as ids takes its answers' ids by themselves."""
     if tokens is None:
         return tokenise_answers(model.tokens, text, answers)
-    if answers and model.tokenizer is None:
+    if not answers:
+        return model.tokens(tokens), []
+    if model.tokenizer is None:
         raise ValueError(f"answers: {model.name} has no tokenizer; give prompts as text")
     return model.tokens(tokens), [model.tokenizer.encode(answer.text) for answer in answers]
 

@@ -11,6 +11,7 @@ feature costs one encoder column. Ranked kinds (TopK) compare a feature with all
 BatchTopK dictionaries are jumprelu at inference (their threshold was estimated in training).
 """
 
+from collections.abc import Callable
 from typing import Literal
 
 import jax
@@ -33,7 +34,9 @@ def jumprelu(p: Float[Array, "*rows"], threshold: Float[Array, "*rows"]) -> Floa
 
 
 def gated(
-    p: Float[Array, "*rows"], log_scale: Float[Array, "*rows"], gate_bias: Float[Array, "*rows"],
+    p: Float[Array, "*rows"],
+    log_scale: Float[Array, "*rows"],
+    gate_bias: Float[Array, "*rows"],
     magnitude_bias: Float[Array, "*rows"],
 ) -> Float[Array, "*rows"]:
     """A gate decides whether the feature is on, a rescaled and shifted copy decides how much."""
@@ -42,8 +45,8 @@ def gated(
 
 def elementwise(kind: Kind, p: Float[Array, "*rows"], parameters: tuple[Array, ...]) -> Float[Array, "*rows"]:
     """The activation of an elementwise kind, with the parameters of the same features."""
-    function = {"relu": relu, "jumprelu": jumprelu, "gated": gated}[kind]
-    return function(p, *(a.astype(p.dtype) for a in parameters))
+    functions: dict[Kind, Callable[..., Array]] = {"relu": relu, "jumprelu": jumprelu, "gated": gated}
+    return functions[kind](p, *(a.astype(p.dtype) for a in parameters))
 
 
 def topk(p: Float[Array, "*rows F"], k: int) -> Float[Array, "*rows F"]:

@@ -117,13 +117,14 @@ def edit_arrays(spec: EditSpec, rows: Sequence[Sequence[AnyEdit]], prompt_length
         for e, (edit, (start, stop)) in enumerate(placed):
             layer[r, e], ids["start"][r, e], ids["stop"][r, e] = edit.layer, start, stop
             numbers["scale"][r, e], numbers["shift"][r, e] = coefficients(edit.operation, edit.value)
-            ids["feature"][r, e] = getattr(edit, "feature", 0)
-            if vectors is not None:
+            if isinstance(edit, FeatureEdit):
+                ids["feature"][r, e] = edit.feature
+            elif vectors is not None:
                 vectors[r, e] = _vector(edit, width)
     return Edit(layer=layer, **ids, **numbers, writer=ids["feature"], vectors=vectors)
 
 
-def _vector(edit: AnyEdit, width: int) -> np.ndarray:
+def _vector(edit: VectorEdit | SwapEdit, width: int) -> np.ndarray:
     shape = np.shape(edit.vector)
     if shape != (width,):
         raise ValueError(f"vector: got shape {shape} for {edit.stream} at layer {edit.layer}; needs ({width},)")

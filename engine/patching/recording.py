@@ -13,6 +13,7 @@ own scale.
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -20,7 +21,7 @@ import pyarrow as pa
 from jaxtyping import Int
 
 from causeway.engine.dictionary.dictionary import Dictionary
-from causeway.engine.intervention.taps import BoundTap, TapSpec, bind_tap
+from causeway.engine.intervention.taps import BoundTap, Reader, TapSpec, bind_tap
 from causeway.engine.model.generate import Generation
 from causeway.engine.patching.design import FeatureSet
 from causeway.engine.sweep.layout import ArraySpec
@@ -38,7 +39,7 @@ class Recording:
 
     stream: str = "resid_post"
     layers: tuple[int, ...] = ()
-    reader: str = ""
+    reader: Reader | Literal[""] = ""
     width: int = 0
     ids: Int[np.ndarray, "P S"] | None = None
     top_logits: int = 0
@@ -67,26 +68,27 @@ class Recording:
             if self.reader == "top_k":
                 specs["ids"] = ArraySpec(shape, "int32", axes, notes)
         if self.top_logits:
-            shape, axes = (steps, self.top_logits), ("step", "rank")
-            specs["top_logits"] = ArraySpec(shape, "float32", axes, {"unit": "logit"})
-            specs["top_tokens"] = ArraySpec(shape, "int32", axes, {"unit": "token id"})
+            best, ranks = (steps, self.top_logits), ("step", "rank")
+            specs["top_logits"] = ArraySpec(best, "float32", ranks, {"unit": "logit"})
+            specs["top_tokens"] = ArraySpec(best, "int32", ranks, {"unit": "token id"})
         if specs:
             specs["valid"] = ArraySpec((steps,), "bool", ("step",), {})
         return specs
 
     def collect(self, generation: Generation) -> dict[str, np.ndarray]:
         """A generation's records under the names of `arrays`."""
-        records, out = list(generation.records), {}
+        records = list(generation.records)
+        out: dict[str, np.ndarray] = {}
         if self.reader:
             record = records.pop(0)
-            out["values"] = _unpadded(record.values, self.ids)
+            out["values"] = _unpadded(np.asarray(record.values), self.ids)
             if self.reader == "top_k":
-                out["ids"] = record.ids
+                out["ids"] = np.asarray(record.ids)
         if self.top_logits:
             record = records.pop(0)
-            out["top_logits"], out["top_tokens"] = record.values[:, :, 0], record.ids[:, :, 0]
+            out["top_logits"], out["top_tokens"] = (np.asarray(a)[:, :, 0] for a in (record.values, record.ids))
         if out:
-            out["valid"] = generation.records[0].valid
+            out["valid"] = np.asarray(generation.records[0].valid)
         return out
 
     def describe(self) -> dict[str, object]:
@@ -110,8 +112,10 @@ def make_recording(what: str | pa.Table, dictionary: Dictionary, patched: Featur
         ValueError: K is not a positive number, or a feature is not in the dictionaries.
     """
     base = Recording(dictionary.config.stream, tuple(sorted(dictionary.config.layers)), top_logits=top_logits)
-    if isinstance(what, str) and what in ("", "all"):
-        return dataclasses.replace(base, reader=what)
+    if isinstance(what, str) and not what:
+        return base
+    if isinstance(what, str) and what == "all":
+        return dataclasses.replace(base, reader="all")
     if isinstance(what, str) and what.startswith("top:"):
         count = what.removeprefix("top:")
         if not count.isdigit() or not 1 <= int(count) <= dictionary.num_features:

@@ -201,7 +201,7 @@ class PatchSweep:
             ),
             "rows": ROWS_VERSION,
         }
-        config = {"model": self.model.name, "numerics": dataclasses.asdict(self.model.numerics)}
+        config: dict[str, Any] = {"model": self.model.name, "numerics": dataclasses.asdict(self.model.numerics)}
         config |= {
             "settings": self.settings.describe(),
             "prompts": len(self.prompts),
