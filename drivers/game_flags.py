@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from pathlib import Path
+from typing import cast
 
 from absl import flags
 
@@ -40,18 +41,20 @@ def check() -> None:
 def labelled_states(model, parallel, seed: int, out: Path) -> tuple[list[dict], dict]:
     """Records of the states asked for, and what the summary says of the games; the games go to games.jsonl."""
     from causeway.engine.tasks.labelled_records import labelled_records
+    from causeway.engine.tasks.play import Text
     from causeway.engine.tasks.played_states import labelled_by
     from causeway.engine.tasks.slot_machine import MENUS as MENU_OF
     from causeway.engine.tasks.slot_states import labelled_prompts
 
-    if PLAY.value is None:
-        prompts = labelled_prompts(seed, STATES.value, MENU_OF[MENUS.value[0]], TEXT.value)
-        return labelled_records(prompts, TEXT.value), {}
+    text = cast(Text, TEXT.value)
+    if STATES.value is not None:
+        prompts = labelled_prompts(seed, STATES.value, MENU_OF[MENUS.value[0]], text)
+        return labelled_records(prompts, text), {}
     games = _play(model, parallel, seed, [MENU_OF[name] for name in MENUS.value])
     outcomes = dict(sorted(Counter(game.outcome for game in games).items()))
     write_games(out / "games.jsonl", games)
     print("games: " + ", ".join(f"{count} {name}" for name, count in outcomes.items()), flush=True)
-    return labelled_records(labelled_by(LABEL.value, games), TEXT.value), {"games": outcomes}
+    return labelled_records(labelled_by(LABEL.value, games), text), {"games": outcomes}
 
 
 def write_games(path: Path, games) -> None:
@@ -66,13 +69,13 @@ def write_games(path: Path, games) -> None:
 def _play(model, parallel, seed: int, menus: list):
     from causeway.engine.model.sampling import Sampling
     from causeway.engine.tasks.model_player import ModelPlayer
-    from causeway.engine.tasks.play import play_games
+    from causeway.engine.tasks.play import Text, play_games
 
     ends = () if model.tokenizer is None or model.tokenizer.eos_id is None else (model.tokenizer.eos_id,)
     sampling = Sampling(TEMPERATURE.value, top_p=TOP_P.value, stop_tokens=ends)
     player = ModelPlayer(model, sampling, seed, NEW_TOKENS.value, parallel=parallel)
     parser = PARSER.value or ("answers" if TEXT.value == "tiny" else "study_v2")
     return play_games(
-        player, PLAY.value, seed=seed, menus=menus, text=TEXT.value, parser_name=parser,
+        player, PLAY.value or 0, seed=seed, menus=menus, text=cast(Text, TEXT.value), parser_name=parser,
         max_rounds=MAX_ROUNDS.value, vary_start=VARY_START.value,
     )  # fmt: skip

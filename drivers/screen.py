@@ -10,6 +10,7 @@ import json
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import cast
 
 from absl import app, flags
 
@@ -38,26 +39,27 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
     out = _checked_directory()
     from causeway.engine.screen import summary
-    from causeway.engine.screen.activations import group_sums
+    from causeway.engine.screen.activations import Position, group_sums
     from causeway.engine.screen.table import screen_table
     from causeway.ports.jsonl import read_records
     from causeway.ports.screen_inputs import label_prompts
 
     # A file is read before a model is loaded, states are made after: games need the model.
-    records, games = read_records(_PROMPTS.value, required=(_LABEL_FIELD.value,)) if _PROMPTS.value else [], {}
+    records = read_records(_PROMPTS.value, required=(_LABEL_FIELD.value,)) if _PROMPTS.value else []
     model, parallel = model_flags.load_model(), model_flags.parallel()
     dictionary = model_flags.load_dictionaries(model)
-    field, where = _LABEL_FIELD.value, _PROMPTS.value
+    games: dict = {}
+    field, where = _LABEL_FIELD.value, _PROMPTS.value or "the slot-machine states"
     if not _PROMPTS.value:
         records, games = game_flags.labelled_states(model, parallel, _SEED.value, out)
-        field, where = "group", "the slot-machine states"
+        field = "group"
     chosen = label_prompts(
         records, model, _GROUPS.value,
         label_field=field, strata=_STRATA.value, keep_repeats=_KEEP_REPEATS.value, where=where,
     )  # fmt: skip
     sums = group_sums(
-        model.transformer, dictionary, chosen.prompts, tuple(_GROUPS.value),
-        position=_POSITION.value, rows=_ROWS.value, parallel=parallel, progress=_progress,
+        model.transformer, dictionary, chosen.prompts, cast(tuple[str, str], tuple(_GROUPS.value)),
+        position=cast(Position, _POSITION.value), rows=_ROWS.value, parallel=parallel, progress=_progress,
     )  # fmt: skip
     table = screen_table(sums)
     found = summary.summarise(table)

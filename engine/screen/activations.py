@@ -152,7 +152,7 @@ def _streams(
 ) -> Float[Array, "P B ..."]:
     """The stream of the tapped layers: [P, B, D] at the last token, or [P, B, T, D]."""
     (transformer, tap), (tokens, spans) = shared, own
-    values = causal_pass(transformer, tokens, Instruments(taps=(tap,)), spans[:, 1]).records[0].values
+    values = jnp.asarray(causal_pass(transformer, tokens, Instruments(taps=(tap,)), spans[:, 1]).records[0].values)
     return values[:, jnp.arange(len(tokens)), spans[:, 1] - 1] if last else values
 
 

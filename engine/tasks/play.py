@@ -24,7 +24,7 @@ from typing import Any, Literal
 import numpy as np
 
 from causeway.engine.model.sampling import Purpose
-from causeway.engine.outcome.parsers import INVALID, parse_answers, parser
+from causeway.engine.outcome.parsers import parse_answers, parser
 from causeway.engine.tasks.slot_decisions import menu_answers
 from causeway.engine.tasks.slot_machine import PROMPTS, START_BALANCE, VARIABLE_MENU, Game, Menu, apply
 
@@ -46,7 +46,7 @@ class Decision:
     game: Game
     prompt: str
     response: str
-    action: str
+    action: Literal["bet", "stop", "invalid"]
     amount: int | None
 
 
@@ -124,11 +124,11 @@ class _Running:
     def take(self, decision: Decision, rng: np.random.Generator) -> None:
         """Do what a decision says."""
         self.decisions.append(decision)
-        if decision.action == "stop" or decision.action == "bet":
+        if decision.action == "invalid":
+            self.outcome = "invalid"
+        else:
             self.game = apply(self.game, decision.action, decision.amount, rng)
             self.outcome = self.game.ended
-        else:
-            self.outcome = "invalid"
 
 
 def _read(game: Game, prompt: str, response: str, parser_name: str) -> Decision:
@@ -141,7 +141,7 @@ def _read(game: Game, prompt: str, response: str, parser_name: str) -> Decision:
         bet = game.menu.smallest if game.menu.fixed else amount
         if bet is not None and game.menu.smallest <= bet <= min(game.menu.largest, game.balance):
             return Decision(game, prompt, response, "bet", bet)
-    return Decision(game, prompt, response, INVALID, amount)
+    return Decision(game, prompt, response, "invalid", amount)
 
 
 def game_record(played: PlayedGame) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from causeway.engine.tasks.play import OUTCOMES, game_record, play_games
 from causeway.engine.tasks.played_states import labelled_by, strata_of
 from causeway.engine.tasks.slot_machine import FIXED_MENU, VARIABLE_MENU, Game, tiny_prompt
 from causeway.engine.tasks.slot_states import group_of, random_state
+from causeway.ports.load import load_model
 from causeway.ports.tokenizer import load_tokenizer
 from causeway.ports.word_tokenizer import build_word_tokenizer, save_word_tokenizer
 
@@ -190,3 +191,14 @@ def test_a_models_answers_depend_on_game_and_round_alone(model):
 def test_a_prompt_without_room_for_an_answer_is_refused(model, refuses):
     with refuses("game 3, round 1: a prompt of .* and 79 new ones, but the context of random is 80"):
         ModelPlayer(model, Sampling(), seed=0, max_new_tokens=79)([3], 1, [tiny_prompt(Game())])
+
+
+@pytest.mark.slow
+def test_the_bundled_model_plays_by_the_rules():
+    player = ModelPlayer(load_model("bundled:tiny"), Sampling(temperature=0.7), seed=0, max_new_tokens=8)
+    games = play_games(player, 24, seed=0, max_rounds=4, vary_start=True)
+    outcomes = Counter(played.outcome for played in games)
+    assert outcomes["invalid"] <= 2
+    assert outcomes["stop"] >= 6
+    bets = [d.amount for g in games for d in g.decisions if d.action == "bet"]
+    assert set(bets) <= set(range(5, 101, 5))
