@@ -19,9 +19,10 @@ def measure_exact(shape: Shape, parallel: RowParallel, repeats: int = 8) -> dict
     clock = time.process_time if jax.default_backend() == "cpu" else time.perf_counter
     transformer, dictionary, prompt = make_inputs(shape)
     tree = answer_tree(int(prompt[-1]), (Answer("a", "stop"), Answer("b", "bet")), ((1,), (2,)))
-    background = parallel.replicate(Background(transformer, dictionary, clean_tree(transformer, prompt, tree)))
+    clean = clean_tree(transformer, prompt, tree)
+    background = parallel.replicate(Background(transformer, dictionary, clean))
     spec, edit = EditSpec(), patched_rows(shape, shape.rows)
-    start = start_layer(spec, edit)
+    start = start_layer(spec, edit, clean)
     whole = jax.tree.map(lambda a: np.stack([a] * parallel.count), (edit, np.int32(start)))
     own = parallel.split(jax.tree.map(jnp.asarray, whole))
     program = parallel.program(edited_answers, spec=spec)

@@ -89,6 +89,7 @@ class BoundFeature:
     def __call__(self, active: Active, x: Stream, layer: int | Array) -> tuple[Stream, Values]:
         """The edited stream, and each slot's feature value before."""
         columns = self.columns
+        x = _wide(x)
         p = jnp.einsum("btd,bed->bte", x, columns.encoder.astype(x.dtype)) + columns.bias[:, None].astype(x.dtype)
         before = elementwise(columns.kind, p, tuple(a[:, None] for a in columns.parameters))
         return x + _push(_change(self.edit, active, before), self.decoder, x), before
@@ -112,11 +113,11 @@ class BoundDictionary:
 
     def __call__(self, active: Active, x: Stream, layer: int | Array) -> tuple[Stream, Values]:
         """The edited stream, and each slot's feature value before; zeros at other layers."""
-        unchanged = (x, jnp.zeros(active.shape, x.dtype))
+        unchanged = (_wide(x), jnp.zeros(active.shape, _wide(x).dtype))
         return jax.lax.cond(self.layer == layer, partial(self._here, active), lambda _: unchanged, x)
 
     def _here(self, active: Active, x: Stream) -> tuple[Stream, Values]:
-        dictionary = take(self.dictionary, self.index)
+        dictionary, x = take(self.dictionary, self.index), _wide(x)
         f = dictionary.encode(x)
         chosen = jnp.broadcast_to(self.edit.feature[:, None], active.shape)
         before = jnp.take_along_axis(f, chosen, axis=-1)
@@ -169,8 +170,14 @@ def apply_edit(
     at = positions[..., None]
     active = (e.layer == layer)[:, None] & (e.start[:, None] <= at) & (at < e.stop[:, None])
     edited, before = bound(active, x, layer)
+    edited = edited.astype(x.dtype)
     after = e.scale[:, None] * before + e.shift[:, None]
     return edited, EditReport(jnp.where(active, before, 0), jnp.where(active, after, 0), active)
+
+
+def _wide(x: Stream) -> Stream:
+    """A 16-bit stream in float32: feature values are never computed in 16 bits, in edits as in taps."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 def _change(e: Edit, active: Active, before: Values) -> Values:

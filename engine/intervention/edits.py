@@ -105,7 +105,8 @@ def check_edit(edit: Edit, spec: EditSpec, num_layers: int, dictionary: Dictiona
     for values, name in ((edit.scale, "scale"), (edit.shift, "shift")):
         if not np.isfinite(np.asarray(values)[live]).all():
             raise ValueError(f"edit.{name}: holds a value that is not finite")
-    _check_overlap(edit, live, feature)
+    if spec.family != "vector":  # components along several vectors add; whole vectors at one place do not
+        _check_overlap(edit, live, feature)
 
 
 def vectors_of(edit: Edit, spec: EditSpec) -> Float[AnyArray, "B E D"]:
@@ -131,6 +132,10 @@ def dictionary_of(dictionary: Dictionary | None, spec: EditSpec) -> Dictionary:
 
 
 def _check_features(edit: Edit, spec: EditSpec, dictionary: Dictionary, live: np.ndarray) -> None:
+    if dictionary.config.stream != spec.stream:
+        raise ValueError(
+            f"EditSpec.stream: {spec.stream!r} but the dictionary is of {dictionary.config.stream!r}; they must agree"
+        )
     for layer in np.unique(np.asarray(edit.layer)[live]):
         dictionary.config.index_of(int(layer))
     for ids, name in ((edit.feature, "feature"), (edit.writer, "writer")):

@@ -67,9 +67,9 @@ def attend_pieces(
 ) -> Float[Array, "G B M K"]:
     """Head outputs for one token a row; `own` are the token's key and value, repeated for the M queries of a group."""
     dtype = numerics.accumulate_dtype
-    q = q * q.shape[-1] ** -0.5
-    own_score = jnp.sum((q * own[0]).astype(dtype), axis=-1, keepdims=True)
-    scores = [_scores(q, piece, dtype) for piece in pieces]
+    scale = q.shape[-1] ** -0.5
+    own_score = jnp.sum(q.astype(dtype) * own[0].astype(dtype), axis=-1, keepdims=True) * scale
+    scores = [_scores(q, piece, dtype) * scale for piece in pieces]
     peak = own_score
     for s in scores:
         peak = jnp.maximum(peak, jnp.max(s, axis=-1, keepdims=True))

@@ -27,7 +27,7 @@ from causeway.engine.model.attention import RowKeys, SharedKeys, attend_pieces
 from causeway.engine.model.block import apply_block
 from causeway.engine.model.cache import Prefix
 from causeway.engine.model.decode import by_group, by_row, own
-from causeway.engine.model.generate import WIDTHS, bucket_width, shared_prefix
+from causeway.engine.model.generate import WIDTHS, bucket_width, first_edited_position, shared_prefix
 from causeway.engine.model.transformer import Block, Transformer, layer
 from causeway.engine.outcome.answers import AnswerTree
 
@@ -148,15 +148,20 @@ class Background:
     clean: CleanTree
 
 
-def start_layer(spec: EditSpec, edit: Edit) -> int:
+def start_layer(spec: EditSpec, edit: Edit, clean: CleanTree) -> int:
     """The first block to run for rows that all edit the same layer.
 
     Raises:
-        ValueError: the rows edit several layers, or none.
+        ValueError: the rows edit several layers, or none, or a token of the shared prefix.
     """
     layers = np.unique(np.asarray(edit.layer)[np.asarray(edit.layer) != EMPTY])
     if len(layers) != 1:
         raise ValueError(f"edit.layer: rows of layers {layers.tolist()}; exact outcomes run one layer a call")
+    first, shared = first_edited_position(edit), int(clean.prefix.length)
+    if first < shared:
+        raise ValueError(
+            f"edit.start: {first} lies in the {shared} tokens that rows share; give clean_tree first_edit={first}"
+        )
     # resid_post of block l is the stream before block l + 1, where the loop starts.
     return int(layers[0]) + (spec.stream == "resid_post")
 

@@ -45,7 +45,7 @@ def _exact_calls(sweep: PatchSweep, prompt: SweepPrompt) -> Calls:
     program = jax.jit(partial(edited_answers, spec=sweep.edit_spec))
     for layer in np.unique(sweep.rows.layer[sweep.rows.layer != EMPTY]):
         edit = _edits(sweep, prompt, int(layer))
-        start = start_layer(sweep.edit_spec, edit)
+        start = start_layer(sweep.edit_spec, edit, clean)
         trips = sweep.model.config.num_layers - start
         cost = program_cost(program, background, (edit, jnp.int32(start)), while_trips=trips)
         buckets = math.ceil(int((sweep.rows.layer == layer).sum()) / sweep.settings.rows)

@@ -4,8 +4,9 @@ Rows are dealt to buckets of one layer each, because a bucket starts at its laye
 each with its own starting layer. The baseline needs no row: it is the clean pass itself.
 """
 
+from operator import itemgetter
+
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
@@ -51,9 +52,10 @@ def _run(
     running = []
     for stripe in _stripes(rows, width, devices):
         placed = np.stack([np.resize(bucket, width) for bucket in stripe])
-        own = jax.tree.map(lambda a, placed=placed: jnp.asarray(a[placed]), edit)
-        starts = [start_layer(sweep.edit_spec, jax.tree.map(lambda a, i=i: a[i], own)) for i in range(devices)]
-        running.append((stripe, program(background, sweep.parallel.split((own, jnp.array(starts, jnp.int32))))))
+        own = [jax.tree.map(itemgetter(bucket), edit) for bucket in placed]
+        starts = np.array([start_layer(sweep.edit_spec, mine, background.clean) for mine in own], np.int32)
+        together = jax.tree.map(lambda *a: np.stack(a), *own)
+        running.append((stripe, program(background, sweep.parallel.split((together, starts)))))
     for stripe, result in running:
         got, done = jax.device_get(result)
         for device, bucket in enumerate(stripe):

@@ -46,7 +46,8 @@ def edited(tiny, layer, start=LAST, stop=FOREVER):
 
 
 def exact(transformer, dictionary, clean, edit, spec=EditSpec()):  # noqa: B008
-    return program(Background(transformer, dictionary, clean), (edit, jnp.int32(start_layer(spec, edit))), spec=spec)
+    start = jnp.int32(start_layer(spec, edit, clean))
+    return program(Background(transformer, dictionary, clean), (edit, start), spec=spec)
 
 
 def answers_of(tree, edges):
@@ -193,10 +194,13 @@ def test_sampled_frequencies_agree_with_the_exact_probabilities(tiny, transforme
 
 
 def test_rows_of_several_layers_and_answers_beyond_the_context_are_refused(tiny, transformer, tree, refuses):
+    clean = clean_tree(transformer, tiny.PROMPT, tree)
     with refuses(r"edit.layer: rows of layers \[0, 2\]"):
-        start_layer(EditSpec(), tiny.make_edit(2, layer=np.array([[0], [2]])))
+        start_layer(EditSpec(), tiny.make_edit(2, layer=np.array([[0], [2]])), clean)
     with refuses(r"edit.layer: rows of layers \[\]"):
-        start_layer(EditSpec(), tiny.make_edit(2, layer=EMPTY))
+        start_layer(EditSpec(), tiny.make_edit(2, layer=EMPTY), clean)
+    with refuses("edit.start: 1 lies in the"):
+        start_layer(EditSpec(), tiny.make_edit(2, layer=0, start=1, stop=2), clean)
     with refuses("65 tokens with the prompt, but the context is 64"):
         clean_tree(transformer, [1] * 63, tree)
 
