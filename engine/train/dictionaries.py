@@ -26,6 +26,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from causeway.engine.dictionary.activations import Kind
 from causeway.engine.dictionary.dictionary import Dictionary, DictionaryConfig
 from causeway.engine.train import sparsity
 from causeway.engine.train.checkpoint import Checkpoints
@@ -104,12 +105,11 @@ def train_dictionaries(
         uninterrupted run's to the bit.
     """
     program = _Program(recipe, layers)
-    state = None
-    if checkpoints is not None and checkpoints.latest_step is not None:
+    found = None
+    if checkpoints is not None:
         buffer = jax.ShapeDtypeStruct((len(layers), data.capacity, data.width), jnp.float32)
-        _, state = checkpoints.restore(jax.eval_shape(program.start, buffer, 1))
-    if state is None:
-        state = _start(program, *data.buffer(0))
+        found = checkpoints.restore(jax.eval_shape(program.start, buffer, 1))
+    state = found[1] if found else _start(program, *data.buffer(0))
     for done in range(int(state.step) + 1, recipe.steps + 1):
         state, progress = _update(program, state, *data(done - 1))
         report(done, progress)
@@ -137,8 +137,8 @@ def fold(recipe: Recipe, state: DictionaryState, stream: str, layers: tuple[int,
     if recipe.kind == "batchtopk":
         level = np.asarray(state.threshold, np.float64)[:, None] / scale
         arrays["threshold"] = np.broadcast_to(level, parameters.b_enc.shape)
-    kind, k = ("topk", int(recipe.active)) if recipe.kind == "topk" else ("jumprelu", 0)
-    config = DictionaryConfig(kind, layers, stream, k)
+    kind: Kind = "topk" if recipe.kind == "topk" else "jumprelu"
+    config = DictionaryConfig(kind, layers, stream, k=int(recipe.active) if kind == "topk" else 0)
     return Dictionary(config, **{name: jnp.asarray(array, jnp.float32) for name, array in arrays.items()})
 
 
@@ -201,15 +201,17 @@ class _Program:
         old, dead = state.parameters, state.idle >= self.recipe.dead_after
         error = _error(old, y, _activate(self.recipe, old, y)[0])
         fresh, length = error_directions(self.keys(state.step), error, self.recipe.features)
-        jumps = old.log_threshold is not None
         parameters = Parameters(
             W_enc=jnp.where(dead[:, None], fresh.swapaxes(1, 2), old.W_enc),
             b_enc=jnp.where(dead, 0, old.b_enc),
             W_dec=jnp.where(dead[..., None], fresh, old.W_dec),
             b_dec=old.b_dec,
             # Half of what the feature will read at the input it was made from: it fires there, and not everywhere.
-            log_threshold=jnp.where(dead, jnp.log(length / 2), old.log_threshold) if jumps else None,
+            log_threshold=None
+            if old.log_threshold is None
+            else jnp.where(dead, jnp.log(length / 2), old.log_threshold),
         )
+        jumps = old.log_threshold is not None
         reset = Parameters(dead[:, None], dead, dead[..., None], jnp.zeros((), bool), dead if jumps else None)
         forget = lambda moment, gone: jnp.where(gone, 0, moment)  # noqa: E731
         moments = optax.tree.map_params(self.optimiser, forget, state.moments, reset)
@@ -239,7 +241,7 @@ def _activate(
 ) -> tuple[Float[Array, "P B F"], Float[Array, "P"], Float[Array, "P"]]:
     """Feature values, L0, and the batch threshold (0 where the kind has none)."""
     p = y @ parameters.W_enc + parameters.b_enc[:, None]
-    if recipe.kind == "jumprelu":
+    if parameters.log_threshold is not None:
         threshold = jnp.exp(parameters.log_threshold)
         f = sparsity.jumprelu(p, threshold, recipe.bandwidth)
         return f, sparsity.mean_active(p, threshold, recipe.bandwidth), jnp.zeros(len(p))

@@ -15,6 +15,7 @@ Cost: an encode and a decode a token and layer, and two further passes over `los
 """
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 from functools import partial
 
@@ -55,7 +56,9 @@ class LayerQuality:
     @property
     def loss_recovered(self) -> float | None:
         """Share of the cross-entropy lost by the mean that the reconstruction gives back."""
-        if self.loss_mean is None or self.loss_mean == self.loss_clean:
+        if self.loss_mean is None or self.loss_clean is None or self.loss_spliced is None:
+            return None
+        if self.loss_mean == self.loss_clean:
             return None
         return (self.loss_mean - self.loss_spliced) / (self.loss_mean - self.loss_clean)
 
@@ -90,9 +93,9 @@ def measure_quality(
     if dictionary.config.stream not in EDITABLE:
         return figures
     losses = _losses(transformer, dictionary, corpus.head(loss_rows), means)
-    names = ("loss_clean", "loss_spliced", "loss_mean")
     return [
-        dataclasses.replace(f, **dict(zip(names, row, strict=True))) for f, row in zip(figures, losses, strict=True)
+        dataclasses.replace(figure, loss_clean=clean, loss_spliced=spliced, loss_mean=ablated)
+        for figure, (clean, spliced, ablated) in zip(figures, losses, strict=True)
     ]
 
 
@@ -103,14 +106,8 @@ def _reconstruction(dictionary: Dictionary, source: Source) -> tuple[list[LayerQ
     total = sum(source.read(group).sum(axis=1, dtype=np.float64) for group in _groups(rows))
     tokens = int(source.corpus.counts.sum())
     means = total / tokens
-    sums = None
-    for group in _groups(rows):
-        x = source.read(group)
-        padded = np.pad(x, ((0, 0), (0, ROWS_PER_PASS * source.corpus.tokens.shape[1] - x.shape[1]), (0, 0)))
-        there = np.arange(padded.shape[1]) < x.shape[1]
-        new = jax.tree.map(lambda a: np.asarray(a, np.float64), _sums(dictionary, padded, there, means))
-        sums = new if sums is None else jax.tree.map(np.add, sums, new)
-    error, spread, active, relative, fired = sums
+    parts = (_group_sums(dictionary, source, group, means) for group in _groups(rows))
+    error, spread, active, relative, fired = functools.reduce(partial(jax.tree.map, np.add), parts)
     return [
         LayerQuality(
             layer=layer,
@@ -123,6 +120,17 @@ def _reconstruction(dictionary: Dictionary, source: Source) -> tuple[list[LayerQ
         )
         for i, layer in enumerate(dictionary.config.layers)
     ], means
+
+
+def _group_sums(
+    dictionary: Dictionary, source: Source, rows: Int[np.ndarray, "rows"], means: Float[np.ndarray, "P D"]
+) -> tuple[np.ndarray, ...]:
+    """`_sums` of some rows, padded to one shape, in float64."""
+    x = source.read(rows)
+    width = ROWS_PER_PASS * source.corpus.tokens.shape[1]
+    padded = np.pad(x, ((0, 0), (0, width - x.shape[1]), (0, 0)))
+    sums = _sums(dictionary, padded, np.arange(width) < x.shape[1], means)
+    return jax.tree.map(lambda a: np.asarray(a, np.float64), sums)
 
 
 def _groups(rows: Int[np.ndarray, "R"]) -> Iterator[Int[np.ndarray, "rows"]]:

@@ -1,4 +1,4 @@
-"""The driver trains, resumes, writes what reads back with its figures beside it; it refuses before it computes."""
+"""The driver trains, writes what reads back with its figures beside it; it refuses before it computes."""
 
 import json
 import os
@@ -38,14 +38,11 @@ def test_trained_written_and_measured(tmp_path, texts):
     assert trained.config.layers == (1, 3)
     assert trained.config.stream == "resid_post"
     report = json.loads((tmp_path / "saes" / "quality.json").read_text())
-    assert [figures["layer"] for figures in report["layers"]] == [3, 1]
+    assert [figures["layer"] for figures in report["layers"]] == [1, 3]
     assert all(np.isfinite(figures["explained_variance"]) for figures in report["layers"])
     again = drive(*places, *SMALL, "--layers=3,1")
     assert again.returncode != 0
     assert "holds dictionaries already" in again.stderr
-    other = drive(*places, *SMALL, "--layers=3,1", "--seed=1", "--overwrite")
-    assert other.returncode != 0
-    assert "seed: 0 there, 1 now" in other.stderr
 
 
 @pytest.mark.parametrize(
@@ -53,10 +50,8 @@ def test_trained_written_and_measured(tmp_path, texts):
     [
         (("--kind=topk", "--l0=4", "--features=32"), "--kind: topk takes its sparsity from --k; got --l0=4"),
         (("--l0=4",), "--features: got nothing"),
-        (("--l0=40", "--features=32"), "active: got 40 of 32"),
         (("--l0=4", "--features=32", "--layers=1,9"), "needs different layers of the model, 0..3"),
         (("--l0=4", "--features=32", "--layers=top"), "--layers: got top"),
-        (("--l0=4", "--features=32", "--batch=100000"), "batch: 100000 tokens"),
     ],
 )
 def test_bad_flags_are_refused_in_one_line(tmp_path, texts, flags, message):
