@@ -2,6 +2,7 @@
 
 import json
 import os
+from typing import cast
 
 from absl import app, flags
 
@@ -25,8 +26,9 @@ def main(argv: list[str]) -> None:
     from causeway.engine.bench.patch_sweep import measure
     from causeway.engine.bench.reference import Shape
     from causeway.engine.devices import local_parallel
+    from causeway.engine.model.config import Precision
 
-    shape = Shape(rows=_ROWS.value, layers=_LAYERS.value, compute=_COMPUTE.value)
+    shape = Shape(rows=_ROWS.value, layers=_LAYERS.value, compute=cast(Precision, _COMPUTE.value))
     figures = measure(shape, local_parallel(1), _REPEATS.value)
     device = jax.devices()[0]
     result = {

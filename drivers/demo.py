@@ -80,7 +80,9 @@ def _sweep(model, dictionary, states, features, outcome: str):
         ids = tuple(tuple(c) for c in continued)
         prompts.append(SweepPrompt(index, state.group, state.text, tuple(tokens), tuple(answers), ids))
     kinds = ("baseline", "noop", "patch", "ablate", "random", "dose") if exact else ("baseline", "patch")
-    settings = SweepSettings(outcome, arm_names(kinds, GROUPS), rows=256, unit_buckets=16, seed=_SEED.value)
+    settings = SweepSettings(
+        "exact" if exact else "sampled", arm_names(kinds, GROUPS), rows=256, unit_buckets=16, seed=_SEED.value
+    )
     if not exact:
         sampling = Sampling(temperature=1.0, stop_tokens=(model.tokenizer.eos_id,))
         settings = dataclasses.replace(settings, trials=TRIALS, segments=(NEW_TOKENS,), sampling=sampling)

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Literal, cast
 
 from absl import app, flags
 
@@ -53,19 +54,22 @@ def main(argv: list[str]) -> None:
     """Plan or run a sweep, then estimate its effects."""
     if len(argv) > 1:
         raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
-    for flag in (_PROMPTS, _FEATURES, _WORKDIR):
-        if not flag.value:
-            raise ValueError(f"--{flag.name}: got nothing; needs: {flag.help}")
+    prompts = _given(_PROMPTS, "a file of prompts, JSON lines with text and group")
+    features = _given(_FEATURES, "a file of features, the table of `screen` or JSON lines")
+    workdir = Path(_given(_WORKDIR, "a directory to write to"))
+    limits = [float(limit) for limit in _DISK.value]
+    if len(limits) != 2:
+        raise ValueError(f"--disk_limits: got {len(limits)} numbers; needs two, to warn at and to stop at")
     from causeway.engine.patching import run, summary
     from causeway.engine.sweep import DiskGuard
     from causeway.ports import sweep_inputs
 
-    table, workdir = sweep_inputs.read_feature_table(_FEATURES.value), Path(_WORKDIR.value)
-    sweep = _sweep(table)
+    table = sweep_inputs.read_feature_table(features)
+    sweep = _sweep(table, prompts)
     if _PLAN.value:
-        print(run.estimate(sweep, workdir, _PLAN.value).text())
+        print(run.estimate(sweep, workdir, cast(Literal["abstract", "measured"], _PLAN.value)).text())
         return
-    guard = DiskGuard(workdir, *map(float, _DISK.value))
+    guard = DiskGuard(workdir, warn=limits[0], stop=limits[1])
     if run.run(sweep, workdir, guard=guard, repair=_REPAIR.value).stopped:
         sys.exit(_STOPPED)
     print("\n".join(summary.lines(run.finish(workdir, _effect_settings(sweep)))))
@@ -76,7 +80,14 @@ def main(argv: list[str]) -> None:
         print("study files: " + ", ".join(map(str, export_study(workdir, table))))
 
 
-def _sweep(table):
+def _given(flag: flags.FlagHolder[str | None], needed: str) -> str:
+    """The value of a flag that must be given."""
+    if not flag.value:
+        raise ValueError(f"--{flag.name}: got nothing; needs {needed}")
+    return flag.value
+
+
+def _sweep(table, prompts_file: str):
     """The sweep the flags describe."""
     from causeway.engine.patching.features import features_of, parse_rule
     from causeway.engine.patching.sweep import PatchSweep
@@ -85,7 +96,7 @@ def _sweep(table):
     model = model_flags.load_model()
     dictionary = model_flags.load_dictionaries(model)
     answers = sweep_inputs.read_answers(_ANSWERS.value) if _ANSWERS.value else ()
-    prompts = sweep_inputs.read_prompts(_PROMPTS.value, model, answers)
+    prompts = sweep_inputs.read_prompts(prompts_file, model, answers)
     features = features_of(table, parse_rule(_VALUE.value), _PER_LAYER.value, _LIMIT.value)
     parallel = model_flags.parallel()
     return PatchSweep(model, dictionary, tuple(prompts), features, _settings(model, dictionary, features), parallel)

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import time
 from pathlib import Path
+from typing import Any, cast
 
 from absl import app, flags, logging
 
@@ -46,24 +47,23 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.WARNING)  # Orbax tells every step of every checkpoint
-    for flag in (_MODEL, _DATA, _FEATURES, _WORKDIR, _OUT):
-        if not flag.value:
-            raise app.UsageError(f"--{flag.name}: got nothing; it is required")
-    out = Path(_OUT.value)
+    model_name, _, _, workdir, out = map(_given, (_MODEL, _DATA, _FEATURES, _WORKDIR, _OUT))
+    out = Path(out)
     if not _OVERWRITE.value and any(out.glob("*/cfg.json")):
         raise app.UsageError(f"--out: {out} holds dictionaries already; give another directory or --overwrite")
 
     from causeway.engine.train.checkpoint import Checkpoints
-    from causeway.engine.train.corpus import make_corpus
+    from causeway.engine.train.corpus import Layout, make_corpus
     from causeway.engine.train.dictionaries import train_dictionaries
     from causeway.engine.train.harvest import Shuffled, Source
     from causeway.engine.train.quality import measure_quality, quality_table
     from causeway.ports.dictionaries import load_dictionaries, save_dictionary
     from causeway.ports.load import load_model
 
-    recipe, model = _recipe(), load_model(_MODEL.value)
+    recipe, model = _recipe(), load_model(model_name)
     length = min(_LENGTH.value, model.config.max_position)
-    training, held_out = (make_corpus(model, t, length, _LAYOUT.value, _INCLUDE_BOS.value) for t in _texts())
+    layout = cast(Layout, _LAYOUT.value)
+    training, held_out = (make_corpus(model, t, length, layout, _INCLUDE_BOS.value) for t in _texts())
     layers = _layers(model.config.num_layers)
     source = Source(model.transformer, training, _STREAM.value, layers)
     data = Shuffled(source, recipe.batch, recipe.seed, _BUFFER.value)
@@ -72,7 +72,7 @@ def main(argv: list[str]) -> None:
         "text": training.fingerprint, "buffer_mib": _BUFFER.value,
     }  # fmt: skip
     print(f"{training.counts.sum()} tokens to train on, {held_out.counts.sum()} held out; layers {list(layers)}")
-    with Checkpoints(Path(_WORKDIR.value) / "checkpoints", identity) as checkpoints:
+    with Checkpoints(Path(workdir) / "checkpoints", identity) as checkpoints:
         trained = train_dictionaries(
             recipe, data, _STREAM.value, layers, checkpoints, _CHECKPOINT_EVERY.value, _reporter(recipe.steps)
         )
@@ -83,6 +83,13 @@ def main(argv: list[str]) -> None:
     report = {"identity": identity, "storage": _STORAGE.value, "layers": [f.as_dict() for f in figures]}
     (out / "quality.json").write_text(json.dumps(report, indent=2) + "\n")
     print(quality_table(figures))
+
+
+def _given(flag: flags.FlagHolder) -> Any:
+    """The value of a flag that must be given."""
+    if not flag.value:
+        raise app.UsageError(f"--{flag.name}: got nothing; it is required")
+    return flag.value
 
 
 def _recipe():

@@ -18,7 +18,7 @@ def measure_exact(shape: Shape, parallel: RowParallel, repeats: int = 8) -> dict
     """Rows of one-token answers that patch the middle layer, per second of process time on CPU."""
     clock = time.process_time if jax.default_backend() == "cpu" else time.perf_counter
     transformer, dictionary, prompt = make_inputs(shape)
-    tree = answer_tree(int(prompt[-1]), (Answer("a", "stop"), Answer("b", "bet")), ((1,), (2,)))
+    tree = answer_tree(prompt[-1], (Answer("a", "stop"), Answer("b", "bet")), ((1,), (2,)))
     clean = clean_tree(transformer, prompt, tree)
     background = parallel.replicate(Background(transformer, dictionary, clean))
     spec, edit = EditSpec(), patched_rows(shape, shape.rows)

@@ -12,7 +12,7 @@ from flax import nnx
 
 from causeway.engine.dictionary.dictionary import Dictionary, DictionaryConfig
 from causeway.engine.intervention.edits import FOREVER, Edit
-from causeway.engine.model.config import ModelConfig, Numerics
+from causeway.engine.model.config import ModelConfig, Numerics, Precision
 from causeway.engine.model.transformer import Transformer
 
 
@@ -32,7 +32,7 @@ class Shape:
     selected: int = 128
     rows: int = 128
     segments: tuple[int, ...] = (16, 16)
-    compute: str = "float32"
+    compute: Precision = "float32"
 
     @property
     def config(self) -> ModelConfig:
@@ -58,7 +58,7 @@ class Shape:
         return self.tokens * (self.token_flops + 2 * self.layers * self.d_model * features)
 
 
-def make_inputs(shape: Shape) -> tuple[Transformer, Dictionary, np.ndarray]:
+def make_inputs(shape: Shape) -> tuple[Transformer, Dictionary, list[int]]:
     """Random weights, dictionaries and prompt."""
     transformer = Transformer(shape.config, Numerics(compute=shape.compute), rngs=nnx.Rngs(0))
     keys = jax.random.split(jax.random.key(1), 2)
@@ -71,7 +71,7 @@ def make_inputs(shape: Shape) -> tuple[Transformer, Dictionary, np.ndarray]:
         b_dec=jnp.zeros(wide[:2]),
         threshold=jnp.full(wide[::2], 0.01),
     )
-    prompt = np.random.default_rng(0).integers(0, shape.vocab, shape.prompt)
+    prompt = np.random.default_rng(0).integers(0, shape.vocab, shape.prompt).tolist()
     return transformer, dictionary, prompt
 
 

@@ -7,13 +7,14 @@ are an upper bound; time is operations over the rate of matrix products measured
 import math
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from causeway.engine.intervention.edits import EMPTY
-from causeway.engine.model.cache import prefill
+from causeway.engine.model.cache import Segment, prefill
 from causeway.engine.model.decode import Own, Shared, decode_segment
 from causeway.engine.model.decode import Rows as DecodeRows
 from causeway.engine.model.generate import bucket_width
@@ -55,18 +56,24 @@ def _exact_calls(sweep: PatchSweep, prompt: SweepPrompt) -> Calls:
 def _sampled_calls(sweep: PatchSweep, prompt: SweepPrompt) -> Calls:
     s, transformer = sweep.settings, sweep.model.transformer
     shared_length = min(sweep.first_edit(prompt), len(prompt.tokens) - 1)
-    width, scalar = bucket_width(max(shared_length, 1)), jax.ShapeDtypeStruct((), jnp.int32)
-    prefix = jax.eval_shape(prefill, transformer, jax.ShapeDtypeStruct((width,), jnp.int32), scalar)
+    width, scalar = bucket_width(max(shared_length, 1)), _shape(())
+    prefix = jax.eval_shape(prefill, transformer, _shape((width,)), scalar)
     taps = s.recording.taps(sweep.dictionary, sweep.model.config.num_layers)
     shared = Shared(transformer, sweep.dictionary, prefix, taps, scalar, scalar)
-    rows = DecodeRows(*(jax.ShapeDtypeStruct((s.rows, *extra), dtype) for extra, dtype in _ROW_ARRAYS))
-    calls, past = math.ceil(len(sweep.rows) / s.rows) * len(sweep.prompts), ()
+    rows = DecodeRows(_shape((s.rows,)), _shape((s.rows,), jnp.bool_), _shape((s.rows, 2), jnp.uint32))
+    calls = math.ceil(len(sweep.rows) / s.rows) * len(sweep.prompts)
+    past: tuple[Segment, ...] = ()
     for length in s.segments:
-        own = Own(rows, _edits(sweep, prompt), past, jax.ShapeDtypeStruct((length, s.rows), jnp.int32))
-        static = {"sampling": s.sampling, "edit_spec": sweep.edit_spec, "recomputed": s.semantics == "recomputed"}
-        program = jax.jit(partial(decode_segment, length=length, **static))
+        own = Own(rows, _edits(sweep, prompt), past, _shape((length, s.rows)))
+        segment = partial(
+            decode_segment, length=length, sampling=s.sampling, edit_spec=sweep.edit_spec,
+            recomputed=s.semantics == "recomputed",
+        )  # fmt: skip
+        program = jax.jit(segment)
         past = (*past, jax.eval_shape(program, shared, own)[1])
         yield program_cost(program, shared, own), calls
 
 
-_ROW_ARRAYS = (((), jnp.int32), ((), jnp.bool_), ((2,), jnp.uint32))
+def _shape(shape: tuple[int, ...], dtype: Any = jnp.int32) -> Any:
+    """Stands where an array would."""
+    return jax.ShapeDtypeStruct(shape, dtype)

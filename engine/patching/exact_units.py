@@ -10,7 +10,6 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from causeway.engine.intervention.apply import EditReport
 from causeway.engine.intervention.edits import EMPTY
 from causeway.engine.outcome.answers import answer_tree, score_answers
 from causeway.engine.outcome.exact import Background, clean_tree, edited_answers, start_layer
@@ -30,7 +29,7 @@ def exact_unit(sweep: PatchSweep, index: int) -> UnitResult:
     baseline = rows.layer == EMPTY
     edges[baseline] = np.asarray(clean.edges)
     scores = score_answers(tree, edges[:, : len(tree.edges)])
-    columns = what_was_done(prompt, rows, report.before, report.after, report.applied)
+    columns = what_was_done(prompt, rows, **report)
     # A prompt may list its labels in another order; the table has one.
     columns |= {f"p_{label}": scores.probability[:, tree.labels.index(label)] for label in sweep.labels}
     columns |= {"p_invalid": scores.invalid, "expected_amount": scores.expected_amount}
@@ -39,14 +38,14 @@ def exact_unit(sweep: PatchSweep, index: int) -> UnitResult:
 
 def _run(
     sweep: PatchSweep, prompt: SweepPrompt, rows: Rows, background: Background
-) -> tuple[Float[np.ndarray, "R e"], EditReport]:
-    """Edge log probabilities and edit reports of all rows; those without an edit are left zero."""
+) -> tuple[Float[np.ndarray, "R e"], dict[str, np.ndarray]]:
+    """Edge log probabilities of all rows, and the arrays [R, n, E] of their edit report; zeros without an edit."""
     width, devices = sweep.settings.rows, sweep.parallel.count
     edit = sweep.edit(prompt, rows)
     nodes, edges = background.clean.nodes, background.clean.edges
     out = np.zeros((len(rows), len(edges)), np.float64)
     shape = (len(rows), len(nodes.tokens), edit.layer.shape[1])
-    report = EditReport(np.zeros(shape, np.float32), np.zeros(shape, np.float32), np.zeros(shape, bool))
+    report = {name: np.zeros(shape, np.float32) for name in ("before", "after")} | {"applied": np.zeros(shape, bool)}
     background = sweep.parallel.replicate(background)
     program = sweep.parallel.program(edited_answers, spec=sweep.edit_spec)
     running = []
@@ -61,8 +60,8 @@ def _run(
         for device, bucket in enumerate(stripe):
             used = slice(0, len(bucket))
             out[bucket] = got[device][used]
-            for field in ("before", "after", "applied"):
-                getattr(report, field)[bucket] = getattr(done, field)[device][used]
+            for name, target in report.items():
+                target[bucket] = getattr(done, name)[device][used]
     return out, report
 
 
