@@ -7,8 +7,9 @@ import importlib
 import logging
 import sys
 
-from absl import app
+from absl import app, flags
 
+TRACEBACK = flags.DEFINE_bool("traceback", False, "Show where in the code an error was raised, not its line alone.")
 QUESTIONS = {
     "demo": "show me everything on the bundled model, on this laptop, in a few minutes",
     "screen": "which features differ between two groups?",
@@ -37,7 +38,17 @@ def run() -> None:
     if name not in QUESTIONS:
         sys.exit(f"causeway: no driver {name!r}; needs one of {', '.join(QUESTIONS)}")
     driver = importlib.import_module(f"causeway.drivers.{name}")
+    if {"-h", "--help", "--helpshort", "--helpfull"} & set(rest):
+        print(driver_help(name, driver.__doc__ or ""))
+        return
     run_driver(driver.main, [f"causeway {name}", *rest])
+
+
+def driver_help(name: str, text: str) -> str:
+    """A driver's purpose and flags, those of the flag modules it shares with others included."""
+    modules = [m for m in flags.FLAGS.flags_by_module_dict() if m.startswith("causeway.drivers.")]
+    listed = "\n".join(flags.FLAGS.module_help(module) for module in modules)
+    return f"causeway {name}: {text.strip()}\n{listed}"
 
 
 def run_driver(main, argv: list[str]) -> None:
@@ -47,9 +58,10 @@ def run_driver(main, argv: list[str]) -> None:
         try:
             main(parsed)
         except (ValueError, FileNotFoundError, FileExistsError) as error:
-            if "--traceback" in argv:
+            if TRACEBACK.value:
                 raise
-            sys.exit(f"{argv[0]}: {error}")
+            print(f"{argv[0]}: {error}", file=sys.stderr)
+            sys.exit(2)
 
     logging.getLogger("jax").setLevel(logging.WARNING)
     app.run(guarded, argv)
