@@ -12,10 +12,11 @@ from causeway.engine.patching.design import KINDS, FeatureSet, SweepPrompt, arm_
 from causeway.engine.patching.recording import make_recording
 from causeway.engine.patching.sweep import PatchSweep, SweepSettings
 
-ANSWERS = (Answer("1 2", "stop"), Answer("1 3", "stop"), Answer("4", "bet", 10.0), Answer("5", "bet", 20.0))
-ANSWER_TOKENS = ((1, 2), (1, 3), (4,), (5,))
+# Tokens that this model draws often.
+ANSWERS = (Answer("3 2", "stop"), Answer("3 13", "stop"), Answer("24", "bet", 10.0), Answer("11", "bet", 20.0))
+ANSWER_TOKENS = ((3, 2), (3, 13), (24,), (11,))
 GROUPS = ("safe", "risky")
-STOP = 6
+STOP = 36
 
 
 def make_features() -> FeatureSet:
@@ -56,10 +57,17 @@ def stacked(sweep: PatchSweep, unit, order=None) -> tuple[dict, dict]:
     """All units' columns and arrays in the plan's order, whatever the order of computing."""
     count = sweep.plan().units
     results = {index: unit(sweep, index) for index in (range(count) if order is None else order)}
-    columns = {name: np.concatenate([np.array(results[i].rows[name], object) for i in range(count)])
+    columns = {name: _column([value for i in range(count) for value in results[i].rows[name]])
                for name in results[0].rows}  # fmt: skip
     arrays = {name: np.concatenate([results[i].arrays[name] for i in range(count)]) for name in results[0].arrays}
     return columns, arrays
+
+
+def _column(values: list) -> np.ndarray:
+    """Any values as an array [rows]; lists stay whole."""
+    column = np.empty(len(values), object)
+    column[:] = values
+    return column
 
 
 def same_bits(a: tuple[dict, dict], b: tuple[dict, dict]) -> bool:
@@ -72,11 +80,6 @@ def _bits(value):
     return np.float64(value).tobytes() if isinstance(value, float | np.floating) else value
 
 
-def forced_prompt(prompt: SweepPrompt, answer: int) -> list[int]:
-    """A prompt with one of its answers behind it."""
-    return [*prompt.tokens, *prompt.answer_tokens[answer]]
-
-
-def with_tokens(prompt: SweepPrompt, **changes) -> SweepPrompt:
+def changed(prompt: SweepPrompt, **changes) -> SweepPrompt:
     """A prompt with some fields changed."""
     return dataclasses.replace(prompt, **changes)
