@@ -18,6 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from causeway.engine.precision import full_precision
+
 AXIS = "rows"
 Mode = Literal["shard_map", "pmap"]
 MODES: tuple[Mode, ...] = ("shard_map", "pmap")
@@ -55,7 +57,7 @@ class RowParallel:
 
 @functools.cache
 def _program(parallel: RowParallel, function: Callable[..., Any], static: tuple[tuple[str, Any], ...]):
-    bound = functools.partial(function, **dict(static))
+    bound = full_precision(functools.partial(function, **dict(static)))
     if parallel.mode == "pmap":
         return jax.pmap(bound, axis_name=AXIS, in_axes=(None, 0), devices=parallel.devices)
 

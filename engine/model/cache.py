@@ -9,7 +9,6 @@ Bytes: prefix 2 L G K T0 a prompt; a segment 2 L G K S a row; times the compute 
 """
 
 import dataclasses
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +17,7 @@ from jaxtyping import Array, Float, Int
 from causeway.engine.model.attention import RowKeys, SharedKeys
 from causeway.engine.model.forward import causal_pass
 from causeway.engine.model.transformer import Transformer
+from causeway.engine.precision import full_precision
 
 
 @jax.tree_util.register_dataclass
@@ -76,7 +76,8 @@ def empty_segment(transformer: Transformer, rows: int, length: int, first: int |
     return Segment(zeros, zeros, jnp.asarray(first, jnp.int32))
 
 
-@partial(jax.jit)
+@jax.jit
+@full_precision
 def prefill(transformer: Transformer, tokens: Int[Array, "T0"], length: Int[Array, ""]) -> Prefix:
     """The cache of one prompt's first `length` tokens; `tokens` is padded to a bucket's width T0.
 

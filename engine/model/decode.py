@@ -1,8 +1,9 @@
 """One token a row, and a segment of tokens.
 
 `decode_token` runs B rows one token further: row-specific edits and taps, a prefix shared by all rows, the rows' own
-segments, and the token itself. Layers are unrolled and each layer's weights are taken out of the stack before the
-step loop: inside it, slicing the stack would copy every layer's weights at every step (on CPU a fifth of the time).
+segments, and the token itself. Layers are unrolled. On CPU each layer's weights are taken out of the stack before the
+step loop: inside it, slicing the stack would copy every layer's weights at every step (a fifth of the time). On other
+devices a static slice is a view, and slices taken before the loop would hold all weights twice.
 
 `decode_segment` is the compiled program of a sweep: S steps of it, with sampling. Its key is (rows, prefix width,
 lengths of earlier segments, S, instruments, sampling); nothing in it depends on which feature, layer or prompt a row
@@ -17,6 +18,7 @@ Shapes: B rows, S steps, A streams a row (1, or 2 when recomputed: clean, edited
 """
 
 import dataclasses
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -70,9 +72,21 @@ class Steps:
     edits: tuple[EditReport, ...]
 
 
-def unstack(blocks: Block, num_layers: int) -> tuple[Block, ...]:
-    """Each layer's own arrays."""
-    return tuple(layer(blocks, index) for index in range(num_layers))
+def layers_of(transformer: Transformer) -> Callable[[], tuple[Block, ...]]:
+    """Gives each layer's own arrays, to be called inside the step loop (see the module's text)."""
+    if not slices_are_copies():
+        return lambda: _unstack(transformer)
+    blocks = _unstack(transformer)
+    return lambda: blocks
+
+
+def slices_are_copies() -> bool:
+    """Whether the device copies a static slice of a stack."""
+    return jax.default_backend() == "cpu"
+
+
+def _unstack(transformer: Transformer) -> tuple[Block, ...]:
+    return tuple(layer(transformer.blocks, index) for index in range(transformer.config.num_layers))
 
 
 def decode_token(
@@ -171,12 +185,12 @@ def decode_segment(
     """`length` tokens a row, chosen or forced; a forced token never ends its row."""
     transformer = shared.transformer
     instruments = Instruments(_bound(edit_spec, own.edit, shared.dictionary), shared.taps)
-    blocks = unstack(transformer.blocks, transformer.config.num_layers)
+    blocks = layers_of(transformer)
 
     def body(carry, step):
         rows, segment = carry
         stream, segment, observers = decode_token(
-            transformer, blocks, rows.token, shared.start + step, shared.prefix, own.past, segment, step, instruments,
+            transformer, blocks(), rows.token, shared.start + step, shared.prefix, own.past, segment, step, instruments,
             recomputed,
         )  # fmt: skip
         logits = observers[-1]("logits", transformer.logits(stream[:, None]))[:, 0]
@@ -229,12 +243,12 @@ def feed_segment(shared: Fed, edit: Edit, *, edit_spec: EditSpec | None) -> Segm
     """
     transformer, rows = shared.transformer, edit.layer.shape[0]
     instruments = Instruments(_bound(edit_spec, edit, shared.dictionary))
-    blocks = unstack(transformer.blocks, transformer.config.num_layers)
+    blocks = layers_of(transformer)
 
     def body(step, segment):
         token = jnp.broadcast_to(shared.tokens[step], (rows,))
         return decode_token(
-            transformer, blocks, token, shared.start + step, shared.prefix, (), segment, step, instruments, False
+            transformer, blocks(), token, shared.start + step, shared.prefix, (), segment, step, instruments, False
         )[1]
 
     length = len(shared.tokens)

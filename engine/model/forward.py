@@ -23,6 +23,7 @@ from causeway.engine.model.attention import attend_sequence
 from causeway.engine.model.block import apply_block
 from causeway.engine.model.refusals import check_taps
 from causeway.engine.model.transformer import Transformer
+from causeway.engine.precision import full_precision
 
 
 @jax.tree_util.register_dataclass
@@ -112,4 +113,4 @@ def _total(instruments: Instruments, reports: dict[int, EditReport]) -> tuple[Ed
     return tuple(total(reports[i]) for i in range(len(instruments.edits)))
 
 
-run = jax.jit(causal_pass, static_argnames="keep_cache")
+run = jax.jit(full_precision(causal_pass), static_argnames="keep_cache")

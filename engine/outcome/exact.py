@@ -30,6 +30,7 @@ from causeway.engine.model.decode import by_group, by_row, own
 from causeway.engine.model.generate import WIDTHS, bucket_width, first_edited_position, shared_prefix
 from causeway.engine.model.transformer import Block, Transformer, layer
 from causeway.engine.outcome.answers import AnswerTree
+from causeway.engine.precision import full_precision
 
 NODE_WIDTHS = (1, 2, 4, 8, 12, 16, 24, *WIDTHS[3:])
 
@@ -124,6 +125,7 @@ def _edge_log_probability(transformer: Transformer, x: Float[Array, "B n D"], no
 
 
 @jax.jit
+@full_precision
 def _clean(transformer: Transformer, prefix: Prefix, nodes: Nodes) -> tuple[Array, Array]:
     def body(x, scanned):
         block, keys, values = scanned
