@@ -56,9 +56,10 @@ def _outcome(rows: pa.Table, strongest: int) -> dict[str, Any]:
     causal = rows.filter(pc.fill_null(rows["is_causal"], False))
     pairs = set(zip(causal["layer"].to_pylist(), causal["feature"].to_pylist(), strict=True))
     layers, counts = np.unique([layer for layer, _ in pairs] or np.zeros(0, int), return_counts=True)
-    size = pc.fill_null(pc.abs(rows["effect"]), 0.0)
-    order = pc.sort_indices(pa.table({"size": size}), sort_keys=[("size", "descending")]).to_numpy()
-    # A feature is listed once, by its largest contrast.
+    size = np.nan_to_num(np.abs(rows["effect"].to_numpy().astype(np.float64)))
+    decided = pc.fill_null(rows["is_causal"], False).to_numpy(zero_copy_only=False)
+    order = np.lexsort((-size, ~decided))
+    # A feature is listed once, by its largest contrast; causal ones first.
     pairs_of = np.stack([rows["layer"].to_numpy()[order], rows["feature"].to_numpy()[order]], axis=1)
     first = np.sort(np.unique(pairs_of, axis=0, return_index=True)[1])[:strongest]
     return {
@@ -90,7 +91,11 @@ def lines(summary: dict[str, Any], shown: int = 10) -> list[str]:
     prompts = ", ".join(f"{n} {name}" for name, n in summary["prompts"].items())
     out = [f"{summary['features']} features, prompts: {prompts}, arms: {', '.join(summary['arms'])}"]
     for name, outcome in summary["outcomes"].items():
-        out += ["", f"{name}: {outcome['causal_features']} features causal ({outcome['tests']} tests)"]
+        if not any(row["effect"] for row in outcome["strongest"]):
+            continue
+        means = summary["mean_by_arm"][name]
+        level = f"{means['baseline']:.3f} without an edit; " if means.get("baseline") is not None else ""
+        out += ["", f"{name}: {level}{outcome['causal_features']} features causal ({outcome['tests']} tests)"]
         for row in outcome["strongest"][:shown]:
             q = "-" if row["q"] is None else f"{row['q']:.2g}"
             interval = "no interval" if row["low"] is None else f"[{row['low']:+.4f}, {row['high']:+.4f}]"
