@@ -6,7 +6,7 @@ ones are repacked, so the batch stays full; every (bucket, segment) pair is one 
 
 A row's bits are a function of the row and of the widths in `Layout`, never of the rows around it.
 
-Records are [R, N, P, W] on the host: step 0 is the last prompt token, step t the t-th new token as input.
+Each segment's results go to the host before the next one of that bucket starts (`rollouts`).
 """
 
 import dataclasses
@@ -16,16 +16,16 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Int
 
-from causeway.engine.arrays import AnyArray
 from causeway.engine.devices import RowParallel, local_parallel
 from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.intervention.edits import EMPTY, Edit, EditSpec, no_edit
-from causeway.engine.intervention.taps import BoundTap, Record
+from causeway.engine.intervention.taps import BoundTap
 from causeway.engine.model.cache import Prefix, Segment, prefill
 from causeway.engine.model.decode import Fed, Own, Rows, Shared, Steps, decode_segment, feed_segment
 from causeway.engine.model.refusals import check_first_edit, check_generation, check_taps
+from causeway.engine.model.rollouts import Generation, Rollouts
 from causeway.engine.model.sampling import Sampling, row_keys
 from causeway.engine.model.transformer import Transformer
 
@@ -78,29 +78,6 @@ def bucket_width(length: int, widths: Sequence[int] = WIDTHS) -> int:
         if length <= width:
             return width
     raise ValueError(f"prompt: {length} tokens; the widest prompt bucket is {widths[-1]}")
-
-
-@dataclasses.dataclass(frozen=True)
-class Generation:
-    """Trials of one prompt.
-
-    Attributes:
-        prompt_tokens: the ids the prompt was run as. tokens: [R, N] chosen ids, -1 after a row's end (a stop token
-            is the last one kept). records: one a tap, values [R, N, P, W], valid [R, N].
-        before, after, applied: [R, N, E] per edit: value before, value set, and whether the edit acted at that step.
-    """
-
-    prompt_tokens: tuple[int, ...]
-    tokens: Int[np.ndarray, "R N"]
-    records: tuple[Record, ...]
-    before: tuple[Float[np.ndarray, "R N E"], ...]
-    after: tuple[Float[np.ndarray, "R N E"], ...]
-    applied: tuple[Bool[np.ndarray, "R N E"], ...]
-
-    @property
-    def lengths(self) -> Int[np.ndarray, "R"]:
-        """Tokens drawn per row."""
-        return (self.tokens >= 0).sum(axis=1)
 
 
 def generate_rows(
@@ -200,7 +177,7 @@ class _Run:
 
     def draw(self, trials: np.ndarray, edit: Edit, seed: int, prompt_id: int, forced: np.ndarray | None) -> Generation:
         keys = np.asarray(jax.random.key_data(row_keys(seed, prompt_id, jnp.asarray(trials, jnp.int32))))
-        out = _Output(len(trials), self.layout.max_new_tokens)
+        out = Rollouts(len(trials), self.layout.max_new_tokens)
         stripes = [self._open(ids, edit, keys) for ids in self._stripes(np.arange(len(trials)))]
         drawn = 0
         for length in self.layout.segments:
@@ -303,53 +280,3 @@ def _forced(forced: np.ndarray | None, ids: np.ndarray, drawn: int, length: int,
     if forced is None:
         return np.full((length, width), -1, np.int32)
     return np.asarray(forced, np.int32)[_padded(ids, width), drawn : drawn + length].T
-
-
-class _Output:
-    """Host arrays of R rows, filled segment by segment; what lies beyond a row's end is zero."""
-
-    def __init__(self, count: int, steps: int):
-        self.count, self.steps = count, steps
-        self.tokens = np.full((count, steps), -1, np.int32)
-        self.live = np.zeros((count, steps), bool)
-        self.readings: list[list[np.ndarray]] = []
-        self.reports: list[list[np.ndarray]] = []
-
-    def keep(self, ids: np.ndarray, drawn: int, steps: Steps) -> None:
-        """Copy a bucket's segment to its rows."""
-        if not len(ids):
-            return
-        span = slice(drawn, drawn + steps.tokens.shape[0])
-        live = steps.live[:, : len(ids)].T
-        self.tokens[ids, span], self.live[ids, span] = steps.tokens[:, : len(ids)].T, live
-        if not self.readings and not self.reports:
-            self._allocate(steps)
-        for kept, layers in zip(self.readings, steps.readings, strict=True):
-            for place, reading in enumerate(layers):
-                for target, values in zip(kept, jax.tree.leaves(reading), strict=True):
-                    _place(target[:, :, place], ids, span, values, live)
-        for kept, report in zip(self.reports, steps.edits, strict=True):
-            for target, values in zip(kept, (report.before, report.after, report.applied), strict=True):
-                _place(target, ids, span, values, live)
-
-    def _allocate(self, steps: Steps) -> None:
-        def rows(values: AnyArray, *layers: int) -> np.ndarray:
-            return np.zeros((self.count, self.steps, *layers, *values.shape[2:]), values.dtype)
-
-        self.readings = [[rows(a, len(layers)) for a in jax.tree.leaves(layers[0])] for layers in steps.readings]
-        self.reports = [[rows(e.before), rows(e.after), rows(e.applied)] for e in steps.edits]
-
-    def result(self, prompt: np.ndarray) -> Generation:
-        before, after, applied = zip(*self.reports, strict=True) if self.reports else ((), (), ())
-        records = tuple(Record(values, self.live, *ids) for values, *ids in self.readings)
-        return Generation(tuple(prompt.tolist()), self.tokens, records, before, after, applied)
-
-
-def _place(target: np.ndarray, ids: np.ndarray, span: slice, values: AnyArray, live: AnyArray) -> None:
-    """Write values [S, B, ...] to rows `ids` of target [R, N, ...], leaving zeros where a row is over."""
-    rows = np.moveaxis(np.asarray(values), 1, 0)[: len(ids)]
-    if not live.all():
-        rows = np.where(live.reshape(*live.shape, *[1] * (rows.ndim - 2)), rows, 0)
-    # Row numbers that follow each other are a slice: one copy, not one a row.
-    consecutive = ids[-1] - ids[0] == len(ids) - 1 and (np.diff(ids) == 1).all()
-    target[slice(ids[0], ids[-1] + 1) if consecutive else ids, span] = rows
