@@ -2,9 +2,12 @@
 
 import json
 import os
+import sys
 from typing import cast
 
-from absl import app, flags
+from absl import flags
+
+from causeway.drivers.main import run_driver
 
 _THREADS = flags.DEFINE_integer("threads", 1, "CPU threads to use (0: all); figures are meant for one.", lower_bound=0)
 _JSON = flags.DEFINE_bool("json", False, "Print one JSON object instead of a table.")
@@ -56,4 +59,4 @@ def _table(result: dict) -> str:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run_driver(main, sys.argv)

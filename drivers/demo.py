@@ -6,12 +6,14 @@ other states, and reads off how the decision changes: exactly, and in sampled pl
 """
 
 import dataclasses
+import sys
 import time
 from pathlib import Path
 
 from absl import app, flags
 
 from causeway.drivers import model_flags
+from causeway.drivers.main import run_driver
 
 _WORKDIR = flags.DEFINE_string("workdir", "causeway_demo", "Where everything is written; the same command resumes.")
 _PROMPTS = flags.DEFINE_integer("prompts", 24, "Game states of each group.", lower_bound=8)
@@ -101,4 +103,4 @@ def _run(sweep, workdir: Path, title: str) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run_driver(main, sys.argv)

@@ -6,6 +6,7 @@ Nothing heavy is imported here, so that help comes at once; a driver imports jax
 import importlib
 import logging
 import sys
+from typing import NoReturn
 
 from absl import app, flags
 
@@ -57,14 +58,26 @@ def run_driver(main, argv: list[str]) -> None:
     def guarded(parsed: list[str]) -> None:
         try:
             main(parsed)
-        except (ValueError, FileNotFoundError, FileExistsError) as error:
+        except (ValueError, OSError, app.UsageError) as error:
             if TRACEBACK.value:
                 raise
-            print(f"{argv[0]}: {error}", file=sys.stderr)
-            sys.exit(2)
+            _refuse(argv[0], error)
 
     logging.getLogger("jax").setLevel(logging.WARNING)
-    app.run(guarded, argv)
+    app.run(guarded, argv, flags_parser=_parse)
+
+
+def _parse(argv: list[str]) -> list[str]:
+    try:
+        return flags.FLAGS(argv)
+    except flags.Error as error:
+        _refuse(argv[0], error)
+
+
+def _refuse(command: str, error: Exception) -> NoReturn:
+    """One line, whatever a library's message is like."""
+    print(f"{command}: {' '.join(str(error).split())}", file=sys.stderr)
+    sys.exit(2)
 
 
 if __name__ == "__main__":

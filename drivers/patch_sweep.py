@@ -7,6 +7,8 @@ from typing import Literal, cast
 from absl import app, flags
 
 from causeway.drivers import model_flags
+from causeway.drivers.flag_values import given, numbers
+from causeway.drivers.main import run_driver
 
 # Exit status of a sweep that was stopped and can be resumed.
 _STOPPED = 3
@@ -15,7 +17,9 @@ _ANSWERS = flags.DEFINE_string(
     "answers", None, "Answers of all prompts: a JSON file, or JSON text, a list of {text, label, amount}."
 )
 _FEATURES = flags.DEFINE_string("features", None, "Features: the table of `screen`, or JSON lines (value_<group>).")
-_PER_LAYER = flags.DEFINE_integer("per_layer", 300, "Features of each layer taken from a screening table, by |d|.")
+_PER_LAYER = flags.DEFINE_integer(
+    "per_layer", 300, "Features of each layer taken from a screening table, by |d|.", lower_bound=1
+)
 _VALUE = flags.DEFINE_string("value", "mean_active", "Patch value: mean, mean_active, q10...q90, or GROUP=NUMBER,...")
 _ARMS = flags.DEFINE_list("arms", ["baseline", "noop", "patch", "ablate", "random", "dose"], "Kinds of arms to run.")
 _DOSES = flags.DEFINE_list("doses", ["0.25", "0.5", "0.75", "1.5"], "Steps of the dose ladder, 1 being the value.")
@@ -37,8 +41,12 @@ _STOP = flags.DEFINE_list("stop_tokens", [], "Token ids that end a rollout, besi
 _RECORD = flags.DEFINE_string("record_features", "", "Record at every token: top:K, all, patched, or a features file.")
 _TOP_LOGITS = flags.DEFINE_integer("record_logits", 0, "Record this many largest next-token logits.", lower_bound=0)
 _ROWS = flags.DEFINE_integer("rows", 64, "Row bucket per device; part of the plan.", lower_bound=1)
-_BUCKETS = flags.DEFINE_integer("unit_buckets", 8, "Buckets of a unit, what is lost at most when killed.")
-_LIMIT = flags.DEFINE_integer("limit_features", None, "Pilot: the first features only (a plan of its own).")
+_BUCKETS = flags.DEFINE_integer(
+    "unit_buckets", 8, "Buckets of a unit, what is lost at most when killed.", lower_bound=1
+)
+_LIMIT = flags.DEFINE_integer(
+    "limit_features", None, "Pilot: the first features only (a plan of its own).", lower_bound=1
+)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where everything is written; the same command resumes.")
 _PLAN = flags.DEFINE_enum("plan", None, ["abstract", "measured"], "Only estimate units, time, memory and disk.")
 _REPAIR = flags.DEFINE_bool("repair", False, "Check all data and compute damaged units again.")
@@ -54,10 +62,10 @@ def main(argv: list[str]) -> None:
     """Plan or run a sweep, then estimate its effects."""
     if len(argv) > 1:
         raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
-    prompts = _given(_PROMPTS, "a file of prompts, JSON lines with text and group")
-    features = _given(_FEATURES, "a file of features, the table of `screen` or JSON lines")
-    workdir = Path(_given(_WORKDIR, "a directory to write to"))
-    limits = [float(limit) for limit in _DISK.value]
+    prompts = given(_PROMPTS, "a file of prompts, JSON lines with text and group")
+    features = given(_FEATURES, "a file of features, the table of `screen` or JSON lines")
+    workdir = Path(given(_WORKDIR, "a directory to write to"))
+    limits = numbers(_DISK, float)
     if len(limits) != 2:
         raise ValueError(f"--disk_limits: got {len(limits)} numbers; needs two, to warn at and to stop at")
     from causeway.engine.patching import run, summary
@@ -66,25 +74,20 @@ def main(argv: list[str]) -> None:
 
     table = sweep_inputs.read_feature_table(features)
     sweep = _sweep(table, prompts)
+    settings = _effect_settings(sweep)
+    run.check_effects(sweep, settings)
     if _PLAN.value:
         print(run.estimate(sweep, workdir, cast(Literal["abstract", "measured"], _PLAN.value)).text())
         return
     guard = DiskGuard(workdir, warn=limits[0], stop=limits[1])
     if run.run(sweep, workdir, guard=guard, repair=_REPAIR.value).stopped:
         sys.exit(_STOPPED)
-    print("\n".join(summary.lines(run.finish(workdir, _effect_settings(sweep)))))
+    print("\n".join(summary.lines(run.finish(workdir, settings))))
     print(f"\neverything is in {workdir}: summary.json, effects.parquet, trials.parquet")
     if _EXPORT.value:
         from causeway.ports.study_export import export_study
 
         print("study files: " + ", ".join(map(str, export_study(workdir, table))))
-
-
-def _given(flag: flags.FlagHolder[str | None], needed: str) -> str:
-    """The value of a flag that must be given."""
-    if not flag.value:
-        raise ValueError(f"--{flag.name}: got nothing; needs {needed}")
-    return flag.value
 
 
 def _sweep(table, prompts_file: str):
@@ -109,11 +112,11 @@ def _settings(model, dictionary, features):
     from causeway.engine.patching.sweep import SweepSettings
 
     ends = [model.tokenizer.eos_id] if model.tokenizer and model.tokenizer.eos_id is not None else []
-    sampling = Sampling(_TEMPERATURE.value, _TOP_K.value, _TOP_P.value, tuple(ends + [int(i) for i in _STOP.value]))
+    sampling = Sampling(_TEMPERATURE.value, _TOP_K.value, _TOP_P.value, (*ends, *numbers(_STOP, int)))
     sampled = _OUTCOME.value == "sampled"
     return SweepSettings(
         outcome=_OUTCOME.value, mode=_MODE.value, scope=_SCOPE.value, semantics=_SEMANTICS.value,
-        arms=arm_names(_ARMS.value, tuple(features.values), [float(q) for q in _DOSES.value], _DRAWS.value),
+        arms=arm_names(_ARMS.value, tuple(features.values), numbers(_DOSES, float), _DRAWS.value),
         trials=_TRIALS.value if sampled else 1, seed=_SEED.value, rows=_ROWS.value, unit_buckets=_BUCKETS.value,
         segments=segment_lengths(_NEW_TOKENS.value) if sampled else (), sampling=sampling, parser=_PARSER.value,
         recording=_recording(dictionary, features),
@@ -138,3 +141,7 @@ def _effect_settings(sweep):
         values=tuple(sweep.features.values), noop_is_baseline=_MODE.value == "delta", correction=_CORRECTION.value,
         split=_SPLIT.value, seed=_SEED.value, rule=CausalRule(alpha=_ALPHA.value, tau=_TAU.value),
     )  # fmt: skip
+
+
+if __name__ == "__main__":
+    run_driver(main, sys.argv)

@@ -135,7 +135,7 @@ def selected_ids(layers: Sequence[int], chosen: Mapping[int, Sequence[int]]) -> 
     Raises:
         ValueError: no feature in any of the layers.
     """
-    width = max((len(chosen.get(layer, ())) for layer in layers), default=0)
+    width = max((len(set(chosen.get(layer, ()))) for layer in layers), default=0)
     if not width:
         raise ValueError("record_features: no feature in any layer that has a dictionary")
     ids = np.full((len(layers), width), -1, np.int32)

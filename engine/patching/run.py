@@ -11,11 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pyarrow.dataset
 import pyarrow.parquet as pq
 
 from causeway.engine.bench.gemm import gemm_rate
+from causeway.engine.patching.contrasts import make_contrasts
 from causeway.engine.patching.cost import program_calls
+from causeway.engine.patching.design import EVERY
 from causeway.engine.patching.effects import EffectSettings, effects
 from causeway.engine.patching.exact_units import exact_unit
 from causeway.engine.patching.sampled_units import sampled_unit
@@ -46,6 +49,18 @@ def _echo_prompts(sweep: PatchSweep, workdir: Path) -> None:
     fields = ("id", "group", "text", "tokens", "answer_tokens")
     lines = [json.dumps({name: getattr(prompt, name) for name in fields}) for prompt in sweep.prompts]
     write_bytes(workdir / "prompts.jsonl", ("\n".join(lines) + "\n").encode())
+
+
+def check_effects(sweep: PatchSweep, settings: EffectSettings) -> None:
+    """Refuse, before anything is computed, arms from which no effect could be estimated afterwards.
+
+    Raises:
+        ValueError: no arm that patches a feature, or none to hold it against.
+    """
+    arms = [sweep.rows.arms[i] for i in np.unique(sweep.rows.arm)]
+    if (sweep.rows.feature == EVERY).all():
+        raise ValueError(f"arms: got {', '.join(arms)}, which patch no feature; needs some of patch, ablate and dose")
+    make_contrasts(arms, settings.values or None, noop_is_baseline=settings.noop_is_baseline)
 
 
 def finish(workdir: Path, settings: EffectSettings) -> dict[str, Any]:

@@ -159,7 +159,7 @@ class PatchSweep:
         """The rows of every prompt."""
         s = self.settings
         # In delta form the no-op is the baseline to the bit; an exact no-op is cheap and shares the patches' program.
-        run_noop = s.outcome == "exact" or s.mode == "replace"
+        run_noop = s.outcome == "exact" or s.mode == "replace" or "baseline" not in s.arms
         return make_rows(self.features, s.arms, self.dictionary, trials=s.trials, seed=s.seed, run_noop=run_noop)
 
     def first_edit(self, prompt: SweepPrompt) -> int:
