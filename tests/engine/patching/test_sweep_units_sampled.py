@@ -64,9 +64,8 @@ def test_arms_that_change_nothing_draw_the_baselines_tokens(computed):
     sweep, columns, _ = computed()
     for prompt in sweep.prompts:
         mine = columns["prompt_id"] == prompt.id
-        base = {
-            t: ids for t, ids in zip(*(columns[n][mine & (columns["arm"] == "baseline")] for n in ("trial", "tokens")))
-        }
+        calm = mine & (columns["arm"] == "baseline")
+        base = dict(zip(columns["trial"][calm], columns["tokens"][calm], strict=True))
         assert len({tuple(ids) for ids in base.values()}) > 1, "trials differ"
         off = mine & (columns["arm"] == "ablate") & (columns["value_before"] == 0)
         alike = [base[t] == ids for t, ids in zip(columns["trial"][off], columns["tokens"][off], strict=True)]
