@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from causeway.engine.intervention.edits import EMPTY
-from causeway.engine.outcome.answers import answer_tree, score_answers
+from causeway.engine.outcome.answers import score_answers
 from causeway.engine.outcome.exact import Background, clean_tree, edited_answers, start_layer
 from causeway.engine.patching.design import Rows, SweepPrompt
 from causeway.engine.patching.sweep import PatchSweep, what_was_done
@@ -22,7 +22,7 @@ def exact_unit(sweep: PatchSweep, index: int) -> UnitResult:
     """Compute one unit."""
     prompt, chosen = sweep.unit(index)
     rows = sweep.rows.take(chosen)
-    tree = answer_tree(prompt.tokens[-1], prompt.answers, prompt.answer_tokens)
+    tree = sweep.answer_tree(prompt)
     clean = clean_tree(sweep.model.transformer, prompt.tokens, tree, sweep.first_edit(prompt))
     background = Background(sweep.model.transformer, sweep.dictionary, clean)
     edges, report = _run(sweep, prompt, rows, background)

@@ -24,7 +24,8 @@ from causeway.engine.intervention.edits import Edit, EditSpec, check_edit
 from causeway.engine.model.generate import Layout as Widths
 from causeway.engine.model.handle import Model
 from causeway.engine.model.sampling import Sampling
-from causeway.engine.outcome.parsers import parser
+from causeway.engine.outcome.answers import AnswerTree, answer_tree
+from causeway.engine.outcome.parsers import INVALID, parser
 from causeway.engine.patching.design import FeatureSet, Rows, SweepPrompt, condition_name, make_rows
 from causeway.engine.patching.recording import Recording
 from causeway.engine.sweep.fingerprint import arrays_sha256, config_sha256
@@ -123,7 +124,7 @@ class PatchSweep:
         if self.settings.outcome == "sampled":
             self._check_lengths()
         for prompt in self.prompts:
-            scopes.intervals(self.settings.scope, len(prompt.tokens))
+            self._check_prompt(prompt)
         for layer in np.unique(self.rows.layer):
             edit = self.edit(self.prompts[0], self.rows.take(self.rows.layer == layer))
             check_edit(edit, self.edit_spec, self.model.config.num_layers, self.dictionary)
@@ -135,6 +136,25 @@ class PatchSweep:
             raise ValueError(f"answers: prompt {missing} has none; give --answers or a field `answers` of the prompt")
         if len({frozenset(names) for names in labels}) > 1:
             raise ValueError(f"answers: prompts differ in their labels ({sorted(labels)}); give all the same labels")
+
+        if INVALID in self.labels:
+            raise ValueError(f"answers: a label is {INVALID!r}, the name of what no answer matches; choose another")
+
+    def _check_prompt(self, prompt: SweepPrompt) -> None:
+        """What would otherwise stop the sweep at this prompt's first unit."""
+        start, last = self.first_edit(prompt), len(prompt.tokens) - 1
+        if self.settings.semantics == "recomputed" and start < last:
+            raise ValueError(
+                f"semantics: recomputed with scope {self.settings.scope!r}, which edits position {start} of prompt "
+                f"{prompt.id}, before its last token ({last}), where it would do nothing; use cached"
+            )
+        if self.settings.outcome == "exact":
+            depth = int(self.answer_tree(prompt).depths.max())
+            if last + depth >= self.model.config.max_position:
+                raise ValueError(
+                    f"answers: prompt {prompt.id} with its answers takes {last + depth + 1} tokens, but the context is "
+                    f"{self.model.config.max_position}; shorten the prompt"
+                )
 
     def _check_lengths(self) -> None:
         most, new = max(len(prompt.tokens) for prompt in self.prompts), sum(self.settings.segments)
@@ -161,6 +181,17 @@ class PatchSweep:
         # In delta form the no-op is the baseline to the bit; an exact no-op is cheap and shares the patches' program.
         run_noop = s.outcome == "exact" or s.mode == "replace" or "baseline" not in s.arms
         return make_rows(self.features, s.arms, self.dictionary, trials=s.trials, seed=s.seed, run_noop=run_noop)
+
+    def answer_tree(self, prompt: SweepPrompt) -> AnswerTree:
+        """The answers of a prompt as a tree.
+
+        Raises:
+            ValueError: answers that cannot be told apart, naming the prompt.
+        """
+        try:
+            return answer_tree(prompt.tokens[-1], prompt.answers, prompt.answer_tokens)
+        except ValueError as error:
+            raise ValueError(f"{error} (prompt {prompt.id})") from None
 
     def first_edit(self, prompt: SweepPrompt) -> int:
         """The first position that any row edits in a prompt.
