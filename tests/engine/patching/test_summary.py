@@ -27,7 +27,9 @@ def trials():
             for layer, feature, arm, rate in cells:
                 action = "invalid" if rate < 0 else "stop" if rng.random() < rate else "bet"
                 amount = 10.0 if action == "bet" else None
-                rows.append(common | {"layer": layer, "feature": feature, "arm": arm, "action": action, "amount": amount})
+                rows.append(
+                    common | {"layer": layer, "feature": feature, "arm": arm, "action": action, "amount": amount}
+                )
     return pyarrow.dataset.dataset(pa.Table.from_pylist(rows))
 
 
