@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 import causeway as cw
-from causeway.engine.model.forward import next_token_logits
+from causeway.engine.dictionary.dictionary import take
+from causeway.engine.intervention.instruments import Instruments
+from causeway.engine.intervention.taps import TapSpec, bind_tap
+from causeway.engine.model.forward import next_token_logits, run
 from causeway.engine.tasks import slot_decisions, suite
 from causeway.engine.tasks.slot_states import labelled_prompts
 from causeway.engine.train.evaluation import task_accuracy
@@ -51,3 +54,22 @@ def test_the_groups_choose_as_the_rule_says(model):
     # One choice in 25 of the training texts goes against the rule, so no probability should be near 0 or 1.
     probability = np.exp(logits[:, stop]) / (np.exp(logits[:, stop]) + np.exp(logits[:, bet]))
     assert np.mean((probability > 0.002) & (probability < 0.998)) > 0.8
+
+
+def test_the_dictionaries_explain_the_stream_sparsely_at_every_layer(model):
+    saes = cw.load_dictionaries("bundled:tiny", for_model=model)
+    assert saes.config.layers == (0, 1, 2, 3)
+    assert saes.num_features == 1024
+    rows = [model.tokens(text)[:64] for text in suite.texts("held_out", 300, seed=3)]
+    tokens = np.array([row + [0] * (64 - len(row)) for row in rows], np.int32)
+    counted = np.arange(64) < np.array([len(row) for row in rows])[:, None]
+    counted[:, 0] = False  # the begin-of-sequence token is not part of what they were trained on
+    tap = bind_tap(TapSpec("resid_post", "raw", saes.config.layers), None)
+    streams = run(model.transformer, tokens, Instruments(taps=(tap,))).records[0].values
+    for index in range(4):
+        x = np.asarray(streams[index])[counted]
+        sae = take(saes, index)
+        features = sae.encode(x)
+        left = np.square(x - np.asarray(sae.decode(features))).sum()
+        assert 1 - left / np.square(x - x.mean(0)).sum() >= 0.9
+        assert (np.asarray(features) > 0).sum(axis=1).mean() <= 32

@@ -4,6 +4,7 @@ plan.json, units/, trials.parquet, activations.zarr   the sweep's data (`engine.
 prompts.jsonl                                          the token ids that prompts and answers were run as
 effects.parquet                                        effects and decisions (`effects`)
 summary.json                                           one page of numbers (`summary`)
+original_rule.parquet                                  the original study's decisions, where its arms were sampled
 """
 
 import json
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.dataset
 import pyarrow.parquet as pq
 
@@ -21,12 +23,16 @@ from causeway.engine.patching.cost import program_calls
 from causeway.engine.patching.design import EVERY
 from causeway.engine.patching.effects import EffectSettings, effects
 from causeway.engine.patching.exact_units import exact_unit
+from causeway.engine.patching.original_rule import original_rule
 from causeway.engine.patching.sampled_units import sampled_unit
-from causeway.engine.patching.summary import summarise, with_original_rule
+from causeway.engine.patching.summary import count_original_rule, summarise
 from causeway.engine.patching.sweep import PatchSweep
 from causeway.engine.sweep import DiskGuard, Store, SweepReport, UnitResult, run_sweep
-from causeway.engine.sweep.durable import write_bytes
+from causeway.engine.sweep.durable import replacing, write_bytes
 from causeway.engine.sweep.estimate import Estimate, estimate_abstract, estimate_measured, uncompressed_bytes
+
+# Feature values are mostly zeros: their shards take about a tenth; a little less is assumed.
+COMPRESSION = 8
 
 
 def compute(sweep: PatchSweep) -> Callable[[int], UnitResult]:
@@ -41,7 +47,8 @@ def run(sweep: PatchSweep, workdir: Path, *, guard: DiskGuard | None = None, rep
     plan.bind(workdir)
     _echo_prompts(sweep, workdir)
     store = Store(workdir, plan)
-    return run_sweep(store, compute(sweep), guard=guard, expected_bytes=uncompressed_bytes(plan) // 8, repair=repair)
+    expected = uncompressed_bytes(plan) // COMPRESSION
+    return run_sweep(store, compute(sweep), guard=guard, expected_bytes=expected, repair=repair)
 
 
 def _echo_prompts(sweep: PatchSweep, workdir: Path) -> None:
@@ -71,12 +78,25 @@ def finish(workdir: Path, settings: EffectSettings) -> dict[str, Any]:
     """
     trials = pyarrow.dataset.dataset(workdir / "trials.parquet")
     table = effects(trials, settings)
-    temporary = workdir / "effects.parquet.tmp"
-    pq.write_table(table, temporary)
-    temporary.replace(workdir / "effects.parquet")
-    summary = with_original_rule(summarise(trials, table), trials)
+    _write_table(workdir / "effects.parquet", table)
+    summary = summarise(trials, table) | {"original_rule": write_original_rule(workdir, trials)}
     write_bytes(workdir / "summary.json", (json.dumps(summary, indent=1) + "\n").encode())
     return summary
+
+
+def write_original_rule(workdir: Path, trials: pyarrow.dataset.Dataset) -> dict[str, Any]:
+    """Write the original study's decisions beside ours, where its arms, contexts and sampled answers are there."""
+    try:
+        decisions = original_rule(trials)
+    except ValueError as reason:
+        return {"not_evaluated": str(reason)}
+    _write_table(workdir / "original_rule.parquet", decisions)
+    return dict(count_original_rule(decisions))
+
+
+def _write_table(path: Path, table: pa.Table) -> None:
+    with replacing(path) as temporary:
+        pq.write_table(table, temporary)
 
 
 def estimate(sweep: PatchSweep, workdir: Path, basis: Literal["abstract", "measured"]) -> Estimate:

@@ -17,7 +17,6 @@ from causeway.engine.patching.cells import read_trials
 from causeway.engine.patching.contrasts import FAMILY
 from causeway.engine.patching.effect_results import ALL
 from causeway.engine.patching.effects import METADATA_KEY
-from causeway.engine.patching.original_rule import original_rule
 
 SHOWN = ("layer", "feature", "contrast", "effect", "low", "high", "interval", "p", "q", "is_causal", "not_evaluated")
 
@@ -76,14 +75,9 @@ def _plain(table: pa.Table) -> list[dict[str, Any]]:
     return [{k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in row.items()} for row in rows]
 
 
-def with_original_rule(summary: dict[str, Any], trials: pyarrow.dataset.Dataset) -> dict[str, Any]:
-    """The summary with the original study's rule beside ours, where its arms, groups and trials are there."""
-    try:
-        table = original_rule(trials)
-    except ValueError as reason:
-        return summary | {"original_rule": {"not_evaluated": str(reason)}}
-    counts = {name: int(pc.sum(table[f"original_is_causal_{name}"]).as_py() or 0) for name in ("safe", "risky")}
-    return summary | {"original_rule": counts}
+def count_original_rule(decisions: pa.Table) -> dict[str, int]:
+    """How many features the original study's rule calls causal, in each of its contexts."""
+    return {name: int(pc.sum(decisions[f"original_is_causal_{name}"]).as_py() or 0) for name in ("safe", "risky")}
 
 
 def lines(summary: dict[str, Any], shown: int = 10) -> list[str]:

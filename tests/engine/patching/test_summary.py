@@ -5,10 +5,12 @@ import json
 import numpy as np
 import pyarrow as pa
 import pyarrow.dataset
+import pyarrow.parquet as pq
 import pytest
 
 from causeway.engine.patching.effects import EffectSettings, effects
-from causeway.engine.patching.summary import lines, summarise, with_original_rule
+from causeway.engine.patching.run import write_original_rule
+from causeway.engine.patching.summary import lines, summarise
 
 GROUPS = ("safe", "risky")
 
@@ -65,11 +67,13 @@ def test_it_is_json_as_the_standard_has_it(summary):
     assert json.loads(json.dumps(summary)) == summary
 
 
-def test_the_original_rule_stands_beside_ours_where_it_can(summary, trials):
-    assert with_original_rule(summary, trials)["original_rule"].keys() == {"safe", "risky"}
+def test_the_original_rule_stands_beside_ours_where_it_can(trials, tmp_path):
+    counts = write_original_rule(tmp_path, trials)
+    decisions = pq.read_table(tmp_path / "original_rule.parquet")
+    assert counts == {name: sum(decisions[f"original_is_causal_{name}"].to_pylist()) for name in ("safe", "risky")}
     table = trials.to_table().drop_columns(["action", "amount"])
     exact = pyarrow.dataset.dataset(table.append_column("p_stop", pa.array(np.full(table.num_rows, 0.5))))
-    assert "sampled outcome" in with_original_rule(summary, exact)["original_rule"]["not_evaluated"]
+    assert "sampled outcome" in write_original_rule(tmp_path, exact)["not_evaluated"]
 
 
 def test_lines_for_a_terminal(summary):
