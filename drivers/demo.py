@@ -13,7 +13,7 @@ from pathlib import Path
 from absl import app, flags
 
 from causeway.drivers import model_flags
-from causeway.drivers.main import run_driver
+from causeway.drivers.refusals import run_driver
 
 _WORKDIR = flags.DEFINE_string("workdir", "causeway_demo", "Where everything is written; the same command resumes.")
 _PROMPTS = flags.DEFINE_integer("prompts", 24, "Game states of each group.", lower_bound=8)

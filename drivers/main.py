@@ -4,13 +4,12 @@ Nothing heavy is imported here, so that help comes at once; a driver imports jax
 """
 
 import importlib
-import logging
 import sys
-from typing import NoReturn
 
-from absl import app, flags
+from absl import flags
 
-TRACEBACK = flags.DEFINE_bool("traceback", False, "Show where in the code an error was raised, not its line alone.")
+from causeway.drivers.refusals import run_driver
+
 QUESTIONS = {
     "demo": "show me everything on the bundled model, on this laptop, in a few minutes",
     "screen": "which features differ between two groups?",
@@ -50,34 +49,6 @@ def driver_help(name: str, text: str) -> str:
     modules = [m for m in flags.FLAGS.flags_by_module_dict() if m.startswith("causeway.drivers.")]
     listed = "\n".join(flags.FLAGS.module_help(module) for module in modules)
     return f"causeway {name}: {text.strip()}\n{listed}"
-
-
-def run_driver(main, argv: list[str]) -> None:
-    """Run a driver; bad input ends it with one line and exit status 2, not with a traceback."""
-
-    def guarded(parsed: list[str]) -> None:
-        try:
-            main(parsed)
-        except (ValueError, OSError, app.UsageError) as error:
-            if TRACEBACK.value:
-                raise
-            _refuse(argv[0], error)
-
-    logging.getLogger("jax").setLevel(logging.WARNING)
-    app.run(guarded, argv, flags_parser=_parse)
-
-
-def _parse(argv: list[str]) -> list[str]:
-    try:
-        return flags.FLAGS(argv)
-    except flags.Error as error:
-        _refuse(argv[0], error)
-
-
-def _refuse(command: str, error: Exception) -> NoReturn:
-    """One line, whatever a library's message is like."""
-    print(f"{command}: {' '.join(str(error).split())}", file=sys.stderr)
-    sys.exit(2)
 
 
 if __name__ == "__main__":

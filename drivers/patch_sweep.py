@@ -8,7 +8,7 @@ from absl import app, flags
 
 from causeway.drivers import model_flags
 from causeway.drivers.flag_values import given, numbers
-from causeway.drivers.main import run_driver
+from causeway.drivers.refusals import run_driver
 
 # Exit status of a sweep that was stopped and can be resumed.
 _STOPPED = 3
@@ -65,6 +65,8 @@ def main(argv: list[str]) -> None:
     prompts = given(_PROMPTS, "a file of prompts, JSON lines with text and group")
     features = given(_FEATURES, "a file of features, the table of `screen` or JSON lines")
     workdir = Path(given(_WORKDIR, "a directory to write to"))
+    if _EXPORT.value and _OUTCOME.value != "sampled":
+        raise ValueError("--export_study: the study's files hold sampled answers; needs --outcome=sampled")
     limits = numbers(_DISK, float)
     if len(limits) != 2:
         raise ValueError(f"--disk_limits: got {len(limits)} numbers; needs two, to warn at and to stop at")

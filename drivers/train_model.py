@@ -9,7 +9,7 @@ from absl import flags
 from ml_collections import config_flags
 
 import causeway.configs
-from causeway.drivers.main import run_driver
+from causeway.drivers.refusals import run_driver
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config",
