@@ -140,6 +140,8 @@ def generate(
     Raises:
         ValueError: an empty or too long prompt, or settings, edits or taps that cannot mean what they say.
     """
+    if trials < 1:
+        raise ValueError(f"trials: got {trials}; needs at least 1")
     if semantics not in ("cached", "recomputed"):
         raise ValueError(f"semantics: got {semantics!r}; needs cached or recomputed")
     wanted = _edit_rows(edits)
@@ -169,6 +171,8 @@ def _listed(prompts: Prompt | Sequence[Prompt]) -> list[Prompt]:
     """A single text, or a single list of ids, is one prompt."""
     if isinstance(prompts, str) or (len(prompts) and isinstance(prompts[0], int | np.integer)):
         return [prompts]  # type: ignore[list-item]
+    if not len(prompts):
+        raise ValueError("prompts: got none; give at least one text or list of token ids")
     return list(prompts)  # type: ignore[arg-type]
 
 
