@@ -84,7 +84,8 @@ REFUSALS = {
     "temperature": (("--temperature=-1", "--outcome=sampled"), "temperature: got -1"),
     "tokens": (("--max_new_tokens=40", "--outcome=sampled"), "max_new_tokens: 40 after a prompt of"),
     "recomputed": (
-        ("--semantics=recomputed", "--scope=all", "--outcome=sampled", "--max_new_tokens=2"), "semantics: recomputed with",
+        ("--semantics=recomputed", "--scope=all", "--outcome=sampled", "--max_new_tokens=2"),
+        "semantics: recomputed with",
     ),
     "devices": (("--devices=9",), "devices: got 9"),
     "number": (("--rows=many",), "flag --rows=many"),

@@ -1,0 +1,30 @@
+"""`causeway bench` prints one JSON object, or a table, and refuses benchmarks it has not."""
+
+import json
+
+
+def test_one_json_object(drive):
+    (run,) = drive("bench", ("patch_sweep", "--rows=2", "--repeats=1", "--bench_layers=1", "--threads=0", "--json"))
+    assert run["status"] == 0, run["err"]
+    result = json.loads(run["out"])
+    assert result.keys() == {"benchmark", "device", "versions", "figures"}
+    assert result["benchmark"] == "patch_sweep"
+    assert "jax" in result["versions"]
+    assert all(isinstance(value, int | float) for value in result["figures"].values())
+    assert result["figures"]["trials_per_cpu_second_all_features"] > 0
+
+
+def test_benchmarks_that_are_not_there_are_refused(drive):
+    none, unknown, two, rows = drive(
+        "bench", (), ("patch_swepe",), ("patch_sweep", "exact"), ("patch_sweep", "--rows=0")
+    )
+    for run, got in (
+        (none, "got nothing; needs one benchmark"),
+        (unknown, "got patch_swepe"),
+        (two, "got patch_sweep"),
+    ):
+        assert run["status"] == 2
+        assert run["err"].count("\n") == 1
+        assert got in run["err"]
+    assert rows["status"] == 2
+    assert "--rows=0" in rows["err"]

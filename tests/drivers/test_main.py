@@ -1,0 +1,76 @@
+"""The command lists its drivers, and ends bad input with one line."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+DRIVERS = Path(__file__).resolve().parents[2] / "drivers"
+
+# What a driver may raise, each in a run of its own.
+ERRORS = """
+import contextlib, io, json
+from absl import app, flags
+from causeway.drivers.refusals import run_driver
+errors = [ValueError("a: got 1\\n  needs 2"), FileNotFoundError(2, "No such file", "x"), PermissionError("no"),
+          app.UsageError("unknown arguments: b"), KeyError("a bug")]
+for traceback in ("--notraceback", "--traceback"):
+    for error in [None, *errors]:
+        def main(argv):
+            if error is not None:
+                raise error
+        err, status = io.StringIO(), 0
+        with contextlib.redirect_stderr(err):
+            try:
+                run_driver(main, ["causeway toy", traceback])
+            except SystemExit as end:
+                status = end.code or 0
+            except Exception as raised:
+                status = type(raised).__name__
+        print(json.dumps([status, err.getvalue()]))
+"""
+
+
+def python(*arguments):
+    done = subprocess.run([sys.executable, "-P", *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_every_driver_is_listed_by_its_question():
+    text = python("-m", "causeway.drivers.main")
+    mains = [path.stem for path in DRIVERS.glob("*.py") if "\ndef main(argv" in path.read_text()]
+    assert len(mains) >= 6
+    for name in mains:
+        assert f"\n  {name} " in text
+    assert python("-m", "causeway.drivers.main", "--help") == text
+
+
+def test_errors_of_input_are_one_line_and_bugs_are_not_hidden():
+    results = [json.loads(line) for line in python("-c", ERRORS).splitlines()]
+    assert results[0] == [0, ""]
+    for (status, err), message in zip(
+        results[1:5], ("a: got 1 needs 2", "No such file: 'x'", "no", "unknown arguments: b"), strict=True
+    ):
+        assert status == 2
+        assert err.startswith("causeway toy: ")
+        assert err.endswith(f"{message}\n")
+        assert err.count("\n") == 1
+    assert results[5][0] == "KeyError"
+    assert results[6][0] == 0
+    assert [status for status, _ in results[7:10]] == ["ValueError", "FileNotFoundError", "PermissionError"]
+
+
+def test_a_driver_of_its_own_process_answers_as_the_command_does(command):
+    arguments, environment = command("patch_sweep")
+    own = [*arguments[:-2], "causeway.drivers.patch_sweep"]
+    for run in (arguments, own):
+        done = subprocess.run(run, env=environment, capture_output=True, text=True)
+        assert done.returncode == 2
+        assert "--prompts: got nothing; needs a file of prompts" in done.stderr
+        assert done.stderr.count("\n") == 1
+
+
+def test_drivers_are_short():
+    """A driver reads flags and calls; what is longer computes something."""
+    assert not [path.name for path in DRIVERS.glob("*.py") if len(path.read_text().splitlines()) > 150]
