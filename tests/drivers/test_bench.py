@@ -2,7 +2,10 @@
 
 import json
 
+import pytest
 
+
+@pytest.mark.slow
 def test_one_json_object(drive):
     (run,) = drive("bench", ("patch_sweep", "--rows=2", "--repeats=1", "--bench_layers=1", "--threads=0", "--json"))
     assert run["status"] == 0, run["err"]
