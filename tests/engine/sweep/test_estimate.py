@@ -1,6 +1,6 @@
 """Estimates: operations by hand, loops counted, disk and time of a pilot unit."""
 
-import time
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -56,16 +56,19 @@ def test_abstract(toy):
     assert len(text.splitlines()) < 20
 
 
-def test_measured(toy, tmp_path):
+def test_measured(toy, tmp_path, monkeypatch):
     plan = toy.make_plan(unit_rows=(4,) * 1000)
+    seconds = iter([0.25, 0.05])  # the first run compiles
+    now = [0.0]
 
     def compute(unit):
-        time.sleep(0.05)
+        now[0] += next(seconds)
         return toy.make_result(plan, unit)
 
+    monkeypatch.setattr("causeway.engine.sweep.estimate.time", SimpleNamespace(monotonic=lambda: now[0]))
     estimate = estimate_measured(plan, compute, tmp_path)
     assert estimate.basis == "measured"
-    assert 45 < estimate.seconds < 120
+    assert estimate.seconds == pytest.approx(0.2 + 0.05 * 1000)
     assert estimate.disk_bytes > 1000 * 200
     assert estimate.memory_bytes > 10**7
     assert list(tmp_path.iterdir()) == []
