@@ -1,12 +1,31 @@
-"""Shared fixtures. Devices are forced before jax is imported, so that multi-device tests run on any machine."""
+"""Shared fixtures. Devices are forced before jax is imported, so that multi-device tests run on any machine.
 
+Slow tests are sampled: a third of them runs, another third every week; `pytest --slow=all` runs all, `none` none.
+"""
+
+import datetime
 import os
+import zlib
 from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
 
 import pytest
+
+
+def pytest_addoption(parser):
+    parser.addoption("--slow", choices=("sample", "all", "none"), default="sample", help="Which slow tests to run.")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave out the slow tests that are not this week's."""
+    choice, week = config.getoption("--slow"), datetime.date.today().isocalendar().week
+    if choice == "all":
+        return
+    for item in items:
+        if item.get_closest_marker("slow") and (choice == "none" or (zlib.crc32(item.nodeid.encode()) + week) % 3):
+            item.add_marker(pytest.mark.skip(reason="slow: not in this week's sample; --slow=all runs it"))
 
 
 @pytest.fixture(scope="session")
