@@ -9,6 +9,8 @@ import time
 import jax
 import jax.numpy as jnp
 
+from causeway.engine.precision import full_precision
+
 
 def gemm_rate(rows: int = 128, inner: int = 512, outer: int = 4096, *, seconds: float = 0.3) -> float:
     """Floating-point operations per second of one float32 product [rows, inner] @ [inner, outer].
@@ -18,7 +20,7 @@ def gemm_rate(rows: int = 128, inner: int = 512, outer: int = 4096, *, seconds: 
     clock = time.process_time if jax.default_backend() == "cpu" else time.perf_counter
     keys = jax.random.split(jax.random.key(0), 2)
     a, b = jax.random.normal(keys[0], (rows, inner)), jax.random.normal(keys[1], (inner, outer))
-    product = jax.jit(jnp.matmul)
+    product = jax.jit(full_precision(jnp.matmul))
     product(a, b).block_until_ready()
     start, calls = clock(), 0
     while clock() - start < seconds:

@@ -14,8 +14,8 @@ the ceil(0.95 (n + 1))-th smallest of n, so that a feature no different from ran
 most 5 %. A layer with fewer than 19 controls borrows those of all layers.
 
 Steadiness is |Spearman's rho| >= 0.8 between dose and mean outcome. Its sign is free: whether the outcome rises with
-the value says nothing about whether the patched value was above or below the feature's own. Two ladders of one feature
-must go the same way. Shapes: [F]. Cost: sorting.
+the value says nothing about whether the patched value was above or below the feature's own. Two ladders may go
+opposite ways, and do where a feature's own value lies between the two values. Shapes: [F]. Cost: sorting.
 """
 
 import dataclasses
@@ -190,7 +190,7 @@ def _sign(results: Mapping[Key, Result], outcome: str, contrast: Contrast) -> Cr
 def _dose_response(
     results: Mapping[Key, Result], outcome: str, contrast: Contrast, contrasts: Sequence[Contrast], least_rho: float
 ) -> tuple[Float[np.ndarray, " F"], Criterion]:
-    """The least steady rho over the contrast's ladders, and whether all are steady and go one way."""
+    """The least steady rho over the contrast's ladders, and whether all are steady."""
     features = len(results[outcome, contrast.name, ALL].estimate.effect)
     rhos = []
     for value in contrast.values:
@@ -203,7 +203,7 @@ def _dose_response(
     table = np.stack(rhos)
     weakest = table[np.argmin(np.abs(np.nan_to_num(table)), axis=0), np.arange(features)]
     with np.errstate(invalid="ignore"):
-        steady = (np.abs(table) >= least_rho).all(axis=0) & (np.sign(table) == np.sign(table[0])).all(axis=0)
+        steady = (np.abs(table) >= least_rho).all(axis=0)
     return weakest, Criterion(steady, ~np.isnan(table).any(axis=0))
 
 

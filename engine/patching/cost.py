@@ -1,4 +1,5 @@
-"""What a patching sweep costs, from shapes and the compiler's analysis: nothing of it is run.
+"""What a patching sweep costs, from shapes and the compiler's analysis: none of its units is run (exact outcomes take
+the clean pass of the longest prompt, whose arrays are their program's arguments).
 
 The longest prompt's bucket stands for all prompts, and rollouts count as running to their last token, so operations
 are an upper bound; time is operations over the rate of matrix products measured here, a lower bound for what is left.

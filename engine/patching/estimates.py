@@ -83,7 +83,7 @@ def estimate(
         tested: whether to compute p values.
     """
     prompts = treated.count.shape[1]
-    if sampled and prompts < FEWEST_PROMPTS:
+    if sampled and 0 < prompts < FEWEST_PROMPTS:
         return _within_prompts(treated, reference, settings, tested)
     return _over_prompts(treated, reference, settings, tested)
 

@@ -109,7 +109,7 @@ def make_recording(what: str | pa.Table, dictionary: Dictionary, patched: Featur
         what: "", "all", "top:K", "patched", or a table with the columns layer and feature.
 
     Raises:
-        ValueError: K is not a positive number, or a feature is not in the dictionaries.
+        ValueError: another text, K is not a positive number, or a feature is not in the dictionaries.
     """
     base = Recording(dictionary.config.stream, tuple(sorted(dictionary.config.layers)), top_logits=top_logits)
     if isinstance(what, str) and not what:
@@ -121,6 +121,8 @@ def make_recording(what: str | pa.Table, dictionary: Dictionary, patched: Featur
         if not count.isdigit() or not 1 <= int(count) <= dictionary.num_features:
             raise ValueError(f"record_features: got {what!r}; top:K needs K in 1..{dictionary.num_features}")
         return dataclasses.replace(base, reader="top_k", width=int(count))
+    if isinstance(what, str) and what != "patched":
+        raise ValueError(f"record_features: got {what!r}; needs all, top:K, patched, or a table of features")
     columns = (patched.layer, patched.feature) if isinstance(what, str) else (what["layer"], what["feature"])
     layer, feature = (np.asarray(column, np.int32) for column in columns)
     FeatureSet(layer, feature, {}).check(dictionary)

@@ -72,6 +72,8 @@ class SweepSettings:
                 raise ValueError(f"{name}: got {getattr(self, name)}; needs at least 1")
         if self.outcome == "exact" and self.trials != 1:
             raise ValueError(f"trials: got {self.trials} with the exact outcome, which has no sampling noise; use 1")
+        if self.trials > 1 and (self.sampling.temperature == 0 or self.sampling.top_k == 1):
+            raise ValueError(f"trials: got {self.trials} with greedy sampling, which repeats one rollout; use 1")
         if self.outcome == "exact" and (self.recording.reader or self.recording.top_logits):
             raise ValueError("record_features: recorded at generated tokens; use the sampled outcome")
         if self.outcome == "exact" and self.semantics == "recomputed":
@@ -128,6 +130,10 @@ class PatchSweep:
         for layer in np.unique(self.rows.layer):
             edit = self.edit(self.prompts[0], self.rows.take(self.rows.layer == layer))
             check_edit(edit, self.edit_spec, self.model.config.num_layers, self.dictionary)
+        # Once, and not with every bucket: what is on one device alone is copied to the others by each call.
+        transformer, dictionary = self.parallel.replicate((self.model.transformer, self.dictionary))
+        object.__setattr__(self, "model", dataclasses.replace(self.model, transformer=transformer))
+        object.__setattr__(self, "dictionary", dictionary)
 
     def _check_answers(self) -> None:
         labels = {tuple(dict.fromkeys(a.label for a in prompt.answers)) for prompt in self.prompts}

@@ -34,7 +34,10 @@ def selection_half(
     labels = np.asarray(["" for _ in ids] if strata is None else list(strata), dtype=str)
     ranks = np.asarray([hashlib.blake2b(f"{seed}:{i}".encode(), digest_size=8).hexdigest() for i in ids], dtype=str)
     chosen = np.zeros(len(ids), dtype=bool)
+    first = 0
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
-        chosen[members[np.argsort(ranks[members])][::2]] = True
+        chosen[members[np.argsort(ranks[members])][first::2]] = True
+        # The odd prompt of a stratum goes to either half in turn, or strata of one prompt would all go to one.
+        first ^= len(members) % 2
     return chosen

@@ -165,6 +165,7 @@ class _Run:
         """One device's thread: a permit, a unit, its result, until there is nothing to do."""
         try:
             while True:
+                unit: int | None = None
                 self._permits.acquire()
                 unit = self._next_unit()
                 if unit is None:
@@ -175,7 +176,7 @@ class _Run:
                 self._results.put(("result", unit, result, notes))
                 del result
         except BaseException as error:
-            error.add_note(f"in unit {unit} of {self._store.plan.name}")
+            error.add_note(f"in {'the queue' if unit is None else f'unit {unit}'} of {self._store.plan.name}")
             self._results.put(("error", error))
         finally:
             # The permit of a thread that ends frees the others, which find nothing left and end too.

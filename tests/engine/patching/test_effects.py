@@ -198,6 +198,13 @@ def test_many_sampled_prompts_are_the_unit():
     assert (row["unit"], row["n_prompts"], row["n_trials"]) == ("prompt", 12, 48)
 
 
+def test_a_context_of_one_prompt_survives_a_split_of_sampled_trials():
+    trials = _sampled({"noop": 0.4, "patch:risky": 0.6}, prompts=14, trials=3)
+    group = pa.array(["risky" if p == 13 else "safe" for p in trials["prompt_id"].to_pylist()])
+    table = effects(trials.set_column(trials.column_names.index("group"), "group", group), EffectSettings(split=True))
+    assert {r["n_prompts"] for r in _rows(table, group="all", outcome="p_stop")} == {7}
+
+
 def test_arms_that_cannot_be_read_and_broken_tables_are_refused():
     with pytest.raises(ValueError, match=r"arm: got 'patch'; needs baseline"):
         make_contrasts(("noop", "patch"))

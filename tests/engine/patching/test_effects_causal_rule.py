@@ -87,6 +87,23 @@ def test_a_dose_curve_must_be_steady():
     assert np.isnan(monotone(np.array([[0.0], [np.nan], [1.0]]))).all()
 
 
+def test_ladders_to_two_values_may_go_opposite_ways():
+    # Each context's own value is that context's patch value, as in two groups that the feature tells apart.
+    rng, value, rows = np.random.default_rng(0), {"safe": 1.0, "risky": 3.0}, []
+    for prompt in range(24):
+        group, base = VALUES[prompt % 2], rng.uniform(0.3, 0.4)
+        own = value[group]
+        arms = {"noop": own} | {f"patch:{name}": v for name, v in value.items()}
+        arms |= {f"dose:{name}:{q}": own + q * (v - own) for name, v in value.items() for q in (0.25, 0.5, 0.75)}
+        place = {"prompt_id": prompt, "group": group, "layer": 0, "feature": 0, "trial": 0}
+        rows += [place | {"arm": arm, "p_stop": base + 0.1 * (v - own)} for arm, v in arms.items()]
+    table = effects(pa.Table.from_pylist(rows), EffectSettings(values=VALUES))
+    (row,) = (r for r in table.to_pylist() if r["role"] == "primary" and r["group"] == "all")
+    assert row["effect"] == pytest.approx(0.2)
+    assert row["criterion_dose"]
+    assert row["is_causal"]
+
+
 def test_a_random_feature_is_outside_the_envelope_one_time_in_twenty():
     rng = np.random.default_rng(1)
     layer = np.repeat([0, 1], 1000)

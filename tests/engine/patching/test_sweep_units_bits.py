@@ -2,6 +2,7 @@
 
 import functools
 
+import jax
 import numpy as np
 import pytest
 
@@ -101,3 +102,10 @@ def test_devices_and_names_of_prompts_values_are_where_they_belong(make_sweep, t
     assert make_sweep("exact", ("baseline", "ablate"), features=renamed).plan().fingerprint != (
         make_sweep("exact", ("baseline", "ablate")).plan().fingerprint
     )
+
+
+def test_weights_are_placed_once_on_all_devices(make_sweep):
+    sweep = make_sweep(devices=4)
+    for leaf in jax.tree.leaves((sweep.model.transformer, sweep.dictionary)):
+        assert leaf.sharding.device_set == set(sweep.parallel.devices)
+        assert leaf.is_fully_replicated

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from causeway.engine.model.sampling import Sampling
 from causeway.engine.outcome.answers import Answer
 from causeway.engine.patching.design import FeatureSet
 from causeway.engine.patching.sweep import SweepSettings
@@ -30,6 +31,7 @@ def features(layer, feature):
         ({"trials": 2}, "trials: got 2 with the exact outcome"),
         ({"semantics": "recomputed"}, "recomputed concerns generated tokens"),
         ({"parser": "v9"}, "parser: got 'v9'"),
+        ({"outcome": "sampled", "trials": 30, "sampling": Sampling(0.0)}, "got 30 with greedy sampling"),
     ],
 )
 def test_settings(change, message, refuses):

@@ -67,6 +67,7 @@ def test_halves_are_even_in_every_stratum_and_do_not_depend_on_order():
     order = np.random.default_rng(3).permutation(41)
     np.testing.assert_array_equal(selection_half(ids[order], [strata[i] for i in order], seed=0), chosen[order])
     assert (selection_half(ids, strata, seed=1) != chosen).any()
+    assert selection_half(ids, [str(i) for i in ids], seed=0).sum() == (len(ids) + 1) // 2  # strata of one prompt each
 
 
 def test_halves_refuse_an_id_that_comes_twice():

@@ -181,3 +181,14 @@ def test_a_terminal_gets_a_bar(toy, tmp_path):
     progress.close()
     assert "toy:" in stream.getvalue()
     assert "11/21" in stream.getvalue()
+
+
+def test_an_error_before_the_first_unit_is_raised(toy, tmp_path):
+    def usage(path):
+        if threading.current_thread() is not threading.main_thread():
+            raise OSError(errno.EIO, "no disk")
+        return Usage(100, 10, 90)
+
+    store = Store(tmp_path, toy.make_plan(unit_rows=(4,) * 3))
+    with pytest.raises(OSError, match="no disk"):
+        run_sweep(store, lambda unit: toy.make_result(store.plan, unit), guard=DiskGuard(tmp_path, usage=usage))
