@@ -33,7 +33,7 @@ class Recipe:
     steps: int
     batch: int = 1024
     seed: int = 0
-    learning_rate: float = 4e-3
+    learning_rate: float = 2e-3
     warmup: float = 0.02
     decay: float = 0.4
     l0_coefficient: float | None = None

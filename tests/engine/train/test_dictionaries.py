@@ -69,7 +69,7 @@ class Killed(Exception):
     pass
 
 
-@pytest.mark.parametrize("kind", ["jumprelu", "batchtopk"])
+@pytest.mark.parametrize("kind", [pytest.param("jumprelu", marks=pytest.mark.slow), "batchtopk"])
 def test_killed_and_rerun_gives_the_same_bits(tmp_path, kind):
     short = recipe(kind, steps=40, dead_after=3, revive_every=5)
 
