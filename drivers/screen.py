@@ -15,6 +15,7 @@ from typing import cast
 from absl import app, flags
 
 from causeway.drivers import game_flags, model_flags
+from causeway.drivers.refusals import run_driver
 
 # So that --help lists them.
 flags.adopt_module_key_flags(model_flags)
@@ -133,4 +134,4 @@ def _write(out: Path, table, records: list[dict], summary: dict) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run_driver(main, sys.argv)

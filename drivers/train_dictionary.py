@@ -2,11 +2,15 @@
 
 import dataclasses
 import json
+import sys
 import time
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from absl import app, flags, logging
+
+from causeway.drivers.flag_values import given
+from causeway.drivers.refusals import run_driver
 
 TASKS = "tasks"
 _MODEL = flags.DEFINE_string("model", None, "Directory, hub id or bundled:NAME of the model.")
@@ -47,8 +51,10 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.WARNING)  # Orbax tells every step of every checkpoint
-    model_name, _, _, workdir, out = map(_given, (_MODEL, _DATA, _FEATURES, _WORKDIR, _OUT))
-    out = Path(out)
+    model_name = given(_MODEL, "a directory, a hub id or bundled:NAME")
+    workdir, out = given(_WORKDIR, "a directory for checkpoints"), Path(given(_OUT, "a directory to write to"))
+    if not (_DATA.value and _FEATURES.value):
+        raise ValueError("--data, --features: got nothing; needs texts to train on and a number of features a layer")
     if not _OVERWRITE.value and any(out.glob("*/cfg.json")):
         raise app.UsageError(f"--out: {out} holds dictionaries already; give another directory or --overwrite")
 
@@ -83,13 +89,6 @@ def main(argv: list[str]) -> None:
     report = {"identity": identity, "storage": _STORAGE.value, "layers": [f.as_dict() for f in figures]}
     (out / "quality.json").write_text(json.dumps(report, indent=2) + "\n")
     print(quality_table(figures))
-
-
-def _given(flag: flags.FlagHolder) -> Any:
-    """The value of a flag that must be given."""
-    if not flag.value:
-        raise app.UsageError(f"--{flag.name}: got nothing; it is required")
-    return flag.value
 
 
 def _recipe():
@@ -146,4 +145,4 @@ def _reporter(steps: int):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run_driver(main, sys.argv)

@@ -39,7 +39,7 @@ class RunResult:
     tokens: tuple[tuple[int, ...], ...]
     logits: tuple[Float[np.ndarray, "T V"], ...]
     records: tuple[tuple[Record, ...], ...]
-    edits_applied: Int[np.ndarray, "prompts"]
+    edits_applied: Int[np.ndarray, " prompts"]
 
 
 def run(

@@ -54,7 +54,7 @@ class BoundVector:
 
     def __call__(self, active: Active, x: Stream, layer: int | Array) -> tuple[Stream, Values]:
         """The edited stream, and each slot's component before."""
-        v = self.vectors
+        v, x = self.vectors, _wide(x)
         before = jnp.einsum("btd,bed->bte", x, v.astype(x.dtype)) / jnp.sum(v * v, axis=-1)[:, None]
         return x + _push(_change(self.edit, active, before), v, x), before
 

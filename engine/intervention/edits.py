@@ -97,7 +97,7 @@ def check_edit(edit: Edit, spec: EditSpec, num_layers: int, dictionary: Dictiona
     if (bad := layer[live & ((layer < 0) | (layer >= num_layers))]).size:
         raise ValueError(f"edit.layer: {bad[0]} is outside the model's layers 0..{num_layers - 1}")
     if spec.family in ("vector", "swap"):
-        vectors_of(edit, spec)
+        _check_vectors(vectors_of(edit, spec), spec, live)
     else:
         _check_features(edit, spec, dictionary_of(dictionary, spec), live)
     if (np.asarray(edit.start)[live] < 0).any() or (np.asarray(edit.stop)[live] <= np.asarray(edit.start)[live]).any():
@@ -107,6 +107,14 @@ def check_edit(edit: Edit, spec: EditSpec, num_layers: int, dictionary: Dictiona
             raise ValueError(f"edit.{name}: holds a value that is not finite")
     if spec.family != "vector":  # components along several vectors add; whole vectors at one place do not
         _check_overlap(edit, live, feature)
+
+
+def _check_vectors(vectors: AnyArray, spec: EditSpec, live: np.ndarray) -> None:
+    used = np.asarray(vectors)[live]
+    if not np.isfinite(used).all():
+        raise ValueError("edit.vectors: holds a value that is not finite")
+    if spec.family == "vector" and len(used) and not np.abs(used).max(axis=-1).all():
+        raise ValueError("edit.vectors: a vector is zero; a stream has no component along it")
 
 
 def vectors_of(edit: Edit, spec: EditSpec) -> Float[AnyArray, "B E D"]:

@@ -46,7 +46,7 @@ class SharedKeys:
 
     keys: Float[Array, "G K S"]
     values: Float[Array, "G S K"]
-    mask: Bool[Array, "S"]
+    mask: Bool[Array, " S"]
 
 
 @jax.tree_util.register_dataclass

@@ -63,7 +63,7 @@ class Segment:
 
         return Segment(put(self.keys, key), put(self.values, value), self.first)
 
-    def rows(self, chosen: Int[Array, "B"]) -> "Segment":
+    def rows(self, chosen: Int[Array, " B"]) -> "Segment":
         """The same segment for other rows, in another order."""
         return Segment(tuple(k[:, chosen] for k in self.keys), tuple(v[:, chosen] for v in self.values), self.first)
 
@@ -78,7 +78,7 @@ def empty_segment(transformer: Transformer, rows: int, length: int, first: int |
 
 @jax.jit
 @full_precision
-def prefill(transformer: Transformer, tokens: Int[Array, "T0"], length: Int[Array, ""]) -> Prefix:
+def prefill(transformer: Transformer, tokens: Int[Array, " T0"], length: Int[Array, ""]) -> Prefix:
     """The cache of one prompt's first `length` tokens; `tokens` is padded to a bucket's width T0.
 
     A prompt always goes through alone in its bucket, so its bits do not depend on which other prompts are run.

@@ -46,12 +46,12 @@ class Rows:
     key_data: the row's random key, as raw words [B, 2].
     """
 
-    token: Int[AnyArray, "B"]
-    live: Bool[AnyArray, "B"]
+    token: Int[AnyArray, " B"]
+    live: Bool[AnyArray, " B"]
     key_data: UInt32[AnyArray, "B 2"]
 
     @property
-    def keys(self) -> Key[Array, "B"]:
+    def keys(self) -> Key[Array, " B"]:
         """The random keys."""
         return jax.random.wrap_key_data(jnp.asarray(self.key_data), impl="threefry2x32")
 
@@ -92,7 +92,7 @@ def _unstack(transformer: Transformer) -> tuple[Block, ...]:
 def decode_token(
     transformer: Transformer,
     blocks: tuple[Block, ...],
-    token: Int[Array, "B"],
+    token: Int[Array, " B"],
     position: Int[Array, ""],
     prefix: Prefix,
     past: tuple[Segment, ...],
@@ -231,7 +231,7 @@ class Fed:
     transformer: Transformer
     dictionary: Dictionary | None
     prefix: Prefix
-    tokens: Int[Array, "S"]
+    tokens: Int[Array, " S"]
     first: Int[Array, ""]
     start: Int[Array, ""]
 

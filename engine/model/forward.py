@@ -50,7 +50,7 @@ def causal_pass(
     transformer: Transformer,
     tokens: Int[Array, "B T"],
     instruments: Instruments = Instruments(),  # noqa: B008 (immutable)
-    lengths: Int[Array, "B"] | None = None,
+    lengths: Int[Array, " B"] | None = None,
     keep_cache: bool = False,
 ) -> Pass:
     """Run token sequences, right-padded to T; `lengths` gives each row's number of tokens (default: all T).

@@ -84,7 +84,7 @@ def generate_rows(
     transformer: Transformer,
     prompt: Sequence[int],
     *,
-    trials: Int[np.ndarray, "R"],
+    trials: Int[np.ndarray, " R"],
     layout: Layout,
     sampling: Sampling,
     seed: int,
@@ -181,10 +181,14 @@ class _Run:
         stripes = [self._open(ids, edit, keys) for ids in self._stripes(np.arange(len(trials)))]
         drawn = 0
         for length in self.layout.segments:
+            running: list[tuple[list[np.ndarray], Steps]] = []
             for stripe in stripes:
-                steps = self._segment(stripe, drawn, length, forced)
-                for device, ids in enumerate(stripe.ids):
-                    out.keep(ids, drawn, jax.tree.map(lambda a, device=device: a[device], steps))
+                # The device starts on this stripe before the host waits for the one before it.
+                running.append((stripe.ids, self._segment(stripe, drawn, length, forced)))
+                if len(running) > 1:
+                    out.keep_stripe(*running.pop(0), drawn)
+            for ids, steps in running:
+                out.keep_stripe(ids, steps, drawn)
             drawn += length
             if drawn < self.layout.max_new_tokens:
                 stripes = self._repack(stripes)
@@ -215,7 +219,7 @@ class _Run:
         return _Stripe(ids, edit, rows, (segment,))
 
     def _segment(self, stripe: _Stripe, drawn: int, length: int, forced: np.ndarray | None) -> Steps:
-        """One segment of one stripe; the stripe moves on. Returns the steps on the host."""
+        """Start one segment of one stripe; the stripe moves on."""
         start = jnp.int32(len(self.prompt) - 1 + drawn)
         shared = Shared(self.transformer, self.dictionary, self.prefix, self.taps, start, jnp.int32(drawn))
         taken = np.stack([_forced(forced, bucket, drawn, length, self.layout.rows) for bucket in stripe.ids])
@@ -225,7 +229,7 @@ class _Run:
         )
         stripe.rows, segment, steps = program(self.parallel.replicate(shared), own)
         stripe.past = (*stripe.past, segment)
-        return jax.device_get(steps)
+        return steps
 
     def _repack(self, stripes: list[_Stripe]) -> list[_Stripe]:
         """Live rows of all stripes in their order, in as few buckets as hold them."""

@@ -31,7 +31,7 @@ def check_taps(taps: tuple[BoundTap, ...], num_layers: int, unread: tuple[str, .
 
 
 def check_generation(
-    prompt: Sequence[int], trials: Int[np.ndarray, "R"], edit_spec: EditSpec | None, edit: Edit | None,
+    prompt: Sequence[int], trials: Int[np.ndarray, " R"], edit_spec: EditSpec | None, edit: Edit | None,
     forced: Int[np.ndarray, "R N"] | None, steps: int, max_position: int,
 ) -> None:  # fmt: skip
     """Refuse a generation whose parts do not fit each other or the model.

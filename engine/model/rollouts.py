@@ -35,7 +35,7 @@ class Generation:
     applied: tuple[Bool[np.ndarray, "R N E"], ...]
 
     @property
-    def lengths(self) -> Int[np.ndarray, "R"]:
+    def lengths(self) -> Int[np.ndarray, " R"]:
         """Tokens drawn per row."""
         return (self.tokens >= 0).sum(axis=1)
 
@@ -49,6 +49,12 @@ class Rollouts:
         self.live = np.zeros((count, steps), bool)
         self.readings: list[list[np.ndarray]] = []
         self.reports: list[list[np.ndarray]] = []
+
+    def keep_stripe(self, ids: list[np.ndarray], steps: Steps, drawn: int) -> None:
+        """Wait for a segment of one bucket on each device, and copy it."""
+        got = jax.device_get(steps)
+        for device, mine in enumerate(ids):
+            self.keep(mine, drawn, jax.tree.map(lambda a, device=device: a[device], got))
 
     def keep(self, ids: np.ndarray, drawn: int, steps: Steps) -> None:
         """Copy a bucket's segment to its rows."""

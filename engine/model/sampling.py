@@ -49,15 +49,15 @@ class Sampling:
             raise ValueError(f"top_p: got {self.top_p}; needs a probability mass in (0, 1]")
 
 
-def row_keys(seed: int | Array, prompt_id: int | Array, trials: Int[Array, "B"]) -> Key[Array, "B"]:
+def row_keys(seed: int | Array, prompt_id: int | Array, trials: Int[Array, " B"]) -> Key[Array, " B"]:
     """One threefry key a row; folding in the step gives the key of a draw."""
     base = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), Purpose.TOKEN), prompt_id)
     return jax.vmap(lambda trial: jax.random.fold_in(base, trial))(trials)
 
 
 def choose(
-    logits: Float[Array, "B V"], keys: Key[Array, "B"], step: int | Array, sampling: Sampling
-) -> Int[Array, "B"]:
+    logits: Float[Array, "B V"], keys: Key[Array, " B"], step: int | Array, sampling: Sampling
+) -> Int[Array, " B"]:
     """Next token ids."""
     logits = logits.astype(jnp.float32)
     if sampling.temperature == 0:
@@ -72,7 +72,7 @@ def choose(
     return _first_largest(jax.lax.optimization_barrier(logits + noise))
 
 
-def _first_largest(scores: Float[Array, "B V"]) -> Int[Array, "B"]:
+def _first_largest(scores: Float[Array, "B V"]) -> Int[Array, " B"]:
     """argmax as two plain reductions, which vectorise on CPU where the paired one does not (40x)."""
     ids = jax.lax.broadcasted_iota(jnp.int32, scores.shape, 1)
     peak = jnp.max(scores, axis=-1, keepdims=True)

@@ -5,7 +5,7 @@ prompt form a tree whose root is the prompt's last token. Scoring every answer e
 distribution at each inner node once, so answers that share their first tokens cost them once:
 
     P(answer) = product over its tokens of P(token | node)       P(label) = sum over its answers
-    P(invalid) = 1 - sum over all answers                         E(amount) = sum P(answer) amount
+    P(invalid) = 1 - sum over all answers          E(amount | an answer) = sum P(answer) amount / sum P(answer)
 
 Shapes: n inner nodes (the root is node 0), e edges (node, token); numbers in float64 on the host.
 """
@@ -36,13 +36,13 @@ class AnswerTree:
     """
 
     answers: tuple[Answer, ...]
-    tokens: Int[np.ndarray, "n"]
-    parents: Int[np.ndarray, "n"]
+    tokens: Int[np.ndarray, " n"]
+    parents: Int[np.ndarray, " n"]
     edges: Int[np.ndarray, "e 2"]
     paths: tuple[tuple[int, ...], ...]
 
     @property
-    def depths(self) -> Int[np.ndarray, "n"]:
+    def depths(self) -> Int[np.ndarray, " n"]:
         """Distance of each node from the last prompt token."""
         depths = np.zeros(len(self.tokens), np.int32)
         for node in range(1, len(self.tokens)):
@@ -153,12 +153,13 @@ class AnswerScores:
     """Exact outcome of R rows, float64.
 
     probability: [R, labels], in `AnswerTree.labels` order. invalid: [R] mass on no answer. expected_amount: [R],
-    answers without an amount counting as 0. log_probability: [R, answers].
+    given that one of the answers is given, those without an amount counting as 0 (as sampled answers do).
+    log_probability: [R, answers].
     """
 
     probability: Float[np.ndarray, "R labels"]
-    invalid: Float[np.ndarray, "R"]
-    expected_amount: Float[np.ndarray, "R"]
+    invalid: Float[np.ndarray, " R"]
+    expected_amount: Float[np.ndarray, " R"]
     log_probability: Float[np.ndarray, "R answers"]
 
 
@@ -169,5 +170,6 @@ def score_answers(tree: AnswerTree, edge_log_probability: Float[np.ndarray, "R e
     p = np.exp(log_probability)
     member = np.array([[a.label == label for label in tree.labels] for a in tree.answers], np.float64)
     amounts = np.array([a.amount or 0.0 for a in tree.answers])
+    named = p.sum(axis=1)
     # Rounding can take the sum a hair above 1; a probability below 0 would be nonsense downstream.
-    return AnswerScores(p @ member, np.maximum(1 - p.sum(axis=1), 0.0), p @ amounts, log_probability)
+    return AnswerScores(p @ member, np.maximum(1 - named, 0.0), p @ amounts / named, log_probability)

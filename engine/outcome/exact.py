@@ -40,8 +40,8 @@ NODE_WIDTHS = (1, 2, 4, 8, 12, 16, 24, *WIDTHS[3:])
 class Nodes:
     """An answer tree on the device, padded: tokens and positions [n], ancestors [n, n], edges [e, 2]."""
 
-    tokens: Int[Array, "n"]
-    positions: Int[Array, "n"]
+    tokens: Int[Array, " n"]
+    positions: Int[Array, " n"]
     ancestors: Bool[Array, "n n"]
     edges: Int[Array, "e 2"]
 
@@ -58,7 +58,7 @@ class CleanTree:
     prefix: Prefix
     nodes: Nodes
     streams: Float[Array, "L1 n D"]
-    edges: Float[Array, "e"]
+    edges: Float[Array, " e"]
 
 
 def clean_tree(

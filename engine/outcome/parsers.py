@@ -41,6 +41,17 @@ def parse_answers(text: str, answers: Sequence[Answer]) -> Parsed:
     return Parsed(longest.label, longest.amount)
 
 
+def match_tokens(ids: Sequence[int], answers: Sequence[Answer], answer_tokens: Sequence[Sequence[int]]) -> Parsed:
+    """The answer whose tokens a rollout begins with, as the exact outcome scores it: " better" is no " bet".
+
+    An answer without an amount names 0. No answer begins another (`answer_tree`), so at most one is found.
+    """
+    for answer, tokens in zip(answers, answer_tokens, strict=True):
+        if list(ids[: len(tokens)]) == list(tokens):
+            return Parsed(answer.label, answer.amount or 0.0)
+    return Parsed(INVALID)
+
+
 def parse_study_v1(text: str, _: Sequence[Answer] = ()) -> Parsed:
     """The study's first parser, without its default to "stop"."""
     lowered = text.lower()

@@ -200,11 +200,12 @@ def _dose_response(
             rhos.append(monotone(curve))
     if not rhos:
         return np.full(features, np.nan), Criterion(np.zeros(features, dtype=bool), np.zeros(features, dtype=bool))
+    # A flat ladder (the value is the feature's own already) says nothing; the others decide.
     table = np.stack(rhos)
-    weakest = table[np.argmin(np.abs(np.nan_to_num(table)), axis=0), np.arange(features)]
-    with np.errstate(invalid="ignore"):
-        steady = (np.abs(table) >= least_rho).all(axis=0)
-    return weakest, Criterion(steady, ~np.isnan(table).any(axis=0))
+    said = ~np.isnan(table) & (table != 0)
+    weakest = table[np.argmin(np.where(said, np.abs(table), np.inf), axis=0), np.arange(features)]
+    steady = np.where(said, np.abs(table) >= least_rho, True).all(axis=0) & said.any(axis=0)
+    return weakest, Criterion(steady, ~np.isnan(table).all(axis=0))
 
 
 def monotone(curve: Float[np.ndarray, "Q F"]) -> Float[np.ndarray, " F"]:

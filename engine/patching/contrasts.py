@@ -78,7 +78,7 @@ def make_contrasts(
     contrasts = [Contrast(f"patch:{b}", f"patch:{a}", "primary", (a, b)) for a, b in pairs]
     contrasts += [Contrast(f"patch:{v}", reference, "tested", (v,)) for v in order]
     if "ablate" in parsed:
-        contrasts.append(Contrast("ablate", reference, "tested", tuple(order)))
+        contrasts.append(Contrast("ablate", reference, "tested"))  # the ladders lead to the values, not to zero
     contrasts += _controls(parsed, pairs, reference)
     contrasts += _doses(parsed, reference)
     if reference == "noop" and "baseline" in parsed:

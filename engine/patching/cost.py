@@ -19,7 +19,7 @@ from causeway.engine.model.cache import Segment, prefill
 from causeway.engine.model.decode import Own, Shared, decode_segment
 from causeway.engine.model.decode import Rows as DecodeRows
 from causeway.engine.model.generate import bucket_width
-from causeway.engine.outcome.exact import Background, clean_tree, edited_answers, start_layer
+from causeway.engine.outcome.exact import Background, edited_answers, start_layer
 from causeway.engine.patching.design import SweepPrompt
 from causeway.engine.patching.sweep import PatchSweep
 from causeway.engine.sweep.cost import ProgramCost, program_cost
@@ -40,8 +40,7 @@ def _edits(sweep: PatchSweep, prompt: SweepPrompt, layer: int | None = None):
 
 
 def _exact_calls(sweep: PatchSweep, prompt: SweepPrompt) -> Calls:
-    tree = sweep.answer_tree(prompt)
-    clean = clean_tree(sweep.model.transformer, prompt.tokens, tree, sweep.first_edit(prompt))
+    clean = sweep.clean(prompt)
     background = Background(sweep.model.transformer, sweep.dictionary, clean)
     program = jax.jit(partial(edited_answers, spec=sweep.edit_spec))
     for layer in np.unique(sweep.rows.layer[sweep.rows.layer != EMPTY]):

@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from causeway.engine.intervention.edits import EMPTY
 from causeway.engine.outcome.answers import score_answers
-from causeway.engine.outcome.exact import Background, clean_tree, edited_answers, start_layer
+from causeway.engine.outcome.exact import Background, edited_answers, start_layer
 from causeway.engine.patching.design import Rows, SweepPrompt
 from causeway.engine.patching.sweep import PatchSweep, what_was_done
 from causeway.engine.sweep.layout import UnitResult
@@ -22,12 +22,17 @@ def exact_unit(sweep: PatchSweep, index: int) -> UnitResult:
     """Compute one unit."""
     prompt, chosen = sweep.unit(index)
     rows = sweep.rows.take(chosen)
-    tree = sweep.answer_tree(prompt)
-    clean = clean_tree(sweep.model.transformer, prompt.tokens, tree, sweep.first_edit(prompt))
+    tree, clean = sweep.answer_tree(prompt), sweep.clean(prompt)
     background = Background(sweep.model.transformer, sweep.dictionary, clean)
     edges, report = _run(sweep, prompt, rows, background)
     baseline = rows.layer == EMPTY
     edges[baseline] = np.asarray(clean.edges)
+    if np.isnan(edges).any():
+        row = int(np.isnan(edges).any(axis=1).argmax())
+        raise FloatingPointError(
+            f"prompt {prompt.id}: layer {rows.layer[row]} feature {rows.feature[row]} {rows.arms[rows.arm[row]]} gives "
+            "logits that are not numbers; its value is too large for the model's dtype"
+        )
     scores = score_answers(tree, edges[:, : len(tree.edges)])
     columns = what_was_done(prompt, rows, **report)
     # A prompt may list its labels in another order; the table has one.

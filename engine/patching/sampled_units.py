@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from causeway.engine.model.generate import Generation, generate_rows
-from causeway.engine.outcome.parsers import parser
+from causeway.engine.outcome.parsers import Parsed, match_tokens, parser
 from causeway.engine.patching.design import Rows, SweepPrompt
 from causeway.engine.patching.sweep import PatchSweep, what_was_done
 from causeway.engine.sweep.layout import UnitResult
@@ -21,7 +21,7 @@ def sampled_unit(sweep: PatchSweep, index: int) -> UnitResult:
     rows = sweep.rows.take(chosen)
     generation = _generate(sweep, prompt, rows)
     columns = what_was_done(prompt, rows, generation.before[0], generation.after[0], generation.applied[0])
-    columns |= _outcome(sweep, prompt, generation)
+    columns |= {"array_row": sweep.array_rows(index)} | _outcome(sweep, prompt, generation)
     return UnitResult(columns, sweep.settings.recording.collect(generation))
 
 
@@ -64,13 +64,19 @@ def _generate_together(sweep: PatchSweep, prompt: SweepPrompt, rows: Rows) -> Ge
 
 def _outcome(sweep: PatchSweep, prompt: SweepPrompt, generation: Generation) -> dict:
     """Action, amount, text and token ids of each row."""
-    read = parser(sweep.settings.parser)
     ids = [row[row >= 0].tolist() for row in generation.tokens]
     texts = [sweep.model.continuation(prompt.tokens, row) for row in ids]
-    parsed = [read(text, prompt.answers) for text in texts]
+    parsed = [_read(sweep, prompt, text, row) for text, row in zip(texts, ids, strict=True)]
     return {
         "action": [p.action for p in parsed],
         "amount": [p.amount for p in parsed],
         "response": texts,
         "tokens": ids,
     }
+
+
+def _read(sweep: PatchSweep, prompt: SweepPrompt, text: str, ids: list[int]) -> Parsed:
+    """What a rollout means: by its tokens where the prompt's own answers are looked for, by its text otherwise."""
+    if sweep.settings.parser == "answers":
+        return match_tokens(ids, prompt.answers, prompt.answer_tokens)
+    return parser(sweep.settings.parser)(text, prompt.answers)

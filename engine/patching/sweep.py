@@ -11,11 +11,13 @@ The table's columns say, row by row, what was done and what came of it (`exact_s
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any, Literal
 
 import jax
 import numpy as np
 import pyarrow as pa
+from jaxtyping import Int
 
 from causeway.engine.devices import RowParallel
 from causeway.engine.dictionary.dictionary import Dictionary
@@ -25,10 +27,11 @@ from causeway.engine.model.generate import Layout as Widths
 from causeway.engine.model.handle import Model
 from causeway.engine.model.sampling import Sampling
 from causeway.engine.outcome.answers import AnswerTree, answer_tree
+from causeway.engine.outcome.exact import CleanTree, clean_tree
 from causeway.engine.outcome.parsers import INVALID, parser
 from causeway.engine.patching.design import FeatureSet, Rows, SweepPrompt, condition_name, make_rows
 from causeway.engine.patching.recording import Recording
-from causeway.engine.sweep.fingerprint import arrays_sha256, config_sha256
+from causeway.engine.sweep.fingerprint import array_sha256, arrays_sha256, config_sha256
 from causeway.engine.sweep.layout import Layout
 from causeway.engine.sweep.plan import Plan
 
@@ -156,6 +159,11 @@ class PatchSweep:
             )
         if self.settings.outcome == "exact":
             depth = int(self.answer_tree(prompt).depths.max())
+            if start > last + depth:
+                raise ValueError(
+                    f"scope: {self.settings.scope!r} begins at position {start} of prompt {prompt.id}, but its answers "
+                    f"are decided at {last + depth}; nothing would change, include the last prompt token"
+                )
             if last + depth >= self.model.config.max_position:
                 raise ValueError(
                     f"answers: prompt {prompt.id} with its answers takes {last + depth + 1} tokens, but the context is "
@@ -206,6 +214,16 @@ class PatchSweep:
         """
         return scopes.intervals(self.settings.scope, len(prompt.tokens))[0][0]
 
+    @functools.cached_property
+    def clean(self) -> Callable[[SweepPrompt], CleanTree]:
+        """A prompt's clean pass for exact outcomes; the last is kept, because units come prompt by prompt."""
+
+        def run(prompt: SweepPrompt) -> CleanTree:
+            tree = self.answer_tree(prompt)
+            return clean_tree(self.model.transformer, prompt.tokens, tree, self.first_edit(prompt))
+
+        return functools.lru_cache(maxsize=2)(run)
+
     def edit(self, prompt: SweepPrompt, rows: Rows) -> Edit:
         """Rows as edits of a prompt."""
         return rows.edit(self.settings.scope, len(prompt.tokens))
@@ -221,6 +239,12 @@ class PatchSweep:
         prompt, part = divmod(index, per_prompt)
         start = part * self.unit_rows
         return self.prompts[prompt], slice(start, min(start + self.unit_rows, len(self.rows)))
+
+    def array_rows(self, index: int) -> Int[np.ndarray, " rows"]:
+        """Where a unit's rows lie in the dense arrays: unit u owns rows [u * U, u * U + its own]."""
+        _, chosen = self.unit(index)
+        most = min(self.unit_rows, len(self.rows))
+        return index * most + np.arange(chosen.stop - chosen.start)
 
     def plan(self) -> Plan:
         """The sweep's plan: units, layout and everything that decides its numbers."""
@@ -250,10 +274,10 @@ class PatchSweep:
 
 def dictionary_digest(dictionary: Dictionary) -> str:
     """sha256 over a dictionary's configuration and arrays."""
-    leaves = {
-        jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(dictionary)
-    }
-    return config_sha256({"config": dataclasses.asdict(dictionary.config), "arrays": arrays_sha256(leaves)})
+    leaves = jax.tree_util.tree_leaves_with_path(dictionary)
+    # One array on the host at a time: a stack for a large model is tens of gigabytes.
+    arrays = {jax.tree_util.keystr(path): array_sha256(np.asarray(leaf)) for path, leaf in leaves}
+    return config_sha256({"config": dataclasses.asdict(dictionary.config), "arrays": arrays})
 
 
 _WHAT = [
@@ -271,9 +295,9 @@ def exact_schema(labels: tuple[str, ...]) -> pa.Schema:
 
 
 def sampled_schema() -> pa.Schema:
-    """Columns of sampled trials: what was done, then the action, amount, text and token ids."""
+    """Columns of sampled trials: what was done, the row of `activations.zarr`, action, amount, text and token ids."""
     outcome = [("action", pa.string()), ("amount", pa.float64()), ("response", pa.string())]
-    return pa.schema([*_WHAT, *outcome, ("tokens", pa.list_(pa.int32()))])
+    return pa.schema([*_WHAT, ("array_row", pa.int64()), *outcome, ("tokens", pa.list_(pa.int32()))])
 
 
 def what_was_done(prompt: SweepPrompt, rows: Rows, before: np.ndarray, after: np.ndarray, applied: np.ndarray) -> dict:

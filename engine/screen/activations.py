@@ -170,7 +170,7 @@ def _features(
     places = jnp.arange(x.shape[1])
     counted = (places >= spans[:, :1]) & (places < spans[:, 1:])
 
-    def over_tokens(row: tuple[Array, Array]) -> Float[Array, "F"]:
+    def over_tokens(row: tuple[Array, Array]) -> Float[Array, " F"]:
         stream, mask = row
         # Every activation kind is zero or above, so what is not counted can be zero under either reduction.
         values = jnp.where(mask[:, None], encode(stream), 0)

@@ -99,7 +99,7 @@ class TaskBatches:
 class TextBatches:
     """Windows of `length` tokens at random places of one sequence `ids` [N]."""
 
-    ids: Int[np.ndarray, "N"]
+    ids: Int[np.ndarray, " N"]
     rows: int
     length: int
     seed: int
@@ -118,7 +118,7 @@ class TextBatches:
         return (Batch(tokens, weights),)
 
 
-def join_documents(texts: Sequence[str], tokenizer: Tokenizer) -> Int[np.ndarray, "N"]:
+def join_documents(texts: Sequence[str], tokenizer: Tokenizer) -> Int[np.ndarray, " N"]:
     """All texts as one sequence, each between <bos> and <eos> where the tokenizer has them."""
     bos = [] if tokenizer.bos_id is None else [tokenizer.bos_id]
     eos = [] if tokenizer.eos_id is None else [tokenizer.eos_id]

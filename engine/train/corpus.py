@@ -32,11 +32,11 @@ class Corpus:
     """tokens [R, T]; lengths [R], padding excluded; first: the first position of a row that counts."""
 
     tokens: Int[np.ndarray, "R T"]
-    lengths: Int[np.ndarray, "R"]
+    lengths: Int[np.ndarray, " R"]
     first: int
 
     @property
-    def counts(self) -> Int[np.ndarray, "R"]:
+    def counts(self) -> Int[np.ndarray, " R"]:
         """Number of tokens of each row that count."""
         return np.maximum(self.lengths - self.first, 0)
 

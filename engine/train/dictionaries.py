@@ -64,9 +64,9 @@ class DictionaryState:
     parameters: Parameters
     moments: optax.OptState
     idle: Int[Array, "P F"]
-    threshold: Float[Array, "P"]
+    threshold: Float[Array, " P"]
     shift: Float[Array, "P D"]
-    scale: Float[Array, "P"]
+    scale: Float[Array, " P"]
     step: Int[Array, ""]
 
 
@@ -75,9 +75,9 @@ class DictionaryState:
 class Progress:
     """One batch: unexplained share of the variance, features active a token, features that count as dead."""
 
-    unexplained: Float[Array, "P"]
-    l0: Float[Array, "P"]
-    dead: Int[Array, "P"]
+    unexplained: Float[Array, " P"]
+    l0: Float[Array, " P"]
+    dead: Int[Array, " P"]
 
 
 def train_dictionaries(
@@ -171,7 +171,7 @@ class _Program:
         return DictionaryState(parameters, moments, idle, jnp.zeros(depth), shift, scale, jnp.zeros((), jnp.int32))
 
     def update(
-        self, state: DictionaryState, buffer: Float[Array, "P N D"], places: Int[Array, "B"]
+        self, state: DictionaryState, buffer: Float[Array, "P N D"], places: Int[Array, " B"]
     ) -> tuple[DictionaryState, Progress]:
         """One step of all layers."""
         recipe = self.recipe
@@ -238,7 +238,7 @@ def _loss(parameters: Parameters, recipe: Recipe, y: Float[Array, "P B D"]):
 
 def _activate(
     recipe: Recipe, parameters: Parameters, y: Float[Array, "P B D"]
-) -> tuple[Float[Array, "P B F"], Float[Array, "P"], Float[Array, "P"]]:
+) -> tuple[Float[Array, "P B F"], Float[Array, " P"], Float[Array, " P"]]:
     """Feature values, L0, and the batch threshold (0 where the kind has none)."""
     p = y @ parameters.W_enc + parameters.b_enc[:, None]
     if parameters.log_threshold is not None:
@@ -256,13 +256,13 @@ def _error(parameters: Parameters, y: Float[Array, "P B D"], f: Float[Array, "P 
     return y - f @ parameters.W_dec - parameters.b_dec[:, None]
 
 
-def _price(recipe: Recipe, l0: Float[Array, "P"]) -> Float[Array, "P"]:
+def _price(recipe: Recipe, l0: Float[Array, " P"]) -> Float[Array, " P"]:
     if recipe.l0_coefficient is not None:
         return recipe.l0_coefficient * l0
     return recipe.target_weight * (l0 / recipe.active - 1) ** 2
 
 
-def _moments(buffer: Float[Array, "P N D"], count: int) -> tuple[Float[Array, "P D"], Float[Array, "P"]]:
+def _moments(buffer: Float[Array, "P N D"], count: int) -> tuple[Float[Array, "P D"], Float[Array, " P"]]:
     """Mean, and inverse root mean square deviation, of the tokens that are there."""
     there = (jnp.arange(buffer.shape[1]) < count)[None, :, None]
     mean = jnp.sum(jnp.where(there, buffer, 0), axis=1) / count
@@ -270,7 +270,7 @@ def _moments(buffer: Float[Array, "P N D"], count: int) -> tuple[Float[Array, "P
     return mean, jnp.sqrt(count / jnp.sum(deviation**2, axis=(1, 2)))
 
 
-def _standardised(x: Float[Array, "P B D"], shift: Float[Array, "P D"], scale: Float[Array, "P"]) -> Array:
+def _standardised(x: Float[Array, "P B D"], shift: Float[Array, "P D"], scale: Float[Array, " P"]) -> Array:
     return (x - shift[:, None]) * scale[:, None, None]
 
 

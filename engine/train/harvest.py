@@ -54,7 +54,7 @@ class Source:
         lengths = jax.ShapeDtypeStruct((1,), jnp.int32)
         return jax.eval_shape(_read, self.transformer, tokens, lengths, self._tap()).shape[-1]
 
-    def read(self, rows: Int[np.ndarray, "rows"]) -> Float[np.ndarray, "P N D"]:
+    def read(self, rows: Int[np.ndarray, " rows"]) -> Float[np.ndarray, "P N D"]:
         """Activations at the counted tokens of these rows, float32, in the order of the rows."""
         positions = np.arange(self.corpus.tokens.shape[1])
         parts = []
@@ -74,7 +74,7 @@ class Source:
 
 @jax.jit
 def _read(
-    transformer: Transformer, tokens: Int[Array, "B T"], lengths: Int[Array, "B"], tap: BoundTap
+    transformer: Transformer, tokens: Int[Array, "B T"], lengths: Int[Array, " B"], tap: BoundTap
 ) -> Float[Array, "P B T D"]:
     return run(transformer, tokens, Instruments(taps=(tap,)), lengths).records[0].values.astype(jnp.float32)
 
@@ -127,7 +127,7 @@ class Shuffled:
             self._held = (key, jnp.asarray(padded), values.shape[1])
         return self._held[1], self._held[2]
 
-    def __call__(self, step: int) -> tuple[Float[Array, "P N D"], Int[np.ndarray, "batch"]]:
+    def __call__(self, step: int) -> tuple[Float[Array, "P N D"], Int[np.ndarray, " batch"]]:
         """The buffer a step reads and the places of its batch in it."""
         chunk, place = divmod(step, self.batches_per_chunk)
         buffer, count = self.buffer(chunk)
@@ -137,7 +137,7 @@ class Shuffled:
             self._order = (chunk, np.resize(order, (self.batches_per_chunk, self._batch)))
         return buffer, self._order[1][place]
 
-    def _rows(self, epoch: int, place: int) -> Int[np.ndarray, "rows"]:
+    def _rows(self, epoch: int, place: int) -> Int[np.ndarray, " rows"]:
         rows = np.arange(len(self._source.corpus.tokens))
         if self._chunks_per_epoch > 1:
             rows = np.random.default_rng([self._seed, _ROWS, epoch]).permutation(rows)

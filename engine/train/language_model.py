@@ -107,7 +107,7 @@ def mean_loss(transformer: Transformer, batches: tuple[Batch, ...]) -> Float[Arr
 
 
 @jax.jit
-def answers_right(transformer: Transformer, batch: Batch) -> Bool[Array, "B"]:
+def answers_right(transformer: Transformer, batch: Batch) -> Bool[Array, " B"]:
     """Whether the most probable token is the right one wherever the weight is positive.
 
     With weights on the answers alone this equals "the greedy answer is exactly right": until its first mistake,

@@ -123,7 +123,7 @@ def _reconstruction(dictionary: Dictionary, source: Source) -> tuple[list[LayerQ
 
 
 def _group_sums(
-    dictionary: Dictionary, source: Source, rows: Int[np.ndarray, "rows"], means: Float[np.ndarray, "P D"]
+    dictionary: Dictionary, source: Source, rows: Int[np.ndarray, " rows"], means: Float[np.ndarray, "P D"]
 ) -> tuple[np.ndarray, ...]:
     """`_sums` of some rows, padded to one shape, in float64."""
     x = source.read(rows)
@@ -133,12 +133,12 @@ def _group_sums(
     return jax.tree.map(lambda a: np.asarray(a, np.float64), sums)
 
 
-def _groups(rows: Int[np.ndarray, "R"]) -> Iterator[Int[np.ndarray, "rows"]]:
+def _groups(rows: Int[np.ndarray, " R"]) -> Iterator[Int[np.ndarray, " rows"]]:
     return (rows[i : i + ROWS_PER_PASS] for i in range(0, len(rows), ROWS_PER_PASS))
 
 
 @jax.jit
-def _sums(dictionary: Dictionary, x: Float[Array, "P N D"], there: Bool[Array, "N"], means: Float[Array, "P D"]):
+def _sums(dictionary: Dictionary, x: Float[Array, "P N D"], there: Bool[Array, " N"], means: Float[Array, "P D"]):
     """Sums over tokens of |x - x'|^2, |x - mean|^2, active features, |x - x'| / |x| [P], and firings [P, F]."""
 
     def layer(inputs):
@@ -172,7 +172,7 @@ def _losses(
     return [tuple(row) for row in (totals / count).tolist()]
 
 
-def _everywhere(layer: int, first: int, mean: Float[np.ndarray, "D"] | None = None):
+def _everywhere(layer: int, first: int, mean: Float[np.ndarray, " D"] | None = None):
     """One slot a row that acts at every token that counts: at its own value, or (swap) replaced by the mean."""
     ones = np.ones((ROWS_PER_PASS, 1), np.int32)
     edit = dataclasses.replace(no_edit(ROWS_PER_PASS), layer=ones * layer, start=ones * first, stop=ones * FOREVER)
@@ -184,7 +184,7 @@ def _everywhere(layer: int, first: int, mean: Float[np.ndarray, "D"] | None = No
 
 @jax.jit
 def _loss(
-    transformer: Transformer, tokens: Int[Array, "B T"], lengths: Int[Array, "B"], first: int, instruments: Instruments
+    transformer: Transformer, tokens: Int[Array, "B T"], lengths: Int[Array, " B"], first: int, instruments: Instruments
 ) -> Float[Array, ""]:
     """Sum of -log p(token t + 1) over first <= t < length - 1."""
     logits = run(transformer, tokens, instruments, lengths).logits[:, :-1]

@@ -47,7 +47,7 @@ jumprelu.defvjp(_jumprelu_forward, _jumprelu_backward)
 @jax.custom_vjp
 def mean_active(
     p: Float[Array, "P B F"], threshold: Float[Array, "P F"], bandwidth: Float[Array, ""]
-) -> Float[Array, "P"]:
+) -> Float[Array, " P"]:
     """L0: features above their thresholds, mean over tokens; straight-through gradient in the threshold alone."""
     return _mean_count(p > threshold[:, None])
 
@@ -73,7 +73,7 @@ def topk(p: Float[Array, "P B F"], k: int) -> Float[Array, "P B F"]:
     return jnp.where((p >= weakest) & (p > 0), p, 0)
 
 
-def batch_threshold(p: Float[Array, "P B F"], k: float) -> Float[Array, "P"]:
+def batch_threshold(p: Float[Array, "P B F"], k: float) -> Float[Array, " P"]:
     """The level that k B of a layer's B F values exceed (all positive ones do where fewer are positive)."""
 
     def halve(_, bounds):
@@ -86,7 +86,7 @@ def batch_threshold(p: Float[Array, "P B F"], k: float) -> Float[Array, "P"]:
     return jax.lax.fori_loop(0, BISECTIONS, halve, (jnp.zeros_like(peak), peak))[1]
 
 
-def batchtopk(p: Float[Array, "P B F"], k: float) -> tuple[Float[Array, "P B F"], Float[Array, "P"]]:
+def batchtopk(p: Float[Array, "P B F"], k: float) -> tuple[Float[Array, "P B F"], Float[Array, " P"]]:
     """The k B largest of each layer's batch, and the thresholds that chose them."""
     threshold = batch_threshold(jax.lax.stop_gradient(p), k)
     return jnp.where(p > threshold[:, None, None], p, 0), threshold
@@ -96,6 +96,6 @@ def _near(p: Float[Array, "P B F"], threshold: Float[Array, "P F"], bandwidth: F
     return jnp.abs(p - threshold[:, None]) < bandwidth / 2
 
 
-def _mean_count(chosen: Bool[Array, "P B F"]) -> Float[Array, "P"]:
+def _mean_count(chosen: Bool[Array, "P B F"]) -> Float[Array, " P"]:
     # Two sums: the inner one runs along the contiguous axis, which XLA vectorises.
     return jnp.sum(jnp.sum(chosen, axis=-1), axis=-1) / chosen.shape[1]

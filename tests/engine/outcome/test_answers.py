@@ -65,7 +65,8 @@ def test_scores_are_sums_over_listed_paths(tree):
         stop, ten = p[row, 0, 1], p[row, 0, 2] * p[row, 1, 3] * p[row, 2, 4]
         twenty, everything = p[row, 0, 2] * p[row, 1, 3] * p[row, 2, 0], p[row, 0, 2] * p[row, 1, 1]
         np.testing.assert_allclose(scores.probability[row], [stop, ten + twenty + everything], rtol=1e-12)
-        np.testing.assert_allclose(scores.expected_amount[row], 10 * ten + 20 * twenty + 55 * everything, rtol=1e-12)
+        expected = (10 * ten + 20 * twenty + 55 * everything) / (stop + ten + twenty + everything)
+        np.testing.assert_allclose(scores.expected_amount[row], expected, rtol=1e-12)
         np.testing.assert_allclose(scores.invalid[row], 1 - scores.probability[row].sum(), rtol=1e-12)
         np.testing.assert_allclose(np.exp(scores.log_probability[row]), [stop, ten, twenty, everything], rtol=1e-12)
     assert scores.invalid.dtype == np.float64

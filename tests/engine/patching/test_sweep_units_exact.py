@@ -43,7 +43,7 @@ def expected(sweep, prompt):
     label = np.array([a.label for a in prompt.answers])
     columns = {f"p_{name}": p[:, label == name].sum(1) for name in sweep.labels}
     amounts = np.array([a.amount or 0 for a in prompt.answers])
-    return columns | {"p_invalid": 1 - p.sum(1), "expected_amount": p @ amounts}
+    return columns | {"p_invalid": 1 - p.sum(1), "expected_amount": p @ amounts / p.sum(1)}
 
 
 @pytest.fixture(scope="module")
