@@ -72,12 +72,14 @@ def main(argv: list[str]) -> None:
         raise ValueError(f"--disk_limits: got {len(limits)} numbers; needs two, to warn at and to stop at")
     from causeway.engine.patching import run, summary
     from causeway.engine.sweep import DiskGuard
-    from causeway.ports import sweep_inputs
+    from causeway.ports import study_export, sweep_inputs
 
     table = sweep_inputs.read_feature_table(features)
     sweep = _sweep(table, prompts)
     settings = _effect_settings(sweep)
     run.check_effects(sweep, settings)
+    if _EXPORT.value:
+        study_export.check_study(sweep.settings.arms, [prompt.group for prompt in sweep.prompts])
     if _PLAN.value:
         print(run.estimate(sweep, workdir, cast(Literal["abstract", "measured"], _PLAN.value)).text())
         return
@@ -87,9 +89,7 @@ def main(argv: list[str]) -> None:
     print("\n".join(summary.lines(run.finish(workdir, settings))))
     print(f"\neverything is in {workdir}: summary.json, effects.parquet, trials.parquet")
     if _EXPORT.value:
-        from causeway.ports.study_export import export_study
-
-        print("study files: " + ", ".join(map(str, export_study(workdir, table))))
+        print("study files: " + ", ".join(map(str, study_export.export_study(workdir, table))))
 
 
 def _sweep(table, prompts_file: str):

@@ -26,6 +26,23 @@ from causeway.engine.sweep.durable import write_bytes
 STUDY_ARMS = ("baseline", "patch:safe", "patch:risky")
 
 
+def check_study(arms: Iterable[str], groups: Iterable[str]) -> None:
+    """Refuse, before a sweep is computed, one that has no place in the study's files.
+
+    Args:
+        arms, groups: names of the arms and of the prompts' groups that the sweep will have.
+
+    Raises:
+        ValueError: the study's arms or contexts are not among them.
+    """
+    for name, got, needed in (("arms", set(arms), STUDY_ARMS), ("groups", set(groups), ("safe", "risky"))):
+        if missing := set(needed) - got:
+            raise ValueError(
+                f"--export_study: got {name} {', '.join(sorted(got))}; the study's files also need "
+                f"{', '.join(sorted(missing))}"
+            )
+
+
 def export_study(workdir: Path, features: pa.Table) -> list[Path]:
     """Write both files beside a finished sampled sweep.
 

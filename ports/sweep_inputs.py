@@ -103,11 +103,14 @@ def read_feature_table(path: str) -> pa.Table:
     """The screening table, or listed features with explicit values.
 
     Raises:
+        FileNotFoundError: no such file.
         ValueError: neither Parquet nor JSON lines, or without layer and feature.
     """
     if path.endswith(".parquet"):
         try:
             table = pq.read_table(path)
+        except FileNotFoundError:
+            raise FileNotFoundError(f"{path}: no such file; give the table of `screen`, or JSON lines") from None
         except pa.ArrowInvalid as error:
             raise ValueError(f"{path}: not a Parquet file ({error})") from None
     else:

@@ -129,3 +129,8 @@ def test_features_that_cannot_be_read_are_refused(write, refuses, tmp_path):
     refuses("lacks the columns .'feature'.", read_feature_table, str(tmp_path / "lacking.parquet"))
     refuses("not a Parquet file", read_feature_table, write("hello there", name="f.parquet"))
     refuses("suffix '.csv' is not read", read_feature_table, write("layer,feature", name="f.csv"))
+
+
+def test_a_missing_table_of_features_is_called_missing(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"gone\.parquet: no such file"):
+        read_feature_table(str(tmp_path / "gone.parquet"))

@@ -60,6 +60,8 @@ def test_the_size_of_units_changes_the_plan_and_no_bit_of_a_row(compute, tiny_sw
     other, one = compute(outcome, unit_buckets=1)
     assert other.units > plan.units
     assert other.fingerprint != plan.fingerprint
+    # Where a row's records lie is the one thing that the size of units decides.
+    two, one = (({k: v for k, v in got[0].items() if k != "array_row"}, got[1]) for got in (two, one))
     assert tiny_sweep.same_bits(two, one)
 
 
