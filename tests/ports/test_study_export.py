@@ -9,7 +9,7 @@ import pytest
 
 from causeway.engine.patching.design import condition_name
 from causeway.engine.patching.original_rule import original_rule
-from causeway.ports.study_export import export_study
+from causeway.ports.study_export import check_study, export_study
 
 GROUPS, FEATURES = ("safe", "risky"), ((3, 10), (5, 7))
 
@@ -90,3 +90,19 @@ def test_sweeps_without_the_studys_arms_or_samples_are_refused(trials, tmp_path)
         with pytest.raises(ValueError, match=message):
             export_study(folder, pa.table({"layer": [3], "feature": [10]}))
         assert [path.name for path in folder.iterdir()] == ["trials.parquet"]
+
+
+@pytest.mark.parametrize(
+    ("arms", "groups", "message"),
+    [
+        (("baseline", "patch:safe", "patch:risky"), ("calm", "chasing"), "groups calm, chasing; .* need risky, safe"),
+        (("baseline", "patch:safe"), ("safe", "risky"), "arms baseline, patch:safe; .* need patch:risky"),
+    ],
+)
+def test_a_sweep_without_the_studys_conditions_is_refused_beforehand(arms, groups, message):
+    with pytest.raises(ValueError, match=message):
+        check_study(arms, groups)
+
+
+def test_a_sweep_with_more_than_the_studys_conditions_is_let_through():
+    check_study(("ablate", "baseline", "patch:risky", "patch:safe"), ("other", "risky", "safe"))
