@@ -3,8 +3,8 @@
     import causeway as cw
     model = cw.load_model("bundled:tiny")
     saes = cw.load_dictionaries("bundled:tiny", for_model=model)
-    edit = cw.FeatureEdit(layer=2, feature=7, value=4.0, scope="last_prompt_and_decode")
-    out = cw.generate(model, "game: loss $20, loss $20. balance $60.", edits=[[], [edit]], dictionary=saes)
+    edit = cw.FeatureEdit(layer=2, feature=121, value=14.0, scope="last_prompt")
+    out = cw.generate(model, "game: loss $20. balance $150.", edits=[[], [edit]], dictionary=saes)
 
 Names are imported when first used, so that `import causeway` (and with it every `--help`) does not wait for jax.
 """

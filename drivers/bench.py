@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from importlib.metadata import version
 from typing import cast
 
 from absl import flags
@@ -36,8 +37,10 @@ def main(argv: list[str]) -> None:
     device = jax.devices()[0]
     result = {
         "benchmark": names[0],
-        "device": f"{device.platform} {device.device_kind}",
-        "versions": {"jax": jax.__version__},
+        "device": device.device_kind
+        if device.platform != "cpu"
+        else f"cpu, {_THREADS.value or os.cpu_count()} threads",
+        "versions": {name: version(name) for name in ("causeway", "jax", "jaxlib", "flax", "numpy")},
         "figures": figures,
     }
     print(json.dumps(result) if _JSON.value else _table(result))

@@ -41,8 +41,8 @@ def main(argv: list[str]) -> None:
         print(f"  {state.group:<5} {state.text}")
 
     table = _screen(model, dictionary, states, workdir)
-    features = features_of(table, "mean_active", _PER_LAYER.value, None)
-    print(f"\n{len(features.layer)} features differ most; each is now set to its mean in the other group's states")
+    features = features_of(table, "q90", _PER_LAYER.value, None)
+    print(f"\n{len(features.layer)} features differ most; each is now set high, as in the top tenth of a group's states")
     for outcome in ("exact", "sampled"):
         sweep = _sweep(model, dictionary, states, features, outcome)
         _run(sweep, workdir / outcome, f"{outcome} outcome: {len(sweep.rows) * len(sweep.prompts):,} trials")

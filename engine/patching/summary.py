@@ -86,6 +86,7 @@ def lines(summary: dict[str, Any], shown: int = 10) -> list[str]:
     out = [f"{summary['features']} features, prompts: {prompts}, arms: {', '.join(summary['arms'])}"]
     for name, outcome in summary["outcomes"].items():
         if not any(row["effect"] for row in outcome["strongest"]):
+            out += ["", f"{name}: no feature changes it"]
             continue
         means = summary["mean_by_arm"][name]
         level = f"{means['baseline']:.3f} without an edit; " if means.get("baseline") is not None else ""
