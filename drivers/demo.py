@@ -42,7 +42,7 @@ def main(argv: list[str]) -> None:
 
     table = _screen(model, dictionary, states, workdir)
     features = features_of(table, "q90", _PER_LAYER.value, None)
-    print(f"\n{len(features.layer)} features differ most; each is now set high, as in the top tenth of a group's states")
+    print(f"\n{len(features.layer)} features differ most; each is set as high as in a group's top tenth of states")
     for outcome in ("exact", "sampled"):
         sweep = _sweep(model, dictionary, states, features, outcome)
         _run(sweep, workdir / outcome, f"{outcome} outcome: {len(sweep.rows) * len(sweep.prompts):,} trials")
