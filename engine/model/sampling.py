@@ -24,7 +24,6 @@ class Purpose(IntEnum):
     TOKEN = 0
     CONTROL_FEATURE = 1
     GAME = 2
-    SPLIT = 3
 
 
 @dataclasses.dataclass(frozen=True)

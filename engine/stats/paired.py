@@ -1,4 +1,4 @@
-"""Paired comparisons over prompts: the mean difference, its interval, and rank and t tests beside the permutation one.
+"""Paired comparisons over prompts: the mean difference and its interval (the test is `sign_flip`).
 
     effect_f = mean_p x[f, p],    t interval: effect +- t_{n-1} s / sqrt(n)
 
@@ -66,25 +66,6 @@ def paired_mean(
         low, high = effect - reach, effect + reach
     enough = n >= 2
     return PairedMean(n, effect, np.where(enough, low, np.nan), np.where(enough, high, np.nan))
-
-
-def wilcoxon_test(differences: Float[np.ndarray, "rows P"]) -> Float[np.ndarray, " rows"]:
-    """Two-sided Wilcoxon signed-rank p value of each row; NaN where all differences are zero or missing."""
-    x = np.asarray(differences, dtype=np.float64)
-    p = np.full(x.shape[0], np.nan)
-    tested = np.flatnonzero((np.nan_to_num(x) != 0).any(axis=1))
-    if tested.size:
-        p[tested] = stats.wilcoxon(x[tested], axis=1, nan_policy="omit").pvalue
-    return p
-
-
-def t_test(differences: Float[np.ndarray, "rows P"]) -> Float[np.ndarray, " rows"]:
-    """Two-sided one-sample t p value of each row; NaN below two prompts or without variation."""
-    mean = paired_mean(differences, confidence=0.5)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        error = (mean.high - mean.effect) / stats.t.isf(0.25, np.maximum(mean.prompts - 1, 1))
-        t = np.where(error > 0, mean.effect / error, np.nan)
-    return 2 * stats.t.sf(np.abs(t), np.maximum(mean.prompts - 1, 1))
 
 
 def _bootstrap(

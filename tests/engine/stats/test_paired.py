@@ -1,4 +1,4 @@
-"""Paired means: intervals and tests against scipy, row by row, with missing prompts; coverage."""
+"""Paired means: intervals against scipy, row by row, with missing prompts; coverage."""
 
 import numpy as np
 import pytest
@@ -13,23 +13,13 @@ def _rows():
     return x
 
 
-def test_t_interval_and_p_equal_scipy():
+def test_t_interval_equals_scipy():
     x = _rows()
-    found, p = paired.paired_mean(x), paired.t_test(x)
+    found = paired.paired_mean(x)
     for i, row in enumerate(x):
         expected = stats.ttest_1samp(row[~np.isnan(row)], 0)
         interval = expected.confidence_interval(0.95)
         np.testing.assert_allclose([found.low[i], found.high[i]], [interval.low, interval.high])
-        np.testing.assert_allclose(p[i], expected.pvalue)
-
-
-def test_wilcoxon_equals_scipy_and_needs_a_difference():
-    x = _rows()
-    x[5] = 0
-    p = paired.wilcoxon_test(x)
-    for i in range(5):
-        np.testing.assert_allclose(p[i], stats.wilcoxon(x[i][~np.isnan(x[i])]).pvalue)
-    assert np.isnan(p[5])
 
 
 @pytest.mark.parametrize("interval", ["t", "bootstrap"])
