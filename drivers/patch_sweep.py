@@ -14,7 +14,7 @@ from causeway.drivers.refusals import run_driver
 _STOPPED = 3
 _PROMPTS = flags.DEFINE_string("prompts", None, "JSON lines with text (or tokens), group, and perhaps answers.")
 _ANSWERS = flags.DEFINE_string(
-    "answers", None, "Answers of all prompts: a JSON file, or JSON text, a list of {text, label, amount}."
+    "answers", None, "Answers of prompts with none of their own: a JSON file or text, a list of {text, label, amount}."
 )
 _FEATURES = flags.DEFINE_string("features", None, "Features: the table of `screen`, or JSON lines (value_<group>).")
 _PER_LAYER = flags.DEFINE_integer(
