@@ -24,10 +24,6 @@ class Instruments:
     edits: tuple[BoundEdit, ...] = ()
     taps: tuple[BoundTap, ...] = ()
 
-    def streams(self) -> set[str]:
-        """Streams that any edit or tap touches."""
-        return {edit.spec.stream for edit in self.edits} | {tap.spec.stream for tap in self.taps}
-
 
 class Observer:
     """One layer's meeting point. `layer` is an int where layers are unrolled, traced where they are scanned."""

@@ -63,10 +63,6 @@ class Segment:
 
         return Segment(put(self.keys, key), put(self.values, value), self.first)
 
-    def rows(self, chosen: Int[Array, " B"]) -> "Segment":
-        """The same segment for other rows, in another order."""
-        return Segment(tuple(k[:, chosen] for k in self.keys), tuple(v[:, chosen] for v in self.values), self.first)
-
 
 def empty_segment(transformer: Transformer, rows: int, length: int, first: int | Array = 0) -> Segment:
     """A segment of zeros to be written from step `first` on."""
