@@ -10,6 +10,7 @@ compiled programs for each prompt bucket met.
 """
 
 import dataclasses
+import functools
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -19,6 +20,7 @@ from causeway.engine.devices import RowParallel, local_parallel
 from causeway.engine.model.generate import Layout, bucket_width, generate_rows, segment_lengths
 from causeway.engine.model.handle import Model
 from causeway.engine.model.sampling import Sampling
+from causeway.engine.model.transformer import Transformer
 
 SHORT_ANSWER = 16
 
@@ -79,6 +81,15 @@ class ModelPlayer:
             )
         return ids
 
+    @functools.cached_property
+    def _devices(self) -> RowParallel:
+        return self.parallel or local_parallel(1)
+
+    @functools.cached_property
+    def _placed(self) -> Transformer:
+        """The weights on every device, copied once and not with every turn."""
+        return self._devices.replicate(self.model.transformer)
+
     def _draw(
         self, tokens: Sequence[Sequence[int]], games: Sequence[int], round_number: int, width: int
     ) -> list[list[int]]:
@@ -87,10 +98,9 @@ class ModelPlayer:
         forced = np.full((len(tokens), layout.max_new_tokens), -1, np.int32)
         for row, ids in enumerate(tokens):
             forced[row, : len(ids) - 1] = ids[1:]
-        parallel = self.parallel or local_parallel(1)
         generation = generate_rows(
-            parallel.replicate(self.model.transformer), tokens[0][:1], trials=np.asarray(games), layout=layout,
-            sampling=self.sampling, seed=self.seed, prompt_id=round_number, forced=forced, parallel=parallel,
+            self._placed, tokens[0][:1], trials=np.asarray(games), layout=layout, sampling=self.sampling,
+            seed=self.seed, prompt_id=round_number, forced=forced, parallel=self._devices,
         )  # fmt: skip
         starts = [len(ids) - 1 for ids in tokens]
         new = [row[start : start + self.max_new_tokens] for row, start in zip(generation.tokens, starts, strict=True)]
