@@ -2,7 +2,10 @@
 
 Both compute, for every query head h of key/value group g,
 
-    z = sum_s softmax_s(q . k_s / sqrt(K)) v_s
+    z = sum_s softmax_s(cap(scale q . k_s)) v_s          scale: 1 / sqrt(K) unless the configuration says otherwise
+
+where cap(s) = c tanh(s / c) for decoders that cap their scores (Gemma-2), else s. A layer with a window sees the
+latest tokens alone (`within`).
 
 `attend_sequence` holds queries and keys of the same T tokens under a causal mask. `attend_pieces` holds one query a
 row against keys that lie in several arrays (a prefix shared by all rows, filled segments, the segment being written,
@@ -16,9 +19,23 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
-from causeway.engine.model.config import Numerics
+from causeway.engine.model.config import ModelConfig, Numerics
+
+
+def window_of(config: ModelConfig, layer: int | Array) -> int | Array | None:
+    """How many of the latest tokens a layer sees, the token itself included; None where no layer has a window."""
+    if not config.windows:
+        return None
+    return jnp.asarray([window or config.max_position for window in config.windows])[layer]
+
+
+def _scaled(scores: Array, config: ModelConfig) -> Array:
+    """Scores after scale and cap."""
+    scores = scores * config.score_scale
+    cap = config.attention_softcap
+    return cap * jnp.tanh(scores / cap) if cap else scores
 
 
 def attend_sequence(
@@ -26,6 +43,7 @@ def attend_sequence(
     k: Float[Array, "B S G K"],
     v: Float[Array, "B S G K"],
     mask: Bool[Array, "T S"],
+    config: ModelConfig,
     numerics: Numerics,
 ) -> tuple[Float[Array, "B T H K"], Float[Array, "B H T S"]]:
     """Head outputs and attention patterns."""
@@ -33,7 +51,7 @@ def attend_sequence(
     g = k.shape[2]
     grouped = q.reshape(b, t, g, h // g, width)
     dtype = numerics.accumulate_dtype
-    scores = jnp.einsum("btgrk,bsgk->bgrts", grouped, k, preferred_element_type=dtype) * width**-0.5
+    scores = _scaled(jnp.einsum("btgrk,bsgk->bgrts", grouped, k, preferred_element_type=dtype), config)
     pattern = jax.nn.softmax(jnp.where(mask, scores, -jnp.inf), axis=-1)
     z = jnp.einsum("bgrts,bsgk->btgrk", pattern.astype(v.dtype), v, preferred_element_type=dtype)
     return z.reshape(b, t, h, width).astype(q.dtype), pattern.reshape(b, h, t, -1)
@@ -42,11 +60,14 @@ def attend_sequence(
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class SharedKeys:
-    """Keys and values that all rows share, without a row axis: [G, K, S] and [G, S, K], valid where `mask` [S]."""
+    """Keys and values that all rows share, without a row axis: [G, K, S] and [G, S, K].
+
+    Seen where `mask` holds: [S], or [M, S] a query.
+    """
 
     keys: Float[Array, "G K S"]
     values: Float[Array, "G S K"]
-    mask: Bool[Array, " S"]
+    mask: Bool[Array, "*M S"]
 
 
 @jax.tree_util.register_dataclass
@@ -59,17 +80,26 @@ class RowKeys:
     mask: Bool[Array, "*M S"]
 
 
+def within(
+    piece: SharedKeys | RowKeys, queries: Int[Array, "*M"], keys: Int[Array, " S"], window: int | Array | None
+) -> SharedKeys | RowKeys:
+    """The piece as queries at these positions see it through a window; `keys` are the positions of its keys."""
+    if window is None:
+        return piece
+    return dataclasses.replace(piece, mask=piece.mask & (keys > queries[..., None] - window))
+
+
 def attend_pieces(
     q: Float[Array, "G B M K"],
     own: tuple[Float[Array, "G B M K"], Float[Array, "G B M K"]],
     pieces: tuple[SharedKeys | RowKeys, ...],
+    config: ModelConfig,
     numerics: Numerics,
 ) -> Float[Array, "G B M K"]:
     """Head outputs for one token a row; `own` are the token's key and value, repeated for the M queries of a group."""
     dtype = numerics.accumulate_dtype
-    scale = q.shape[-1] ** -0.5
-    own_score = jnp.sum(q.astype(dtype) * own[0].astype(dtype), axis=-1, keepdims=True) * scale
-    scores = [_scores(q, piece, dtype) * scale for piece in pieces]
+    own_score = _scaled(jnp.sum(q.astype(dtype) * own[0].astype(dtype), axis=-1, keepdims=True), config)
+    scores = [_scores(q, piece, config, dtype) for piece in pieces]
     peak = own_score
     for s in scores:
         peak = jnp.maximum(peak, jnp.max(s, axis=-1, keepdims=True))
@@ -82,7 +112,9 @@ def attend_pieces(
     return (z / total).astype(q.dtype)
 
 
-def _scores(q: Float[Array, "G B M K"], piece: SharedKeys | RowKeys, dtype: jnp.dtype) -> Float[Array, "G B M S"]:
+def _scores(
+    q: Float[Array, "G B M K"], piece: SharedKeys | RowKeys, config: ModelConfig, dtype: jnp.dtype
+) -> Float[Array, "G B M S"]:
     if isinstance(piece, SharedKeys):
         # Rows and queries fold into one axis: a full-size product per group, not one small product per row.
         g, b, m, width = q.shape
@@ -90,7 +122,7 @@ def _scores(q: Float[Array, "G B M K"], piece: SharedKeys | RowKeys, dtype: jnp.
         scores = flat.reshape(g, b, m, -1)
     else:
         scores = jnp.einsum("gbmk,gbsk->gbms", q, piece.keys, preferred_element_type=dtype)
-    return jnp.where(piece.mask, scores, -jnp.inf)
+    return jnp.where(piece.mask, _scaled(scores, config), -jnp.inf)
 
 
 def _weighted(weights: Float[Array, "G B M S"], piece: SharedKeys | RowKeys, dtype: jnp.dtype) -> Array:

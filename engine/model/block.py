@@ -2,6 +2,10 @@
 
     x_mid  = x + W_O attention(norm(x))          x_post = x_mid + mlp(norm(x_mid))
 
+or, with parallel blocks (GPT-NeoX), x_post = x + W_O attention(norm(x)) + mlp(norm'(x)), which has no x_mid. Where the
+family normalises what attention and MLP write (Gemma-2), `attn_out` and `mlp_out` are after that norm: they are what
+is added to the stream.
+
 How positions are mixed is the caller's business: `attend(q, k, v)` sees rotated queries and keys and returns the
 heads' outputs (and may tap the pattern or write a cache on the way). `observe(stream, value)` is called at every
 stream and returns the value to go on with.
@@ -34,8 +38,11 @@ def apply_block(
 ) -> Float[Array, "B T D"]:
     """The stream after the block; `positions` is [B, T], or [1, T] when the rows share them."""
     x = observe("resid_pre", x)
-    x = observe("resid_mid", x + _attention(block, x, positions, config, attend, observe))
-    return observe("resid_post", x + _mlp(block, x, observe))
+    written = _attention(block, x, positions, config, attend, observe)
+    if config.parallel_blocks:
+        return observe("resid_post", x + written + _mlp(block, x, config, observe))
+    x = observe("resid_mid", x + written)
+    return observe("resid_post", x + _mlp(block, x, config, observe))
 
 
 def _attention(
@@ -44,10 +51,12 @@ def _attention(
     q, k, v = block.attention.project(observe("attn_in", block.attn_norm(x)))
     dtype = block.attention.numerics.accumulate_dtype
     z = attend(rotate(q, positions, config, dtype), rotate(k, positions, config, dtype), v)
-    return observe("attn_out", block.attention.write(observe("head_out", z)))
+    out = block.attention.write(observe("head_out", z))
+    return observe("attn_out", block.attn_post_norm(out) if config.post_norms else out)
 
 
-def _mlp(block: Block, x: Array, observe: Observe) -> Array:
+def _mlp(block: Block, x: Array, config: ModelConfig, observe: Observe) -> Array:
     normalised = observe("mlp_norm", block.mlp_norm.normalise(x))
     neurons = observe("mlp_act", block.mlp.neurons(observe("mlp_in", block.mlp_norm.scale(normalised))))
-    return observe("mlp_out", block.mlp.write(neurons))
+    out = block.mlp.write(neurons)
+    return observe("mlp_out", block.mlp_post_norm(out) if config.post_norms else out)

@@ -1,7 +1,7 @@
 """What a decoder is, as data.
 
-One transformer serves every family; a family is a way of filling in `ModelConfig` (ports read it from published
-configuration files). `Numerics` says in which precision weights are stored, products are computed and sums are
+One transformer serves every family: LLaMA, Qwen3, GPT-2, GPT-NeoX, Gemma-2. A family is a way of filling in
+`ModelConfig` (ports read it from published configuration files). `Numerics` says in which precision weights are stored, products are computed and sums are
 kept; the three are separate because a 16-bit weight multiplied in float32 is a different experiment from a 16-bit
 product.
 """
@@ -11,7 +11,11 @@ from typing import Literal
 
 import jax.numpy as jnp
 
-Precision = Literal["float32", "bfloat16", "float64"]
+Precision = Literal["float32", "bfloat16", "float16", "float64"]
+PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "float16", "float64")
+Norm = Literal["rms", "rms_offset", "layer"]
+Activation = Literal["silu", "gelu", "gelu_tanh", "relu"]
+Positions = Literal["rotary", "learned"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,9 +35,26 @@ class RopeScaling:
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
-    """Shapes and constants of a decoder; hashable, so it is part of a compiled program's key."""
+    """Shapes and constants of a decoder; hashable, so it is part of a compiled program's key.
 
-    family: Literal["llama"]
+    The defaults are LLaMA's; what other families do otherwise:
+
+    Attributes:
+        norm: "rms"; "rms_offset" multiplies by 1 + gain (Gemma); "layer" subtracts the mean and has a bias (GPT-2).
+        post_norms: what attention and MLP write goes through a norm of its own before it is added (Gemma-2).
+        qk_norm: each head's queries and keys go through an RMS norm before rotation (Qwen3).
+        positions: rotary, or a learned vector a position added to the embedding (GPT-2).
+        rotary_dim: coordinates of a head that turn, the first ones; 0 is all (Pythia turns a quarter).
+        parallel_blocks: attention and MLP both read the block's input, so there is no resid_mid (GPT-NeoX).
+        activation, gated_mlp: down(act(gate(x)) * up(x)), or down(act(up(x))).
+        windows: for each layer the number of latest tokens that its attention sees, 0 for all; empty where no layer
+            has a window.
+        attention_softcap, logit_softcap: c of c tanh(s / c), 0 for none.
+        query_scale: factor of q . k; 0 is 1 / sqrt(head_dim).
+        embedding_scale: factor of token embeddings, rounded to the compute dtype (Gemma: sqrt(d_model)).
+    """
+
+    family: str
     num_layers: int
     d_model: int
     num_heads: int
@@ -48,6 +69,19 @@ class ModelConfig:
     tied_embeddings: bool = True
     attention_bias: bool = False
     mlp_bias: bool = False
+    norm: Norm = "rms"
+    post_norms: bool = False
+    qk_norm: bool = False
+    positions: Positions = "rotary"
+    rotary_dim: int = 0
+    parallel_blocks: bool = False
+    activation: Activation = "silu"
+    gated_mlp: bool = True
+    windows: tuple[int, ...] = ()
+    attention_softcap: float = 0.0
+    logit_softcap: float = 0.0
+    query_scale: float = 0.0
+    embedding_scale: float = 1.0
 
     def __post_init__(self):
         if self.num_heads % self.num_kv_heads:
@@ -55,8 +89,30 @@ class ModelConfig:
                 f"ModelConfig.num_kv_heads: {self.num_kv_heads} does not divide num_heads = {self.num_heads}; "
                 "every group of query heads shares one key/value head"
             )
-        if self.head_dim % 2:
-            raise ValueError(f"ModelConfig.head_dim: {self.head_dim} is odd; rotary positions need an even width")
+        if self.positions == "rotary" and self.rotary_width % 2:
+            name = "rotary_dim" if self.rotary_dim else "head_dim"
+            raise ValueError(f"ModelConfig.{name}: {self.rotary_width} is odd; rotary positions need an even width")
+        if self.rotary_dim > self.head_dim:
+            raise ValueError(f"ModelConfig.rotary_dim: {self.rotary_dim} is more than head_dim = {self.head_dim}")
+        if self.windows and len(self.windows) != self.num_layers:
+            raise ValueError(
+                f"ModelConfig.windows: {len(self.windows)} windows for {self.num_layers} layers; 0 is none"
+            )
+
+    @property
+    def rotary_width(self) -> int:
+        """Coordinates of a head that turn with position."""
+        return self.rotary_dim or self.head_dim
+
+    @property
+    def score_scale(self) -> float:
+        """Factor of q . k in attention."""
+        return self.query_scale or self.head_dim**-0.5
+
+    @property
+    def unformed_streams(self) -> tuple[str, ...]:
+        """Streams that this decoder does not have."""
+        return ("resid_mid",) if self.parallel_blocks else ()
 
 
 @dataclasses.dataclass(frozen=True)

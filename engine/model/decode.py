@@ -30,9 +30,10 @@ from causeway.engine.intervention.apply import BoundEdit, EditReport, bind
 from causeway.engine.intervention.edits import Edit, EditSpec
 from causeway.engine.intervention.instruments import Instruments, Observer
 from causeway.engine.intervention.taps import BoundTap
-from causeway.engine.model.attention import attend_pieces
+from causeway.engine.model.attention import RowKeys, SharedKeys, attend_pieces, window_of, within
 from causeway.engine.model.block import apply_block
 from causeway.engine.model.cache import Prefix, Segment, empty_segment
+from causeway.engine.model.config import ModelConfig
 from causeway.engine.model.sampling import Sampling, choose
 from causeway.engine.model.transformer import Block, Transformer, layer
 
@@ -108,7 +109,8 @@ def decode_token(
     """
     config, numerics = transformer.config, transformer.numerics
     streams = 2 if recomputed else 1
-    x = jnp.broadcast_to(transformer.embed(token)[:, None], (token.shape[0], streams, config.d_model))
+    x = transformer.embed(token, position[None])
+    x = jnp.broadcast_to(x[:, None], (token.shape[0], streams, config.d_model))
     at = position[None, None]
     # The clean stream of a pair stands at position -1 for the instruments, where no edit acts.
     seen_at = jnp.concatenate([jnp.full((1, streams - 1), -1, at.dtype), at], axis=1)
@@ -118,18 +120,29 @@ def decode_token(
 
         def attend(q, k, v, index=index):
             nonlocal current
-            pieces = (
-                prefix.layer(index),
-                *(segment.layer(index, segment.length) for segment in past),
-                current.layer(index, step),
-            )
-            z = attend_pieces(by_group(q, config.num_kv_heads), (own(k, q), own(v, q)), pieces, numerics)
+            pieces = _pieces(config, index, position, step, prefix, past, current)
+            z = attend_pieces(by_group(q, config.num_kv_heads), (own(k, q), own(v, q)), pieces, config, numerics)
             current = current.write(index, step, jnp.moveaxis(k[:, 0], 1, 0), jnp.moveaxis(v[:, 0], 1, 0))
             return by_row(z, q.shape)
 
         x = apply_block(block, x, at, config, attend, observers[-1])
     observers.append(Observer(instruments, config.num_layers, seen_at))
     return observers[-1]("final_norm", transformer.final_norm(x))[:, -1], current, observers
+
+
+def _pieces(
+    config: ModelConfig, index: int, position: Array, step: Array, prefix: Prefix, past: tuple[Segment, ...],
+    current: Segment,
+) -> tuple[SharedKeys | RowKeys, ...]:  # fmt: skip
+    """What a token at `position` attends to beside itself; segments follow each other without a gap."""
+    window = window_of(config, index)
+    placed: list[tuple[SharedKeys | RowKeys, Array]] = [(current.layer(index, step), position - step)]
+    for segment in reversed(past):
+        placed.append((segment.layer(index, segment.length), placed[-1][1] - segment.length))
+    placed.append((prefix.layer(index), jnp.int32(0)))
+    return tuple(
+        within(piece, position, first + jnp.arange(piece.mask.shape[-1]), window) for piece, first in reversed(placed)
+    )
 
 
 def by_group(q: Float[Array, "B A H K"], groups: int) -> Float[Array, "G B M K"]:

@@ -19,7 +19,7 @@ from jaxtyping import Array, Bool, Float, Int
 from causeway.engine.intervention.apply import EditReport
 from causeway.engine.intervention.instruments import Instruments, Observer
 from causeway.engine.intervention.taps import Record
-from causeway.engine.model.attention import attend_sequence
+from causeway.engine.model.attention import attend_sequence, window_of
 from causeway.engine.model.block import apply_block
 from causeway.engine.model.refusals import check_taps
 from causeway.engine.model.transformer import Transformer
@@ -61,7 +61,7 @@ def causal_pass(
         ValueError: a tap of a layer that the model lacks.
     """
     config, numerics = transformer.config, transformer.numerics
-    check_taps(instruments.taps, config.num_layers)
+    check_taps(instruments.taps, config)
     length = tokens.shape[1]
     positions = jnp.arange(length)[None]
     causal = jnp.tril(jnp.ones((length, length), bool))
@@ -73,7 +73,9 @@ def causal_pass(
 
         def attend(q, k, v):
             nonlocal cache
-            z, pattern = attend_sequence(q, k, v, causal, numerics)
+            window = window_of(config, index)
+            mask = causal if window is None else causal & (positions > positions.T - window)
+            z, pattern = attend_sequence(q, k, v, mask, config, numerics)
             observe("attn_pattern", pattern)
             cache = (k, v) if keep_cache else ()
             return z
@@ -82,7 +84,8 @@ def causal_pass(
         return x, (observe.readings, observe.reports, cache)
 
     layers = jnp.arange(config.num_layers)
-    x, (readings, reports, cache) = jax.lax.scan(body, transformer.embed(tokens), (transformer.blocks, layers))
+    x = transformer.embed(tokens, positions)
+    x, (readings, reports, cache) = jax.lax.scan(body, x, (transformer.blocks, layers))
     last = Observer(instruments, config.num_layers, positions)
     logits = last("logits", transformer.logits(last("final_norm", transformer.final_norm(x))))
     valid = jnp.ones(tokens.shape, bool) if lengths is None else positions < lengths[:, None]

@@ -113,7 +113,7 @@ def generate_rows(
             last prompt token.
     """
     check_generation(prompt, trials, edit_spec, edit, forced, layout.max_new_tokens, transformer.config.max_position)
-    check_taps(taps, transformer.config.num_layers, unread=("attn_pattern",))
+    check_taps(taps, transformer.config, unread=("attn_pattern",))
     count, last = len(trials), len(prompt) - 1
     edit = edit or no_edit(count)
     check_first_edit(first_edit, first_edited_position(edit))

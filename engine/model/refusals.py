@@ -11,23 +11,39 @@ from jaxtyping import Int
 
 from causeway.engine.intervention.edits import EMPTY, Edit, EditSpec
 from causeway.engine.intervention.taps import BoundTap
+from causeway.engine.model.config import ModelConfig
 
 ONCE = ("final_norm", "logits")
 
 
-def check_taps(taps: tuple[BoundTap, ...], num_layers: int, unread: tuple[str, ...] = ()) -> None:
-    """Refuse taps of layers that the model lacks, and of streams that the pass does not form (`unread`).
+def check_taps(taps: tuple[BoundTap, ...], config: ModelConfig, unread: tuple[str, ...] = ()) -> None:
+    """Refuse taps of layers and streams that the model lacks, and of streams that the pass does not form (`unread`).
 
     Raises:
         ValueError: naming the tap's stream or layer.
     """
+    num_layers = config.num_layers
     for spec in (tap.spec for tap in taps):
+        check_stream(spec.stream, config, "taps")
         if spec.stream in unread:
             raise ValueError(f"taps: {spec.stream} is not formed token by token; read it with `run`")
         if spec.stream in ONCE and spec.layers != (num_layers,):
             raise ValueError(f"taps: {spec.stream} comes once, at layer {num_layers}; got layers {spec.layers}")
         if spec.stream not in ONCE and (bad := [n for n in spec.layers if not 0 <= n < num_layers]):
             raise ValueError(f"taps: layer {bad[0]} of {spec.stream} is outside the model's layers 0..{num_layers - 1}")
+
+
+def check_stream(stream: str, config: ModelConfig, where: str) -> None:
+    """Refuse a stream that this decoder does not have.
+
+    Raises:
+        ValueError: naming the stream and what there is instead.
+    """
+    if stream in config.unformed_streams:
+        raise ValueError(
+            f"{where}: a {config.family} has no {stream}, because its attention and MLP both read resid_pre; "
+            "use resid_pre or resid_post"
+        )
 
 
 def check_generation(

@@ -13,9 +13,16 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from causeway.engine.model.config import ModelConfig, Numerics
+
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "silu": jax.nn.silu,
+    "gelu": lambda x: jax.nn.gelu(x, approximate=False),
+    "gelu_tanh": lambda x: jax.nn.gelu(x, approximate=True),
+    "relu": jax.nn.relu,
+}
 
 
 def _product(equation: str, x: Array, weight: Array, numerics: Numerics) -> Array:
@@ -30,11 +37,11 @@ def _product(equation: str, x: Array, weight: Array, numerics: Numerics) -> Arra
 
 
 class RMSNorm(nnx.Module):
-    """y = gain * x / sqrt(mean(x^2) + eps), computed in the accumulation dtype."""
+    """y = (gain + offset) * x / sqrt(mean(x^2) + eps), computed in the accumulation dtype."""
 
-    def __init__(self, shape: tuple[int, ...], eps: float, numerics: Numerics):
-        self.gain = nnx.Param(jnp.ones(shape, numerics.storage_dtype))
-        self.eps = eps
+    def __init__(self, shape: tuple[int, ...], eps: float, numerics: Numerics, offset: float = 0.0):
+        self.gain = nnx.Param(jnp.full(shape, 1 - offset, numerics.storage_dtype))
+        self.eps, self.offset = eps, offset
         self.numerics = numerics
 
     def normalise(self, x: Float[Array, "*rows D"]) -> Float[Array, "*rows D"]:
@@ -44,12 +51,44 @@ class RMSNorm(nnx.Module):
 
     def scale(self, normalised: Float[Array, "*rows D"]) -> Float[Array, "*rows D"]:
         """Apply the gain and return to the compute dtype."""
-        gain = self.gain[...].astype(self.numerics.accumulate_dtype)
+        gain = self.gain[...].astype(self.numerics.accumulate_dtype) + self.offset
         return (normalised * gain).astype(self.numerics.compute_dtype)
 
     def __call__(self, x: Float[Array, "*rows D"]) -> Float[Array, "*rows D"]:
         """The whole norm."""
         return self.scale(self.normalise(x))
+
+
+class LayerNorm(nnx.Module):
+    """y = gain * (x - mean(x)) / sqrt(var(x) + eps) + bias, computed in the accumulation dtype."""
+
+    def __init__(self, shape: tuple[int, ...], eps: float, numerics: Numerics):
+        self.gain = nnx.Param(jnp.ones(shape, numerics.storage_dtype))
+        self.bias = nnx.Param(jnp.zeros(shape, numerics.storage_dtype))
+        self.eps = eps
+        self.numerics = numerics
+
+    def normalise(self, x: Float[Array, "*rows D"]) -> Float[Array, "*rows D"]:
+        """x centred and over its standard deviation, without gain and bias."""
+        x = x.astype(self.numerics.accumulate_dtype)
+        centred = x - jnp.mean(x, axis=-1, keepdims=True)
+        return centred * jax.lax.rsqrt(jnp.mean(centred * centred, axis=-1, keepdims=True) + self.eps)
+
+    def scale(self, normalised: Float[Array, "*rows D"]) -> Float[Array, "*rows D"]:
+        """Apply gain and bias and return to the compute dtype."""
+        dtype = self.numerics.accumulate_dtype
+        out = normalised * self.gain[...].astype(dtype) + self.bias[...].astype(dtype)
+        return out.astype(self.numerics.compute_dtype)
+
+    def __call__(self, x: Float[Array, "*rows D"]) -> Float[Array, "*rows D"]:
+        """The whole norm."""
+        return self.scale(self.normalise(x))
+
+
+def _norm(config: ModelConfig, shape: tuple[int, ...], numerics: Numerics) -> RMSNorm | LayerNorm:
+    if config.norm == "layer":
+        return LayerNorm(shape, config.norm_eps, numerics)
+    return RMSNorm(shape, config.norm_eps, numerics, offset=1.0 if config.norm == "rms_offset" else 0.0)
 
 
 class Attention(nnx.Module):
@@ -66,7 +105,10 @@ class Attention(nnx.Module):
             self.key_bias = nnx.Param(jnp.zeros((*lead, g, k), numerics.storage_dtype))
             self.value_bias = nnx.Param(jnp.zeros((*lead, g, k), numerics.storage_dtype))
             self.output_bias = nnx.Param(jnp.zeros((*lead, d), numerics.storage_dtype))
-        self.has_bias = config.attention_bias
+        if config.qk_norm:
+            self.query_norm = RMSNorm((*lead, k), config.norm_eps, numerics)
+            self.key_norm = RMSNorm((*lead, k), config.norm_eps, numerics)
+        self.has_bias, self.has_norm = config.attention_bias, config.qk_norm
         self.numerics = numerics
 
     def project(
@@ -78,6 +120,8 @@ class Attention(nnx.Module):
         v = _product("...d,dgk->...gk", x, self.value[...], self.numerics)
         if self.has_bias:
             q, k, v = q + self.query_bias[...], k + self.key_bias[...], v + self.value_bias[...]
+        if self.has_norm:
+            q, k = self.query_norm(q), self.key_norm(k)
         dtype = self.numerics.compute_dtype
         return q.astype(dtype), k.astype(dtype), v.astype(dtype)
 
@@ -89,28 +133,33 @@ class Attention(nnx.Module):
         return out
 
 
-class GatedMLP(nnx.Module):
-    """down(silu(gate(x)) * up(x))."""
+class MLP(nnx.Module):
+    """down(act(gate(x)) * up(x)), or down(act(up(x))) without a gate."""
 
     def __init__(self, config: ModelConfig, numerics: Numerics, init: Callable[..., Array], lead: tuple[int, ...]):
         d, n = config.d_model, config.d_ff
-        self.gate = nnx.Param(init((*lead, d, n)))
+        if config.gated_mlp:
+            self.gate = nnx.Param(init((*lead, d, n)))
         self.up = nnx.Param(init((*lead, d, n)))
         self.down = nnx.Param(init((*lead, n, d)))
         if config.mlp_bias:
-            self.gate_bias = nnx.Param(jnp.zeros((*lead, n), numerics.storage_dtype))
+            if config.gated_mlp:
+                self.gate_bias = nnx.Param(jnp.zeros((*lead, n), numerics.storage_dtype))
             self.up_bias = nnx.Param(jnp.zeros((*lead, n), numerics.storage_dtype))
             self.down_bias = nnx.Param(jnp.zeros((*lead, d), numerics.storage_dtype))
-        self.has_bias = config.mlp_bias
+        self.activation, self.gated, self.has_bias = config.activation, config.gated_mlp, config.mlp_bias
         self.numerics = numerics
 
     def neurons(self, x: Float[Array, "*rows D"]) -> Float[Array, "*rows N"]:
         """Activations of the hidden layer."""
-        gate = _product("...d,dn->...n", x, self.gate[...], self.numerics)
+        activation = ACTIVATIONS[self.activation]
         up = _product("...d,dn->...n", x, self.up[...], self.numerics)
-        if self.has_bias:
-            gate, up = gate + self.gate_bias[...], up + self.up_bias[...]
-        return (jax.nn.silu(gate) * up).astype(self.numerics.compute_dtype)
+        up = up + self.up_bias[...].astype(up.dtype) if self.has_bias else up
+        if not self.gated:
+            return activation(up).astype(self.numerics.compute_dtype)
+        gate = _product("...d,dn->...n", x, self.gate[...], self.numerics)
+        gate = gate + self.gate_bias[...].astype(gate.dtype) if self.has_bias else gate
+        return (activation(gate) * up).astype(self.numerics.compute_dtype)
 
     def write(self, neurons: Float[Array, "*rows N"]) -> Float[Array, "*rows D"]:
         """The neurons' activations mapped back to the residual stream."""
@@ -121,13 +170,17 @@ class GatedMLP(nnx.Module):
 
 
 class Block(nnx.Module):
-    """Pre-norm attention and MLP; with `lead = (L,)` the parameters of all L blocks stacked."""
+    """Attention and MLP, each behind a norm; with `lead = (L,)` the parameters of all L blocks stacked."""
 
     def __init__(self, config: ModelConfig, numerics: Numerics, init: Callable[..., Array], lead: tuple[int, ...] = ()):
-        self.attn_norm = RMSNorm((*lead, config.d_model), config.norm_eps, numerics)
+        shape = (*lead, config.d_model)
+        self.attn_norm = _norm(config, shape, numerics)
         self.attention = Attention(config, numerics, init, lead)
-        self.mlp_norm = RMSNorm((*lead, config.d_model), config.norm_eps, numerics)
-        self.mlp = GatedMLP(config, numerics, init, lead)
+        self.mlp_norm = _norm(config, shape, numerics)
+        self.mlp = MLP(config, numerics, init, lead)
+        if config.post_norms:
+            self.attn_post_norm = _norm(config, shape, numerics)
+            self.mlp_post_norm = _norm(config, shape, numerics)
 
 
 class Transformer(nnx.Module):
@@ -141,27 +194,38 @@ class Transformer(nnx.Module):
             return (0.02 * jax.random.normal(rngs.params(), shape)).astype(numerics.storage_dtype)
 
         self.embedding = nnx.Param(init((config.vocab_size, config.d_model)))
+        if config.positions == "learned":
+            self.position_embedding = nnx.Param(init((config.max_position, config.d_model)))
         self.blocks = Block(config, numerics, init, lead=(config.num_layers,))
-        self.final_norm = RMSNorm((config.d_model,), config.norm_eps, numerics)
+        self.final_norm = _norm(config, (config.d_model,), numerics)
         if not config.tied_embeddings:
             self.unembedding = nnx.Param(init((config.d_model, config.vocab_size)))
         self.config = config
         self.numerics = numerics
 
-    def embed(self, tokens: Array) -> Float[Array, "*rows D"]:
-        """Token ids to residual-stream vectors."""
-        return self.embedding[...][tokens].astype(self.numerics.compute_dtype)
+    def embed(self, tokens: Int[Array, "*rows"], positions: Int[Array, "*at"]) -> Float[Array, "*rows D"]:
+        """Token ids at positions (of a shape that broadcasts to theirs) to residual-stream vectors."""
+        dtype = self.numerics.compute_dtype
+        x = self.embedding[...][tokens].astype(dtype)
+        if self.config.embedding_scale != 1.0:
+            x = x * jnp.asarray(self.config.embedding_scale, dtype)
+        if self.config.positions == "learned":
+            # Padding may stand outside the context; what it reads is never seen.
+            x = x + self.position_embedding[...].at[positions].get(mode="clip").astype(dtype)
+        return x
 
     def logits(self, x: Float[Array, "*rows D"]) -> Float[Array, "*rows V"]:
         """Logits of a stream that the final norm has been applied to, in the accumulation dtype."""
         weight = self.embedding[...].T if self.config.tied_embeddings else self.unembedding[...]
         dtype = self.numerics.compute_dtype
-        return jnp.einsum(
+        logits = jnp.einsum(
             "...d,dv->...v",
             x.astype(dtype),
             weight.astype(dtype),
             preferred_element_type=self.numerics.accumulate_dtype,
         )
+        cap = self.config.logit_softcap
+        return cap * jnp.tanh(logits / cap) if cap else logits
 
 
 def layer(blocks: Block, index: int | Array) -> Block:

@@ -23,7 +23,7 @@ from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.intervention.apply import EditReport, bind
 from causeway.engine.intervention.edits import EMPTY, Edit, EditSpec
 from causeway.engine.intervention.instruments import Instruments, Observer
-from causeway.engine.model.attention import RowKeys, SharedKeys, attend_pieces
+from causeway.engine.model.attention import RowKeys, SharedKeys, attend_pieces, window_of, within
 from causeway.engine.model.block import apply_block
 from causeway.engine.model.cache import Prefix
 from causeway.engine.model.decode import by_group, by_row, own
@@ -106,12 +106,15 @@ def _tree_block(
     config, count = transformer.config, len(nodes.tokens)
 
     def attend(q, k, v):
-        repeat = config.num_heads // config.num_kv_heads
-        pieces = [prefix]
+        repeat, window = config.num_heads // config.num_kv_heads, window_of(config, observe.layer)
+        queries = jnp.repeat(nodes.positions, repeat)
+        pieces = [within(prefix, queries, jnp.arange(prefix.mask.shape[-1]), window)]
         if count > 1:
             seen = jnp.repeat(nodes.ancestors, repeat, axis=0)
-            pieces.append(RowKeys(jnp.einsum("bngk->gbnk", k), jnp.einsum("bngk->gbnk", v), seen))
-        z = attend_pieces(by_group(q, config.num_kv_heads), (own(k, q), own(v, q)), tuple(pieces), transformer.numerics)
+            above = RowKeys(jnp.einsum("bngk->gbnk", k), jnp.einsum("bngk->gbnk", v), seen)
+            pieces.append(within(above, queries, nodes.positions, window))
+        own_piece = (own(k, q), own(v, q))
+        z = attend_pieces(by_group(q, config.num_kv_heads), own_piece, tuple(pieces), config, transformer.numerics)
         return by_row(z, q.shape)
 
     return apply_block(block, x, nodes.positions[None], config, attend, observe)
@@ -128,14 +131,14 @@ def _edge_log_probability(transformer: Transformer, x: Float[Array, "B n D"], no
 @full_precision
 def _clean(transformer: Transformer, prefix: Prefix, nodes: Nodes) -> tuple[Array, Array]:
     def body(x, scanned):
-        block, keys, values = scanned
+        block, index, keys, values = scanned
         shared = SharedKeys(keys, values, jnp.arange(keys.shape[-1]) < prefix.length)
-        observe = Observer(Instruments(), 0, nodes.positions[None])
+        observe = Observer(Instruments(), index, nodes.positions[None])
         return _tree_block(transformer, block, x, nodes, shared, observe), x[0]
 
-    x, streams = jax.lax.scan(
-        body, transformer.embed(nodes.tokens)[None], (transformer.blocks, prefix.keys, prefix.values)
-    )
+    layers = jnp.arange(transformer.config.num_layers)
+    x = transformer.embed(nodes.tokens, nodes.positions)[None]
+    x, streams = jax.lax.scan(body, x, (transformer.blocks, layers, prefix.keys, prefix.values))
     edges = _edge_log_probability(transformer, x, nodes)[0]
     return jnp.concatenate([streams, x]), edges
 

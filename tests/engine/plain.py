@@ -6,6 +6,7 @@
 from collections.abc import Callable
 
 import numpy as np
+import scipy.stats
 
 Hook = Callable[[str, int, np.ndarray], np.ndarray]
 
@@ -13,8 +14,8 @@ Hook = Callable[[str, int, np.ndarray], np.ndarray]
 def frequencies(config) -> np.ndarray:
     """Radians per position of each pair of coordinates; the llama3 stretch by wavelength, as published."""
     scaling, out = config.rope_scaling, []
-    for i in range(config.head_dim // 2):
-        frequency = 1.0 / config.rope_theta ** (2 * i / config.head_dim)
+    for i in range(config.rotary_width // 2):
+        frequency = 1.0 / config.rope_theta ** (2 * i / config.rotary_width)
         wavelength = 2 * np.pi / frequency
         if scaling.kind == "linear":
             frequency /= scaling.factor
@@ -30,10 +31,10 @@ def frequencies(config) -> np.ndarray:
 
 
 def rotate(vector: np.ndarray, position: int, config) -> np.ndarray:
-    """Turn one head's vector [K]: coordinates i and i + K/2 are a complex number."""
-    half = len(vector) // 2
-    turned = (vector[:half] + 1j * vector[half:]) * np.exp(1j * position * frequencies(config))
-    return np.concatenate([turned.real, turned.imag])
+    """Turn one head's vector [K]: coordinates i and i + W/2 of the first W are a complex number."""
+    half = config.rotary_width // 2
+    turned = (vector[:half] + 1j * vector[half : 2 * half]) * np.exp(1j * position * frequencies(config))
+    return np.concatenate([turned.real, turned.imag, vector[2 * half :]])
 
 
 def softmax(scores: np.ndarray) -> np.ndarray:
@@ -41,16 +42,20 @@ def softmax(scores: np.ndarray) -> np.ndarray:
     return weights / weights.sum()
 
 
-def attention(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def attention(
+    q: np.ndarray, k: np.ndarray, v: np.ndarray, scale: float = 0.0, cap: float = 0.0, window: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
     """Head outputs [T, H, K] and patterns [H, T, T] of rotated q [T, H, K], k and v [T, G, K]."""
     length, heads, width = q.shape
     z, pattern = np.zeros(q.shape), np.zeros((heads, length, length))
     for h in range(heads):
         g = h // (heads // k.shape[1])
         for t in range(length):
-            weights = softmax(np.array([q[t, h] @ k[s, g] for s in range(t + 1)]) / np.sqrt(width))
-            pattern[h, t, : t + 1] = weights
-            z[t, h] = sum(weights[s] * v[s, g] for s in range(t + 1))
+            first = max(0, t + 1 - window) if window else 0
+            scores = np.array([q[t, h] @ k[s, g] for s in range(first, t + 1)]) * (scale or 1 / np.sqrt(width))
+            weights = softmax(cap * np.tanh(scores / cap) if cap else scores)
+            pattern[h, t, first : t + 1] = weights
+            z[t, h] = sum(weights[s - first] * v[s, g] for s in range(first, t + 1))
     return z, pattern
 
 
@@ -62,37 +67,94 @@ def _biased(product: np.ndarray, module, name: str, layer: int) -> np.ndarray:
     return product + _array(getattr(module, name))[layer] if hasattr(module, name) else product
 
 
+def activation(name: str, x: np.ndarray) -> np.ndarray:
+    if name == "silu":
+        return x / (1 + np.exp(-x))
+    if name == "gelu":
+        return x * scipy.stats.norm.cdf(x)
+    if name == "gelu_tanh":
+        return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+    return np.maximum(x, 0)
+
+
+def centre(x: np.ndarray, config) -> np.ndarray:
+    """A norm before its gain."""
+    if config.norm == "layer":
+        x = x - x.mean(-1, keepdims=True)
+    return x / np.sqrt((x * x).mean(-1, keepdims=True) + config.norm_eps)
+
+
+def stretch(normalised: np.ndarray, norm, config, layer: int | None) -> np.ndarray:
+    """A norm's gain and bias."""
+    gain = _array(norm.gain) if layer is None else _array(norm.gain)[layer]
+    out = normalised * (gain + (config.norm == "rms_offset"))
+    return out + (_array(norm.bias) if layer is None else _array(norm.bias)[layer]) if config.norm == "layer" else out
+
+
+def embed(transformer, tokens) -> np.ndarray:
+    x = _array(transformer.embedding)[np.asarray(tokens)] * transformer.config.embedding_scale
+    return x + _array(transformer.position_embedding)[: len(x)] if transformer.config.positions == "learned" else x
+
+
+def attention_write(transformer, i: int, x: np.ndarray, hook: Hook) -> np.ndarray:
+    """What the attention of block i adds to its input x [T, D]."""
+    config, blocks = transformer.config, transformer.blocks
+    attend = blocks.attention
+    y = hook("attn_in", i, stretch(centre(x, config), blocks.attn_norm, config, i))
+    q, k, v = (
+        _biased(np.einsum("td,dhk->thk", y, _array(getattr(attend, name))[i]), attend, f"{name}_bias", i)
+        for name in ("query", "key", "value")
+    )
+    if config.qk_norm:
+        q, k = (
+            a / np.sqrt((a * a).mean(-1, keepdims=True) + config.norm_eps) * _array(norm.gain)[i]
+            for a, norm in ((q, attend.query_norm), (k, attend.key_norm))
+        )
+    if config.positions == "rotary":
+        q, k = (np.array([[rotate(head, t, config) for head in a[t]] for t in range(len(a))]) for a in (q, k))
+    window = config.windows[i] if config.windows else 0
+    z, pattern = attention(q, k, v, config.query_scale, config.attention_softcap, window)
+    hook("attn_pattern", i, pattern)
+    z = hook("head_out", i, z)
+    out = _biased(np.einsum("thk,hkd->td", z, _array(attend.output)[i]), attend, "output_bias", i)
+    out = stretch(centre(out, config), blocks.attn_post_norm, config, i) if config.post_norms else out
+    return hook("attn_out", i, out)
+
+
+def mlp_write(transformer, i: int, x: np.ndarray, hook: Hook) -> np.ndarray:
+    """What the MLP of block i adds to its input x [T, D]."""
+    config, blocks = transformer.config, transformer.blocks
+    mlp = blocks.mlp
+    y = hook("mlp_norm", i, centre(x, config))
+    y = hook("mlp_in", i, stretch(y, blocks.mlp_norm, config, i))
+    neurons = _biased(y @ _array(mlp.up)[i], mlp, "up_bias", i)
+    if config.gated_mlp:
+        gate = _biased(y @ _array(mlp.gate)[i], mlp, "gate_bias", i)
+        neurons = activation(config.activation, gate) * neurons
+    else:
+        neurons = activation(config.activation, neurons)
+    out = _biased(hook("mlp_act", i, neurons) @ _array(mlp.down)[i], mlp, "down_bias", i)
+    out = stretch(centre(out, config), blocks.mlp_post_norm, config, i) if config.post_norms else out
+    return hook("mlp_out", i, out)
+
+
 def logits(transformer, tokens, hook: Hook = lambda stream, layer, value: value) -> np.ndarray:
     """Logits [T, V] of one sequence."""
-    config, blocks = transformer.config, transformer.blocks
-    attend, mlp = blocks.attention, blocks.mlp
-
-    def normalise(x):
-        return x / np.sqrt((x * x).mean(-1, keepdims=True) + config.norm_eps)
-
-    x = _array(transformer.embedding)[np.asarray(tokens)]
+    config = transformer.config
+    x = embed(transformer, tokens)
     for i in range(config.num_layers):
         x = hook("resid_pre", i, x)
-        y = hook("attn_in", i, normalise(x) * _array(blocks.attn_norm.gain)[i])
-        q, k, v = (
-            _biased(np.einsum("td,dhk->thk", y, _array(getattr(attend, name))[i]), attend, f"{name}_bias", i)
-            for name in ("query", "key", "value")
-        )
-        q, k = (np.array([[rotate(head, t, config) for head in a[t]] for t in range(len(a))]) for a in (q, k))
-        z, pattern = attention(q, k, v)
-        hook("attn_pattern", i, pattern)
-        z = hook("head_out", i, z)
-        out = _biased(np.einsum("thk,hkd->td", z, _array(attend.output)[i]), attend, "output_bias", i)
-        x = hook("resid_mid", i, x + hook("attn_out", i, out))
-        y = hook("mlp_norm", i, normalise(x))
-        y = hook("mlp_in", i, y * _array(blocks.mlp_norm.gain)[i])
-        gate, up = (_biased(y @ _array(getattr(mlp, n))[i], mlp, f"{n}_bias", i) for n in ("gate", "up"))
-        neurons = hook("mlp_act", i, gate / (1 + np.exp(-gate)) * up)
-        out = _biased(neurons @ _array(mlp.down)[i], mlp, "down_bias", i)
-        x = hook("resid_post", i, x + hook("mlp_out", i, out))
-    x = hook("final_norm", config.num_layers, normalise(x) * _array(transformer.final_norm.gain))
+        written = attention_write(transformer, i, x, hook)
+        if config.parallel_blocks:
+            x = x + written + mlp_write(transformer, i, x, hook)
+        else:
+            x = hook("resid_mid", i, x + written)
+            x = x + mlp_write(transformer, i, x, hook)
+        x = hook("resid_post", i, x)
+    x = hook("final_norm", config.num_layers, stretch(centre(x, config), transformer.final_norm, config, None))
     unembedding = _array(transformer.embedding).T if config.tied_embeddings else _array(transformer.unembedding)
-    return hook("logits", config.num_layers, x @ unembedding)
+    out, cap = x @ unembedding, config.logit_softcap
+    return hook("logits", config.num_layers, cap * np.tanh(out / cap) if cap else out)
 
 
 def feature(dictionary, index: int, f: int, x: np.ndarray) -> float:

@@ -15,6 +15,23 @@ CONFIG = ModelConfig(
     family="llama", num_layers=3, d_model=16, num_heads=4, num_kv_heads=2, head_dim=4, d_ff=24, vocab_size=40,
     max_position=64,
 )  # fmt: skip
+# What each family does otherwise than LLaMA, all of it at once.
+FAMILIES = {
+    "llama": {},
+    "qwen3": {"qk_norm": True, "head_dim": 6, "tied_embeddings": False, "norm_eps": 1e-6},
+    "gpt2": {
+        "norm": "layer", "positions": "learned", "activation": "gelu_tanh", "gated_mlp": False, "num_kv_heads": 4,
+        "attention_bias": True, "mlp_bias": True,
+    },
+    "gpt_neox": {
+        "norm": "layer", "rotary_dim": 2, "activation": "gelu", "gated_mlp": False, "num_kv_heads": 4,
+        "attention_bias": True, "mlp_bias": True, "parallel_blocks": True, "tied_embeddings": False,
+    },
+    "gemma2": {
+        "norm": "rms_offset", "post_norms": True, "windows": (4, 0, 4), "attention_softcap": 3.0,
+        "logit_softcap": 2.0, "query_scale": 0.3, "embedding_scale": 4.0, "activation": "gelu_tanh",
+    },
+}  # fmt: skip
 DOUBLE = Numerics("float64", "float64", "float64")
 FEATURES = 24
 PROMPT = np.array([7, 31, 2, 19, 19, 0, 38, 11, 25])

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 from causeway.engine.model.attention import RowKeys, SharedKeys, attend_pieces, attend_sequence
-from causeway.engine.model.config import Numerics
+from causeway.engine.model.config import ModelConfig, Numerics
 
 B, T, H, G, K = 2, 6, 4, 2, 4
+CONFIG = ModelConfig("llama", 1, H * K, H, G, K, d_ff=8, vocab_size=8, max_position=16)
 DOUBLE = Numerics("float64", "float64", "float64")
-sequence, by_pieces = jax.jit(attend_sequence, static_argnums=4), jax.jit(attend_pieces, static_argnums=3)
+sequence = jax.jit(attend_sequence, static_argnums=(4, 5))
+by_pieces = jax.jit(attend_pieces, static_argnums=(3, 4))
 CAUSAL = np.tril(np.ones((T, T), bool))
 
 
@@ -25,7 +27,7 @@ def qkv():
 
 def test_a_sequence_equals_loops_over_heads_and_positions(plain, qkv):
     with jax.enable_x64(True):
-        z, pattern = sequence(*qkv, CAUSAL, DOUBLE)
+        z, pattern = sequence(*qkv, CAUSAL, CONFIG, DOUBLE)
     for b in range(B):
         expected = plain.attention(*(a[b] for a in qkv))
         np.testing.assert_allclose(z[b], expected[0], atol=1e-13)
@@ -34,8 +36,8 @@ def test_a_sequence_equals_loops_over_heads_and_positions(plain, qkv):
 
 def test_grouped_queries_equal_repeated_keys_and_values(qkv):
     q, k, v = (a.astype(np.float32) for a in qkv)
-    z, pattern = sequence(q, k, v, CAUSAL, Numerics())
-    full = sequence(q, *(np.repeat(a, H // G, axis=2) for a in (k, v)), CAUSAL, Numerics())
+    z, pattern = sequence(q, k, v, CAUSAL, CONFIG, Numerics())
+    full = sequence(q, *(np.repeat(a, H // G, axis=2) for a in (k, v)), CAUSAL, CONFIG, Numerics())
     np.testing.assert_allclose(z, full[0], atol=1e-6)
     np.testing.assert_allclose(pattern, full[1], atol=1e-6)
 
@@ -59,7 +61,7 @@ def last_query(q, k, v, numerics, prefix, pad=0.0):
     m = H // G
     grouped = np.einsum("bgmk->gbmk", q[:, -1].reshape(B, G, m, K))
     own = tuple(np.repeat(np.einsum("bgk->gbk", a[:, -1])[:, :, None], m, axis=2) for a in (k, v))
-    z = by_pieces(grouped, own, pieces_of(k, v, prefix, pad), numerics)
+    z = by_pieces(grouped, own, pieces_of(k, v, prefix, pad), CONFIG, numerics)
     return np.einsum("gbmk->bgmk", z).reshape(B, H, K)
 
 
@@ -87,17 +89,17 @@ def test_what_a_mask_hides_does_not_change_a_bit(shared_qkv):
 def test_a_token_alone_attends_to_itself():
     q, k, v = (draw(G, B, 1, K, seed=s).astype(np.float32) for s in range(3))
     nothing = SharedKeys(np.zeros((G, K, 8), np.float32), np.zeros((G, 8, K), np.float32), np.zeros(8, bool))
-    np.testing.assert_allclose(by_pieces(q, (k, v), (nothing,), Numerics()), v, atol=1e-7)
+    np.testing.assert_allclose(by_pieces(q, (k, v), (nothing,), CONFIG, Numerics()), v, atol=1e-7)
 
 
 def test_a_visible_mask_may_differ_between_queries():
     """Two queries of a group: one sees the first of two keys, the other the second."""
     q, k, v = (draw(1, 1, 2, K, seed=s).astype(np.float32) for s in range(3))
     keys, values = (draw(1, 1, 2, K, seed=s).astype(np.float32) for s in (5, 6))
-    both = by_pieces(q, (k, v), (RowKeys(keys, values, np.eye(2, dtype=bool)),), Numerics())
+    both = by_pieces(q, (k, v), (RowKeys(keys, values, np.eye(2, dtype=bool)),), CONFIG, Numerics())
     for m in range(2):
         one = RowKeys(keys[:, :, m : m + 1], values[:, :, m : m + 1], np.ones(1, bool))
-        alone = by_pieces(q[:, :, m : m + 1], (k[:, :, m : m + 1], v[:, :, m : m + 1]), (one,), Numerics())
+        alone = by_pieces(q[:, :, m : m + 1], (k[:, :, m : m + 1], v[:, :, m : m + 1]), (one,), CONFIG, Numerics())
         np.testing.assert_allclose(both[:, :, m], alone[:, :, 0], atol=1e-6)
 
 
@@ -105,7 +107,7 @@ def test_products_of_16_bit_operands_are_summed_in_32(plain, shared_qkv):
     """Exact products of bfloat16 numbers fit float32: what is left is the rounding of weights and results."""
     q, k, v = (a.astype(jnp.bfloat16) for a in shared_qkv)
     numerics = Numerics("bfloat16", "bfloat16", "float32")
-    z, pattern = sequence(q, k, v, CAUSAL, numerics)
+    z, pattern = sequence(q, k, v, CAUSAL, CONFIG, numerics)
     assert z.dtype == jnp.bfloat16
     assert pattern.dtype == jnp.float32
     for b in range(B):
