@@ -1,8 +1,12 @@
 """From a reference to a folder on this machine.
 
-    bundled:NAME            ships inside the package (ports/bundled/NAME)
-    a path                  a folder that exists
-    org/name[/sub][@rev]    a repository of the Hugging Face hub, or a folder of it
+    bundled:NAME                        ships inside the package (ports/bundled/NAME)
+    a path                              a folder that exists
+    org/name[/sub][@rev]                a repository of the Hugging Face hub, or a folder of it
+    org/name:sub[@rev]                  the same, as Llamascopium writes it
+    hf://org/name[/sub][?revision=rev]  the same, as circuit-tracer writes it
+
+A folder or revision with `.` or `..` in it is refused, so that no reference reaches outside the cached copy.
 
 A hub reference is looked up in the local cache first, so that a run needs no network once its files are there and a
 branch that moved does not change a study half way; only when files are lacking is the hub asked, and only for files
@@ -15,7 +19,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 BUNDLED = Path(__file__).resolve().parent / "bundled"
-HUB_REFERENCE = re.compile(r"([\w.-]+/[\w.-]+)((?:/[\w.-]+)*)(?:@([\w./-]+))?")
+PART = r"[\w.+=-]+"
+HUB_REFERENCE = re.compile(
+    rf"(?:hf://)?({PART}/{PART})((?:(?:/|//|:){PART}(?:/{PART})*)?)(?:(?:@|\?revision=)({PART}(?:/{PART})*))?"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,23 +35,24 @@ class HubReference:
 
     def command(self) -> str:
         """The shell command that fetches it."""
+        folder = f" --include '{self.folder}/*'" if self.folder else ""
         revision = f" --revision {self.revision}" if self.revision else ""
-        return f"hf download {self.repository}{revision}"
+        return f"hf download {self.repository}{folder}{revision}"
 
 
 def parse_hub_reference(reference: str) -> HubReference:
-    """Read `org/name[/sub][@rev]`.
+    """Read a reference to the hub in any of its spellings.
 
     Raises:
-        ValueError: the reference has another form.
+        ValueError: the reference has another form, or leaves the repository.
     """
     match = HUB_REFERENCE.fullmatch(reference)
-    if match is None or ".." in reference.split("/"):
+    if match is None or {".", ".."} & set(re.split("[/:@=]", reference)):
         raise ValueError(
-            f"reference: {reference!r} is not a folder here and not a hub id; "
-            "give a directory, 'bundled:NAME', or 'org/name' with an optional '@revision'"
+            f"reference: {reference!r} is not a folder here and not a hub id; give a directory, 'bundled:NAME', or "
+            "'org/name' with an optional '/folder' or ':folder' and '@revision'"
         )
-    return HubReference(match[1], match[2].strip("/"), match[3])
+    return HubReference(match[1], match[2].strip("/:"), match[3])
 
 
 def resolve(reference: str, patterns: Sequence[str], complete: Callable[[Path], bool]) -> Path:

@@ -47,13 +47,26 @@ def has_config(folder: Path) -> bool:
         ("org/name@main", HubReference("org/name", "", "main")),
         ("org/name/a/b@v1.0", HubReference("org/name", "a/b", "v1.0")),
         ("fnlp/Llama3_1-8B-Base-LXR-8x", HubReference("fnlp/Llama3_1-8B-Base-LXR-8x", "", None)),
+        ("org/name:400M-a-b/L5R", HubReference("org/name", "400M-a-b/L5R", None)),
+        ("org/name:sub@refs/pr/3", HubReference("org/name", "sub", "refs/pr/3")),
+        ("org/name:layers.10.mlp", HubReference("org/name", "layers.10.mlp", None)),
+        ("org/name//sub/folder@v2", HubReference("org/name", "sub/folder", "v2")),
+        ("hf://org/name", HubReference("org/name", "", None)),
+        ("hf://org/name/a/b?revision=v1.0", HubReference("org/name", "a/b", "v1.0")),
     ],
 )
 def test_hub_references(reference, expected):
     assert parse_hub_reference(reference) == expected
 
 
-@pytest.mark.parametrize("reference", ["name", "/no/such/folder", "org/name/../../x", "org name/x", "a/b@", ""])
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "name", "/no/such/folder", "org/name/../../x", "org name/x", "a/b@", "", "org/..", "../name", "org/name:../x",
+        "org/name:a/../../b", "org/name@../../x", "hf://org/name/../x", "hf://org/name?revision=../x", "org/name/./x",
+        "org/name:/etc", "http://org/name", "org/name:a:b",
+    ],
+)  # fmt: skip
 def test_what_is_no_reference(reference):
     with pytest.raises(ValueError, match="is not a folder here and not a hub id"):
         parse_hub_reference(reference)
