@@ -1,0 +1,143 @@
+"""Tensors of torch's own files (`.pt`, `.pth`, `.bin`), read one at a time and without running anything in them.
+
+Such a file is a pickle, which can run code when loaded. It is opened with torch alone (an optional package) and with
+`weights_only=True`, which knows tensors and plain containers and nothing else; what needs more is refused with the way
+to convert it. Files in torch's zip format, all since 2020, are mapped, so that opening reads no tensor and reading one
+copies that one out; older ones are read whole.
+
+A safetensors file of the same name beside it is taken instead: whoever converted a file has no need of torch.
+
+Cost: opening a zip costs its directory; bytes of a tensor, or of a range of it, when read.
+"""
+
+import dataclasses
+import zipfile
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from causeway.ports import safetensors_files
+from causeway.ports.safetensors_files import LFS_HEAD, TensorFile
+
+SUFFIXES = (".pt", ".pth", ".bin")
+CONVERTED = ".safetensors"
+DTYPES = {
+    "torch.float64": np.dtype(np.float64),
+    "torch.float32": np.dtype(np.float32),
+    "torch.float16": np.dtype(np.float16),
+    "torch.bfloat16": np.dtype(ml_dtypes.bfloat16),
+    "torch.int64": np.dtype(np.int64),
+    "torch.int32": np.dtype(np.int32),
+}
+
+
+def chosen_file(path: Path) -> Path:
+    """The file to read in a torch file's place: its conversion to safetensors where that lies beside it."""
+    converted = path.with_suffix(CONVERTED)
+    return converted if converted.is_file() else path
+
+
+def open_file(path: Path) -> dict[str, TensorFile]:
+    """Every tensor of a plain state dict by name.
+
+    Raises:
+        ValueError: as `open_contents`, or something in it is not a tensor.
+    """
+    contents = open_contents(path)
+    if other := sorted(name for name, value in contents.items() if not isinstance(value, TensorFile)):
+        raise ValueError(f"{path}: holds {', '.join(other)}, which are not tensors; needs a plain state dict")
+    return contents
+
+
+def open_contents(path: Path) -> dict[str, Any]:
+    """What a file holds by name: tensors as `TensorFile`, nested dictionaries likewise, plain values as they are.
+
+    Args:
+        path: a torch file, or a safetensors file.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: torch is not installed, the file would run code, is damaged or a git-LFS pointer, holds no
+            dictionary, or a tensor of a kind not read here.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file; download it")
+    if path.suffix == CONVERTED:
+        return dict(safetensors_files.open_file(path))
+    with path.open("rb") as file:
+        if file.read(len(LFS_HEAD)) == LFS_HEAD:
+            raise ValueError(f"{path}: a git-LFS pointer, not the file itself; run `git lfs pull` in its repository")
+    contents = _load(path)
+    if not isinstance(contents, Mapping):
+        raise ValueError(f"{path}: holds a {type(contents).__name__}; needs a dictionary of tensors")
+    return _entries(path, contents, "")
+
+
+def how_to_convert(path: Path) -> str:
+    """The way to a safetensors file, for error lines."""
+    target = path.with_suffix(CONVERTED).name
+    return (
+        "convert it where torch is installed: safetensors.torch.save_file({k: v.contiguous() for k, v in "
+        f"torch.load({path.name!r}).items() if torch.is_tensor(v)}}, {target!r}), and put it beside the file"
+    )
+
+
+def _load(path: Path) -> Any:
+    try:
+        import torch
+    except ImportError:
+        raise ValueError(
+            f"{path}: a torch file, and torch is not installed; pip install torch, or {how_to_convert(path)}"
+        ) from None
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except (UnpicklingError, RuntimeError, EOFError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+    # torch names what it refuses to import or call; bytes that are no pickle at all fail in other words.
+    if "GLOBAL" in reason or "REDUCE" in reason:
+        raise ValueError(
+            f"{path}: a pickle that holds more than tensors and would run code when loaded, so it is not; if you trust "
+            f"it, {how_to_convert(path).replace(').items', ', weights_only=False).items')}"
+        )
+    raise ValueError(
+        f"{path}: not a whole torch file ({reason[:120]}; {path.stat().st_size} bytes on disk); download it again"
+    )
+
+
+def _entries(path: Path, contents: Mapping[Any, Any], prefix: str) -> dict[str, Any]:
+    return {str(name): _entry(path, f"{prefix}{name}", value) for name, value in contents.items()}
+
+
+def _entry(path: Path, name: str, value: Any) -> Any:
+    """One value in our terms; `name` is its way from the top, with dots."""
+    import torch
+
+    if isinstance(value, Mapping):
+        return _entries(path, value, f"{name}.")
+    if not isinstance(value, torch.Tensor):
+        return value
+    layout, code = str(value.layout), str(value.dtype)
+    if layout != "torch.strided" or code not in DTYPES:
+        raise ValueError(
+            f"{path}: tensor {name} is {layout} of {code}; read here are dense ones of {', '.join(DTYPES)}"
+        )
+    # numpy has no bfloat16 of its own: torch hands over the bits, under the strides they have in the file.
+    bits = value.detach().view(torch.int16) if value.dtype == torch.bfloat16 else value.detach()
+    values = bits.numpy().view(DTYPES[code])
+    return _TorchTensor(path, name, tuple(value.shape), DTYPES[code], partial(np.array, values, order="K"), values)
+
+
+@dataclasses.dataclass(frozen=True)
+class _TorchTensor(TensorFile):
+    """A tensor that is mapped, or in memory already; reading copies."""
+
+    values: np.ndarray
+
+    def read_slice(self, start: int, stop: int, axis: int = 0) -> np.ndarray:
+        """Entries [start, stop) of an axis."""
+        return np.array(self.values[(slice(None),) * axis + (slice(start, stop),)], order="K")
