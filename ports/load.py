@@ -18,16 +18,18 @@ from types import ModuleType
 
 import jax
 
-from causeway.engine.model.config import ModelConfig, Numerics, Precision
+from causeway.engine.model.config import PRECISIONS, ModelConfig, Numerics, Precision
 from causeway.engine.model.handle import Model
-from causeway.ports import llama
+from causeway.ports import gemma2, gpt2, gpt_neox, llama, qwen3
 from causeway.ports.config_fields import read_json
 from causeway.ports.hub import resolve
 from causeway.ports.safetensors_files import INDEX, WEIGHTS, open_directory, weight_files
 from causeway.ports.tokenizer import FileTokenizer, has_tokenizer, load_tokenizer
 from causeway.ports.weights import load_transformer
 
-FAMILIES: dict[str, ModuleType] = {"llama": llama}
+FAMILIES: dict[str, ModuleType] = {
+    "llama": llama, "qwen3": qwen3, "gpt2": gpt2, "gpt_neox": gpt_neox, "gemma2": gemma2,
+}  # fmt: skip
 FILES = ("config.json", "tokenizer*.json", "special_tokens_map.json", "model*.safetensors", INDEX)
 
 
@@ -81,8 +83,8 @@ def read_model_config(directory: Path) -> tuple[ModuleType, ModelConfig]:
 
 def _check_numerics(numerics: Numerics) -> Numerics:
     for field, value in dataclasses.asdict(numerics).items():
-        if value not in ("float32", "bfloat16", "float64"):
-            raise ValueError(f"{field}: got {value!r}; needs float32, bfloat16 or float64")
+        if value not in PRECISIONS:
+            raise ValueError(f"{field}: got {value!r}; needs one of {', '.join(PRECISIONS)}")
         if value == "float64" and not jax.config.read("jax_enable_x64"):
             raise ValueError(f"{field}: float64 needs jax's 64-bit mode; set JAX_ENABLE_X64=1")
     return numerics

@@ -47,6 +47,24 @@ def check_tensors(tensors: Mapping[str, TensorFile], shapes: Mapping[str, tuple[
             raise ValueError(f"{tensor.file}: tensor {name} holds {tensor.dtype}; weights are floating point")
 
 
+def without_copy(tensors: Mapping[str, TensorFile], name: str, copy: str) -> dict[str, TensorFile]:
+    """The tensors less the second copy of a tied embedding, which some files store.
+
+    Raises:
+        ValueError: both are there and differ, though the configuration ties them.
+    """
+    kept = dict(tensors)
+    if name not in kept or copy not in kept:
+        return kept
+    second = kept.pop(copy)
+    if second.shape != kept[name].shape or not np.array_equal(second.read(), kept[name].read()):
+        raise ValueError(
+            f"{second.file}: {copy} differs from {name}, but tie_word_embeddings is true in config.json; "
+            "set it to false if the model is untied"
+        )
+    return kept
+
+
 def read_finite(tensor: TensorFile, dtype: np.dtype) -> np.ndarray:
     """One tensor in a dtype.
 

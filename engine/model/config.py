@@ -1,9 +1,9 @@
 """What a decoder is, as data.
 
 One transformer serves every family: LLaMA, Qwen3, GPT-2, GPT-NeoX, Gemma-2. A family is a way of filling in
-`ModelConfig` (ports read it from published configuration files). `Numerics` says in which precision weights are stored, products are computed and sums are
-kept; the three are separate because a 16-bit weight multiplied in float32 is a different experiment from a 16-bit
-product.
+`ModelConfig` (ports read it from published configuration files). `Numerics` says in which precision weights are
+stored, products are computed and sums are kept; the three are separate because a 16-bit weight multiplied in float32
+is a different experiment from a 16-bit product.
 """
 
 import dataclasses
