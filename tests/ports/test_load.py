@@ -128,7 +128,7 @@ class TestBadConfiguration:
         [
             ({"sliding_window": 4, "zeta": 1}, "unknown fields sliding_window=4, zeta=1"),
             ({"model_type": "mamba"}, "model_type is 'mamba'; the families read here are llama"),
-            ({"hidden_act": "gelu"}, "field hidden_act is 'gelu'"),
+            ({"hidden_act": "tanh"}, "field hidden_act is 'tanh'; implemented are silu"),
             ({"hidden_size": None}, "field hidden_size is missing"),
             ({"hidden_size": "8"}, "field hidden_size is '8'; needs int"),
             ({"num_hidden_layers": 0}, "field num_hidden_layers is 0"),
@@ -168,7 +168,7 @@ class TestBadConfiguration:
 
 @pytest.mark.parametrize("name", ["storage", "compute", "accumulate"])
 def test_unknown_precision(model_dir, name):
-    with pytest.raises(ValueError, match=f"{name}: got 'int4'; needs float32"):
+    with pytest.raises(ValueError, match=f"{name}: got 'int4'; needs one of float32"):
         load_model(model_dir, **{name: "int4"})
 
 

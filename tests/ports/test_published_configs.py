@@ -102,7 +102,7 @@ def test_every_parameter_has_its_tensor(name):
     config = family.read_config(values, "config.json")
     sizes = {}
     for entry in family.name_map(config):
-        sizes |= {tensor: entry.shape for tensor in entry.names(config)}
+        sizes |= dict.fromkeys(entry.names(config), entry.shape)
     assert sum(math.prod(shape) for shape in sizes.values()) == count
 
 
