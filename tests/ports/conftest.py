@@ -1,12 +1,15 @@
-"""A tiny LLaMA directory to tamper with."""
+"""A tiny LLaMA directory to tamper with, and what a dictionary on disk computes."""
 
 import json
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 from flax import nnx
 
+from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.model.config import ModelConfig, Numerics
 from causeway.engine.model.transformer import Transformer
 from causeway.ports.llama import save_llama
@@ -51,3 +54,25 @@ def equal_trees():
         return all(x.dtype == y.dtype and bool((x == y).all()) for x, y in pairs)
 
     return equal
+
+
+@pytest.fixture
+def values_of():
+    """`values_of(source, x)`: values and reconstruction in float64, arrays read in two ranges of features."""
+
+    def read(array) -> np.ndarray:
+        if array.feature_axis is None:
+            return array.whole()
+        count = array.shape[array.feature_axis]
+        parts = [array.read(0, count // 3), array.read(count // 3, count)]
+        return np.concatenate(parts, axis=array.feature_axis)
+
+    def values(source, x):
+        with jax.enable_x64(True):
+            arrays = {name: read(array) for name, array in source.arrays.items()}
+            assert {n: a.shape for n, a in arrays.items()} == {n: a.shape for n, a in source.arrays.items()}
+            dictionary = Dictionary(source.config, **{n: jnp.asarray(a, jnp.float64) for n, a in arrays.items()})
+            f = dictionary.encode(jnp.asarray(x, jnp.float64))
+            return np.asarray(f), np.asarray(dictionary.decode(f, jnp.asarray(x, jnp.float64)))
+
+    return values
