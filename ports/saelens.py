@@ -127,6 +127,9 @@ def _take_scale(config: SaelensConfig, tensors: dict[str, TensorFile]) -> np.nda
 
 def _fold(arrays: Arrays, config: SaelensConfig, scale: np.ndarray | None) -> Arrays:
     """The canonical arrays; those that no fold touches pass unchanged, to the bit."""
+    if "threshold" in arrays:
+        # relu(p) (p > threshold): a negative threshold cuts at 0.
+        arrays = arrays | {"threshold": np.maximum(arrays["threshold"], 0)}
     if config.subtracts_bias and arrays["b_dec"].any():
         arrays = arrays | _fold_input_bias(arrays)
     if config.rescales:

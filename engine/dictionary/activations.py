@@ -1,14 +1,22 @@
-"""Activation kinds of dictionaries.
+"""Activation kinds of dictionaries: how pre-activations p become feature values f.
 
 Elementwise kinds turn one feature's pre-activation into its value without looking at any other feature, so a single
-feature costs one encoder column. Ranked kinds (TopK) compare a feature with all others and need the full encode.
+feature costs one encoder column.
 
-    relu      f = max(p, 0)
-    jumprelu  f = p if p > threshold else 0 (strict), and never below 0
-    gated     f = max(p e^r + b_mag, 0) if p + b_gate > 0 else 0, where p = x W_enc without bias
-    topk      f = max(p, 0) for the k largest p, else 0; ties broken by the lower index
+    relu         f = max(p, 0)
+    jumprelu     f = p if p > threshold else 0 (strict)
+    gated        f = max(p e^r + b_mag, 0) if p + b_gate > 0 else 0, where p = x W_enc without bias
 
-BatchTopK dictionaries are jumprelu at inference (their threshold was estimated in training).
+Ranked kinds compare a feature with all others and need the full encode.
+
+    topk         the k largest p, negative ones cut
+    topk_signed  the k largest p, whatever their sign
+    abstopk      the k largest |p|, signs kept
+    groupmax     features cut into k groups of neighbours, the largest max(p, 0) of each
+    matching_pursuit   greedy, from the input itself: `dictionary.matching_pursuit`
+
+All others are 0, and ties go to the lower index. BatchTopK dictionaries are jumprelu at inference (their threshold was
+estimated in training). Only topk_signed, abstopk and a jumprelu with a negative threshold have negative values.
 """
 
 from collections.abc import Callable
@@ -16,11 +24,13 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
-Kind = Literal["relu", "jumprelu", "gated", "topk"]
-KINDS: tuple[Kind, ...] = ("relu", "jumprelu", "gated", "topk")
-RANKED: frozenset[Kind] = frozenset({"topk"})
+Kind = Literal["relu", "jumprelu", "gated", "topk", "topk_signed", "abstopk", "groupmax", "matching_pursuit"]
+KINDS: tuple[Kind, ...] = (
+    "relu", "jumprelu", "gated", "topk", "topk_signed", "abstopk", "groupmax", "matching_pursuit",
+)  # fmt: skip
+RANKED: frozenset[Kind] = frozenset({"topk", "topk_signed", "abstopk", "groupmax", "matching_pursuit"})
 
 
 def relu(p: Float[Array, "*rows"]) -> Float[Array, "*rows"]:
@@ -30,7 +40,7 @@ def relu(p: Float[Array, "*rows"]) -> Float[Array, "*rows"]:
 
 def jumprelu(p: Float[Array, "*rows"], threshold: Float[Array, "*rows"]) -> Float[Array, "*rows"]:
     """p above its threshold (strict), else 0."""
-    return jnp.where(p > jnp.maximum(threshold, 0), p, 0)
+    return jnp.where(p > threshold, p, 0)
 
 
 def gated(
@@ -51,8 +61,48 @@ def elementwise(kind: Kind, p: Float[Array, "*rows"], parameters: tuple[Array, .
 
 def topk(p: Float[Array, "*rows F"], k: int) -> Float[Array, "*rows F"]:
     """The k largest pre-activations, negative ones cut, all others 0."""
-    values, ids = jax.lax.top_k(p, k)
-    flat_ids, flat_values = ids.reshape(-1, k), relu(values).reshape(-1, k)
-    rows = jnp.arange(flat_ids.shape[0])[:, None]
-    out = jnp.zeros((flat_ids.shape[0], p.shape[-1]), p.dtype).at[rows, flat_ids].set(flat_values)
-    return out.reshape(p.shape)
+    values, ids = _largest(p, k)
+    return _scatter(relu(values), ids, p)
+
+
+def topk_signed(p: Float[Array, "*rows F"], k: int) -> Float[Array, "*rows F"]:
+    """The k largest pre-activations, negative ones kept, all others 0."""
+    return _scatter(*_largest(p, k), p)
+
+
+def abstopk(p: Float[Array, "*rows F"], k: int) -> Float[Array, "*rows F"]:
+    """The k pre-activations of largest magnitude, with their signs, all others 0."""
+    _, ids = _largest(jnp.abs(p), k)
+    return _scatter(jnp.take_along_axis(_rows(p), ids, axis=-1), ids, p)
+
+
+def groupmax(p: Float[Array, "*rows F"], k: int) -> Float[Array, "*rows F"]:
+    """The largest of each of k groups of F / k neighbours, negative ones cut, all others 0."""
+    groups = relu(p).reshape(*p.shape[:-1], k, -1)
+    first = jnp.argmax(groups, axis=-1, keepdims=True)
+    return jnp.where(jnp.arange(groups.shape[-1]) == first, groups, 0).reshape(p.shape)
+
+
+def ranked(kind: Kind, p: Float[Array, "*rows F"], k: int) -> Float[Array, "*rows F"]:
+    """The activation of a ranked kind that looks at pre-activations alone (all but matching_pursuit)."""
+    functions: dict[Kind, Callable[[Array, int], Array]] = {
+        "topk": topk, "topk_signed": topk_signed, "abstopk": abstopk, "groupmax": groupmax,
+    }  # fmt: skip
+    return functions[kind](p, k)
+
+
+def _rows(p: Float[Array, "*rows F"]) -> Float[Array, "rows F"]:
+    return p.reshape(-1, p.shape[-1])
+
+
+def _largest(p: Float[Array, "*rows F"], k: int) -> tuple[Float[Array, "rows k"], Int[Array, "rows k"]]:
+    """Values and ids, as a matrix: XLA on CPU has a fast top-k for matrices alone."""
+    return jax.lax.top_k(_rows(p), k)
+
+
+def _scatter(
+    values: Float[Array, "rows k"], ids: Int[Array, "rows k"], like: Float[Array, "*rows F"]
+) -> Float[Array, "*rows F"]:
+    """The values at their places among zeros."""
+    rows = jnp.arange(len(ids))[:, None]
+    return jnp.zeros((len(ids), like.shape[-1]), like.dtype).at[rows, ids].set(values).reshape(like.shape)

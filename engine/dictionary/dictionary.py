@@ -1,12 +1,15 @@
-"""A sparse dictionary (SAE) in the one canonical form.
+"""A sparse dictionary (SAE or transcoder) in the one canonical form.
 
-    encode(x) = activation(x W_enc + b_enc)          decode(f) = f W_dec + b_dec
+    encode(x) = activation(norm(x) W_enc + b_enc)
+    decode(f, x) = restore(f W_dec + b_dec, x) + x W_skip
 
-Whatever a published format folds in or out (subtracting b_dec from the input, activation norms, decoder norms) is
-folded into these arrays by the port that reads it, exactly, so the engine has one definition. With a leading axis P
-on every array the same module is a stack over the layers named in `layers`.
+`norm` and `restore` are the identity unless the configuration names an input norm, and W_skip is there in skip
+transcoders alone. Whatever else a published format folds in or out (subtracting b_dec from the input, scales of the
+training data, decoder norms) is folded into these arrays by the port that reads it, exactly, so the engine has one
+definition. With a leading axis P on every array the same module is a stack over the layers named in `layers`.
 
-Shapes: P dictionaries, D the stream read, F features, O the stream written (O = D for an SAE).
+Shapes: P dictionaries, D the stream read, F features, O the stream written (O = D for an SAE). A dictionary that
+reads `head_out` reads the heads side by side: D = H K.
 Cost: a full encode is 2 D F operations a token; one elementwise feature is 2 D.
 """
 
@@ -19,49 +22,28 @@ from jaxtyping import Array, Float, Int
 
 from causeway.engine.arrays import AnyArray
 from causeway.engine.dictionary import activations
-from causeway.engine.dictionary.activations import RANKED, Kind
+from causeway.engine.dictionary.config import DictionaryConfig
+from causeway.engine.dictionary.input_norm import normalise, restore, scale
+from causeway.engine.dictionary.matching_pursuit import matching_pursuit
 
+__all__ = ["Dictionary", "DictionaryConfig", "FeatureColumns", "stack", "take"]
 
-@dataclasses.dataclass(frozen=True)
-class DictionaryConfig:
-    """What a dictionary is: activation kind, the layers stacked, the stream read and written, and k for TopK."""
-
-    kind: Kind
-    layers: tuple[int, ...]
-    stream: str = "resid_post"
-    k: int = 0
-
-    def __post_init__(self):
-        if self.kind not in activations.KINDS:
-            raise ValueError(f"DictionaryConfig.kind: got {self.kind!r}; needs one of {activations.KINDS}")
-        if (self.kind == "topk") != (self.k > 0):
-            raise ValueError(f"DictionaryConfig.k: got {self.k} for kind {self.kind!r}; k > 0 goes with topk alone")
-        if len(set(self.layers)) != len(self.layers):
-            raise ValueError(f"DictionaryConfig.layers: {self.layers} names a layer twice")
-
-    @property
-    def ranked(self) -> bool:
-        """Whether one feature's value depends on all others."""
-        return self.kind in RANKED
-
-    def index_of(self, layer: int) -> int:
-        """Position of a model layer in the stack.
-
-        Raises:
-            ValueError: no dictionary of the stack belongs to the layer.
-        """
-        if layer not in self.layers:
-            raise ValueError(f"layer {layer} has no dictionary; the dictionaries loaded are for layers {self.layers}")
-        return self.layers.index(layer)
+PARAMETERS: dict[activations.Kind, tuple[str, ...]] = {
+    "jumprelu": ("threshold",), "gated": ("log_scale", "gate_bias", "magnitude_bias"),
+}  # fmt: skip
+OPTIONAL = ("threshold", "log_scale", "gate_bias", "magnitude_bias", "W_skip")
+ARRAYS = ("W_enc", "b_enc", "W_dec", "b_dec", *OPTIONAL)
 
 
 class Dictionary(nnx.Module):
     """Arrays of a dictionary or of a stack of them.
 
     Attributes:
-        W_enc: [P, D, F]. b_enc: [P, F] (zero for gated). W_dec: [P, F, O]. b_dec: [P, O].
+        W_enc: [P, D, F]; for matching_pursuit the transpose of W_dec, which is what it encodes with.
+        b_enc: [P, F] (zero for gated and matching_pursuit). W_dec: [P, F, O]. b_dec: [P, O].
         threshold: [P, F], jumprelu only.
         log_scale, gate_bias, magnitude_bias: [P, F], gated only.
+        W_skip: [P, D, O], or absent.
     """
 
     def __init__(
@@ -76,40 +58,76 @@ class Dictionary(nnx.Module):
         log_scale: Array | None = None,
         gate_bias: Array | None = None,
         magnitude_bias: Array | None = None,
+        W_skip: Array | None = None,
     ):
+        given = dict(zip(OPTIONAL, (threshold, log_scale, gate_bias, magnitude_bias, W_skip), strict=True))
+        present = {name: array for name, array in given.items() if array is not None}
+        _check_parameters(config, set(present) - {"W_skip"})
+        if config.kind == "groupmax" and b_enc.shape[-1] % config.k:
+            raise ValueError(f"Dictionary: {b_enc.shape[-1]} features do not make {config.k} groups of one size")
         self.config = config
         self.W_enc, self.b_enc = nnx.Param(W_enc), nnx.Param(b_enc)
         self.W_dec, self.b_dec = nnx.Param(W_dec), nnx.Param(b_dec)
-        if config.kind == "jumprelu":
-            self.threshold = nnx.Param(threshold)
-        if config.kind == "gated":
-            self.log_scale = nnx.Param(log_scale)
-            self.gate_bias = nnx.Param(gate_bias)
-            self.magnitude_bias = nnx.Param(magnitude_bias)
+        for name, array in present.items():
+            setattr(self, name, nnx.Param(array))
 
     @property
     def num_features(self) -> int:
         """F."""
         return self.b_enc[...].shape[-1]
 
+    @property
+    def d_in(self) -> int:
+        """D."""
+        return self.W_enc[...].shape[-2]
+
+    @property
+    def d_out(self) -> int:
+        """O."""
+        return self.b_dec[...].shape[-1]
+
     def elementwise_parameters(self) -> tuple[Array, ...]:
         """Per-feature arrays beside the bias that the activation reads, each [..., F]."""
-        if self.config.kind == "jumprelu":
-            return (self.threshold[...],)
-        if self.config.kind == "gated":
-            return (self.log_scale[...], self.gate_bias[...], self.magnitude_bias[...])
-        return ()
+        return tuple(getattr(self, name)[...] for name in PARAMETERS.get(self.config.kind, ()))
 
     def encode(self, x: Float[Array, "*rows D"]) -> Float[Array, "*rows F"]:
         """All feature values of one (unstacked) dictionary, in x's dtype."""
+        config, x = self.config, normalise(self.config.input_norm, x)
+        if config.kind == "matching_pursuit":
+            centred, directions = x - self.b_dec[...].astype(x.dtype), self.W_dec[...].astype(x.dtype)
+            return matching_pursuit(centred, directions, config.k, config.residual_threshold, config.stop_on_duplicate)
         p = x @ self.W_enc[...].astype(x.dtype) + self.b_enc[...].astype(x.dtype)
-        if self.config.kind == "topk":
-            return activations.topk(p, self.config.k)
-        return activations.elementwise(self.config.kind, p, self.elementwise_parameters())
+        if config.ranked:
+            return activations.ranked(config.kind, p, config.k)
+        return activations.elementwise(config.kind, p, self.elementwise_parameters())
 
-    def decode(self, f: Float[Array, "*rows F"]) -> Float[Array, "*rows O"]:
-        """Reconstruction from feature values."""
-        return f @ self.W_dec[...].astype(f.dtype) + self.b_dec[...].astype(f.dtype)
+    def decode(self, f: Float[Array, "*rows F"], x: Float[Array, "*rows D"] | None = None) -> Float[Array, "*rows O"]:
+        """Reconstruction from feature values, in f's dtype.
+
+        Args:
+            f: feature values.
+            x: the input they were encoded from; needed where the output depends on it directly.
+
+        Raises:
+            ValueError: no x, but the dictionary has a skip connection or undoes a norm of its input.
+        """
+        y = f @ self.W_dec[...].astype(f.dtype) + self.b_dec[...].astype(f.dtype)
+        skips, restores = hasattr(self, "W_skip"), self.config.restores
+        if not (skips or restores):
+            return y
+        if x is None:
+            what = "a skip connection" if skips else f"the {self.config.input_norm} of its input to undo"
+            raise ValueError(f"decode: x is missing; the dictionary has {what}, so pass the input it encoded")
+        y = restore(self.config.input_norm, y, x) if restores else y
+        return y + x @ self.W_skip[...].astype(x.dtype) if skips else y
+
+    def reconstruct(self, x: Float[Array, "*rows D"]) -> Float[Array, "*rows O"]:
+        """What the dictionary makes of an input, in x's dtype."""
+        return self.decode(self.encode(x), x)
+
+    def output_scale(self, x: Float[Array, "*rows D"]) -> Float[Array, "*rows 1"]:
+        """How many of its decoder rows a unit of a feature is worth in the stream written; 1 without a norm."""
+        return scale(self.config.input_norm if self.config.restores else "none", x)
 
 
 class FeatureColumns(nnx.Module):
@@ -118,14 +136,20 @@ class FeatureColumns(nnx.Module):
     Attributes:
         encoder: [*rows, D] encoder columns. bias: [*rows]. parameters: tuple of [*rows] activation parameters.
         decoder: [*rows, O] decoder rows.
+        config: of the stack.
     """
 
     def __init__(self, dictionary: Dictionary, index: Int[AnyArray, "*rows"], feature: Int[AnyArray, "*rows"]):
-        self.kind = dictionary.config.kind
+        self.config = dictionary.config
         self.encoder = nnx.data(dictionary.W_enc[...][index, :, feature])
         self.decoder = nnx.data(dictionary.W_dec[...][index, feature])
         self.bias = nnx.data(dictionary.b_enc[...][index, feature])
         self.parameters = nnx.data(tuple(a[index, feature] for a in dictionary.elementwise_parameters()))
+
+    @property
+    def kind(self) -> activations.Kind:
+        """The activation, elementwise."""
+        return self.config.kind
 
 
 def take(dictionary: Dictionary, index: int | Array) -> Dictionary:
@@ -137,18 +161,30 @@ def stack(dictionaries: list[Dictionary]) -> Dictionary:
     """Stack single-layer dictionaries ([D, F] arrays) of one shape and kind into one module.
 
     Raises:
-        ValueError: the dictionaries differ in kind, k, stream or shape.
+        ValueError: the dictionaries differ in configuration, arrays or shape.
     """
     first = dictionaries[0]
     for other in dictionaries[1:]:
         a, b = dataclasses.replace(first.config, layers=()), dataclasses.replace(other.config, layers=())
-        if a != b or first.W_enc[...].shape != other.W_enc[...].shape:
+        if a != b or _shapes(first) != _shapes(other):
             raise ValueError(
                 f"dictionaries of layers {first.config.layers} and {other.config.layers} differ: "
-                f"{a} {first.W_enc[...].shape} against {b} {other.W_enc[...].shape}; stack only like with like"
+                f"{a} {_shapes(first)} against {b} {_shapes(other)}; stack only like with like"
             )
     layers = tuple(layer for d in dictionaries for layer in d.config.layers)
     config = dataclasses.replace(first.config, layers=layers)
-    names = ("W_enc", "b_enc", "W_dec", "b_dec", "threshold", "log_scale", "gate_bias", "magnitude_bias")
-    arrays = {n: jnp.stack([getattr(d, n)[...] for d in dictionaries]) for n in names if hasattr(first, n)}
+    arrays = {n: jnp.stack([getattr(d, n)[...] for d in dictionaries]) for n in _shapes(first)}
     return Dictionary(config, **arrays)
+
+
+def _shapes(dictionary: Dictionary) -> dict[str, tuple[int, ...]]:
+    return {name: getattr(dictionary, name)[...].shape for name in ARRAYS if hasattr(dictionary, name)}
+
+
+def _check_parameters(config: DictionaryConfig, given: set[str]) -> None:
+    needed = set(PARAMETERS.get(config.kind, ()))
+    if given != needed:
+        raise ValueError(
+            f"Dictionary: kind {config.kind!r} has the arrays {sorted(needed) or 'W_enc, b_enc, W_dec, b_dec'} "
+            f"beside the matrices; got {sorted(given) or 'none'}"
+        )

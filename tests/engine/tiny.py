@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from causeway.engine.dictionary.activations import RANKED
 from causeway.engine.dictionary.dictionary import Dictionary, DictionaryConfig
 from causeway.engine.intervention.edits import FOREVER, Edit, no_edit
 from causeway.engine.model.config import ModelConfig, Numerics
@@ -51,9 +52,13 @@ def make_transformer(numerics: Numerics = Numerics(), seed: int = 0, **changes) 
 
 
 def make_dictionary(
-    kind: str = "jumprelu", layers=(0, 2), stream: str = "resid_post", dtype="float32", seed: int = 1
-) -> Dictionary:
-    """A stack for some layers; about half of the features are active on a random vector."""
+    kind: str = "jumprelu", layers=(0, 2), stream: str = "resid_post", dtype="float32", seed: int = 1,
+    skip: bool = False, **changes,
+) -> Dictionary:  # fmt: skip
+    """A stack for some layers; about half of the features are active on a random vector.
+
+    `changes` are further fields of the configuration; `skip` adds skip connections.
+    """
     rng = np.random.default_rng(seed)
     count, width = len(layers), CONFIG.d_model
 
@@ -65,7 +70,14 @@ def make_dictionary(
         "W_dec": draw(FEATURES, width), "b_dec": draw(width),
     }  # fmt: skip
     arrays |= {name: abs(draw(FEATURES)) for name in PARAMETERS.get(kind, ())}
-    return Dictionary(DictionaryConfig(kind, tuple(layers), stream, 4 * (kind == "topk")), **arrays)
+    if skip:
+        arrays["W_skip"] = draw(width, width)
+    if kind == "matching_pursuit":
+        # Rows of norm 1, or the pursuit need not converge.
+        rows = arrays["W_dec"] / jnp.linalg.norm(arrays["W_dec"], axis=-1, keepdims=True)
+        arrays |= {"W_dec": rows, "W_enc": rows.swapaxes(1, 2), "b_enc": jnp.zeros_like(arrays["b_enc"])}
+    k = changes.pop("k", 4 * (kind in RANKED))
+    return Dictionary(DictionaryConfig(kind, tuple(layers), stream, k, **changes), **arrays)
 
 
 def make_edit(rows: int, slots: int = 1, **values) -> Edit:

@@ -28,6 +28,8 @@ def random_stack(kind="jumprelu", layers=(0, 1), d=D, stream="resid_post") -> Di
     shapes = {"W_enc": (p, d, F), "b_enc": (p, F), "W_dec": (p, F, d), "b_dec": (p, d)}
     shapes |= dict.fromkeys(EXTRA[kind], (p, F))
     drawn = {name: jnp.asarray(rng.normal(size=shape), jnp.float32) for name, shape in shapes.items()}
+    if kind == "jumprelu":
+        drawn["threshold"] = abs(drawn["threshold"])
     if kind == "gated":
         drawn["b_enc"] = jnp.zeros((p, F))
     config = DictionaryConfig(kind=kind, layers=layers, stream=stream, k=3 if kind == "topk" else 0)

@@ -7,10 +7,11 @@ import pytest
 from causeway.engine.dictionary import activations
 
 
-def test_jumprelu_is_strict_and_never_negative():
-    p = jnp.asarray([0.5, np.nextafter(np.float32(0.5), np.float32(1)), 0.4, -0.2, 0.1], jnp.float32)
-    threshold = jnp.asarray([0.5, 0.5, 0.5, -1.0, -1.0], jnp.float32)
-    np.testing.assert_array_equal(activations.jumprelu(p, threshold), [0, p[1], 0, 0, p[4]])
+def test_jumprelu_is_strict_and_literal():
+    above = np.nextafter(np.float32(0.5), np.float32(1))
+    p = jnp.asarray([0.5, above, 0.4, -0.2, 0.1, -1.0, 0.0], jnp.float32)
+    threshold = jnp.asarray([0.5, 0.5, 0.5, -1.0, -1.0, -1.0, 0.0], jnp.float32)
+    np.testing.assert_array_equal(activations.jumprelu(p, threshold), [0, above, 0, p[3], p[4], 0, 0])
 
 
 def test_the_gate_is_strict_and_decides_alone():
@@ -21,16 +22,42 @@ def test_the_gate_is_strict_and_decides_alone():
     np.testing.assert_allclose(activations.gated(p, zero + np.log(2.0), gate, magnitude), [0, 3, 2.5, 0], rtol=1e-6)
 
 
-def test_topk_breaks_ties_by_the_lower_index_and_cuts_negatives():
-    p = jnp.asarray([[1.0, 3.0, 3.0, 3.0, 0.5], [-1.0, -2.0, 0.2, -0.5, -3.0], [2.0, 2.0, 2.0, 2.0, 2.0]])
-    expected = [[0, 3, 3, 0, 0], [0, 0, 0.2, 0, 0], [2, 2, 0, 0, 0]]
-    np.testing.assert_allclose(activations.topk(p, 2), expected)
+TIES = jnp.asarray(
+    [[1.0, 3.0, 3.0, 3.0, 0.5, 0.0], [-1.0, -2.0, 0.2, -0.5, -3.0, -1.5], [2.0, -2.0, 2.0, 2.0, -2.0, 2.0]]
+)
 
 
-def test_topk_equals_a_sort_whatever_the_leading_shape():
-    p = np.random.default_rng(0).standard_normal((3, 4, 50)).astype(np.float32)
-    expected = np.where(p >= np.sort(p, axis=-1)[..., -7, None], np.maximum(p, 0), 0)
-    np.testing.assert_array_equal(activations.topk(jnp.asarray(p), 7), expected)
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("topk", [[0, 3, 3, 0, 0, 0], [0, 0, 0.2, 0, 0, 0], [2, 0, 2, 0, 0, 0]]),
+        ("topk_signed", [[0, 3, 3, 0, 0, 0], [0, 0, 0.2, -0.5, 0, 0], [2, 0, 2, 0, 0, 0]]),
+        ("abstopk", [[0, 3, 3, 0, 0, 0], [0, -2, 0, 0, -3, 0], [2, -2, 0, 0, 0, 0]]),
+        ("groupmax", [[0, 3, 0, 3, 0, 0], [0, 0, 0.2, 0, 0, 0], [2, 0, 0, 2, 0, 0]]),
+    ],
+)
+def test_ties_go_to_the_lower_index(kind, expected):
+    np.testing.assert_allclose(activations.ranked(kind, TIES, 2), expected)
+
+
+def by_definition(kind: str, p: np.ndarray, k: int) -> np.ndarray:
+    """One row at a time, by a stable sort."""
+    out = np.zeros_like(p)
+    for row, target in zip(p.reshape(-1, p.shape[-1]), out.reshape(-1, p.shape[-1]), strict=True):
+        if kind == "groupmax":
+            groups = np.split(np.arange(len(row)), k)
+            kept = [group[np.argmax(np.maximum(row[group], 0))] for group in groups]
+        else:
+            kept = np.argsort(-(np.abs(row) if kind == "abstopk" else row), kind="stable")[:k]
+        target[kept] = np.maximum(row[kept], 0) if kind in ("topk", "groupmax") else row[kept]
+    return out
+
+
+@pytest.mark.parametrize("kind", ["topk", "topk_signed", "abstopk", "groupmax"])
+def test_ranked_kinds_equal_a_sort_whatever_the_leading_shape(kind):
+    p = np.random.default_rng(0).standard_normal((3, 4, 56)).astype(np.float32) - 1
+    for shaped in (p, p[0], p[0, 0]):
+        np.testing.assert_array_equal(activations.ranked(kind, jnp.asarray(shaped), 7), by_definition(kind, shaped, 7))
 
 
 @pytest.mark.parametrize("kind", ["relu", "jumprelu", "gated"])

@@ -1,0 +1,131 @@
+"""Cross-layer transcoders: features of layer l write to layer l and to every layer above it.
+
+    f_l = activation(x_l W_enc_l + b_enc_l)
+    y_m = b_dec_m + sum_{l <= m} f_l W_dec_l[:, m - l] + x_m W_skip_m
+
+x_l is the stream read at layer l (the MLP's input, usually) and y_m the reconstruction of the stream written at layer
+m (the MLP's output).
+
+Shapes: L layers, D the stream read, F features a layer, O the stream written. Decoders have another number of layers
+each and are kept as they are, W_dec_l [F, L - l, O], never padded to L: that would double the memory.
+Cost: 2 D F L operations a token to encode, F O L (L + 1) to decode.
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from causeway.engine.dictionary import activations
+from causeway.engine.dictionary.config import DictionaryConfig
+
+KINDS = ("relu", "jumprelu", "topk", "topk_signed", "abstopk")
+
+
+class CrossLayerTranscoder(nnx.Module):
+    """Arrays of all layers.
+
+    Attributes:
+        W_enc: [L, D, F]. b_enc: [L, F]. threshold: [L, F], jumprelu only.
+        W_dec: one a layer, [F, L - l, O]; [:, j] writes to layer l + j. b_dec: [L, O].
+        W_skip: [L, D, O], or absent.
+    """
+
+    def __init__(
+        self,
+        config: DictionaryConfig,
+        *,
+        W_enc: Array,
+        b_enc: Array,
+        W_dec: tuple[Array, ...],
+        b_dec: Array,
+        threshold: Array | None = None,
+        W_skip: Array | None = None,
+    ):
+        _check(config, b_enc, W_dec, threshold)
+        self.config = config
+        self.W_enc, self.b_enc, self.b_dec = nnx.Param(W_enc), nnx.Param(b_enc), nnx.Param(b_dec)
+        self.W_dec = nnx.List([nnx.Param(array) for array in W_dec])
+        if threshold is not None:
+            self.threshold = nnx.Param(threshold)
+        if W_skip is not None:
+            self.W_skip = nnx.Param(W_skip)
+
+    @property
+    def num_layers(self) -> int:
+        """L."""
+        return len(self.config.layers)
+
+    @property
+    def num_features(self) -> int:
+        """F, of each layer."""
+        return self.b_enc[...].shape[-1]
+
+    @property
+    def d_in(self) -> int:
+        """D."""
+        return self.W_enc[...].shape[-2]
+
+    @property
+    def d_out(self) -> int:
+        """O."""
+        return self.b_dec[...].shape[-1]
+
+    def encode(self, layer: int | Array, x: Float[Array, "*rows D"]) -> Float[Array, "*rows F"]:
+        """Feature values of one layer, which may be traced, in x's dtype."""
+        p = x @ self.W_enc[...][layer].astype(x.dtype) + self.b_enc[...][layer].astype(x.dtype)
+        if self.config.ranked:
+            return activations.ranked(self.config.kind, p, self.config.k)
+        thresholds = (self.threshold[...][layer],) if hasattr(self, "threshold") else ()
+        return activations.elementwise(self.config.kind, p, thresholds)
+
+    def encode_all(self, x: Float[Array, "L *rows D"]) -> Float[Array, "L *rows F"]:
+        """Feature values of all layers, one after another: the temporaries are those of one."""
+        return jax.lax.map(lambda pair: self.encode(*pair), (jnp.arange(self.num_layers), x))
+
+    def decode(
+        self, f: Float[Array, "L *rows F"], x: Float[Array, "L *rows D"] | None = None
+    ) -> Float[Array, "L *rows O"]:
+        """Reconstructions of all layers, in f's dtype.
+
+        Raises:
+            ValueError: no x, but the transcoder has skip connections.
+        """
+        out = [self.decode_layer(layer, f) for layer in range(self.num_layers)]
+        if not hasattr(self, "W_skip"):
+            return jnp.stack(out)
+        if x is None:
+            raise ValueError("decode: x is missing; the transcoder has skip connections, so pass the inputs it encoded")
+        return jnp.stack(out) + jnp.einsum("l...d,ldo->l...o", x, self.W_skip[...].astype(x.dtype))
+
+    def decode_layer(self, layer: int, f: Float[Array, "L *rows F"]) -> Float[Array, "*rows O"]:
+        """What the features of this layer and those below write to it, with its bias and without its skip."""
+        y = self.b_dec[...][layer].astype(f.dtype)
+        for source in range(layer + 1):
+            y = y + f[source] @ self.W_dec[source][...][:, layer - source].astype(f.dtype)
+        return y
+
+    def reconstruct(self, x: Float[Array, "L *rows D"]) -> Float[Array, "L *rows O"]:
+        """What the transcoder makes of the inputs of all layers."""
+        return self.decode(self.encode_all(x), x)
+
+
+def _check(config: DictionaryConfig, b_enc: Array, W_dec: tuple[Array, ...], threshold: Array | None) -> None:
+    count = len(b_enc)
+    if config.kind not in KINDS or config.input_norm != "none":
+        raise ValueError(
+            f"CrossLayerTranscoder: got kind {config.kind!r} with input_norm {config.input_norm!r}; "
+            f"needs one of {', '.join(KINDS)} without a norm"
+        )
+    if config.layers != tuple(range(count)):
+        raise ValueError(f"CrossLayerTranscoder: got layers {config.layers}; needs 0..{count - 1}, all in order")
+    if (threshold is not None) != (config.kind == "jumprelu"):
+        raise ValueError(
+            f"CrossLayerTranscoder: got kind {config.kind!r} with{'out' * (threshold is None)} thresholds; "
+            "jumprelu needs them, and no other kind has any"
+        )
+    written = [array.shape[1] for array in W_dec]
+    if written != list(range(count, 0, -1)):
+        raise ValueError(
+            f"CrossLayerTranscoder: decoders write to {written} layers; layer l of {count} writes to {count} - l"
+        )
