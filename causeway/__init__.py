@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from causeway.engine.intervention.requests import FeatureEdit, SwapEdit, Tap, VectorEdit
     from causeway.engine.intervention.taps import Record
     from causeway.engine.model.handle import Model
+    from causeway.engine.outcome.divergence import Divergence, diverging_answers
     from causeway.ports.dictionaries import load_dictionaries, save_dictionary
     from causeway.ports.load import load_model
 
 _HOME = {
     "Dictionary": "causeway.engine.dictionary.dictionary",
+    "Divergence": "causeway.engine.outcome.divergence",
     "FeatureEdit": "causeway.engine.intervention.requests",
     "GenerateResult": "causeway.engine.experiment",
     "Model": "causeway.engine.model.handle",
@@ -31,6 +33,7 @@ _HOME = {
     "SwapEdit": "causeway.engine.intervention.requests",
     "Tap": "causeway.engine.intervention.requests",
     "VectorEdit": "causeway.engine.intervention.requests",
+    "diverging_answers": "causeway.engine.outcome.divergence",
     "generate": "causeway.engine.experiment",
     "load_dictionaries": "causeway.ports.dictionaries",
     "load_model": "causeway.ports.load",
@@ -40,6 +43,7 @@ _HOME = {
 
 __all__ = [
     "Dictionary",
+    "Divergence",
     "FeatureEdit",
     "GenerateResult",
     "Model",
@@ -48,6 +52,7 @@ __all__ = [
     "SwapEdit",
     "Tap",
     "VectorEdit",
+    "diverging_answers",
     "generate",
     "load_dictionaries",
     "load_model",
