@@ -1,0 +1,61 @@
+"""Where a published dictionary belongs: the streams it reads and writes, and one place on disk for each layer."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from causeway.engine.intervention.sites import parse_site
+
+# Streams of one vector a position (head_out counts as one, its heads laid side by side).
+STREAMS = (
+    "resid_pre", "attn_in", "head_out", "attn_out", "resid_mid",
+    "mlp_norm", "mlp_in", "mlp_act", "mlp_out", "resid_post",
+)  # fmt: skip
+
+
+class Sites(NamedTuple):
+    """The layer, the stream read, and the stream written ("" for the same, as in `DictionaryConfig`)."""
+
+    layer: int
+    stream: str
+    write_stream: str
+
+
+def read_sites(where: str, hook_in: str, hook_out: str) -> Sites:
+    """Sites from the names of the two hooks, in any spelling that `parse_site` knows.
+
+    Args:
+        where: file and fields, for errors.
+        hook_in, hook_out: what is read and what is written; equal for an SAE.
+
+    Raises:
+        ValueError: a name is not known, is no stream of whole vectors, or the two are in different layers.
+    """
+    try:
+        read, written = parse_site(hook_in), parse_site(hook_out)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+    for hook, site in ((hook_in, read), (hook_out, written)):
+        if site.stream not in STREAMS:
+            raise ValueError(f"{where}: hook {hook!r} is no stream of one vector a position ({', '.join(STREAMS)})")
+    if read.layer != written.layer:
+        raise ValueError(
+            f"{where}: reads layer {read.layer} ({hook_in!r}) and writes layer {written.layer} ({hook_out!r}); "
+            "only dictionaries within one layer and cross-layer transcoders are read"
+        )
+    return Sites(read.layer, read.stream, "" if read.stream == written.stream else written.stream)
+
+
+def one_per_layer(found: Iterable[tuple[int, Path]], root: Path) -> dict[int, Path]:
+    """Layer -> place, lowest layer first.
+
+    Raises:
+        ValueError: a layer is there twice.
+    """
+    places: dict[int, Path] = {}
+    for layer, place in sorted(found):
+        if layer in places:
+            both = f"{places[layer].relative_to(root)}, {place.relative_to(root)}"
+            raise ValueError(f"layers: {root} has several dictionaries for layer {layer} ({both}); name one folder")
+        places[layer] = place
+    return places
