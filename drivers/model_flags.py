@@ -9,8 +9,9 @@ DICTIONARIES = flags.DEFINE_string(
     "dictionaries", None, "SAEs: a hub id, a local directory, or bundled:NAME (default: those of a bundled model)."
 )
 LAYERS = flags.DEFINE_list("layers", [], "Layers whose dictionaries are loaded, such as 0,1,2 (default: all).")
-STORAGE = flags.DEFINE_enum("storage", "float32", ["float32", "bfloat16"], "Dtype of weights in memory.")
-COMPUTE = flags.DEFINE_enum("compute", "float32", ["float32", "bfloat16"], "Dtype of products and of the stream.")
+DTYPES = ["float32", "bfloat16", "float16"]
+STORAGE = flags.DEFINE_enum("storage", "float32", DTYPES, "Dtype of weights in memory.")
+COMPUTE = flags.DEFINE_enum("compute", "float32", DTYPES, "Dtype of products and of the stream.")
 BOS = flags.DEFINE_enum(
     "bos", "auto", ["auto", "yes", "no"], "Put the begin-of-sequence token before a text; auto: as the tokenizer does."
 )

@@ -25,10 +25,14 @@ _TRANSFORMER_LENS = {
     "ln2.hook_normalized": "mlp_norm", "mlp.hook_in": "mlp_in", "mlp.hook_post": "mlp_act",
     "hook_mlp_out": "mlp_out", "mlp.hook_out": "mlp_out", "hook_resid_post": "resid_post",
 }  # fmt: skip
+# A module's output. LLaMA, Qwen3 and GPT-NeoX call the norm before the MLP post_attention_layernorm, GPT-2 ln_2.
 _HUGGING_FACE = {
-    "": "resid_post", ".input_layernorm": "attn_in", ".self_attn": "attn_out",
-    ".post_attention_layernorm": "mlp_in", ".mlp": "mlp_out",
+    "": "resid_post", ".mlp": "mlp_out",
+    ".input_layernorm": "attn_in", ".ln_1": "attn_in",
+    ".self_attn": "attn_out", ".attn": "attn_out", ".attention": "attn_out",
+    ".post_attention_layernorm": "mlp_in", ".ln_2": "mlp_in",
 }  # fmt: skip
+_HUGGING_FACE_BLOCK = re.compile(r"(?:model\.layers|gpt_neox\.layers|transformer\.h|layers|h)\.(\d+)(.*)")
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -49,16 +53,17 @@ class Site:
 def parse_site(name: str) -> Site:
     """Read a site in our spelling or under its TransformerLens or Hugging Face name.
 
-    Examples: `resid_post.12`, `blocks.12.hook_resid_post`, `model.layers.12` (the output of that module).
+    Examples: `resid_post.12`, `blocks.12.hook_resid_post`, `model.layers.12` (the output of that module), `layers.12.mlp`.
+    Gemma-2 uses the name post_attention_layernorm for another norm: write STREAM.LAYER there.
 
     Raises:
         ValueError: the name belongs to none of the three spellings.
     """
-    if match := re.fullmatch(r"(\w+)\.(\d+)", name):
+    if (match := re.fullmatch(r"(\w+)\.(\d+)", name)) and match[1] in STREAMS:
         return Site(int(match[2]), match[1])
     if (match := re.fullmatch(r"blocks\.(\d+)\.(.+)", name)) and match[2] in _TRANSFORMER_LENS:
         return Site(int(match[1]), _TRANSFORMER_LENS[match[2]])
-    if (match := re.fullmatch(r"model\.layers\.(\d+)(.*)", name)) and match[2] in _HUGGING_FACE:
+    if (match := _HUGGING_FACE_BLOCK.fullmatch(name)) and match[2] in _HUGGING_FACE:
         return Site(int(match[1]), _HUGGING_FACE[match[2]])
     raise ValueError(
         f"site: cannot read {name!r}; write STREAM.LAYER (resid_post.12), a TransformerLens hook "
