@@ -53,7 +53,7 @@ class Site:
 def parse_site(name: str) -> Site:
     """Read a site in our spelling or under its TransformerLens or Hugging Face name.
 
-    Examples: `resid_post.12`, `blocks.12.hook_resid_post`, `model.layers.12` (the output of that module), `layers.12.mlp`.
+    Examples: `resid_post.12`, `blocks.12.hook_resid_post`, `model.layers.12` and `h.12.mlp` (a module's output).
     Gemma-2 uses the name post_attention_layernorm for another norm: write STREAM.LAYER there.
 
     Raises:
