@@ -28,6 +28,7 @@ from causeway.ports.config_fields import Fields, read_json
 from causeway.ports.dictionary_sites import one_per_layer
 from causeway.ports.dictionary_source import DictionarySource, FeatureArray
 from causeway.ports.feature_arrays import in_memory, mapped, stored, without_input_bias
+from causeway.ports.feature_folds import in_blocks
 from causeway.ports.module_sites import is_module, module_output
 from causeway.ports.safetensors_files import TensorFile
 from causeway.ports.tensor_checks import check_tensors, read_finite
@@ -93,7 +94,7 @@ def open_source(place: Path) -> DictionarySource:
     arrays = _matrices(tensors, matrices)
     b_dec = stored(tensors[offset])
     own = stored(tensors[bias], 0) if bias else in_memory(np.zeros(features, np.float32))
-    arrays["b_enc"] = without_input_bias(own, b_dec, arrays["W_enc"]) if subtracts else own
+    arrays["b_enc"] = in_blocks(without_input_bias(own, b_dec, arrays["W_enc"])) if subtracts else own
     arrays |= {"b_dec": b_dec} | _parameters(kind, tensors, features)
     site = _site(place, trainer)
     config = DictionaryConfig(kind, (site.layer,), site.stream, k)

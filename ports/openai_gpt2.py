@@ -20,6 +20,7 @@ from causeway.engine.dictionary.dictionary import DictionaryConfig
 from causeway.ports.dictionary_sites import one_per_layer
 from causeway.ports.dictionary_source import DictionarySource
 from causeway.ports.feature_arrays import stored, without_input_bias
+from causeway.ports.feature_folds import in_blocks
 from causeway.ports.safetensors_files import TensorFile
 from causeway.ports.tensor_checks import check_tensors
 from causeway.ports.torch_files import CONVERTED, chosen_file, open_contents
@@ -73,7 +74,7 @@ def open_source(place: Path) -> DictionarySource:
     encoder, centre = stored(tensors["encoder.weight"], 0, transpose=True), stored(tensors["pre_bias"])
     arrays = {
         "W_enc": encoder,
-        "b_enc": without_input_bias(stored(tensors["latent_bias"], 0), centre, encoder),
+        "b_enc": in_blocks(without_input_bias(stored(tensors["latent_bias"], 0), centre, encoder)),
         "W_dec": stored(tensors["decoder.weight"], 1, transpose=True),
         "b_dec": centre,
     }

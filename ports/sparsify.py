@@ -20,6 +20,7 @@ from causeway.ports.config_fields import Fields, read_json
 from causeway.ports.dictionary_sites import one_per_layer
 from causeway.ports.dictionary_source import DictionarySource
 from causeway.ports.feature_arrays import stored, without_input_bias
+from causeway.ports.feature_folds import in_blocks
 from causeway.ports.module_sites import EMBEDDINGS, is_module, module_input, module_output
 from causeway.ports.safetensors_files import open_file
 from causeway.ports.tensor_checks import check_tensors
@@ -71,7 +72,7 @@ def open_source(place: Path) -> DictionarySource:
     )
     arrays = {
         "W_enc": encoder,
-        "b_enc": bias if config["transcode"] else without_input_bias(bias, b_dec, encoder),
+        "b_enc": bias if config["transcode"] else in_blocks(without_input_bias(bias, b_dec, encoder)),
         "W_dec": stored(tensors["W_dec"], 0),
         "b_dec": b_dec,
     } | ({"W_skip": stored(tensors["W_skip"], transpose=True)} if config["skip"] else {})

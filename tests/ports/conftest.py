@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.model.config import ModelConfig, Numerics
 from causeway.engine.model.transformer import Transformer
 from causeway.ports.llama import save_llama
+from tests.ports.dictionary_files import dictionary_of
 
 CONFIG = ModelConfig(
     family="llama", num_layers=2, d_model=8, num_heads=2, num_kv_heads=1, head_dim=4, d_ff=12, vocab_size=16,
@@ -58,21 +58,12 @@ def equal_trees():
 
 @pytest.fixture
 def values_of():
-    """`values_of(source, x)`: values and reconstruction in float64, arrays read in two ranges of features."""
-
-    def read(array) -> np.ndarray:
-        if array.feature_axis is None:
-            return array.whole()
-        count = array.shape[array.feature_axis]
-        parts = [array.read(0, count // 3), array.read(count // 3, count)]
-        return np.concatenate(parts, axis=array.feature_axis)
+    """`values_of(source, x)`: feature values and reconstruction in float64."""
 
     def values(source, x):
         with jax.enable_x64(True):
-            arrays = {name: read(array) for name, array in source.arrays.items()}
-            assert {n: a.shape for n, a in arrays.items()} == {n: a.shape for n, a in source.arrays.items()}
-            dictionary = Dictionary(source.config, **{n: jnp.asarray(a, jnp.float64) for n, a in arrays.items()})
-            f = dictionary.encode(jnp.asarray(x, jnp.float64))
-            return np.asarray(f), np.asarray(dictionary.decode(f, jnp.asarray(x, jnp.float64)))
+            dictionary, x = dictionary_of(source, np.float64), jnp.asarray(x, jnp.float64)
+            f = dictionary.encode(x)
+            return np.asarray(f), np.asarray(dictionary.decode(f, x))
 
     return values
