@@ -2,17 +2,21 @@
 
 A directory holds one file (`model.safetensors`) or many with an index (`model.safetensors.index.json`: a map from
 tensor name to file). Opening parses and checks every header (lengths, offsets, overlaps, dtypes: done by the
-safetensors library, whose complaints are turned into one line that names the file) and reads no tensor; `read` then
-copies one tensor out of the mapped file, so memory never holds more than the tensor asked for.
+safetensors library, whose complaints are turned into one line that names the file) and reads no tensor. The file is
+then mapped: a tensor is a view of it, and bytes come from the disk when they are looked at. `read` and `read_slice`
+copy out what is asked for and nothing else.
 
 Files that only look like weights are told apart before they are parsed: git-LFS pointers, which stand where a
 download was skipped, and pickles (`.bin`, `.pt`, `.pth`), which run code when loaded and are never opened.
 
-Cost: one header per file; bytes of a tensor when it is read.
+Cost: one header per file; bytes of a tensor, or of a range of it, when read. Mapped pages count as memory of the
+process until they are let go; reading lets go of each tensor behind itself.
 """
 
 import dataclasses
 import json
+import mmap
+import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 
@@ -39,7 +43,7 @@ class TensorFile:
     """One tensor on disk: where it is, what it is, and how to get it.
 
     Attributes:
-        file: the safetensors file. name: the tensor's name in it. shape, dtype: from the checked header.
+        file: the file. name: the tensor's name in it. shape, dtype: from the checked header.
         read: copies the tensor into memory.
     """
 
@@ -48,6 +52,61 @@ class TensorFile:
     shape: tuple[int, ...]
     dtype: np.dtype
     read: Callable[[], np.ndarray]
+
+    def view(self) -> np.ndarray:
+        """The values, not to be written to; where the file can be mapped, nothing is read before it is looked at."""
+        return self.read()
+
+    def read_slice(self, start: int, stop: int, axis: int = 0) -> np.ndarray:
+        """A copy of entries [start, stop) of an axis."""
+        values = np.array(self.view()[(slice(None),) * axis + (slice(start, stop),)], order="C")
+        self.release()
+        return values
+
+    def release(self) -> None:
+        """Let go of memory that looking at the values took; they can be looked at again."""
+
+
+class _MappedFile:
+    """A safetensors file in the address space, and where its tensors begin."""
+
+    def __init__(self, path: Path):
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            self.header = json.loads(file.read(length))
+            self.bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self.path, self.data = path, 8 + length
+
+    def check_size(self) -> None:
+        """Refuse a file that was cut after it was opened: looking at mapped pages beyond its end kills the process."""
+        size = self.path.stat().st_size if self.path.exists() else 0
+        if size < len(self.bytes):
+            raise ValueError(f"{self.path}: has shrunk from {len(self.bytes)} to {size} bytes since it was opened")
+
+
+@dataclasses.dataclass(frozen=True)
+class _MappedTensor(TensorFile):
+    """A tensor of a mapped file."""
+
+    mapped: _MappedFile
+
+    def view(self) -> np.ndarray:
+        """The values where they lie in the file."""
+        self.mapped.check_size()
+        return np.ndarray(self.shape, self.dtype, buffer=self.mapped.bytes, offset=self._extent[0])
+
+    def release(self) -> None:
+        """Unmap the pages of the tensor, less those it shares with its neighbours."""
+        page = mmap.PAGESIZE
+        start, stop = -(-self._extent[0] // page) * page, self._extent[1] // page * page
+        if stop > start and hasattr(mmap, "MADV_DONTNEED"):
+            self.mapped.bytes.madvise(mmap.MADV_DONTNEED, start, stop - start)
+
+    @property
+    def _extent(self) -> tuple[int, int]:
+        """Its first byte in the file and the one after its last."""
+        start, stop = self.mapped.header[self.name]["data_offsets"]
+        return self.mapped.data + start, self.mapped.data + stop
 
 
 def open_directory(directory: Path, weights: str = WEIGHTS) -> dict[str, TensorFile]:
@@ -83,7 +142,8 @@ def open_file(path: Path) -> dict[str, TensorFile]:
         raise ValueError(
             f"{path}: not a whole safetensors file ({reason}; {path.stat().st_size} bytes on disk); download it again"
         ) from None
-    return {name: _entry(path, handle, name) for name in handle.keys()}  # noqa: SIM118
+    mapped = _MappedFile(path)
+    return {name: _entry(mapped, handle, name) for name in handle.keys()}  # noqa: SIM118
 
 
 def weight_files(tensors: Mapping[str, TensorFile]) -> list[Path]:
@@ -91,12 +151,20 @@ def weight_files(tensors: Mapping[str, TensorFile]) -> list[Path]:
     return sorted({tensor.file for tensor in tensors.values()})
 
 
-def _entry(path: Path, handle: safe_open, name: str) -> TensorFile:
-    view = handle.get_slice(name)
-    code = view.get_dtype()
+def _entry(mapped: _MappedFile, handle: safe_open, name: str) -> TensorFile:
+    view, path = handle.get_slice(name), mapped.path
+    code, shape = view.get_dtype(), tuple(view.get_shape())
     if code not in DTYPES:
         raise ValueError(f"{path}: tensor {name} has dtype {code}; read here are {', '.join(DTYPES)}; convert it first")
-    return TensorFile(path, name, tuple(view.get_shape()), DTYPES[code], lambda: handle.get_tensor(name))
+    tensor = _MappedTensor(path, name, shape, DTYPES[code], lambda: _copied(tensor), mapped)
+    return tensor
+
+
+def _copied(tensor: TensorFile) -> np.ndarray:
+    """All of a tensor."""
+    values = np.array(tensor.view(), order="C")
+    tensor.release()
+    return values
 
 
 def _refuse_lookalikes(path: Path) -> None:

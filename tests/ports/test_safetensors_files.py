@@ -29,6 +29,39 @@ def test_reads_what_was_written(tmp_path, dtype):
     assert weight_files(tensors) == [tmp_path / "model.safetensors"]
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_slice_is_the_part_that_numpy_would_cut(tmp_path, axis):
+    values = np.arange(3 * 4 * 5).reshape(3, 4, 5).astype(ml_dtypes.bfloat16)
+    save_file({"first": np.zeros(3, np.float16), "a": values}, tmp_path / "model.safetensors")
+    tensor = open_directory(tmp_path)["a"]
+    for start, stop in ((0, 0), (0, 1), (1, 3), (0, values.shape[axis])):
+        part = tensor.read_slice(start, stop, axis)
+        np.testing.assert_array_equal(part, values.take(range(start, stop), axis))
+        assert part.flags.owndata
+        assert part.flags.c_contiguous
+
+
+def test_views_are_of_the_file_and_cannot_be_written_to(tmp_path):
+    values = np.arange(1 << 15, dtype=np.float32)
+    save_file({"a": values, "none": np.zeros((0, 3), np.float32)}, tmp_path / "model.safetensors")
+    tensors = open_directory(tmp_path)
+    view = tensors["a"].view()
+    assert not view.flags.writeable
+    assert not view.flags.owndata
+    tensors["a"].release()
+    np.testing.assert_array_equal(view, values)
+    assert tensors["none"].read().shape == (0, 3)
+
+
+def test_file_cut_after_it_was_opened(tmp_path):
+    path = tmp_path / "model.safetensors"
+    save_file({"a": np.zeros(8, np.float32)}, path)
+    tensor = open_directory(tmp_path)["a"]
+    path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(ValueError, match=r"model\.safetensors: has shrunk from \d+ to \d+ bytes since it was opened"):
+        tensor.read()
+
+
 @pytest.mark.parametrize("keep", [0, 5, 20, -1])
 def test_truncated_file_is_named(tmp_path, keep):
     path = tmp_path / "model.safetensors"
