@@ -24,12 +24,15 @@ from causeway.engine.train.corpus import Corpus
 
 ROWS_PER_PASS = 16
 _ROWS, _TOKENS = 1, 2
-UNREADABLE = ("attn_pattern", "head_out", "final_norm", "logits")
+UNREADABLE = ("attn_pattern", "final_norm", "logits")
 
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """Where activations come from: a transformer, rows of tokens, a stream and the model layers read."""
+    """Where activations come from: a transformer, rows of tokens, a stream and the model layers read.
+
+    `head_out` is read with its heads side by side.
+    """
 
     transformer: Transformer
     corpus: Corpus
@@ -76,7 +79,8 @@ class Source:
 def _read(
     transformer: Transformer, tokens: Int[Array, "B T"], lengths: Int[Array, " B"], tap: BoundTap
 ) -> Float[Array, "P B T D"]:
-    return run(transformer, tokens, Instruments(taps=(tap,)), lengths).records[0].values.astype(jnp.float32)
+    values = run(transformer, tokens, Instruments(taps=(tap,)), lengths).records[0].values
+    return values.reshape(*values.shape[:3], -1).astype(jnp.float32)
 
 
 class Shuffled:
