@@ -53,9 +53,8 @@ class Source:
     @property
     def width(self) -> int:
         """D of the stream."""
-        tokens = jax.ShapeDtypeStruct((1, 2), jnp.int32)
-        lengths = jax.ShapeDtypeStruct((1,), jnp.int32)
-        return jax.eval_shape(_read, self.transformer, tokens, lengths, self._tap()).shape[-1]
+        config = self.transformer.config
+        return {"mlp_act": config.d_ff, "head_out": config.num_heads * config.head_dim}.get(self.stream, config.d_model)
 
     def read(self, rows: Int[np.ndarray, " rows"]) -> Float[np.ndarray, "P N D"]:
         """Activations at the counted tokens of these rows, float32, in the order of the rows."""

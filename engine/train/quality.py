@@ -111,6 +111,12 @@ def measure_quality(
     return [dataclasses.replace(figure, **loss) for figure, loss in zip(figures, losses, strict=True)]
 
 
+def clean_loss(transformer: Transformer, corpus: Corpus) -> float:
+    """The model's own mean next-token loss in nats, at the tokens that count."""
+    parts = [(_loss(transformer, *group, corpus.first, Instruments()), group[1]) for group in _padded(corpus)]
+    return sum(float(loss) for loss, _ in parts) / sum(_predicted(lengths, corpus.first) for _, lengths in parts)
+
+
 def _reconstruction(
     dictionary: Dictionary, source: Source, target: Source
 ) -> tuple[list[LayerQuality], Float[np.ndarray, "P O"]]:
@@ -180,20 +186,29 @@ def _losses(
     """The mean losses of each layer, by the names of their fields."""
     layers, stream = dictionary.config.layers, dictionary.config.output_stream
     totals, count = np.zeros((len(layers), 4)), 0
-    for group in _groups(np.arange(len(corpus.tokens))):
-        padded = np.pad(group, (0, ROWS_PER_PASS - len(group)), mode="edge")
-        # Repeated rows get length 0: nothing in them counts.
-        lengths = np.where(np.arange(ROWS_PER_PASS) < len(group), corpus.lengths[padded], 0)
-        passes = partial(_loss, transformer, corpus.tokens[padded], lengths, corpus.first)
+    for tokens, lengths in _padded(corpus):
+        passes = partial(_loss, transformer, tokens, lengths, corpus.first)
         clean = float(passes(Instruments()))
         for i, layer in enumerate(layers):
             spliced = Instruments((bind(EditSpec(stream, "replace"), _everywhere(layer, corpus.first), dictionary),))
             swapped = (_everywhere(layer, corpus.first, vector) for vector in (means[i], np.zeros_like(means[i])))
             mean, zero = (Instruments((bind(EditSpec(stream, "swap"), edit, None),)) for edit in swapped)
             totals[i] += clean, *(float(passes(edited)) for edited in (spliced, mean, zero))
-        count += int(np.maximum(lengths - 1 - corpus.first, 0).sum())
+        count += _predicted(lengths, corpus.first)
     names = ("loss_clean", "loss_spliced", "loss_mean", "loss_zero")
     return [dict(zip(names, row, strict=True)) for row in (totals / count).tolist()]
+
+
+def _padded(corpus: Corpus) -> Iterator[tuple[Int[np.ndarray, "B T"], Int[np.ndarray, " B"]]]:
+    """Tokens and lengths in groups of one shape; rows that fill a group up have length 0: nothing in them counts."""
+    for group in _groups(np.arange(len(corpus.tokens))):
+        padded = np.pad(group, (0, ROWS_PER_PASS - len(group)), mode="edge")
+        yield corpus.tokens[padded], np.where(np.arange(ROWS_PER_PASS) < len(group), corpus.lengths[padded], 0)
+
+
+def _predicted(lengths: Int[np.ndarray, " B"], first: int) -> int:
+    """Number of tokens whose loss counts."""
+    return int(np.maximum(lengths - 1 - first, 0).sum())
 
 
 def _everywhere(layer: int, first: int, mean: Float[np.ndarray, " D"] | None = None):

@@ -6,7 +6,7 @@ import pytest
 from causeway.engine.dictionary.dictionary import Dictionary, DictionaryConfig, take
 from causeway.engine.train.corpus import Corpus
 from causeway.engine.train.harvest import Source
-from causeway.engine.train.quality import measure_quality, quality_table
+from causeway.engine.train.quality import clean_loss, measure_quality, quality_table
 
 LAYERS = (2, 0)
 
@@ -40,6 +40,7 @@ def test_a_perfect_dictionary_recovers_everything(transformer, corpus):
         assert figures.dead == 0
         assert figures.loss_recovered == pytest.approx(1, abs=1e-4)
         assert figures.loss_clean == pytest.approx(figures.loss_spliced, abs=1e-5)
+        assert figures.loss_clean == pytest.approx(clean_loss(transformer, corpus), abs=1e-6)
 
 
 def test_a_dictionary_that_knows_the_mean_alone_recovers_nothing(transformer, corpus, activations):
