@@ -8,6 +8,8 @@ place is found. Without --model, --dictionaries are looked at alone.
 
 import json
 import sys
+from collections.abc import Callable
+from typing import Any
 
 from absl import app, flags
 
@@ -82,7 +84,7 @@ def _measure(model, dictionary, texts: list[str]) -> dict:
 def _page(found: dict) -> list[str]:
     from causeway.engine.inspection import page
 
-    pages = {
+    pages: dict[str, Callable[[Any], list[str]]] = {
         "model": page.model_page, "dictionaries": page.dictionary_page, "quality": page.quality_page,
         "places": page.places_page, "loss": page.loss_page,
     }  # fmt: skip

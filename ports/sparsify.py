@@ -114,7 +114,7 @@ def _canonical(place: Path, config: dict[str, Any]) -> DictionaryConfig:
     hookpoint = _hookpoint(place)
     written = module_output(hookpoint)
     read = module_input(hookpoint) if config["transcode"] else written
-    kind = "abstopk" if config["signed"] else config["activation"]
+    kind: Any = "abstopk" if config["signed"] else config["activation"]
     output = written.stream if config["transcode"] else ""
     return DictionaryConfig(kind, (written.layer,), read.stream, config["k"], write_stream=output)
 

@@ -41,8 +41,9 @@ def dictionary_page(account: Mapping[str, Any]) -> list[str]:
     place = account["reads"]
     if account["reads"] != account["writes"]:
         what, place = what.replace("SAE", "transcoder"), f"{account['reads']} -> {account['writes']}"
+    count = f"{len(layers)} layer" + "s" * (len(layers) > 1)
     lines = [
-        f"dictionaries: {what}s of {len(layers)} layer{'s' * (len(layers) > 1)} ({_ranges(layers)}), {place}, {kind}, D {account['d_in']}, "
+        f"dictionaries: {what}s of {count} ({_ranges(layers)}), {place}, {kind}, D {account['d_in']}, "
         f"F {account['features']}, O {account['d_out']}, {_bytes(account['bytes'])} ({', '.join(account['dtypes'])})",
         *_listed("arrays", [f"{name} {shape}" for name, shape in account["arrays"].items()]),
     ]

@@ -21,6 +21,7 @@ import dataclasses
 import functools
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -182,7 +183,7 @@ def _sums(
 
 def _losses(
     transformer: Transformer, dictionary: Dictionary, corpus: Corpus, means: Float[np.ndarray, "P O"]
-) -> list[dict[str, float]]:
+) -> list[dict[str, Any]]:
     """The mean losses of each layer, by the names of their fields."""
     layers, stream = dictionary.config.layers, dictionary.config.output_stream
     totals, count = np.zeros((len(layers), 4)), 0
