@@ -66,7 +66,9 @@ def _look(model, dictionary, texts: list[str]) -> dict:
 
 
 def _measure(model, dictionary, texts: list[str]) -> dict:
+    from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
     from causeway.engine.inspection.account import loss_account
+    from causeway.engine.inspection.cross_layer import measure_cross_layer
     from causeway.engine.inspection.sites import try_places
     from causeway.engine.train.corpus import make_corpus
     from causeway.engine.train.quality import measure_quality
@@ -75,6 +77,8 @@ def _measure(model, dictionary, texts: list[str]) -> dict:
     loss = {"loss": loss_account(model, corpus)}
     if dictionary is None:
         return loss
+    if isinstance(dictionary, CrossLayerTranscoder):
+        return loss | {"quality": measure_cross_layer(model.transformer, dictionary, corpus)}
     return loss | {
         "quality": measure_quality(model.transformer, dictionary, corpus, _ROWS.value),
         "places": try_places(model.transformer, dictionary, corpus.head(_PLACE_ROWS.value)),

@@ -91,7 +91,7 @@ def _figures(f: LayerQuality) -> str:
         f"  {f.layer:5d}  {f.explained_variance:9.4f}  {f.l0:7.2f}  {dead:>17}  {f.mean_active:8.3g}  {f.largest:9.3g}"
     )
     if f.loss_clean is None or f.loss_zero is None:
-        return f"{left}   (the stream cannot be edited)"
+        return f"{left}   (no reconstruction can be put in place)"
     recovered = "-" if f.loss_recovered_from_zero is None else f"{f.loss_recovered_from_zero:.4f}"
     return f"{left}   {f.loss_clean:11.4f}  {f.loss_spliced:7.4f}  {f.loss_zero:7.4f}  {recovered:>9}"
 

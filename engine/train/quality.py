@@ -127,7 +127,21 @@ def _reconstruction(
     total = sum(target.read(group).sum(axis=1, dtype=np.float64) for group in _groups(rows))
     tokens = int(source.corpus.counts.sum())
     means = total / tokens
-    sums, tops = zip(*(_group_sums(dictionary, source, target, group, means) for group in _groups(rows)), strict=True)
+    parts = [_group_sums(dictionary, source, target, group, means) for group in _groups(rows)]
+    return layer_figures(dictionary.config.layers, dictionary.num_features, tokens, parts), means
+
+
+def layer_figures(
+    layers: tuple[int, ...], features: int, tokens: int, parts: list[tuple[tuple[np.ndarray, ...], np.ndarray]]
+) -> list[LayerQuality]:
+    """The figures of each layer from sums over groups of tokens.
+
+    Args:
+        layers: model layers. features: F. tokens: N in all groups.
+        parts: for each group the sums of |y - y'|^2, |y - mean|^2, |y - y'| / |y|, |f| [P] and of firings [P, F], and
+            the largest |f| [P].
+    """
+    sums, tops = zip(*parts, strict=True)
     error, spread, relative, size, fired = functools.reduce(partial(jax.tree.map, np.add), sums)
     active, largest = fired.sum(axis=1), np.max(tops, axis=0)
     return [
@@ -137,13 +151,13 @@ def _reconstruction(
             explained_variance=float(1 - error[i] / spread[i]),
             l0=float(active[i] / tokens),
             dead=int((fired[i] == 0).sum()),
-            features=dictionary.num_features,
+            features=features,
             relative_error=float(relative[i] / tokens),
             mean_active=float(size[i] / max(active[i], 1)),
             largest=float(largest[i]),
         )
-        for i, layer in enumerate(dictionary.config.layers)
-    ], means
+        for i, layer in enumerate(layers)
+    ]
 
 
 def _group_sums(

@@ -109,6 +109,6 @@ def test_measured_pages():
     head, first, second = quality_page([whole, FIGURES])
     assert head.split()[-1] == "recovered"
     assert first.split()[-4:] == ["1.0000", "1.5000", "6.0000", "0.9000"]
-    assert "cannot be edited" in second
+    assert "no reconstruction can be put in place" in second
     fit = Fit(0.1, Site(3, "resid_post"), Site(3, "resid_post"))
     assert places_page([Places(3, fit, (fit,))]) == ["  layer 3: resid_post.3 is the right place (10 % unexplained)"]
