@@ -15,8 +15,9 @@ from causeway.engine.dictionary.dictionary import Dictionary, stack, take
 from causeway.engine.model.config import ModelConfig
 from causeway.engine.model.handle import Model
 from causeway.ports.hub import resolve
-from causeway.ports.saelens import CONFIG, WEIGHTS, read_folder, read_folder_config, write_folder
-from causeway.ports.saelens_config import HOOKS, SaelensConfig
+from causeway.ports.saelens import CONFIG, WEIGHTS, read_folder, read_folder_config
+from causeway.ports.saelens_config import SaelensConfig
+from causeway.ports.saelens_write import HOOKS, write_folder
 from causeway.ports.tensor_checks import listed
 
 BUNDLED_FOLDER = "saes"
