@@ -39,7 +39,7 @@ def filled_array(shape: tuple[int, ...], dtype: np.dtype, sharding: Sharding | N
         return _on_device(None, shape, dtype, tuple(slice(0, size) for size in shape), fill)
     groups: dict[tuple[tuple[int, int], ...], list[jax.Device]] = {}
     for device, index in sharding.addressable_devices_indices_map(shape).items():
-        ends = tuple(part.indices(size)[:2] for part, size in zip(index, shape, strict=True))
+        ends = tuple(part.indices(size)[:2] for part, size in zip(index or (), shape, strict=True))
         groups.setdefault(ends, []).append(device)
     arrays = []
     for ends, devices in groups.items():

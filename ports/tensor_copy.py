@@ -90,7 +90,7 @@ def _turned(shape: tuple[int, ...], along: int, columns: int) -> Iterator[Place]
     """Rectangles of the axis along which the target is contiguous and the last, along which the source is."""
     cuts = [[slice(index, index + 1) for index in range(size)] for size in shape]
     cuts[along], cuts[-1] = _cut(shape[along], ROWS), _cut(shape[-1], columns)
-    return itertools.product(*cuts)
+    yield from itertools.product(*cuts)
 
 
 def _cut(size: int, step: int) -> list[slice]:
