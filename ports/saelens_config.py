@@ -110,8 +110,8 @@ def saelens_layer(values: Mapping[str, Any], where: str) -> int:
         ValueError: it names no place in the network.
     """
     metadata = (migrate({**values, "activation_fn": None}, where) if is_old(values) else values).get("metadata")
-    name = metadata.get("hook_name") if isinstance(metadata, Mapping) else None
-    return read_sites(f"{where}: hook_name", _named(where, name), name).layer
+    name = _named(where, metadata.get("hook_name") if isinstance(metadata, Mapping) else None)
+    return read_sites(f"{where}: hook_name", name, name).layer
 
 
 def _architecture(where: str, fields: Fields) -> str:

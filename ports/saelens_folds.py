@@ -124,8 +124,11 @@ def whitened(
     def bias(start: int, stop: int) -> np.ndarray:
         return b_dec.read(start, stop).astype(np.float64) @ inverse + mean
 
-    functions = zip((encoder, decoder, b_dec), (encode, decode, bias), strict=True)
-    return tuple(dataclasses.replace(array, read=read) for array, read in functions)
+    return (
+        dataclasses.replace(encoder, read=encode),
+        dataclasses.replace(decoder, read=decode),
+        dataclasses.replace(b_dec, read=bias),
+    )
 
 
 def shifted(
