@@ -45,6 +45,15 @@ def _has_dictionaries() -> bool:
     return model_flags.DICTIONARIES.present or model_flags.MODEL.value.startswith("bundled:")
 
 
+def _origin() -> dict:
+    """What the files say of the dictionaries that were loaded."""
+    from causeway.ports.dictionaries import open_dictionaries
+    from causeway.ports.dictionary_origin import origin_of
+
+    layers = [int(layer) for layer in model_flags.LAYERS.value] or None
+    return origin_of(open_dictionaries(model_flags.DICTIONARIES.value or model_flags.MODEL.value, layers))
+
+
 def _texts() -> list[str]:
     from causeway.ports.jsonl import read_texts
 
@@ -59,7 +68,7 @@ def _look(model, dictionary, texts: list[str]) -> dict:
     if model is not None:
         found["model"] = model_account(model)
     if dictionary is not None:
-        found["dictionaries"] = dictionary_account(dictionary)
+        found["dictionaries"] = dictionary_account(dictionary, _origin())
     if texts:
         found |= _measure(model, dictionary, texts)
     return found
@@ -92,7 +101,8 @@ def _page(found: dict) -> list[str]:
         "model": page.model_page, "dictionaries": page.dictionary_page, "quality": page.quality_page,
         "places": page.places_page, "loss": page.loss_page,
     }  # fmt: skip
-    return [line for topic, what in found.items() for line in pages[topic](what)]
+    lines = [line for topic, what in found.items() for line in pages[topic](what)]
+    return lines + page.card_page(found.get("dictionaries", {}).get("card", {}), found.get("quality", []))
 
 
 def _plain(found: dict) -> dict:

@@ -8,6 +8,9 @@ from causeway.engine.inspection.sites import Places
 from causeway.engine.train.quality import LayerQuality
 
 WIDTH = 120
+L0_FACTOR = 2
+# What cards call the number of active features a token.
+L0_NAMES = ("l0", "top_k")
 UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 
 
@@ -78,6 +81,17 @@ def quality_page(figures: Sequence[LayerQuality]) -> list[str]:
         "layer  explained       L0    dead / features    mean f  largest f   loss: clean  spliced     zero  recovered"
     )
     return [f"  {head}", *(_figures(f) for f in figures)]
+
+
+def card_page(card: Mapping[str, Any], figures: Sequence[LayerQuality]) -> list[str]:
+    """Lines on layers whose L0 is not what their card says; a factor of `L0_FACTOR` is forgiven for other text."""
+    claimed = next((card[name] for name in L0_NAMES if card.get(name)), None)
+    claims = claimed if isinstance(claimed, list) else [claimed] * len(figures)
+    return [
+        f"  layer {f.layer}: L0 is {f.l0:.1f} on this text, the card says {claim:g}: another threshold, scale or place"
+        for f, claim in zip(figures, claims, strict=True)
+        if claim and not 1 / L0_FACTOR < f.l0 / claim < L0_FACTOR
+    ]
 
 
 def places_page(places: Sequence[Places]) -> list[str]:

@@ -42,6 +42,9 @@ def test_right_ones(runs):
     out = runs[0]["out"]
     assert "layer 1: resid_post.1 is the right place" in out
     assert "layer 2: resid_post.2 is the right place" in out
+    assert "format: saelens" in out
+    assert "value scale: raw" in out
+    assert "card: context_size 64" in out
     assert "model bundled:tiny: llama, 622,464 parameters" in out
     assert len(out.splitlines()) < 50
 

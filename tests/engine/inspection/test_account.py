@@ -11,7 +11,7 @@ import pytest
 from causeway.engine.dictionary.config import DictionaryConfig
 from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
 from causeway.engine.inspection.account import dictionary_account, loss_account, model_account
-from causeway.engine.inspection.page import dictionary_page, loss_page, model_page, places_page, quality_page
+from causeway.engine.inspection.page import card_page, dictionary_page, loss_page, model_page, places_page, quality_page
 from causeway.engine.inspection.sites import Fit, Places
 from causeway.engine.intervention.sites import Site
 from causeway.engine.model.config import Numerics
@@ -102,6 +102,15 @@ def test_loss_against_guessing(model):
     assert account["tokens"] == 24
     assert "no better than guessing" in loss_page(account | {"loss": 99.0})[0]
     assert "guessing" not in loss_page(account | {"loss": 1.0})[0]
+
+
+def test_a_card_that_says_otherwise():
+    other = dataclasses.replace(FIGURES, layer=4, l0=50.0)
+    assert card_page({"l0": 12}, [FIGURES]) == card_page({}, [FIGURES]) == card_page({"top_k": 20}, [FIGURES]) == []
+    (line,) = card_page({"l0": 12}, [FIGURES, other])
+    assert line.startswith("  layer 4: L0 is 50.0 on this text, the card says 12")
+    assert card_page({"l0": [12, 50]}, [FIGURES, other]) == []
+    assert len(card_page({"l0": [50, None]}, [FIGURES, other])) == 1
 
 
 def test_measured_pages():
