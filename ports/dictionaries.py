@@ -20,7 +20,7 @@ from causeway.ports import sae_registry
 from causeway.ports.dictionary_formats import fetch_places, open_places
 from causeway.ports.dictionary_source import DictionarySource
 from causeway.ports.llama_scope import hub_reference
-from causeway.ports.placed_dictionaries import Loaded, place_dictionaries
+from causeway.ports.placed_dictionaries import place_dictionaries
 from causeway.ports.saelens import CONFIG
 from causeway.ports.saelens_write import HOOKS, write_folder
 
@@ -33,7 +33,7 @@ def load_dictionaries(
     storage: Precision = "float32",
     placement: Placement = Replicated(),  # noqa: B008 (immutable)
     **options: Any,
-) -> Loaded:
+) -> Any:
     """Dictionaries of several layers, lowest layer first.
 
     Args:
@@ -46,7 +46,7 @@ def load_dictionaries(
         options: of the format, such as `gating` of Llama Scope or `norm_scaling_factor` of SAELens.
 
     Returns:
-        A stack; a `CrossLayerTranscoder` where the files hold one; `StreamedDictionaries` if streamed.
+        A `Dictionary` stack; a `CrossLayerTranscoder` where the files hold one; `StreamedDictionaries` if streamed.
 
     Raises:
         FileNotFoundError: the reference or a weight file is not there.

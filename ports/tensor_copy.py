@@ -83,7 +83,9 @@ def _straight(shape: tuple[int, ...], count: int) -> Iterator[Place]:
         inner *= shape[axis]
         axis -= 1
     for lead in itertools.product(*map(range, shape[:axis])):
-        yield from ((*lead, part) for part in _cut(shape[axis], max(1, count // inner)))
+        for part in _cut(shape[axis], max(1, count // inner)):
+            place: list[int | slice] = [*lead, part]
+            yield tuple(place)
 
 
 def _turned(shape: tuple[int, ...], along: int, columns: int) -> Iterator[Place]:
