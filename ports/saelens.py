@@ -24,11 +24,10 @@ Nothing else in a folder is read.
 from collections.abc import Mapping
 from pathlib import Path
 
-import jax.numpy as jnp
 import numpy as np
 
 from causeway.engine.dictionary.activations import Kind
-from causeway.engine.dictionary.dictionary import Dictionary, DictionaryConfig
+from causeway.engine.dictionary.dictionary import DictionaryConfig
 from causeway.engine.dictionary.input_norm import InputNorm
 from causeway.ports.config_fields import read_json
 from causeway.ports.dictionary_sites import one_per_layer
@@ -221,22 +220,3 @@ def _value_scale(config: SaelensConfig, scaling: Scaling) -> str:
     if config.rescales:
         parts.append("values are times the norms of their decoder rows")
     return "as trained: " + ", ".join(parts) if parts else "raw"
-
-
-def read_folder_config(folder: Path) -> SaelensConfig:
-    """What the dictionary of a folder is, without reading its weights.
-
-    Raises:
-        FileNotFoundError, ValueError: no cfg.json, or one that is not understood.
-    """
-    return read_saelens_config(read_json(folder / CONFIG), str(folder / CONFIG))
-
-
-def read_folder(folder: Path, dtype: jnp.dtype) -> Dictionary:
-    """The dictionary of one folder, unstacked, all of it in memory.
-
-    Raises:
-        FileNotFoundError, ValueError: see `open_source`; or a value is not finite.
-    """
-    source = open_source(folder / CONFIG)
-    return Dictionary(source.config, **{n: jnp.asarray(a.whole().astype(dtype)) for n, a in source.arrays.items()})

@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from causeway.engine.dictionary.dictionary import Dictionary
-from causeway.ports.saelens import open_source, read_folder, weights
+from causeway.ports.saelens import open_source, weights
 
 D, F, OUT = 6, 10, 5
 METADATA = {"sae_lens_version": "6.54.12", "model_name": "m", "hook_name": "blocks.3.hook_resid_post"}
@@ -53,6 +53,12 @@ def write(folder, config: dict, tensors: dict | None = None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "cfg.json").write_text(json.dumps(config))
     save_file(arrays(config["architecture"]) if tensors is None else tensors, folder / "sae_weights.safetensors")
+
+
+def read_folder(folder, dtype) -> Dictionary:
+    """All of a folder's dictionary in memory."""
+    source = open_source(folder / "cfg.json")
+    return Dictionary(source.config, **{n: jnp.asarray(a.whole().astype(dtype)) for n, a in source.arrays.items()})
 
 
 def pursue(config: dict, w: np.ndarray, x: np.ndarray) -> np.ndarray:

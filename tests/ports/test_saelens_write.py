@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from causeway.engine.dictionary.dictionary import Dictionary, DictionaryConfig
-from causeway.ports.saelens import open_source, read_folder
+from causeway.ports.saelens import open_source
 from causeway.ports.saelens_write import write_folder
 
 D, F, OUT = 6, 10, 5
@@ -30,6 +30,12 @@ def make(kind: str, skip: bool = False, **changes) -> Dictionary:
         arrays["W_dec"] /= jnp.linalg.norm(arrays["W_dec"], axis=1, keepdims=True)
         arrays["W_enc"] = arrays["W_dec"].T
     return Dictionary(DictionaryConfig(kind, (3,), **changes), **arrays)
+
+
+def read_folder(folder, dtype) -> Dictionary:
+    """All of a folder's dictionary in memory."""
+    source = open_source(folder / "cfg.json")
+    return Dictionary(source.config, **{n: jnp.asarray(a.whole().astype(dtype)) for n, a in source.arrays.items()})
 
 
 MADE = [
