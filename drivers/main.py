@@ -13,6 +13,7 @@ from causeway.drivers.refusals import run_driver
 QUESTIONS = {
     "demo": "show me everything on the bundled model, on this laptop, in a few minutes",
     "inspect": "what is this model / dictionary, and is it loaded right?",
+    "convert": "turn published weights and dictionaries into a checkpoint that restores straight onto my mesh",
     "screen": "which features differ between two groups?",
     "patch_sweep": "which of them change what the model does?",
     "train_model": "make a small model",
