@@ -46,9 +46,8 @@ def _process(step: str, kind: str, files: Path, largest: int) -> dict[str, float
     return json.loads(done.stdout)
 
 
-def main(argv: list[str]) -> None:
+def _step(step: str, kind: str, folder: str, largest: str) -> None:
     """One step in this process."""
-    step, kind, folder, largest = argv[1:]
     from causeway.engine.bench.load import measure_step
     from causeway.ports.dictionaries import load_dictionaries
     from causeway.ports.load import load_model
@@ -63,4 +62,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv)
+    _step(*sys.argv[1:])

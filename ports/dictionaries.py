@@ -17,6 +17,8 @@ from causeway.engine.dictionary.placement import Placement, Replicated
 from causeway.engine.model.config import PRECISIONS, ModelConfig, Precision
 from causeway.engine.model.handle import Model
 from causeway.ports import sae_registry
+from causeway.ports.checkpoints import is_checkpoint
+from causeway.ports.dictionary_checkpoints import open_checkpoint, restore_dictionaries
 from causeway.ports.dictionary_formats import fetch_places, open_places
 from causeway.ports.dictionary_source import DictionarySource
 from causeway.ports.llama_scope import hub_reference
@@ -58,6 +60,8 @@ def load_dictionaries(
     if for_model is not None:
         for source in sources:
             check_fit(source, for_model)
+    if is_checkpoint(Path(reference)):
+        return restore_dictionaries(Path(reference), sources, placement, dtype)
     return place_dictionaries(sources, placement, dtype)
 
 
@@ -66,6 +70,10 @@ def open_dictionaries(
 ) -> list[DictionarySource]:
     """The same dictionaries described, their weights not read; see `load_dictionaries`."""
     wanted = None if layers is None else _check_layers(layers)
+    if is_checkpoint(Path(reference)):
+        if options:
+            raise ValueError(f"{', '.join(options)}: {reference} was converted already; give options to `convert`")
+        return open_checkpoint(Path(reference), wanted)
     name = hub_reference(str(reference))
     registered = None if Path(name).expanduser().exists() or ":" in name else sae_registry.look_up(name)
     if registered is None:

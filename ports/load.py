@@ -19,6 +19,7 @@ from causeway.engine.model.config import PRECISIONS, ModelConfig, Numerics, Prec
 from causeway.engine.model.handle import Model
 from causeway.engine.model.placement import Where
 from causeway.ports import gemma2, gpt2, gpt_neox, llama, qwen3
+from causeway.ports.checkpoints import is_checkpoint, restore_transformer
 from causeway.ports.config_fields import read_json
 from causeway.ports.fingerprint import FileFingerprint
 from causeway.ports.hub import resolve
@@ -58,7 +59,9 @@ def load_model(
         ValueError: the files are damaged, or ask for something not implemented; each names file and field.
     """
     numerics = _check_numerics(Numerics(storage, compute, accumulate))
-    directory = resolve(str(reference), FILES, _complete)
+    directory = model_directory(reference)
+    if is_checkpoint(directory):
+        return _restore(directory, numerics, str(reference), prepend_bos, sharding)
     family, config = read_model_config(directory)
     tensors = open_directory(directory)
     tokenizer = load_tokenizer(directory) if has_tokenizer(directory) else None
@@ -67,6 +70,23 @@ def load_model(
     chosen = family.select_tensors(config, tensors)
     transformer = load_transformer(config, numerics, chosen, family.name_map(config), sharding)
     return Model(transformer, tokenizer, str(reference), fingerprint, policy)
+
+
+def model_directory(reference: str | Path) -> Path:
+    """The folder that a model's reference names, with its configuration and all its weights.
+
+    Raises:
+        FileNotFoundError, ValueError: as `load_model`.
+    """
+    return resolve(str(reference), FILES, _complete)
+
+
+def _restore(directory: Path, numerics: Numerics, name: str, prepend_bos: bool | None, sharding: Where) -> Model:
+    """The same from a directory that `causeway convert` made."""
+    tokenizer = load_tokenizer(directory) if has_tokenizer(directory) else None
+    policy = _bos_policy(prepend_bos, tokenizer, directory)
+    transformer, fingerprint = restore_transformer(directory, numerics, sharding)
+    return Model(transformer, tokenizer, name, fingerprint, policy)
 
 
 def read_model_config(directory: Path) -> tuple[ModuleType, ModelConfig]:

@@ -51,13 +51,9 @@ def place_dictionaries(sources: Sequence[DictionarySource], placement: Placement
     """
     cross_layer = any(len(source.arrays["W_dec"].shape) == 3 for source in sources)
     if isinstance(placement, Streamed):
-        if cross_layer:
-            raise ValueError(
-                f"placement: {sources[0].where} is a layer of a cross-layer transcoder, whose layers are decoded "
-                "together; use Replicated or Sharded"
-            )
+        refuse_streaming(sources, cross_layer)
         return _streamed(sources, placement, dtype)
-    config = _common(sources, () if not cross_layer else ("W_dec",))
+    config = common_config(sources, ("W_dec",) if cross_layer else ())
     names = [name for name in sources[0].arrays if not (cross_layer and name == "W_dec")]
     arrays = {name: _stacked([(s, s.arrays[name]) for s in sources], placement, dtype) for name in names}
     if not cross_layer:
@@ -66,8 +62,33 @@ def place_dictionaries(sources: Sequence[DictionarySource], placement: Placement
     return CrossLayerTranscoder(config, W_dec=decoders, **arrays)
 
 
-def _common(sources: Sequence[DictionarySource], but: Sequence[str]) -> DictionaryConfig:
-    """The configuration of the stack; layers differ in nothing but their number and the arrays left out."""
+def place_layer(source: DictionarySource, placement: Replicated | Sharded, dtype: np.dtype) -> dict[str, jax.Array]:
+    """The arrays of one layer by name, unstacked.
+
+    Raises:
+        ValueError: a value is not finite in the dtype.
+    """
+    return {name: _single((source, array), placement, dtype) for name, array in source.arrays.items()}
+
+
+def refuse_streaming(sources: Sequence[DictionarySource], cross_layer: bool) -> None:
+    """Raises ValueError for a cross-layer transcoder, whose layers need each other."""
+    if cross_layer:
+        raise ValueError(
+            f"placement: {sources[0].where} is a layer of a cross-layer transcoder, whose layers are decoded "
+            "together; use Replicated or Sharded"
+        )
+
+
+def common_config(sources: Sequence[DictionarySource], but: Sequence[str] = ()) -> DictionaryConfig:
+    """The configuration of the stack of some layers.
+
+    Args:
+        sources: one a layer. but: arrays that may have other shapes from layer to layer.
+
+    Raises:
+        ValueError: the layers differ in more than their number.
+    """
     first = sources[0]
     for other in sources[1:]:
         a, b = (dataclasses.replace(source.config, layers=()) for source in (first, other))
@@ -141,8 +162,7 @@ def _streamed(sources: Sequence[DictionarySource], placement: Streamed, dtype: n
 
     def load(layer: int) -> Dictionary:
         source = by_layer[layer]
-        arrays = {n: _single((source, a), placement.each, dtype) for n, a in source.arrays.items()}
-        return Dictionary(source.config, **arrays)
+        return Dictionary(source.config, **place_layer(source, placement.each, dtype))
 
     return StreamedDictionaries([source.config for source in sources], load, placement.resident)
 

@@ -36,7 +36,8 @@ def write_random_model(directory: Path, config: ModelConfig) -> int:
         Bytes of its largest tensor.
     """
     directory.mkdir(parents=True)
-    values, files, largest = _values(), {}, 0
+    values, largest = _values(), 0
+    files: dict[str, str] = {}
     for file in range(config.num_layers + 1):
         shard = f"model-{file + 1:05d}-of-{config.num_layers + 1:05d}.safetensors"
         entries = [entry for entry in name_map(config) if entry.layered == (file > 0)]
