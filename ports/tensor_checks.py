@@ -10,6 +10,7 @@ import ml_dtypes
 import numpy as np
 
 from causeway.ports.safetensors_files import TensorFile
+from causeway.ports.tensor_copy import all_finite
 
 STORED = {
     "float64": np.dtype(np.float64),
@@ -82,8 +83,8 @@ def read_finite(tensor: TensorFile, dtype: np.dtype) -> np.ndarray:
     """
     with np.errstate(over="ignore"):
         values = tensor.read().astype(dtype, copy=False)
-    bad = values.size - int(np.isfinite(values).sum())
-    if bad:
+    if not all_finite(values):
+        bad = values.size - int(np.isfinite(values).sum())
         raise ValueError(
             f"{tensor.file}: tensor {tensor.name} has {bad} of {values.size} values that are not finite in {dtype}; "
             "the file is damaged, or was saved by a training run that diverged"
