@@ -67,7 +67,8 @@ def _verify(partial: Path, source: Path, config) -> None:
 
     tokens = np.random.default_rng(0).integers(0, config.vocab_size, (ROWS, min(LENGTH, config.max_position)))
     restored, _ = restore_transformer(partial, Numerics(), None)
-    error = float(np.abs(np.asarray(next_token_logits(restored, jnp.asarray(tokens))) - torch_logits(source, tokens)).max())
+    logits = np.asarray(next_token_logits(restored, jnp.asarray(tokens)))
+    error = float(np.abs(logits - torch_logits(source, tokens)).max())
     print(f"verify: logits differ from torch's by at most {error:.3g}, over {tokens.size} random tokens")
     if not error <= _TOLERANCE.value:
         raise ValueError(
