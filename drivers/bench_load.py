@@ -1,6 +1,6 @@
 """The `load` benchmark: files of a published shape are written, then loaded and read by processes of their own.
 
-`python -m causeway.drivers.bench_load STEP KIND FOLDER LARGEST` is one such process; it prints one JSON object.
+`python -m causeway.drivers.bench_load WHAT KIND FOLDER NUMBER` is one such process; it prints one JSON object.
 """
 
 import json
@@ -13,9 +13,8 @@ KINDS = ("model", "dictionary")
 WIDTH, FEATURES = 4096, 32768
 
 
-def run_load(layers: int, repeats: int) -> dict[str, float]:
+def run_load(layers: int, turns: int) -> dict[str, float]:
     """All figures, those of the model and of the dictionary by their names; the worst of each stands for the whole."""
-    from causeway.engine.bench.load import STEPS, figures
     from causeway.ports.random_files import llama_shape, write_random_dictionary, write_random_model
 
     out: dict[str, float] = {}
@@ -26,29 +25,24 @@ def run_load(layers: int, repeats: int) -> dict[str, float]:
                 largest = write_random_model(files, llama_shape(layers))
             else:
                 largest = write_random_dictionary(files, layers, WIDTH, FEATURES)
-            # Steps take turns, so that a slow minute of the machine falls on all of them.
-            turns = []
-            for turn in range(repeats):
-                order = STEPS if turn % 2 else STEPS[::-1]
-                turns.append({step: _process(step, kind, files, largest) for step in order})
-            found = figures({step: [turn[step] for turn in turns] for step in STEPS})
+            found = _process("memory", kind, files, largest) | _process("rates", kind, files, turns)
             out |= {f"{name}_{kind}": value for name, value in found.items()}
     out["read_fraction"] = min(out[f"read_fraction_{kind}"] for kind in KINDS)
     out["peak_over_resident"] = max(out[f"peak_over_resident_{kind}"] for kind in KINDS)
     return out
 
 
-def _process(step: str, kind: str, files: Path, largest: int) -> dict[str, float]:
-    command = [sys.executable, "-P", "-m", "causeway.drivers.bench_load", step, kind, str(files), str(largest)]
+def _process(what: str, kind: str, files: Path, number: int) -> dict[str, float]:
+    command = [sys.executable, "-P", "-m", "causeway.drivers.bench_load", what, kind, str(files), str(number)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise RuntimeError(f"bench load: the {step} step of the {kind} failed: {done.stderr.strip().splitlines()[-1]}")
+        raise RuntimeError(f"bench load: the {what} of the {kind} failed: {done.stderr.strip().splitlines()[-1]}")
     return json.loads(done.stdout)
 
 
-def _step(step: str, kind: str, folder: str, largest: str) -> None:
-    """One step in this process."""
-    from causeway.engine.bench.load import measure_step
+def _measure(what: str, kind: str, folder: str, number: str) -> None:
+    """One measurement in this process."""
+    from causeway.engine.bench.load import measure_memory, measure_rates
     from causeway.ports.dictionaries import load_dictionaries
     from causeway.ports.load import load_model
 
@@ -58,8 +52,9 @@ def _step(step: str, kind: str, folder: str, largest: str) -> None:
         return load_dictionaries(folder, storage="bfloat16")
 
     files = sorted(Path(folder).rglob("*.safetensors"))
-    print(json.dumps(measure_step(step, load, files, int(largest))))
+    measure = {"rates": measure_rates, "memory": measure_memory}[what]
+    print(json.dumps(measure(load, files, int(number))))
 
 
 if __name__ == "__main__":
-    _step(*sys.argv[1:])
+    _measure(*sys.argv[1:])

@@ -1,8 +1,5 @@
 """How fast loading is, against a plain read of the same files, and how much memory it needs beside its result.
 
-Each step runs in a process of its own, so that all begin alike: jax imported, no large memory touched before, the
-files in the page cache.
-
     load    what is measured: files to finished arrays on the device
     read    the baseline: `open(file, "rb").read()` of every file, one after the other, all kept
     reuse   the same bytes into one buffer of 8 MiB over and over: no memory is touched for the first time
@@ -10,74 +7,77 @@ files in the page cache.
     read_fraction        rate of load / rate of read; reuse_fraction likewise
     cpu_fraction         the same in seconds of CPU time, which other processes disturb less: read / load
     peak_over_resident   (peak RSS - RSS before - bytes of the result) / bytes of the largest tensor
+    first_gb             the rate of the first load of a process, in memory that nobody used before
 
-On virtual machines the first touch of new memory costs more than anything else and varies from minute to minute, for
-`read` as for `load`, and what another process just gave back comes cheaper; so steps take turns, start after a pause,
-and medians are compared.
+The files are in the page cache. The first touch of new memory costs more than anything else, and on virtual machines
+ten times more where the host has to find that memory first than where a process has just given it back. So the three
+take turns in one process, where each finds what the one before it gave back; the first turn is left out, and medians
+of the others are compared. Memory is measured in a process of its own, which loads once.
 """
 
 import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 
 BUFFER_BYTES = 1 << 23
-# After which memory that was given back is as cold as any other.
-PAUSE_SECONDS = 3
-STEPS = ("load", "read", "reuse")
 
-Step = Mapping[str, float]
+Load = Callable[[], Any]
 
 
-def measure_step(step: str, load: Callable[[], Any], files: Sequence[Path], largest: int) -> Step:
-    """One step in this process.
+def measure_rates(load: Load, files: Sequence[Path], turns: int) -> dict[str, float]:
+    """Loading against reading, by turns in this process.
 
     Args:
-        step: one of `STEPS`. load: makes the arrays. files: what it reads. largest: bytes of their largest tensor.
-
-    Returns:
-        Bytes a second of wall time and of CPU time, and for `load` peak_over_resident.
+        load: makes the arrays. files: what it reads. turns: counted ones; one more goes before them.
     """
+    works = {
+        "load": lambda: jax.block_until_ready(load()),
+        "read": lambda: [file.read_bytes() for file in files],
+        "reuse": lambda: _into_buffer(files),
+    }
     jax.devices()
     _into_buffer(files)  # the files are in the page cache from here on
     size = sum(file.stat().st_size for file in files)
-    time.sleep(PAUSE_SECONDS)
-    if step == "reuse":
-        return _rates(size, lambda: _into_buffer(files))
-    if step == "read":
-        return _rates(size, lambda: [file.read_bytes() for file in files])
-    before, made = _resident(), []
-    rates = _rates(size, lambda: made.append(jax.block_until_ready(load())))
-    result = sum(leaf.nbytes for leaf in jax.tree.leaves(made))
-    return rates | {"peak_over_resident": (_peak() - before - result) / largest}
-
-
-def figures(steps: Mapping[str, Sequence[Step]]) -> dict[str, float]:
-    """The figures of one kind of files from the repetitions of every step."""
-    rates = {name: statistics.median(run["rate"] for run in runs) for name, runs in steps.items()}
-    cpu = {name: statistics.median(run["cpu_rate"] for run in runs) for name, runs in steps.items()}
+    found = [{name: _seconds(work) for name, work in works.items()} for _ in range(turns + 1)][1:]
+    wall, cpu = ({name: statistics.median(turn[name][i] for turn in found) for name in works} for i in range(2))
     return {
-        "gb": rates["load"] / 1e9,
-        "read_gb": rates["read"] / 1e9,
-        "reuse_gb": rates["reuse"] / 1e9,
-        "read_fraction": rates["load"] / rates["read"],
-        "reuse_fraction": rates["load"] / rates["reuse"],
-        "cpu_fraction": cpu["load"] / cpu["read"],
-        "peak_over_resident": max(run["peak_over_resident"] for run in steps["load"]),
+        "gb": size / wall["load"] / 1e9,
+        "read_gb": size / wall["read"] / 1e9,
+        "reuse_gb": size / wall["reuse"] / 1e9,
+        "read_fraction": wall["read"] / wall["load"],
+        "reuse_fraction": wall["reuse"] / wall["load"],
+        "cpu_fraction": cpu["read"] / cpu["load"],
     }
 
 
-def _rates(size: int, work: Callable[[], Any]) -> dict[str, float]:
-    start, cpu = time.perf_counter(), time.process_time()
+def measure_memory(load: Load, files: Sequence[Path], largest: int) -> dict[str, float]:
+    """One load in a process that has used little memory before.
+
+    Args:
+        load: makes the arrays. files: what it reads. largest: bytes of their largest tensor.
+    """
+    jax.devices()
+    _into_buffer(files)
+    before, made = _resident(), []
+    wall, _ = _seconds(lambda: made.append(jax.block_until_ready(load())))
+    result = sum(leaf.nbytes for leaf in jax.tree.leaves(made))
+    size = sum(file.stat().st_size for file in files)
+    return {"peak_over_resident": (_peak() - before - result) / largest, "first_gb": size / wall / 1e9}
+
+
+def _seconds(work: Callable[[], Any]) -> tuple[float, float]:
+    """Of wall time and of CPU time; what the work made is freed afterwards."""
+    wall, cpu = time.perf_counter(), time.process_time()
     kept = work()
-    seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
-    del kept  # freeing is not part of it
-    return {"rate": size / seconds, "cpu_rate": size / cpu}
+    seconds = time.perf_counter() - wall, time.process_time() - cpu
+    del kept
+    return seconds
 
 
 def _into_buffer(files: Sequence[Path]) -> None:

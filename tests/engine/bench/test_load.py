@@ -3,32 +3,49 @@ import numpy as np
 import pytest
 
 from causeway.engine.bench import load
-from causeway.engine.bench.load import STEPS, figures, measure_step
+from causeway.engine.bench.load import measure_memory, measure_rates
 
 
-@pytest.mark.parametrize("step", STEPS)
-def test_every_step_says_its_rate(tmp_path, monkeypatch, step):
-    monkeypatch.setattr(load, "PAUSE_SECONDS", 0)
-    file = tmp_path / "values"
-    file.write_bytes(bytes(1 << 20))
-    loads = []
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "values"
+    path.write_bytes(bytes(1 << 20))
+    return path
 
+
+def test_the_first_turn_is_left_out_and_medians_of_the_others_are_compared(file, monkeypatch):
+    loads, reads = iter([100.0, 1.0, 2.0, 9.0]), iter([0.1, 1.0, 4.0, 5.0])
+
+    def seconds(work):
+        if isinstance(work(), list):
+            wall = next(reads)
+        elif next(kinds) == "load":
+            wall = next(loads)
+        else:
+            wall = 0.5
+        return wall, wall / 2
+
+    kinds = iter(["load", "reuse"] * 4)
+    monkeypatch.setattr(load, "_seconds", seconds)
+    found = measure_rates(lambda: jnp.zeros(3), [file], 3)
+    gb = (1 << 20) / 1e9
+    assert found == {
+        "gb": gb / 2, "read_gb": gb / 4, "reuse_gb": gb / 0.5, "read_fraction": 2.0, "reuse_fraction": 0.25,
+        "cpu_fraction": 2.0,
+    }  # fmt: skip
+
+
+def test_figures_of_a_real_load(file):
     def loader():
-        loads.append(1)
         return jnp.asarray(np.fromfile(file, np.float32))
 
-    found = measure_step(step, loader, [file], 1 << 20)
-    assert found["rate"] > 0
-    assert found["cpu_rate"] > 0
-    assert ("peak_over_resident" in found) == (step == "load") == bool(loads)
+    assert all(value > 0 for value in measure_rates(loader, [file], 1).values())
+    assert measure_memory(loader, [file], 1 << 20)["first_gb"] > 0
 
 
-def test_figures_are_medians_of_rates_and_the_worst_of_memory():
-    def runs(*rates):
-        return [{"rate": rate * 1e9, "cpu_rate": 2e9, "peak_over_resident": rate} for rate in rates]
-
-    found = figures({"load": runs(1.0, 2.0, 9.0), "read": runs(4.0, 1.0, 5.0), "reuse": runs(8.0, 8.0, 8.0)})
-    assert found == {
-        "gb": 2.0, "read_gb": 4.0, "reuse_gb": 8.0, "read_fraction": 0.5, "reuse_fraction": 0.25, "cpu_fraction": 1.0,
-        "peak_over_resident": 9.0,
-    }  # fmt: skip
+def test_a_loader_that_holds_everything_twice_shows(file, monkeypatch):
+    peaks = iter([100, 100 + 4 * (1 << 20)])
+    monkeypatch.setattr(load, "_resident", lambda: next(peaks))
+    monkeypatch.setattr(load, "_peak", lambda: next(peaks))
+    found = measure_memory(lambda: jnp.zeros(1 << 18, jnp.float32), [file], 1 << 20)
+    assert found["peak_over_resident"] == 3.0
