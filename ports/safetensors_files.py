@@ -27,6 +27,7 @@ from safetensors import SafetensorError, safe_open
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt")
+MAPPED_BYTES = 1 << 24
 LFS_HEAD = b"version https://git-lfs"
 DTYPES = {
     "F64": np.dtype(np.float64),
@@ -94,6 +95,20 @@ class _MappedTensor(TensorFile):
         """The values where they lie in the file."""
         self.mapped.check_size()
         return np.ndarray(self.shape, self.dtype, buffer=self.mapped.bytes, offset=self._extent[0])
+
+    def read_slice(self, start: int, stop: int, axis: int = 0) -> np.ndarray:
+        """A copy of entries [start, stop) of an axis.
+
+        The system maps pages around those looked at, so a narrow slice of every row maps all of the tensor; what was
+        copied is let go of every few rows.
+        """
+        part = self.view()[(slice(None),) * axis + (slice(start, stop),)]
+        values = np.empty(part.shape, self.dtype)
+        rows = max(1, MAPPED_BYTES * self.shape[0] // max(1, self._extent[1] - self._extent[0]))
+        for first in range(0, len(part), rows):
+            values[first : first + rows] = part[first : first + rows]
+            self.release()
+        return values
 
     def release(self) -> None:
         """Unmap the pages of the tensor, less those it shares with its neighbours."""
