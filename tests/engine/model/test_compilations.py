@@ -21,8 +21,8 @@ def test_a_bucket_and_segment_compile_once(draw, tiny, compilations):
             rows, 1, layer=layer, feature=np.arange(rows)[:, None] + layer, start=prompt_length - 1, shift=trial
         )
         return draw(
-            edit, prompt=[1 + layer] * prompt_length, model=transformer, trials=trial + np.arange(rows), taps=(), prompt_id=layer,
-            layout=Layout(2, (1, 1)), sampling=Sampling(0.0), edit_spec=EditSpec(), seed=trial,
+            edit, prompt=[1 + layer] * prompt_length, model=transformer, trials=trial + np.arange(rows), taps=(),
+            prompt_id=layer, layout=Layout(2, (1, 1)), sampling=Sampling(0.0), edit_spec=EditSpec(), seed=trial,
         )  # fmt: skip
 
     with compilations() as first:
