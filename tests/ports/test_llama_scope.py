@@ -184,6 +184,8 @@ def test_short_names(short, full):
         ({"hook_point_in": "blocks.2.attn.hook_pattern"}, "no stream of one vector a position"),
         ({"brand_new": 1}, "unknown fields brand_new=1"),
         ({"d_sae": None}, "field d_sae is missing"),
+        ({"sparsity_include_decoder_norm": None}, "field sparsity_include_decoder_norm is missing"),
+        ({"apply_decoder_bias_to_pre_encoder": None}, "field apply_decoder_bias_to_pre_encoder is missing"),
         ({"use_decoder_bias": False, "apply_decoder_bias_to_pre_encoder": True}, "needs a decoder bias"),
         ({"d_sae": F + 1}, r"tensor encoder.weight has shape \(10, 6\); the configuration needs \(11, 6\)"),
     ],
