@@ -91,7 +91,9 @@ def _load(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except Exception as error:  # a damaged file fails anywhere in the unpickler: KeyError, OSError, IndexError...
-        reason = " ".join(str(error).split()) or type(error).__name__
+        # Torch puts an essay about its own options before the reason.
+        said = " ".join(str(error).split()).split("WeightsUnpickler error: ")[-1]
+        reason = f"{type(error).__name__}: {said}" if said else type(error).__name__
     # torch names what it refuses to import or call; bytes that are no pickle at all fail in other words.
     if "GLOBAL" in reason or "REDUCE" in reason:
         raise ValueError(
