@@ -64,22 +64,29 @@ def bucket(length: int, most: int) -> int:
 def batches(nodes: Int[np.ndarray, "R 3"], rows: int, width: int) -> Iterator[tuple[Int[np.ndarray, " r"], int]]:
     """Cut rows into batches of like cost.
 
-    A batch costs (its highest layer) x (its last position). Rows are sorted by layer and cut into bands of several
-    batches, each band sorted by position, so that the batches of a band share a layer range and differ in width.
+    A batch costs (its highest layer) x (its last position). Rows are cut into bands of like layer, each band is sorted
+    by position and cut into batches, so that the batches of a band share a layer range and differ in width.
 
     Yields:
         Places in `nodes`, and the number of positions the batch needs, in four steps up to `width`.
     """
-    bands = max(1, round((len(nodes) / rows) ** 0.5))
-    by_layer = np.argsort(nodes[:, 0], kind="stable")
-    # Whole batches to a band, so that only the very last one is short.
-    per_band = -(-len(nodes) // (bands * rows)) * rows
-    for start in range(0, len(nodes), per_band):
-        band = by_layer[start : start + per_band]
+    for band in _bands(nodes[:, 0], rows):
         band = band[np.argsort(nodes[band, 1], kind="stable")]
         for at in range(0, len(band), rows):
             chosen = band[at : at + rows]
             yield chosen, _width(int(nodes[chosen, 1].max()) + 1, width)
+
+
+def _bands(layers: Int[np.ndarray, " R"], rows: int) -> list[Int[np.ndarray, " r"]]:
+    """Rows by layer: one band a layer where each fills several batches, else as many bands as a band has batches."""
+    order = np.argsort(layers, kind="stable")
+    starts = np.flatnonzero(np.diff(layers[order])) + 1
+    if len(layers) >= 4 * rows * (len(starts) + 1):
+        return np.split(order, starts)
+    count = max(1, round((len(layers) / rows) ** 0.5))
+    # Whole batches to a band, so that only the very last one is short.
+    size = -(-len(layers) // (count * rows)) * rows
+    return [order[at : at + size] for at in range(0, len(layers), size)]
 
 
 def _width(needed: int, width: int) -> int:

@@ -22,10 +22,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from causeway.engine.arrays import AnyArray
-from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
 from causeway.engine.frozen.adjoint import adjoint_block
 from causeway.engine.frozen.record import FrozenRecord, centre, gain
-from causeway.engine.frozen.sources import Sources, Transcoders
+from causeway.engine.frozen.sources import Sources, Transcoders, places
 from causeway.engine.model.transformer import Block, Transformer, layer
 
 
@@ -116,7 +115,7 @@ class _Reader:
             self.features = jnp.einsum("prd,pmd->prm", g, self.writers.astype(g.dtype))
         if stream == "resid_post" and not self.config.is_transcoder:
             self.errors = jnp.einsum("prd,pd->pr", g, self.left.astype(g.dtype))
-            return _inject(jnp.zeros_like(g) if self.cut else g, self.targets, self.index)
+            return _inject(self._past_dictionary(g), self.targets, self.index)
         if stream == "mlp_out":
             below = self.errors if hasattr(self, "errors") else 0
             self.errors = jnp.einsum("prd,pd->pr", g, self.written.astype(g.dtype)) + below
@@ -124,11 +123,17 @@ class _Reader:
             return _inject(g + self._through_skip(g), self.targets, self.index)
         return g
 
+    def _past_dictionary(self, g: Float[Array, "T R D"]) -> Float[Array, "T R D"]:
+        """What of the stream's cotangent goes on below an SAE; a layer without one is never cut."""
+        if not self.cut:
+            return g
+        return jnp.where(jnp.isin(self.index, jnp.array(self.config.layers)), 0, g)
+
     def _through_skip(self, g: Float[Array, "T R D"]) -> Float[Array, "T R D"]:
         dictionary = self.frozen.dictionary
         if not hasattr(dictionary, "W_skip"):
             return jnp.zeros((), g.dtype)
-        back = jnp.einsum("tro,do->trd", g, dictionary.W_skip[...][self.index].astype(g.dtype))
+        back = jnp.einsum("tro,do->trd", g, dictionary.W_skip[...][places(self.config)[self.index]].astype(g.dtype))
         block = layer(self.frozen.transformer.blocks, self.index)
         scale = self.frozen.record.mlp_scale[self.index, : g.shape[0]]
         return read_in(block, self.config.stream, back, scale[:, None, None].astype(g.dtype))
@@ -147,11 +152,7 @@ def feature_targets(frozen: Frozen, nodes: Int[Array, "R 3"], kind: str) -> Targ
     """Encoder columns of features as directions of the residual stream, with the norm before them frozen."""
     dictionary, record = frozen.dictionary, frozen.record
     layers, positions, features = nodes[:, 0], nodes[:, 1], nodes[:, 2]
-    if isinstance(dictionary, CrossLayerTranscoder):
-        place = layers
-    else:
-        table = jnp.zeros(max(dictionary.config.layers) + 1, jnp.int32)
-        place = table.at[jnp.array(dictionary.config.layers)].set(jnp.arange(len(dictionary.config.layers)))[layers]
+    place = places(dictionary.config)[layers]
     dtype = record.embedding.dtype
     columns = dictionary.W_enc[...][place, :, features].astype(dtype)
     if kind == "gated":

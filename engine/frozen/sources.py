@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from causeway.engine.dictionary.config import DictionaryConfig
 from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
 from causeway.engine.dictionary.dictionary import Dictionary, take
 from causeway.engine.frozen.record import FrozenRecord
@@ -66,7 +67,8 @@ def active_features(dictionary: Transcoders, record: FrozenRecord, length: int, 
     """Encode a recorded prompt of `length` tokens; positions below `first` are left out."""
     layers, width = record.attn_scale.shape
     found, values = [], []
-    for layer in dictionary.config.layers:
+    # Stacks may hold layers in any order; nodes are lexicographic.
+    for layer in sorted(dictionary.config.layers):
         f = np.array(_encode(dictionary, layer, record.streams[dictionary.config.stream][layer])[first:length])
         position, feature = np.nonzero(f)
         found.append(np.stack([np.full_like(position, layer), position + first, feature], axis=1))
@@ -110,7 +112,9 @@ def gather_sources(
     reconstruction = reconstruction + _skipped(dictionary, record.streams[config.stream])
     seen = (jnp.arange(ids.shape[1]) >= first)[:, None]
     written = jnp.where(seen, record.streams["mlp_out"], 0)
-    left = jnp.where(seen, record.streams[config.output_stream] - reconstruction, 0)
+    # A layer without a dictionary leaves nothing over: its stream is not cut.
+    covered = jnp.isin(jnp.arange(ids.shape[0]), jnp.array(config.layers))[:, None, None]
+    left = jnp.where(seen & covered, record.streams[config.output_stream] - reconstruction, 0)
     nothing = jnp.zeros_like(written)
     if config.is_transcoder:
         return Sources(features, left, nothing, record.embedding)
@@ -146,4 +150,12 @@ def _cross_layer(dictionary: CrossLayerTranscoder, ids: Array, values: Array) ->
 def _skipped(dictionary: Transcoders, x: Float[Array, "L T D"]) -> Float[Array, "L T O"]:
     if not hasattr(dictionary, "W_skip"):
         return jnp.zeros((), x.dtype)
-    return jnp.einsum("ltd,ldo->lto", x, dictionary.W_skip[...].astype(x.dtype))
+    skips = dictionary.W_skip[...][places(dictionary.config)]
+    return jnp.einsum("ltd,ldo->lto", x, skips.astype(x.dtype))
+
+
+def places(config: DictionaryConfig) -> Int[Array, " layers"]:
+    """Where in the stack each layer's dictionary lies, up to the highest layer; 0 where there is none."""
+    table = np.zeros(max(config.layers) + 1, np.int32)
+    table[list(config.layers)] = np.arange(len(config.layers))
+    return jnp.asarray(table)
