@@ -153,6 +153,8 @@ class PrunedGraph:
     def edges(self) -> csr_array:
         """The kept edges, rows and columns as in the whole graph."""
         matrix = self.graph.edges
-        out = csr_array((np.where(self.kept.edges, matrix.data, 0), matrix.indices, matrix.indptr), matrix.shape)
+        data = np.where(self.kept.edges, matrix.data, 0)
+        # Copied: zeros are taken out in place, and the whole graph's indices must stay.
+        out = csr_array((data, matrix.indices, matrix.indptr), matrix.shape, copy=True)
         out.eliminate_zeros()
         return out

@@ -137,6 +137,9 @@ def _cut(values: np.ndarray, threshold: float) -> float:
     if not len(values):
         return 0.0
     ordered = np.sort(values)[::-1]
+    if threshold == 1 and ordered[0] > 0:
+        # All that have any: the smallest ones are too small to show in a running sum.
+        return float(ordered[ordered > 0][-1])
     shares = np.cumsum(ordered)
     # Divided by the cumulative sum's own last entry: a sum rounded otherwise could never be reached.
     place = np.searchsorted(shares / max(shares[-1], TINY), threshold)
