@@ -11,7 +11,7 @@ Buffers are [position, row, D]: rows of one position lie together, so every prod
 `observe(stream, G)` is called at resid_post, mlp_out, resid_mid and resid_pre with the cotangent there, and returns
 the one to go on with; it reads writers and injects targets, as its counterpart going up edits and taps. With parallel
 blocks MLP and attention both read resid_pre, so what is injected at the MLP's input does not pass the attention of
-its own block: `observe("mlp_input", 0)` says what is added after it.
+its own block: what `observe("mlp_input", G)` adds to G joins behind it.
 
 Cost: 2 T R (D H K + D G K) + 2 T^2 R H K operations.
 """
@@ -58,7 +58,7 @@ def _attention(
     groups, dtype = config.num_kv_heads, g.dtype
     output, value = block.attention.output[...].astype(dtype), block.attention.value[...].astype(dtype)
     if config.post_norms:
-        output = output * gain(block.attn_post_norm).astype(dtype)
+        output = centre(block.attn_post_norm, output) * gain(block.attn_post_norm).astype(dtype)
         g = g * post_scale[:, None, None].astype(dtype)
     z = jnp.einsum("trd,hkd->trhk", g, output)
     mixed = jnp.einsum("hts,trhk->srhk", pattern.astype(dtype), z)

@@ -75,6 +75,16 @@ def check_request(model: Model, transcoders: Transcoders, tokens: Sequence[int])
             f"transcoders: kind {config.kind!r} with input_norm {config.input_norm!r}; needs a dictionary whose "
             "pre-activations are linear in the stream"
         )
+    layers, width = model.config.num_layers, model.config.d_model
+    if extra := sorted(set(config.layers) - set(range(layers))):
+        raise ValueError(
+            f"transcoders: layers {extra} are not in {model.name} (0..{layers - 1}); load those of this model"
+        )
+    if {transcoders.d_in, transcoders.d_out} != {width}:
+        raise ValueError(
+            f"transcoders: read {transcoders.d_in} and write {transcoders.d_out} coordinates, but the stream of "
+            f"{model.name} has {width}; load those of this model"
+        )
     if not config.is_transcoder:
         if config.stream != "resid_post":
             raise ValueError(f"transcoders: SAEs of {config.stream}; needs SAEs of resid_post, or transcoders of MLPs")
@@ -84,7 +94,7 @@ def check_request(model: Model, transcoders: Transcoders, tokens: Sequence[int])
             f"transcoders: read {config.stream} and write {config.output_stream}; needs transcoders of MLPs, which "
             f"read {', '.join(READS)} and write mlp_out"
         )
-    if missing := sorted(set(range(model.config.num_layers)) - set(config.layers)):
+    if missing := sorted(set(range(layers)) - set(config.layers)):
         raise ValueError(
             f"transcoders: none for layers {missing} of {model.name}; a graph needs one for every layer, because an "
             "MLP without one would go unexplained"

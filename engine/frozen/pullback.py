@@ -153,7 +153,7 @@ def feature_targets(frozen: Frozen, nodes: Int[Array, "R 3"], kind: str) -> Targ
     dictionary, record = frozen.dictionary, frozen.record
     layers, positions, features = nodes[:, 0], nodes[:, 1], nodes[:, 2]
     place = places(dictionary.config)[layers]
-    dtype = record.embedding.dtype
+    dtype = frozen.transformer.numerics.accumulate_dtype
     columns = dictionary.W_enc[...][place, :, features].astype(dtype)
     if kind == "gated":
         columns = columns * jnp.exp(dictionary.log_scale[...][place, features]).astype(dtype)[:, None]

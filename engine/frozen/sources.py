@@ -69,7 +69,9 @@ def active_features(dictionary: Transcoders, record: FrozenRecord, length: int, 
     found, values = [], []
     # Stacks may hold layers in any order; nodes are lexicographic.
     for layer in sorted(dictionary.config.layers):
-        f = np.array(_encode(dictionary, layer, record.streams[dictionary.config.stream][layer])[first:length])
+        x = record.streams[dictionary.config.stream][layer]
+        # Sums over features are kept in the dtype of sums, which is that of the logits.
+        f = np.asarray(_encode(dictionary, layer, x)[first:length], record.logits.dtype)
         position, feature = np.nonzero(f)
         found.append(np.stack([np.full_like(position, layer), position + first, feature], axis=1))
         values.append(f[position, feature])
@@ -109,7 +111,7 @@ def gather_sources(
         features, reconstruction = _cross_layer(dictionary, ids, values)
     else:
         features, reconstruction = _per_layer(dictionary, ids, values)
-    reconstruction = reconstruction + _skipped(dictionary, record.streams[config.stream])
+    reconstruction = reconstruction + _skipped(dictionary, record.streams[config.stream], reconstruction.dtype)
     seen = (jnp.arange(ids.shape[1]) >= first)[:, None]
     written = jnp.where(seen, record.streams["mlp_out"], 0)
     # A layer without a dictionary leaves nothing over: its stream is not cut.
@@ -147,11 +149,11 @@ def _cross_layer(dictionary: CrossLayerTranscoder, ids: Array, values: Array) ->
     return vectors, vectors.sum(axis=2) + dictionary.b_dec[...][:, None].astype(values.dtype)
 
 
-def _skipped(dictionary: Transcoders, x: Float[Array, "L T D"]) -> Float[Array, "L T O"]:
+def _skipped(dictionary: Transcoders, x: Float[Array, "L T D"], dtype: jnp.dtype) -> Float[Array, "L T O"]:
     if not hasattr(dictionary, "W_skip"):
-        return jnp.zeros((), x.dtype)
+        return jnp.zeros((), dtype)
     skips = dictionary.W_skip[...][places(dictionary.config)]
-    return jnp.einsum("ltd,ldo->lto", x, skips.astype(x.dtype))
+    return jnp.einsum("ltd,ldo->lto", x, skips.astype(x.dtype), preferred_element_type=dtype)
 
 
 def places(config: DictionaryConfig) -> Int[Array, " layers"]:

@@ -38,7 +38,13 @@ class ChosenTargets:
 
 
 def logit_difference(correct: int, wrong: int, label: str = "") -> Target:
-    """The target `logit[correct] - logit[wrong]`."""
+    """The target `logit[correct] - logit[wrong]`.
+
+    Raises:
+        ValueError: both are one token.
+    """
+    if correct == wrong:
+        raise ValueError(f"logit_difference: correct and wrong are both token {correct}; give two tokens")
     return Target(label or f"{correct} - {wrong}", {correct: 1.0, wrong: -1.0})
 
 
@@ -51,8 +57,11 @@ def choose_targets(
     """The targets of one prompt from its last logits.
 
     Raises:
-        ValueError: none wanted, a token outside the vocabulary, a text that is not one token, or a zero direction.
+        ValueError: none wanted, a text in place of a list, a token outside the vocabulary, a text that is not one
+            token, or a zero direction.
     """
+    if isinstance(wanted, str):
+        raise ValueError(f"targets: got the text {wanted!r}; needs a list, of single tokens or directions")
     shifted = np.exp(logits.astype(np.float64) - logits.max())
     p = shifted / shifted.sum()
     if wanted is None:

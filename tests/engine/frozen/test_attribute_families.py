@@ -35,11 +35,22 @@ TARGETS = (5, 9, logit_difference(5, 9))
 @pytest.mark.usefixtures("double")
 @pytest.mark.parametrize(("family", "kind"), GRID)
 def test_doubling_any_source_moves_every_target_by_its_edge(tiny, plain, plain_frozen, cases, family, kind):
-    model, dictionary = cases.make_model(tiny, family), cases.make_dictionary(tiny, kind)
+    _hold_to_plain(
+        plain, plain_frozen, cases.PROMPT, cases.make_model(tiny, family), cases.make_dictionary(tiny, kind), kind
+    )
+
+
+@pytest.mark.usefixtures("double")
+def test_a_norm_behind_attention_may_centre(tiny, plain, plain_frozen, cases):
+    model, dictionary = cases.make_model(tiny, "gemma2", norm="layer"), cases.make_dictionary(tiny, "skip_mlp_in")
+    _hold_to_plain(plain, plain_frozen, cases.PROMPT, model, dictionary, "skip_mlp_in")
+
+
+def _hold_to_plain(plain, plain_frozen, prompt, model, dictionary, kind):
     cut = kind.startswith("sae_cut")
-    frozen = plain_frozen.FrozenPass(plain, model.transformer, dictionary, cases.PROMPT, cut=cut)
+    frozen = plain_frozen.FrozenPass(plain, model.transformer, dictionary, prompt, cut=cut)
     plan = AttributionPlan(max_feature_nodes=None, cut=cut)
-    graph = attribute(model, dictionary, cases.PROMPT, targets=TARGETS, plan=plan)
+    graph = attribute(model, dictionary, prompt, targets=TARGETS, plan=plan)
     n = len(frozen.nodes)
     np.testing.assert_array_equal(graph.features, frozen.nodes)
     np.testing.assert_allclose(graph.activations, frozen.f[tuple(frozen.nodes.T)], atol=1e-12)
