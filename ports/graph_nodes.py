@@ -1,0 +1,110 @@
+"""Nodes of a pruned graph under the names that Neuronpedia and circuit-tracer give them.
+
+    feature    {layer}_{feature}_{position}       error   {layer}_-1_{position}
+    token      E_{token id}_{position}            logit   {L + 1}_{token id}_{last position}
+
+Errors are named as production graphs name them since circuit-tracer 0.5; the older `0_{layer}_{position}` collides with
+the features of layer 0. A target that is no single token has the virtual id vocab_size + its place among the targets,
+as circuit-tracer's custom targets have.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from causeway.engine.frozen.graph import PrunedGraph
+
+
+@dataclasses.dataclass(frozen=True)
+class GraphNames:
+    """What a graph file says beside the numbers.
+
+    Attributes:
+        slug: name of the graph, also of its file. scan: what viewers find the model's features by, such as qwen3-4b.
+        prompt: text. prompt_tokens: text of each token. vocab_size: of the model. transcoders: where they are from.
+        settings: how the graph was generated, for people.
+    """
+
+    slug: str
+    scan: str
+    prompt: str
+    prompt_tokens: Sequence[str]
+    vocab_size: int
+    transcoders: Sequence[str] = ()
+    settings: dict = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Node:
+    """One kept node.
+
+    Attributes:
+        id: its name. kind: feature, error, token or logit. layer: -1 for tokens, L + 1 for logits. position: in the
+            prompt. feature: number of the feature, -1 of errors, position of tokens, token id of logits.
+        activation: of features. influence: cumulative share (small is important), None for logits. token: id of tokens
+            and logits. label, probability, rank: of logits; rank is -1 for other nodes.
+    """
+
+    id: str
+    kind: str
+    layer: int
+    position: int
+    feature: int
+    activation: float | None = None
+    influence: float | None = None
+    token: int = -1
+    label: str = ""
+    probability: float = 0.0
+    rank: int = -1
+
+
+def check_names(pruned: PrunedGraph, names: GraphNames) -> None:
+    """Refuse names that cannot belong to the graph.
+
+    Raises:
+        ValueError: another number of token texts than the graph has tokens, or a slug that is no file name.
+    """
+    expected = len(pruned.graph.tokens)
+    if len(names.prompt_tokens) != expected:
+        raise ValueError(f"prompt_tokens: got {len(names.prompt_tokens)} texts; the graph has {expected} tokens")
+    if not names.slug or set(names.slug) & set("/\\\0"):
+        raise ValueError(f"slug: got {names.slug!r}; needs a name without slashes, it becomes a file's name")
+
+
+def kept_nodes(pruned: PrunedGraph, vocab_size: int) -> Iterator[Node]:
+    """The kept nodes: features, errors, tokens, logits."""
+    graph, cumulative = pruned.graph, pruned.kept.cumulative
+    n, length = len(graph.features), len(graph.tokens)
+    for column in map(int, np.flatnonzero(pruned.kept.columns)):
+        influence = float(cumulative[column])
+        if column < n:
+            layer, position, feature = map(int, graph.features[column])
+            name = f"{layer}_{feature}_{position}"
+            yield Node(name, "feature", layer, position, feature, float(graph.activations[column]), influence)
+        elif column < n + graph.num_errors:
+            layer, position = divmod(column - n, length)
+            yield Node(f"{layer}_-1_{position}", "error", layer, position, -1, influence=influence)
+        else:
+            position = column - n - graph.num_errors
+            token = graph.tokens[position]
+            yield Node(f"E_{token}_{position}", "token", -1, position, position, influence=influence, token=token)
+    for rank, logit in enumerate(graph.logits):
+        token = logit.token if logit.token >= 0 else vocab_size + rank
+        name = f"{graph.num_layers + 1}_{token}_{length - 1}"
+        yield Node(
+            name, "logit", graph.num_layers + 1, length - 1, token, token=token, label=logit.label,
+            probability=logit.probability, rank=rank,
+        )  # fmt: skip
+
+
+def kept_links(pruned: PrunedGraph, nodes: Sequence[Node]) -> Iterator[tuple[str, str, float]]:
+    """(source, target, signed weight) of each kept edge, by the names of `nodes` (all that `kept_nodes` gives)."""
+    graph, edges = pruned.graph, pruned.edges
+    columns = dict(zip(np.flatnonzero(pruned.kept.columns).tolist(), nodes, strict=False))
+    logits = nodes[len(columns) :]
+    n = len(graph.features)
+    for row in np.flatnonzero(np.diff(edges.indptr)):
+        target = columns[int(row)] if row < n else logits[int(row) - n]
+        for at in range(edges.indptr[row], edges.indptr[row + 1]):
+            yield columns[int(edges.indices[at])].id, target.id, float(edges.data[at])
