@@ -88,6 +88,8 @@ def check_request(model: Model, transcoders: Transcoders, tokens: Sequence[int])
     if not config.is_transcoder:
         if config.stream != "resid_post":
             raise ValueError(f"transcoders: SAEs of {config.stream}; needs SAEs of resid_post, or transcoders of MLPs")
+        if hasattr(transcoders, "W_skip"):
+            raise ValueError("transcoders: SAEs with skip connections; needs SAEs without, whose parts make the stream")
         return
     if config.stream not in READS or config.output_stream != "mlp_out":
         raise ValueError(

@@ -246,6 +246,7 @@ def test_what_is_asked_of_a_graph_is_checked_first(model, transcoders, tiny, cas
     asked = [
         ([7], transcoders, "1 token"), ([7, 400], transcoders, "outside the vocabulary"),
         (PROMPT, tiny.make_dictionary(**plain_sae, stream="mlp_in"), "SAEs of mlp_in"),
+        (PROMPT, tiny.make_dictionary(**plain_sae, skip=True), "SAEs with skip"),
         (PROMPT, tiny.make_dictionary(**plain_sae, stream="resid_pre", write_stream="mlp_out"), "read resid_pre"),
         (PROMPT, tiny.make_dictionary(**plain_sae, stream="mlp_in", write_stream="resid_post"), "write resid_post"),
         (PROMPT, tiny.make_dictionary(**plain_sae, stream="mlp_in", write_stream="mlp_out"), r"layers \[1\]"),
