@@ -58,6 +58,8 @@ def attribute(
     """
     tokens = model.tokens(prompt)
     check_request(model, transcoders, tokens)
+    if plan.cut and transcoders.config.is_transcoder:
+        raise ValueError("plan.cut: True, but transcoders do not stand in the stream; it is for SAEs of resid_post")
     return _Prompt(model, transcoders, tokens, plan, parallel or local_parallel(1)).graph(targets)
 
 
@@ -115,7 +117,6 @@ class _Prompt:
         parallel: RowParallel,
     ):
         self.model, self.tokens, self.plan, self.parallel = model, tokens, plan, parallel
-        self.kind = transcoders.config.kind
         width = bucket(len(tokens), model.config.max_position)
         padded = jnp.asarray(np.pad(np.asarray(tokens, np.int32), (0, width - len(tokens))))
         reads = tuple(sorted({transcoders.config.stream, transcoders.config.output_stream}))
@@ -182,13 +183,14 @@ class _Prompt:
     def _targets(self, nodes: Int[np.ndarray, "r 3"]) -> Targets:
         """Padded by repeating the first target."""
         filled = np.concatenate([nodes, np.repeat(nodes[:1], self.plan.rows - len(nodes), axis=0)])
-        return feature_targets(self.frozen, jnp.asarray(filled), kind=self.kind)
+        return feature_targets(self.frozen, jnp.asarray(filled))
 
     def _pull(self, targets: list[Targets], width: int) -> list[Scores]:
         """Scores of one batch a device; a short stripe is filled by repeating its first batch."""
         filled = targets + targets[:1] * (self.parallel.count - len(targets))
         own = self.parallel.split(jax.tree.map(lambda *leaves: jnp.stack(leaves), *filled))
-        scores = self.parallel.program(pullback, width=width, cut=self.plan.cut)(self.frozen, own)
+        program = self.parallel.program(pullback, width=width, cut=self.plan.cut, first=self.plan.ignore_first)
+        scores = program(self.frozen, own)
         return [jax.tree.map(lambda a, i=i: a[i], scores) for i in range(len(targets))]
 
     def _package(self, rows: SparseRows, chosen: ChosenTargets) -> AttributionGraph:

@@ -56,8 +56,8 @@ class AttributionPlan:
 
 
 def bucket(length: int, most: int) -> int:
-    """The padded width of a prompt: multiples of 8 to 64, of a quarter of the next power of two beyond."""
-    step = max(STEP, 1 << max(0, (length - 1).bit_length() - 2))
+    """The padded width of a prompt: multiples of 8 up to 64, of an eighth of the next power of two beyond."""
+    step = max(STEP, 1 << max(0, (length - 1).bit_length() - 3))
     return min(-(-length // step) * step, max(most, length))
 
 

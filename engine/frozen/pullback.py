@@ -15,13 +15,14 @@ Cost per row: (layers below it) * T' * (2 D H K + 2 D G K + 2 T' H K + 2 M D) op
 """
 
 import dataclasses
-from functools import partial
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from causeway.engine.arrays import AnyArray
+from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
+from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.frozen.adjoint import adjoint_block
 from causeway.engine.frozen.record import FrozenRecord, centre, gain
 from causeway.engine.frozen.sources import Sources, Transcoders, places
@@ -43,8 +44,7 @@ class Targets:
 class Scores:
     """Edges of R targets from every source.
 
-    features: [L, T', R, M] (cross-layer: M holds all layers' slots, to be summed over L). errors: [L, T', R].
-    embedding: [T', R].
+    features: [L, T', R, M]. errors: [L, T', R]. embedding: [T', R].
     """
 
     features: Float[AnyArray, "L T R M"]
@@ -63,38 +63,41 @@ class Frozen:
     sources: Sources
 
 
-def pullback(frozen: Frozen, targets: Targets, *, width: int, cut: bool = False) -> Scores:
+def pullback(frozen: Frozen, targets: Targets, *, width: int, cut: bool = False, first: int = 0) -> Scores:
     """Read every source for every target; a program for `jax.jit` or `RowParallel.program`.
 
     Args:
         frozen: one prompt. targets: none stands behind position `width` - 1.
-        width: T'. cut: whether an SAE's reconstruction and error are the only way through its stream.
+        width: T'. cut: whether an SAE's reconstruction and error are the only way through its stream, at positions
+            from `first` on; those before have neither.
     """
     record, config = frozen.record, frozen.transformer.config
     rows, count = targets.layer.shape[0], config.num_layers
     sources = jax.tree.map(lambda a: a[:, :width] if a.ndim > 2 else a[:width], frozen.sources)
     g = _inject(jnp.zeros((width, rows, config.d_model), targets.vector.dtype), targets, count)
-    zeros = Scores(
-        jnp.zeros((count, width, rows, sources.features.shape[2]), g.dtype),
-        jnp.zeros((count, width, rows), g.dtype),
-        jnp.zeros((width, rows), g.dtype),
-    )
+    crossed = isinstance(frozen.dictionary, CrossLayerTranscoder)
+    slots = sources.features.shape[2]
+    features = jnp.zeros((width, rows, slots) if crossed else (count, width, rows, slots), g.dtype)
+    errors = jnp.zeros((count, width, rows), g.dtype)
     top = jnp.minimum(jnp.max(targets.layer), count - 1)
 
     def body(step, carry):
-        g, scores = carry
+        g, features, errors = carry
         index = top - step
         here = jax.tree.map(lambda a: a[index], (sources.features, sources.errors, sources.residual))
-        reader = _Reader(frozen, targets, index, here, cut)
+        reader = _Reader(frozen, targets, index, here, first if cut else None)
         g = adjoint_block(
             layer(frozen.transformer.blocks, index), record.pattern[index, :, :width, :width],
             record.attn_scale[index, :width], record.attn_post_scale[index, :width], g, config, reader,
         )  # fmt: skip
-        features = scores.features.at[index].set(reader.features)
-        return g, Scores(features, scores.errors.at[index].set(reader.errors), scores.embedding)
+        # A feature that writes to several layers has one edge: the sum over what it writes.
+        features = features + reader.features if crossed else features.at[index].set(reader.features)
+        return g, features, errors.at[index].set(reader.errors)
 
-    g, scores = jax.lax.fori_loop(0, top + 1, body, (g, zeros))
-    return dataclasses.replace(scores, embedding=jnp.einsum("prd,pd->pr", g, sources.embedding.astype(g.dtype)))
+    g, features, errors = jax.lax.fori_loop(0, top + 1, body, (g, features, errors))
+    if crossed:
+        features = jnp.moveaxis(features.reshape(width, rows, count, -1), 2, 0)
+    return Scores(features, errors, jnp.einsum("prd,pd->pr", g, sources.embedding.astype(g.dtype)))
 
 
 def _inject(g: Float[Array, "T R D"], targets: Targets, layer: int | Array) -> Float[Array, "T R D"]:
@@ -105,7 +108,7 @@ def _inject(g: Float[Array, "T R D"], targets: Targets, layer: int | Array) -> F
 class _Reader:
     """Reads one layer's sources and injects its targets, called by the adjoint block at each stream."""
 
-    def __init__(self, frozen: Frozen, targets: Targets, index: Array, sources: tuple[Array, ...], cut: bool):
+    def __init__(self, frozen: Frozen, targets: Targets, index: Array, sources: tuple[Array, ...], cut: int | None):
         self.frozen, self.targets, self.index, self.cut = frozen, targets, index, cut
         self.writers, self.written, self.left = sources
         self.config = frozen.dictionary.config
@@ -124,10 +127,11 @@ class _Reader:
         return g
 
     def _past_dictionary(self, g: Float[Array, "T R D"]) -> Float[Array, "T R D"]:
-        """What of the stream's cotangent goes on below an SAE; a layer without one is never cut."""
-        if not self.cut:
+        """What of the stream's cotangent goes on below an SAE; a layer without one is not cut."""
+        if self.cut is None:
             return g
-        return jnp.where(jnp.isin(self.index, jnp.array(self.config.layers)), 0, g)
+        cut = jnp.isin(self.index, jnp.array(self.config.layers)) & (jnp.arange(g.shape[0]) >= self.cut)
+        return jnp.where(cut[:, None, None], 0, g)
 
     def _through_skip(self, g: Float[Array, "T R D"]) -> Float[Array, "T R D"]:
         dictionary = self.frozen.dictionary
@@ -147,16 +151,17 @@ def read_in(block: Block, stream: str, vector: Float[Array, "*rows D"], scale: A
     return centre(norm, vector) * scale if stream == "mlp_norm" else vector
 
 
-@partial(jax.jit, static_argnames="kind")
-def feature_targets(frozen: Frozen, nodes: Int[Array, "R 3"], kind: str) -> Targets:
+@jax.jit
+def feature_targets(frozen: Frozen, nodes: Int[Array, "R 3"]) -> Targets:
     """Encoder columns of features as directions of the residual stream, with the norm before them frozen."""
     dictionary, record = frozen.dictionary, frozen.record
     layers, positions, features = nodes[:, 0], nodes[:, 1], nodes[:, 2]
     place = places(dictionary.config)[layers]
     dtype = frozen.transformer.numerics.accumulate_dtype
     columns = dictionary.W_enc[...][place, :, features].astype(dtype)
-    if kind == "gated":
-        columns = columns * jnp.exp(dictionary.log_scale[...][place, features]).astype(dtype)[:, None]
+    if isinstance(dictionary, Dictionary) and dictionary.config.kind == "gated":
+        log_scale = dictionary.elementwise_parameters()[0]
+        columns = columns * jnp.exp(log_scale[place, features]).astype(dtype)[:, None]
     scale = record.mlp_scale[layers, positions].astype(dtype)[:, None]
 
     def one(index, column, at):

@@ -66,7 +66,7 @@ def record_pass(transformer: Transformer, tokens: Int[Array, " T"], reads: tuple
     streams = tuple(dict.fromkeys((*STREAMS, *_middle(config), *_written(config), *reads)))
     taps = tuple(bind_tap(TapSpec(stream, "raw", tuple(range(config.num_layers))), None) for stream in streams)
     out = causal_pass(transformer, tokens[None], Instruments((), taps))
-    found = {stream: record.values[:, 0] for stream, record in zip(streams, out.records, strict=True)}
+    found = {stream: jnp.asarray(record.values)[:, 0] for stream, record in zip(streams, out.records, strict=True)}
     pattern = found.pop("attn_pattern")
     blocks = transformer.blocks
     middle = found["resid_pre"] if config.parallel_blocks else found["resid_mid"]

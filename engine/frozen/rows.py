@@ -39,11 +39,7 @@ class SourceColumns:
         below = np.searchsorted(nodes[:, 0], top)
         near = np.flatnonzero(nodes[:below, 1] < seen)
         layer, position, slot = nodes[near, 0], nodes[near, 1], slots[near]
-        if scores.shape[3] == self.active.ids.shape[2]:
-            return near, scores[layer, position, :, slot]
-        # Cross-layer: a feature's edge is the sum over all layers it writes to, [T', R, from, M].
-        summed = scores.sum(axis=0).reshape(*scores.shape[1:3], self.layers, -1)
-        return near, summed[position, :, layer, slot]
+        return near, scores[layer, position, :, slot]
 
 
 class SparseRows:

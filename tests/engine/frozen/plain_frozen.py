@@ -5,7 +5,8 @@ what an MLP writes is put together again:
 
     transcoders   features + b_dec + skip(its input) + error        (at ignored positions: a constant + skip)
     SAEs          what the MLP wrote, all of it the error node; with `cut`, the stream behind the block is replaced by
-                  features + b_dec + what they leave over, and both rests belong to the error node
+                  features + b_dec + what they leave over, and both rests belong to the error node;
+                  ignored positions are not cut
 
 so pre-activations and logits are affine in the dials. Dials are arrays that broadcast against features [L, T, F],
 errors [L, T] and tokens [T] after any leading axes; 1 is the recorded pass.
@@ -193,7 +194,7 @@ class FrozenPass:
         if not self.cut:
             return x + written - self.encoder.written(layer, self.f)
         whole = written + self.encoder.bias(layer) + errors[..., layer, :, :] * self.left[layer]
-        return np.where(self.seen, whole, self.recorded["resid_post", layer])
+        return np.where(self.seen, whole, x)
 
     def _before(self, layer: int, reads: dict, lead: tuple[int, ...]) -> np.ndarray:
         if layer not in self.encoder.config.layers:
