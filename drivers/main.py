@@ -12,6 +12,8 @@ from causeway.drivers.refusals import run_driver
 
 QUESTIONS = {
     "demo": "show me everything on the bundled model, on this laptop, in a few minutes",
+    "prompts": "which prompts test a behaviour, with a right and a wrong answer?",
+    "evaluate": "can the model do it, clearly enough to look inside?",
     "screen": "which features differ between two groups?",
     "patch_sweep": "which of them change what the model does?",
     "train_model": "make a small model",
