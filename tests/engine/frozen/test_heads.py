@@ -11,10 +11,11 @@ from causeway.engine.frozen.heads import EdgeSplitter
 from causeway.engine.frozen.plan import AttributionPlan
 from causeway.engine.frozen.targets import logit_difference
 
-CASES = [
-    ("llama", "jumprelu"), ("llama", "skip_shuffled"), ("llama", "sae_cut_some"), ("llama", "sae"),
-    ("gpt2", "cross_layer_skip"), ("gpt_neox", "skip_mlp_in"), ("gemma2", "gated"), ("qwen3", "sae_cut"),
+FAST = [("llama", "skip_shuffled"), ("gpt2", "cross_layer_skip"), ("llama", "sae_cut_some")]
+SLOW = [
+    ("llama", "jumprelu"), ("llama", "sae"), ("gpt_neox", "skip_mlp_in"), ("gemma2", "gated"), ("qwen3", "sae_cut"),
 ]  # fmt: skip
+CASES = [*FAST, *(pytest.param(*case, marks=pytest.mark.slow) for case in SLOW)]
 LOGITS = (5, logit_difference(9, 30))
 LAYERS = 3
 
