@@ -16,6 +16,7 @@ QUESTIONS = {
     "evaluate": "can the model do it, clearly enough to look inside?",
     "screen": "which features differ between two groups?",
     "patch_sweep": "which of them change what the model does?",
+    "attribute": "what inside the model makes it answer as it does?",
     "train_model": "make a small model",
     "train_dictionary": "make SAEs for a model",
     "bench": "how fast is it, and how far from the floor?",

@@ -6,6 +6,7 @@ from a file: GSM8K problems, minimal pairs of agreement, or prompts of one's own
 
 import sys
 from pathlib import Path
+from typing import cast
 
 from absl import app, flags
 
@@ -39,7 +40,7 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
     out = Path(given(_OUT, "a directory to write"))
     from causeway.engine.behaviours.catalogue import behaviour
-    from causeway.engine.behaviours.make import make_prompts
+    from causeway.engine.behaviours.make import Templates, make_prompts
     from causeway.ports.behaviour_prompts import write_prompts
 
     entries = {name: behaviour(name) for name in _BEHAVIOURS.value}
@@ -50,7 +51,7 @@ def main(argv: list[str]) -> None:
         sizes = _sizes(entry.sizes)
         made[_NAME.value or name] = (
             _from_source(name, sizes, pieces) if _SOURCE.value
-            else make_prompts(name, sizes, _SEED.value, pieces, _TEMPLATES.value)
+            else make_prompts(name, sizes, _SEED.value, pieces, cast(Templates, _TEMPLATES.value))
         )  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
     for name, splits in made.items():
@@ -101,13 +102,14 @@ def _from_source(name: str, sizes, pieces):
     from causeway.engine.behaviours.make import split_candidates
     from causeway.ports.behaviour_prompts import read_lines
 
-    parts = []
-    for path in (_SOURCE.value, _TEST_SOURCE.value):
-        read = read_lines(path, RECORDS[name], _SKIP_BAD.value) if path else None
-        parts.append(read.items if read else [])
-        for message in read.bad if read else []:
+    def candidates(path):
+        read = read_lines(path, RECORDS[name], _SKIP_BAD.value)
+        for message in read.bad:
             print(f"left out: {message}", file=sys.stderr)
-    return split_candidates(_NAME.value or name, *parts, sizes, _SEED.value, pieces)
+        return read.items
+
+    train, test = candidates(_SOURCE.value), candidates(_TEST_SOURCE.value) if _TEST_SOURCE.value else []
+    return split_candidates(_NAME.value or name, train, test, sizes, _SEED.value, pieces)
 
 
 if __name__ == "__main__":

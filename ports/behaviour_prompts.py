@@ -68,7 +68,7 @@ def read_lines(path: Path | str, parse: Callable[[Mapping[str, Any]], T], skip_b
 
 
 def prompt_files(paths: Sequence[str], behaviours: Sequence[str] = (), splits: Sequence[str] = ()) -> list[Path]:
-    """The files named, and of a folder its {behaviour}_{split}.jsonl files, those of the behaviours and splits asked for.
+    """The files named, and of a folder its {behaviour}_{split}.jsonl of the behaviours and splits asked for.
 
     Raises:
         FileNotFoundError: a folder without such files.

@@ -70,7 +70,7 @@ def scores_of(
     generated: Sequence[Generated] | None = None,
 ) -> list[Score]:
     """The results of prompts, in their order."""
-    written = generated or [None] * len(items)
+    written: Sequence[Generated | None] = generated or [None] * len(items)
     columns = zip(items, pairs, log_probabilities.tolist(), written, strict=True)
     return [Score(item, pair, correct, incorrect, text) for item, pair, (correct, incorrect), text in columns]
 

@@ -9,10 +9,10 @@ import numpy as np
 from causeway.engine.behaviours.deal import TEST, TRAIN
 from causeway.engine.behaviours.prompt import Candidate, Wrong
 from causeway.engine.tasks import suite
-from causeway.engine.tasks.example import Example
+from causeway.engine.tasks.example import Example, Split
 
 PREFIX = "bundled_"
-_SPLITS = {TRAIN: "train", TEST: "held_out"}
+_SPLITS: dict[str, Split] = {TRAIN: "train", TEST: "held_out"}
 
 
 def candidates(task: str, split: str, rng: np.random.Generator, wanted: int) -> list[Candidate]:

@@ -76,10 +76,8 @@ class _Item:
 
 
 def _draw_splits(candidates: Sequence[Candidate], sizes: Sizes, rng: np.random.Generator) -> dict[str, str]:
-    counts = defaultdict(int)
-    for _, _, _, group in dict.fromkeys(
-        (c.prompt, c.correct, c.wrong and c.wrong[0].text, c.group) for c in candidates
-    ):
+    counts: dict[str, int] = defaultdict(int)
+    for *_, group in dict.fromkeys((c.prompt, c.correct, c.wrong[0].text, c.group) for c in candidates):
         counts[group] += 1
     order = shuffled(rng, list(counts))
     running = np.cumsum([counts[group] for group in order])
@@ -154,9 +152,7 @@ def _prompt(behaviour: str, split: str, number: int, item: _Item) -> BehaviourPr
 def _shortage(behaviour: str, wanted: Mapping[str, int], dealt: Mapping[str, Sequence[_Item]], undivided: int) -> str:
     """What there is, for a person who asked for more."""
     groups = len({item.candidate.group for items in dealt.values() for item in items})
-    without = (
-        f"; {undivided} more have no wrong answer that the tokenizer tells from the right one" if undivided else ""
-    )
+    without = f"; {undivided} more have no wrong answer that the tokenizer tells apart" if undivided else ""
     return (
         f"{behaviour}: {wanted[TRAIN]} train and {wanted[TEST]} test items asked for, but with no group in both splits "
         f"there are {len(dealt[TRAIN])} and {len(dealt[TEST])} distinct ones ({groups} groups{without}); ask for fewer"

@@ -18,101 +18,23 @@ TEMPLATES = (
     "{country}'s capital is",
     "What is the capital of {country}? The answer is",
 )
-CAPITALS = dict(
-    pair.split(":")
-    for pair in [
-        "France:Paris",
-        "Germany:Berlin",
-        "Italy:Rome",
-        "Spain:Madrid",
-        "Japan:Tokyo",
-        "China:Beijing",
-        "Russia:Moscow",
-        "Egypt:Cairo",
-        "Greece:Athens",
-        "Portugal:Lisbon",
-        "Austria:Vienna",
-        "Poland:Warsaw",
-        "Canada:Ottawa",
-        "Australia:Canberra",
-        "Brazil:Brasília",
-        "Hungary:Budapest",
-        "Norway:Oslo",
-        "Sweden:Stockholm",
-        "Finland:Helsinki",
-        "Denmark:Copenhagen",
-        "Ireland:Dublin",
-        "Ukraine:Kyiv",
-        "Turkey:Ankara",
-        "Kenya:Nairobi",
-        "Ghana:Accra",
-        "Thailand:Bangkok",
-        "Vietnam:Hanoi",
-        "Iran:Tehran",
-        "Iraq:Baghdad",
-        "Cuba:Havana",
-        "Peru:Lima",
-        "Chile:Santiago",
-        "South Korea:Seoul",
-        "North Korea:Pyongyang",
-        "Argentina:Buenos Aires",
-        "Colombia:Bogotá",
-        "Venezuela:Caracas",
-        "Ecuador:Quito",
-        "Uruguay:Montevideo",
-        "Jamaica:Kingston",
-        "Belgium:Brussels",
-        "Romania:Bucharest",
-        "Bulgaria:Sofia",
-        "Serbia:Belgrade",
-        "Croatia:Zagreb",
-        "Slovenia:Ljubljana",
-        "Slovakia:Bratislava",
-        "Estonia:Tallinn",
-        "Latvia:Riga",
-        "Lithuania:Vilnius",
-        "Belarus:Minsk",
-        "Georgia:Tbilisi",
-        "Armenia:Yerevan",
-        "Iceland:Reykjavik",
-        "Malta:Valletta",
-        "Cyprus:Nicosia",
-        "Lebanon:Beirut",
-        "Syria:Damascus",
-        "Jordan:Amman",
-        "Saudi Arabia:Riyadh",
-        "Qatar:Doha",
-        "Afghanistan:Kabul",
-        "Pakistan:Islamabad",
-        "Nepal:Kathmandu",
-        "Bangladesh:Dhaka",
-        "Mongolia:Ulaanbaatar",
-        "Philippines:Manila",
-        "Indonesia:Jakarta",
-        "Cambodia:Phnom Penh",
-        "Laos:Vientiane",
-        "Morocco:Rabat",
-        "Algeria:Algiers",
-        "Tunisia:Tunis",
-        "Libya:Tripoli",
-        "Sudan:Khartoum",
-        "Ethiopia:Addis Ababa",
-        "Somalia:Mogadishu",
-        "Uganda:Kampala",
-        "Rwanda:Kigali",
-        "Senegal:Dakar",
-        "Nigeria:Abuja",
-        "Angola:Luanda",
-        "Zambia:Lusaka",
-        "Zimbabwe:Harare",
-        "Mozambique:Maputo",
-        "Namibia:Windhoek",
-        "Botswana:Gaborone",
-        "Madagascar:Antananarivo",
-        "New Zealand:Wellington",
-        "Fiji:Suva",
-    ]
+_CAPITALS = (
+    "France:Paris,Germany:Berlin,Italy:Rome,Spain:Madrid,Japan:Tokyo,China:Beijing,Russia:Moscow,Egypt:Cairo,"
+    "Greece:Athens,Portugal:Lisbon,Austria:Vienna,Poland:Warsaw,Canada:Ottawa,Australia:Canberra,Brazil:Brasília,"
+    "Hungary:Budapest,Norway:Oslo,Sweden:Stockholm,Finland:Helsinki,Denmark:Copenhagen,Ireland:Dublin,Ukraine:Kyiv,"
+    "Turkey:Ankara,Kenya:Nairobi,Ghana:Accra,Thailand:Bangkok,Vietnam:Hanoi,Iran:Tehran,Iraq:Baghdad,Cuba:Havana,"
+    "Peru:Lima,Chile:Santiago,South Korea:Seoul,North Korea:Pyongyang,Argentina:Buenos Aires,Colombia:Bogotá,"
+    "Venezuela:Caracas,Ecuador:Quito,Uruguay:Montevideo,Jamaica:Kingston,Belgium:Brussels,Romania:Bucharest,"
+    "Bulgaria:Sofia,Serbia:Belgrade,Croatia:Zagreb,Slovenia:Ljubljana,Slovakia:Bratislava,Estonia:Tallinn,"
+    "Latvia:Riga,Lithuania:Vilnius,Belarus:Minsk,Georgia:Tbilisi,Armenia:Yerevan,Iceland:Reykjavik,Malta:Valletta,"
+    "Cyprus:Nicosia,Lebanon:Beirut,Syria:Damascus,Jordan:Amman,Saudi Arabia:Riyadh,Qatar:Doha,Afghanistan:Kabul,"
+    "Pakistan:Islamabad,Nepal:Kathmandu,Bangladesh:Dhaka,Mongolia:Ulaanbaatar,Philippines:Manila,Indonesia:Jakarta,"
+    "Cambodia:Phnom Penh,Laos:Vientiane,Morocco:Rabat,Algeria:Algiers,Tunisia:Tunis,Libya:Tripoli,Sudan:Khartoum,"
+    "Ethiopia:Addis Ababa,Somalia:Mogadishu,Uganda:Kampala,Rwanda:Kigali,Senegal:Dakar,Nigeria:Abuja,Angola:Luanda,"
+    "Zambia:Lusaka,Zimbabwe:Harare,Mozambique:Maputo,Namibia:Windhoek,Botswana:Gaborone,Madagascar:Antananarivo,"
+    "New Zealand:Wellington,Fiji:Suva"
 )
+CAPITALS = dict(pair.split(":") for pair in _CAPITALS.split(","))
 DOCUMENTED_COUNTRIES = tuple(CAPITALS)[:15]
 DOCUMENTED_WRONG = 3
 

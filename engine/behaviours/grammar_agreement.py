@@ -14,91 +14,22 @@ from causeway.engine.behaviours.prompt import Candidate, one_wrong
 
 NAME = "grammar_agreement"
 
-NOUNS = tuple(
-    tuple(pair.split("/"))
-    for pair in [
-        "cat/cats",
-        "dog/dogs",
-        "bird/birds",
-        "boy/boys",
-        "girl/girls",
-        "child/children",
-        "man/men",
-        "woman/women",
-        "student/students",
-        "teacher/teachers",
-        "doctor/doctors",
-        "car/cars",
-        "book/books",
-        "tree/trees",
-        "house/houses",
-        "flower/flowers",
-        "friend/friends",
-        "player/players",
-        "writer/writers",
-        "singer/singers",
-        "farmer/farmers",
-        "lawyer/lawyers",
-        "nurse/nurses",
-        "pilot/pilots",
-        "driver/drivers",
-        "worker/workers",
-        "baker/bakers",
-        "judge/judges",
-        "king/kings",
-        "queen/queens",
-        "soldier/soldiers",
-        "painter/painters",
-        "dancer/dancers",
-        "artist/artists",
-        "engineer/engineers",
-        "scientist/scientists",
-        "manager/managers",
-        "neighbor/neighbors",
-        "visitor/visitors",
-        "guest/guests",
-        "brother/brothers",
-        "sister/sisters",
-        "uncle/uncles",
-        "aunt/aunts",
-        "horse/horses",
-        "cow/cows",
-        "lion/lions",
-        "tiger/tigers",
-        "bear/bears",
-        "rabbit/rabbits",
-        "monkey/monkeys",
-        "elephant/elephants",
-        "duck/ducks",
-        "frog/frogs",
-        "snake/snakes",
-        "spider/spiders",
-        "train/trains",
-        "boat/boats",
-        "plane/planes",
-        "truck/trucks",
-    ]
+_NOUNS = (
+    "cat/cats dog/dogs bird/birds boy/boys girl/girls child/children man/men woman/women student/students "
+    "teacher/teachers doctor/doctors car/cars book/books tree/trees house/houses flower/flowers friend/friends "
+    "player/players writer/writers singer/singers farmer/farmers lawyer/lawyers nurse/nurses pilot/pilots "
+    "driver/drivers worker/workers baker/bakers judge/judges king/kings queen/queens soldier/soldiers "
+    "painter/painters dancer/dancers artist/artists engineer/engineers scientist/scientists manager/managers "
+    "neighbor/neighbors visitor/visitors guest/guests brother/brothers sister/sisters uncle/uncles aunt/aunts "
+    "horse/horses cow/cows lion/lions tiger/tigers bear/bears rabbit/rabbits monkey/monkeys elephant/elephants "
+    "duck/ducks frog/frogs snake/snakes spider/spiders train/trains boat/boats plane/planes truck/trucks"
 )
-VERBS = tuple(
-    tuple(f" {form}" for form in pair.split("/"))
-    for pair in [
-        "is/are",
-        "was/were",
-        "has/have",
-        "does/do",
-        "sits/sit",
-        "stands/stand",
-        "looks/look",
-        "seems/seem",
-        "appears/appear",
-        "goes/go",
-        "comes/come",
-        "stays/stay",
-        "moves/move",
-        "waits/wait",
-        "needs/need",
-    ]
+NOUNS = tuple(tuple(pair.split("/")) for pair in _NOUNS.split())
+_VERBS = (
+    "is/are was/were has/have does/do sits/sit stands/stand looks/look seems/seem appears/appear goes/go comes/come "
+    "stays/stay moves/move waits/wait needs/need"
 )
+VERBS = tuple(tuple(f" {form}" for form in pair.split("/")) for pair in _VERBS.split())
 PHRASES = (
     "in the room", "near the door", "by the window", "on the hill", "behind the house", "at the station",
     "across the street", "under the bridge", "next to the river", "in the garden",
@@ -112,7 +43,7 @@ def candidates(_: np.random.Generator, __: int) -> list[Candidate]:
 
 
 def documented(_: np.random.Generator, __: int) -> list[Candidate]:
-    """ "The {subject}" alone, with the 20 nouns of the document."""
+    """Each subject alone ("The {subject}"), with the 20 nouns of the document."""
     return _with_phrase(DOCUMENTED_NOUNS, "")
 
 

@@ -13,9 +13,9 @@ from causeway.engine.behaviours.prompt import Candidate, one_wrong, shuffled
 NAME = "indirect_objects"
 
 NAMES = (
-    "Mary", "John", "Tom", "Anna", "James", "Sarah", "David", "Laura", "Peter", "Emma", "Mark", "Alice", "Paul", "Julia",
-    "Kevin", "Rachel", "Simon", "Lisa", "Adam", "Grace", "Henry", "Kate", "Jack", "Susan", "Daniel", "Helen", "Robert",
-    "Maria", "George", "Jane",
+    "Mary", "John", "Tom", "Anna", "James", "Sarah", "David", "Laura", "Peter", "Emma", "Mark", "Alice", "Paul",
+    "Julia", "Kevin", "Rachel", "Simon", "Lisa", "Adam", "Grace", "Henry", "Kate", "Jack", "Susan", "Daniel", "Helen",
+    "Robert", "Maria", "George", "Jane",
 )  # fmt: skip
 TEMPLATES = (
     "When {a} and {b} went to the {place}, {giver} gave a {thing} to",

@@ -23,9 +23,8 @@ def from_record(record: Mapping[str, Any]) -> Candidate:
         ValueError: a field is missing or not a text.
     """
     read = prompt_of(record)
-    return Candidate(
-        read.prompt, read.correct, one_wrong(read.incorrect), read.group or read.prompt, fields=read.fields
-    )
+    wrong, group = one_wrong(read.incorrect), read.group or read.prompt
+    return Candidate(read.prompt, read.correct, wrong, group, fields=read.fields)
 
 
 def prompt_of(record: Mapping[str, Any]) -> BehaviourPrompt:

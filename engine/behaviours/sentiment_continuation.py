@@ -20,36 +20,20 @@ TEMPLATES = (
     "The critics called the {subject} {quality}. They agreed that it was",
     "I found the {subject} {quality}. I thought it was",
 )
-QUALITIES = tuple(
-    tuple(pair.split("/"))
-    for pair in [
-        "moving and clever/boring and stupid",
-        "lovely and fresh/ugly and stale",
-        "charming and warm/rude and cold",
-        "brilliant and original/dull and unoriginal",
-        "delightful from start to finish/painful from start to finish",
-        "beautifully made/badly made",
-        "a joy to experience/a chore to experience",
-        "full of life/full of mistakes",
-        "better than we had hoped/worse than we had feared",
-        "well worth the money/not worth the money",
-        "inspiring and elegant/depressing and clumsy",
-        "thrilling and polished/tedious and sloppy",
-        "impressive in every way/disappointing in every way",
-        "a great success/a complete failure",
-        "pleasant and relaxing/unpleasant and stressful",
-        "rich and rewarding/empty and frustrating",
-        "the best in years/the worst in years",
-        "so enjoyable that we came back/so dreary that we left early",
-        "outstanding and memorable/mediocre and forgettable",
-        "graceful and touching/crude and annoying",
-        "lively and full of ideas/lifeless and without ideas",
-        "a pleasant surprise/a nasty surprise",
-        "carefully prepared/carelessly prepared",
-        "easy to love/easy to hate",
-        "worthy of a prize/worthy of contempt",
-    ]
+_QUALITIES = (
+    "moving and clever/boring and stupid,lovely and fresh/ugly and stale,charming and warm/rude and cold,"
+    "brilliant and original/dull and unoriginal,delightful from start to finish/painful from start to finish,"
+    "beautifully made/badly made,a joy to experience/a chore to experience,full of life/full of mistakes,"
+    "better than we had hoped/worse than we had feared,well worth the money/not worth the money,"
+    "inspiring and elegant/depressing and clumsy,thrilling and polished/tedious and sloppy,"
+    "impressive in every way/disappointing in every way,a great success/a complete failure,"
+    "pleasant and relaxing/unpleasant and stressful,rich and rewarding/empty and frustrating,"
+    "the best in years/the worst in years,so enjoyable that we came back/so dreary that we left early,"
+    "outstanding and memorable/mediocre and forgettable,graceful and touching/crude and annoying,"
+    "lively and full of ideas/lifeless and without ideas,a pleasant surprise/a nasty surprise,"
+    "carefully prepared/carelessly prepared,easy to love/easy to hate,worthy of a prize/worthy of contempt"
 )
+QUALITIES = tuple(tuple(pair.split("/")) for pair in _QUALITIES.split(","))
 ANSWERS = (
     (" wonderful", " terrible"),
     (" excellent", " awful"),

@@ -31,7 +31,7 @@ def _candidate(rng: np.random.Generator) -> Candidate:
     values = [bool(v) for v in rng.integers(2, size=count)]
     letters = [LETTERS[i] for i in sorted(rng.choice(len(LETTERS), size=count, replace=False))]
     names = dict(zip(SLOTS, letters, strict=False))
-    expression = form.translate(str.maketrans(names))
+    expression = "".join(names.get(character, character) for character in form)
     given = dict(zip(letters, values, strict=True))
     truth = evaluate(expression, given)
     fields = {"expression": expression, "assignment": given, "answer": truth}

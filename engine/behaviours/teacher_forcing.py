@@ -139,7 +139,7 @@ def _passes(rows: Sequence[_Row], count: int, context: int) -> Iterator[tuple[li
 
 
 def _arrays(batch: Sequence[_Row], count: int, width: int, reads: int) -> tuple[np.ndarray, ...]:
-    """Tokens [count, width], lengths [count, 1], and positions and tokens read [count, reads]; dummies repeat the last."""
+    """Tokens [count, width], lengths [count, 1], and where and what is read [count, reads]; dummies repeat a row."""
     tokens, lengths = np.zeros((count, width), np.int32), np.zeros((count, 1), np.int32)
     where, what = np.zeros((count, reads), np.int32), np.zeros((count, reads), np.int32)
     for i in range(count):

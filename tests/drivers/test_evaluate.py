@@ -66,7 +66,9 @@ def test_bad_input_is_one_line_or_skipped(drive, place):
         "line 2: not JSON": file("malformed", good, "{"),
         "answers that never diverge": file("never", good, never),
         "tokens with its longer answer, but the context": file(
-            "long", good, {**good, "prompt": "today" + " the" * 126}
+            "long",
+            good,
+            {**good, "prompt": "today" + " the" * 126, "correct_answer": " is in", "incorrect_answer": " are in"},
         ),
         "none of that in --prompts": [*file("other", good), "--split=test"],
         "needs a number": [*file("numberless", good), "--generate"],

@@ -55,6 +55,26 @@ def test_the_four_behaviours_twice_and_sources(drive, tmp_path):
     assert "left out:" in results[7]["err"]
 
 
+def test_published_problems_and_pairs(drive, data_dir, tmp_path):
+    text = data_dir / "text"
+    sources = {
+        "gsm8k": [text / "gsm8k" / "train.jsonl", text / "gsm8k" / "test.jsonl"],
+        "agreement_attractors": [text / "sva" / "simple_train.json", text / "sva" / "simple_test.json"],
+    }
+    runs = [
+        [f"--out={tmp_path / 'out'}", f"--behaviours={name}", f"--source={train}", "--train=40", "--test=10"]
+        + ([f"--test_source={test}"] if name == "gsm8k" else [])
+        for name, (train, test) in sources.items()
+    ]
+    for name, result in zip(sources, drive("prompts", *runs), strict=True):
+        assert result["status"] == 0, result["err"]
+        groups = [
+            {json.loads(line)["group"] for line in (tmp_path / "out" / f"{name}_{split}.jsonl").open()}
+            for split in ("train", "test")
+        ]
+        assert not groups[0] & groups[1]
+
+
 def test_bad_input_is_one_line(drive, tmp_path):
     cases = {
         "--out: got nothing": ["--behaviours=arithmetic"],

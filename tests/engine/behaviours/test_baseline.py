@@ -107,12 +107,10 @@ def test_word_problems_become_prompts(refuses):
 
 
 def test_generation_is_counted_with_what_could_not_be_read():
-    scores = _scores()
+    scores = _scores()[:3]
     written = [Generated("7", Decimal(7), True), Generated("8", Decimal(8), False), Generated("?", None, False)]
-    again = scores_of(
-        [s.item for s in scores[:3]], [s.pair for s in scores[:3]], np.array([[s.correct, s.incorrect] for s in scores[:3]]),
-        written,
-    )  # fmt: skip
+    numbers = np.array([[s.correct, s.incorrect] for s in scores])
+    again = scores_of([s.item for s in scores], [s.pair for s in scores], numbers, written)
     found = metrics(again, Criterion())
     assert found["generation_accuracy"]["rate"] == pytest.approx(1 / 3)
     assert found["generation_unreadable"] == 1

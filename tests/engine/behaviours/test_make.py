@@ -121,7 +121,7 @@ def test_a_tokenizer_that_cannot_tell_answers_apart_gets_others(refuses):
     rng = np.random.default_rng(0)
     assert deal("b", [candidate], Sizes(1, 0), rng, token_pieces(Letters()))["train"][0].incorrect == " banana"
     lost = Candidate("p", " apple", (Wrong(" avocado"),), "g")
-    with refuses("1 more have no wrong answer that the tokenizer tells"):
+    with refuses("1 more have no wrong answer that the tokenizer tells apart"):
         deal("b", [lost], Sizes(1, 0), rng, token_pieces(Letters()))
 
 

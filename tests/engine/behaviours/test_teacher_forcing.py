@@ -29,8 +29,9 @@ def pairs():
 
 
 def _plain(transformer, prompt, answer):
-    """Sum of log-softmax of one unpadded pass."""
-    logits = run(transformer, jnp.asarray([[*prompt, *answer]])).logits[0]
+    """Sum of log-softmax of one pass; what stands behind the answer cannot be seen."""
+    tokens = [*prompt, *answer]
+    logits = run(transformer, jnp.asarray([tokens + [0] * (16 - len(tokens))])).logits[0]
     chosen = np.asarray(jax.nn.log_softmax(logits, axis=-1), np.float64)
     return sum(chosen[len(prompt) - 1 + i, token] for i, token in enumerate(answer))
 
@@ -83,7 +84,7 @@ def test_pairs_have_the_begin_token_and_what_the_answers_share(model):
         (_prompt("", " a", " b"), "p1: prompt: got '', which has no tokens"),
         (_prompt("x", " a", " a"), "never diverge"),
         (_prompt("x", " 7", " 73"), "never diverge"),
-        (_prompt("x " * 60, " 123", " 4"), "65|64 tokens with its longer answer, but the context of words is 64"),
+        (_prompt("x " * 61, " 123", " 4"), "65 tokens with its longer answer, but the context of words is 64"),
         (_prompt("x", " a", "b"), "p1: answers: 'b' merges with the end of the prompt"),
     ],
 )
