@@ -15,8 +15,11 @@ _JSON = flags.DEFINE_bool("json", False, "Print one JSON object instead of a tab
 _ROWS = flags.DEFINE_integer("rows", 128, "Row bucket.", lower_bound=1)
 _REPEATS = flags.DEFINE_integer("repeats", 2, "Timed repetitions.", lower_bound=1)
 _LAYERS = flags.DEFINE_integer("bench_layers", 8, "Layers of the random model (the reference has 8).", lower_bound=1)
+_LOAD_LAYERS = flags.DEFINE_integer(
+    "load_layers", 2, "Layers of the files that `load` writes (2: 1.4 GB of model, 1.1 GB of SAEs).", lower_bound=1
+)
 _COMPUTE = flags.DEFINE_enum("compute", "float32", ["float32", "bfloat16"], "Dtype of products.")
-BENCHMARKS = ("patch_sweep",)
+BENCHMARKS = ("patch_sweep", "load")
 
 
 def main(argv: list[str]) -> None:
@@ -24,26 +27,36 @@ def main(argv: list[str]) -> None:
     names = argv[1:]
     if len(names) != 1 or names[0] not in BENCHMARKS:
         raise ValueError(f"got {' '.join(names) or 'nothing'}; needs one benchmark: {', '.join(BENCHMARKS)}")
-    _pin(_THREADS.value)
+    # Loading has threads of its own, so one core is only what was asked for.
+    threads = _THREADS.value if names[0] != "load" or _THREADS.present else 0
+    _pin(threads)
+    figures = {"patch_sweep": _patch_sweep, "load": _load}[names[0]]()
     import jax
 
+    device = jax.devices()[0]
+    result = {
+        "benchmark": names[0],
+        "device": device.device_kind if device.platform != "cpu" else f"cpu, {threads or os.cpu_count()} threads",
+        "versions": {name: version(name) for name in ("causeway", "jax", "jaxlib", "flax", "numpy")},
+        "figures": figures,
+    }
+    print(json.dumps(result) if _JSON.value else _table(result))
+
+
+def _patch_sweep() -> dict[str, float]:
     from causeway.engine.bench.patch_sweep import measure
     from causeway.engine.bench.reference import Shape
     from causeway.engine.devices import local_parallel
     from causeway.engine.model.config import Precision
 
     shape = Shape(rows=_ROWS.value, layers=_LAYERS.value, compute=cast(Precision, _COMPUTE.value))
-    figures = measure(shape, local_parallel(1), _REPEATS.value)
-    device = jax.devices()[0]
-    result = {
-        "benchmark": names[0],
-        "device": device.device_kind
-        if device.platform != "cpu"
-        else f"cpu, {_THREADS.value or os.cpu_count()} threads",
-        "versions": {name: version(name) for name in ("causeway", "jax", "jaxlib", "flax", "numpy")},
-        "figures": figures,
-    }
-    print(json.dumps(result) if _JSON.value else _table(result))
+    return measure(shape, local_parallel(1), _REPEATS.value)
+
+
+def _load() -> dict[str, float]:
+    from causeway.drivers.bench_load import run_load
+
+    return run_load(_LOAD_LAYERS.value, _REPEATS.value)
 
 
 def _pin(threads: int) -> None:

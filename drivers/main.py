@@ -12,6 +12,8 @@ from causeway.drivers.refusals import run_driver
 
 QUESTIONS = {
     "demo": "show me everything on the bundled model, on this laptop, in a few minutes",
+    "inspect": "what is this model / dictionary, and is it loaded right?",
+    "convert": "turn published weights and dictionaries into a checkpoint that restores straight onto my mesh",
     "prompts": "which prompts test a behaviour, with a right and a wrong answer?",
     "evaluate": "can the model do it, clearly enough to look inside?",
     "screen": "which features differ between two groups?",

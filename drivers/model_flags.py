@@ -34,8 +34,12 @@ def load_dictionaries(model):
     reference = DICTIONARIES.value or (MODEL.value if MODEL.value.startswith("bundled:") else None)
     if reference is None:
         raise ValueError("--dictionaries: got nothing; needs the SAEs of the model (train_dictionary makes some)")
-    layers = [_layer(text) for text in LAYERS.value] or None
-    return load(reference, layers, for_model=model, storage=STORAGE.value)
+    return load(reference, layers(), for_model=model, storage=STORAGE.value)
+
+
+def layers() -> list[int] | None:
+    """The layers of --layers; None for all."""
+    return [_layer(text) for text in LAYERS.value] or None
 
 
 def _layer(text: str) -> int:

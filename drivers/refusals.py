@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from absl import app, flags
+from absl import logging as absl_logging
 
 TRACEBACK = flags.DEFINE_bool("traceback", False, "Show where in the code an error was raised, not its line alone.")
 
@@ -18,6 +19,9 @@ def run_driver(main: Callable[[list[str]], None], argv: list[str]) -> None:
     """Run a driver's main function on its arguments; argv[0] is what the person typed."""
 
     def guarded(parsed: list[str]) -> None:
+        if not flags.FLAGS["verbosity"].present:
+            # Orbax tells every step of every checkpoint.
+            absl_logging.set_verbosity(absl_logging.WARNING)
         try:
             main(parsed)
         except (ValueError, OSError, app.UsageError) as error:

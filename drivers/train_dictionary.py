@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import cast
 
-from absl import app, flags, logging
+from absl import app, flags
 
 from causeway.drivers.flag_values import given
 from causeway.drivers.refusals import run_driver
@@ -49,8 +49,6 @@ def main(argv: list[str]) -> None:
     """Train, write, read back what was written and measure that."""
     if len(argv) > 1:
         raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
-    if not flags.FLAGS["verbosity"].present:
-        logging.set_verbosity(logging.WARNING)  # Orbax tells every step of every checkpoint
     model_name = given(_MODEL, "a directory, a hub id or bundled:NAME")
     workdir, out = given(_WORKDIR, "a directory for checkpoints"), Path(given(_OUT, "a directory to write to"))
     if not (_DATA.value and _FEATURES.value):

@@ -1,25 +1,30 @@
-"""`load_dictionaries` and `save_dictionary`: stacks of dictionaries, one folder a layer.
+"""`load_dictionaries` and `save_dictionary`: dictionaries of several layers, in and out.
 
-The folders may have any names and lie at any depth; which layer a dictionary belongs to is read from its own
-configuration. Weights are opened only for the layers asked for, and fetched only for them when the reference is on
-the hub.
+Any published format that ports read (`dictionary_formats`) becomes the one canonical form. The folders may have any
+names and lie at any depth; which layer a dictionary belongs to is read from its own files. Weights are opened only
+for the layers asked for, and fetched only for them when the reference is on the hub.
 """
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+import jax
 import jax.numpy as jnp
 
-from causeway.engine.dictionary.dictionary import Dictionary, stack, take
-from causeway.engine.model.config import ModelConfig
+from causeway.engine.dictionary.dictionary import Dictionary, take
+from causeway.engine.dictionary.placement import Placement, Replicated
+from causeway.engine.model.config import PRECISIONS, ModelConfig, Precision
 from causeway.engine.model.handle import Model
-from causeway.ports.hub import resolve
-from causeway.ports.saelens import CONFIG, WEIGHTS, read_folder, read_folder_config, write_folder
-from causeway.ports.saelens_config import HOOKS, SaelensConfig
-from causeway.ports.tensor_checks import listed
-
-BUNDLED_FOLDER = "saes"
+from causeway.ports import sae_registry
+from causeway.ports.checkpoints import is_checkpoint
+from causeway.ports.dictionary_checkpoints import open_checkpoint, restore_dictionaries
+from causeway.ports.dictionary_formats import fetch_places, open_places
+from causeway.ports.dictionary_source import DictionarySource
+from causeway.ports.llama_scope import hub_reference
+from causeway.ports.placed_dictionaries import place_dictionaries
+from causeway.ports.saelens import CONFIG
+from causeway.ports.saelens_write import HOOKS, write_folder
 
 
 def load_dictionaries(
@@ -27,31 +32,71 @@ def load_dictionaries(
     layers: Iterable[int] | None = None,
     *,
     for_model: Model | None = None,
-    storage: Literal["float32", "bfloat16", "float64"] = "float32",
-) -> Dictionary:
-    """Dictionaries of several layers as one stack, lowest layer first.
+    storage: Precision = "float32",
+    placement: Placement = Replicated(),  # noqa: B008 (immutable)
+    **options: Any,
+) -> Any:
+    """Dictionaries of several layers, lowest layer first.
 
     Args:
-        reference: directory of SAELens folders or one such folder, `bundled:NAME`, or hub id
-            `org/name[/folder][@revision]`.
+        reference: directory of one or many dictionaries, `bundled:NAME`, a hub id in any of its spellings
+            (`ports.hub`), or `release/sae_id` of SAELens's registry where that package is installed.
         layers: model layers wanted; None takes all that are there.
         for_model: refuse dictionaries that do not fit this model.
         storage: dtype of the arrays in memory.
+        placement: whole on the devices, split by features, or streamed (`engine.dictionary.placement`).
+        options: of the format, such as `gating` of Llama Scope or `norm_scaling_factor` of SAELens.
+
+    Returns:
+        A `Dictionary` stack; a `CrossLayerTranscoder` where the files hold one; `StreamedDictionaries` if streamed.
 
     Raises:
         FileNotFoundError: the reference or a weight file is not there.
-        ValueError: a layer is not there or there twice, a file is damaged, or a dictionary does not fit the model.
+        ValueError: a layer is not there or there twice, a file is damaged, a dictionary does not fit the model or the
+            others, or the format has no such option.
     """
-    wanted = None if layers is None else _check_layers(layers)
-    name = str(reference)
-    directory = resolve(name, [CONFIG, f"*/{CONFIG}"], lambda path: _holds(path, wanted))
-    found = _find(_root(directory))
-    folders = _choose(_root(directory), found, wanted)
+    dtype = _check_storage(storage)
+    sources = open_dictionaries(reference, layers, **options)
     if for_model is not None:
-        for folder in folders:
-            check_fit(found[folder], for_model)
-    folders = _with_weights(name, directory, folders)
-    return stack([read_folder(folder, jnp.dtype(storage)) for folder in folders])
+        for source in sources:
+            check_fit(source, for_model)
+    if is_checkpoint(Path(reference)):
+        return restore_dictionaries(Path(reference), sources, placement, dtype)
+    return place_dictionaries(sources, placement, dtype)
+
+
+def open_dictionaries(
+    reference: str | Path, layers: Iterable[int] | None = None, **options: Any
+) -> list[DictionarySource]:
+    """The same dictionaries described, their weights not read; see `load_dictionaries`."""
+    wanted = None if layers is None else _check_layers(layers)
+    if is_checkpoint(Path(reference)):
+        if options:
+            raise ValueError(f"{', '.join(options)}: {reference} was converted already; give options to `convert`")
+        return open_checkpoint(Path(reference), wanted)
+    name = hub_reference(str(reference))
+    registered = None if Path(name).expanduser().exists() or ":" in name else sae_registry.look_up(name)
+    if registered is None:
+        module, places = fetch_places(name, wanted)
+        return open_places(module, places, options)
+    return _open_registered(registered, wanted, options)
+
+
+def _open_registered(
+    entry: sae_registry.RegisteredSae, wanted: list[int] | None, options: Mapping[str, Any]
+) -> list[DictionarySource]:
+    """One dictionary of SAELens's registry."""
+    if entry.config_overrides:
+        raise ValueError(
+            f"reference: {entry.release}/{entry.sae_id} is read with corrections to its configuration "
+            f"({', '.join(entry.config_overrides)}); download {entry.reference}, correct it, and name that folder"
+        )
+    module, places = fetch_places(entry.reference, wanted)
+    if entry.file:
+        places = {layer: place for layer, place in places.items() if place.name == entry.file}
+    if entry.norm_scaling_factor is not None:
+        options = {"norm_scaling_factor": entry.norm_scaling_factor, **options}
+    return open_places(module, places, options)
 
 
 def save_dictionary(
@@ -90,28 +135,40 @@ def save_dictionary(
     return folders
 
 
-def check_fit(config: SaelensConfig, model: Model) -> None:
+def check_fit(source: DictionarySource, model: Model) -> None:
     """Refuse a dictionary that was made for another model.
 
     Raises:
-        ValueError: its width or layer does not exist in the model.
+        ValueError: its layer does not exist in the model, or a stream it reads or writes has another width there.
     """
-    width = _width(model.config, config.site.stream)
-    trained_on = f" (trained on {config.model_name})" if config.model_name else ""
-    if config.d_in != width:
+    config = source.config
+    trained_on = f" (trained on {source.model_name})" if source.model_name else ""
+    if not 0 <= source.layer < model.config.num_layers:
         raise ValueError(
-            f"{config.where}: d_in is {config.d_in}{trained_on}, but {config.site.stream} of {model.name} has width "
-            f"{width}; use a dictionary of this model"
-        )
-    if not 0 <= config.site.layer < model.config.num_layers:
-        raise ValueError(
-            f"{config.where}: belongs to layer {config.site.layer}{trained_on}, but {model.name} has layers "
+            f"{source.where}: belongs to layer {source.layer}{trained_on}, but {model.name} has layers "
             f"0..{model.config.num_layers - 1}; use a dictionary of this model, or name its layers"
         )
+    sides = (("d_in", source.d_in, config.stream), ("d_out", source.d_out, config.output_stream))
+    for side, found, stream in sides:
+        width = _width(model.config, stream)
+        if found != width:
+            raise ValueError(
+                f"{source.where}: {side} is {found}{trained_on}, but {stream} of {model.name} has width {width}; "
+                "use a dictionary of this model"
+            )
 
 
 def _width(config: ModelConfig, stream: str) -> int:
-    return config.d_ff if stream == "mlp_act" else config.d_model
+    widths = {"mlp_act": config.d_ff, "head_out": config.num_heads * config.head_dim}
+    return widths.get(stream, config.d_model)
+
+
+def _check_storage(storage: str) -> jnp.dtype:
+    if storage not in PRECISIONS:
+        raise ValueError(f"storage: got {storage!r}; needs one of {', '.join(PRECISIONS)}")
+    if storage == "float64" and not jax.config.read("jax_enable_x64"):
+        raise ValueError("storage: float64 needs jax's 64-bit mode; set JAX_ENABLE_X64=1")
+    return jnp.dtype(storage)
 
 
 def _check_layers(layers: Iterable[int]) -> list[int]:
@@ -119,55 +176,3 @@ def _check_layers(layers: Iterable[int]) -> list[int]:
     if not wanted or len(set(wanted)) != len(wanted):
         raise ValueError(f"layers: got {wanted}; name at least one layer, each once, or leave it out for all")
     return wanted
-
-
-def _root(directory: Path) -> Path:
-    """A bundled model keeps its dictionaries beside its weights."""
-    return directory / BUNDLED_FOLDER if (directory / BUNDLED_FOLDER).is_dir() else directory
-
-
-def _find(root: Path) -> dict[Path, SaelensConfig]:
-    """Folder -> configuration of every dictionary at or below a directory."""
-    folders = sorted(path.parent for path in root.rglob(CONFIG))
-    if not folders:
-        names = sorted(path.name for path in root.iterdir())
-        raise FileNotFoundError(f"{root}: no dictionary ({CONFIG}) in it; it holds {listed(names) or 'nothing'}")
-    return {folder: read_folder_config(folder) for folder in folders}
-
-
-def _holds(path: Path, wanted: list[int] | None) -> bool:
-    """Whether a cached copy has the configurations of all layers wanted."""
-    if not any(path.rglob(CONFIG)):
-        return False
-    present = {config.site.layer for config in _find(_root(path)).values()}
-    return wanted is None or set(wanted) <= present
-
-
-def _choose(root: Path, found: Mapping[Path, SaelensConfig], wanted: list[int] | None) -> list[Path]:
-    """The folders of the layers wanted, lowest layer first."""
-    by_layer: dict[int, list[Path]] = {}
-    for folder, config in found.items():
-        by_layer.setdefault(config.site.layer, []).append(folder)
-    missing = sorted(set(wanted or ()) - set(by_layer))
-    if missing:
-        raise ValueError(f"layers: {root} has no dictionary for {listed(missing)}; it has {sorted(by_layer)}")
-    chosen = sorted(by_layer if wanted is None else wanted)
-    for layer in chosen:
-        if len(by_layer[layer]) > 1:
-            names = listed([folder.relative_to(root) for folder in by_layer[layer]])
-            raise ValueError(f"layers: {root} has several dictionaries for layer {layer} ({names}); name one folder")
-    return [by_layer[layer][0] for layer in chosen]
-
-
-def _with_weights(reference: str, directory: Path, folders: list[Path]) -> list[Path]:
-    """The same folders with their weights on this machine.
-
-    Configurations are asked for once more, because a branch may have moved since they were cached, and weights and
-    configuration have to be of one revision.
-    """
-    if all((folder / WEIGHTS).is_file() for folder in folders):
-        return folders
-    places = [folder.relative_to(directory) for folder in folders]
-    paths = [str(place / name) for place in places for name in (CONFIG, WEIGHTS)]
-    fetched = resolve(reference, paths, lambda path: all((path / name).is_file() for name in paths))
-    return [fetched / place for place in places]

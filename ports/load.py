@@ -3,16 +3,13 @@
 A family is a module with `read_config` (config.json to `ModelConfig`), `select_tensors` (which tensors count) and
 `name_map` (which tensor is which parameter); adding one is writing such a module and naming it in `FAMILIES`.
 
-The fingerprint is over the configuration as understood and the bytes of the weight files, so it names the function
-computed and not where the files lay.
+Tensors go from the file into the memory of the finished parameter, on whichever device its shard lives; the
+fingerprint is computed when it is first asked for (ports/fingerprint.py).
 
-Cost: every weight file is read twice, once hashed and once loaded.
+Cost: every weight file is read once.
 """
 
 import dataclasses
-import hashlib
-import json
-from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -20,8 +17,11 @@ import jax
 
 from causeway.engine.model.config import PRECISIONS, ModelConfig, Numerics, Precision
 from causeway.engine.model.handle import Model
+from causeway.engine.model.placement import Where
 from causeway.ports import gemma2, gpt2, gpt_neox, llama, qwen3
+from causeway.ports.checkpoints import is_checkpoint, restore_transformer
 from causeway.ports.config_fields import read_json
+from causeway.ports.fingerprint import FileFingerprint
 from causeway.ports.hub import resolve
 from causeway.ports.safetensors_files import INDEX, WEIGHTS, open_directory, weight_files
 from causeway.ports.tokenizer import FileTokenizer, has_tokenizer, load_tokenizer
@@ -40,6 +40,7 @@ def load_model(
     compute: Precision = "float32",
     accumulate: Precision = "float32",
     prepend_bos: bool | None = None,
+    sharding: Where = None,
 ) -> Model:
     """Load a model from a directory, the hub or the package.
 
@@ -50,20 +51,42 @@ def load_model(
         accumulate: dtype of norms, softmax, logits and sums.
         prepend_bos: whether text prompts begin with BOS; None takes what the model's own files do. The decision is
             recorded as `Model.prepend_bos`.
+        sharding: where the parameters live: a mesh (whole on each of its devices, or split over its axis `weights`,
+            see `engine.model.placement`), one sharding for all of them, or None for the default device.
 
     Raises:
         FileNotFoundError: the reference, its configuration or its weights are not there.
         ValueError: the files are damaged, or ask for something not implemented; each names file and field.
     """
     numerics = _check_numerics(Numerics(storage, compute, accumulate))
-    directory = resolve(str(reference), FILES, _complete)
+    directory = model_directory(reference)
+    if is_checkpoint(directory):
+        return _restore(directory, numerics, str(reference), prepend_bos, sharding)
     family, config = read_model_config(directory)
     tensors = open_directory(directory)
     tokenizer = load_tokenizer(directory) if has_tokenizer(directory) else None
     policy = _bos_policy(prepend_bos, tokenizer, directory)
-    transformer = load_transformer(config, numerics, family.select_tensors(config, tensors), family.name_map(config))
-    fingerprint = _fingerprint(config, weight_files(tensors))
+    fingerprint = FileFingerprint(config, weight_files(tensors))
+    chosen = family.select_tensors(config, tensors)
+    transformer = load_transformer(config, numerics, chosen, family.name_map(config), sharding)
     return Model(transformer, tokenizer, str(reference), fingerprint, policy)
+
+
+def model_directory(reference: str | Path) -> Path:
+    """The folder that a model's reference names, with its configuration and all its weights.
+
+    Raises:
+        FileNotFoundError, ValueError: as `load_model`.
+    """
+    return resolve(str(reference), FILES, _complete)
+
+
+def _restore(directory: Path, numerics: Numerics, name: str, prepend_bos: bool | None, sharding: Where) -> Model:
+    """The same from a directory that `causeway convert` made."""
+    tokenizer = load_tokenizer(directory) if has_tokenizer(directory) else None
+    policy = _bos_policy(prepend_bos, tokenizer, directory)
+    transformer, fingerprint = restore_transformer(directory, numerics, sharding)
+    return Model(transformer, tokenizer, name, fingerprint, policy)
 
 
 def read_model_config(directory: Path) -> tuple[ModuleType, ModelConfig]:
@@ -108,12 +131,3 @@ def _bos_policy(asked: bool | None, tokenizer: FileTokenizer | None, directory: 
     if asked is not None:
         return asked
     return tokenizer is not None and tokenizer.files_prepend_bos
-
-
-def _fingerprint(config: ModelConfig, files: Sequence[Path]) -> str:
-    digests = {}
-    for file in files:
-        with file.open("rb") as stream:
-            digests[file.name] = hashlib.file_digest(stream, "sha256").hexdigest()
-    content = json.dumps({"config": dataclasses.asdict(config), "files": digests}, sort_keys=True)
-    return hashlib.sha256(content.encode()).hexdigest()

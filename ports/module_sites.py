@@ -5,29 +5,23 @@
     layers.10.self_attn  its attention: reads attn_in, writes attn_out
     embed_tokens         the embedding: writes resid_pre of layer 0
 
-The prefix is each family's own (`model.layers`, `gpt_neox.layers`, `transformer.h`) or left out (`layers`, `h`). A
-dictionary of a module is on the module's output; a transcoder of it goes from its input to its output.
+A dictionary of a module is on the module's output (which `parse_site` knows under every family's prefix); a transcoder
+of it goes from its input to its output.
 """
 
-import re
+from causeway.engine.intervention.sites import Site, parse_site
 
-from causeway.engine.intervention.sites import Site
-
-MODULE = re.compile(r"(?:model\.|gpt_neox\.|transformer\.)?(?:layers|h)\.(\d+)(?:\.(\w+))?")
 EMBEDDINGS = ("embed_tokens", "model.embed_tokens", "embed_in", "gpt_neox.embed_in")
-STREAMS = {
-    None: ("resid_pre", "resid_post"),
-    "mlp": ("mlp_in", "mlp_out"),
-    "self_attn": ("attn_in", "attn_out"),
-    "attn": ("attn_in", "attn_out"),
-    "attention": ("attn_in", "attn_out"),
-}
+INPUTS = {"resid_post": "resid_pre", "mlp_out": "mlp_in", "attn_out": "attn_in"}
 
 
 def is_module(name: str) -> bool:
-    """Whether a name is one that this module reads."""
-    match = MODULE.fullmatch(name)
-    return name in EMBEDDINGS or (match is not None and match[2] in STREAMS)
+    """Whether a name is one that is read here."""
+    try:
+        module_output(name)
+    except ValueError:
+        return False
+    return True
 
 
 def module_output(name: str) -> Site:
@@ -36,10 +30,7 @@ def module_output(name: str) -> Site:
     Raises:
         ValueError: not a module known here.
     """
-    if name in EMBEDDINGS:
-        return Site(0, "resid_pre")
-    layer, streams = _read(name)
-    return Site(layer, streams[1])
+    return Site(0, "resid_pre") if name in EMBEDDINGS else parse_site(name)
 
 
 def module_input(name: str) -> Site:
@@ -48,13 +39,7 @@ def module_input(name: str) -> Site:
     Raises:
         ValueError: not a module known here, or the embedding, which reads tokens.
     """
-    layer, streams = _read(name)
-    return Site(layer, streams[0])
-
-
-def _read(name: str) -> tuple[int, tuple[str, str]]:
-    match = MODULE.fullmatch(name)
-    if match is None or match[2] not in STREAMS:
-        known = ", ".join(["layers.N", *(f"layers.N.{part}" for part in STREAMS if part)])
-        raise ValueError(f"module: cannot read {name!r}; known are {known}, also under the families' own prefixes")
-    return int(match[1]), STREAMS[match[2]]
+    written = module_output(name)
+    if written.stream not in INPUTS:
+        raise ValueError(f"module: {name!r} writes {written}; inputs are known of {', '.join(INPUTS)}")
+    return Site(written.layer, INPUTS[written.stream])

@@ -45,7 +45,8 @@ def find(root: Path) -> dict[int, Path]:
     Raises:
         ValueError: a layer is there at two locations or in two versions.
     """
-    root, found = root.resolve(), {}
+    root = root.resolve()
+    found: dict[Path, Path] = {}
     for path in sorted(root.rglob("*")):
         if path.suffix in (".pt", CONVERTED) and path.stem.isdecimal() and _location(path) is not None:
             found.setdefault(path.with_suffix(""), path)  # a file and its conversion are one

@@ -1,167 +1,222 @@
-"""SAELens folders (cfg.json and sae_weights.safetensors) to and from the canonical dictionary.
+"""SAELens folders (cfg.json and sae_weights.safetensors) in canonical form.
 
-Every convention of the format that is not the canonical one is folded into the arrays, in float64, so that values and
-reconstructions stay what SAELens computes, up to rounding:
+Every convention of the format that is not the canonical one is folded into the arrays, in float64 on the range of
+features read, so that values and reconstructions stay what SAELens computes, up to rounding:
 
     apply_b_dec_to_input   (x - b_dec) W = x W - c with c = b_dec W; c leaves the encoder's bias. Gated dictionaries
                            have two: b_gate - c, and b_mag - c exp(r_mag), since the magnitude path scales W.
-    rescale_acts_by_decoder_norm (topk)   p n ranked, f / n decoded: W_enc n, b_enc n, W_dec / n, n = |W_dec rows|.
-    scaling_factor s (before 6.0)         (f s) W_dec decoded, f itself not scaled: rows of W_dec times s.
+    expected_average_only_in   s x is encoded: W_enc s, W_dec / s, b_dec / s. The factor s is not in cfg.json: it is an
+                           option here, or stands in activation_scaler.json beside a training checkpoint.
+    covariance_whitening   z = (x - m) M is encoded: M W_enc, W_dec M^-1, b_dec M^-1 + m; m, M and M^-1 are in
+                           activation_whitening.safetensors.
+    rescale_acts_by_decoder_norm   p n ranked, f / n decoded: W_enc n, b_enc n, W_dec / n, n = |W_dec rows|.
+    scaling_factor t (before 6.0)  (f t) W_dec decoded, f itself not scaled: rows of W_dec times t.
+    threshold              relu(p) (p > threshold): max(threshold, 0).
 
-Arrays on disk: W_enc [D,F], b_enc [F] (not gated), W_dec [F,D], b_dec [D]; threshold [F] (jumprelu);
-b_gate, b_mag, r_mag [F] (gated). Nothing else in a folder is read.
+layer_norm and constant_norm_rescale depend on each input; they are the canonical input norms. A matching pursuit under
+expected_average_only_in has raw values instead, its b_dec and residual_threshold divided by s.
+
+Arrays on disk: W_enc [D,F], b_enc [F] (not gated), W_dec [F,O], b_dec [O]; threshold [F] (jumprelu; log_threshold in
+old checkpoints); b_gate, b_mag, r_mag [F] (gated); W_skip [O,D] (skip); matching_pursuit has W_dec and b_dec alone.
+Nothing else in a folder is read.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
-from safetensors.numpy import save_file
 
 from causeway.engine.dictionary.activations import Kind
-from causeway.engine.dictionary.dictionary import Dictionary, DictionaryConfig
-from causeway.engine.intervention.sites import Site
+from causeway.engine.dictionary.dictionary import DictionaryConfig
+from causeway.engine.dictionary.input_norm import InputNorm
 from causeway.ports.config_fields import read_json
-from causeway.ports.saelens_config import HOOKS, SaelensConfig, read_saelens_config, saelens_json
+from causeway.ports.dictionary_sites import one_per_layer
+from causeway.ports.dictionary_source import DictionarySource, FeatureArray
+from causeway.ports.feature_arrays import in_memory, mapped, stored
+from causeway.ports.feature_folds import row_norms, scaled, times_norm
+from causeway.ports.saelens_config import SaelensConfig, read_saelens_config, saelens_layer
+from causeway.ports.saelens_folds import Scaling, read_scaling, shifted, whitened
 from causeway.ports.safetensors_files import TensorFile, open_file
-from causeway.ports.tensor_checks import check_tensors, read_finite, to_stored
+from causeway.ports.tensor_checks import check_tensors, read_finite
 
+NAME = "saelens"
 CONFIG, WEIGHTS = "cfg.json", "sae_weights.safetensors"
-KINDS: dict[str, Kind] = {"standard": "relu", "gated": "gated", "jumprelu": "jumprelu", "topk": "topk"}
-ARCHITECTURES = {kind: architecture for architecture, kind in KINDS.items()}
+PATTERNS = (CONFIG, f"*/{CONFIG}")
+KINDS: dict[str, Kind] = {
+    "standard": "relu", "gated": "gated", "jumprelu": "jumprelu", "topk": "topk", "abstopk": "abstopk",
+    "matching_pursuit": "matching_pursuit", "transcoder": "relu", "skip_transcoder": "relu",
+    "jumprelu_transcoder": "jumprelu", "jumprelu_skip_transcoder": "jumprelu",
+}  # fmt: skip
 # Names of the gated arrays here and there.
 GATED = {"log_scale": "r_mag", "gate_bias": "b_gate", "magnitude_bias": "b_mag"}
+INPUT_NORMS: dict[str, InputNorm] = {"layer_norm": "layer_norm", "constant_norm_rescale": "token_norm"}
+LOG_THRESHOLD = "log_threshold"
 
-Arrays = dict[str, np.ndarray]
+Arrays = dict[str, FeatureArray]
 
 
-def read_folder_config(folder: Path) -> SaelensConfig:
-    """What the dictionary of a folder is, without reading its weights.
+def find(root: Path) -> dict[int, Path]:
+    """Layer -> cfg.json of every dictionary at or below a folder.
 
     Raises:
-        FileNotFoundError, ValueError: no cfg.json, or one that is not understood.
+        ValueError: a layer is there twice, or a file says no layer.
     """
-    return read_saelens_config(read_json(folder / CONFIG), str(folder / CONFIG))
+    contents = {path: read_json(path) for path in sorted(root.rglob(CONFIG))}
+    # sparsify calls its configuration cfg.json too; it has none of these.
+    ours = {p: v for p, v in contents.items() if not {"d_sae", "metadata", "hook_name", "hook_point"}.isdisjoint(v)}
+    return one_per_layer(((saelens_layer(values, str(path)), path) for path, values in ours.items()), root)
 
 
-def read_folder(folder: Path, dtype: jnp.dtype) -> Dictionary:
-    """The dictionary of one folder, unstacked, in canonical form.
+def weights(place: Path) -> list[str]:
+    """What has to lie beside the configuration."""
+    norm = read_json(place).get("normalize_activations")
+    return [WEIGHTS, *(["activation_whitening.safetensors"] if norm == "covariance_whitening" else [])]
+
+
+def open_source(place: Path, norm_scaling_factor: float | Mapping[int, float] | None = None) -> DictionarySource:
+    """One dictionary.
 
     Args:
-        folder: holds cfg.json and sae_weights.safetensors.
-        dtype: of the arrays in memory.
+        place: its cfg.json.
+        norm_scaling_factor: s of `expected_average_only_in` dictionaries, or s by layer; SAELens's registry lists it.
 
     Raises:
         FileNotFoundError: a file is missing.
-        ValueError: a file is damaged, or a tensor missing, unused, wrong-shaped or not finite.
+        ValueError: a file is damaged, a tensor is missing, unused or wrong-shaped, or a fold lacks what it needs.
     """
-    config = read_folder_config(folder)
-    if not (folder / WEIGHTS).is_file():
-        raise FileNotFoundError(f"{folder / WEIGHTS}: no such file; download it beside {CONFIG}")
-    tensors = open_file(folder / WEIGHTS)
-    scale = _take_scale(config, tensors)
-    check_tensors(tensors, _shapes(config), f"a {config.architecture} dictionary")
-    arrays = _fold({name: read_finite(tensor, tensor.dtype) for name, tensor in tensors.items()}, config, scale)
-    named = {canonical: arrays.pop(name) for canonical, name in GATED.items() if name in arrays} | arrays
-    named.setdefault("b_enc", np.zeros(config.d_sae))
-    kind = KINDS[config.architecture]
-    canonical = DictionaryConfig(kind=kind, layers=(config.site.layer,), stream=config.site.stream, k=config.k)
-    return Dictionary(canonical, **{name: jnp.asarray(array.astype(dtype)) for name, array in named.items()})
+    config = read_saelens_config(read_json(place), str(place))
+    if isinstance(norm_scaling_factor, Mapping):
+        norm_scaling_factor = norm_scaling_factor.get(config.site.layer)
+    path = place.parent / WEIGHTS
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file; download it beside {CONFIG}")
+    tensors = open_file(path)
+    finetuned = _take_finetuned_scale(config, tensors)
+    _refuse_training_state(tensors)
+    check_tensors(tensors, _shapes(config, tensors), f"a {config.architecture} dictionary")
+    scaling = read_scaling(config, place.parent, norm_scaling_factor)
+    pursues = config.architecture == "matching_pursuit"
+    arrays = _pursuit_arrays(config, tensors, scaling) if pursues else _arrays(config, tensors, scaling, finetuned)
+    return DictionarySource(
+        where=place,
+        format=NAME,
+        config=DictionaryConfig(
+            kind=KINDS[config.architecture],
+            layers=(config.site.layer,),
+            stream=config.site.stream,
+            k=config.k,
+            write_stream=config.site.write_stream,
+            input_norm=INPUT_NORMS.get(config.norm, "none"),
+            residual_threshold=config.residual_threshold / scaling.factor,
+            stop_on_duplicate=config.stop_on_duplicate,
+        ),
+        arrays=arrays,
+        files=(place, path, *scaling.files),
+        model_name=config.model_name,
+        value_scale=_value_scale(config, scaling),
+        card=config.card,
+    )
 
 
-def write_folder(folder: Path, dictionary: Dictionary, layer: int, metadata: Mapping[str, Any], storage: str) -> None:
-    """Write one unstacked dictionary as a SAELens 6 folder.
-
-    Args:
-        folder: made if absent.
-        dictionary: arrays without a stacking axis.
-        layer: the model layer it belongs to.
-        metadata: further entries of cfg.json's `metadata` (model_name, figures of its training, ...).
-        storage: dtype of the two matrices on disk; vectors are float32, which costs next to nothing and keeps
-            thresholds and biases as trained.
-
-    Raises:
-        ValueError: unknown storage, values not finite in it, or a stream without a SAELens name.
-    """
-    config = dictionary.config
-    if config.stream not in HOOKS:
-        raise ValueError(f"dictionary: stream {config.stream!r} has no SAELens name; named are {', '.join(HOOKS)}")
-    arrays = _published_arrays(dictionary)
-    tensors = {n: to_stored(a, n, storage if a.ndim == 2 else "float32") for n, a in arrays.items()}
-    d_in, d_sae = arrays["W_enc"].shape
-    site = Site(layer, config.stream)
-    content = saelens_json(site, ARCHITECTURES[config.kind], d_in, d_sae, config.k, metadata)
-    folder.mkdir(parents=True, exist_ok=True)
-    # cfg.json last: a folder without it is not a dictionary, so a killed process leaves none half written.
-    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
-    (folder / CONFIG).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+def _arrays(
+    config: SaelensConfig, tensors: Mapping[str, TensorFile], scaling: Scaling, finetuned: FeatureArray | None
+) -> Arrays:
+    """The canonical arrays; those that no fold touches pass unchanged, to the bit."""
+    s = scaling.factor
+    decoder = stored(tensors["W_dec"], 0)
+    norms = scaled(row_norms(decoder), 1 / s) if config.rescales else None
+    encoder, decoder, b_dec = whitened(stored(tensors["W_enc"], 1), decoder, stored(tensors["b_dec"]), scaling)
+    encoder, decoder, b_dec = scaled(encoder, s), scaled(decoder, 1 / s), scaled(b_dec, 1 / s)
+    centre = b_dec if config.subtracts_bias else scaling.centre
+    arrays = {"b_dec": b_dec, **_vectors(config, tensors, centre, encoder)}
+    if norms is not None:
+        encoder, decoder = times_norm(encoder, norms, 1), times_norm(decoder, norms, -1)
+        arrays["b_enc"] = times_norm(arrays["b_enc"], norms, 1)
+    if finetuned is not None:
+        decoder = times_norm(decoder, finetuned, 1)
+    if "W_skip" in tensors:
+        arrays["W_skip"] = stored(tensors["W_skip"], transpose=True)
+    return {"W_enc": encoder, "W_dec": decoder, **arrays}
 
 
-def _shapes(config: SaelensConfig) -> dict[str, tuple[int, ...]]:
-    d, f = config.d_in, config.d_sae
-    shapes: dict[str, tuple[int, ...]] = {"W_enc": (d, f), "W_dec": (f, d), "b_dec": (d,)}
-    vectors = {"gated": ("b_gate", "b_mag", "r_mag"), "jumprelu": ("b_enc", "threshold")}
-    return shapes | dict.fromkeys(vectors.get(config.architecture, ("b_enc",)), (f,))
+def _vectors(
+    config: SaelensConfig, tensors: Mapping[str, TensorFile], centre: FeatureArray | None, encoder: FeatureArray
+) -> Arrays:
+    """Biases, without what the encoder makes of a vector subtracted from its input, and thresholds."""
+    if config.architecture == "gated":
+        gate, size, grown = (stored(tensors[name], 0) for name in ("b_gate", "b_mag", "r_mag"))
+        return {
+            "b_enc": in_memory(np.zeros(config.d_sae, np.float32)),
+            "gate_bias": shifted(gate, centre, encoder),
+            "magnitude_bias": shifted(size, centre, encoder, mapped(grown, np.exp)),
+            "log_scale": grown,
+        }
+    arrays = {"b_enc": shifted(stored(tensors["b_enc"], 0), centre, encoder)}
+    if KINDS[config.architecture] != "jumprelu":
+        return arrays
+    if LOG_THRESHOLD in tensors:
+        return arrays | {"threshold": mapped(stored(tensors[LOG_THRESHOLD], 0), np.exp)}
+    return arrays | {"threshold": mapped(stored(tensors["threshold"], 0), lambda t: np.maximum(t, 0))}
 
 
-def _take_scale(config: SaelensConfig, tensors: dict[str, TensorFile]) -> np.ndarray | None:
+def _pursuit_arrays(config: SaelensConfig, tensors: Mapping[str, TensorFile], scaling: Scaling) -> Arrays:
+    """Encoder and decoder are one matrix; a b_dec that is not subtracted is not added either."""
+    b_dec = scaled(stored(tensors["b_dec"]), 1 / scaling.factor)
+    return {
+        "W_enc": stored(tensors["W_dec"], 0, transpose=True),
+        "b_enc": in_memory(np.zeros(config.d_sae, np.float32)),
+        "W_dec": stored(tensors["W_dec"], 0),
+        "b_dec": b_dec if config.subtracts_bias else in_memory(np.zeros(config.d_in, np.float32), None),
+    }
+
+
+def _shapes(config: SaelensConfig, tensors: Mapping[str, TensorFile]) -> dict[str, tuple[int, ...]]:
+    d, f, o = config.d_in, config.d_sae, config.d_out
+    shapes: dict[str, tuple[int, ...]] = {"W_dec": (f, o), "b_dec": (o,)}
+    if config.architecture == "matching_pursuit":
+        return shapes
+    shapes["W_enc"] = (d, f)
+    if config.architecture == "gated":
+        return shapes | dict.fromkeys(GATED.values(), (f,))
+    shapes["b_enc"] = (f,)
+    if KINDS[config.architecture] == "jumprelu":
+        shapes[LOG_THRESHOLD if LOG_THRESHOLD in tensors else "threshold"] = (f,)
+    return shapes | ({"W_skip": (o, d)} if "skip" in config.architecture else {})
+
+
+def _refuse_training_state(tensors: Mapping[str, TensorFile]) -> None:
+    if tensor := tensors.get("topk_threshold"):
+        raise ValueError(
+            f"{tensor.file}: tensor topk_threshold belongs to a batchtopk training checkpoint; export it with SAELens "
+            "(sae.save_inference_model), which makes it a jumprelu, and read that"
+        )
+
+
+def _take_finetuned_scale(config: SaelensConfig, tensors: dict[str, TensorFile]) -> FeatureArray | None:
     """`scaling_factor` of files before 6.0, taken out of the tensors; None where it changes nothing."""
     tensor = tensors.pop("scaling_factor", None)
     if tensor is None:
         return None
-    scale = read_finite(tensor, np.dtype(np.float64))
-    if (scale == 1).all():
+    if tensor.shape != (config.d_sae,):
+        raise ValueError(f"{tensor.file}: tensor scaling_factor has shape {tensor.shape}; needs ({config.d_sae},)")
+    if (read_finite(tensor, np.dtype(np.float64)) == 1).all():
         return None
     if not config.finetuned_scale:
         raise ValueError(
             f"{tensor.file}: scaling_factor is not all ones, but {config.where} does not set "
             "finetuning_scaling_factor; set it to true if the factors belong to this dictionary"
         )
-    if scale.shape != (config.d_sae,):
-        raise ValueError(f"{tensor.file}: tensor scaling_factor has shape {scale.shape}; needs ({config.d_sae},)")
-    return scale
+    return stored(tensor, 0)
 
 
-def _fold(arrays: Arrays, config: SaelensConfig, scale: np.ndarray | None) -> Arrays:
-    """The canonical arrays; those that no fold touches pass unchanged, to the bit."""
-    if "threshold" in arrays:
-        # relu(p) (p > threshold): a negative threshold cuts at 0.
-        arrays = arrays | {"threshold": np.maximum(arrays["threshold"], 0)}
-    if config.subtracts_bias and arrays["b_dec"].any():
-        arrays = arrays | _fold_input_bias(arrays)
+def _value_scale(config: SaelensConfig, scaling: Scaling) -> str:
+    parts = []
+    if config.norm in INPUT_NORMS:
+        parts.append(f"the input is normalised token by token first ({config.norm})")
+    if scaling.whitens:
+        parts.append("the input is whitened first")
+    if scaling.factor != 1 and config.architecture != "matching_pursuit":
+        parts.append(f"the input is scaled by {scaling.factor:g} first")
     if config.rescales:
-        norm = np.linalg.norm(arrays["W_dec"].astype(np.float64), axis=1)
-        # A zero row never fires (its rescaled pre-activation is 0) and stays a zero row.
-        rows = arrays["W_dec"].astype(np.float64) / np.where(norm > 0, norm, 1)[:, None]
-        encoder = {name: arrays[name].astype(np.float64) * norm for name in ("W_enc", "b_enc")}
-        arrays = arrays | {"W_dec": rows} | encoder
-    if scale is not None:
-        arrays = arrays | {"W_dec": arrays["W_dec"].astype(np.float64) * scale[:, None]}
-    return arrays
-
-
-def _fold_input_bias(arrays: Arrays) -> Arrays:
-    shift = arrays["b_dec"].astype(np.float64) @ arrays["W_enc"].astype(np.float64)
-    if "b_enc" in arrays:
-        return {"b_enc": arrays["b_enc"].astype(np.float64) - shift}
-    grown = np.exp(arrays["r_mag"].astype(np.float64))
-    return {
-        "b_gate": arrays["b_gate"].astype(np.float64) - shift,
-        "b_mag": arrays["b_mag"].astype(np.float64) - shift * grown,
-    }
-
-
-def _published_arrays(dictionary: Dictionary) -> Arrays:
-    """The arrays under SAELens names; a gated dictionary's b_enc goes where that format has room for it."""
-    names = {"W_enc": "W_enc", "b_enc": "b_enc", "W_dec": "W_dec", "b_dec": "b_dec", "threshold": "threshold", **GATED}
-    present = {ours: theirs for ours, theirs in names.items() if hasattr(dictionary, ours)}
-    arrays = {theirs: np.asarray(getattr(dictionary, ours)[...]) for ours, theirs in present.items()}
-    if dictionary.config.kind == "gated":
-        bias = arrays.pop("b_enc").astype(np.float64)
-        if bias.any():
-            grown = np.exp(arrays["r_mag"].astype(np.float64))
-            arrays |= {"b_gate": arrays["b_gate"] + bias, "b_mag": arrays["b_mag"] + bias * grown}
-    return arrays
+        parts.append("values are times the norms of their decoder rows")
+    return "as trained: " + ", ".join(parts) if parts else "raw"

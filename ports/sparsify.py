@@ -113,8 +113,10 @@ def _read_config(place: Path) -> tuple[dict[str, Any], int, int]:
 def _canonical(place: Path, config: dict[str, Any]) -> DictionaryConfig:
     hookpoint = _hookpoint(place)
     written = module_output(hookpoint)
+    if config["transcode"] and hookpoint in EMBEDDINGS:
+        raise ValueError(f"{place}: a transcoder of {hookpoint}, which reads tokens and no stream; take one of a layer")
     read = module_input(hookpoint) if config["transcode"] else written
-    kind = "abstopk" if config["signed"] else config["activation"]
+    kind: Any = "abstopk" if config["signed"] else config["activation"]
     output = written.stream if config["transcode"] else ""
     return DictionaryConfig(kind, (written.layer,), read.stream, config["k"], write_stream=output)
 

@@ -10,6 +10,7 @@ import ml_dtypes
 import numpy as np
 
 from causeway.ports.safetensors_files import TensorFile
+from causeway.ports.tensor_copy import all_finite
 
 STORED = {
     "float64": np.dtype(np.float64),
@@ -18,6 +19,7 @@ STORED = {
     "bfloat16": np.dtype(ml_dtypes.bfloat16),
 }
 LISTED = 8
+COMPARED_ROWS = 1024
 
 
 def check_tensors(tensors: Mapping[str, TensorFile], shapes: Mapping[str, tuple[int, ...]], what: str) -> None:
@@ -57,12 +59,18 @@ def without_copy(tensors: Mapping[str, TensorFile], name: str, copy: str) -> dic
     if name not in kept or copy not in kept:
         return kept
     second = kept.pop(copy)
-    if second.shape != kept[name].shape or not np.array_equal(second.read(), kept[name].read()):
+    if second.shape != kept[name].shape or not _equal(second, kept[name]):
         raise ValueError(
             f"{second.file}: {copy} differs from {name}, but tie_word_embeddings is true in config.json; "
             "set it to false if the model is untied"
         )
     return kept
+
+
+def _equal(a: TensorFile, b: TensorFile) -> bool:
+    """Whether two tensors of one shape have the same values; a few rows of each are in memory at a time."""
+    ranges = ((start, start + COMPARED_ROWS) for start in range(0, a.shape[0], COMPARED_ROWS))
+    return all(np.array_equal(a.read_slice(*rows), b.read_slice(*rows)) for rows in ranges)
 
 
 def read_finite(tensor: TensorFile, dtype: np.dtype) -> np.ndarray:
@@ -75,8 +83,8 @@ def read_finite(tensor: TensorFile, dtype: np.dtype) -> np.ndarray:
     """
     with np.errstate(over="ignore"):
         values = tensor.read().astype(dtype, copy=False)
-    bad = values.size - int(np.isfinite(values).sum())
-    if bad:
+    if not all_finite(values):
+        bad = values.size - int(np.isfinite(values).sum())
         raise ValueError(
             f"{tensor.file}: tensor {tensor.name} has {bad} of {values.size} values that are not finite in {dtype}; "
             "the file is damaged, or was saved by a training run that diverged"

@@ -3,25 +3,29 @@
 A family states, once, a list of `TensorMap`: which tensor of the published layout is which parameter of which layer,
 in which orientation. Everything else is here and the same for all families: it fails closed (a tensor that is
 missing, unused, wrong-shaped or not finite is an error that names file and tensor), it never draws a random weight,
-and it reads one tensor at a time into one parameter's array, stacked over layers and already in the storage dtype.
+and each tensor goes from its file straight into the memory of the parameter's shard on its device, stacked over
+layers and already in the storage dtype; a shard reads only its own part of the file.
 
 Several parameters may share one published tensor (GPT-2's `c_attn` holds query, key and value side by side): each
 names its `Part`, and the parts named have to make up the whole tensor.
 
-Host memory beyond the finished model: one parameter (all layers of it) plus one tensor.
+Host memory beyond the finished model: on CPU the mapped pages of one tensor; elsewhere also one block of a parameter.
 """
 
 import dataclasses
+import functools
 from collections.abc import Collection, Iterable, Mapping
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
+from causeway.engine.filled_array import Index, filled_array
 from causeway.engine.model.config import ModelConfig, Numerics
+from causeway.engine.model.placement import Where, parameter_name, place_abstract
 from causeway.engine.model.transformer import Transformer, abstract_transformer
 from causeway.ports.safetensors_files import TensorFile
 from causeway.ports.tensor_checks import check_tensors, listed, read_finite, to_stored
+from causeway.ports.tensor_copy import copy_finite
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,23 +94,34 @@ class TensorMap:
 
 
 def load_transformer(
-    config: ModelConfig, numerics: Numerics, tensors: Mapping[str, TensorFile], name_map: Iterable[TensorMap]
+    config: ModelConfig,
+    numerics: Numerics,
+    tensors: Mapping[str, TensorFile],
+    name_map: Iterable[TensorMap],
+    where: Where = None,
 ) -> Transformer:
     """A transformer whose parameters are the tensors named by the map.
+
+    Args:
+        config, numerics: of the model. tensors: what the files hold. name_map: which tensor is which parameter.
+        where: the sharding of its parameters, see `engine.model.placement`.
 
     Raises:
         ValueError: tensors are missing, unused, wrong-shaped or not finite, or a parameter is mapped by nothing.
     """
     maps = {entry.parameter: entry for entry in name_map}
     _check(config, tensors, maps.values())
+    abstract = place_abstract(abstract_transformer(config, numerics), where)
+    leaves = jax.tree_util.tree_leaves_with_path(abstract)
+    if unmapped := [name for path, _ in leaves if (name := parameter_name(path)) not in maps]:
+        raise ValueError(f"name map: nothing fills {listed(unmapped)}; the family's map is incomplete")
 
     def fill(path: tuple, leaf: jax.ShapeDtypeStruct) -> jax.Array:
-        parameter = _parameter_name(path)
-        if parameter not in maps:
-            raise ValueError(f"name map: nothing fills the parameter {parameter}; the family's map is incomplete")
-        return _read_parameter(config, leaf, tensors, maps[parameter])
+        entry = maps[parameter_name(path)]
+        read = functools.partial(_read_part, [tensors[name] for name in entry.names(config)], entry, leaf.shape)
+        return filled_array(leaf.shape, leaf.dtype, leaf.sharding, read)
 
-    return jax.tree_util.tree_map_with_path(fill, abstract_transformer(config, numerics))
+    return jax.tree_util.tree_map_with_path(fill, abstract)
 
 
 def export_tensors(transformer: Transformer, name_map: Iterable[TensorMap], dtype: str) -> dict[str, np.ndarray]:
@@ -115,7 +130,7 @@ def export_tensors(transformer: Transformer, name_map: Iterable[TensorMap], dtyp
     Raises:
         ValueError: unknown dtype, or a value that is not finite in it.
     """
-    leaves = {_parameter_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(transformer)}
+    leaves = {parameter_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(transformer)}
     out: dict[str, np.ndarray] = {}
     for entry in name_map:
         stacked = np.asarray(leaves[entry.parameter])
@@ -124,11 +139,6 @@ def export_tensors(transformer: Transformer, name_map: Iterable[TensorMap], dtyp
             published = out.setdefault(name, np.empty(entry.shape, values.dtype))
             entry.view(published, values.shape)[...] = values
     return out
-
-
-def _parameter_name(path: tuple) -> str:
-    """`blocks.attention.query` for a leaf's key path; the last key is the Param's own `value`."""
-    return ".".join(str(key.name) for key in path[:-1])
 
 
 def _check(config: ModelConfig, tensors: Mapping[str, TensorFile], maps: Collection[TensorMap]) -> None:
@@ -150,12 +160,20 @@ def _check_parts(maps: Iterable[TensorMap]) -> None:
             raise ValueError(f"name map: {names} do not make up {tensor} exactly; the family's map is wrong")
 
 
-def _read_parameter(
-    config: ModelConfig, leaf: jax.ShapeDtypeStruct, tensors: Mapping[str, TensorFile], entry: TensorMap
-) -> jax.Array:
-    """One parameter, all layers: read, turned, cast and checked tensor by tensor."""
-    out = np.empty(leaf.shape, leaf.dtype)
-    for layer, name in enumerate(entry.names(config)):
-        target = out[layer] if entry.layered else out
-        target[...] = entry.view(read_finite(tensors[name], leaf.dtype), target.shape)
-    return jnp.asarray(out)
+def _read_part(
+    tensors: list[TensorFile], entry: TensorMap, shape: tuple[int, ...], target: np.ndarray, index: Index
+) -> None:
+    """Part `index` of a parameter of that shape into memory, tensor by tensor."""
+    if entry.layered:
+        layers, shape, index, targets = tensors[index[0]], shape[1:], index[1:], list(target)
+    else:
+        layers, targets = tensors, [target]
+    for tensor, part in zip(layers, targets, strict=True):
+        _copy(tensor, entry.view(tensor.view(), shape)[index], part)
+
+
+def _copy(tensor: TensorFile, values: np.ndarray, target: np.ndarray) -> None:
+    finite = copy_finite(values, target)
+    tensor.release()
+    if not finite:
+        read_finite(tensor, target.dtype)  # counts them, for the error line

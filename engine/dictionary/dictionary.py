@@ -61,15 +61,16 @@ class Dictionary(nnx.Module):
         W_skip: Array | None = None,
     ):
         given = dict(zip(OPTIONAL, (threshold, log_scale, gate_bias, magnitude_bias, W_skip), strict=True))
-        present = {name: array for name, array in given.items() if array is not None}
-        _check_parameters(config, set(present) - {"W_skip"})
+        _check_parameters(config, {name for name, array in given.items() if array is not None} - {"W_skip"})
         if config.kind == "groupmax" and b_enc.shape[-1] % config.k:
             raise ValueError(f"Dictionary: {b_enc.shape[-1]} features do not make {config.k} groups of one size")
         self.config = config
         self.W_enc, self.b_enc = nnx.Param(W_enc), nnx.Param(b_enc)
         self.W_dec, self.b_dec = nnx.Param(W_dec), nnx.Param(b_dec)
-        for name, array in present.items():
-            setattr(self, name, nnx.Param(array))
+        if W_skip is not None:
+            self.W_skip = nnx.Param(W_skip)
+        for name in PARAMETERS.get(config.kind, ()):
+            setattr(self, name, nnx.Param(given[name]))
 
     @property
     def num_features(self) -> int:

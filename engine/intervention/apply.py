@@ -1,11 +1,15 @@
 """How an edit changes a stream, inside a compiled pass.
 
+An edit reads one stream and writes one, which for all but transcoders is the same: `read_edit` makes a `Change` of
+what it reads, `write_edit` carries it out where the stream to write passes.
+
 `bind` gathers, once and before any loop over layers or steps, everything a row's slots need: encoder columns,
 activation parameters and decoder rows, [B, E, D]. Applying an elementwise edit then costs 4 D operations a slot and
 token. Families that need a whole dictionary (`replace`, and features of ranked dictionaries) keep the stack and one
 traced position in it; they run inside `lax.cond`, at their own layer alone.
 
-The stream is [B, T, D] everywhere; positions are [B, T], or [1, T] when the rows share them.
+Streams are [B, T, D], heads [B, T, H, K] laid side by side first; positions are [B, T], or [1, T] when the rows share
+them. O is the width of the stream written.
 """
 
 import dataclasses
@@ -18,8 +22,11 @@ from jaxtyping import Array, Bool, Float, Int
 
 from causeway.engine.arrays import AnyArray
 from causeway.engine.dictionary.activations import elementwise
+from causeway.engine.dictionary.config import DictionaryConfig
 from causeway.engine.dictionary.dictionary import Dictionary, FeatureColumns, take
+from causeway.engine.dictionary.input_norm import normalise, scale
 from causeway.engine.intervention.edits import EMPTY, Edit, EditSpec, dictionary_of, vectors_of
+from causeway.engine.intervention.sites import side_by_side
 
 Stream = Float[Array, "B T D"]
 Values = Float[Array, "B T E"]
@@ -45,6 +52,15 @@ class EditReport:
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
+class Change:
+    """What an edit makes of the stream it writes: `value` is added, or stands in its place where `replaces` is true."""
+
+    value: Float[Array, "B T O"]
+    replaces: Bool[Array, "B T 1"] | None = None
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
 class BoundVector:
     """An edit of components along vectors."""
 
@@ -52,11 +68,16 @@ class BoundVector:
     vectors: Float[AnyArray, "B E D"]
     spec: EditSpec = dataclasses.field(metadata={"static": True})
 
-    def __call__(self, active: Active, x: Stream, layer: int | Array) -> tuple[Stream, Values]:
-        """The edited stream, and each slot's component before."""
+    @property
+    def reads(self) -> str:
+        """The stream read."""
+        return self.spec.stream
+
+    def __call__(self, active: Active, x: Stream, layer: int | Array) -> tuple[Change, Values]:
+        """The change, and each slot's component before."""
         v, x = self.vectors, _wide(x)
         before = jnp.einsum("btd,bed->bte", x, v.astype(x.dtype)) / jnp.sum(v * v, axis=-1)[:, None]
-        return x + _push(_change(self.edit, active, before), v, x), before
+        return Change(_push(_difference(self.edit, active, before), v, x)), before
 
 
 @jax.tree_util.register_dataclass
@@ -68,31 +89,42 @@ class BoundSwap:
     vectors: Float[AnyArray, "B E D"]
     spec: EditSpec = dataclasses.field(metadata={"static": True})
 
-    def __call__(self, active: Active, x: Stream, layer: int | Array) -> tuple[Stream, Values]:
-        """The edited stream; a whole vector has no value to report."""
+    @property
+    def reads(self) -> str:
+        """The stream read."""
+        return self.spec.stream
+
+    def __call__(self, active: Active, x: Stream, layer: int | Array) -> tuple[Change, Values]:
+        """The change; a whole vector has no value to report."""
         e = self.edit
         new = e.scale[:, None, :, None] * x[:, :, None] + e.shift[:, None, :, None] * self.vectors[:, None]
         change = jnp.sum(jnp.where(active[..., None], new - x[:, :, None], 0), axis=2).astype(x.dtype)
-        return x + change, jnp.zeros(active.shape, x.dtype)
+        return Change(change), jnp.zeros(active.shape, x.dtype)
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class BoundFeature:
-    """An edit of features that can be read alone: their encoder columns, and the rows [B, E, D] to write."""
+    """An edit of features that can be read alone: their encoder columns, and the rows [B, E, O] to write."""
 
     edit: Edit
     columns: FeatureColumns
-    decoder: Float[Array, "B E D"]
+    decoder: Float[Array, "B E O"]
     spec: EditSpec = dataclasses.field(metadata={"static": True})
 
-    def __call__(self, active: Active, x: Stream, layer: int | Array) -> tuple[Stream, Values]:
-        """The edited stream, and each slot's feature value before."""
-        columns = self.columns
-        x = _wide(x)
-        p = jnp.einsum("btd,bed->bte", x, columns.encoder.astype(x.dtype)) + columns.bias[:, None].astype(x.dtype)
+    @property
+    def reads(self) -> str:
+        """The stream read."""
+        return self.columns.config.stream
+
+    def __call__(self, active: Active, x: Stream, layer: int | Array) -> tuple[Change, Values]:
+        """The change, and each slot's feature value before."""
+        columns, x = self.columns, _wide(x)
+        y = normalise(columns.config.input_norm, x)
+        p = jnp.einsum("btd,bed->bte", y, columns.encoder.astype(x.dtype)) + columns.bias[:, None].astype(x.dtype)
         before = elementwise(columns.kind, p, tuple(a[:, None] for a in columns.parameters))
-        return x + _push(_change(self.edit, active, before), self.decoder, x), before
+        push = _push(_difference(self.edit, active, before), self.decoder, x)
+        return Change(_in_stream_units(columns.config, push, x)), before
 
 
 @jax.tree_util.register_dataclass
@@ -105,26 +137,35 @@ class BoundDictionary:
     """
 
     edit: Edit
-    decoder: Float[Array, "B E D"]
+    decoder: Float[Array, "B E O"]
     dictionary: Dictionary
     index: Int[Array, ""]
     layer: Int[Array, ""]
     spec: EditSpec = dataclasses.field(metadata={"static": True})
 
-    def __call__(self, active: Active, x: Stream, layer: int | Array) -> tuple[Stream, Values]:
-        """The edited stream, and each slot's feature value before; zeros at other layers."""
-        unchanged = (_wide(x), jnp.zeros(active.shape, _wide(x).dtype))
-        return jax.lax.cond(self.layer == layer, partial(self._here, active), lambda _: unchanged, x)
+    @property
+    def reads(self) -> str:
+        """The stream read."""
+        return self.dictionary.config.stream
 
-    def _here(self, active: Active, x: Stream) -> tuple[Stream, Values]:
+    def __call__(self, active: Active, x: Stream, layer: int | Array) -> tuple[Change, Values]:
+        """The change, and each slot's feature value before; nothing and zeros at other layers."""
+        shapes = jax.eval_shape(partial(self._here, active), x)
+        nothing = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+        return jax.lax.cond(self.layer == layer, partial(self._here, active), lambda _: nothing, x)
+
+    def _here(self, active: Active, x: Stream) -> tuple[Change, Values]:
         dictionary, x = take(self.dictionary, self.index), _wide(x)
         f = dictionary.encode(x)
         chosen = jnp.broadcast_to(self.edit.feature[:, None], active.shape)
         before = jnp.take_along_axis(f, chosen, axis=-1)
-        push = _push(_change(self.edit, active, before), self.decoder, x)
-        if self.spec.family == "feature":
-            return x + push, before
-        return jnp.where(jnp.any(active, axis=-1, keepdims=True), dictionary.decode(f) + push, x), before
+        push = _push(_difference(self.edit, active, before), self.decoder, x)
+        push = _in_stream_units(dictionary.config, push, x)
+        if self.spec.family == "feature" and dictionary.config.is_transcoder:
+            return Change(push), before
+        # An SAE's own stream is added to here, inside the branch: outside it, XLA may skip the rounding of 16-bit x.
+        rest = x if self.spec.family == "feature" else dictionary.decode(f, x)
+        return Change(rest + push, jnp.any(active, axis=-1, keepdims=True)), before
 
 
 BoundEdit = BoundVector | BoundSwap | BoundFeature | BoundDictionary
@@ -162,17 +203,24 @@ def _matched_writer(
     return jnp.where((edit.writer == edit.feature)[..., None], own, written * (own_norm / norm))
 
 
-def apply_edit(
-    bound: BoundEdit, x: Float[Array, "B T D"], layer: int | Array, positions: Int[Array, "rows T"]
-) -> tuple[Float[Array, "B T D"], EditReport]:
-    """The edited stream and what was done to it; all slots read the unedited stream and their changes add."""
-    e = bound.edit
-    at = positions[..., None]
+def read_edit(
+    bound: BoundEdit, x: Float[Array, "B T *D"], layer: int | Array, positions: Int[Array, "rows T"]
+) -> tuple[Change, EditReport]:
+    """What an edit makes of the stream it reads; all slots read it unedited and their changes add."""
+    e, at = bound.edit, positions[..., None]
     active = (e.layer == layer)[:, None] & (e.start[:, None] <= at) & (at < e.stop[:, None])
-    edited, before = bound(active, x, layer)
-    edited = edited.astype(x.dtype)
+    change, before = bound(active, side_by_side(x), layer)
     after = e.scale[:, None] * before + e.shift[:, None]
-    return edited, EditReport(jnp.where(active, before, 0), jnp.where(active, after, 0), active)
+    return change, EditReport(jnp.where(active, before, 0), jnp.where(active, after, 0), active)
+
+
+def write_edit(change: Change, x: Float[Array, "B T *O"]) -> Float[Array, "B T *O"]:
+    """The edited stream, in its own dtype and shape."""
+    flat = side_by_side(x)
+    wide = flat.astype(jnp.promote_types(flat.dtype, change.value.dtype))
+    if change.replaces is None:
+        return (wide + change.value).astype(x.dtype).reshape(x.shape)
+    return jnp.where(change.replaces, change.value, wide).astype(x.dtype).reshape(x.shape)
 
 
 def _wide(x: Stream) -> Stream:
@@ -180,7 +228,12 @@ def _wide(x: Stream) -> Stream:
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
-def _change(e: Edit, active: Active, before: Values) -> Values:
+def _in_stream_units(config: DictionaryConfig, push: Stream, x: Stream) -> Stream:
+    """What is added where the dictionary undoes a norm of its input x: the push, in the units x is in."""
+    return push * scale(config.input_norm, x) if config.restores else push
+
+
+def _difference(e: Edit, active: Active, before: Values) -> Values:
     """What each slot adds to its value where it acts."""
     return jnp.where(active, e.scale[:, None] * before + e.shift[:, None] - before, 0)
 

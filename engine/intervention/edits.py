@@ -12,7 +12,10 @@ scale * f + shift and the stream x changes by
     swap      the whole vector x                      (scale * x + shift * value) - x
     replace   a dictionary feature's value            x becomes decode(encode(x) with the feature at its new value)
 
-so that set is (0, v), zero (0, 0), add (1, d), scale (k, 0), inhibit (-a, 0), and (1, 0) is "at its own value":
+With a transcoder f is a value in the stream it reads, and x the stream it writes, later in the same layer; `replace`
+puts the transcoder's output there. A dictionary that undoes a norm of its input writes w times that norm's scale.
+
+So set is (0, v), zero (0, 0), add (1, d), scale (k, 0), inhibit (-a, 0), and (1, 0) is "at its own value":
 exact to the last bit in delta form, and the dictionary's reconstruction in `replace`.
 
 `writer` names the feature whose decoder row is written. It is the edited feature itself, or, for a control, another
@@ -30,7 +33,7 @@ from jaxtyping import Float, Int
 
 from causeway.engine.arrays import AnyArray
 from causeway.engine.dictionary.dictionary import Dictionary
-from causeway.engine.intervention.sites import EDITABLE
+from causeway.engine.intervention.sites import DICTIONARY_ONLY, EDITABLE, STREAMS
 
 Family = Literal["feature", "vector", "swap", "replace"]
 FAMILIES: tuple[Family, ...] = ("feature", "vector", "swap", "replace")
@@ -40,17 +43,21 @@ EMPTY = -1
 
 @dataclasses.dataclass(frozen=True)
 class EditSpec:
-    """The static part of an edit: the stream, the family and the number of slots a row."""
+    """The static part of an edit: the stream written, the family and the number of slots a row.
+
+    What is read is the same stream, or, with a transcoder, the one that its dictionary reads.
+    """
 
     stream: str = "resid_post"
     family: Family = "feature"
     slots: int = 1
 
     def __post_init__(self):
-        if self.stream not in EDITABLE:
-            raise ValueError(f"EditSpec.stream: got {self.stream!r}; edits act on {', '.join(EDITABLE)}")
         if self.family not in FAMILIES:
             raise ValueError(f"EditSpec.family: got {self.family!r}; needs one of {', '.join(FAMILIES)}")
+        editable = EDITABLE if self.family in ("vector", "swap") else EDITABLE + DICTIONARY_ONLY
+        if self.stream not in editable:
+            raise ValueError(f"EditSpec.stream: got {self.stream!r}; {self.family} edits act on {', '.join(editable)}")
 
     def one_layer(self, dictionary: Dictionary | None) -> bool:
         """Whether all rows of a bucket must edit the same layer, because the whole dictionary is needed there."""
@@ -140,9 +147,13 @@ def dictionary_of(dictionary: Dictionary | None, spec: EditSpec) -> Dictionary:
 
 
 def _check_features(edit: Edit, spec: EditSpec, dictionary: Dictionary, live: np.ndarray) -> None:
-    if dictionary.config.stream != spec.stream:
+    reads, writes = dictionary.config.stream, dictionary.config.output_stream
+    if writes != spec.stream:
+        raise ValueError(f"EditSpec.stream: {spec.stream!r} but the dictionary writes {writes!r}; they must agree")
+    if STREAMS.index(reads) > STREAMS.index(writes):
         raise ValueError(
-            f"EditSpec.stream: {spec.stream!r} but the dictionary is of {dictionary.config.stream!r}; they must agree"
+            f"dictionary: reads {reads!r} and writes {writes!r}, which comes before it in a block, so its edits cannot "
+            f"be made in one pass; the order is {', '.join(STREAMS)}"
         )
     for layer in np.unique(np.asarray(edit.layer)[live]):
         dictionary.config.index_of(int(layer))

@@ -1,8 +1,8 @@
 """The edits and taps a pass carries, met at each stream by one call.
 
 A block calls `observe(stream, x)` wherever a stream passes; the observer applies the edits of that stream, then lets
-the taps read the result, so a tap at an edited site reads the edited stream, re-encoded. The observer lives for one
-layer of one trace: its readings are collected and returned by the pass.
+edits that write a later stream (transcoders) and the taps read the result, so a tap at an edited site reads the edited
+stream, re-encoded. The observer lives for one layer of one trace: its readings are collected and returned by the pass.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
 
-from causeway.engine.intervention.apply import BoundEdit, EditReport, apply_edit
+from causeway.engine.intervention.apply import BoundEdit, Change, EditReport, read_edit, write_edit
 from causeway.engine.intervention.taps import BoundTap, read
 
 
@@ -32,16 +32,36 @@ class Observer:
         self.instruments, self.layer, self.positions = instruments, layer, positions
         self.readings: dict[int, tuple[Array, Array | None]] = {}
         self.reports: dict[int, EditReport] = {}
+        self._pending: dict[int, Change] = {}
 
     def __call__(self, stream: str, x: Array) -> Array:
-        """Apply this stream's edits, then read its taps."""
-        for i, edit in enumerate(self.instruments.edits):
+        """Apply this stream's edits, then read it for edits of later streams and for its taps.
+
+        Raises:
+            ValueError: an edit's dictionary reads a stream that did not pass before the one it writes.
+        """
+        edits = self.instruments.edits
+        for i, edit in enumerate(edits):
             if edit.spec.stream == stream:
-                x, self.reports[i] = apply_edit(edit, x, self.layer, self.positions)
+                x = write_edit(self._change(i, edit, x), x)
+        for i, edit in enumerate(edits):
+            if edit.reads == stream != edit.spec.stream:
+                self._pending[i], self.reports[i] = read_edit(edit, x, self.layer, self.positions)
         for i, tap in enumerate(self.instruments.taps):
             if tap.spec.stream == stream:
                 self._read(i, tap, x)
         return x
+
+    def _change(self, i: int, edit: BoundEdit, x: Array) -> Change:
+        if edit.reads == edit.spec.stream:
+            change, self.reports[i] = read_edit(edit, x, self.layer, self.positions)
+            return change
+        if i not in self._pending:
+            raise ValueError(
+                f"edits: a dictionary reads {edit.reads} and writes {edit.spec.stream}, but this pass does not form "
+                f"{edit.reads} before it; run whole blocks of a model that has that stream"
+            )
+        return self._pending.pop(i)
 
     def _read(self, i: int, tap: BoundTap, x: Array) -> None:
         layers = tap.spec.layers

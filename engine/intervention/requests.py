@@ -91,7 +91,7 @@ def edit_spec(rows: Sequence[Sequence[AnyEdit]], dictionary: Dictionary | None, 
     if not edits:
         return None
     kinds = {type(edit) for edit in edits}
-    default = dictionary.config.stream if dictionary is not None else "resid_post"
+    default = dictionary.config.output_stream if dictionary is not None else "resid_post"
     streams = {getattr(edit, "stream", default) for edit in edits}
     if len(kinds) > 1 or len(streams) > 1:
         names = sorted(kind.__name__ for kind in kinds)

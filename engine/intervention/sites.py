@@ -13,11 +13,15 @@ and `logits` come once, at layer index L. resid_post of block l is resid_pre of 
 import dataclasses
 import re
 
+from jaxtyping import Array, Float
+
 STREAMS = (
     "resid_pre", "attn_in", "attn_pattern", "head_out", "attn_out", "resid_mid",
     "mlp_norm", "mlp_in", "mlp_act", "mlp_out", "resid_post", "final_norm", "logits",
 )  # fmt: skip
-EDITABLE = ("resid_pre", "attn_in", "attn_out", "resid_mid", "mlp_in", "mlp_out", "resid_post")
+EDITABLE = ("resid_pre", "attn_in", "attn_out", "resid_mid", "mlp_norm", "mlp_in", "mlp_out", "resid_post")
+# Streams of another width than the model's, which dictionaries may nevertheless be of.
+DICTIONARY_ONLY = ("head_out", "mlp_act")
 
 _TRANSFORMER_LENS = {
     "hook_resid_pre": "resid_pre", "attn.hook_pattern": "attn_pattern",
@@ -33,6 +37,11 @@ _HUGGING_FACE = {
     ".post_attention_layernorm": "mlp_in", ".ln_2": "mlp_in",
 }  # fmt: skip
 _HUGGING_FACE_BLOCK = re.compile(r"(?:model\.layers|gpt_neox\.layers|transformer\.h|layers|h)\.(\d+)(.*)")
+
+
+def side_by_side(x: Float[Array, "B T *D"]) -> Float[Array, "B T D"]:
+    """A stream as one vector a position: heads [B, T, H, K] become [B, T, H K], all others are that already."""
+    return x.reshape(*x.shape[:2], -1) if x.ndim > 3 else x
 
 
 @dataclasses.dataclass(frozen=True, order=True)

@@ -8,7 +8,8 @@
     project    inner products with `vectors` [P, S, D]                      S
 
 A `TapSpec` is static and part of the compiled program; ids and vectors are arrays. Feature values are computed in
-the accumulation dtype whatever the model computes in. `logits` can be read raw or by top_k.
+the accumulation dtype whatever the model computes in. `logits` can be read raw or by top_k. All readers but raw take
+`head_out` with its heads side by side, [H K].
 
 Shapes: P tapped layers, B rows, T tokens, S selected features or vectors.
 """
@@ -24,11 +25,12 @@ from jaxtyping import Array, Bool, Float, Int
 from causeway.engine.arrays import AnyArray
 from causeway.engine.dictionary.activations import elementwise
 from causeway.engine.dictionary.dictionary import Dictionary, FeatureColumns, take
-from causeway.engine.intervention.sites import STREAMS
+from causeway.engine.dictionary.input_norm import normalise
+from causeway.engine.intervention.sites import STREAMS, side_by_side
 
 Reader = Literal["raw", "all", "selected", "top_k", "project"]
 READERS: tuple[Reader, ...] = ("raw", "all", "selected", "top_k", "project")
-NARROW = ("attn_pattern", "head_out", "mlp_act", "logits")
+NARROW = ("attn_pattern", "logits")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,6 +113,7 @@ class BoundColumns:
     def __call__(self, x: Float[Array, "B T D"], position: int | Array) -> Reading:
         """[B, T, S]."""
         columns = jax.tree.map(lambda a: a[position], self.columns)
+        x = normalise(columns.config.input_norm, x)
         p = jnp.einsum("btd,sd->bts", x, columns.encoder.astype(x.dtype)) + columns.bias.astype(x.dtype)
         return elementwise(columns.kind, p, columns.parameters), None
 
@@ -198,7 +201,7 @@ def read(tap: BoundTap, x: Array, position: int | Array) -> Reading:
     """Read one layer's stream [B, T, ...]; `position` is the layer's place in `tap.spec.layers`, perhaps traced."""
     if isinstance(tap, BoundRaw):
         return x, None
-    return tap(x.astype(jnp.promote_types(x.dtype, jnp.float32)), position)
+    return tap(side_by_side(x).astype(jnp.promote_types(x.dtype, jnp.float32)), position)
 
 
 def _encoded(spec: TapSpec, dictionary: Dictionary, x: Array, position: int | Array) -> Float[Array, "B T F"]:

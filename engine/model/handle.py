@@ -1,7 +1,7 @@
 """A loaded model: modules, tokenizer and identity, as one immutable handle."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from causeway.engine.model.config import ModelConfig, Numerics
@@ -33,15 +33,24 @@ class Model:
         transformer: the modules (a pytree of arrays).
         tokenizer: None for models used by token ids alone.
         name: the reference it was loaded from.
-        fingerprint: sha256 over configuration and weights.
+        identity: the fingerprint, or a function that computes it when it is first asked for (and remembers it).
         prepend_bos: whether `tokens` puts the begin-of-sequence id before a text.
     """
 
     transformer: Transformer
     tokenizer: Tokenizer | None
     name: str
-    fingerprint: str
+    identity: str | Callable[[], str]
     prepend_bos: bool = True
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 over configuration and weights, which takes a reading of the files the first time.
+
+        Raises:
+            ValueError: the files are not the ones that were loaded any more.
+        """
+        return self.identity if isinstance(self.identity, str) else self.identity()
 
     @property
     def config(self) -> ModelConfig:

@@ -186,7 +186,7 @@ class PatchSweep:
     @property
     def edit_spec(self) -> EditSpec:
         """The edits' static part."""
-        return dataclasses.replace(self.settings.edit_spec, stream=self.dictionary.config.stream)
+        return dataclasses.replace(self.settings.edit_spec, stream=self.dictionary.config.output_stream)
 
     @functools.cached_property
     def rows(self) -> Rows:

@@ -24,12 +24,15 @@ from causeway.engine.train.corpus import Corpus
 
 ROWS_PER_PASS = 16
 _ROWS, _TOKENS = 1, 2
-UNREADABLE = ("attn_pattern", "head_out", "final_norm", "logits")
+UNREADABLE = ("attn_pattern", "final_norm", "logits")
 
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """Where activations come from: a transformer, rows of tokens, a stream and the model layers read."""
+    """Where activations come from: a transformer, rows of tokens, a stream and the model layers read.
+
+    `head_out` is read with its heads side by side.
+    """
 
     transformer: Transformer
     corpus: Corpus
@@ -50,9 +53,8 @@ class Source:
     @property
     def width(self) -> int:
         """D of the stream."""
-        tokens = jax.ShapeDtypeStruct((1, 2), jnp.int32)
-        lengths = jax.ShapeDtypeStruct((1,), jnp.int32)
-        return jax.eval_shape(_read, self.transformer, tokens, lengths, self._tap()).shape[-1]
+        config = self.transformer.config
+        return {"mlp_act": config.d_ff, "head_out": config.num_heads * config.head_dim}.get(self.stream, config.d_model)
 
     def read(self, rows: Int[np.ndarray, " rows"]) -> Float[np.ndarray, "P N D"]:
         """Activations at the counted tokens of these rows, float32, in the order of the rows."""
@@ -76,7 +78,8 @@ class Source:
 def _read(
     transformer: Transformer, tokens: Int[Array, "B T"], lengths: Int[Array, " B"], tap: BoundTap
 ) -> Float[Array, "P B T D"]:
-    return run(transformer, tokens, Instruments(taps=(tap,)), lengths).records[0].values.astype(jnp.float32)
+    values = run(transformer, tokens, Instruments(taps=(tap,)), lengths).records[0].values
+    return values.reshape(*values.shape[:3], -1).astype(jnp.float32)
 
 
 class Shuffled:

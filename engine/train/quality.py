@@ -1,23 +1,27 @@
 """How good a stack of dictionaries is, on text it was not trained on.
 
-    explained variance   1 - sum |x - x'|^2 / sum |x - mean x|^2, sums over tokens and coordinates
-    L0                   features above 0 a token
+    explained variance   1 - sum |y - y'|^2 / sum |y - mean y|^2, sums over tokens and coordinates
+    L0                   features that are not 0 a token
     dead                 features that are 0 at every token
-    relative error       mean over tokens of |x - x'| / |x|
+    size                 mean of |f| over the values that are not 0; largest |f|
+    relative error       mean over tokens of |y - y'| / |y|
     cross-entropy recovered   (H_mean - H_spliced) / (H_mean - H_clean)
 
-H is the model's mean next-token loss in nats: clean, with the stream of one layer replaced by its reconstruction, and
-with it replaced by its mean over the text. 1 means the reconstruction carries everything the model used, 0 that it
-carries no more than the mean does. Both replacements act at the tokens that count (BOS excluded by default), and so
-does the loss. Streams that cannot be edited have no cross-entropy figures.
+y is the stream written: what an SAE reads, or what a transcoder stands for. H is the model's mean next-token loss in
+nats: clean, with that stream of one layer replaced by its reconstruction, with it replaced by its mean over the text,
+and with it replaced by zero. 1 means the reconstruction carries everything the model used, 0 that it carries no more
+than the mean does (or than nothing at all, by the figure with zero, which others publish). All replacements act at the
+tokens that count (BOS excluded by default), and so does the loss. Streams that cannot be edited have no cross-entropy
+figures.
 
-Cost: an encode and a decode a token and layer, and two further passes over `loss_rows` rows a layer.
+Cost: an encode and a decode a token and layer, and three further passes over `loss_rows` rows a layer.
 """
 
 import dataclasses
 import functools
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -49,22 +53,32 @@ class LayerQuality:
     dead: int
     features: int
     relative_error: float
+    mean_active: float
+    largest: float
     loss_clean: float | None = None
     loss_spliced: float | None = None
     loss_mean: float | None = None
+    loss_zero: float | None = None
 
     @property
     def loss_recovered(self) -> float | None:
         """Share of the cross-entropy lost by the mean that the reconstruction gives back."""
-        if self.loss_mean is None or self.loss_clean is None or self.loss_spliced is None:
+        return self._recovered(self.loss_mean)
+
+    @property
+    def loss_recovered_from_zero(self) -> float | None:
+        """Share of the cross-entropy lost by zero that the reconstruction gives back."""
+        return self._recovered(self.loss_zero)
+
+    def _recovered(self, floor: float | None) -> float | None:
+        if floor is None or self.loss_clean is None or self.loss_spliced is None or floor == self.loss_clean:
             return None
-        if self.loss_mean == self.loss_clean:
-            return None
-        return (self.loss_mean - self.loss_spliced) / (self.loss_mean - self.loss_clean)
+        return (floor - self.loss_spliced) / (floor - self.loss_clean)
 
     def as_dict(self) -> dict[str, float | int | None]:
         """All figures, JSON-ready."""
-        return {**dataclasses.asdict(self), "loss_recovered": self.loss_recovered}
+        recovered = {name: getattr(self, name) for name in ("loss_recovered", "loss_recovered_from_zero")}
+        return dataclasses.asdict(self) | recovered
 
 
 def measure_quality(
@@ -81,33 +95,55 @@ def measure_quality(
     Raises:
         ValueError: the corpus has no counted token, or the stack's width or layers are not the model's.
     """
-    source = Source(transformer, corpus, dictionary.config.stream, dictionary.config.layers)
-    if source.width != dictionary.W_enc[...].shape[-2]:
-        raise ValueError(
-            f"dictionary: reads vectors of width {dictionary.W_enc[...].shape[-2]}, but {dictionary.config.stream} of "
-            f"the model has {source.width}; use dictionaries of this model"
-        )
+    config = dictionary.config
+    source, target = (Source(transformer, corpus, s, config.layers) for s in (config.stream, config.output_stream))
+    for what, place, width in (("reads", source, dictionary.d_in), ("writes", target, dictionary.d_out)):
+        if place.width != width:
+            raise ValueError(
+                f"dictionary: {what} vectors of width {width}, but {place.stream} of the model has {place.width}; "
+                "use dictionaries of this model"
+            )
     if not corpus.counts.sum():
         raise ValueError("corpus: holds no token that counts; give held-out text")
-    figures, means = _reconstruction(dictionary, source)
-    if dictionary.config.stream not in EDITABLE:
+    figures, means = _reconstruction(dictionary, source, target)
+    if config.output_stream not in EDITABLE:
         return figures
     losses = _losses(transformer, dictionary, corpus.head(loss_rows), means)
-    return [
-        dataclasses.replace(figure, loss_clean=clean, loss_spliced=spliced, loss_mean=ablated)
-        for figure, (clean, spliced, ablated) in zip(figures, losses, strict=True)
-    ]
+    return [dataclasses.replace(figure, **loss) for figure, loss in zip(figures, losses, strict=True)]
 
 
-def _reconstruction(dictionary: Dictionary, source: Source) -> tuple[list[LayerQuality], Float[np.ndarray, "P D"]]:
+def clean_loss(transformer: Transformer, corpus: Corpus) -> float:
+    """The model's own mean next-token loss in nats, at the tokens that count."""
+    parts = [(_loss(transformer, *group, corpus.first, Instruments()), group[1]) for group in _padded(corpus)]
+    return sum(float(loss) for loss, _ in parts) / sum(_predicted(lengths, corpus.first) for _, lengths in parts)
+
+
+def _reconstruction(
+    dictionary: Dictionary, source: Source, target: Source
+) -> tuple[list[LayerQuality], Float[np.ndarray, "P O"]]:
     """Everything that needs no further forward pass, and each layer's mean."""
     rows = np.arange(len(source.corpus.tokens))
     # The mean first: sums of squares around it do not cancel, however far from 0 the stream lies.
-    total = sum(source.read(group).sum(axis=1, dtype=np.float64) for group in _groups(rows))
+    total = sum(target.read(group).sum(axis=1, dtype=np.float64) for group in _groups(rows))
     tokens = int(source.corpus.counts.sum())
     means = total / tokens
-    parts = (_group_sums(dictionary, source, group, means) for group in _groups(rows))
-    error, spread, active, relative, fired = functools.reduce(partial(jax.tree.map, np.add), parts)
+    parts = [_group_sums(dictionary, source, target, group, means) for group in _groups(rows)]
+    return layer_figures(dictionary.config.layers, dictionary.num_features, tokens, parts), means
+
+
+def layer_figures(
+    layers: tuple[int, ...], features: int, tokens: int, parts: list[tuple[tuple[np.ndarray, ...], np.ndarray]]
+) -> list[LayerQuality]:
+    """The figures of each layer from sums over groups of tokens.
+
+    Args:
+        layers: model layers. features: F. tokens: N in all groups.
+        parts: for each group the sums of |y - y'|^2, |y - mean|^2, |y - y'| / |y|, |f| [P] and of firings [P, F], and
+            the largest |f| [P].
+    """
+    sums, tops = zip(*parts, strict=True)
+    error, spread, relative, size, fired = functools.reduce(partial(jax.tree.map, np.add), sums)
+    active, largest = fired.sum(axis=1), np.max(tops, axis=0)
     return [
         LayerQuality(
             layer=layer,
@@ -115,22 +151,25 @@ def _reconstruction(dictionary: Dictionary, source: Source) -> tuple[list[LayerQ
             explained_variance=float(1 - error[i] / spread[i]),
             l0=float(active[i] / tokens),
             dead=int((fired[i] == 0).sum()),
-            features=dictionary.num_features,
+            features=features,
             relative_error=float(relative[i] / tokens),
+            mean_active=float(size[i] / max(active[i], 1)),
+            largest=float(largest[i]),
         )
-        for i, layer in enumerate(dictionary.config.layers)
-    ], means
+        for i, layer in enumerate(layers)
+    ]
 
 
 def _group_sums(
-    dictionary: Dictionary, source: Source, rows: Int[np.ndarray, " rows"], means: Float[np.ndarray, "P D"]
-) -> tuple[np.ndarray, ...]:
+    dictionary: Dictionary, source: Source, target: Source, rows: Int[np.ndarray, " rows"], means: np.ndarray
+) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
     """`_sums` of some rows, padded to one shape, in float64."""
     x = source.read(rows)
-    width = ROWS_PER_PASS * source.corpus.tokens.shape[1]
-    padded = np.pad(x, ((0, 0), (0, width - x.shape[1]), (0, 0)))
-    sums = _sums(dictionary, padded, np.arange(width) < x.shape[1], means)
-    return jax.tree.map(lambda a: np.asarray(a, np.float64), sums)
+    y = target.read(rows) if dictionary.config.is_transcoder else x
+    count, width = x.shape[1], ROWS_PER_PASS * source.corpus.tokens.shape[1]
+    x, y = (np.pad(values, ((0, 0), (0, width - count), (0, 0))) for values in (x, y))
+    sums, largest = _sums(dictionary, x, y, np.arange(width) < count, means)
+    return jax.tree.map(lambda a: np.asarray(a, np.float64), sums), np.asarray(largest)
 
 
 def _groups(rows: Int[np.ndarray, " R"]) -> Iterator[Int[np.ndarray, " rows"]]:
@@ -138,38 +177,53 @@ def _groups(rows: Int[np.ndarray, " R"]) -> Iterator[Int[np.ndarray, " rows"]]:
 
 
 @jax.jit
-def _sums(dictionary: Dictionary, x: Float[Array, "P N D"], there: Bool[Array, " N"], means: Float[Array, "P D"]):
-    """Sums over tokens of |x - x'|^2, |x - mean|^2, active features, |x - x'| / |x| [P], and firings [P, F]."""
+def _sums(
+    dictionary: Dictionary, x: Float[Array, "P N D"], y: Float[Array, "P N O"], there: Bool[Array, " N"],
+    means: Float[Array, "P O"],
+):  # fmt: skip
+    """Sums over tokens of |y - y'|^2, |y - mean|^2, |y - y'| / |y|, |f| [P] and firings [P, F]; the largest |f| [P]."""
 
     def layer(inputs):
-        one, x, mean = inputs
+        one, x, y, mean = inputs
         f = jnp.where(there[:, None], one.encode(x), 0)
-        error = jnp.where(there, jnp.sum((x - one.decode(f)) ** 2, axis=-1), 0)
-        spread = jnp.where(there, jnp.sum((x - mean) ** 2, axis=-1), 0)
-        relative = jnp.sqrt(error / jnp.maximum(jnp.sum(x**2, axis=-1), 1e-30))
-        return error.sum(), spread.sum(), jnp.sum(f > 0), relative.sum(), jnp.sum(f > 0, axis=0)
+        error = jnp.where(there, jnp.sum((y - one.decode(f, x)) ** 2, axis=-1), 0)
+        spread = jnp.where(there, jnp.sum((y - mean) ** 2, axis=-1), 0)
+        relative = jnp.sqrt(error / jnp.maximum(jnp.sum(y**2, axis=-1), 1e-30))
+        size = jnp.abs(f)
+        return (error.sum(), spread.sum(), relative.sum(), size.sum(), jnp.sum(f != 0, axis=0)), size.max()
 
-    return jax.lax.map(layer, (dictionary, x, means.astype(x.dtype)))
+    return jax.lax.map(layer, (dictionary, x, y, means.astype(x.dtype)))
 
 
 def _losses(
-    transformer: Transformer, dictionary: Dictionary, corpus: Corpus, means: Float[np.ndarray, "P D"]
-) -> list[tuple[float, float, float]]:
-    """(clean, spliced, mean-ablated) mean loss of each layer."""
-    layers, stream = dictionary.config.layers, dictionary.config.stream
-    totals, count = np.zeros((len(layers), 3)), 0
-    for group in _groups(np.arange(len(corpus.tokens))):
-        padded = np.pad(group, (0, ROWS_PER_PASS - len(group)), mode="edge")
-        # Repeated rows get length 0: nothing in them counts.
-        lengths = np.where(np.arange(ROWS_PER_PASS) < len(group), corpus.lengths[padded], 0)
-        passes = partial(_loss, transformer, corpus.tokens[padded], lengths, corpus.first)
+    transformer: Transformer, dictionary: Dictionary, corpus: Corpus, means: Float[np.ndarray, "P O"]
+) -> list[dict[str, Any]]:
+    """The mean losses of each layer, by the names of their fields."""
+    layers, stream = dictionary.config.layers, dictionary.config.output_stream
+    totals, count = np.zeros((len(layers), 4)), 0
+    for tokens, lengths in _padded(corpus):
+        passes = partial(_loss, transformer, tokens, lengths, corpus.first)
         clean = float(passes(Instruments()))
         for i, layer in enumerate(layers):
             spliced = Instruments((bind(EditSpec(stream, "replace"), _everywhere(layer, corpus.first), dictionary),))
-            ablated = Instruments((bind(EditSpec(stream, "swap"), _everywhere(layer, corpus.first, means[i]), None),))
-            totals[i] += clean, float(passes(spliced)), float(passes(ablated))
-        count += int(np.maximum(lengths - 1 - corpus.first, 0).sum())
-    return [tuple(row) for row in (totals / count).tolist()]
+            swapped = (_everywhere(layer, corpus.first, vector) for vector in (means[i], np.zeros_like(means[i])))
+            mean, zero = (Instruments((bind(EditSpec(stream, "swap"), edit, None),)) for edit in swapped)
+            totals[i] += clean, *(float(passes(edited)) for edited in (spliced, mean, zero))
+        count += _predicted(lengths, corpus.first)
+    names = ("loss_clean", "loss_spliced", "loss_mean", "loss_zero")
+    return [dict(zip(names, row, strict=True)) for row in (totals / count).tolist()]
+
+
+def _padded(corpus: Corpus) -> Iterator[tuple[Int[np.ndarray, "B T"], Int[np.ndarray, " B"]]]:
+    """Tokens and lengths in groups of one shape; rows that fill a group up have length 0: nothing in them counts."""
+    for group in _groups(np.arange(len(corpus.tokens))):
+        padded = np.pad(group, (0, ROWS_PER_PASS - len(group)), mode="edge")
+        yield corpus.tokens[padded], np.where(np.arange(ROWS_PER_PASS) < len(group), corpus.lengths[padded], 0)
+
+
+def _predicted(lengths: Int[np.ndarray, " B"], first: int) -> int:
+    """Number of tokens whose loss counts."""
+    return int(np.maximum(lengths - 1 - first, 0).sum())
 
 
 def _everywhere(layer: int, first: int, mean: Float[np.ndarray, " D"] | None = None):

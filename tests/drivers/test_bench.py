@@ -17,6 +17,17 @@ def test_one_json_object(drive):
     assert result["figures"]["trials_per_cpu_second_all_features"] > 0
 
 
+@pytest.mark.slow
+def test_loading_needs_little_memory_beside_its_result(drive):
+    """Speed depends on the machine and its neighbours; memory does not."""
+    (run,) = drive("bench", ("load", "--load_layers=1", "--repeats=1", "--json"))
+    assert run["status"] == 0, run["err"]
+    figures = json.loads(run["out"])["figures"]
+    assert 0 < figures["peak_over_resident"] <= 1.3
+    assert figures["read_fraction"] > 0
+    assert figures["read_fraction"] == min(figures["read_fraction_model"], figures["read_fraction_dictionary"])
+
+
 def test_benchmarks_that_are_not_there_are_refused(drive):
     none, unknown, two, rows = drive(
         "bench", (), ("patch_swepe",), ("patch_sweep", "exact"), ("patch_sweep", "--rows=0")

@@ -160,7 +160,7 @@ class TestRefused:
 
     def test_no_dictionary(self, tmp_path):
         (tmp_path / "notes.txt").write_text("")
-        with pytest.raises(FileNotFoundError, match=r"no dictionary \(cfg\.json\) in it; it holds notes\.txt"):
+        with pytest.raises(FileNotFoundError, match=r"no dictionary in it .*\(saelens, .*it holds notes\.txt"):
             load_dictionaries(tmp_path)
 
     def test_another_width(self, tmp_path, model_dir):

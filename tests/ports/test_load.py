@@ -1,3 +1,4 @@
+import hashlib
 import json
 import subprocess
 import sys
@@ -6,9 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import AxisType, SingleDeviceSharding
 from safetensors.numpy import load_file, save_file
 
 import causeway as cw
+from causeway.engine.model.forward import next_token_logits
 from causeway.ports.llama import save_llama
 from causeway.ports.load import load_model
 
@@ -58,6 +61,55 @@ def test_fingerprint_is_of_content_and_not_of_place(model_dir, tmp_path, transfo
     assert load_model(model_dir).fingerprint != first
     change_weights(tmp_path / "elsewhere", lambda t: t[Q].__setitem__((0, 0), 1.0))
     assert load_model(tmp_path / "elsewhere").fingerprint != first
+
+
+def test_fingerprint_of_weights_that_have_changed_since_is_refused(model_dir, transformer):
+    model, early = load_model(model_dir), load_model(model_dir)
+    known = early.fingerprint
+    change_weights(model_dir, lambda t: t[Q].__setitem__((0, 0), 1.0))
+    with pytest.raises(ValueError, match=r"model\.safetensors: has changed since it was loaded"):
+        _ = model.fingerprint
+    assert early.fingerprint == known
+
+
+def test_loading_reads_no_file_for_the_fingerprint(model_dir, monkeypatch):
+    monkeypatch.setattr(hashlib, "file_digest", lambda *arguments: pytest.fail("a file was hashed"))
+    load_model(model_dir)
+
+
+@pytest.mark.parametrize("storage", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("where", ["one device", "whole on all", "split", "split and whole"])
+def test_on_any_devices_and_in_any_dtype_the_parameters_are_the_same(model_dir, storage, where):
+    shapes = {"whole on all": (4, 1), "split": (1, 4), "split and whole": (2, 2)}
+    mesh = None
+    if where in shapes:
+        mesh = jax.make_mesh(shapes[where], ("rows", "weights"), axis_types=(AxisType.Auto,) * 2)
+    placed = load_model(model_dir, storage=storage, sharding=mesh).transformer
+    want = jax.tree.map(lambda a: np.asarray(a).astype(storage), load_model(model_dir).transformer)
+    for a, b in zip(jax.tree.leaves(placed), jax.tree.leaves(want), strict=True):
+        np.testing.assert_array_equal(np.asarray(a).view(np.uint8), b.view(np.uint8))
+    if mesh is not None:
+        whole = [leaf.sharding.is_fully_replicated for leaf in jax.tree.leaves(placed)]
+        assert all(whole) == (where == "whole on all")
+
+
+def test_a_model_split_over_devices_computes_the_same(model_dir):
+    mesh = jax.make_mesh((4,), ("weights",), axis_types=(AxisType.Auto,))
+    tokens = jnp.array([[1, 5, 3, 9]])
+    split = next_token_logits(load_model(model_dir, sharding=mesh).transformer, tokens)
+    np.testing.assert_allclose(split, next_token_logits(load_model(model_dir).transformer, tokens), atol=1e-6)
+
+
+def test_one_sharding_for_all_parameters(model_dir):
+    device = jax.devices()[3]
+    leaves = jax.tree.leaves(load_model(model_dir, sharding=SingleDeviceSharding(device)).transformer)
+    assert {d for leaf in leaves for d in leaf.devices()} == {device}
+
+
+def test_a_mesh_with_explicit_axes_is_refused(model_dir):
+    mesh = jax.make_mesh((4,), ("weights",), axis_types=(AxisType.Explicit,))
+    with pytest.raises(ValueError, match=r"sharding: the mesh has axis types .*Explicit.*needs Auto"):
+        load_model(model_dir, sharding=mesh)
 
 
 def test_weights_are_not_overwritten_silently(model_dir, transformer):

@@ -8,81 +8,216 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from causeway.ports.saelens import read_folder
+from causeway.engine.dictionary.dictionary import Dictionary
+from causeway.ports.saelens import open_source, weights
 
-D, F = 6, 10
+D, F, OUT = 6, 10, 5
+METADATA = {"sae_lens_version": "6.54.12", "model_name": "m", "hook_name": "blocks.3.hook_resid_post"}
 V6 = {
     "d_in": D, "d_sae": F, "dtype": "float32", "device": "cpu", "apply_b_dec_to_input": False,
-    "normalize_activations": "none", "reshape_activations": "none", "architecture": "standard",
-    "metadata": {"sae_lens_version": "6.54.12", "model_name": "m", "hook_name": "blocks.3.hook_resid_post"},
+    "normalize_activations": "none", "reshape_activations": "none", "architecture": "standard", "metadata": METADATA,
 }  # fmt: skip
-V5 = {
-    "d_in": D, "d_sae": F, "dtype": "torch.float32", "device": "cuda", "architecture": "standard",
-    "hook_point": "blocks.3.hook_resid_post", "hook_point_layer": 3, "hook_point_head_index": None,
-    "model_name": "m", "activation_fn_str": "relu", "activation_fn_kwargs": {}, "l1_coefficient": 5,
-    "finetuning_scaling_factor": False, "normalize_activations": False, "sae_lens_training_version": "3.1.0",
+TRANSCODES = {
+    "d_out": OUT, "metadata": METADATA | {"hook_name": "blocks.3.mlp.hook_in", "hook_name_out": "blocks.3.hook_mlp_out"}
 }  # fmt: skip
+PURSUIT = {"architecture": "matching_pursuit", "max_iterations": 4, "residual_threshold": 0.3}
+PER_TOKEN = [
+    {},
+    {"architecture": "jumprelu"},
+    {"architecture": "gated"},
+    {"architecture": "topk", "k": 3},
+    {"architecture": "topk", "k": 3, "rescale_acts_by_decoder_norm": True},
+    {"architecture": "abstopk", "k": 3},
+    {"architecture": "abstopk", "k": 3, "rescale_acts_by_decoder_norm": True},
+]
+X = 2 * np.random.default_rng(1).normal(size=(200, D)) + 1
 
 
-def arrays(architecture: str) -> dict[str, np.ndarray]:
+def arrays(architecture: str, seed: int = 0) -> dict[str, np.ndarray]:
     """Random arrays of an architecture, b_dec far from zero."""
-    rng = np.random.default_rng(0)
-    shapes = {"W_enc": (D, F), "W_dec": (F, D), "b_dec": (D,)}
-    vectors = {"gated": ("b_gate", "b_mag", "r_mag"), "jumprelu": ("b_enc", "threshold")}
-    shapes |= dict.fromkeys(vectors.get(architecture, ("b_enc",)), (F,))
-    return {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    rng = np.random.default_rng(seed)
+    out = OUT if "transcoder" in architecture else D
+    shapes = {"W_dec": (F, out), "b_dec": (out,)}
+    if architecture != "matching_pursuit":
+        shapes["W_enc"] = (D, F)
+        shapes |= dict.fromkeys(("b_gate", "b_mag", "r_mag") if architecture == "gated" else ("b_enc",), (F,))
+    shapes |= {"threshold": (F,)} if "jumprelu" in architecture else {}
+    shapes |= {"W_skip": (out, D)} if "skip" in architecture else {}
+    drawn = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    if architecture == "matching_pursuit":
+        drawn["W_dec"] /= np.linalg.norm(drawn["W_dec"], axis=1, keepdims=True)
+    return drawn
 
 
-def write(folder, config: dict, tensors: dict) -> None:
+def write(folder, config: dict, tensors: dict | None = None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "cfg.json").write_text(json.dumps(config))
-    save_file(tensors, folder / "sae_weights.safetensors")
+    save_file(arrays(config["architecture"]) if tensors is None else tensors, folder / "sae_weights.safetensors")
+
+
+def read_folder(folder, dtype) -> Dictionary:
+    """All of a folder's dictionary in memory."""
+    source = open_source(folder / "cfg.json")
+    return Dictionary(source.config, **{n: jnp.asarray(a.whole().astype(dtype)) for n, a in source.arrays.items()})
+
+
+def pursue(config: dict, w: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """SAELens' pursuit, a token at a time."""
+    f = np.zeros((len(x), len(w)))
+    for rest, row in zip(x.copy(), f, strict=True):
+        for _ in range(config.get("max_iterations") or x.shape[1]):
+            best, support = np.argmax(np.maximum(w @ rest, 0)), row != 0
+            value = max(w[best] @ rest, 0)
+            row[best] += value
+            rest -= value * w[best]
+            same = ((row != 0) == support).all() and config.get("stop_on_duplicate_support", True)
+            if same or np.linalg.norm(rest) < config.get("residual_threshold", 1e-2):
+                break
+    return f
+
+
+def activation(config: dict, t: dict, x: np.ndarray) -> np.ndarray:
+    architecture = config["architecture"]
+    if architecture == "matching_pursuit":
+        return pursue(config, t["W_dec"], x)
+    if architecture == "gated":
+        gate = x @ t["W_enc"] + t["b_gate"] > 0
+        return gate * np.maximum(x @ (t["W_enc"] * np.exp(t["r_mag"])) + t["b_mag"], 0)
+    p = x @ t["W_enc"] + t["b_enc"]
+    if "jumprelu" in architecture:
+        return np.maximum(p, 0) * (p > t["threshold"])
+    if architecture not in ("topk", "abstopk"):
+        return np.maximum(p, 0)
+    p = p * norms_of(config, t)
+    size = np.abs(p) if architecture == "abstopk" else p
+    kept = np.where(size >= np.sort(size, axis=-1)[:, -config["k"], None], p, 0)
+    return kept if architecture == "abstopk" else np.maximum(kept, 0)
+
+
+def norms_of(config: dict, t: dict) -> np.ndarray:
+    return np.linalg.norm(t["W_dec"], axis=1) if config.get("rescale_acts_by_decoder_norm") else np.ones(F)
 
 
 def saelens(config: dict, tensors: dict, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(feature values, reconstruction) as SAELens computes them."""
     t = {name: array.astype(np.float64) for name, array in tensors.items()}
-    x = x - t["b_dec"] * config["apply_b_dec_to_input"]
-    norms = np.linalg.norm(t["W_dec"], axis=1) if config.get("rescale_acts_by_decoder_norm") else np.ones(F)
-    if config["architecture"] == "gated":
-        gate = x @ t["W_enc"] + t["b_gate"] > 0
-        f = gate * np.maximum(x @ (t["W_enc"] * np.exp(t["r_mag"])) + t["b_mag"], 0)
-    else:
-        p = x @ t["W_enc"] + t["b_enc"]
-        f = np.maximum(p, 0)
-        if config["architecture"] == "jumprelu":
-            f = f * (p > t["threshold"])
-        if config["architecture"] == "topk":
-            p = p * norms
-            kth = np.sort(p, axis=-1)[:, -config["k"]][:, None]
-            f = np.maximum(np.where(p >= kth, p, 0), 0)
-    return f, (f / norms) @ t["W_dec"] + t["b_dec"]
+    transcodes, norm = "transcoder" in config["architecture"], config["normalize_activations"]
+    inner, back = x, lambda y: y
+    if norm == "layer_norm":
+        mean, std = x.mean(-1, keepdims=True), x.std(-1, ddof=1, keepdims=True)
+        inner, back = (x - mean) / (std + 1e-5), lambda y: y * std + mean
+    if norm == "constant_norm_rescale":
+        factor = np.sqrt(D) / np.linalg.norm(x, axis=-1, keepdims=True)
+        inner, back = x * factor, lambda y: y / factor
+    subtracts = config["apply_b_dec_to_input"]
+    f = activation(config, t, inner - t["b_dec"] * subtracts if subtracts else inner)
+    y = (f / norms_of(config, t)) @ t["W_dec"]
+    if config["architecture"] != "matching_pursuit" or subtracts:
+        y = y + t["b_dec"]
+    y = y if transcodes else back(y)
+    return f, y + x @ t["W_skip"].T if "W_skip" in t else y
+
+
+def check(folder, wanted, x=X, **options) -> None:
+    """Values and reconstructions, float64 to 1e-9 and float32 to 1e-5 of the largest."""
+    features, reconstruction = wanted
+    assert 0.02 < (features != 0).mean() < 0.98
+    source = open_source(folder / "cfg.json", **options)
+    for dtype, tolerance in (("float64", 1e-9), ("float32", 1e-5)):
+        with jax.enable_x64(dtype == "float64"):
+            dictionary = loaded(source, dtype)
+            got = np.asarray(dictionary.encode(jnp.asarray(x, dtype)))
+            # In float32 a value next to its threshold may fall on its other side.
+            steady = np.isclose(got, features, atol=tolerance * np.abs(features).max(), rtol=0)
+            assert steady.all() if dtype == "float64" else steady.mean() > 0.995
+            rebuilt = np.asarray(dictionary.decode(jnp.asarray(features, dtype), jnp.asarray(x, dtype)))
+            np.testing.assert_allclose(rebuilt, reconstruction, atol=tolerance * np.abs(reconstruction).max())
+
+
+def loaded(source, dtype) -> Dictionary:
+    return Dictionary(source.config, **{n: jnp.asarray(a.whole().astype(dtype)) for n, a in source.arrays.items()})
+
+
+@pytest.mark.parametrize("norm", ["none", "layer_norm", "constant_norm_rescale"])
+@pytest.mark.parametrize("subtracts", [False, True])
+@pytest.mark.parametrize("changes", [*PER_TOKEN, PURSUIT])
+def test_every_sae_equals_its_definition(tmp_path, changes, subtracts, norm):
+    config = V6 | {"apply_b_dec_to_input": subtracts, "normalize_activations": norm} | changes
+    write(tmp_path, config)
+    check(tmp_path, saelens(config, arrays(config["architecture"]), X))
+
+
+@pytest.mark.parametrize("norm", ["none", "layer_norm", "constant_norm_rescale"])
+@pytest.mark.parametrize(
+    "architecture", ["transcoder", "skip_transcoder", "jumprelu_transcoder", "jumprelu_skip_transcoder"]
+)
+def test_every_transcoder_equals_its_definition(tmp_path, architecture, norm):
+    config = V6 | TRANSCODES | {"architecture": architecture, "normalize_activations": norm}
+    write(tmp_path, config)
+    check(tmp_path, saelens(config, arrays(architecture), X))
+    source = open_source(tmp_path / "cfg.json")
+    assert (source.config.stream, source.config.output_stream, source.d_out) == ("mlp_in", "mlp_out", OUT)
 
 
 @pytest.mark.parametrize("subtracts", [False, True])
-@pytest.mark.parametrize(
-    ("architecture", "extra"),
-    [
-        ("standard", {}),
-        ("jumprelu", {}),
-        ("gated", {}),
-        ("topk", {"k": 3}),
-        ("topk", {"k": 3, "rescale_acts_by_decoder_norm": True}),
-    ],
-)
-def test_every_fold_is_exact(tmp_path, architecture, extra, subtracts):
-    config = V6 | {"architecture": architecture, "apply_b_dec_to_input": subtracts} | extra
-    tensors = arrays(architecture)
-    write(tmp_path, config, tensors)
-    x = np.random.default_rng(1).normal(size=(200, D))
-    features, reconstruction = saelens(config, tensors, x)
-    assert 0.02 < (features > 0).mean() < 0.98
-    with jax.enable_x64(True):
-        dictionary = read_folder(tmp_path, jnp.dtype("float64"))
-        ours = dictionary.encode(jnp.asarray(x))
-        assert ours.dtype == np.float64
-        np.testing.assert_allclose(ours, features, atol=1e-12)
-        np.testing.assert_allclose(dictionary.decode(ours), reconstruction, atol=1e-12)
+@pytest.mark.parametrize("changes", PER_TOKEN)
+def test_a_constant_scale_is_folded_as_saelens_does(tmp_path, changes, subtracts):
+    s, config = 0.37, V6 | {"apply_b_dec_to_input": subtracts} | changes
+    write(tmp_path, config | {"normalize_activations": "expected_average_only_in"})
+    t = {name: array.astype(np.float64) for name, array in arrays(config["architecture"]).items()}
+    folded = t | {"W_enc": t["W_enc"] * s, "W_dec": t["W_dec"] / s, "b_dec": t["b_dec"] / s}
+    check(tmp_path, saelens(config, folded, X), norm_scaling_factor=s)
+    check(tmp_path, saelens(config, folded, X), norm_scaling_factor={3: s, 4: 9.0})
+    assert "scaled by 0.37" in open_source(tmp_path / "cfg.json", norm_scaling_factor=s).value_scale
+    (tmp_path / "activation_scaler.json").write_text(json.dumps({"scaling_factor": s}))
+    check(tmp_path, saelens(config, folded, X))
+    assert tmp_path / "activation_scaler.json" in open_source(tmp_path / "cfg.json").files
+
+
+def test_a_pursuit_of_scaled_inputs_has_raw_values(tmp_path):
+    s, config = 0.37, V6 | PURSUIT | {"apply_b_dec_to_input": True}
+    write(tmp_path, config | {"normalize_activations": "expected_average_only_in"})
+    f, y = saelens(config, arrays("matching_pursuit"), X * s)
+    check(tmp_path, (f / s, y / s), norm_scaling_factor=s)
+
+
+@pytest.mark.parametrize("subtracts", [False, True])
+@pytest.mark.parametrize("changes", PER_TOKEN)
+def test_a_whitening_is_folded(tmp_path, changes, subtracts):
+    config = V6 | {"apply_b_dec_to_input": subtracts} | changes
+    rng = np.random.default_rng(2)
+    mean, matrix = rng.normal(size=D), np.linalg.qr(rng.normal(size=(D, D)))[0] * rng.uniform(0.5, 2, D)
+    inverse = np.linalg.inv(matrix)
+    write(tmp_path, config | {"normalize_activations": "covariance_whitening"})
+    assert weights(tmp_path / "cfg.json") == ["sae_weights.safetensors", "activation_whitening.safetensors"]
+    with pytest.raises(FileNotFoundError, match=r"activation_whitening\.safetensors: no such file"):
+        open_source(tmp_path / "cfg.json")
+    tensors = {"mean": mean, "matrix": matrix, "inverse_matrix": inverse}
+    save_file({n: np.ascontiguousarray(a) for n, a in tensors.items()}, tmp_path / "activation_whitening.safetensors")
+    f, y = saelens(config, arrays(config["architecture"]), (X - mean) @ matrix)
+    check(tmp_path, (f, y @ inverse + mean))
+    save_file(tensors | {"inverse_matrix": inverse * 2}, tmp_path / "activation_whitening.safetensors")
+    with pytest.raises(ValueError, match="off the identity by 1"):
+        open_source(tmp_path / "cfg.json")
+
+
+def test_ranges_are_cut_from_the_whole(tmp_path):
+    for changes in [*PER_TOKEN, PURSUIT]:
+        config = V6 | {"apply_b_dec_to_input": True, "normalize_activations": "expected_average_only_in"} | changes
+        write(tmp_path, config)
+        for array in open_source(tmp_path / "cfg.json", norm_scaling_factor=2.0).arrays.values():
+            whole = array.whole()
+            assert whole.shape == array.shape
+            if array.feature_axis is not None:
+                parts = [array.read(a, b) for a, b in ((0, 3), (3, 4), (4, F))]
+                np.testing.assert_allclose(np.concatenate(parts, array.feature_axis), whole, rtol=1e-12)
+
+
+def test_heads_are_read_side_by_side(tmp_path):
+    changes = {"reshape_activations": "hook_z", "metadata": METADATA | {"hook_name": "blocks.3.attn.hook_z"}}
+    write(tmp_path, V6 | changes)
+    assert open_source(tmp_path / "cfg.json").config.stream == "head_out"
+    check(tmp_path, saelens(V6, arrays("standard"), X))
 
 
 def test_what_no_fold_touches_is_read_to_the_bit(tmp_path):
@@ -93,6 +228,28 @@ def test_what_no_fold_touches_is_read_to_the_bit(tmp_path):
     for name, array in tensors.items():
         np.testing.assert_array_equal(getattr(dictionary, name)[...], array)
     assert (dictionary.config.layers, dictionary.config.stream) == ((3,), "resid_post")
+    # A b_dec of zeros takes nothing from the bias, to the bit.
+    tensors["b_dec"][:] = 0
+    write(tmp_path, V6 | {"architecture": "jumprelu", "apply_b_dec_to_input": True}, tensors)
+    np.testing.assert_array_equal(open_source(tmp_path / "cfg.json").arrays["b_enc"].whole(), tensors["b_enc"])
+
+
+def test_a_threshold_is_strict_and_never_below_zero(tmp_path):
+    tensors = arrays("jumprelu")
+    tensors["threshold"][:3] = [1.0, -1.0, np.nextafter(np.float32(1), np.float32(0))]
+    tensors["W_enc"][:] = 0
+    tensors["b_enc"][:3] = [1.0, -0.5, 1.0]
+    write(tmp_path, V6 | {"architecture": "jumprelu"}, tensors)
+    values = read_folder(tmp_path, jnp.dtype("float32")).encode(jnp.zeros((1, D)))
+    np.testing.assert_array_equal(values[0, :3], [0, 0, 1])
+
+
+def test_a_log_threshold_of_an_old_checkpoint_is_its_exponential(tmp_path):
+    tensors = arrays("jumprelu")
+    logs = tensors | {"log_threshold": tensors.pop("threshold")}
+    write(tmp_path, V6 | {"architecture": "jumprelu"}, {n: a for n, a in logs.items() if n != "threshold"})
+    got = open_source(tmp_path / "cfg.json").arrays["threshold"].whole()
+    np.testing.assert_allclose(got, np.exp(logs["log_threshold"].astype(np.float64)), rtol=1e-12)
 
 
 def test_decoder_row_of_zeros_under_rescaling(tmp_path):
@@ -105,94 +262,23 @@ def test_decoder_row_of_zeros_under_rescaling(tmp_path):
     assert not values[:, 2].any()
 
 
-@pytest.mark.parametrize(
-    ("hook", "layer", "stream"),
-    [
-        ("blocks.0.hook_resid_pre", 0, "resid_pre"),
-        ("blocks.7.hook_resid_mid", 7, "resid_mid"),
-        ("blocks.7.hook_mlp_out", 7, "mlp_out"),
-        ("blocks.11.hook_attn_out", 11, "attn_out"),
-        ("model.layers.5", 5, "resid_post"),
-    ],
-)
-def test_place_in_the_network(tmp_path, hook, layer, stream):
-    write(tmp_path, V6 | {"metadata": V6["metadata"] | {"hook_name": hook}}, arrays("standard"))
-    config = read_folder(tmp_path, jnp.dtype("float32")).config
-    assert (config.layers, config.stream) == ((layer,), stream)
+def test_a_pursuit_without_a_limit_ends_after_d_in_iterations(tmp_path):
+    write(tmp_path, V6 | {"architecture": "matching_pursuit", "max_iterations": None})
+    config = open_source(tmp_path / "cfg.json").config
+    assert (config.k, config.residual_threshold, config.stop_on_duplicate) == (D, 0.01, True)
 
 
-class TestBeforeVersion6:
-    def test_flat_file_is_migrated_with_its_defaults(self, tmp_path):
-        """apply_b_dec_to_input was true where it was not written."""
-        tensors = arrays("standard")
-        write(tmp_path, V5, tensors)
-        dictionary = read_folder(tmp_path, jnp.dtype("float32"))
-        shift = tensors["b_dec"].astype(np.float64) @ tensors["W_enc"]
-        np.testing.assert_allclose(dictionary.b_enc[...], tensors["b_enc"] - shift, atol=1e-6)
-        assert (dictionary.config.kind, dictionary.config.layers) == ("relu", (3,))
-
-    def test_topk_was_an_activation(self, tmp_path):
-        write(tmp_path, V5 | {"activation_fn_str": "topk", "activation_fn_kwargs": {"k": 4}}, arrays("standard"))
-        config = read_folder(tmp_path, jnp.dtype("float32")).config
-        assert (config.kind, config.k) == ("topk", 4)
-
-    def test_scaling_factor_is_folded(self, tmp_path):
-        tensors = arrays("standard")
-        scale = np.linspace(0.5, 2, F).astype(np.float32)
-        write(tmp_path / "plain", V5, tensors)
-        write(tmp_path / "scaled", V5 | {"finetuning_scaling_factor": True}, tensors | {"scaling_factor": scale})
-        plain, scaled = (read_folder(tmp_path / n, jnp.dtype("float32")) for n in ("plain", "scaled"))
-        x = jnp.asarray(np.random.default_rng(1).normal(size=(50, D)), jnp.float32)
-        values = plain.encode(x)
-        np.testing.assert_array_equal(scaled.encode(x), values)
-        np.testing.assert_allclose(scaled.decode(values), plain.decode(values * scale), atol=1e-4)
-
-    def test_scaling_factor_of_ones_changes_nothing(self, tmp_path):
-        write(tmp_path, V5, arrays("standard") | {"scaling_factor": np.ones(F, np.float32)})
-        read_folder(tmp_path, jnp.dtype("float32"))
-
-    def test_scaling_factor_of_unknown_use_is_refused(self, tmp_path):
-        write(tmp_path, V5, arrays("standard") | {"scaling_factor": np.full(F, 2, np.float32)})
-        with pytest.raises(ValueError, match=r"scaling_factor is not all ones, but .*cfg\.json does not set"):
-            read_folder(tmp_path, jnp.dtype("float32"))
-
-    @pytest.mark.parametrize(
-        ("changes", "message"),
-        [
-            ({"activation_fn_str": "tanh-relu"}, "activation_fn 'tanh-relu' is not read"),
-            ({"normalize_activations": True}, "'expected_average_only_in' cannot be folded"),
-            ({"hook_point": "blocks.3.attn.hook_z"}, "reshape_activations 'hook_z'"),
-            ({"brand_new": 1}, "unknown fields brand_new=1"),
-        ],
-    )
-    def test_refused(self, tmp_path, changes, message):
-        write(tmp_path, V5 | changes, arrays("standard"))
-        with pytest.raises(ValueError, match=message):
-            read_folder(tmp_path, jnp.dtype("float32"))
+@pytest.mark.parametrize("factor", [0, -1.0, float("nan"), True, "2"])
+def test_refused_factor(tmp_path, factor):
+    write(tmp_path, V6 | {"normalize_activations": "expected_average_only_in"})
+    with pytest.raises(ValueError, match=r"norm_scaling_factor: got .* needs a number above 0"):
+        open_source(tmp_path / "cfg.json", norm_scaling_factor=factor)
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"architecture": "transcoder"}, "architecture 'transcoder' is not read; read are standard, gated"),
-        ({"architecture": "topk"}, "field k is missing"),
-        ({"architecture": "topk", "k": F + 1}, "k = 11 is more than d_sae = 10"),
-        ({"normalize_activations": "layer_norm"}, "rescales every token by its own mean"),
-        ({"normalize_activations": "expected_average_only_in"}, "fold_activation_norm_scaling_factor"),
-        ({"normalize_activations": "brand_new"}, "it is not known here"),
-        ({"reshape_activations": "hook_z"}, "dictionaries of attention heads are not read"),
-        ({"new_switch": True}, "unknown fields new_switch=True"),
-        ({"d_in": None}, "field d_in is missing"),
-        ({"metadata": {"sae_lens_version": "6.0.0"}}, "hook_name is None"),
-        ({"metadata": V6["metadata"] | {"hook_name": "blocks.3.hook_odd"}}, "hook_name: site: cannot read"),
-        ({"metadata": V6["metadata"] | {"hook_name": "blocks.3.attn.hook_pattern"}}, "a stream of whole vectors"),
-        ({"metadata": V6["metadata"] | {"hook_name_out": "blocks.3.hook_mlp_out"}}, "needs one hook"),
-    ],
-)
-def test_refused_configuration(tmp_path, changes, message):
-    write(tmp_path, V6 | changes, arrays("standard"))
-    with pytest.raises(ValueError, match=message):
-        read_folder(tmp_path, jnp.dtype("float32"))
+def test_a_factor_that_would_do_nothing_is_refused(tmp_path):
+    write(tmp_path, V6)
+    with pytest.raises(ValueError, match=r"norm_scaling_factor: got 2\.0, but .* has normalize_activations 'none'"):
+        open_source(tmp_path / "cfg.json", norm_scaling_factor=2.0)
 
 
 @pytest.mark.parametrize(
@@ -200,12 +286,13 @@ def test_refused_configuration(tmp_path, changes, message):
     [
         (lambda t: t.pop("b_enc"), "missing: b_enc"),
         (lambda t: t.update(threshold=np.zeros(F, np.float32)), "no place in a standard dictionary: threshold"),
+        (lambda t: t.update(topk_threshold=np.zeros(1, np.float32)), "topk_threshold belongs to a batchtopk training"),
         (lambda t: t.update(W_enc=np.zeros((D, F + 1), np.float32)), r"W_enc has shape \(6, 11\); .* needs \(6, 10\)"),
         (lambda t: t["W_dec"].__setitem__((0, 0), np.nan), "W_dec has 1 of 60 values that are not finite"),
     ],
 )
 def test_refused_tensors(tmp_path, change, message):
-    write(tmp_path, V6, arrays("standard"))
+    write(tmp_path, V6)
     tensors = load_file(tmp_path / "sae_weights.safetensors")
     change(tensors)
     save_file(tensors, tmp_path / "sae_weights.safetensors")
@@ -214,7 +301,7 @@ def test_refused_tensors(tmp_path, change, message):
 
 
 def test_weights_that_are_not_there(tmp_path):
-    write(tmp_path, V6, arrays("standard"))
+    write(tmp_path, V6)
     (tmp_path / "sae_weights.safetensors").unlink()
     with pytest.raises(FileNotFoundError, match=r"sae_weights\.safetensors: no such file"):
-        read_folder(tmp_path, jnp.dtype("float32"))
+        open_source(tmp_path / "cfg.json")

@@ -134,6 +134,11 @@ def test_a_folder_that_is_no_hookpoint(tmp_path):
             read()
 
 
+def test_a_transcoder_of_the_embedding(tmp_path):
+    with pytest.raises(ValueError, match=r"cfg\.json: a transcoder of embed_tokens, which reads tokens"):
+        open_source(write(tmp_path, "embed_tokens", transcode=True))
+
+
 def test_weights_that_are_not_there(tmp_path):
     place = write(tmp_path)
     (place.parent / "sae.safetensors").unlink()

@@ -6,7 +6,7 @@ import pytest
 from causeway.engine.dictionary.dictionary import Dictionary, DictionaryConfig, take
 from causeway.engine.train.corpus import Corpus
 from causeway.engine.train.harvest import Source
-from causeway.engine.train.quality import measure_quality, quality_table
+from causeway.engine.train.quality import clean_loss, measure_quality, quality_table
 
 LAYERS = (2, 0)
 
@@ -22,13 +22,14 @@ def activations(transformer, corpus):
     return Source(transformer, corpus, "resid_post", LAYERS).read(np.arange(21))
 
 
-def make(stream="resid_post", W_enc=None, b_dec=None):
+def make(stream="resid_post", W_enc=None, b_dec=None, write_stream=""):
     """x -> the positive and negative parts of x W_enc, put together again with b_dec."""
     W_enc = np.broadcast_to(np.eye(16), (2, 16, 16)) if W_enc is None else W_enc
     b_dec = np.zeros((2, 16)) if b_dec is None else b_dec
     both = np.concatenate([W_enc, -W_enc], axis=2)
     arrays = {"W_enc": both, "b_enc": np.zeros((2, 32)), "W_dec": both.swapaxes(1, 2), "b_dec": b_dec}
-    return Dictionary(DictionaryConfig("relu", LAYERS, stream), **{n: a.astype(np.float32) for n, a in arrays.items()})
+    config = DictionaryConfig("relu", LAYERS, stream, write_stream=write_stream)
+    return Dictionary(config, **{n: a.astype(np.float32) for n, a in arrays.items()})
 
 
 def test_a_perfect_dictionary_recovers_everything(transformer, corpus):
@@ -39,6 +40,7 @@ def test_a_perfect_dictionary_recovers_everything(transformer, corpus):
         assert figures.dead == 0
         assert figures.loss_recovered == pytest.approx(1, abs=1e-4)
         assert figures.loss_clean == pytest.approx(figures.loss_spliced, abs=1e-5)
+        assert figures.loss_clean == pytest.approx(clean_loss(transformer, corpus), abs=1e-6)
 
 
 def test_a_dictionary_that_knows_the_mean_alone_recovers_nothing(transformer, corpus, activations):
@@ -48,6 +50,9 @@ def test_a_dictionary_that_knows_the_mean_alone_recovers_nothing(transformer, co
         assert (figures.l0, figures.dead, figures.features) == (0, 32, 32)
         assert figures.loss_recovered == pytest.approx(0, abs=1e-4)
         assert figures.loss_mean > figures.loss_clean
+        assert figures.loss_recovered_from_zero == pytest.approx(
+            (figures.loss_zero - figures.loss_mean) / (figures.loss_zero - figures.loss_clean), abs=1e-4
+        )
 
 
 def test_figures_equal_plain_numpy(tiny, transformer, corpus, activations):
@@ -65,10 +70,38 @@ def test_figures_equal_plain_numpy(tiny, transformer, corpus, activations):
         assert figures.dead == (~(f > 0).any(0)).sum()
         relative = np.linalg.norm(error, axis=1) / np.linalg.norm(x, axis=1)
         assert figures.relative_error == pytest.approx(relative.mean(), rel=1e-4)
+        assert figures.mean_active == pytest.approx(f[f > 0].mean(), rel=1e-5)
+        assert figures.largest == pytest.approx(f.max(), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"kind": "relu", "skip": True}, {"kind": "abstopk"}, {"kind": "topk_signed"}, {"input_norm": "layer_norm"}],
+)
+def test_transcoders_are_held_to_what_they_write(tiny, transformer, corpus, changes):
+    dictionary = tiny.make_dictionary(layers=LAYERS, stream="mlp_in", write_stream="mlp_out", **changes)
+    read, written = (Source(transformer, corpus, s, LAYERS).read(np.arange(21)) for s in ("mlp_in", "mlp_out"))
+    for i, figures in enumerate(measure_quality(transformer, dictionary, corpus)):
+        x, y, one = read[i], written[i].astype(np.float64), take(dictionary, i)
+        f = np.asarray(one.encode(x))
+        error = y - np.asarray(one.decode(f, x))
+        expected = 1 - (error**2).sum() / ((y - y.mean(0)) ** 2).sum()
+        assert figures.explained_variance == pytest.approx(expected, rel=1e-4)
+        assert figures.l0 == pytest.approx((f != 0).sum(1).mean(), rel=1e-6)
+        assert figures.largest == pytest.approx(abs(f).max(), rel=1e-5)
+        assert figures.loss_spliced != figures.loss_clean
+
+
+def test_a_transcoder_that_knows_the_mean_alone(transformer, corpus):
+    written = Source(transformer, corpus, "mlp_out", LAYERS).read(np.arange(21))
+    nothing = make("mlp_in", W_enc=np.zeros((2, 16, 16)), b_dec=written.mean(axis=1), write_stream="mlp_out")
+    for figures in measure_quality(transformer, nothing, corpus):
+        assert figures.explained_variance == pytest.approx(0, abs=1e-5)
+        assert figures.loss_spliced == pytest.approx(figures.loss_mean, abs=1e-5)
 
 
 def test_streams_that_cannot_be_spliced_have_no_cross_entropy(transformer, corpus):
-    figures = measure_quality(transformer, make("mlp_norm"), corpus)
+    figures = measure_quality(transformer, make("head_out"), corpus)
     assert figures[0].loss_recovered is None
     assert figures[0].explained_variance == pytest.approx(1, abs=1e-6)
     assert quality_table(figures).count("\n") == 2

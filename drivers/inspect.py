@@ -1,0 +1,115 @@
+"""What is this model, what are these dictionaries, and are they loaded right?
+
+Shapes, dtypes, memory, sites, kinds and scales come from the files alone. With --text, dictionaries are also held to
+what they are for: explained variance, L0, dead features and cross-entropy with their reconstruction in place, and each
+is tried at every stream of its width in its layer and the neighbouring ones, so that one that is hooked to the wrong
+place is found. Without --model, --dictionaries are looked at alone.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from absl import app, flags
+
+from causeway.drivers import model_flags
+from causeway.drivers.refusals import run_driver
+
+# So that --help lists them.
+flags.adopt_module_key_flags(model_flags)
+_TEXT = flags.DEFINE_list("text", [], "Text files (.txt, .json, .jsonl) to run the model on.")
+_FIELD = flags.DEFINE_string("field", "text", "The field that holds the text, where a file holds records.")
+_ROWS = flags.DEFINE_integer("rows", 64, "Rows of text used, at most.", lower_bound=1)
+_PLACE_ROWS = flags.DEFINE_integer("place_rows", 16, "Rows of text on which other places are tried.", lower_bound=1)
+_LENGTH = flags.DEFINE_integer("length", 128, "Tokens a row, cut to the model's context.", lower_bound=2)
+_JSON = flags.DEFINE_bool("json", False, "Print everything as JSON.")
+
+
+def main(argv: list[str]) -> None:
+    """Load, look, measure, print."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
+    alone = model_flags.DICTIONARIES.present and not model_flags.MODEL.present
+    if alone and _TEXT.value:
+        raise ValueError("--text: dictionaries are measured inside their model; give it with --model")
+    # Texts before weights: a file that cannot be read is found at once.
+    texts = _texts()
+    model = None if alone else model_flags.load_model()
+    dictionary = model_flags.load_dictionaries(model) if _has_dictionaries() else None
+    found = _look(model, dictionary, texts)
+    print(json.dumps(_plain(found), indent=2) if _JSON.value else "\n".join(_page(found)))
+
+
+def _has_dictionaries() -> bool:
+    return model_flags.DICTIONARIES.present or model_flags.MODEL.value.startswith("bundled:")
+
+
+def _origin() -> dict:
+    """What the files say of the dictionaries that were loaded."""
+    from causeway.ports.dictionaries import open_dictionaries
+    from causeway.ports.dictionary_origin import origin_of
+
+    layers = [int(layer) for layer in model_flags.LAYERS.value] or None
+    return origin_of(open_dictionaries(model_flags.DICTIONARIES.value or model_flags.MODEL.value, layers))
+
+
+def _texts() -> list[str]:
+    from causeway.ports.jsonl import read_texts
+
+    return [text for path in _TEXT.value for text in read_texts(path, _FIELD.value)]
+
+
+def _look(model, dictionary, texts: list[str]) -> dict:
+    """Everything there is to say, by topic."""
+    from causeway.engine.inspection.account import dictionary_account, model_account
+
+    found: dict = {}
+    if model is not None:
+        found["model"] = model_account(model)
+    if dictionary is not None:
+        found["dictionaries"] = dictionary_account(dictionary, _origin())
+    if texts:
+        found |= _measure(model, dictionary, texts)
+    return found
+
+
+def _measure(model, dictionary, texts: list[str]) -> dict:
+    from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
+    from causeway.engine.inspection.account import loss_account
+    from causeway.engine.inspection.cross_layer import measure_cross_layer
+    from causeway.engine.inspection.sites import try_places
+    from causeway.engine.train.corpus import make_corpus
+    from causeway.engine.train.quality import measure_quality
+
+    corpus = make_corpus(model, texts, min(_LENGTH.value, model.config.max_position)).head(_ROWS.value)
+    loss = {"loss": loss_account(model, corpus)}
+    if dictionary is None:
+        return loss
+    if isinstance(dictionary, CrossLayerTranscoder):
+        return loss | {"quality": measure_cross_layer(model.transformer, dictionary, corpus)}
+    return loss | {
+        "quality": measure_quality(model.transformer, dictionary, corpus, _ROWS.value),
+        "places": try_places(model.transformer, dictionary, corpus.head(_PLACE_ROWS.value)),
+    }
+
+
+def _page(found: dict) -> list[str]:
+    from causeway.engine.inspection import page
+
+    pages: dict[str, Callable[[Any], list[str]]] = {
+        "model": page.model_page, "dictionaries": page.dictionary_page, "quality": page.quality_page,
+        "places": page.places_page, "loss": page.loss_page,
+    }  # fmt: skip
+    lines = [line for topic, what in found.items() for line in pages[topic](what)]
+    return lines + page.card_page(found.get("dictionaries", {}).get("card", {}), found.get("quality", []))
+
+
+def _plain(found: dict) -> dict:
+    """The same, JSON-ready."""
+    measured = {t: [entry.as_dict() for entry in found[t]] for t in ("quality", "places") if t in found}
+    return found | measured
+
+
+if __name__ == "__main__":
+    run_driver(main, sys.argv)

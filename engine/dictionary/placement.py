@@ -1,0 +1,176 @@
+"""Where the dictionaries of several layers live: whole on the devices, split by features, or streamed layer by layer.
+
+    Replicated   one stack, whole on the default device or on every device of a mesh
+    Sharded      one stack, its features split over an axis of a mesh; jit moves what has to be moved
+    Streamed     at most k layers at a time on the devices; the others stay on disk or in host memory, and the next one
+                 is fetched by a second thread while the present one computes
+
+Meshes have Auto axis types: explicit ones break gathers over a split axis.
+
+Cost of streaming: device memory of k layers (of which one may be on its way); every pass over the layers reads them
+again, from the files or from host memory.
+"""
+
+import dataclasses
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Literal
+
+import jax
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, Sharding
+
+from causeway.engine.dictionary.config import DictionaryConfig
+from causeway.engine.dictionary.dictionary import Dictionary
+
+FEATURE_AXIS = "features"
+
+
+@dataclasses.dataclass(frozen=True)
+class Replicated:
+    """Whole on every device of a mesh; on the default device without one."""
+
+    mesh: Mesh | None = None
+
+    def sharding(self, shape: tuple[int, ...], feature_axis: int | None) -> Sharding | None:
+        """Of an array of that shape, whose features are counted by that axis."""
+        return None if self.mesh is None else NamedSharding(_checked(self.mesh), PartitionSpec())
+
+
+@dataclasses.dataclass(frozen=True)
+class Sharded:
+    """Features split over one axis of a mesh."""
+
+    mesh: Mesh
+    axis: str = FEATURE_AXIS
+
+    def sharding(self, shape: tuple[int, ...], feature_axis: int | None) -> Sharding:
+        """Of an array of that shape, whose features are counted by that axis.
+
+        Raises:
+            ValueError: the mesh lacks the axis, has axes that are not Auto, or does not divide the features.
+        """
+        mesh = _checked(self.mesh)
+        if self.axis not in mesh.axis_names:
+            raise ValueError(f"Sharded.axis: the mesh has axes {mesh.axis_names}, not {self.axis!r}")
+        if feature_axis is None:
+            return NamedSharding(mesh, PartitionSpec())
+        if shape[feature_axis] % mesh.shape[self.axis]:
+            raise ValueError(
+                f"Sharded: {shape[feature_axis]} features do not divide into {mesh.shape[self.axis]} parts; "
+                "use a mesh whose axis divides them"
+            )
+        names: list[str | None] = [None] * len(shape)
+        names[feature_axis] = self.axis
+        return NamedSharding(mesh, PartitionSpec(*names))
+
+
+@dataclasses.dataclass(frozen=True)
+class Streamed:
+    """Layer by layer.
+
+    Attributes:
+        resident: k, layers on the devices at once; from 2 on the next one is fetched ahead.
+        keep: where the others are: "disk" (read from the files each time) or "host" (read once).
+        each: how a resident layer is placed.
+    """
+
+    resident: int = 2
+    keep: Literal["disk", "host"] = "disk"
+    each: Replicated | Sharded = Replicated()
+
+    def __post_init__(self):
+        if self.resident < 1:
+            raise ValueError(f"Streamed.resident: got {self.resident}; needs at least 1 layer")
+        if self.keep not in ("disk", "host"):
+            raise ValueError(f"Streamed.keep: got {self.keep!r}; needs disk or host")
+
+
+Placement = Replicated | Sharded | Streamed
+
+
+class StreamedDictionaries:
+    """Dictionaries of several layers, at most k of them on the devices.
+
+    Attributes:
+        configs: of each layer, without its arrays, in order.
+    """
+
+    def __init__(self, configs: Sequence[DictionaryConfig], load: Callable[[int], Dictionary], resident: int):
+        """Fetch nothing yet.
+
+        Args:
+            configs: one a layer, each naming its layer.
+            load: the (unstacked) dictionary of a layer, placed; called by a second thread.
+            resident: k.
+        """
+        self.configs = tuple(configs)
+        self._load, self._resident = load, resident
+        self._held: OrderedDict[int, Future[Dictionary]] = OrderedDict()
+        self._lock = threading.Lock()
+        # One thread: layers come from one disk, and a layer that is on its way counts as resident.
+        self._fetcher = ThreadPoolExecutor(1, thread_name_prefix="dictionaries")
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """Model layers, in order."""
+        return tuple(config.layers[0] for config in self.configs)
+
+    def config(self, layer: int) -> DictionaryConfig:
+        """Of one layer.
+
+        Raises:
+            ValueError: no dictionary belongs to the layer.
+        """
+        if layer not in self.layers:
+            raise ValueError(f"layer {layer} has no dictionary; the dictionaries streamed are for layers {self.layers}")
+        return self.configs[self.layers.index(layer)]
+
+    def layer(self, layer: int) -> Dictionary:
+        """The dictionary of a model layer, unstacked; the one after it is fetched meanwhile.
+
+        A caller that keeps a dictionary keeps its memory too.
+
+        Raises:
+            ValueError: no dictionary belongs to the layer, or its files are damaged.
+        """
+        self.config(layer)
+        with self._lock:
+            wanted = self._ask(layer)
+        dictionary = wanted.result()
+        following = self.layers[self.layers.index(layer) + 1 :]
+        if self._resident > 1 and following:
+            with self._lock:
+                self._ask(following[0])
+        return dictionary
+
+    def __iter__(self) -> Iterator[tuple[int, Dictionary]]:
+        """(layer, dictionary), lowest layer first."""
+        return ((layer, self.layer(layer)) for layer in self.layers)
+
+    def __len__(self) -> int:
+        """How many layers."""
+        return len(self.configs)
+
+    def _ask(self, layer: int) -> "Future[Dictionary]":
+        """The layer's future, after room was made for it; what was asked for longest ago is let go."""
+        held = self._held.pop(layer, None)
+        if held is None or (held.done() and held.exception() is not None):
+            while len(self._held) >= self._resident:
+                self._held.popitem(last=False)[1].cancel()
+            held = self._fetcher.submit(self._fetch, layer)
+        self._held[layer] = held
+        return held
+
+    def _fetch(self, layer: int) -> Dictionary:
+        return jax.block_until_ready(self._load(layer))
+
+
+def _checked(mesh: Mesh) -> Mesh:
+    if any(kind != AxisType.Auto for kind in mesh.axis_types):
+        raise ValueError(
+            f"placement: the mesh has axis types {mesh.axis_types}; needs Auto, "
+            "jax.make_mesh(shape, names, axis_types=(AxisType.Auto,) * len(names))"
+        )
+    return mesh
