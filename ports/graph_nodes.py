@@ -98,13 +98,19 @@ def kept_nodes(pruned: PrunedGraph, vocab_size: int) -> Iterator[Node]:
         )  # fmt: skip
 
 
+def end_names(pruned: PrunedGraph, nodes: Sequence[Node]) -> tuple[dict[int, str], dict[int, str]]:
+    """Names of kept rows and of kept columns, by their numbers; `nodes` is all that `kept_nodes` gives."""
+    numbers = np.flatnonzero(pruned.kept.columns).tolist()
+    columns = {number: node.id for number, node in zip(numbers, nodes, strict=False)}
+    n = len(pruned.graph.features)
+    logits = {n + rank: node.id for rank, node in enumerate(nodes[len(numbers) :])}
+    return {number: name for number, name in columns.items() if number < n} | logits, columns
+
+
 def kept_links(pruned: PrunedGraph, nodes: Sequence[Node]) -> Iterator[tuple[str, str, float]]:
     """(source, target, signed weight) of each kept edge, by the names of `nodes` (all that `kept_nodes` gives)."""
-    graph, edges = pruned.graph, pruned.edges
-    columns = dict(zip(np.flatnonzero(pruned.kept.columns).tolist(), nodes, strict=False))
-    logits = nodes[len(columns) :]
-    n = len(graph.features)
-    for row in np.flatnonzero(np.diff(edges.indptr)):
-        target = columns[int(row)] if row < n else logits[int(row) - n]
+    rows, columns = end_names(pruned, nodes)
+    edges = pruned.edges
+    for row in np.flatnonzero(np.diff(edges.indptr)).tolist():
         for at in range(edges.indptr[row], edges.indptr[row + 1]):
-            yield columns[int(edges.indices[at])].id, target.id, float(edges.data[at])
+            yield columns[int(edges.indices[at])], rows[row], float(edges.data[at])

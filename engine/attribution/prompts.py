@@ -9,6 +9,7 @@ lies: a token position (negative ones count from the prompt's end), or a text in
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from causeway.engine.behaviours.prompt import BehaviourPrompt
@@ -71,6 +72,44 @@ def pair_prompt(model: Model, line: BehaviourPrompt, number: int) -> CircuitProm
         raise ValueError(f"{error} (prompt {name})") from None
     behaviour, split = line.behaviour or "prompts", line.split or "all"
     return CircuitPrompt(name, behaviour, split, divergence.prompt, (target,), roles, (correct, wrong))
+
+
+def answers_prompt(model: Model, prompt: str, correct: str, incorrect: str) -> CircuitPrompt:
+    """One prompt of no behaviour, explained by the difference of two answers.
+
+    Raises:
+        ValueError: see `pair_prompt`.
+    """
+    return pair_prompt(model, BehaviourPrompt(prompt, correct, incorrect, "prompt", "all", "prompt"), 0)
+
+
+def named_lines(
+    model: Model, lines: Sequence[tuple[int, BehaviourPrompt]], path: Path, skip_bad: bool
+) -> tuple[tuple[CircuitPrompt, ...], list[str]]:
+    """The prompts of a behaviour's file.
+
+    Args:
+        lines: each with its number. path: of the file, for messages, and for the behaviour of lines that name none.
+        skip_bad: leave out lines that cannot be explained.
+
+    Returns:
+        Prompts, and what was wrong with the lines left out.
+
+    Raises:
+        ValueError: a line that cannot be explained (unless `skip_bad`), or none that can.
+    """
+    prompts, bad = [], []
+    for number, line in lines:
+        try:
+            placed = dataclasses.replace(line, behaviour=line.behaviour or path.stem)
+            prompts.append(pair_prompt(model, placed, number))
+        except ValueError as error:
+            if not skip_bad:
+                raise ValueError(f"{path} line {number}: {error}; --skip_bad keeps the other lines") from None
+            bad.append(f"{path} line {number}: {error}")
+    if not prompts:
+        raise ValueError(f"{path}: no line can be explained; the first: {bad[0]}")
+    return tuple(prompts), bad
 
 
 def _roles(line: BehaviourPrompt) -> Mapping[str, int | str]:

@@ -11,8 +11,6 @@ import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
-import pyarrow as pa
-
 from causeway.engine.attribution.prompts import CircuitPrompt
 from causeway.engine.attribution.rows import graph_row, graph_schema, row_graph
 from causeway.engine.devices import RowParallel
@@ -99,16 +97,23 @@ class GraphSweep:
         """Compute what is missing in a workdir; the same call resumes."""
         return run_sweep(Store(workdir, self.plan()), self.unit, repair=repair)
 
-    def graphs(self, workdir: Path) -> Iterator[tuple[CircuitPrompt, AttributionGraph]]:
+    def groups(self) -> list[tuple[str, str]]:
+        """The (behaviour, split) pairs among the prompts, in order."""
+        return list(dict.fromkeys((prompt.behaviour, prompt.split) for prompt in self.prompts))
+
+    def graphs(
+        self, workdir: Path, group: tuple[str, str] | None = None
+    ) -> Iterator[tuple[CircuitPrompt, AttributionGraph]]:
         """Each finished graph with its prompt, in order; one unit's are in memory at a time.
+
+        Args:
+            workdir: of the run. group: only those of one behaviour and split.
 
         Raises:
             DamagedStore: a file is not the one that was written.
         """
         for table in Store(workdir, self.plan()).tables():
-            yield from ((self.prompts[number], graph) for number, graph in _graphs(table))
-
-
-def _graphs(table: pa.Table) -> Iterator[tuple[int, AttributionGraph]]:
-    for index, number in enumerate(table["prompt"].to_pylist()):
-        yield number, row_graph(table, index)
+            for index, number in enumerate(table["prompt"].to_pylist()):
+                prompt = self.prompts[number]
+                if group in (None, (prompt.behaviour, prompt.split)):
+                    yield prompt, row_graph(table, index)

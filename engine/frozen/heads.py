@@ -23,9 +23,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
+from scipy.sparse import coo_array
 
 from causeway.engine.frozen.adjoint import adjoint_block
 from causeway.engine.frozen.attribute import check_request
+from causeway.engine.frozen.graph import AttributionGraph, PrunedGraph
 from causeway.engine.frozen.plan import AttributionPlan, bucket
 from causeway.engine.frozen.pullback import Frozen, Targets, feature_targets, logit_targets, read_in
 from causeway.engine.frozen.record import centre, gain, record_pass
@@ -154,6 +156,37 @@ class EdgeSplitter:
         if not 0 <= at < self.model.config.num_layers:
             raise ValueError(f"source: layer {at}; {self.model.name} has 0..{self.model.config.num_layers - 1}")
         return int(at)
+
+
+def strongest_edges(pruned: PrunedGraph, count: int) -> list[tuple[int, int]]:
+    """(row, column) of the largest kept edges by |weight|, in the whole graph's numbers."""
+    edges = coo_array(pruned.edges)
+    order = np.argsort(-np.abs(edges.data), kind="stable")[:count]
+    return list(zip(edges.row[order].tolist(), edges.col[order].tolist(), strict=True))
+
+
+def source_of(graph: AttributionGraph, column: int) -> Source:
+    """What a column of a graph is, as `EdgeSplitter.split` takes it."""
+    n, length = len(graph.features), len(graph.tokens)
+    if column < n:
+        return _feature(graph, column)
+    if column < n + graph.num_errors:
+        layer_of, position = divmod(column - n, length)
+        return "error", layer_of, position
+    return "token", column - n - graph.num_errors
+
+
+def target_of(graph: AttributionGraph, row: int, targets: Sequence[Target | int] | None) -> Feature | Target | int:
+    """What a row of a graph is; `targets` are those the graph was asked for, None where it chose tokens itself."""
+    n = len(graph.features)
+    if row < n:
+        return _feature(graph, row)
+    return graph.logits[row - n].token if targets is None else targets[row - n]
+
+
+def _feature(graph: AttributionGraph, number: int) -> Feature:
+    at, position, feature = graph.features[number].tolist()
+    return at, position, feature
 
 
 def _slots(active: ActiveFeatures, node: int, slots: int) -> int:
