@@ -11,6 +11,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import cast
 
 from absl import app, flags
 from ml_collections import config_flags
@@ -22,8 +23,7 @@ from causeway.drivers.refusals import run_driver
 
 for _module in (model_flags, graph_files):
     flags.adopt_module_key_flags(_module)
-# Exit status of a run that was stopped and can be resumed.
-_STOPPED = 3
+_STOPPED = 3  # exit status of a run that was stopped and can be resumed
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Values of flags, such as configs/circuits_qwen3_4b.py.")
 _PROMPT = flags.DEFINE_string("prompt", None, "The text of one prompt.")
 _TARGET = flags.DEFINE_list("target", [], "Tokens explained, by text or as id:73 (default: the most probable).")
@@ -53,8 +53,7 @@ def main(argv: list[str]) -> None:
     """Gather prompts, compute their graphs, write them, aggregate."""
     if len(argv) > 1:
         raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
-    if _CONFIG.value:
-        take_values(_CONFIG.value.attribute, "attribute")
+    take_values(_CONFIG.value.attribute if _CONFIG.value else {}, "attribute")
     workdir = Path(given(_WORKDIR, "a directory to write to"))
     _check()
     sweep = _sweep(_lines())
@@ -110,9 +109,9 @@ def _sweep(lines: list):
         prompts, bad = named_lines(model, lines, Path(_PROMPTS.value), _SKIP_BAD.value)
         _tell(bad)
     elif _CORRECT.value is not None:
-        prompts = (answers_prompt(model, _PROMPT.value, _CORRECT.value, _INCORRECT.value),)
+        prompts = (answers_prompt(model, str(_PROMPT.value), _CORRECT.value, str(_INCORRECT.value)),)
     else:
-        prompts = (token_prompt(model, _PROMPT.value, _TARGET.value),)
+        prompts = (token_prompt(model, str(_PROMPT.value), _TARGET.value),)
     return GraphSweep(model, transcoders, prompts, plan, model_flags.parallel(), _UNIT.value)
 
 
@@ -133,12 +132,12 @@ def _write_graphs(sweep, workdir: Path) -> None:
 def _write_aggregate(sweep, workdir: Path, behaviour: str, split: str) -> None:
     from causeway.engine.attribution.aggregate import AggregateSettings, aggregate
     from causeway.engine.attribution.documented import documented_of_group
+    from causeway.engine.stats.paired import Interval
     from causeway.ports import aggregate_files
 
-    settings = AggregateSettings(_MAX_NODES.value, _PER_NODE.value, _INTERVAL.value, seed=_SEED.value)
-    group = (behaviour, split)
+    settings = AggregateSettings(_MAX_NODES.value, _PER_NODE.value, cast(Interval, _INTERVAL.value), seed=_SEED.value)
+    group, about = (behaviour, split), {"model": sweep.model.name, "behaviour": behaviour, "split": split}
     found = aggregate(lambda: ((p.roles, graph) for p, graph in sweep.graphs(workdir, group)), settings)
-    about = {"model": sweep.model.name, "behaviour": behaviour, "split": split}
     paths = aggregate_files.write_aggregate(workdir / behaviour, split, found, about)
     if _DOCUMENTED.value:
         documented = documented_of_group(sweep, group, _CONFIG.value.documented if _CONFIG.value else {})

@@ -6,6 +6,7 @@ Weights alone (--weighting=raw), or weighted by how features are active together
 
 import sys
 from pathlib import Path
+from typing import cast
 
 from absl import app, flags
 
@@ -34,7 +35,7 @@ def main(argv: list[str]) -> None:
         raise ValueError(f"--texts: --weighting={_WEIGHTING.value} needs {'none' if _TEXTS.value else 'some'}")
     if out.exists():
         raise ValueError(f"--out: {out} is there already; give another file")
-    from causeway.engine.frozen.virtual_weights import coactivation, virtual_weights
+    from causeway.engine.frozen.virtual_weights import Weighting, coactivation, virtual_weights
     from causeway.ports.jsonl import read_texts
     from causeway.ports.virtual_weight_table import write_virtual_weights
 
@@ -44,7 +45,7 @@ def main(argv: list[str]) -> None:
     together = coactivation(model, dictionaries, texts, _SOURCE.value, _TARGET.value) if texts else None
     found = virtual_weights(
         model.transformer, dictionaries, _SOURCE.value, _TARGET.value,
-        top_k=_TOP_K.value, weighting=_WEIGHTING.value, together=together, block=_BLOCK.value,
+        top_k=_TOP_K.value, weighting=cast(Weighting, _WEIGHTING.value), together=together, block=_BLOCK.value,
     )  # fmt: skip
     rows = write_virtual_weights(out, found)
     print(f"{rows} weights of {len(found.source)} features of layer {_TARGET.value} from layer {_SOURCE.value}: {out}")

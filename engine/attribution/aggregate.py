@@ -111,7 +111,8 @@ def _largest(graphs: Iterator[tuple[np.ndarray, AttributionGraph]], count: int) 
     for own, graph in graphs:
         both = np.concatenate([keys, own])
         keys, where = np.unique(both, return_inverse=True)
-        sums = np.bincount(where, np.concatenate([sums, np.abs(graph.total_effects())]), minlength=len(keys))
+        added = np.concatenate([sums, np.abs(graph.total_effects())])
+        sums = np.bincount(where, added, minlength=len(keys)).astype(np.float64)
         prompts += 1
     if not prompts:
         raise ValueError("graphs: none to aggregate; needs one or more")

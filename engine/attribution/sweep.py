@@ -10,10 +10,12 @@ formats are no part of the plan, and another export computes nothing again.
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 from causeway.engine.attribution.prompts import CircuitPrompt
 from causeway.engine.attribution.rows import graph_row, graph_schema, row_graph
 from causeway.engine.devices import RowParallel
+from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.frozen.attribute import attribute, check_request
 from causeway.engine.frozen.graph import AttributionGraph
 from causeway.engine.frozen.plan import AttributionPlan
@@ -62,7 +64,7 @@ class GraphSweep:
         sizes = tuple(min(size, count - start) for start in range(0, count, size))
         parts = {
             "weights": self.model.fingerprint,
-            "dictionaries": dictionary_digest(self.transcoders),
+            "dictionaries": dictionary_digest(cast(Dictionary, self.transcoders)),
             "prompts": config_sha256([prompt.describe() for prompt in self.prompts]),
             "rows": ROWS_VERSION,
         }

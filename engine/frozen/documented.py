@@ -104,8 +104,10 @@ def _streams_and_gradients(
 @partial(jax.jit, static_argnames="place")
 @full_precision
 def _product(transcoders: Transcoders, x: Float[Array, " D"], g: Float[Array, " D"], place: int) -> Float[Array, " F"]:
-    crosses = isinstance(transcoders, CrossLayerTranscoder)
-    f = transcoders.encode(place, x) if crosses else take(transcoders, place).encode(x)
+    if isinstance(transcoders, CrossLayerTranscoder):
+        f = transcoders.encode(place, x)
+    else:
+        f = take(transcoders, place).encode(x)
     encoded = g @ transcoders.W_enc[...][place].astype(g.dtype) + transcoders.b_enc[...][place].astype(g.dtype)
     return f * jnp.abs(encoded)
 

@@ -229,7 +229,8 @@ def _split(
         return g, (walk.parts[0].at[index].set(heads), *walk.parts[1:]), walk.sums
 
     _, parts, sums = jax.lax.fori_loop(0, count, body, (g, parts, sums))
-    return _read(parts, sums, writes.embedding)
+    heads, skips, direct = _read(parts, sums, writes.embedding)
+    return heads, skips, direct
 
 
 def _read(parts: tuple[Array, ...], sums: tuple[Array, ...], vector: Float[Array, " D"]) -> tuple[Array, ...]:

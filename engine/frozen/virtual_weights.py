@@ -29,6 +29,7 @@ from jaxtyping import Array, Float, Int
 from scipy.sparse import csr_array, vstack
 
 from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
+from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.frozen.attribute import check_request
 from causeway.engine.frozen.plan import bucket
 from causeway.engine.frozen.pullback import read_in
@@ -165,7 +166,7 @@ def _readers(transformer: Transformer, transcoders: Transcoders, at: int) -> Flo
     """Encoder columns as directions of the stream, but for the norm's scale."""
     place = transcoders.config.index_of(at)
     rows = transcoders.W_enc[...][place].T
-    if transcoders.config.kind == "gated":
+    if isinstance(transcoders, Dictionary) and transcoders.config.kind == "gated":
         rows = rows * jnp.exp(transcoders.elementwise_parameters()[0][place])[:, None].astype(rows.dtype)
     return read_in(layer(transformer.blocks, at), transcoders.config.stream, rows, jnp.ones((), rows.dtype))
 

@@ -1,10 +1,13 @@
 """`causeway attribute`: one prompt, a behaviour's file, resumed and aggregated; and its refusals."""
 
+import importlib.util
 import json
+from pathlib import Path
 
 import networkx as nx
 import pytest
 
+from causeway.ports.dictionaries import save_dictionary
 from causeway.ports.graph_parquet import read_graph_tables
 
 LINES = [
@@ -19,8 +22,13 @@ PLACED = [line | {"behaviour": "games", "split": "train"} for line in LINES]
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A behaviour's file, and one with two bad lines."""
+    """Transcoders of all layers, a behaviour's file, and one with two bad lines."""
+    spec = importlib.util.spec_from_file_location("tiny", Path(__file__).parents[1] / "engine" / "tiny.py")
+    tiny = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tiny)
     folder = tmp_path_factory.mktemp("attribute")
+    transcoders = tiny.make_dictionary("relu", layers=(0, 1, 2), stream="mlp_in", write_stream="mlp_out")
+    save_dictionary(folder / "transcoders", transcoders)
     lines = [json.dumps(line) for line in PLACED]
     same = json.dumps(PLACED[0] | {"incorrect_answer": " stop bet", "id": "c"})
     (folder / "games.jsonl").write_text("\n".join(lines) + "\n")
@@ -29,8 +37,8 @@ def place(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def base(small):
-    return ["--model", small / "model", "--dictionaries", small / "saes", "--rows", "8"]
+def base(small, place):
+    return ["--model", small / "model", "--dictionaries", place / "transcoders", "--rows", "8"]
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +136,7 @@ def test_refusals(drive, base, place, tmp_path):
         ([*base, *work, *one, "--documented"], "--documented: is an aggregate"),
         ([*base, *work, "--prompt", "you", "--bos", "no"], "1 token"),
         ([*base, *work, "--prompts", place / "bad.jsonl"], "bad.jsonl line 2: not JSON"),
+        ([*base, *work, *one, "--layers", "0,2"], "none for layers [1]"),
         ([*base, *work, *one, "--config", place / "config.py"], "names 'budget', which is no flag"),
     ]
     (place / "config.py").write_text(
