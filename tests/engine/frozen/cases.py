@@ -33,7 +33,7 @@ PROMPT = [7, 31, 2, 19, 19, 0, 38]
 
 def make_model(tiny, family: str = "llama", tokenizer=None, **changes) -> Model:
     transformer = tiny.make_transformer(tiny.DOUBLE, **tiny.FAMILIES[family] | changes)
-    return Model(transformer, tokenizer, f"tiny {family}", fingerprint=family)
+    return Model(transformer, tokenizer, f"tiny {family}", identity=family)
 
 
 def make_dictionary(tiny, name: str):
