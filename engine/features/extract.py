@@ -89,7 +89,7 @@ def extract_features(
             outside 1..F, or dictionaries of another width or of layers not there.
     """
     _check(transformer, dictionary, prompts, positions, top_k, rows)
-    starts = sample_starts(prompts, positions)
+    starts = sample_starts(samples_of(prompts, positions), len(prompts))
     parallel = parallel or local_parallel(1)
     sums = {
         layer: _Sums(dictionary.num_features, len(prompts), starts[-1], top_k) for layer in dictionary.config.layers
@@ -108,9 +108,16 @@ def extract_features(
     return [total.finished(layer) for layer, total in sums.items()]
 
 
-def sample_starts(prompts: Sequence[Sequence[int]], positions: Positions) -> Int[np.ndarray, " prompts+1"]:
+def samples_of(prompts: Sequence[Sequence[int]], positions: Positions) -> Int[np.ndarray, "n 2"]:
+    """Prompt number and position of every sample."""
+    chosen = [positions.chosen(len(prompt)) for prompt in prompts]
+    owners = np.repeat(np.arange(len(chosen)), [len(places) for places in chosen])
+    return np.stack([owners, np.concatenate([np.zeros(0, int), *chosen])], axis=1)
+
+
+def sample_starts(samples: Int[np.ndarray, "n 2"], prompts: int) -> Int[np.ndarray, " prompts+1"]:
     """Where each prompt's samples begin; the last entry is n, the number of all."""
-    return np.concatenate([[0], np.cumsum([len(positions.chosen(len(prompt))) for prompt in prompts])]).astype(int)
+    return np.searchsorted(samples[:, 0], np.arange(prompts + 1))
 
 
 class _Sums:
@@ -239,6 +246,9 @@ def _check(
             )
         if len(prompt) > longest:
             raise ValueError(f"prompt {number}: {len(prompt)} tokens, but the context is {longest}; shorten it")
+        if not 0 <= min(prompt) <= max(prompt) < config.vocab_size:
+            ids = f"ids {min(prompt)} to {max(prompt)}"
+            raise ValueError(f"prompt {number}: {ids}, but the vocabulary has 0..{config.vocab_size - 1}")
     outside = [layer for layer in dictionary.config.layers if not 0 <= layer < config.num_layers]
     if outside:
         raise ValueError(f"dictionary: layer {outside[0]}, but the model has layers 0..{config.num_layers - 1}")

@@ -8,7 +8,7 @@ from causeway.engine.dictionary.config import DictionaryConfig
 from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
 from causeway.engine.dictionary.dictionary import take
 from causeway.engine.features import extract
-from causeway.engine.features.extract import extract_features, sample_starts
+from causeway.engine.features.extract import extract_features, sample_starts, samples_of
 from causeway.engine.features.positions import Positions
 from causeway.engine.intervention.instruments import Instruments
 from causeway.engine.intervention.taps import TapSpec, bind_tap
@@ -59,7 +59,7 @@ CASES = {
 def test_equal_to_a_plain_loop(tiny, transformer, prompts, case):
     make, positions = CASES[case]
     dictionary = make(tiny)
-    samples = sample_starts(prompts, positions)[-1]
+    samples = len(samples_of(prompts, positions))
     full = {
         layer: np.full((samples, dictionary.num_features), np.nan, np.float32) for layer in dictionary.config.layers
     }
@@ -85,7 +85,8 @@ def test_one_program_a_bucket_and_the_same_bits_in_any_order_and_company(transfo
     before = compilations(extract._streams), compilations(extract._features)
     again = extract_features(transformer, dictionary, [*prompts, *prompts[::-1]], Positions(5), top_k=K, rows=2)
     assert (compilations(extract._streams), compilations(extract._features)) == before
-    starts = sample_starts([*prompts, *prompts[::-1]], Positions(5))
+    both = [*prompts, *prompts[::-1]]
+    starts = sample_starts(samples_of(both, Positions(5)), len(both))
     for layer in again:
         for i in range(len(prompts)):
             mirrored = 2 * len(prompts) - 1 - i
@@ -108,6 +109,8 @@ def test_bad_input_is_refused(tiny, transformer, dictionary, refuses):
         extract_features(transformer, dictionary, [[1, 2], [3]], top_k=2)
     with refuses("prompt 1: 65 tokens"):
         extract_features(transformer, dictionary, [[1] * 65], top_k=2)
+    with refuses("prompt 1: ids 1 to 40"):
+        extract_features(transformer, dictionary, [[1, 40]], top_k=2)
     with refuses("top_k: got 25"):
         extract_features(transformer, dictionary, [[1, 2]], top_k=25)
     with refuses("got 0 prompts"):
