@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from causeway.engine.dictionary.dictionary import Dictionary
+    from causeway.engine.dictionary.placement import Replicated, Sharded, Streamed
     from causeway.engine.experiment import GenerateResult, RunResult, generate, run
     from causeway.engine.intervention.requests import FeatureEdit, SwapEdit, Tap, VectorEdit
     from causeway.engine.intervention.taps import Record
@@ -29,7 +30,10 @@ _HOME = {
     "GenerateResult": "causeway.engine.experiment",
     "Model": "causeway.engine.model.handle",
     "Record": "causeway.engine.intervention.taps",
+    "Replicated": "causeway.engine.dictionary.placement",
     "RunResult": "causeway.engine.experiment",
+    "Sharded": "causeway.engine.dictionary.placement",
+    "Streamed": "causeway.engine.dictionary.placement",
     "SwapEdit": "causeway.engine.intervention.requests",
     "Tap": "causeway.engine.intervention.requests",
     "VectorEdit": "causeway.engine.intervention.requests",
@@ -48,7 +52,10 @@ __all__ = [
     "GenerateResult",
     "Model",
     "Record",
+    "Replicated",
     "RunResult",
+    "Sharded",
+    "Streamed",
     "SwapEdit",
     "Tap",
     "VectorEdit",

@@ -6,6 +6,7 @@ library with a new switch in it cannot be half understood.
 """
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ class Fields:
         """One field of a type; null counts as absent.
 
         Raises:
-            ValueError: absent without a default, or of another type.
+            ValueError: absent without a default, of another type, or not finite.
         """
         value = self._left.pop(name, None)
         if value is None:
@@ -55,6 +56,8 @@ class Fields:
         good = isinstance(value, bool) if bool in kinds else isinstance(value, kinds) and not isinstance(value, bool)
         if float in kinds and isinstance(value, int) and not isinstance(value, bool):
             value, good = float(value), True
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{self.where}: field {name} is {value}; needs a finite number")
         if not good:
             names = " or ".join(k.__name__ for k in kinds)
             raise ValueError(f"{self.where}: field {name} is {value!r}; needs {names}")

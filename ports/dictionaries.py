@@ -95,7 +95,8 @@ def _open_registered(
     if entry.file:
         places = {layer: place for layer, place in places.items() if place.name == entry.file}
     if entry.norm_scaling_factor is not None:
-        options = {"norm_scaling_factor": entry.norm_scaling_factor, **options}
+        # By layer: the registry lists a factor also for dictionaries that were trained without one.
+        options = {"norm_scaling_factor": dict.fromkeys(places, entry.norm_scaling_factor), **options}
     return open_places(module, places, options)
 
 

@@ -149,7 +149,7 @@ def _parameters(kind: str, tensors: Mapping[str, TensorFile], features: int) -> 
 def _site(place: Path, trainer: Fields) -> Site:
     """Where it reads and writes; without a submodule it is the residual stream after the layer."""
     layer, name = trainer.take("layer", int), trainer.take("submodule_name", str, "resid_post")
-    direction = (read_json(place).get("buffer") or {}).get("io", "out")
+    direction = _buffer(place).get("io", "out")
     match = SUBMODULE.fullmatch(name)
     if direction != "out" or not (match or is_module(name)):
         raise ValueError(
@@ -162,7 +162,11 @@ def _site(place: Path, trainer: Fields) -> Site:
     return site
 
 
+def _buffer(place: Path) -> dict[str, Any]:
+    """How its activations were recorded, empty where the file does not say."""
+    return Fields(str(place), read_json(place)).take("buffer", dict, {})
+
+
 def _card(place: Path, beside: Mapping[str, TensorFile]) -> dict[str, Any]:
-    buffer = read_json(place).get("buffer") or {}
-    card = {"context_size": buffer.get("ctx_len"), "l0": int(beside["k"].read()) if "k" in beside else None}
+    card = {"context_size": _buffer(place).get("ctx_len"), "l0": int(beside["k"].read()) if "k" in beside else None}
     return {name: value for name, value in card.items() if value is not None}

@@ -65,6 +65,13 @@ class DictionarySource:
     value_scale: str = "raw"
     card: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
+    def __post_init__(self):
+        if not self.config.write_stream and self.d_in != self.d_out:
+            raise ValueError(
+                f"{self.where}: encodes {self.config.stream} {self.d_in} wide and decodes it {self.d_out} wide; "
+                "a file is damaged, or belongs to another dictionary"
+            )
+
     @property
     def layer(self) -> int:
         """The layer it belongs to."""

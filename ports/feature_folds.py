@@ -17,6 +17,8 @@ from causeway.ports.dictionary_source import FeatureArray
 from causeway.ports.feature_arrays import mapped
 
 BLOCK = 1024
+# The largest float16: finite in every dtype of storage, and far beyond any pre-activation.
+UNREACHED = 65504.0
 
 
 def scaled(array: FeatureArray, factor: float) -> FeatureArray:
@@ -55,7 +57,8 @@ def row_norms(decoder: FeatureArray) -> FeatureArray:
 def threshold_on_norm(threshold: FeatureArray, norms: FeatureArray) -> FeatureArray:
     """The threshold on p that is a threshold t on p n: t / n.
 
-    A zero row has p n = 0: never above t >= 0, so its threshold is infinite, and always above t < 0.
+    A zero row has p n = 0: never above t >= 0, so its threshold is one that is never reached, and always above t < 0.
+    So are thresholds of rows so small that theirs would not be finite in some dtype.
 
     Args:
         threshold: t [F].
@@ -64,7 +67,8 @@ def threshold_on_norm(threshold: FeatureArray, norms: FeatureArray) -> FeatureAr
 
     def read(start: int, stop: int) -> Float[np.ndarray, " range"]:
         t, n = threshold.read(start, stop).astype(np.float64), norms.read(start, stop)
-        return np.where(n > 0, t / np.where(n > 0, n, 1), np.where(t >= 0, np.inf, -np.inf))
+        folded = np.where(n > 0, t / np.where(n > 0, n, 1), np.where(t >= 0, np.inf, -np.inf))
+        return np.clip(folded, -UNREACHED, UNREACHED)
 
     return dataclasses.replace(threshold, read=read)
 

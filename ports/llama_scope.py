@@ -176,8 +176,8 @@ def _read(place: Path) -> _Hyperparameters:
         norm_in=norms[0],
         norm_out=norms[1],
         decoder_bias=fields.take("use_decoder_bias", bool, True),
-        centred=fields.take("apply_decoder_bias_to_pre_encoder", bool, False),
-        gates_on_norm=fields.take("sparsity_include_decoder_norm", bool, False),
+        centred=fields.take("apply_decoder_bias_to_pre_encoder", bool),
+        gates_on_norm=fields.take("sparsity_include_decoder_norm", bool),
         top_k=fields.take("top_k", int, 0),
     )
     fields.ignore(TRAINING_ONLY)

@@ -78,7 +78,8 @@ def open_source(place: Path, norm_scaling_factor: float | Mapping[int, float] | 
 
     Args:
         place: its cfg.json.
-        norm_scaling_factor: s of `expected_average_only_in` dictionaries, or s by layer; SAELens's registry lists it.
+        norm_scaling_factor: s of an `expected_average_only_in` dictionary, refused for others; or s by layer, read
+            where it is needed (SAELens's registry lists it for dictionaries of both kinds).
 
     Raises:
         FileNotFoundError: a file is missing.
@@ -86,7 +87,8 @@ def open_source(place: Path, norm_scaling_factor: float | Mapping[int, float] | 
     """
     config = read_saelens_config(read_json(place), str(place))
     if isinstance(norm_scaling_factor, Mapping):
-        norm_scaling_factor = norm_scaling_factor.get(config.site.layer)
+        needed = config.norm == "expected_average_only_in"
+        norm_scaling_factor = norm_scaling_factor.get(config.site.layer) if needed else None
     path = place.parent / WEIGHTS
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; download it beside {CONFIG}")

@@ -63,7 +63,10 @@ def migrate(values: Mapping[str, Any], where: str) -> dict[str, Any]:
         raise ValueError(f"{where}: activation_fn {activation!r} is not read; read are relu and topk")
     norm = flat.get("normalize_activations")
     flat["normalize_activations"] = {None: "none", False: "none", True: "expected_average_only_in"}.get(norm, norm)
-    metadata = dict(flat.pop("metadata", None) or {})
+    metadata = flat.pop("metadata", None) or {}
+    if not isinstance(metadata, Mapping):
+        raise ValueError(f"{where}: field metadata is {metadata!r}; needs an object")
+    metadata = dict(metadata)
     metadata |= {name: flat.pop(name) for name in MOVED if name in flat}
     if flat.get("reshape_activations") is None and "hook_z" in str(metadata.get("hook_name")):
         flat["reshape_activations"] = "hook_z"

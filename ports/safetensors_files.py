@@ -27,6 +27,7 @@ from safetensors import SafetensorError, safe_open
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt")
+MAPPED_BYTES = 1 << 24
 LFS_HEAD = b"version https://git-lfs"
 DTYPES = {
     "F64": np.dtype(np.float64),
@@ -94,6 +95,20 @@ class _MappedTensor(TensorFile):
         """The values where they lie in the file."""
         self.mapped.check_size()
         return np.ndarray(self.shape, self.dtype, buffer=self.mapped.bytes, offset=self._extent[0])
+
+    def read_slice(self, start: int, stop: int, axis: int = 0) -> np.ndarray:
+        """A copy of entries [start, stop) of an axis.
+
+        The system maps pages around those looked at, so a narrow slice of every row maps all of the tensor; what was
+        copied is let go of every few rows.
+        """
+        part = self.view()[(slice(None),) * axis + (slice(start, stop),)]
+        values = np.empty(part.shape, self.dtype)
+        rows = max(1, MAPPED_BYTES * self.shape[0] // max(1, self._extent[1] - self._extent[0]))
+        for first in range(0, len(part), rows):
+            values[first : first + rows] = part[first : first + rows]
+            self.release()
+        return values
 
     def release(self) -> None:
         """Unmap the pages of the tensor, less those it shares with its neighbours."""
@@ -169,27 +184,42 @@ def _copied(tensor: TensorFile) -> np.ndarray:
 
 def _refuse_lookalikes(path: Path) -> None:
     if path.suffix in PICKLES:
-        raise ValueError(f"{path}: a pickle, which can run code when loaded; {_how_to_convert(path)}")
+        target = path.with_suffix(".safetensors").name
+        raise ValueError(f"{path}: a pickle, which can run code when loaded; {how_to_convert(path, target)}")
     with path.open("rb") as file:
         head = file.read(len(LFS_HEAD))
     if head == LFS_HEAD:
         raise ValueError(f"{path}: a git-LFS pointer, not the file itself; run `git lfs pull` in its repository")
 
 
-def _how_to_convert(path: Path) -> str:
+def how_to_convert(path: Path, target: str, trusted: bool = False) -> str:
+    """The way from a torch file to a safetensors file, for error lines.
+
+    Args:
+        path: the torch file. target: name of the safetensors file, in the same folder.
+        trusted: the file may run code.
+    """
+    # Tied weights share memory, which safetensors refuses: hence the clones.
     return (
-        f"convert it with torch: safetensors.torch.save_file(torch.load({path.name!r}, weights_only=True), "
-        f"{path.with_suffix('.safetensors').name!r})"
+        "convert it where torch is installed: safetensors.torch.save_file({k: v.clone().contiguous() for k, v in "
+        f"torch.load({path.name!r}, weights_only={not trusted}).items() if torch.is_tensor(v)}}, {target!r}), "
+        "and put it beside the file"
     )
 
 
 def _nothing_to_open(directory: Path, weights: str) -> str:
     names = sorted(p.name for p in directory.iterdir()) if directory.is_dir() else []
-    pickles = [name for name in names if Path(name).suffix in PICKLES]
+    # Optimizers and training arguments are pickles too.
+    pickles = sorted((n for n in names if Path(n).suffix in PICKLES), key=lambda n: not n.startswith("pytorch_model"))
     wanted = f"{weights} or {INDEX}" if weights == WEIGHTS else weights
-    if pickles:
-        return f"{directory}: no {wanted}, only the pickle {pickles[0]}; {_how_to_convert(directory / pickles[0])}"
-    return f"{directory}: no {wanted}; the directory holds {', '.join(names) or 'nothing'}"
+    if not pickles:
+        return f"{directory}: no {wanted}; the directory holds {', '.join(names) or 'nothing'}"
+    first = directory / pickles[0]
+    if "-of-" in first.name:
+        how = "convert all parts with transformers: AutoModelForCausalLM.from_pretrained(...).save_pretrained(...)"
+    else:
+        how = how_to_convert(first, weights)
+    return f"{directory}: no {wanted}, only the pickle {first.name}; {how}"
 
 
 def _open_shards(index: Path) -> dict[str, TensorFile]:
@@ -216,6 +246,8 @@ def _read_index(index: Path) -> dict[str, str]:
         entries = {str(tensor): str(shard) for tensor, shard in names.items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{index}: not an index with a `weight_map` ({error}); download it again") from None
+    if not entries:
+        raise ValueError(f"{index}: its `weight_map` is empty; download it again")
     for shard in set(entries.values()):
         # An index is outside input: a name with a folder in it could reach any file of the machine.
         if PurePosixPath(shard).name != shard or "\\" in shard or shard in {"", ".", ".."}:

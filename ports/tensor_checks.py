@@ -33,10 +33,15 @@ def check_tensors(tensors: Mapping[str, TensorFile], shapes: Mapping[str, tuple[
     Raises:
         ValueError: tensors are missing, unused, wrong-shaped or not floating point.
     """
-    where = next(iter(tensors.values())).file.parent if tensors else "the weight file"
+    where = _place(tensors)
+    unused = sorted(set(tensors) - set(shapes))
     if missing := sorted(set(shapes) - set(tensors)):
-        raise ValueError(f"{where}: {len(missing)} of the {len(shapes)} tensors of {what} missing: {listed(missing)}")
-    if unused := sorted(set(tensors) - set(shapes)):
+        # A tensor under another name is both: the two names together say so.
+        others = f"; there without a place in it: {listed(unused)}" if unused else ""
+        raise ValueError(
+            f"{where}: {len(missing)} of the {len(shapes)} tensors of {what} missing: {listed(missing)}{others}"
+        )
+    if unused:
         raise ValueError(
             f"{where}: {len(unused)} tensors have no place in {what}: {listed(unused)}; "
             "does the configuration belong to these weights?"
@@ -47,6 +52,14 @@ def check_tensors(tensors: Mapping[str, TensorFile], shapes: Mapping[str, tuple[
             raise ValueError(f"{tensor.file}: tensor {name} has shape {tensor.shape}; the configuration needs {shape}")
         if tensor.dtype.kind in "iu":
             raise ValueError(f"{tensor.file}: tensor {name} holds {tensor.dtype}; weights are floating point")
+
+
+def _place(tensors: Mapping[str, TensorFile]) -> str:
+    """The file that holds them, or the folder of several files."""
+    files = {tensor.file for tensor in tensors.values()}
+    if len(files) == 1:
+        return str(files.pop())
+    return str(files.pop().parent) if files else "the weight file"
 
 
 def without_copy(tensors: Mapping[str, TensorFile], name: str, copy: str) -> dict[str, TensorFile]:

@@ -119,6 +119,8 @@ def _special_id(directory: Path, config: dict[str, Any], name: str, tokenizer: t
         text = _text_of(read_json(directory / "special_tokens_map.json").get(name))
     if text is None:
         return None
+    if not isinstance(text, str):
+        raise ValueError(f"{directory / TOKENIZER_CONFIG}: {name} is {text!r}; needs the text of a token")
     token_id = tokenizer.token_to_id(text)
     if token_id is None:
         where = directory / TOKENIZER_CONFIG

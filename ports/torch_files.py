@@ -15,7 +15,6 @@ import zipfile
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import ml_dtypes
@@ -78,13 +77,8 @@ def open_contents(path: Path) -> dict[str, Any]:
     return _entries(path, contents, "")
 
 
-def how_to_convert(path: Path) -> str:
-    """The way to a safetensors file, for error lines."""
-    target = path.with_suffix(CONVERTED).name
-    return (
-        "convert it where torch is installed: safetensors.torch.save_file({k: v.contiguous() for k, v in "
-        f"torch.load({path.name!r}).items() if torch.is_tensor(v)}}, {target!r}), and put it beside the file"
-    )
+def _conversion(path: Path, trusted: bool = False) -> str:
+    return safetensors_files.how_to_convert(path, path.with_suffix(CONVERTED).name, trusted)
 
 
 def _load(path: Path) -> Any:
@@ -92,17 +86,19 @@ def _load(path: Path) -> Any:
         import torch
     except ImportError:
         raise ValueError(
-            f"{path}: a torch file, and torch is not installed; pip install torch, or {how_to_convert(path)}"
+            f"{path}: a torch file, and torch is not installed; pip install torch, or {_conversion(path)}"
         ) from None
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except (UnpicklingError, RuntimeError, EOFError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+    except Exception as error:  # a damaged file fails anywhere in the unpickler: KeyError, OSError, IndexError...
+        # Torch puts an essay about its own options before the reason.
+        said = " ".join(str(error).split()).split("WeightsUnpickler error: ")[-1]
+        reason = f"{type(error).__name__}: {said}" if said else type(error).__name__
     # torch names what it refuses to import or call; bytes that are no pickle at all fail in other words.
     if "GLOBAL" in reason or "REDUCE" in reason:
         raise ValueError(
             f"{path}: a pickle that holds more than tensors and would run code when loaded, so it is not; if you trust "
-            f"it, {how_to_convert(path).replace(').items', ', weights_only=False).items')}"
+            f"it, {_conversion(path, trusted=True)}"
         )
     raise ValueError(
         f"{path}: not a whole torch file ({reason[:120]}; {path.stat().st_size} bytes on disk); download it again"

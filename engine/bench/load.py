@@ -90,14 +90,21 @@ def _into_buffer(files: Sequence[Path]) -> None:
 
 def _resident() -> int:
     """Bytes of this process in memory; where the system does not tell, the most there ever were."""
-    status = Path("/proc/self/status")
-    if not status.exists():
-        return _peak()
-    line = next(line for line in status.read_text().splitlines() if line.startswith("VmRSS"))
-    return int(line.split()[1]) * 1024
+    return _status("VmRSS")
 
 
 def _peak() -> int:
     """Most bytes of this process in memory so far."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return _status("VmHWM")
+
+
+def _status(field: str) -> int:
+    """A size from Linux's account of this process, elsewhere the peak that `getrusage` knows.
+
+    On Linux that one counts what the process was before it began to run this program: a copy of its parent.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(line for line in status.read_text(encoding="utf-8").splitlines() if line.startswith(field))
+        return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

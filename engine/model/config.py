@@ -94,6 +94,10 @@ class ModelConfig:
             raise ValueError(f"ModelConfig.{name}: {self.rotary_width} is odd; rotary positions need an even width")
         if self.rotary_dim > self.head_dim:
             raise ValueError(f"ModelConfig.rotary_dim: {self.rotary_dim} is more than head_dim = {self.head_dim}")
+        if self.norm_eps < 0:
+            raise ValueError(f"ModelConfig.norm_eps: got {self.norm_eps}; needs 0 or more, or norms are not numbers")
+        if self.rope_theta <= 0:
+            raise ValueError(f"ModelConfig.rope_theta: got {self.rope_theta}; needs a base above 0")
         if self.windows and len(self.windows) != self.num_layers:
             raise ValueError(
                 f"ModelConfig.windows: {len(self.windows)} windows for {self.num_layers} layers; 0 is none"

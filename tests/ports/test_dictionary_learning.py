@@ -160,6 +160,13 @@ def test_refused(tmp_path, name, changes, message):
         open_source(place)
 
 
+def test_a_buffer_of_no_fields(tmp_path):
+    place = write(tmp_path, "AutoEncoder")
+    place.write_text(json.dumps(json.loads(place.read_text()) | {"buffer": "none"}))
+    with pytest.raises(ValueError, match=r"config\.json: field buffer is 'none'; needs dict"):
+        open_source(place)
+
+
 def test_weights_that_are_not_there(tmp_path):
     place = write(tmp_path, "AutoEncoder")
     (tmp_path / "ae.pt").unlink()

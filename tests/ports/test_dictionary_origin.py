@@ -11,7 +11,8 @@ from causeway.ports.feature_arrays import in_memory
 
 
 def source(layer, **changes):
-    arrays = {"b_enc": in_memory(np.zeros(3))}
+    shapes = {"W_enc": (2, 3), "b_enc": (3,), "W_dec": (3, 2)}
+    arrays = {name: in_memory(np.zeros(shape)) for name, shape in shapes.items()}
     made = DictionarySource("x", "saelens", DictionaryConfig("relu", (layer,)), arrays, (), "gpt2")
     return dataclasses.replace(made, **changes)
 

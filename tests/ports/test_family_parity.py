@@ -94,6 +94,7 @@ def torch_logits(model, tokens: np.ndarray) -> np.ndarray:
 TOKENS = np.random.default_rng(1).integers(0, 48, (2, 40))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("family", "variant"), CASES)
 def test_logits_equal_torch(family, variant, tmp_path):
     reference = make(family, tmp_path, **VARIANTS[family][variant])

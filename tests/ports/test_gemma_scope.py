@@ -14,8 +14,8 @@ D, F, OUT = 5, 8, 7
 FOLDER = "layer_3/width_16k/average_l0_59"
 RNG = np.random.default_rng(0)
 TENSORS = {
-    "W_enc": RNG.normal(size=(D, F)), "b_enc": RNG.normal(size=F), "W_dec": RNG.normal(size=(F, OUT)),
-    "b_dec": RNG.normal(size=OUT), "threshold": np.abs(RNG.normal(size=F)),
+    "W_enc": RNG.normal(size=(D, F)), "b_enc": RNG.normal(size=F), "W_dec": RNG.normal(size=(F, D)),
+    "b_dec": RNG.normal(size=D), "threshold": np.abs(RNG.normal(size=F)),
 }  # fmt: skip
 
 
@@ -73,7 +73,16 @@ def test_the_path_says_what_it_is_on(tmp_path, repository, folder, streams, size
     assert (source.layer, source.config.stream, source.config.output_stream) == streams
     assert source.model_name == f"google/gemma-2-{size}"
     assert source.card["l0"] == (6 if "embedding" in folder else 59)
+    assert (source.num_features, source.d_in, source.d_out) == (F, D, D)
+
+
+def test_widths_of_what_is_read_and_written(tmp_path):
+    """A transcoder's may differ; those of an SAE are of one stream."""
+    tensors = TENSORS | {"W_dec": np.zeros((F, OUT)), "b_dec": np.zeros(OUT)}
+    source = open_source(write(tmp_path / "gemma-scope-2b-pt-transcoders", FOLDER, tensors))
     assert (source.num_features, source.d_in, source.d_out) == (F, D, OUT)
+    with pytest.raises(ValueError, match=r"params\.npz: encodes resid_post 5 wide and decodes it 7 wide; a file is"):
+        open_source(write(tmp_path / "gemma-scope-2b-pt-res", FOLDER, tensors))
 
 
 def test_a_copy_elsewhere_needs_its_site_named(tmp_path):

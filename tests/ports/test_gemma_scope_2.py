@@ -23,10 +23,10 @@ TRANSCODER = {
 CLT = TRANSCODER | {"type": "clt", "width": L * F}
 
 
-def tensors_of(seed=0, affine=False, layers=()):
+def tensors_of(seed=0, affine=False, layers=(), out=D):
     rng = np.random.default_rng(seed)
-    shapes = {"w_enc": (D, F), "b_enc": (F,), "w_dec": (F, *layers, OUT), "b_dec": (OUT,), "threshold": (F,)}
-    shapes |= {"affine_skip_connection": (D, OUT)} if affine else {}
+    shapes = {"w_enc": (D, F), "b_enc": (F,), "w_dec": (F, *layers, out), "b_dec": (out,), "threshold": (F,)}
+    shapes |= {"affine_skip_connection": (D, out)} if affine else {}
     return {name: np.abs(v) if name == "threshold" else v for name, v in
             ((name, rng.normal(size=shape)) for name, shape in shapes.items())}  # fmt: skip
 
@@ -42,7 +42,7 @@ def write_clt(folder, changes=None, affine=False):
     """All layers' files and their tensors."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(CONFIG | CLT | {"affine_connection": affine} | (changes or {})))
-    layers = [tensors_of(layer, affine, (L,)) for layer in range(L)]
+    layers = [tensors_of(layer, affine, (L,), OUT) for layer in range(L)]
     for layer, tensors in enumerate(layers):
         save_tensors(folder / f"params_layer_{layer}.safetensors", tensors)
     return layers
@@ -56,7 +56,7 @@ def encode(t, x):
 @pytest.mark.parametrize("affine", [False, True])
 @pytest.mark.parametrize("changes", [{}, TRANSCODER], ids=["sae", "transcoder"])
 def test_values_and_reconstructions(tmp_path, changes, affine):
-    tensors = tensors_of(affine=affine)
+    tensors = tensors_of(affine=affine, out=OUT if changes else D)
     source = open_source(write(tmp_path, changes | {"affine_connection": affine}, tensors))
     x = np.random.default_rng(1).normal(size=(200, D))
     features = encode(tensors, x)
@@ -160,10 +160,10 @@ def test_refused_configuration(tmp_path, changes, message):
     ("change", "message"),
     [
         (lambda t: t.pop("w_dec"), "missing: w_dec"),
-        (lambda t: t.update(affine_skip_connection=np.zeros((D, OUT))), "no place in a Gemma Scope 2 sae: affine_skip"),
+        (lambda t: t.update(affine_skip_connection=np.zeros((D, D))), "no place in a Gemma Scope 2 sae: affine_skip"),
         (
-            lambda t: t.update(w_dec=np.zeros((F, L, OUT))),
-            r"w_dec has shape \(8, 3, 7\); a dictionary of one layer has 2",
+            lambda t: t.update(w_dec=np.zeros((F, L, D))),
+            r"w_dec has shape \(8, 3, 5\); a dictionary of one layer has 2",
         ),
     ],
 )

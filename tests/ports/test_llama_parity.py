@@ -90,6 +90,7 @@ def some_tokens(vocabulary: int = 48, length: int = 40) -> np.ndarray:
 
 
 @needs_torch
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_logits_equal_torch(variant, tmp_path):
     reference = make_torch_model(variant, tmp_path)

@@ -8,7 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from causeway.engine.dictionary.dictionary import take
 from causeway.ports import llama_scope
+from causeway.ports.dictionaries import load_dictionaries
 from causeway.ports.llama_scope import find, hub_reference, open_source, weights
 from tests.ports.dictionary_files import dictionary_of, save_tensors
 
@@ -112,11 +114,17 @@ def test_a_feature_at_its_threshold_is_off(tmp_path):
     np.testing.assert_array_equal(values[:3], [0, 1.5 + 2.0**-40, 0])
 
 
-def test_a_row_of_zeros_never_fires(tmp_path):
+@pytest.mark.parametrize("row", [0, 1e-20])
+@pytest.mark.parametrize("storage", ["float32", "bfloat16", "float16"])
+def test_a_row_of_nothing_never_fires(tmp_path, storage, row):
+    """And does not keep a dictionary from being loaded, in any dtype."""
     tensors = {n: t.copy() for n, t in TENSORS.items()}
-    tensors["decoder.weight"][:, 3] = 0
-    dictionary = dictionary_of(open_source(write(tmp_path, tensors=tensors)), np.float32)
-    values = dictionary.encode(jnp.full((4, D), 1e6))
+    tensors["decoder.weight"][:, 3] = row
+    tensors["encoder.weight"][3] = 1
+    write(tmp_path, tensors=tensors)
+    stack = load_dictionaries(tmp_path, storage=storage)
+    values = take(stack, 0).encode(jnp.full((4, D), 1e3, jnp.float32))
+    assert values.any()
     assert not values[:, 3].any()
     assert np.isfinite(values).all()
 
@@ -184,6 +192,8 @@ def test_short_names(short, full):
         ({"hook_point_in": "blocks.2.attn.hook_pattern"}, "no stream of one vector a position"),
         ({"brand_new": 1}, "unknown fields brand_new=1"),
         ({"d_sae": None}, "field d_sae is missing"),
+        ({"sparsity_include_decoder_norm": None}, "field sparsity_include_decoder_norm is missing"),
+        ({"apply_decoder_bias_to_pre_encoder": None}, "field apply_decoder_bias_to_pre_encoder is missing"),
         ({"use_decoder_bias": False, "apply_decoder_bias_to_pre_encoder": True}, "needs a decoder bias"),
         ({"d_sae": F + 1}, r"tensor encoder.weight has shape \(10, 6\); the configuration needs \(11, 6\)"),
     ],

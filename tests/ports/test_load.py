@@ -129,6 +129,12 @@ class TestBadWeights:
         with pytest.raises(ValueError, match=f"missing: {Q}"):
             load_model(model_dir)
 
+    def test_misnamed_tensor_is_named_with_its_file(self, model_dir):
+        change_weights(model_dir, lambda t: t.update({"modle.q": t.pop(Q)}))
+        message = rf"model\.safetensors: 1 .* missing: {Q}; there without a place in it: modle\.q"
+        with pytest.raises(ValueError, match=message):
+            load_model(model_dir)
+
     def test_unused_tensor(self, model_dir):
         change_weights(model_dir, lambda t: t.update(surplus=np.zeros(2, np.float32)))
         with pytest.raises(ValueError, match=r"no place .*: surplus"):
@@ -184,6 +190,9 @@ class TestBadConfiguration:
             ({"hidden_size": None}, "field hidden_size is missing"),
             ({"hidden_size": "8"}, "field hidden_size is '8'; needs int"),
             ({"num_hidden_layers": 0}, "field num_hidden_layers is 0"),
+            ({"rms_norm_eps": float("nan")}, "field rms_norm_eps is nan; needs a finite number"),
+            ({"rms_norm_eps": -1.0}, "norm_eps: got -1.0; needs 0 or more"),
+            ({"rope_parameters": {"rope_theta": 0.0, "rope_type": "default"}}, "rope_theta: got 0.0; needs a base"),
             ({"mlp_bias": 1}, "field mlp_bias is 1; needs bool"),
             ({"num_key_value_heads": 3}, "3 does not divide num_heads = 2"),
             ({"head_dim": None, "num_attention_heads": 3, "num_key_value_heads": 3}, "hidden_size 8 is not a multiple"),

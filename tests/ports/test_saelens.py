@@ -305,3 +305,8 @@ def test_weights_that_are_not_there(tmp_path):
     (tmp_path / "sae_weights.safetensors").unlink()
     with pytest.raises(FileNotFoundError, match=r"sae_weights\.safetensors: no such file"):
         open_source(tmp_path / "cfg.json")
+
+
+def test_factors_by_layer_are_left_where_none_is_needed(tmp_path):
+    write(tmp_path, V6)
+    assert open_source(tmp_path / "cfg.json", norm_scaling_factor={3: 2.0}).value_scale == "raw"

@@ -133,6 +133,7 @@ class TestBeforeVersion6:
             ({"normalize_activations": True}, "needs the factor that inputs are scaled by"),
             ({"hook_point": "blocks.3.attn.hook_z", "hook_point_head_index": 2}, "hook_head_index is 2"),
             ({"brand_new": 1}, "unknown fields brand_new=1"),
+            ({"metadata": [1]}, r"cfg\.json: field metadata is \[1\]; needs an object"),
         ],
     )
     def test_refused(self, tmp_path, changes, message):

@@ -117,6 +117,16 @@ def test_pickle_is_refused_with_the_way_out(tmp_path):
         open_file(tmp_path / "pytorch_model.bin")
 
 
+def test_the_conversion_has_the_name_that_is_looked_for(tmp_path):
+    (tmp_path / "optimizer.pt").write_bytes(b"")
+    (tmp_path / "pytorch_model.bin").write_bytes(b"")
+    with pytest.raises(FileNotFoundError, match=r"torch\.load\('pytorch_model\.bin'.* 'model\.safetensors'\)"):
+        open_directory(tmp_path)
+    (tmp_path / "pytorch_model.bin").rename(tmp_path / "pytorch_model-00001-of-00002.bin")
+    with pytest.raises(FileNotFoundError, match=r"of-00002\.bin; convert all parts with transformers"):
+        open_directory(tmp_path)
+
+
 def test_empty_directory_lists_what_is_there(tmp_path):
     (tmp_path / "README.md").write_text("")
     with pytest.raises(FileNotFoundError, match=r"no model\.safetensors .* holds README\.md"):
@@ -156,6 +166,11 @@ class TestShards:
         (tmp_path / "one.safetensors").unlink()
         save_file({"a": np.ones(2, np.float32), "c": np.ones(2, np.float32)}, tmp_path / "one.safetensors")
         with pytest.raises(ValueError, match="does not list tensors its shards hold: c"):
+            open_directory(tmp_path)
+
+    def test_index_of_nothing(self, tmp_path):
+        self.write(tmp_path, {})
+        with pytest.raises(ValueError, match=r"index\.json: its `weight_map` is empty"):
             open_directory(tmp_path)
 
     @pytest.mark.parametrize("content", ["", "[]", "{}", '{"weight_map": [1]}'])

@@ -60,6 +60,7 @@ def test_special_token_map_of_older_files(directory):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"bos_token": 0}, r"tokenizer_config\.json: bos_token is 0; needs the text of a token"),
         ({"bos_token": "<bos>"}, r"tokenizer_config\.json: bos_token '<bos>' is not in tokenizer\.json"),
         ({"added_tokens_decoder": {"9": {"content": "<new>"}}}, r"added token '<new>' \(id 9\) is not in"),
     ],

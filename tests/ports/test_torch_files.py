@@ -85,11 +85,12 @@ def test_without_torch(tmp_path, monkeypatch):
 def test_the_conversion_that_errors_name_works(tmp_path, monkeypatch):
     import safetensors.torch
 
-    from causeway.ports.torch_files import how_to_convert
+    from causeway.ports.safetensors_files import how_to_convert
 
-    torch.save({"w": torch.arange(6.0).reshape(2, 3).T, "version": "1"}, tmp_path / "ae.pt")
+    w = torch.arange(6.0).reshape(2, 3).T
+    torch.save({"w": w, "tied": w, "version": "1"}, tmp_path / "ae.pt")
     monkeypatch.chdir(tmp_path)
-    command = how_to_convert(tmp_path / "ae.pt").split("installed: ")[1].split(", and put it")[0]
+    command = how_to_convert(tmp_path / "ae.pt", "ae.safetensors").split("installed: ")[1].split(", and put it")[0]
     exec(command, {"torch": torch, "safetensors": safetensors})
     np.testing.assert_array_equal(open_file(tmp_path / "ae.safetensors")["w"].read(), np.arange(6).reshape(2, 3).T)
 
@@ -126,12 +127,28 @@ def test_damaged(tmp_path, content, message):
     assert "\n" not in str(error.value)
 
 
-def test_truncated(tmp_path):
-    torch.save({"w": torch.zeros(100)}, tmp_path / "a.pt")
+@pytest.mark.parametrize("size", [100, 20_000])
+def test_truncated(tmp_path, size):
+    """Torch itself fails in another way where the file is longer."""
+    torch.save({"w": torch.zeros(size)}, tmp_path / "a.pt")
     whole = (tmp_path / "a.pt").read_bytes()
     (tmp_path / "a.pt").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match=r"a\.pt: not a whole torch file .* bytes on disk\); download it again"):
         open_file(tmp_path / "a.pt")
+
+
+def test_overwritten_inside(tmp_path):
+    """Wherever in torch's reader it fails, it is one line that names the file."""
+    torch.save({"w": torch.zeros(64), "k": torch.tensor(3)}, tmp_path / "a.pt")
+    whole, errors = (tmp_path / "a.pt").read_bytes(), []
+    for start in range(0, len(whole), 16):
+        (tmp_path / "a.pt").write_bytes(whole[:start] + b"\xff" * 16 + whole[start + 16 :])
+        try:
+            open_contents(tmp_path / "a.pt")
+        except ValueError as error:  # any other type fails the test
+            errors.append(str(error))
+    assert len(errors) > 5
+    assert all(error.startswith(f"{tmp_path / 'a.pt'}: ") and "\n" not in error for error in errors)
 
 
 @pytest.mark.parametrize(

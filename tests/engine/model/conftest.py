@@ -26,8 +26,8 @@ def draw(transformer, dictionary, taps, tiny):
         "edit_spec": EditSpec(slots=2), "dictionary": dictionary, "taps": taps,
     }  # fmt: skip
 
-    def call(edit, prompt=tiny.PROMPT, **changes):
+    def call(edit, prompt=tiny.PROMPT, model=transformer, **changes):
         changes = {"trials": np.arange(len(edit.layer)), "edit": edit} | changes
-        return partial(generate_rows, transformer, prompt, **usual)(**changes)
+        return partial(generate_rows, model, prompt, **usual)(**changes)
 
     return call

@@ -12,14 +12,17 @@ PROGRAM = "on_one_device"
 def test_a_bucket_and_segment_compile_once(draw, tiny, compilations):
     """Two segments of one bucket: two programs. The longest prompt is one that just fits the context."""
 
+    # Of a vocabulary that no other test has, so that none has compiled its programs before.
+    transformer = tiny.make_transformer(vocab_size=41)
+
     def sweep(layer, prompt_length, trial):
         rows = 3
         edit = tiny.make_edit(
             rows, 1, layer=layer, feature=np.arange(rows)[:, None] + layer, start=prompt_length - 1, shift=trial
         )
         return draw(
-            edit, prompt=[1 + layer] * prompt_length, trials=trial + np.arange(rows), taps=(), prompt_id=layer,
-            layout=Layout(2, (1, 1)), sampling=Sampling(0.0), edit_spec=EditSpec(), seed=trial,
+            edit, prompt=[1 + layer] * prompt_length, model=transformer, trials=trial + np.arange(rows), taps=(),
+            prompt_id=layer, layout=Layout(2, (1, 1)), sampling=Sampling(0.0), edit_spec=EditSpec(), seed=trial,
         )  # fmt: skip
 
     with compilations() as first:
