@@ -69,13 +69,13 @@ def _write(out: Path, model, trained, kind: str) -> None:
     from causeway.ports.circuit_tracer_write import save_circuit_tracer
     from causeway.ports.dictionaries import save_dictionary
 
-    kept = {"storage": _STORAGE.value, "overwrite": _OVERWRITE.value}
+    storage, overwrite = _STORAGE.value, _OVERWRITE.value
     if dictionary_flags.file_format() == "circuit_tracer":
-        save_circuit_tracer(out, trained, model.name, **kept)
+        save_circuit_tracer(out, trained, model.name, storage=storage, overwrite=overwrite)
         return
     metadata = {"model_name": model.name, "prepend_bos": model.prepend_bos,
                 "context_size": corpus_flags.length(model), "training_architecture": kind}  # fmt: skip
-    save_dictionary(out, trained, metadata, **kept)
+    save_dictionary(out, trained, metadata, storage=storage, overwrite=overwrite)
 
 
 def _report(out: Path, model, design, held_out, identity) -> None:

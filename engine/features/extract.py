@@ -20,6 +20,7 @@ Cost: one forward pass a prompt, 2 P S D F operations and a top-k of F for every
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -198,13 +199,16 @@ def _features(
 ) -> dict[str, Array]:  # fmt: skip
     """One layer's part; encoded in float32 or better whatever the model computes in."""
     (dictionary, index), (streams, there) = shared, own
-    crosses = isinstance(dictionary, CrossLayerTranscoder)
-    one = None if crosses else take(dictionary, index)
+    encode: Callable[[Array], Array]
+    if isinstance(dictionary, CrossLayerTranscoder):
+        encode = partial(dictionary.encode, index)
+    else:
+        encode = take(dictionary, index).encode
 
     def of_prompt(row: tuple[Float[Array, "S D"], Bool[Array, " S"]]) -> dict[str, Array]:
         x, mask = row
         x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-        f = dictionary.encode(index, x) if one is None else one.encode(x)
+        f = encode(x)
         values, ids = jax.lax.top_k(f, k)
         on, count = (f != 0) & mask[:, None], jnp.maximum(jnp.sum(mask), 1)
         share, strength = jnp.sum(on, axis=0) / count, jnp.sum(jnp.where(on, f, 0), axis=0) / count

@@ -55,7 +55,7 @@ class Design:
     @property
     def identity(self) -> dict[str, object]:
         """JSON-ready; of SAEs the stream and layers alone."""
-        told = {"stream": self.stream, "layers": list(self.layers)}
+        told: dict[str, object] = {"stream": self.stream, "layers": list(self.layers)}
         if not self.transcodes:
             return told
         return told | {"write_stream": self.write_stream, "skip": self.skip, "cross_layer": self.cross_layer}

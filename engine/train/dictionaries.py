@@ -174,7 +174,7 @@ class _Program:
         """Dead features begin again at inputs the others explain badly, with no memory of their past."""
         old, dead = state.parameters, state.idle >= self.recipe.dead_after
         error = residual(old, batch, _activate(self.recipe, _read(old, batch.x), old.log_threshold)[0])
-        parameters = replanted(self.keys(state.step), self.design, old, dead, batch, error)
+        parameters = replanted(self.keys(state.step), old, dead, batch, error, self.design.transcodes)
         forget = lambda moment, gone: jnp.where(gone, 0, moment)  # noqa: E731
         adam = optax.tree.map_params(self.optimiser, forget, state.moments, belonging(old, dead))
         return dataclasses.replace(state, parameters=parameters, moments=adam, idle=jnp.where(dead, 0, state.idle))

@@ -14,8 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from causeway.engine.train.design import Design
-from causeway.engine.train.state import Batch, Parameters, reached
+from causeway.engine.train.state import Batch, Decoder, Parameters, reached
 
 
 def error_directions(
@@ -37,23 +36,34 @@ def error_directions(
 
 def replanted(
     keys: PRNGKeyArray,
-    design: Design,
     old: Parameters,
     dead: Bool[Array, "P F"],
     batch: Batch,
     error: Float[Array, "P B O"],
+    transcodes: bool,
 ) -> Parameters:
-    """Parameters whose dead features begin again, and whose others are left alone."""
-    features = dead.shape[1]
-    if design.cross_layer:
-        found = [error_directions(keys[i : i + 1], e[None], features) for i, e in enumerate(reached(error, True))]
-        rows = tuple(directions[0] for directions, _, _ in found)
-        decoder = tuple(jnp.where(d[:, None], r, o) for d, r, o in zip(dead, rows, old.W_dec, strict=True))
-        length, chosen = (jnp.concatenate([f[i] for f in found]) for i in (1, 2))
+    """Parameters whose dead features begin again, and whose others are left alone.
+
+    Args:
+        keys: [P].
+        old: as they are.
+        dead: which begin again.
+        batch: tokens they may begin at. error: its reconstruction errors.
+        transcodes: whether what is written is another stream than what is read.
+    """
+    decoder: Decoder
+    if isinstance(old.W_dec, tuple):
+        parts = [error_directions(keys[i : i + 1], e[None], dead.shape[1]) for i, e in enumerate(reached(error, True))]
+        decoder = tuple(
+            jnp.where(gone[:, None], rows[0], kept)
+            for gone, (rows, _, _), kept in zip(dead, parts, old.W_dec, strict=True)
+        )
+        length, chosen = (jnp.concatenate([part[i] for part in parts]) for i in (1, 2))
+        fresh = _readers(batch.x, length, chosen)
     else:
-        rows, length, chosen = error_directions(keys, error, features)
+        rows, length, chosen = error_directions(keys, error, dead.shape[1])
         decoder = jnp.where(dead[..., None], rows, old.W_dec)
-    fresh = _readers(batch.x, length, chosen) if design.transcodes else rows
+        fresh = _readers(batch.x, length, chosen) if transcodes else rows
     # Half of what the feature will read at the input it was made from: it fires there, and not everywhere.
     level = None if old.log_threshold is None else jnp.where(dead, jnp.log(length / 2), old.log_threshold)
     return Parameters(
