@@ -29,21 +29,19 @@ def check() -> None:
 
 def write(folder: Path, slug: str, sweep, prompt, graph) -> dict:
     """Write a graph's files; returns its scores and sizes."""
-    from causeway.ports.graph_nodes import GraphNames
+    from causeway.ports.graph_nodes import names_of
     from causeway.ports.graph_parquet import write_graph_tables
     from causeway.ports.graphml import write_graphml
     from causeway.ports.neuronpedia import write_neuronpedia
 
     model, pruned = sweep.model, graph.prune(NODES.value, EDGES.value)
-    texts = [model.tokenizer.decode([i]) if model.tokenizer else str(i) for i in graph.tokens]
-    text = model.tokenizer.decode(graph.tokens) if model.tokenizer else " ".join(texts)
     plan = sweep.settings
     settings = {
         "max_n_logits": plan.max_logits, "desired_logit_prob": plan.desired_logit_prob, "batch_size": plan.rows,
         "max_feature_nodes": plan.max_feature_nodes or graph.active,
     }  # fmt: skip
     where = [str(flags.FLAGS["dictionaries"].value or model.name)]
-    names = GraphNames(slug, SCAN.value or model.name, text, texts, model.config.vocab_size, where, settings)
+    names = names_of(graph, model, slug, SCAN.value or "", where, settings)
     if "neuronpedia" in FORMAT.value:
         write_neuronpedia(folder, pruned, names)
     if "graphml" in FORMAT.value:

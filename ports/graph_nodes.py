@@ -9,11 +9,13 @@ as circuit-tracer's custom targets have.
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from causeway.engine.frozen.graph import PrunedGraph
+from causeway.engine.frozen.graph import AttributionGraph, PrunedGraph
+from causeway.engine.model.handle import Model
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +35,23 @@ class GraphNames:
     vocab_size: int
     transcoders: Sequence[str] = ()
     settings: dict = dataclasses.field(default_factory=dict)
+
+
+def names_of(
+    graph: AttributionGraph,
+    model: Model,
+    slug: str,
+    scan: str = "",
+    transcoders: Sequence[str] = (),
+    settings: Mapping[str, Any] | None = None,
+) -> GraphNames:
+    """The texts of a graph from its model's tokenizer; token ids where it has none. `scan` is by default its name."""
+    tokenizer, ids = model.tokenizer, graph.tokens
+    texts = [tokenizer.decode([i]) if tokenizer else str(i) for i in ids]
+    prompt = tokenizer.decode(ids) if tokenizer else " ".join(texts)
+    return GraphNames(
+        slug, scan or model.name, prompt, texts, model.config.vocab_size, transcoders, dict(settings or {})
+    )
 
 
 @dataclasses.dataclass(frozen=True)
