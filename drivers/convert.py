@@ -15,7 +15,6 @@ from causeway.drivers.refusals import run_driver
 # So that --help lists them.
 flags.adopt_module_key_flags(model_flags)
 _OUT = flags.DEFINE_string("out", None, "Directory to make.")
-_GATING = flags.DEFINE_string("gating", None, "Llama Scope's threshold: inferred, saelens_compat or study.")
 _VERIFY = flags.DEFINE_bool("verify", False, "Compare the model's logits with torch's before the directory is named.")
 _TOLERANCE = flags.DEFINE_float(
     "tolerance", 1e-3, "Largest difference of a logit that --verify accepts.", lower_bound=0
@@ -45,7 +44,7 @@ def _convert_model(out: Path) -> None:
     from causeway.ports.load import model_directory
     from causeway.ports.torch_logits import require_torch
 
-    if _GATING.value:
+    if model_flags.GATING.value:
         raise ValueError("--gating: is of dictionaries; leave it out for a model")
     if _VERIFY.value:
         require_torch("--verify")
@@ -84,8 +83,7 @@ def _convert_dictionaries(out: Path, reference: str) -> None:
 
     if _VERIFY.value:
         raise ValueError("--verify: compares the logits of a model; `causeway inspect` tries dictionaries on text")
-    options = {"gating": _GATING.value} if _GATING.value else {}
-    sources = open_dictionaries(reference, model_flags.layers(), **options)
+    sources = open_dictionaries(reference, model_flags.layers(), **model_flags.format_options())
     save_dictionaries(out, sources, jnp.dtype(model_flags.STORAGE.value))
     layers = ", ".join(str(source.layer) for source in sources)
     print(f"{out}: {sources[0].format} dictionaries of layers {layers} in {model_flags.STORAGE.value}")

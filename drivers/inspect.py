@@ -50,8 +50,8 @@ def _origin() -> dict:
     from causeway.ports.dictionaries import open_dictionaries
     from causeway.ports.dictionary_origin import origin_of
 
-    layers = [int(layer) for layer in model_flags.LAYERS.value] or None
-    return origin_of(open_dictionaries(model_flags.DICTIONARIES.value or model_flags.MODEL.value, layers))
+    reference = model_flags.DICTIONARIES.value or model_flags.MODEL.value
+    return origin_of(open_dictionaries(reference, model_flags.layers(), **model_flags.format_options()))
 
 
 def _texts() -> list[str]:

@@ -9,6 +9,9 @@ DICTIONARIES = flags.DEFINE_string(
     "dictionaries", None, "SAEs: a hub id, a local directory, or bundled:NAME (default: those of a bundled model)."
 )
 LAYERS = flags.DEFINE_list("layers", [], "Layers whose dictionaries are loaded, such as 0,1,2 (default: all).")
+GATING = flags.DEFINE_enum(
+    "gating", None, ["inferred", "saelens_compat", "study"], "How Llama Scope's threshold is read (default: inferred)."
+)
 DTYPES = ["float32", "bfloat16", "float16"]
 STORAGE = flags.DEFINE_enum("storage", "float32", DTYPES, "Dtype of weights in memory.")
 COMPUTE = flags.DEFINE_enum("compute", "float32", DTYPES, "Dtype of products and of the stream.")
@@ -34,7 +37,12 @@ def load_dictionaries(model):
     reference = DICTIONARIES.value or (MODEL.value if MODEL.value.startswith("bundled:") else None)
     if reference is None:
         raise ValueError("--dictionaries: got nothing; needs the SAEs of the model (train_dictionary makes some)")
-    return load(reference, layers(), for_model=model, storage=STORAGE.value)
+    return load(reference, layers(), for_model=model, storage=STORAGE.value, **format_options())
+
+
+def format_options() -> dict[str, str]:
+    """What the dictionaries' format is asked for."""
+    return {"gating": GATING.value} if GATING.value else {}
 
 
 def layers() -> list[int] | None:

@@ -5,6 +5,7 @@ names and lie at any depth; which layer a dictionary belongs to is read from its
 for the layers asked for, and fetched only for them when the reference is on the hub.
 """
 
+import operator
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -173,7 +174,10 @@ def _check_storage(storage: str) -> jnp.dtype:
 
 
 def _check_layers(layers: Iterable[int]) -> list[int]:
-    wanted = [int(layer) for layer in layers]
+    wanted = list(layers)
+    if wrong := [layer for layer in wanted if isinstance(layer, bool) or not hasattr(layer, "__index__")]:
+        raise ValueError(f"layers: got {wrong[0]!r}; needs whole numbers such as range(4)")
+    wanted = [operator.index(layer) for layer in wanted]
     if not wanted or len(set(wanted)) != len(wanted):
         raise ValueError(f"layers: got {wanted}; name at least one layer, each once, or leave it out for all")
     return wanted

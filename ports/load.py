@@ -99,7 +99,7 @@ def read_model_config(directory: Path) -> tuple[ModuleType, ModelConfig]:
     path = directory / "config.json"
     values = read_json(path)
     name = values.get("model_type")
-    if name not in FAMILIES:
+    if not isinstance(name, str) or name not in FAMILIES:
         raise ValueError(f"{path}: model_type is {name!r}; the families read here are {', '.join(FAMILIES)}")
     return FAMILIES[name], FAMILIES[name].read_config(values, str(path))
 

@@ -49,7 +49,11 @@ def place_dictionaries(sources: Sequence[DictionarySource], placement: Placement
         ValueError: the dictionaries do not stack, a value is not finite in the dtype, or a cross-layer transcoder is
             to be streamed.
     """
+    if not isinstance(placement, Replicated | Sharded | Streamed):
+        raise ValueError(f"placement: got {placement!r}; needs Replicated(), Sharded(mesh) or Streamed()")
     cross_layer = any(len(source.arrays["W_dec"].shape) == 3 for source in sources)
+    if cross_layer:
+        _check_all_layers(sources)
     if isinstance(placement, Streamed):
         refuse_streaming(sources, cross_layer)
         return _streamed(sources, placement, dtype)
@@ -60,6 +64,17 @@ def place_dictionaries(sources: Sequence[DictionarySource], placement: Placement
         return Dictionary(config, **arrays)
     decoders = tuple(_single((source, source.arrays["W_dec"]), placement, dtype) for source in sources)
     return CrossLayerTranscoder(config, W_dec=decoders, **arrays)
+
+
+def _check_all_layers(sources: Sequence[DictionarySource]) -> None:
+    """A cross-layer transcoder is one thing: its layers write to each other."""
+    layers = [source.layer for source in sources]
+    written = [source.arrays["W_dec"].shape[1] for source in sources]
+    if layers != list(range(written[0])) or written != list(range(written[0], 0, -1)):
+        raise ValueError(
+            f"{sources[0].where}: layers {layers} of a cross-layer transcoder that write to {written} layers; needs "
+            "all its layers, so leave `layers` out and download the files that are missing"
+        )
 
 
 def place_layer(source: DictionarySource, placement: Replicated | Sharded, dtype: np.dtype) -> dict[str, jax.Array]:

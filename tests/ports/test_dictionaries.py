@@ -146,7 +146,7 @@ class TestRefused:
         with pytest.raises(ValueError, match=r"no dictionary for 3, 4; it has \[2, 5\]"):
             load_dictionaries(tmp_path, layers=range(2, 6))
 
-    @pytest.mark.parametrize("layers", [[], [2, 2]])
+    @pytest.mark.parametrize("layers", [[], [2, 2], [2.5], [True], ["2"]])
     def test_layers_that_make_no_choice(self, tmp_path, layers):
         save_dictionary(tmp_path, random_stack(layers=(2, 5)))
         with pytest.raises(ValueError, match="layers: got"):

@@ -118,6 +118,18 @@ def test_decoders_of_a_cross_layer_transcoder_keep_their_shapes(tmp_path, small_
     np.testing.assert_array_equal(transcoder.W_enc[...][1], sources[1].arrays["W_enc"].whole())
 
 
+@pytest.mark.parametrize("kept", [(1, 2), (0, 1), (0, 2)])
+def test_some_layers_of_a_cross_layer_transcoder_are_refused_unread(tmp_path, kept):
+    sources = cross_layer(tmp_path)
+    with pytest.raises(ValueError, match="needs all its layers, so leave `layers` out"):
+        place_dictionaries([sources[layer] for layer in kept], PLACEMENTS["replicated"](), jnp.dtype("float32"))
+
+
+def test_a_placement_by_name_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="placement: got 'sharded'; needs Replicated"):
+        place_dictionaries(cross_layer(tmp_path), "sharded", jnp.dtype("float32"))
+
+
 def test_a_cross_layer_transcoder_is_not_streamed(tmp_path):
     with pytest.raises(ValueError, match="layer of a cross-layer transcoder, whose layers are decoded together"):
         place_dictionaries(cross_layer(tmp_path), Streamed(), jnp.dtype("float32"))
