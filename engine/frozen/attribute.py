@@ -26,7 +26,7 @@ from causeway.engine.frozen.plan import AttributionPlan, batches, bucket
 from causeway.engine.frozen.pullback import Frozen, Scores, Targets, feature_targets, logit_targets, pullback
 from causeway.engine.frozen.record import record_pass
 from causeway.engine.frozen.rows import SourceColumns, SparseRows
-from causeway.engine.frozen.sources import Transcoders, active_features, gather_sources
+from causeway.engine.frozen.sources import Transcoders, active_features, gather_sources, held
 from causeway.engine.frozen.targets import ChosenTargets, Target, choose_targets
 from causeway.engine.model.handle import Model
 
@@ -125,7 +125,8 @@ class _Prompt:
         if not len(self.active.nodes):
             raise ValueError("prompt: no feature of these transcoders is active on it; do they belong to this model?")
         ids, values = jnp.asarray(self.active.ids), jnp.asarray(self.active.values)
-        sources = gather_sources(transcoders, record, ids, values, plan.ignore_first, plan.cut)
+        hold = held(transcoders, self.active.ids)
+        sources = gather_sources(transcoders, record, ids, values, plan.ignore_first, plan.cut, hold)
         self.logits = np.asarray(record.logits[len(tokens) - 1])
         self.width = width
         self.frozen = parallel.replicate(Frozen(model.transformer, transcoders, record, sources))

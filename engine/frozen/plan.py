@@ -20,8 +20,8 @@ class AttributionPlan:
             at most so many.
         update_every: rows between two rankings. rows: width of a batch of rows.
         ignore_first: positions at the start with neither features nor errors (the attention sink).
-        edge_floor: edges below this share of their row's total are not stored; None is 0 up to 65,536 sources and
-            1e-6 above.
+        edge_floor: edges below this share of their row's total are not stored, so no row stores more than its
+            inverse; None is 0 up to 65,536 sources and 1e-5 above.
         cut: with SAEs on the stream, whether reconstruction and error are the only way through it.
     """
 
@@ -52,7 +52,7 @@ class AttributionPlan:
         """The share below which an edge of a row over so many sources is not stored."""
         if self.edge_floor is not None:
             return self.edge_floor
-        return 1e-6 if sources > FLOOR_FROM else 0.0
+        return 1e-5 if sources > FLOOR_FROM else 0.0
 
 
 def bucket(length: int, most: int) -> int:

@@ -25,7 +25,7 @@ from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
 from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.frozen.adjoint import adjoint_block
 from causeway.engine.frozen.record import FrozenRecord, centre, gain
-from causeway.engine.frozen.sources import Sources, Transcoders, places
+from causeway.engine.frozen.sources import Sources, Transcoders, layer_writers, places
 from causeway.engine.model.transformer import Block, Transformer, layer
 
 
@@ -76,7 +76,8 @@ def pullback(frozen: Frozen, targets: Targets, *, width: int, cut: bool = False,
     sources = jax.tree.map(lambda a: a[:, :width] if a.ndim > 2 else a[:width], frozen.sources)
     g = _inject(jnp.zeros((width, rows, config.d_model), targets.vector.dtype), targets, count)
     crossed = isinstance(frozen.dictionary, CrossLayerTranscoder)
-    slots = sources.features.shape[2]
+    holds = sources.features.shape[2] > 0
+    slots = (sources.features if holds else sources.ids).shape[2]
     features = jnp.zeros((width, rows, slots) if crossed else (count, width, rows, slots), g.dtype)
     errors = jnp.zeros((count, width, rows), g.dtype)
     top = jnp.minimum(jnp.max(targets.layer), count - 1)
@@ -84,7 +85,12 @@ def pullback(frozen: Frozen, targets: Targets, *, width: int, cut: bool = False,
     def body(step, carry):
         g, features, errors = carry
         index = top - step
-        here = jax.tree.map(lambda a: a[index], (sources.features, sources.errors, sources.residual))
+        if holds:
+            writers = sources.features[index]
+        else:
+            assert isinstance(frozen.dictionary, Dictionary)  # cross-layer writers are always held
+            writers = layer_writers(frozen.dictionary, index, sources.ids[index], sources.values[index])
+        here = (writers, sources.errors[index], sources.residual[index])
         reader = _Reader(frozen, targets, index, here, first if cut else None)
         g = adjoint_block(
             layer(frozen.transformer.blocks, index), record.pattern[index, :, :width, :width],

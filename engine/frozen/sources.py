@@ -28,6 +28,8 @@ from causeway.engine.precision import full_precision
 
 Transcoders = Dictionary | CrossLayerTranscoder
 SLOTS = 8
+# Writers beyond this are gathered layer by layer, batch after batch: a tenth slower, and a layer's memory.
+HELD_BYTES = 1 << 30
 
 
 @jax.tree_util.register_dataclass
@@ -37,11 +39,14 @@ class Sources:
 
     Attributes:
         features: [L, T, M, D], read at the dictionary's output stream. Of a cross-layer transcoder: what the features
-            of all layers up to l write at layer l, [L, T, L M, D]. errors: [L, T, D], read at mlp_out. residual: what
-            an SAE that cuts the stream leaves over, [L, T, D]; zeros otherwise. embedding: [T, D].
+            of all layers up to l write at layer l, [L, T, L M, D]. Of a long prompt: empty (M = 0), each layer's to be
+            gathered from `ids` and `values`, [L, T, M], when it is read. errors: [L, T, D], read at mlp_out. residual:
+            what an SAE that cuts the stream leaves over, [L, T, D]; zeros otherwise. embedding: [T, D].
     """
 
     features: Float[Array, "L T M D"]
+    ids: Int[Array, "L T M"]
+    values: Float[Array, "L T M"]
     errors: Float[Array, "L T D"]
     residual: Float[Array, "L T D"]
     embedding: Float[Array, "T D"]
@@ -95,7 +100,12 @@ def _encode(dictionary: Transcoders, layer: int, x: Float[Array, "T D"]) -> Floa
     return take(dictionary, dictionary.config.index_of(layer)).encode(x)
 
 
-@partial(jax.jit, static_argnames=("first", "cut"))
+def held(dictionary: Transcoders, ids: Int[np.ndarray, "L T M"]) -> bool:
+    """Whether writers are gathered once: they fit, or (cross-layer) are written by several layers at once."""
+    return isinstance(dictionary, CrossLayerTranscoder) or 4 * ids.size * dictionary.d_out <= HELD_BYTES
+
+
+@partial(jax.jit, static_argnames=("first", "cut", "hold"))
 @full_precision
 def gather_sources(
     dictionary: Transcoders,
@@ -104,13 +114,16 @@ def gather_sources(
     values: Float[Array, "L T M"],
     first: int,
     cut: bool,
+    hold: bool = True,
 ) -> Sources:
-    """The vectors that features, errors and embeddings write."""
+    """The vectors that features, errors and embeddings write; those of features empty unless to be held."""
     config = dictionary.config
     if isinstance(dictionary, CrossLayerTranscoder):
         features, reconstruction = _cross_layer(dictionary, ids, values)
-    else:
+    elif hold:
         features, reconstruction = _per_layer(dictionary, ids, values)
+    else:
+        features, reconstruction = jnp.zeros((*ids.shape[:2], 0, dictionary.d_out)), _sums(dictionary, ids, values)
     reconstruction = reconstruction + _skipped(dictionary, record.streams[config.stream], reconstruction.dtype)
     seen = (jnp.arange(ids.shape[1]) >= first)[:, None]
     written = jnp.where(seen, record.streams["mlp_out"], 0)
@@ -119,8 +132,26 @@ def gather_sources(
     left = jnp.where(seen & covered, record.streams[config.output_stream] - reconstruction, 0)
     nothing = jnp.zeros_like(written)
     if config.is_transcoder:
-        return Sources(features, left, nothing, record.embedding)
-    return Sources(features, written, left if cut else nothing, record.embedding)
+        return Sources(features, ids, values, left, nothing, record.embedding)
+    return Sources(features, ids, values, written, left if cut else nothing, record.embedding)
+
+
+def layer_writers(
+    dictionary: Dictionary, index: Array, ids: Int[Array, "T M"], values: Float[Array, "T M"]
+) -> Float[Array, "T M D"]:
+    """One layer's features as vectors; `index` is the model layer, traced. Values of layers without any are zero."""
+    return dictionary.W_dec[...][places(dictionary.config)[index], ids].astype(values.dtype) * values[..., None]
+
+
+def _sums(dictionary: Dictionary, ids: Array, values: Array) -> Float[Array, "L T D"]:
+    """What each layer's features write together, with the bias, a layer at a time."""
+    biases = dictionary.b_dec[...].astype(values.dtype)
+
+    def one(scanned):
+        index, here, worth = scanned
+        return layer_writers(dictionary, index, here, worth).sum(axis=1) + biases[places(dictionary.config)[index]]
+
+    return jax.lax.map(one, (jnp.arange(ids.shape[0]), ids, values))
 
 
 def _per_layer(dictionary: Dictionary, ids: Array, values: Array) -> tuple[Array, Array]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from causeway.engine.devices import local_parallel
+from causeway.engine.frozen import sources
 from causeway.engine.frozen.attribute import attribute
 from causeway.engine.frozen.plan import AttributionPlan
 from causeway.engine.frozen.pullback import Frozen, Targets, feature_targets, pullback
@@ -73,8 +74,8 @@ def _frozen(model, transcoders, tokens) -> Frozen:
     """The frozen pass of all tokens but the last."""
     record = record_pass(model.transformer, tokens, ("mlp_in", "mlp_out"))
     active = active_features(transcoders, record, len(tokens) - 1, 1)
-    sources = gather_sources(transcoders, record, jnp.asarray(active.ids), jnp.asarray(active.values), 1, False)
-    return Frozen(model.transformer, transcoders, record, sources)
+    ids, values = jnp.asarray(active.ids), jnp.asarray(active.values)
+    return Frozen(model.transformer, transcoders, record, gather_sources(transcoders, record, ids, values, 1, False))
 
 
 @pytest.mark.parametrize(("budget", "update_every"), [(20, 512), (60, 16), (61, 7), (100, 32)])
@@ -193,6 +194,11 @@ def test_half_precision_models_are_summed_in_single(tiny):
     read, skip = (np.asarray(a, np.float32) for a in (frozen.record.streams["mlp_in"], skips.W_skip[...]))
     whole = np.asarray(frozen.record.streams["mlp_out"], np.float32)
     np.testing.assert_allclose((written + read @ skip)[:, 1:7], whole[:, 1:7], atol=1e-5)
+
+
+def test_writers_of_long_prompts_are_gathered_when_they_are_read(model, transcoders, whole, monkeypatch):
+    monkeypatch.setattr(sources, "HELD_BYTES", 0)
+    assert_same(attribute(model, transcoders, PROMPT, targets=TARGETS, plan=PLAN), whole, EXACT)
 
 
 def test_targets_by_probability(model, transcoders, plain):
