@@ -188,7 +188,7 @@ def test_half_precision_models_are_summed_in_single(tiny):
         skips = tiny.make_dictionary("relu", (0, 1, 2), "mlp_in", "bfloat16", write_stream="mlp_out", skip=True)
         graph = attribute(half, skips, PROMPT[:7], targets=TARGETS, plan=PLAN)
         frozen = _frozen(half, skips, jnp.asarray([*PROMPT[:7], 0]))
-        targets = feature_targets(frozen, jnp.asarray(graph.features[:16]), kind="relu")
+        targets = feature_targets(frozen, jnp.asarray(graph.features[:16]))
     assert (graph.edges.dtype, graph.activations.dtype, targets.vector.dtype) == (np.float32,) * 3
     written = frozen.sources.features.sum(2) + frozen.sources.errors + skips.b_dec[...][:, None].astype("float32")
     read, skip = (np.asarray(a, np.float32) for a in (frozen.record.streams["mlp_in"], skips.W_skip[...]))
