@@ -49,12 +49,8 @@ def main(argv: list[str]) -> None:
         sweep = _sweep(model, dictionary, states, features, outcome)
         _run(sweep, workdir / outcome, f"{outcome} outcome: {len(sweep.rows) * len(sweep.prompts):,} trials")
     show_circuits(model, workdir / "graphs")
-    print(
-        f"\n{time.monotonic() - started:.0f} s in all. Everything is in {workdir}: screen.parquet, graphs/, and for each"
-    )
-    print(
-        "outcome trials.parquet (every trial), effects.parquet (every contrast), summary.json, plan.json, events.jsonl"
-    )
+    print(f"\n{time.monotonic() - started:.0f} s in all. Everything is in {workdir}: screen.parquet, graphs/, and")
+    print("for each outcome trials.parquet (every trial), effects.parquet (every contrast), summary.json, plan.json")
 
 
 def _screen(model, dictionary, states, workdir: Path):
