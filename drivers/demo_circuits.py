@@ -31,8 +31,9 @@ def _explain(model, transcoders, prompt: str, correct: str, wrong: str, folder: 
     scores = graph.scores()
     print(f"  {prompt!r}: why {correct!r} and not {wrong!r}?")
     print(
-        f"    {len(graph.features)} features, {graph.edges.nnz} edges, replacement {scores.replacement:.2f}, completeness {scores.completeness:.2f}; {path}"
+        f"    {len(graph.features)} features, {graph.edges.nnz} edges, replacement {scores.replacement:.2f}, ", end=""
     )
+    print(f"completeness {scores.completeness:.2f}; {path}")
     effects = graph.total_effects([1.0])[: len(graph.features)]
     strongest = (-effects).argsort()
     clean = _difference(model, transcoders, parting, [])
