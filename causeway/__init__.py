@@ -13,9 +13,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from causeway.engine.attribution.request import attribute
     from causeway.engine.dictionary.dictionary import Dictionary
     from causeway.engine.dictionary.placement import Replicated, Sharded, Streamed
     from causeway.engine.experiment import GenerateResult, RunResult, generate, run
+    from causeway.engine.frozen.graph import AttributionGraph, PrunedGraph
+    from causeway.engine.frozen.targets import Target, logit_difference
     from causeway.engine.intervention.requests import FeatureEdit, SwapEdit, Tap, VectorEdit
     from causeway.engine.intervention.taps import Record
     from causeway.engine.model.handle import Model
@@ -24,11 +27,13 @@ if TYPE_CHECKING:
     from causeway.ports.load import load_model
 
 _HOME = {
+    "AttributionGraph": "causeway.engine.frozen.graph",
     "Dictionary": "causeway.engine.dictionary.dictionary",
     "Divergence": "causeway.engine.outcome.divergence",
     "FeatureEdit": "causeway.engine.intervention.requests",
     "GenerateResult": "causeway.engine.experiment",
     "Model": "causeway.engine.model.handle",
+    "PrunedGraph": "causeway.engine.frozen.graph",
     "Record": "causeway.engine.intervention.taps",
     "Replicated": "causeway.engine.dictionary.placement",
     "RunResult": "causeway.engine.experiment",
@@ -36,21 +41,29 @@ _HOME = {
     "Streamed": "causeway.engine.dictionary.placement",
     "SwapEdit": "causeway.engine.intervention.requests",
     "Tap": "causeway.engine.intervention.requests",
+    "Target": "causeway.engine.frozen.targets",
     "VectorEdit": "causeway.engine.intervention.requests",
+    "attribute": "causeway.engine.attribution.request",
     "diverging_answers": "causeway.engine.outcome.divergence",
     "generate": "causeway.engine.experiment",
     "load_dictionaries": "causeway.ports.dictionaries",
     "load_model": "causeway.ports.load",
+    "logit_difference": "causeway.engine.frozen.targets",
     "run": "causeway.engine.experiment",
     "save_dictionary": "causeway.ports.dictionaries",
 }
 
+# Graphs know no file formats; these names bring the methods that write them.
+_WRITE_THEMSELVES = ("AttributionGraph", "PrunedGraph", "attribute")
+
 __all__ = [
+    "AttributionGraph",
     "Dictionary",
     "Divergence",
     "FeatureEdit",
     "GenerateResult",
     "Model",
+    "PrunedGraph",
     "Record",
     "Replicated",
     "RunResult",
@@ -58,11 +71,14 @@ __all__ = [
     "Streamed",
     "SwapEdit",
     "Tap",
+    "Target",
     "VectorEdit",
+    "attribute",
     "diverging_answers",
     "generate",
     "load_dictionaries",
     "load_model",
+    "logit_difference",
     "run",
     "save_dictionary",
 ]
@@ -77,6 +93,8 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'causeway' has no attribute {name!r}; it offers {', '.join(__all__)}")
     value = getattr(import_module(_HOME[name]), name)
+    if name in _WRITE_THEMSELVES:
+        import_module("causeway.ports.graph_methods").attach()
     globals()[name] = value
     return value
 

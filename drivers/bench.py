@@ -19,7 +19,10 @@ _LOAD_LAYERS = flags.DEFINE_integer(
     "load_layers", 2, "Layers of the files that `load` writes (2: 1.4 GB of model, 1.1 GB of SAEs).", lower_bound=1
 )
 _COMPUTE = flags.DEFINE_enum("compute", "float32", ["float32", "bfloat16"], "Dtype of products.")
-BENCHMARKS = ("patch_sweep", "load")
+_ALL_ROWS = flags.DEFINE_bool("all_rows", True, "attribute: also time a graph with a row for every active feature.")
+_TOKENS = flags.DEFINE_integer("tokens", 32, "attribute: tokens of the prompt.", lower_bound=2)
+_NODES = flags.DEFINE_integer("nodes", 2048, "attribute: node budget.", lower_bound=1)
+BENCHMARKS = ("patch_sweep", "load", "attribute")
 
 
 def main(argv: list[str]) -> None:
@@ -30,7 +33,7 @@ def main(argv: list[str]) -> None:
     # Loading has threads of its own, so one core is only what was asked for.
     threads = _THREADS.value if names[0] != "load" or _THREADS.present else 0
     _pin(threads)
-    figures = {"patch_sweep": _patch_sweep, "load": _load}[names[0]]()
+    figures = {"patch_sweep": _patch_sweep, "load": _load, "attribute": _attribute}[names[0]]()
     import jax
 
     device = jax.devices()[0]
@@ -57,6 +60,12 @@ def _load() -> dict[str, float]:
     from causeway.drivers.bench_load import run_load
 
     return run_load(_LOAD_LAYERS.value, _REPEATS.value)
+
+
+def _attribute() -> dict[str, float]:
+    from causeway.engine.bench.attribute import GraphShape, measure_attribution
+
+    return measure_attribution(GraphShape(tokens=_TOKENS.value, nodes=_NODES.value), _REPEATS.value, _ALL_ROWS.value)
 
 
 def _pin(threads: int) -> None:

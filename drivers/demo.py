@@ -2,7 +2,8 @@
 
 The bundled model plays a slot machine: it stops or bets, depending on its balance and on what happened last. The demo
 asks which SAE features differ between calm and chasing states, sets each of the strongest to the value it has in the
-other states, and reads off how the decision changes: exactly, and in sampled play.
+other states, and reads off how the decision changes: exactly, and in sampled play. Then it explains an addition and a
+sentence by attribution graphs, and flips both answers.
 """
 
 import dataclasses
@@ -13,6 +14,7 @@ from pathlib import Path
 from absl import app, flags
 
 from causeway.drivers import model_flags
+from causeway.drivers.demo_circuits import show_circuits
 from causeway.drivers.refusals import run_driver
 
 _WORKDIR = flags.DEFINE_string("workdir", "causeway_demo", "Where everything is written; the same command resumes.")
@@ -46,10 +48,9 @@ def main(argv: list[str]) -> None:
     for outcome in ("exact", "sampled"):
         sweep = _sweep(model, dictionary, states, features, outcome)
         _run(sweep, workdir / outcome, f"{outcome} outcome: {len(sweep.rows) * len(sweep.prompts):,} trials")
-    print(
-        f"\n{time.monotonic() - started:.0f} s in all. Everything is in {workdir}: screen.parquet, and for each outcome"
-    )
-    print("trials.parquet (every trial), effects.parquet (every contrast), summary.json, plan.json, events.jsonl")
+    show_circuits(model, workdir / "graphs")
+    print(f"\n{time.monotonic() - started:.0f} s in all. Everything is in {workdir}: screen.parquet, graphs/, and")
+    print("for each outcome trials.parquet (every trial), effects.parquet (every contrast), summary.json, plan.json")
 
 
 def _screen(model, dictionary, states, workdir: Path):

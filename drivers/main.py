@@ -14,10 +14,15 @@ QUESTIONS = {
     "demo": "show me everything on the bundled model, on this laptop, in a few minutes",
     "inspect": "what is this model / dictionary, and is it loaded right?",
     "convert": "turn published weights and dictionaries into a checkpoint that restores straight onto my mesh",
+    "prompts": "which prompts test a behaviour, with a right and a wrong answer?",
+    "evaluate": "can the model do it, clearly enough to look inside?",
+    "features": "which features do my prompts switch on?",
     "screen": "which features differ between two groups?",
     "patch_sweep": "which of them change what the model does?",
+    "attribute": "what inside the model makes it answer as it does?",
+    "virtual_weights": "which features feed which, on the stream itself?",
     "train_model": "make a small model",
-    "train_dictionary": "make SAEs for a model",
+    "train_dictionary": "make SAEs or transcoders for a model",
     "bench": "how fast is it, and how far from the floor?",
 }
 

@@ -1,6 +1,6 @@
 """From a reference to a folder on this machine.
 
-    bundled:NAME                        ships inside the package (ports/bundled/NAME)
+    bundled:NAME[/sub]                  ships inside the package (ports/bundled/NAME), or a folder of it
     a path                              a folder that exists
     org/name[/sub][@rev]                a repository of the Hugging Face hub, or a folder of it
     org/name:sub[@rev]                  the same, as Llamascopium writes it
@@ -78,10 +78,11 @@ def resolve(reference: str, patterns: Sequence[str], complete: Callable[[Path], 
 
 
 def _bundled(name: str) -> Path:
-    names = sorted(p.name for p in BUNDLED.iterdir() if p.is_dir()) if BUNDLED.is_dir() else []
-    if name not in names:
-        raise FileNotFoundError(f"reference: no bundled {name!r}; bundled are: {', '.join(names) or 'none'}")
-    return BUNDLED / name
+    models = sorted(p for p in BUNDLED.iterdir() if p.is_dir()) if BUNDLED.is_dir() else []
+    folders = {p.relative_to(BUNDLED).as_posix(): p for m in models for p in (m, *sorted(m.iterdir())) if p.is_dir()}
+    if name not in folders:
+        raise FileNotFoundError(f"reference: no bundled {name!r}; bundled are: {', '.join(folders) or 'none'}")
+    return folders[name]
 
 
 def _hub(reference: HubReference, patterns: Sequence[str], complete: Callable[[Path], bool]) -> Path:

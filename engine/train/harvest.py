@@ -1,11 +1,11 @@
-"""Activations of a stream, all chosen layers in one pass, shuffled within a stated memory budget.
+"""Activations of a stream (or of two), all chosen layers in one pass, shuffled within a stated memory budget.
 
 The rows of a corpus are visited in chunks. A chunk is as many rows as fit the budget; their counted tokens are held
-as [P, N, D], and batches walk through them in a shuffled order. Rows are shuffled anew every epoch, tokens every
-chunk, both keyed by (seed, epoch or chunk), so the data of a step is a function of the step alone: a resumed run
-reads its chunk again and goes on in the middle of it. A corpus that fits the budget whole is read once.
+as [P, N, W], W numbers a token, and batches walk through them in a shuffled order. Rows are shuffled anew every epoch,
+tokens every chunk, both keyed by (seed, epoch or chunk), so the data of a step is a function of the step alone: a
+resumed run reads its chunk again and goes on in the middle of it. A corpus that fits the budget whole is read once.
 
-Memory: one chunk, P x N x D x 4 bytes, twice while it is copied to a device that has its own memory.
+Memory: one chunk, P x N x W x 4 bytes, twice while it is copied to a device that has its own memory.
 Cost: one forward pass a row and epoch.
 """
 
@@ -31,32 +31,48 @@ UNREADABLE = ("attn_pattern", "final_norm", "logits")
 class Source:
     """Where activations come from: a transformer, rows of tokens, a stream and the model layers read.
 
-    `head_out` is read with its heads side by side.
+    With `write_stream`, the values of that stream follow those of `stream` in the same vector: what a transcoder reads
+    and what it is to write. `head_out` is read with its heads side by side.
     """
 
     transformer: Transformer
     corpus: Corpus
     stream: str
     layers: tuple[int, ...]
+    write_stream: str = ""
 
     def __post_init__(self):
-        if self.stream in UNREADABLE:
-            raise ValueError(
-                f"stream: {self.stream!r} is not one vector a token and layer; "
-                "train on a residual, norm, attention or MLP stream"
-            )
+        for stream in self.streams:
+            if stream in UNREADABLE:
+                raise ValueError(
+                    f"stream: {stream!r} is not one vector a token and layer; "
+                    "train on a residual, norm, attention or MLP stream"
+                )
         outside = [layer for layer in self.layers if not 0 <= layer < self.transformer.config.num_layers]
         if outside or not self.layers or len(set(self.layers)) != len(self.layers):
             last = self.transformer.config.num_layers - 1
             raise ValueError(f"layers: got {list(self.layers)}; needs different layers of the model, 0..{last}")
 
     @property
-    def width(self) -> int:
-        """D of the stream."""
-        config = self.transformer.config
-        return {"mlp_act": config.d_ff, "head_out": config.num_heads * config.head_dim}.get(self.stream, config.d_model)
+    def streams(self) -> tuple[str, ...]:
+        """The stream, and the one written if there is one."""
+        return (self.stream, self.write_stream) if self.write_stream else (self.stream,)
 
-    def read(self, rows: Int[np.ndarray, " rows"]) -> Float[np.ndarray, "P N D"]:
+    @property
+    def d_in(self) -> int:
+        """D of the stream read."""
+        return self._width(self.stream)
+
+    @property
+    def width(self) -> int:
+        """Numbers a token and layer: D, and O of the stream written behind it."""
+        return sum(self._width(stream) for stream in self.streams)
+
+    def _width(self, stream: str) -> int:
+        config = self.transformer.config
+        return {"mlp_act": config.d_ff, "head_out": config.num_heads * config.head_dim}.get(stream, config.d_model)
+
+    def read(self, rows: Int[np.ndarray, " rows"]) -> Float[np.ndarray, "P N W"]:
         """Activations at the counted tokens of these rows, float32, in the order of the rows."""
         positions = np.arange(self.corpus.tokens.shape[1])
         parts = []
@@ -65,28 +81,29 @@ class Source:
             # The last group repeats its last row, so that all groups have one shape and one compilation.
             padded = np.pad(chosen, (0, ROWS_PER_PASS - len(chosen)), mode="edge")
             lengths = self.corpus.lengths[padded]
-            values = np.asarray(_read(self.transformer, self.corpus.tokens[padded], lengths, self._tap()))
+            values = np.asarray(_read(self.transformer, self.corpus.tokens[padded], lengths, self._taps()))
             counted = (positions >= self.corpus.first) & (positions < self.corpus.lengths[chosen][:, None])
             parts.append(values[:, : len(chosen)][:, counted])
         return np.concatenate(parts, axis=1)
 
-    def _tap(self) -> BoundTap:
-        return bind_tap(TapSpec(self.stream, "raw", self.layers), None)
+    def _taps(self) -> tuple[BoundTap, ...]:
+        return tuple(bind_tap(TapSpec(stream, "raw", self.layers), None) for stream in self.streams)
 
 
 @jax.jit
 def _read(
-    transformer: Transformer, tokens: Int[Array, "B T"], lengths: Int[Array, " B"], tap: BoundTap
-) -> Float[Array, "P B T D"]:
-    values = run(transformer, tokens, Instruments(taps=(tap,)), lengths).records[0].values
-    return values.reshape(*values.shape[:3], -1).astype(jnp.float32)
+    transformer: Transformer, tokens: Int[Array, "B T"], lengths: Int[Array, " B"], taps: tuple[BoundTap, ...]
+) -> Float[Array, "P B T W"]:
+    found = [record.values for record in run(transformer, tokens, Instruments(taps=taps), lengths).records]
+    return jnp.concatenate([v.reshape(*v.shape[:3], -1).astype(jnp.float32) for v in found], axis=-1)
 
 
 class Shuffled:
     """Batches of a source by step.
 
     Attributes:
-        capacity: N, tokens a chunk's array holds. width: D. batches_per_chunk: steps served by a chunk.
+        capacity: N, tokens a chunk's array holds. d_in: D, numbers of a token that are read. width: W, all numbers of
+            a token, those to be written included. batches_per_chunk: steps served by a chunk.
     """
 
     def __init__(self, source: Source, batch: int, seed: int, budget_mib: int):
@@ -113,12 +130,12 @@ class Shuffled:
                 "give more text, a larger buffer or a smaller batch"
             )
         self._chunks_per_epoch = len(counts) // self._rows_per_chunk
-        self.width = source.width
+        self.d_in, self.width = source.d_in, source.width
         self._source, self._batch, self._seed = source, batch, seed
         self._held: tuple[tuple[int, int], Array, int] | None = None
         self._order: tuple[int, np.ndarray] | None = None
 
-    def buffer(self, chunk: int) -> tuple[Float[Array, "P N D"], int]:
+    def buffer(self, chunk: int) -> tuple[Float[Array, "P N W"], int]:
         """A chunk's activations, padded to the capacity, and how many tokens it has."""
         epoch, place = divmod(chunk, self._chunks_per_epoch)
         # With one chunk an epoch the rows are always the same ones: their order is of no consequence.
@@ -130,7 +147,7 @@ class Shuffled:
             self._held = (key, jnp.asarray(padded), values.shape[1])
         return self._held[1], self._held[2]
 
-    def __call__(self, step: int) -> tuple[Float[Array, "P N D"], Int[np.ndarray, " batch"]]:
+    def __call__(self, step: int) -> tuple[Float[Array, "P N W"], Int[np.ndarray, " batch"]]:
         """The buffer a step reads and the places of its batch in it."""
         chunk, place = divmod(step, self.batches_per_chunk)
         buffer, count = self.buffer(chunk)

@@ -52,6 +52,9 @@ def test_trained_written_and_measured(tmp_path, texts):
         (("--l0=4",), "--features: got nothing"),
         (("--l0=4", "--features=32", "--layers=1,9"), "needs different layers of the model, 0..3"),
         (("--l0=4", "--features=32", "--layers=top"), "--layers: got top"),
+        (("--k=4", "--features=32", "--kind=topk", "--skip"), "--kind: got topk; no format read here holds"),
+        (("--l0=4", "--features=32", "--cross_layer", "--layers=1,2"), "circuit-tracer's sets have 0, 1"),
+        (("--l0=4", "--features=32", "--cross_layer", "--format=saelens"), "--format: got saelens"),
     ],
 )
 def test_bad_flags_are_refused_in_one_line(tmp_path, texts, flags, message):
@@ -62,3 +65,30 @@ def test_bad_flags_are_refused_in_one_line(tmp_path, texts, flags, message):
     assert message in out.stderr
     assert "Traceback" not in out.stderr
     assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "config"),
+    [
+        (("--transcoder", "--layers=3,1"), "blocks.1.mlp.hook_in/cfg.json"),
+        pytest.param(("--skip", "--format=circuit_tracer"), "config.yaml", marks=pytest.mark.slow),
+        (("--cross_layer", "--skip"), "config.yaml"),
+    ],
+)
+def test_transcoders_are_trained_written_and_measured(tmp_path, texts, flags, config):
+    out = tmp_path / "out"
+    done = drive(
+        "--model=bundled:tiny", f"--data={texts}", f"--workdir={tmp_path / 'r'}", f"--out={out}", *SMALL, *flags
+    )
+    assert done.returncode == 0, done.stderr
+    model = cw.load_model("bundled:tiny")
+    trained = cw.load_dictionaries(out, for_model=model)
+    assert (out / config).exists()
+    assert (trained.config.stream, trained.config.output_stream) == ("mlp_in", "mlp_out")
+    assert hasattr(trained, "W_skip") == ("--skip" in flags)
+    report = json.loads((out / "quality.json").read_text())
+    assert [figures["layer"] for figures in report["layers"]] == list(trained.config.layers)
+    assert all(figures["explained_variance"] < 1 for figures in report["layers"])
+    # Crossing layers, no single edit stands for a reconstruction.
+    assert (report["layers"][0]["loss_recovered"] is None) == ("--cross_layer" in flags)
+    assert report["identity"]["write_stream"] == "mlp_out"

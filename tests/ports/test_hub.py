@@ -82,11 +82,15 @@ def test_folder(tmp_path):
 def test_bundled(tmp_path, monkeypatch):
     monkeypatch.setattr(hub, "BUNDLED", tmp_path)
     (tmp_path / "small").mkdir()
+    (tmp_path / "small" / "sub").mkdir()
     assert resolve("bundled:small", ["*"], has_config) == tmp_path / "small"
-    with pytest.raises(FileNotFoundError, match="no bundled 'large'; bundled are: small"):
+    assert resolve("bundled:small/sub", ["*"], has_config) == tmp_path / "small" / "sub"
+    with pytest.raises(FileNotFoundError, match="no bundled 'large'; bundled are: small, small/sub"):
         resolve("bundled:large", ["*"], has_config)
     with pytest.raises(FileNotFoundError, match="no bundled"):
         resolve("bundled:../small", ["*"], has_config)
+    with pytest.raises(FileNotFoundError, match="no bundled"):
+        resolve("bundled:small/..", ["*"], has_config)
 
 
 @pytest.mark.parametrize("revision", ["", "@main", f"@{REVISION}"])

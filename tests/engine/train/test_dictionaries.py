@@ -9,10 +9,13 @@ import pytest
 
 from causeway.engine.dictionary.dictionary import take
 from causeway.engine.train.checkpoint import Checkpoints
+from causeway.engine.train.design import Design
 from causeway.engine.train.dictionaries import _Program, _start, fold, train_dictionaries
 from causeway.engine.train.recipe import Recipe
+from causeway.engine.train.state import Batch
 
 LAYERS, WIDTH, PLANTED, ACTIVE = (0, 3), 16, 24, 2
+DESIGN = Design("resid_post", LAYERS)
 
 
 class Planted:
@@ -25,7 +28,7 @@ class Planted:
         strengths = rng.uniform(1, 2, (2, tokens, PLANTED)) * (rng.random((2, tokens, PLANTED)) < ACTIVE / PLANTED)
         x = 5 * (strengths @ directions) + rng.standard_normal((2, 1, WIDTH))
         self.x = jnp.asarray(x[list(places)], jnp.float32)
-        self.capacity, self.width, self.batch = tokens, WIDTH, batch
+        self.capacity, self.d_in, self.width, self.batch = tokens, WIDTH, WIDTH, batch
 
     def buffer(self, chunk):
         return self.x, self.capacity
@@ -44,7 +47,7 @@ def recipe(kind="batchtopk", **changes):
 @pytest.mark.parametrize("kind", ["jumprelu", "topk", "batchtopk"])
 def test_planted_features_are_found_within_the_sparsity_asked_for(kind):
     data, seen = Planted(), []
-    trained = train_dictionaries(recipe(kind), data, "resid_post", LAYERS, report=lambda _, p: seen.append(p))
+    trained = train_dictionaries(recipe(kind), data, DESIGN, report=lambda _, p: seen.append(p))
     assert trained.config.layers == LAYERS
     assert trained.config.kind == ("topk" if kind == "topk" else "jumprelu")
     for i in range(2):
@@ -60,8 +63,8 @@ def test_planted_features_are_found_within_the_sparsity_asked_for(kind):
 
 def test_a_layer_does_not_depend_on_its_company():
     short = recipe(steps=30)
-    both = train_dictionaries(short, Planted(), "resid_post", LAYERS)
-    alone = train_dictionaries(short, Planted(places=(1,)), "resid_post", LAYERS[1:])
+    both = train_dictionaries(short, Planted(), DESIGN)
+    alone = train_dictionaries(short, Planted(places=(1,)), Design("resid_post", LAYERS[1:]))
     np.testing.assert_allclose(take(both, 1).W_dec[...], take(alone, 0).W_dec[...], atol=1e-4)
 
 
@@ -79,7 +82,7 @@ def test_killed_and_rerun_gives_the_same_bits(tmp_path, kind):
                 raise Killed
 
         with Checkpoints(directory, dataclasses.asdict(short)) as checkpoints:
-            return train_dictionaries(short, Planted(), "resid_post", LAYERS, checkpoints, 8, report)
+            return train_dictionaries(short, Planted(), DESIGN, checkpoints, 8, report)
 
     whole = run(tmp_path / "whole")
     with pytest.raises(Killed):
@@ -92,14 +95,14 @@ def test_killed_and_rerun_gives_the_same_bits(tmp_path, kind):
 
 def test_folding_changes_the_units_and_nothing_else():
     data, jumps = Planted(), recipe("jumprelu")
-    state = _start(_Program(jumps, LAYERS), *data.buffer(0))
+    state = _start(_Program(jumps, DESIGN, WIDTH), *data.buffer(0))
     state = dataclasses.replace(
         state,
         parameters=jax.tree.map(lambda a: a + 0.01 * jnp.cos(jnp.arange(a.size).reshape(a.shape)), state.parameters),
     )
     y = (data.x - state.shift[:, None]) * state.scale[:, None, None]
     assert float(jnp.mean(jnp.sum(y**2, -1))) == pytest.approx(1, rel=1e-4)
-    folded = fold(jumps, state, "resid_post", LAYERS)
+    folded = fold(jumps, state, DESIGN)
     for i in range(2):
         inside = jax.tree.map(lambda a, i=i: np.asarray(a)[i].astype(np.float64), state.parameters)
         p = np.asarray(y[i], np.float64) @ inside.W_enc + inside.b_enc
@@ -114,14 +117,14 @@ def test_folding_changes_the_units_and_nothing_else():
 
 @pytest.mark.parametrize("kind", ["jumprelu", "topk"])
 def test_dead_features_come_back_at_unexplained_inputs_and_the_living_are_left_alone(kind):
-    data, program = Planted(), _Program(recipe(kind), LAYERS)
+    data, program = Planted(), _Program(recipe(kind), DESIGN, WIDTH)
     state = _start(program, *data.buffer(0))
     ones = jax.tree.map(jnp.ones_like, state.moments)
     dead = np.zeros((2, 32), bool)
     dead[0, 5] = dead[1, 9] = True
     state = dataclasses.replace(state, idle=jnp.where(dead, 1000, 3), moments=ones)
     y = ((data.x - state.shift[:, None]) * state.scale[:, None, None])[:, :256]
-    after = jax.jit(program.revived)(state, y)
+    after = jax.jit(program.revived)(state, Batch(y, y))
     np.testing.assert_array_equal(after.idle, np.where(dead, 0, 3))
     for name, axis in (("W_enc", 2), ("W_dec", 1)):
         old, new = (np.moveaxis(np.asarray(getattr(s.parameters, name)), axis, 1) for s in (state, after))

@@ -29,6 +29,17 @@ def test_values_are_those_of_the_pass_at_counted_tokens(source, transformer):
     np.testing.assert_allclose(values, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_a_transcoder_reads_both_streams_in_one_pass(source, transformer):
+    both = Source(transformer, source.corpus, "mlp_in", LAYERS, "mlp_act")
+    assert (both.d_in, both.width) == (16, 16 + 24)
+    rows = np.array([5, 30, 7])
+    apart = [Source(transformer, source.corpus, stream, LAYERS).read(rows) for stream in ("mlp_in", "mlp_act")]
+    np.testing.assert_allclose(both.read(rows), np.concatenate(apart, axis=-1), rtol=1e-5, atol=1e-6)
+    data = Shuffled(both, 9, 3, 1)
+    assert (data.d_in, data.width) == (16, 40)
+    assert data.buffer(0)[0].shape == (2, data.capacity, 40)
+
+
 @pytest.mark.parametrize("budget", [1, 1024])
 def test_a_step_is_served_the_same_however_it_is_reached(transformer, budget):
     rng = np.random.default_rng(1)
@@ -62,5 +73,7 @@ def test_bad_input_is_refused_before_anything_is_read(source, transformer, refus
         Shuffled(source, 4096, 0, 1)
     with refuses("layers: got"):
         Source(transformer, source.corpus, "resid_post", (3,))
+    with refuses("logits"):
+        Source(transformer, source.corpus, "mlp_in", (0,), "logits")
     with refuses("attn_pattern"):
         Source(transformer, source.corpus, "attn_pattern", (0,))

@@ -1,0 +1,51 @@
+"""Circuits of Qwen3-4B: the values of the circuit pipeline's document, and the corrected ones beside them.
+
+    causeway attribute --config=configs/circuits_qwen3_4b.py --prompts=grammar_agreement_train.jsonl --workdir=runs/g
+
+`attribute` holds flags of the driver of that name. `documented` are the document's values where they differ: the
+attribution they belong to is there under `--documented`, and its docstrings say what is wrong with it.
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    """Both sets of values, by what they decide."""
+    config = ConfigDict()
+    config.attribute = ConfigDict(
+        {
+            "model": "Qwen/Qwen3-4B",
+            "dictionaries": "mwhanna/qwen3-4b-transcoders",
+            "storage": "bfloat16",
+            "compute": "bfloat16",
+            # A graph needs every layer: an MLP without a transcoder would go unexplained.
+            "layers": (),
+            # Influence decides what is kept, not a size that depends on the layer's scale.
+            "node_threshold": 0.8,
+            "edge_threshold": 0.98,
+            "max_feature_nodes": 8192,
+            "max_logits": 10,
+            "desired_logit_prob": 0.95,
+            # Means over all prompts with zeros counted, with an interval, instead of a frequency to pass.
+            "interval": "bootstrap",
+            "edges_per_node": 10,
+            "seed": 456,
+        }
+    )
+    config.documented = ConfigDict(
+        {
+            "layers": tuple(range(10, 26)),
+            "layers_early": tuple(range(0, 5)),
+            "layers_middle": tuple(range(15, 21)),
+            "layers_late": tuple(range(30, 36)),
+            "prompts": 20,
+            "edge_threshold": 0.01,
+            "top_k": 10,
+            "min_frequency": 0.2,
+            "activation_threshold": 0.1,
+            "inhibition_factor": 1.0,
+        }
+    )
+    config.seeds = ConfigDict({"prompts": 42, "interventions": 456, "torch": 789})
+    config.prompts = ConfigDict({"train": 80, "test": 20})
+    return config

@@ -1,0 +1,149 @@
+"""What inside the model makes it answer as it does? Attribution graphs of one prompt, or of a behaviour's prompts.
+
+One prompt: --prompt="The cat", explained by its most probable next tokens, by --target tokens, or by the difference of
+two answers, --correct=" is" --incorrect=" are". Many: --prompts=FILE, JSON lines with prompt, correct_answer and
+incorrect_answer (the files of `prompts`; a field `roles` names places to align). Written to --workdir: graphs/ (a file
+for each graph and format), scores.jsonl, graphs.parquet (every graph whole), and for a behaviour
+{behaviour}/attribution_graph_{split}.json and .graphml: means over all its prompts. The same command resumes.
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import cast
+
+from absl import app, flags
+from ml_collections import config_flags
+
+from causeway.drivers import graph_files, model_flags
+from causeway.drivers.config_values import take_values
+from causeway.drivers.flag_values import given
+from causeway.drivers.refusals import run_driver
+
+for _module in (model_flags, graph_files):
+    flags.adopt_module_key_flags(_module)
+_STOPPED = 3  # exit status of a run that was stopped and can be resumed
+_CONFIG = config_flags.DEFINE_config_file("config", None, "Values of flags, such as configs/circuits_qwen3_4b.py.")
+_PROMPT = flags.DEFINE_string("prompt", None, "The text of one prompt.")
+_TARGET = flags.DEFINE_list("target", [], "Tokens explained, by text or as id:73 (default: the most probable).")
+_CORRECT = flags.DEFINE_string("correct", None, "The answer whose logit is explained, less that of --incorrect.")
+_INCORRECT = flags.DEFINE_string("incorrect", None, "The answer it is held against.")
+_PROMPTS = flags.DEFINE_string("prompts", None, "A behaviour's file: prompt, correct_answer, incorrect_answer a line.")
+_SKIP_BAD = flags.DEFINE_bool("skip_bad", False, "Leave out lines that are malformed or cannot be explained.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Where everything is written; the same command resumes.")
+_REPAIR = flags.DEFINE_bool("repair", False, "Check all data and compute damaged units again.")
+_UNIT = flags.DEFINE_integer("unit_prompts", 4, "Prompts of a unit, what is lost at most when killed.", lower_bound=1)
+_BUDGET = flags.DEFINE_integer("max_feature_nodes", 8192, "Features of a graph, by influence.", lower_bound=1)
+_ALL = flags.DEFINE_bool("all_features", False, "Take all active features instead of --max_feature_nodes.")
+_LOGITS = flags.DEFINE_integer("max_logits", 10, "Most next tokens explained without targets.", lower_bound=1)
+_MASS = flags.DEFINE_float("desired_logit_prob", 0.95, "Probability at which no more of them are taken.")
+_EVERY = flags.DEFINE_integer("update_every", 512, "Features taken between two rankings.", lower_bound=1)
+_ROWS = flags.DEFINE_integer("rows", 32, "Rows of a batch, per device.", lower_bound=1)
+_FLOOR = flags.DEFINE_float("edge_floor", None, "Share of a row below which edges are not stored (default: by size).")
+_CUT = flags.DEFINE_bool("cut", False, "SAEs of the stream: let it pass through reconstruction and error alone.")
+_MAX_NODES = flags.DEFINE_integer("max_nodes", 200, "Nodes of a behaviour's aggregate.", lower_bound=1)
+_PER_NODE = flags.DEFINE_integer("edges_per_node", 10, "Sources of each of them.", lower_bound=1)
+_INTERVAL = flags.DEFINE_enum("interval", "t", ["t", "bootstrap"], "Intervals over prompts; bootstrap from 20 on.")
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of the bootstrap.")
+_DOCUMENTED = flags.DEFINE_bool("documented", False, "Also write the circuit pipeline's own, uncorrected aggregate.")
+
+
+def main(argv: list[str]) -> None:
+    """Gather prompts, compute their graphs, write them, aggregate."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
+    take_values(_CONFIG.value.attribute if _CONFIG.value else {}, "attribute")
+    workdir = Path(given(_WORKDIR, "a directory to write to"))
+    _check()
+    sweep = _sweep(_lines())
+    if sweep.run(workdir, repair=_REPAIR.value).stopped:
+        sys.exit(_STOPPED)
+    _write_graphs(sweep, workdir)
+    for behaviour, split in sweep.groups() if _PROMPTS.value else ():
+        _write_aggregate(sweep, workdir, behaviour, split)
+    print(f"everything is in {workdir}: graphs/, scores.jsonl, graphs.parquet")
+
+
+def _check() -> None:
+    """What needs no model."""
+    if bool(_PROMPT.value) == bool(_PROMPTS.value):
+        raise ValueError("--prompt, --prompts: needs one of them, a text or a behaviour's file")
+    if (_CORRECT.value is None) != (_INCORRECT.value is None):
+        raise ValueError("--correct, --incorrect: got one of them; a difference of answers needs both")
+    if sum(map(bool, (_PROMPTS.value, _CORRECT.value is not None, _TARGET.value))) > 1:
+        raise ValueError("--target, --correct: needs one kind of target; lines of --prompts bring their own answers")
+    if _DOCUMENTED.value and not _PROMPTS.value:
+        raise ValueError("--documented: is an aggregate over prompts; needs --prompts")
+    graph_files.check()
+
+
+def _lines() -> list:
+    """The lines of --prompts, read before a model is loaded."""
+    if not _PROMPTS.value:
+        return []
+    from causeway.engine.behaviours.own_prompts import prompt_of
+    from causeway.ports.behaviour_prompts import read_lines
+
+    read = read_lines(_PROMPTS.value, prompt_of, _SKIP_BAD.value)
+    _tell(read.bad)
+    return list(zip(read.numbers, read.items, strict=True))
+
+
+def _tell(bad: list[str]) -> None:
+    print("".join(f"left out: {message}\n" for message in bad), end="", file=sys.stderr)
+
+
+def _sweep(lines: list):
+    from causeway.engine.attribution.prompts import answers_prompt, named_lines, token_prompt
+    from causeway.engine.attribution.sweep import GraphSweep
+    from causeway.engine.frozen.plan import AttributionPlan
+
+    plan = AttributionPlan(
+        max_feature_nodes=None if _ALL.value else _BUDGET.value, max_logits=_LOGITS.value, cut=_CUT.value,
+        desired_logit_prob=_MASS.value, update_every=_EVERY.value, rows=_ROWS.value, edge_floor=_FLOOR.value,
+    )  # fmt: skip
+    model = model_flags.load_model()
+    transcoders = model_flags.load_dictionaries(model)
+    if _PROMPTS.value:
+        prompts, bad = named_lines(model, lines, Path(_PROMPTS.value), _SKIP_BAD.value)
+        _tell(bad)
+    elif _CORRECT.value is not None:
+        prompts = (answers_prompt(model, str(_PROMPT.value), _CORRECT.value, str(_INCORRECT.value)),)
+    else:
+        prompts = (token_prompt(model, str(_PROMPT.value), _TARGET.value),)
+    return GraphSweep(model, transcoders, prompts, plan, model_flags.parallel(), _UNIT.value)
+
+
+def _write_graphs(sweep, workdir: Path) -> None:
+    from causeway.engine.sweep.durable import write_bytes
+
+    records = []
+    for number, (prompt, graph) in enumerate(sweep.graphs(workdir)):
+        slug = prompt.id if re.fullmatch(r"[\w.-]+", prompt.id) else f"prompt-{number:05d}"
+        records.append(graph_files.write(workdir / "graphs", slug, sweep, prompt, graph))
+        print(
+            "{slug}: replacement {replacement:.3f}, completeness {completeness:.3f}; {features} of {active} active "
+            "features in the graph, {kept_features} and {kept_edges} edges shown".format(**records[-1])
+        )
+    write_bytes(workdir / "scores.jsonl", "".join(json.dumps(record) + "\n" for record in records).encode())
+
+
+def _write_aggregate(sweep, workdir: Path, behaviour: str, split: str) -> None:
+    from causeway.engine.attribution.aggregate import AggregateSettings, aggregate
+    from causeway.engine.attribution.documented import documented_of_group
+    from causeway.engine.stats.paired import Interval
+    from causeway.ports import aggregate_files
+
+    settings = AggregateSettings(_MAX_NODES.value, _PER_NODE.value, cast(Interval, _INTERVAL.value), seed=_SEED.value)
+    group, about = (behaviour, split), {"model": sweep.model.name, "behaviour": behaviour, "split": split}
+    found = aggregate(lambda: ((p.roles, graph) for p, graph in sweep.graphs(workdir, group)), settings)
+    paths = aggregate_files.write_aggregate(workdir / behaviour, split, found, about)
+    if _DOCUMENTED.value:
+        documented = documented_of_group(sweep, group, _CONFIG.value.documented if _CONFIG.value else {})
+        paths += aggregate_files.write_documented(workdir / behaviour, split, documented, about)
+    print(f"{behaviour} {split}: {found.prompts} prompts; " + ", ".join(map(str, paths)))
+
+
+if __name__ == "__main__":
+    run_driver(main, sys.argv)

@@ -1,0 +1,41 @@
+"""Flags of every driver that trains on activations over texts, and the rows of tokens they ask for."""
+
+from typing import cast
+
+from absl import flags
+
+TASKS = "tasks"
+DATA = flags.DEFINE_list(
+    "data", [], f"Text files (.txt, .json, .jsonl), or `{TASKS}` for texts of the bundled model's synthetic tasks."
+)
+FIELD = flags.DEFINE_string("field", "text", "The field that holds the text, where a file holds records.")
+TEXTS = flags.DEFINE_integer("texts", 20_000, f"Number of texts drawn for --data={TASKS}.", lower_bound=10)
+HELD_OUT = flags.DEFINE_float("held_out", 0.1, "Share of the texts kept for the report.")
+LENGTH = flags.DEFINE_integer("length", 128, "Tokens a row, cut to the model's context.", lower_bound=2)
+LAYOUT = flags.DEFINE_enum("layout", "documents", ["documents", "packed"], "Rows inside one text each, or all full.")
+INCLUDE_BOS = flags.DEFINE_bool("include_bos", False, "Train on the begin-of-sequence position too.")
+SEED = flags.DEFINE_integer("seed", 0, "Key of texts drawn, initial weights, data order and revivals.")
+
+
+def length(model) -> int:
+    """Tokens a row."""
+    return min(LENGTH.value, model.config.max_position)
+
+
+def corpora(model):
+    """Rows to train on, and held-out rows."""
+    from causeway.engine.train.corpus import Layout, make_corpus
+
+    layout = cast(Layout, LAYOUT.value)
+    return [make_corpus(model, texts, length(model), layout, INCLUDE_BOS.value) for texts in _texts()]
+
+
+def _texts() -> tuple[list[str], list[str]]:
+    from causeway.engine.tasks import suite
+    from causeway.engine.train.corpus import split_texts
+    from causeway.ports.jsonl import read_texts
+
+    if DATA.value == [TASKS]:
+        count = max(1, round(HELD_OUT.value * TEXTS.value))
+        return suite.texts("train", TEXTS.value, SEED.value), suite.texts("held_out", count, SEED.value)
+    return split_texts([text for path in DATA.value for text in read_texts(path, FIELD.value)], HELD_OUT.value)

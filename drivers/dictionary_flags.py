@@ -1,0 +1,95 @@
+"""Flags that say what dictionaries are made and how."""
+
+from absl import app, flags
+
+from causeway.drivers.corpus_flags import SEED
+
+TRANSCODER = flags.DEFINE_bool("transcoder", False, "Make transcoders (so do the next three flags).")
+WRITE_STREAM = flags.DEFINE_string("write_stream", None, "Stream a transcoder writes (default: mlp_out).")
+SKIP = flags.DEFINE_bool("skip", False, "Transcoders with a linear skip connection.")
+CROSS_LAYER = flags.DEFINE_bool("cross_layer", False, "One transcoder whose features write to all layers above.")
+STREAM = flags.DEFINE_string("stream", None, "Stream to read (default: resid_post; of transcoders mlp_in).")
+LAYERS = flags.DEFINE_list("layers", ["all"], "Model layers, comma-separated, or `all`.")
+KIND = flags.DEFINE_enum(
+    "kind", "jumprelu", ["jumprelu", "topk", "batchtopk"], "Activation; batchtopk is written as jumprelu."
+)
+FEATURES = flags.DEFINE_integer("features", None, "Features a layer.")
+L0 = flags.DEFINE_float("l0", None, "jumprelu: active features a token to aim at.")
+K = flags.DEFINE_float("k", None, "topk and batchtopk: active features a token (in the mean, for batchtopk).")
+L0_COEFFICIENT = flags.DEFINE_float("l0_coefficient", None, "jumprelu: price of an active feature, not a target.")
+STEPS = flags.DEFINE_integer("steps", 2000, "Optimiser steps.", lower_bound=1)
+BATCH = flags.DEFINE_integer("batch", 1024, "Tokens a step.", lower_bound=1)
+LEARNING_RATE = flags.DEFINE_float("learning_rate", 2e-3, "Peak rate of Adam; lower leaves fewer features dead.")
+FORMAT = flags.DEFINE_enum(
+    "format", None, ["saelens", "circuit_tracer"], "Files written (default: SAELens 6; circuit-tracer if cross-layer)."
+)
+
+
+def _transcodes() -> bool:
+    return bool(TRANSCODER.value or WRITE_STREAM.value or SKIP.value or CROSS_LAYER.value)
+
+
+def file_format() -> str:
+    """The files to write."""
+    return FORMAT.value or ("circuit_tracer" if CROSS_LAYER.value else "saelens")
+
+
+def check() -> None:
+    """Refuse what no format could hold, before it is trained.
+
+    Raises:
+        UsageError: a kind, a form and a format that do not go together.
+    """
+    if _transcodes() and KIND.value == "topk":
+        raise app.UsageError("--kind: got topk; no format read here holds such transcoders, so take batchtopk")
+    if file_format() == "saelens" and CROSS_LAYER.value:
+        raise app.UsageError("--format: got saelens; cross-layer transcoders are written for circuit_tracer")
+    if file_format() == "circuit_tracer" and not _transcodes():
+        raise app.UsageError("--format: got circuit_tracer, which holds transcoders; SAEs are written for saelens")
+
+
+def design(count: int):
+    """What to make of a model of `count` layers.
+
+    Raises:
+        UsageError: streams or layers that are not to be had so.
+    """
+    from causeway.engine.train.design import Design
+
+    stream = STREAM.value or ("mlp_in" if _transcodes() else "resid_post")
+    written = (WRITE_STREAM.value or "mlp_out") if _transcodes() else ""
+    if stream == written:
+        raise app.UsageError(f"--write_stream: got {written}, which is read; transcoders write another stream")
+    layers = _layers(count)
+    if file_format() == "circuit_tracer" and layers != tuple(range(len(layers))):
+        raise app.UsageError(f"--layers: got {','.join(LAYERS.value)}; circuit-tracer's sets have 0, 1, ... in order")
+    return Design(stream, layers, written, SKIP.value, CROSS_LAYER.value)
+
+
+def recipe():
+    """How to train; each kind takes its own way of saying how sparse.
+
+    Raises:
+        UsageError: it was said in another way, or not at all.
+    """
+    from causeway.engine.train.recipe import Recipe
+
+    kind, given = KIND.value, {flag.name: flag.value for flag in (L0, K, L0_COEFFICIENT) if flag.value is not None}
+    allowed = ("l0", "l0_coefficient") if kind == "jumprelu" else ("k",)
+    if not given or not set(given) <= set(allowed):
+        flagged = ", ".join(f"--{name}={value:g}" for name, value in given.items()) or "nothing"
+        raise app.UsageError(f"--kind: {kind} takes its sparsity from --{' and --'.join(allowed)}; got {flagged}")
+    # With a price alone, the target serves only to set the thresholds training starts from.
+    active = given.get("k") or given.get("l0") or FEATURES.value / 32
+    return Recipe(
+        kind, FEATURES.value, active, STEPS.value, BATCH.value, SEED.value, LEARNING_RATE.value,
+        l0_coefficient=L0_COEFFICIENT.value,
+    )  # fmt: skip
+
+
+def _layers(count: int) -> tuple[int, ...]:
+    if LAYERS.value == ["all"]:
+        return tuple(range(count))
+    if not all(layer.isdecimal() for layer in LAYERS.value):
+        raise app.UsageError(f"--layers: got {','.join(LAYERS.value)}; needs numbers 0..{count - 1}, or `all`")
+    return tuple(int(layer) for layer in LAYERS.value)

@@ -1,0 +1,140 @@
+"""Can the model do a behaviour clearly enough to look inside? Log probabilities of right and wrong answers.
+
+Prompts come from the files of `prompts`, or any of the same form. Written to --out: baseline_{behaviour}_{split}.csv (a
+line a prompt), baseline_groups_{behaviour}_{split}.csv, baseline_metrics_{split}.json and figures/baseline_*.png.
+"""
+
+import sys
+from pathlib import Path
+
+from absl import app, flags
+
+from causeway.drivers import model_flags
+from causeway.drivers.flag_values import given
+from causeway.drivers.refusals import run_driver
+
+# So that --help lists them.
+flags.adopt_module_key_flags(model_flags)
+_PROMPTS = flags.DEFINE_list("prompts", [], "Files of prompts, or one folder of {behaviour}_{split}.jsonl files.")
+_BEHAVIOURS = flags.DEFINE_list("behaviours", [], "Behaviours evaluated (default: all in --prompts).")
+_SPLIT = flags.DEFINE_list("split", [], "Splits evaluated, such as train,test (default: all in --prompts).")
+_MIN_SCORE_DIFF = flags.DEFINE_float("min_score_diff", None, "Margin of a success, nats a token (default: its own).")
+_SUCCESS = flags.DEFINE_float(
+    "success_threshold", None, "Share of margin successes to pass (default: the behaviour's).", 0.0, 1.0
+)
+_BY = flags.DEFINE_list("by", ["group"], "Fields whose values get rates of their own: group, number, template, ...")
+_GENERATE = flags.DEFINE_bool("generate", False, "Also generate, and compare the number written with final_answer.")
+_MAX_NEW = flags.DEFINE_integer("max_new_tokens", 16, "Tokens generated; reasoning takes hundreds.", lower_bound=1)
+_SKIP_BAD = flags.DEFINE_bool("skip_bad", False, "Leave out malformed lines and prompts that cannot be scored.")
+_ROWS = flags.DEFINE_integer("rows", 16, "Rows of a pass, per device.", lower_bound=1)
+_OUT = flags.DEFINE_string("out", None, "Directory to write.")
+_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace a baseline that is already in --out.")
+
+
+def main(argv: list[str]) -> None:
+    """Read prompts, score them all, write."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
+    out = Path(given(_OUT, "a directory to write"))
+    sets = _prompt_sets()
+    _check(out, sets)
+    from causeway.engine.behaviours.teacher_forcing import answer_pair
+
+    model, parallel = model_flags.load_model(), model_flags.parallel()
+    read = {key: _usable(model, items, answer_pair) for key, items in sets.items()}
+    scored = {key: _score(model, parallel, *parts) for key, parts in read.items()}
+    _write(out, model, scored)
+
+
+def _prompt_sets() -> dict[tuple[str, str], list]:
+    """The prompts of every (behaviour, split), with line numbers checked."""
+    from causeway.engine.behaviours.own_prompts import prompt_of
+    from causeway.ports.behaviour_prompts import prompt_files, read_lines
+
+    if not _PROMPTS.value:
+        raise ValueError("--prompts: got nothing; needs files of prompts, or a folder of them")
+    sets: dict[tuple[str, str], list] = {}
+    for path in prompt_files(_PROMPTS.value, _BEHAVIOURS.value, _SPLIT.value):
+        read = read_lines(path, prompt_of, _SKIP_BAD.value)
+        _tell(read.bad)
+        for item in read.items:
+            sets.setdefault((item.behaviour or path.stem, item.split or "all"), []).append(item)
+    chosen = {
+        key: items for key, items in sets.items()
+        if (not _BEHAVIOURS.value or key[0] in _BEHAVIOURS.value) and (not _SPLIT.value or key[1] in _SPLIT.value)
+    }  # fmt: skip
+    if not chosen:
+        there = ", ".join(f"{behaviour} {split}" for behaviour, split in sets) or "nothing"
+        raise ValueError(f"--behaviours, --split: none of that in --prompts, which has {there}")
+    return chosen
+
+
+def _check(out: Path, sets) -> None:
+    from causeway.ports.baseline_files import metrics_path
+
+    there = [path for _, split in sets if (path := metrics_path(out, split)).exists()]
+    if there and not _OVERWRITE.value:
+        raise ValueError(f"--out: {there[0]} is there already; give another directory or --overwrite")
+
+
+def _usable(model, items, answer_pair) -> tuple[list, list]:
+    """Prompts with their tokens; those that cannot be scored stop the run, or are left out."""
+    kept, pairs, bad = [], [], []
+    for item in items:
+        try:
+            pairs.append(answer_pair(model, item))
+            kept.append(item)
+        except ValueError as error:
+            if not _SKIP_BAD.value:
+                raise ValueError(f"--prompts: {error}; --skip_bad keeps the others") from None
+            bad.append(str(error))
+    _tell(bad)
+    if not kept:
+        raise ValueError(f"--prompts: none of {len(items)} prompts can be scored; the last: {bad[-1]}")
+    return kept, pairs
+
+
+def _score(model, parallel, items, pairs):
+    from causeway.engine.behaviours.baseline import scores_of
+    from causeway.engine.behaviours.final_answers import generated_answers
+    from causeway.engine.behaviours.teacher_forcing import answer_log_probabilities
+
+    # First, because it refuses prompts without a final answer.
+    written = generated_answers(model, items, _MAX_NEW.value) if _GENERATE.value else None
+    found = answer_log_probabilities(model.transformer, pairs, rows=_ROWS.value, parallel=parallel)
+    return scores_of(items, pairs, found, written)
+
+
+def _write(out: Path, model, scored) -> None:
+    from causeway.engine.behaviours.baseline import by_value, line, metrics, row_of
+    from causeway.engine.behaviours.catalogue import criterion_of
+    from causeway.engine.sweep import durable
+    from causeway.engine.sweep.environment import environment
+    from causeway.ports import baseline_files as files
+
+    out.mkdir(parents=True, exist_ok=True)
+    for split in {split for _, split in scored}:
+        durable.remove(files.metrics_path(out, split))
+    found: dict[str, dict] = {}
+    for (name, split), scores in scored.items():
+        criterion = criterion_of(name).changed(_MIN_SCORE_DIFF.value, _SUCCESS.value)
+        files.write_table(files.table_path(out, name, split), [row_of(s, criterion) for s in scores])
+        by = [row for field in _BY.value for row in by_value(scores, field, criterion)]
+        files.write_table(files.table_path(out, name, split, "groups"), by)
+        found.setdefault(split, {})[name] = measured = metrics(scores, criterion)
+        files.draw_differences(out, name, split, [s.normalised_difference for s in scores], measured)
+        print(line(name, split, measured))
+    about = {"model": model.name, "model_fingerprint": model.fingerprint, "environment": environment()}
+    for split, measured in found.items():
+        files.draw_rates(out, split, measured)
+        files.write_metrics(out, split, {"behaviours": measured, **about})
+    print(f"everything is in {out}")
+
+
+def _tell(bad: list[str]) -> None:
+    for message in bad:
+        print(f"left out: {message}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    run_driver(main, sys.argv)

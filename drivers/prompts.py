@@ -1,0 +1,116 @@
+"""Prompts with a right and a wrong answer, in train and test splits that share no noun, fact or operand pair.
+
+Written to --out: {behaviour}_{split}.jsonl for each of --behaviours. With --source the prompts of one behaviour come
+from a file: GSM8K problems, minimal pairs of agreement, or prompts of one's own.
+"""
+
+import sys
+from pathlib import Path
+from typing import cast
+
+from absl import app, flags
+
+from causeway.drivers.flag_values import given
+from causeway.drivers.refusals import run_driver
+
+_BEHAVIOURS = flags.DEFINE_list(
+    "behaviours",
+    ["grammar_agreement", "factual_recall", "sentiment_continuation", "arithmetic"],
+    "Behaviours to write; also synthetic_arithmetic, synthetic_logic, agreement_attractors, indirect_objects, "
+    "slot_machine, slot_machine_study, bundled_TASK; from --source: gsm8k, agreement_attractors, own.",
+)
+_TEMPLATES = flags.DEFINE_enum(
+    "templates", "enlarged", ["enlarged", "documented"], "Lists and phrasings: enlarged, or the document's own."
+)
+_TRAIN = flags.DEFINE_integer("train", None, "Training items (default: 80; synthetic sets 5000).", lower_bound=0)
+_TEST = flags.DEFINE_integer("test", None, "Test items (default: 20; synthetic sets 500).", lower_bound=0)
+_SOURCE = flags.DEFINE_string("source", None, "JSON lines that the one behaviour of --behaviours is made from.")
+_TEST_SOURCE = flags.DEFINE_string("test_source", None, "JSON lines of the test split (default: --source is divided).")
+_NAME = flags.DEFINE_string("name", None, "Name of a behaviour that comes from --source (default: as it is).")
+_SKIP_BAD = flags.DEFINE_bool("skip_bad", False, "Leave out malformed lines of --source instead of stopping.")
+_MODEL = flags.DEFINE_string("model", None, "Model whose tokenizer measures answers (default: words and digits count).")
+_SEED = flags.DEFINE_integer("seed", 42, "Seed of every draw.")
+_OUT = flags.DEFINE_string("out", None, "Directory to write.")
+_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace files that are already in --out.")
+
+
+def main(argv: list[str]) -> None:
+    """Make the splits of every behaviour, then write them."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
+    out = Path(given(_OUT, "a directory to write"))
+    from causeway.engine.behaviours.catalogue import behaviour
+    from causeway.engine.behaviours.make import Templates, make_prompts
+    from causeway.ports.behaviour_prompts import write_prompts
+
+    entries = {name: behaviour(name) for name in _BEHAVIOURS.value}
+    _check(out)
+    pieces = _pieces()
+    made = {}
+    for name, entry in entries.items():
+        sizes = _sizes(entry.sizes)
+        made[_NAME.value or name] = (
+            _from_source(name, sizes, pieces) if _SOURCE.value
+            else make_prompts(name, sizes, _SEED.value, pieces, cast(Templates, _TEMPLATES.value))
+        )  # fmt: skip
+    out.mkdir(parents=True, exist_ok=True)
+    for name, splits in made.items():
+        for split, prompts in splits.items():
+            if prompts:
+                write_prompts(out / f"{name}_{split}.jsonl", prompts)
+        counts = ", ".join(f"{len(prompts)} {split}" for split, prompts in splits.items())
+        print(f"{name}: {counts} items of {len({p.group for s in splits.values() for p in s})} groups")
+    print(f"everything is in {out}")
+
+
+def _check(out: Path) -> None:
+    """Refuse flags that do not fit each other, and files that are there already."""
+    from causeway.engine.behaviours.make import reads_records
+
+    if not _BEHAVIOURS.value:
+        raise ValueError("--behaviours: got nothing; needs at least one")
+    if _SOURCE.value and (len(_BEHAVIOURS.value) != 1 or not reads_records(_BEHAVIOURS.value[0])):
+        got = ",".join(_BEHAVIOURS.value)
+        raise ValueError(f"--source: given for {got}; needs one of --behaviours=gsm8k, agreement_attractors or own")
+    if (_TEST_SOURCE.value or _NAME.value) and not _SOURCE.value:
+        raise ValueError("--test_source, --name: given without --source; give the file of the behaviour")
+    names = [_NAME.value] if _NAME.value else _BEHAVIOURS.value
+    there = [name for n in names for s in ("train", "test") if (out / (name := f"{n}_{s}.jsonl")).exists()]
+    if there and not _OVERWRITE.value:
+        raise ValueError(f"--out: {out} holds {there[0]} already; give another directory or --overwrite")
+
+
+def _sizes(usual):
+    from causeway.engine.behaviours.deal import Sizes
+
+    train, test = _TRAIN.value, _TEST.value
+    return Sizes(usual.train if train is None else train, usual.test if test is None else test)
+
+
+def _pieces():
+    from causeway.engine.behaviours.answer_pieces import text_pieces, token_pieces
+
+    if _MODEL.value is None:
+        return text_pieces
+    from causeway.ports.tokenizer_source import tokenizer_of
+
+    return token_pieces(tokenizer_of(_MODEL.value))
+
+
+def _from_source(name: str, sizes, pieces):
+    from causeway.engine.behaviours.catalogue import RECORDS
+    from causeway.engine.behaviours.make import split_candidates
+    from causeway.ports.behaviour_prompts import read_lines
+
+    def candidates(path):
+        read = read_lines(path, RECORDS[name], _SKIP_BAD.value)
+        for message in read.bad:
+            print(f"left out: {message}", file=sys.stderr)
+        return read.items
+
+    train, test = candidates(_SOURCE.value), candidates(_TEST_SOURCE.value) if _TEST_SOURCE.value else []
+    return split_candidates(_NAME.value or name, train, test, sizes, _SEED.value, pieces)
+
+
+if __name__ == "__main__":
+    run_driver(main, sys.argv)

@@ -1,0 +1,45 @@
+"""`cw.attribute`: one prompt's attribution graph, asked for in the words of a notebook."""
+
+from collections.abc import Sequence
+
+from causeway.engine.devices import RowParallel
+from causeway.engine.frozen import attribute as frozen
+from causeway.engine.frozen.graph import AttributionGraph
+from causeway.engine.frozen.plan import AttributionPlan
+from causeway.engine.frozen.sources import Transcoders
+from causeway.engine.frozen.targets import Target
+from causeway.engine.model.handle import Model
+
+
+def attribute(
+    model: Model,
+    transcoders: Transcoders,
+    prompt: str | Sequence[int],
+    *,
+    max_feature_nodes: int | None = 8192,
+    max_logits: int = 10,
+    desired_logit_prob: float = 0.95,
+    targets: Sequence[Target | int | str] | None = None,
+    cut: bool = False,
+    parallel: RowParallel | None = None,
+) -> AttributionGraph:
+    """The attribution graph of one prompt; see `engine.frozen.attribute` for what it is.
+
+    Args:
+        model: a loaded model.
+        transcoders: per-layer or cross-layer transcoders, or SAEs on the residual stream.
+        prompt: text (the model's BOS policy applies) or token ids.
+        max_feature_nodes: features in the graph, by influence; None takes all that are active.
+        max_logits, desired_logit_prob: without targets, the most probable next tokens are explained until they hold
+            this probability together, at most so many.
+        targets: tokens (ids or single-token texts) or directions (`logit_difference`).
+        cut: with SAEs on the stream, whether reconstruction and error are the only way through it.
+        parallel: devices to spread rows over (default: one).
+
+    Raises:
+        ValueError: see `engine.frozen.attribute.attribute`.
+    """
+    plan = AttributionPlan(
+        max_feature_nodes=max_feature_nodes, max_logits=max_logits, desired_logit_prob=desired_logit_prob, cut=cut
+    )
+    return frozen.attribute(model, transcoders, prompt, targets=targets, plan=plan, parallel=parallel)

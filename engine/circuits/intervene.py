@@ -1,0 +1,243 @@
+"""Interventions on features of one prompt: `intervene` for one list, `CleanRun` for thousands on the same prompt.
+
+The clean pass is run once and shared by all rows; what each mode holds of it is in `propagate`. Feature activations
+under an intervention are encoded from the changed streams when they are asked for: L T F numbers. A feature that was
+set shows what its encoder reads at its place, not the value it was set to.
+
+Source: the semantics of circuit-tracer's `feature_intervention` (Hanna et al.), of which this is an independent
+implementation; there, one call runs one list and repeats the clean pass.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Iterator, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from causeway.engine.circuits.propagate import MODES, Clean, Mode, Propagated, Slots, propagate
+from causeway.engine.circuits.rows import AnyIntervention, Batch, InterventionRows
+from causeway.engine.devices import RowParallel, local_parallel
+from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
+from causeway.engine.dictionary.dictionary import take
+from causeway.engine.frozen.plan import bucket
+from causeway.engine.frozen.record import record_pass
+from causeway.engine.frozen.sources import Transcoders
+from causeway.engine.model.handle import Model
+from causeway.engine.precision import full_precision
+
+
+@dataclasses.dataclass(frozen=True)
+class Intervened:
+    """One prompt under one intervention list.
+
+    Attributes:
+        logits: [T, V]. clean_logits: without it [T, V]. layers: of the transcoders, ascending; of a whole set 0..L-1.
+        streams: what they read, [L, T, D]. transcoders: what encodes them.
+    """
+
+    logits: Float[np.ndarray, "T V"]
+    clean_logits: Float[np.ndarray, "T V"]
+    layers: tuple[int, ...]
+    streams: Float[np.ndarray, "L T D"]
+    transcoders: Transcoders = dataclasses.field(repr=False)
+
+    @functools.cached_property
+    def activations(self) -> Float[np.ndarray, "L T F"]:
+        """All feature activations, a row for each of `layers`."""
+        return self._encoded(False)
+
+    @functools.cached_property
+    def pre_activations(self) -> Float[np.ndarray, "L T F"]:
+        """What the activation function is applied to; of gated dictionaries the magnitude."""
+        return self._encoded(True)
+
+    def _encoded(self, before: bool) -> Float[np.ndarray, "L T F"]:
+        pairs = zip(self.layers, self.streams, strict=True)
+        return np.stack([np.asarray(encoded(self.transcoders, at, jnp.asarray(x), before=before)) for at, x in pairs])
+
+
+@functools.partial(jax.jit, static_argnames=("layer", "before"))
+@full_precision
+def encoded(transcoders: Transcoders, layer: int, x: Float[jax.Array, "T D"], before: bool = False) -> jax.Array:
+    """Feature activations [T, F] of one layer, or what the activation function is applied to."""
+    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    place = transcoders.config.index_of(layer)
+    if not before:
+        if isinstance(transcoders, CrossLayerTranscoder):
+            return transcoders.encode(layer, x)
+        return take(transcoders, place).encode(x)
+    p = x @ transcoders.W_enc[...][place].astype(x.dtype) + transcoders.b_enc[...][place].astype(x.dtype)
+    if isinstance(transcoders, CrossLayerTranscoder) or transcoders.config.kind != "gated":
+        return p
+    log_scale, _, bias = (a[place].astype(x.dtype) for a in transcoders.elementwise_parameters())
+    return p * jnp.exp(log_scale) + bias
+
+
+def intervene(
+    model: Model,
+    transcoders: Transcoders,
+    prompt: str | Sequence[int],
+    interventions: Sequence[AnyIntervention],
+    mode: Mode = "open",
+    constrained_layers: Sequence[int] | None = None,
+) -> Intervened:
+    """Run a prompt with features at chosen tokens set to new activations.
+
+    Args:
+        prompt: text (the model's BOS policy applies) or token ids.
+        interventions: (layer, position, feature, value) or `Intervention`; position is a token or a slice of tokens,
+            value the new activation. Where one place is named twice, the last one wins.
+        mode: open, freeze_attention or constrained (see `propagate`).
+        constrained_layers: layers that `constrained` holds, default all; the others run open.
+
+    Raises:
+        ValueError: an empty list, a layer, position or feature out of range, a layer without transcoder or outside
+            `constrained_layers`, an unknown mode, or transcoders that do not fit the model.
+    """
+    run = CleanRun(model, transcoders, prompt)
+    rows = InterventionRows.of([interventions], len(run.tokens))
+    (_, out), *_ = run.propagate(rows, mode, constrained_layers, range(len(run.tokens)), rows=1, keep=True)
+    layers, length = tuple(sorted(transcoders.config.layers)), len(run.tokens)
+    streams = np.asarray(out.streams)[list(layers), 0, :length]
+    return Intervened(np.asarray(out.logits[0]), np.asarray(run.logits), layers, streams, transcoders)
+
+
+class CleanRun:
+    """The clean pass of a prompt, and interventions on it.
+
+    Args:
+        model, transcoders, prompt: as for `intervene`. parallel: devices to spread rows over (default: one).
+
+    Raises:
+        ValueError: transcoders that do not fit the model.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        transcoders: Transcoders,
+        prompt: str | Sequence[int],
+        parallel: RowParallel | None = None,
+    ):
+        check_transcoders(model, transcoders)
+        self.model, self.transcoders, self.tokens = model, transcoders, tuple(model.tokens(prompt))
+        self.parallel = parallel or local_parallel(1)
+        width = bucket(len(self.tokens), model.config.max_position)
+        padded = jnp.asarray(np.pad(np.asarray(self.tokens, np.int32), (0, width - len(self.tokens))))
+        reads = tuple(sorted({transcoders.config.stream, transcoders.config.output_stream}))
+        self.record = record_pass(model.transformer, padded, reads)
+        self.shared = self.parallel.replicate((model.transformer, transcoders, self.record))
+
+    @property
+    def logits(self) -> Float[np.ndarray, "T V"]:
+        """Of the clean pass."""
+        return np.asarray(self.record.logits)[: len(self.tokens)]
+
+    def activations(self, layer: int) -> Float[np.ndarray, "T F"]:
+        """Clean feature activations of one layer."""
+        x = self.record.streams[self.transcoders.config.stream][layer, : len(self.tokens)]
+        return np.asarray(encoded(self.transcoders, layer, x))
+
+    def last_logits(
+        self,
+        rows: InterventionRows,
+        mode: Mode = "open",
+        constrained_layers: Sequence[int] | None = None,
+        width: int = 32,
+    ) -> Float[np.ndarray, "R V"]:
+        """Logits of the last token under each row.
+
+        Raises:
+            ValueError: see `intervene`.
+        """
+        out = np.zeros((rows.count, self.model.config.vocab_size), self.record.logits.dtype)
+        for numbers, found in self.propagate(rows, mode, constrained_layers, [len(self.tokens) - 1], width):
+            out[numbers] = np.asarray(found.logits)[: len(numbers), 0]
+        return out
+
+    def propagate(
+        self,
+        interventions: InterventionRows,
+        mode: Mode,
+        constrained_layers: Sequence[int] | None,
+        positions: Sequence[int],
+        rows: int,
+        keep: bool = False,
+    ) -> Iterator[tuple[np.ndarray, Propagated]]:
+        """Row numbers and results, batch by batch; `rows` is the width of a batch, which fixes the bits.
+
+        Raises:
+            ValueError: see `intervene`.
+        """
+        held = self._held(mode, constrained_layers)
+        interventions.check(self.model, self.transcoders, len(self.tokens))
+        if (outside := interventions.layer[~held[interventions.layer]]).size and mode == "constrained":
+            raise ValueError(
+                f"constrained_layers: layer {outside[0]} is not among them, where an intervention would need the "
+                "present activation; intervene in held layers, or use mode='open'"
+            )
+        clean = Clean(*self.shared, *self.parallel.replicate((held, np.asarray(positions, np.int32))))
+        program = self.parallel.program(propagate, mode=mode, whole=bool(held.all()), keep=keep)
+        batches = list(interventions.batches(rows, self.model.config.num_layers))
+        for stripe in self._stripes(batches):
+            slots = [self._slots(batch) for batch in stripe]
+            filled = slots + slots[:1] * (self.parallel.count - len(slots))
+            out = program(clean, self.parallel.split(jax.tree.map(lambda *leaves: np.stack(leaves), *filled)))
+            for i, batch in enumerate(stripe):
+                yield batch.rows, jax.tree.map(lambda a, i=i: a[i], out)
+
+    def _held(self, mode: Mode, layers: Sequence[int] | None) -> np.ndarray:
+        count = self.model.config.num_layers
+        if mode not in MODES:
+            raise ValueError(f"mode: got {mode!r}; needs one of {', '.join(MODES)}")
+        if layers is None:
+            return np.ones(count, bool)
+        if mode != "constrained":
+            raise ValueError(f"constrained_layers: mode {mode!r} holds none; use mode='constrained'")
+        if not len(layers) or (bad := [at for at in layers if not 0 <= at < count]):
+            raise ValueError(
+                f"constrained_layers: got {bad[:1] if len(layers) else 'none'}; needs some of 0..{count - 1}"
+            )
+        return np.isin(np.arange(count), list(layers))
+
+    def _stripes(self, batches: list[Batch]) -> Iterator[list[Batch]]:
+        """As many batches of one shape as there are devices."""
+        for width in sorted({batch.layer.shape[1] for batch in batches}):
+            same = [batch for batch in batches if batch.layer.shape[1] == width]
+            for at in range(0, len(same), self.parallel.count):
+                yield same[at : at + self.parallel.count]
+
+    def _slots(self, batch: Batch) -> Slots:
+        dtype = np.dtype(self.model.numerics.accumulate)
+        return Slots(
+            batch.layer, batch.position, batch.feature, batch.scale.astype(dtype), batch.shift.astype(dtype),
+            np.asarray(batch.first, np.int32),
+        )  # fmt: skip
+
+
+def check_transcoders(model: Model, transcoders: Transcoders) -> None:
+    """Refuse transcoders that cannot be intervened on, before anything is compiled.
+
+    Raises:
+        ValueError: layers or widths that are not the model's, or a kind or input norm without one pre-activation.
+    """
+    config, layers, width = transcoders.config, model.config.num_layers, model.config.d_model
+    if config.kind == "matching_pursuit" or config.input_norm != "none":
+        raise ValueError(
+            f"transcoders: kind {config.kind!r} with input_norm {config.input_norm!r}; needs a dictionary that reads "
+            "the stream itself, one pre-activation a feature"
+        )
+    if extra := sorted(set(config.layers) - set(range(layers))):
+        raise ValueError(
+            f"transcoders: layers {extra} are not in {model.name} (0..{layers - 1}); load those of this model"
+        )
+    if {transcoders.d_in, transcoders.d_out} != {width}:
+        raise ValueError(
+            f"transcoders: read {transcoders.d_in} and write {transcoders.d_out} coordinates, but the stream of "
+            f"{model.name} has {width}; load those of this model"
+        )
+    if model.config.parallel_blocks and config.stream == "resid_mid":
+        raise ValueError("transcoders: read resid_mid, which parallel blocks do not have; load those of this model")

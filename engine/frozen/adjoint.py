@@ -1,0 +1,69 @@
+"""One block of the frozen pass, run backwards: written once for everything that pulls cotangents back.
+
+Going up, x_mid = x + W_O z(norm(x)) and x_post = x_mid + m with m constant. Its adjoint, G being the cotangent of a
+stream and `scale` = 1 / sigma:
+
+    Z_h[t] = W_O^h G[t] * post_scale[t]        V_h[s] = sum_t P_h[t, s] Z_h[t]
+    G_pre[s] = G[s] + centre(gain * sum_g W_V^g sum_{h in g} V_h[s]) * scale[s]
+
+Buffers are [position, row, D]: rows of one position lie together, so every product is one large GEMM.
+
+`observe(stream, G)` is called at resid_post, mlp_out, resid_mid and resid_pre with the cotangent there, and returns
+the one to go on with; it reads writers and injects targets, as its counterpart going up edits and taps. With parallel
+blocks MLP and attention both read resid_pre, so what is injected at the MLP's input does not pass the attention of
+its own block: what `observe("mlp_input", G)` adds to G joins behind it.
+
+Cost: 2 T R (D H K + D G K) + 2 T^2 R H K operations.
+"""
+
+from collections.abc import Callable
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from causeway.engine.frozen.record import centre, gain
+from causeway.engine.model.config import ModelConfig
+from causeway.engine.model.transformer import Block
+
+Cotangent = Float[Array, "T R D"]
+Observe = Callable[[str, Cotangent], Cotangent]
+
+
+def adjoint_block(
+    block: Block,
+    pattern: Float[Array, "H T S"],
+    attn_scale: Float[Array, " T"],
+    post_scale: Float[Array, " T"],
+    g: Cotangent,
+    config: ModelConfig,
+    observe: Observe,
+) -> Cotangent:
+    """The cotangent at resid_pre from the one at resid_post."""
+    g = observe("resid_post", g)
+    if config.parallel_blocks:
+        # What MLP inputs receive joins resid_pre behind the attention that reads the same stream.
+        received = observe("mlp_input", observe("mlp_out", g)) - g
+        g = g + _attention(block, pattern, attn_scale, post_scale, g, config) + received
+    else:
+        g = observe("mlp_input", observe("mlp_out", g))
+        g = g + _attention(block, pattern, attn_scale, post_scale, g, config)
+    return observe("resid_pre", g)
+
+
+def _attention(
+    block: Block, pattern: Array, attn_scale: Array, post_scale: Array, g: Cotangent, config: ModelConfig
+) -> Cotangent:
+    """What the attention's input receives of the cotangent of its output."""
+    t, r, _ = g.shape
+    groups, dtype = config.num_kv_heads, g.dtype
+    output, value = block.attention.output[...].astype(dtype), block.attention.value[...].astype(dtype)
+    if config.post_norms:
+        output = centre(block.attn_post_norm, output) * gain(block.attn_post_norm).astype(dtype)
+        g = g * post_scale[:, None, None].astype(dtype)
+    z = jnp.einsum("trd,hkd->trhk", g, output)
+    mixed = jnp.einsum("hts,trhk->srhk", pattern.astype(dtype), z)
+    by_group = mixed.reshape(t, r, groups, config.num_heads // groups, -1).sum(axis=3)
+    # Gain and centring belong to the weights: folded there they cost D G K, not T R D.
+    read = value * gain(block.attn_norm).astype(dtype)[:, None, None]
+    read = jnp.moveaxis(centre(block.attn_norm, jnp.moveaxis(read, 0, -1)), -1, 0)
+    return jnp.einsum("srgk,dgk->srd", by_group, read) * attn_scale[:, None, None].astype(dtype)

@@ -1,0 +1,185 @@
+"""Many cotangents pulled back through the frozen pass at once: attribution's inner loop.
+
+A target is a vector r at (layer, position) of the stream that its reader sees: its pre-activation is r . stream there.
+The adjoint of the frozen pass carries it down, and at every layer each writer v at (l, p) is read:
+
+    A[target, writer] = <G_l[p], v>
+
+Writers of a layer are read before that layer's targets are injected, so a feature never explains features of its own
+layer. Logits are targets of layer L, injected at the top.
+
+Rows (targets) of a program run together from the highest layer among them, traced, down to 0, over the first T'
+positions, a static bucket: nothing above the highest target or behind the last one can be reached.
+
+Cost per row: (layers below it) * T' * (2 D H K + 2 D G K + 2 T' H K + 2 M D) operations.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from causeway.engine.arrays import AnyArray
+from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
+from causeway.engine.dictionary.dictionary import Dictionary
+from causeway.engine.frozen.adjoint import adjoint_block
+from causeway.engine.frozen.record import FrozenRecord, centre, gain
+from causeway.engine.frozen.sources import Sources, Transcoders, layer_writers, places
+from causeway.engine.model.transformer import Block, Transformer, layer
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Targets:
+    """R directions of the stream: layer [R] (L for logits), position [R], vector [R, D]."""
+
+    layer: Int[AnyArray, " R"]
+    position: Int[AnyArray, " R"]
+    vector: Float[AnyArray, "R D"]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Scores:
+    """Edges of R targets from every source.
+
+    features: [L, T', R, M]. errors: [L, T', R]. embedding: [T', R].
+    """
+
+    features: Float[AnyArray, "L T R M"]
+    errors: Float[AnyArray, "L T R"]
+    embedding: Float[AnyArray, "T R"]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Frozen:
+    """What all targets of a prompt share."""
+
+    transformer: Transformer
+    dictionary: Transcoders
+    record: FrozenRecord
+    sources: Sources
+
+
+def pullback(frozen: Frozen, targets: Targets, *, width: int, cut: bool = False, first: int = 0) -> Scores:
+    """Read every source for every target; a program for `jax.jit` or `RowParallel.program`.
+
+    Args:
+        frozen: one prompt. targets: none stands behind position `width` - 1.
+        width: T'. cut: whether an SAE's reconstruction and error are the only way through its stream, at positions
+            from `first` on; those before have neither.
+    """
+    record, config = frozen.record, frozen.transformer.config
+    rows, count = targets.layer.shape[0], config.num_layers
+    sources = jax.tree.map(lambda a: a[:, :width] if a.ndim > 2 else a[:width], frozen.sources)
+    g = _inject(jnp.zeros((width, rows, config.d_model), targets.vector.dtype), targets, count)
+    crossed = isinstance(frozen.dictionary, CrossLayerTranscoder)
+    holds = sources.features.shape[2] > 0
+    slots = (sources.features if holds else sources.ids).shape[2]
+    features = jnp.zeros((width, rows, slots) if crossed else (count, width, rows, slots), g.dtype)
+    errors = jnp.zeros((count, width, rows), g.dtype)
+    top = jnp.minimum(jnp.max(targets.layer), count - 1)
+
+    def body(step, carry):
+        g, features, errors = carry
+        index = top - step
+        if holds:
+            writers = sources.features[index]
+        else:
+            assert isinstance(frozen.dictionary, Dictionary)  # cross-layer writers are always held
+            writers = layer_writers(frozen.dictionary, index, sources.ids[index], sources.values[index])
+        here = (writers, sources.errors[index], sources.residual[index])
+        reader = _Reader(frozen, targets, index, here, first if cut else None)
+        g = adjoint_block(
+            layer(frozen.transformer.blocks, index), record.pattern[index, :, :width, :width],
+            record.attn_scale[index, :width], record.attn_post_scale[index, :width], g, config, reader,
+        )  # fmt: skip
+        # A feature that writes to several layers has one edge: the sum over what it writes.
+        features = features + reader.features if crossed else features.at[index].set(reader.features)
+        return g, features, errors.at[index].set(reader.errors)
+
+    g, features, errors = jax.lax.fori_loop(0, top + 1, body, (g, features, errors))
+    if crossed:
+        features = jnp.moveaxis(features.reshape(width, rows, count, -1), 2, 0)
+    return Scores(features, errors, jnp.einsum("prd,pd->pr", g, sources.embedding.astype(g.dtype)))
+
+
+def _inject(g: Float[Array, "T R D"], targets: Targets, layer: int | Array) -> Float[Array, "T R D"]:
+    vectors = jnp.where((targets.layer == layer)[:, None], targets.vector, 0)
+    return g.at[targets.position, jnp.arange(len(targets.layer))].add(vectors)
+
+
+class _Reader:
+    """Reads one layer's sources and injects its targets, called by the adjoint block at each stream."""
+
+    def __init__(self, frozen: Frozen, targets: Targets, index: Array, sources: tuple[Array, ...], cut: int | None):
+        self.frozen, self.targets, self.index, self.cut = frozen, targets, index, cut
+        self.writers, self.written, self.left = sources
+        self.config = frozen.dictionary.config
+
+    def __call__(self, stream: str, g: Float[Array, "T R D"]) -> Float[Array, "T R D"]:
+        if stream == self.config.output_stream:
+            self.features = jnp.einsum("prd,pmd->prm", g, self.writers.astype(g.dtype))
+        if stream == "resid_post" and not self.config.is_transcoder:
+            self.errors = jnp.einsum("prd,pd->pr", g, self.left.astype(g.dtype))
+            return _inject(self._past_dictionary(g), self.targets, self.index)
+        if stream == "mlp_out":
+            below = self.errors if hasattr(self, "errors") else 0
+            self.errors = jnp.einsum("prd,pd->pr", g, self.written.astype(g.dtype)) + below
+        if stream == "mlp_input" and self.config.is_transcoder:
+            return _inject(g + self._through_skip(g), self.targets, self.index)
+        return g
+
+    def _past_dictionary(self, g: Float[Array, "T R D"]) -> Float[Array, "T R D"]:
+        """What of the stream's cotangent goes on below an SAE; a layer without one is not cut."""
+        if self.cut is None:
+            return g
+        cut = jnp.isin(self.index, jnp.array(self.config.layers)) & (jnp.arange(g.shape[0]) >= self.cut)
+        return jnp.where(cut[:, None, None], 0, g)
+
+    def _through_skip(self, g: Float[Array, "T R D"]) -> Float[Array, "T R D"]:
+        dictionary = self.frozen.dictionary
+        if not hasattr(dictionary, "W_skip"):
+            return jnp.zeros((), g.dtype)
+        back = jnp.einsum("tro,do->trd", g, dictionary.W_skip[...][places(self.config)[self.index]].astype(g.dtype))
+        block = layer(self.frozen.transformer.blocks, self.index)
+        scale = self.frozen.record.mlp_scale[self.index, : g.shape[0]]
+        return read_in(block, self.config.stream, back, scale[:, None, None].astype(g.dtype))
+
+
+def read_in(block: Block, stream: str, vector: Float[Array, "*rows D"], scale: Array) -> Float[Array, "*rows D"]:
+    """The cotangent of the residual stream from that of the stream a dictionary reads."""
+    norm = block.mlp_norm
+    if stream == "mlp_in":
+        return centre(norm, vector * gain(norm).astype(vector.dtype)) * scale
+    return centre(norm, vector) * scale if stream == "mlp_norm" else vector
+
+
+@jax.jit
+def feature_targets(frozen: Frozen, nodes: Int[Array, "R 3"]) -> Targets:
+    """Encoder columns of features as directions of the residual stream, with the norm before them frozen."""
+    dictionary, record = frozen.dictionary, frozen.record
+    layers, positions, features = nodes[:, 0], nodes[:, 1], nodes[:, 2]
+    place = places(dictionary.config)[layers]
+    dtype = frozen.transformer.numerics.accumulate_dtype
+    columns = dictionary.W_enc[...][place, :, features].astype(dtype)
+    if isinstance(dictionary, Dictionary) and dictionary.config.kind == "gated":
+        log_scale = dictionary.elementwise_parameters()[0]
+        columns = columns * jnp.exp(log_scale[place, features]).astype(dtype)[:, None]
+    scale = record.mlp_scale[layers, positions].astype(dtype)[:, None]
+
+    def one(index, column, at):
+        return read_in(layer(frozen.transformer.blocks, index), dictionary.config.stream, column, at)
+
+    return Targets(layers, positions, jax.vmap(one)(layers, columns, scale))
+
+
+def logit_targets(frozen: Frozen, vectors: Float[Array, "R D"], position: Int[Array, ""]) -> Targets:
+    """Directions of the final norm's output (columns of the unembedding) as directions of the last stream."""
+    norm, rows = frozen.transformer.final_norm, vectors.shape[0]
+    scale = frozen.record.final_scale[position].astype(vectors.dtype)
+    vectors = centre(norm, vectors * gain(norm).astype(vectors.dtype)) * scale
+    layers = jnp.full(rows, frozen.transformer.config.num_layers)
+    return Targets(layers, jnp.full(rows, position), vectors)

@@ -1,0 +1,113 @@
+"""What the frozen pass holds fixed: one forward pass of one prompt, recorded.
+
+With every attention pattern P and every norm's denominator sigma kept at its recorded value, and what MLPs write kept
+as constants, the stream is a linear function of the token embeddings and of those constants:
+
+    norm(x) = gain * centre(x) / sigma (+ bias)          z_h[t] = sum_s P_h[t, s] v_h[s]
+
+`scale` is 1 / sigma at a position. Centring is the identity for RMS norms and subtracts the mean for LayerNorm.
+
+A prompt is padded on the right to a bucket: causality keeps padding from touching anything before it.
+
+Shapes: L layers, T tokens of the bucket, H heads, D model.
+Memory: L H T^2 for the patterns, 5 L T D for the streams.
+"""
+
+import dataclasses
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from causeway.engine.intervention.instruments import Instruments
+from causeway.engine.intervention.taps import TapSpec, bind_tap
+from causeway.engine.model.config import ModelConfig
+from causeway.engine.model.forward import causal_pass
+from causeway.engine.model.transformer import LayerNorm, RMSNorm, Transformer
+from causeway.engine.precision import full_precision
+
+STREAMS = ("attn_pattern", "resid_pre", "mlp_out", "resid_post")
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class FrozenRecord:
+    """One prompt's recorded pass.
+
+    Attributes:
+        pattern: attention patterns [L, H, T, S]. attn_scale, mlp_scale: 1 / sigma of the norms before attention and
+            MLP, [L, T]. attn_post_scale: of the norm behind attention, ones where the family has none. final_scale:
+            [T]. embedding: the stream before the first block [T, D], position embeddings left out. streams: the
+            streams that dictionaries may read or write, [L, T, D] each. logits: [T, V].
+    """
+
+    pattern: Float[Array, "L H T S"]
+    attn_scale: Float[Array, "L T"]
+    attn_post_scale: Float[Array, "L T"]
+    mlp_scale: Float[Array, "L T"]
+    final_scale: Float[Array, " T"]
+    embedding: Float[Array, "T D"]
+    streams: dict[str, Float[Array, "L T D"]]
+    logits: Float[Array, "T V"]
+
+
+@partial(jax.jit, static_argnames="reads")
+@full_precision
+def record_pass(transformer: Transformer, tokens: Int[Array, " T"], reads: tuple[str, ...]) -> FrozenRecord:
+    """Run a prompt once and keep what the frozen pass needs.
+
+    Args:
+        transformer: the modules.
+        tokens: padded on the right.
+        reads: further streams wanted, beside resid_pre, mlp_out and resid_post.
+    """
+    config = transformer.config
+    streams = tuple(dict.fromkeys((*STREAMS, *_middle(config), *_written(config), *reads)))
+    taps = tuple(bind_tap(TapSpec(stream, "raw", tuple(range(config.num_layers))), None) for stream in streams)
+    out = causal_pass(transformer, tokens[None], Instruments((), taps))
+    found = {stream: jnp.asarray(record.values)[:, 0] for stream, record in zip(streams, out.records, strict=True)}
+    pattern = found.pop("attn_pattern")
+    blocks = transformer.blocks
+    middle = found["resid_pre"] if config.parallel_blocks else found["resid_mid"]
+    before = found.pop("head_out", None)
+    post = jnp.ones(middle.shape[:2], pattern.dtype)
+    if before is not None:
+        post = denominators(blocks.attn_post_norm, jax.vmap(lambda b, z: b.write(z))(blocks.attention, before))
+    embedding = jnp.asarray(transformer.embedding[...])[tokens] * config.embedding_scale
+    return FrozenRecord(
+        pattern=pattern,
+        attn_scale=denominators(blocks.attn_norm, found["resid_pre"]),
+        attn_post_scale=post,
+        mlp_scale=denominators(blocks.mlp_norm, middle),
+        final_scale=denominators(transformer.final_norm, found["resid_post"][-1]),
+        embedding=embedding.astype(middle.dtype),
+        streams=found,
+        logits=out.logits[0],
+    )
+
+
+def _middle(config: ModelConfig) -> tuple[str, ...]:
+    return () if config.parallel_blocks else ("resid_mid",)
+
+
+def _written(config: ModelConfig) -> tuple[str, ...]:
+    """Where a norm stands behind attention, its input is what the heads write together."""
+    return ("head_out",) if config.post_norms else ()
+
+
+def denominators(norm: RMSNorm | LayerNorm, x: Float[Array, "*rows D"]) -> Float[Array, "*rows"]:
+    """1 / sigma of a norm at its inputs."""
+    x = centre(norm, x.astype(norm.numerics.accumulate_dtype))
+    return jax.lax.rsqrt(jnp.mean(x * x, axis=-1) + norm.eps)
+
+
+def centre(norm: RMSNorm | LayerNorm, x: Float[Array, "*rows D"]) -> Float[Array, "*rows D"]:
+    """The linear part of a norm before scale and gain; its own adjoint."""
+    return x - jnp.mean(x, axis=-1, keepdims=True) if isinstance(norm, LayerNorm) else x
+
+
+def gain(norm: RMSNorm | LayerNorm) -> Float[Array, "*stack D"]:
+    """What a norm multiplies by."""
+    stored = norm.gain[...].astype(norm.numerics.accumulate_dtype)
+    return stored + norm.offset if isinstance(norm, RMSNorm) else stored

@@ -1,0 +1,126 @@
+"""What a graph explains: the most probable next tokens, named tokens, or any direction.
+
+A token's logit is explained less the mean over the vocabulary, which moves no probability. A difference of two logits
+is one direction, in which the mean cancels.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from causeway.engine.frozen.graph import Logit
+from causeway.engine.frozen.plan import AttributionPlan
+from causeway.engine.model.handle import Model
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """A direction of the final norm's output, as weights of tokens' logits: {correct: 1, wrong: -1}.
+
+    Attributes:
+        label: text for reports. weights: token id -> weight. probability: its weight among the graph's targets.
+    """
+
+    label: str
+    weights: Mapping[int, float]
+    probability: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class ChosenTargets:
+    """Targets and their directions [K, D]."""
+
+    logits: tuple[Logit, ...]
+    vectors: Float[np.ndarray, "K D"]
+
+
+def logit_difference(correct: int, wrong: int, label: str = "") -> Target:
+    """The target `logit[correct] - logit[wrong]`.
+
+    Raises:
+        ValueError: both are one token.
+    """
+    if correct == wrong:
+        raise ValueError(f"logit_difference: correct and wrong are both token {correct}; give two tokens")
+    return Target(label or f"{correct} - {wrong}", {correct: 1.0, wrong: -1.0})
+
+
+def choose_targets(
+    model: Model,
+    logits: Float[np.ndarray, " V"],
+    wanted: Sequence[Target | int | str] | None,
+    plan: AttributionPlan,
+) -> ChosenTargets:
+    """The targets of one prompt from its last logits.
+
+    Raises:
+        ValueError: none wanted, a text in place of a list, a token outside the vocabulary, a text that is not one
+            token, or a zero direction.
+    """
+    if isinstance(wanted, str):
+        raise ValueError(f"targets: got the text {wanted!r}; needs a list, of single tokens or directions")
+    shifted = np.exp(logits.astype(np.float64) - logits.max())
+    p = shifted / shifted.sum()
+    if wanted is None:
+        targets = [_token(model, int(i), p) for i in _most_probable(p, plan)]
+    else:
+        targets = [w if isinstance(w, Target) else _token(model, _token_id(model, w), p) for w in wanted]
+    if not targets:
+        raise ValueError("targets: empty; give tokens or directions, or None for the most probable next tokens")
+    vectors = np.stack([_direction(model, target) for target in targets])
+    return ChosenTargets(tuple(Logit(t.label, _only_token(t), t.probability) for t in targets), vectors)
+
+
+def _most_probable(p: Float[np.ndarray, " V"], plan: AttributionPlan) -> np.ndarray:
+    order = np.argsort(-p, kind="stable")[: plan.max_logits]
+    count = int(np.searchsorted(np.cumsum(p[order]), plan.desired_logit_prob)) + 1
+    return order[:count]
+
+
+def _token(model: Model, token: int, p: Float[np.ndarray, " V"]) -> Target:
+    if not 0 <= token < len(p):
+        raise ValueError(f"targets: token {token} is outside the vocabulary of {model.name} (0..{len(p) - 1})")
+    label = model.tokenizer.decode([token]) if model.tokenizer is not None else str(token)
+    return Target(label, {token: 1.0}, float(p[token]))
+
+
+def _token_id(model: Model, wanted: int | str) -> int:
+    if not isinstance(wanted, str):
+        return int(wanted)
+    ids = model.tokenizer.encode(wanted) if model.tokenizer is not None else []
+    if len(ids) != 1:
+        raise ValueError(
+            f"targets: {wanted!r} is {len(ids)} tokens ({ids}); give a single token, its id, or the first token in "
+            "which the answers differ (diverging_answers)"
+        )
+    return ids[0]
+
+
+def _only_token(target: Target) -> int:
+    return next(iter(target.weights)) if list(target.weights.values()) == [1.0] else -1
+
+
+def _direction(model: Model, target: Target) -> Float[np.ndarray, " D"]:
+    """Weighted unembedding columns; a single token's less the mean column."""
+    ids, weights = np.array(list(target.weights), int), np.array(list(target.weights.values()))
+    size = model.config.vocab_size
+    if bad := [int(i) for i in ids if not 0 <= i < size]:
+        raise ValueError(
+            f"targets: token {bad[0]} of {target.label!r} is outside the vocabulary of {model.name} (0..{size - 1})"
+        )
+    transformer = model.transformer
+    if transformer.config.tied_embeddings:
+        columns, mean = transformer.embedding[...][jnp.asarray(ids)], _mean(transformer.embedding[...], 0)
+    else:
+        columns, mean = transformer.unembedding[...][:, jnp.asarray(ids)].T, _mean(transformer.unembedding[...], 1)
+    vector = weights @ np.asarray(columns, np.float64) - weights.sum() * mean
+    if not np.abs(vector).max() > 0:
+        raise ValueError(f"targets: the direction {target.label!r} is zero; its weights cancel")
+    return vector.astype(np.dtype(transformer.numerics.accumulate))
+
+
+def _mean(array: jnp.ndarray, axis: int) -> np.ndarray:
+    return np.asarray(jnp.mean(array, axis=axis, dtype=jnp.promote_types(array.dtype, jnp.float32)), np.float64)

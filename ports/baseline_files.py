@@ -1,0 +1,96 @@
+"""What a baseline writes: a table a behaviour, one file of metrics a split, and figures.
+
+    baseline_{behaviour}_{split}.csv          one line a prompt
+    baseline_groups_{behaviour}_{split}.csv   one line for each value of a field
+    baseline_metrics_{split}.json             all behaviours of the split
+    figures/baseline_{behaviour}_{split}.png  histogram of normalised differences
+    figures/baseline_rates_{split}.png        rates of all behaviours, with intervals
+
+The metrics are written last: with them a split's baseline is whole.
+"""
+
+import csv
+import io
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from causeway.engine.sweep import durable
+
+RATES = {"margin_success": "margin success", "sign_accuracy": "sign accuracy"}
+
+
+def table_path(out: Path, behaviour: str, split: str, kind: str = "") -> Path:
+    """The file of a table; `kind` is "groups" for rates by value."""
+    return out / "_".join(["baseline", *([kind] if kind else []), behaviour, f"{split}.csv"])
+
+
+def metrics_path(out: Path, split: str) -> Path:
+    """The file of a split's metrics."""
+    return out / f"baseline_metrics_{split}.json"
+
+
+def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Writes rows with the same fields as CSV."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    durable.write_bytes(path, text.getvalue().encode())
+
+
+def write_metrics(out: Path, split: str, content: Mapping[str, Any]) -> None:
+    """Writes a split's metrics."""
+    durable.write_bytes(metrics_path(out, split), (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
+
+
+def draw_differences(
+    out: Path, behaviour: str, split: str, values: Sequence[float], metrics: Mapping[str, Any]
+) -> None:
+    """Histogram of a behaviour's normalised differences, with zero and the threshold marked."""
+    figure, axes = _figure(5)
+    axes.hist(values, bins=min(30, max(5, len(values) // 3)), color="0.7", edgecolor="0.4")
+    axes.axvline(0, color="black", linewidth=1, label="0: the sign turns")
+    threshold = metrics["min_score_diff"]
+    axes.axvline(threshold, color="tab:red", linestyle="--", label=f"margin {threshold:g}")
+    axes.set(xlabel="normalised log-probability difference (nats a token)", ylabel="prompts")
+    axes.set_title(f"{behaviour}, {split}: {metrics['decision']}")
+    axes.legend()
+    _save(figure, out / "figures" / f"baseline_{behaviour}_{split}.png")
+
+
+def draw_rates(out: Path, split: str, metrics: Mapping[str, Mapping[str, Any]]) -> None:
+    """Rates of all behaviours of a split with their intervals, and the threshold of each."""
+    figure, axes = _figure(2 + 1.4 * len(metrics))
+    for shift, (key, label) in zip((-0.15, 0.15), RATES.items(), strict=True):
+        found = [entry[key] for entry in metrics.values()]
+        rates = [f["rate"] for f in found]
+        spans = [[f["rate"] - f["low"] for f in found], [f["high"] - f["rate"] for f in found]]
+        places = [place + shift for place in range(len(found))]
+        axes.bar(places, rates, width=0.28, yerr=spans, capsize=3, label=label)
+    for place, entry in enumerate(metrics.values()):
+        axes.hlines(entry["success_threshold"], place - 0.3, place + 0.3, colors="tab:red", linestyles="--")
+    axes.set_xticks(range(len(metrics)), list(metrics), rotation=20, ha="right")
+    axes.set(ylim=(0, 1.02), ylabel="share of prompts", title=f"{split}: rates with 95 % intervals")
+    axes.legend(loc="lower right")
+    _save(figure, out / "figures" / f"baseline_rates_{split}.png")
+
+
+def _figure(width: float):
+    """Axes on a canvas of their own: no window system, no state shared with a notebook's figures."""
+    # Its reports of font caches would come between a driver's own lines.
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, 3.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.add_subplot()
+
+
+def _save(figure, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with durable.replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)

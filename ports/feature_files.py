@@ -1,0 +1,112 @@
+"""The features of a set of prompts on disk.
+
+    layer_{l}/{behaviour}_{split}_top_k_indices.npy          [n, k] the largest features of each sample
+    layer_{l}/{behaviour}_{split}_top_k_values.npy           [n, k] their values, 0 where fewer are active
+    layer_{l}/{behaviour}_{split}_feature_frequencies.npy    [F] share of prompts with the feature active anywhere
+    layer_{l}/{behaviour}_{split}_feature_mean_active.npy    [F] share of a prompt's tokens, mean over prompts
+    layer_{l}/{behaviour}_{split}_feature_mean_values.npy    [F] mean value over a prompt's tokens, mean over prompts
+    layer_{l}/{behaviour}_{split}_full_activations.npy       [n, F] if asked for
+    layer_{l}/{behaviour}_{split}_layer_meta.json            what the arrays are of, and figures a prompt
+    {behaviour}_{split}_samples.npy                          [n, 2] prompt number and position of each sample
+    {behaviour}_{split}_summary.json                         written last: with it the set is whole
+
+A sample is a chosen token of a prompt.
+"""
+
+import contextlib
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from causeway.engine.features.extract import LayerFeatures
+from causeway.engine.sweep import durable
+
+
+def summary_path(out: Path, behaviour: str, split: str) -> Path:
+    """The file that makes a set whole."""
+    return out / f"{behaviour}_{split}_summary.json"
+
+
+def check_absent(out: Path, behaviour: str, split: str) -> None:
+    """Refuse to write over features that are there, whole or not.
+
+    Raises:
+        ValueError: a file of the set is there.
+    """
+    stem = f"{behaviour}_{split}_"
+    ends = ("summary.json", "samples.npy", "layer_meta.json", "top_k_indices.npy", "full_activations.npy")
+    places = [path for end in ends for path in (out / f"{stem}{end}", *sorted(out.glob(f"layer_*/{stem}{end}")))]
+    if there := [path for path in places if path.exists()]:
+        raise ValueError(f"--out: {there[0]} is there already; give another directory, or remove that set's files")
+
+
+@contextlib.contextmanager
+def full_arrays(
+    out: Path, behaviour: str, split: str, layers: Sequence[int], shape: tuple[int, int]
+) -> Iterator[dict[int, np.ndarray]]:
+    """Arrays [n, F] of all values, mapped from files that are there under their names once they are filled."""
+    with contextlib.ExitStack() as files:
+        arrays = {}
+        for layer in layers:
+            path = _place(out, behaviour, split, layer, "full_activations.npy")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = files.enter_context(durable.replacing(path))
+            arrays[layer] = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
+        yield arrays
+        for array in arrays.values():
+            array.flush()
+
+
+def write_layer(out: Path, behaviour: str, split: str, found: LayerFeatures, about: Mapping[str, Any]) -> None:
+    """Writes the arrays of a layer and what they are of."""
+    arrays = {
+        "top_k_indices": found.ids, "top_k_values": found.values, "feature_frequencies": found.any,
+        "feature_mean_active": found.mean, "feature_mean_values": found.strength,
+    }  # fmt: skip
+    for name, array in arrays.items():
+        path = _place(out, behaviour, split, found.layer, f"{name}.npy")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_array(path, array.astype(np.float32) if array.dtype == np.float64 else array)
+    meta = {**about, **layer_figures(found), "active_any": found.active_any.tolist(),
+            "active_mean": found.active_mean.tolist()}  # fmt: skip
+    durable.write_bytes(_place(out, behaviour, split, found.layer, "layer_meta.json"), _json(meta))
+
+
+def layer_figures(found: LayerFeatures, shown: int = 10) -> dict[str, Any]:
+    """What a layer's features come to, JSON-ready."""
+    order = np.argsort(-found.any, kind="stable")[:shown]
+    return {
+        "layer": found.layer,
+        "features": len(found.any),
+        "samples": len(found.ids),
+        "top_k": found.ids.shape[1],
+        "ever_active": int((found.any > 0).sum()),
+        "active_a_token": float(found.active_mean.mean()),
+        "active_a_prompt": float(found.active_any.mean()),
+        "most_frequent": [{"feature": int(i), "frequency": float(found.any[i])} for i in order if found.any[i] > 0],
+    }
+
+
+def write_array(path: Path, array: np.ndarray) -> None:
+    """Writes one .npy whole."""
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    durable.write_bytes(path, buffer.getvalue())
+
+
+def write_summary(out: Path, behaviour: str, split: str, samples: np.ndarray, content: Mapping[str, Any]) -> None:
+    """Writes which sample is of which token [n, 2], then the summary."""
+    write_array(out / f"{behaviour}_{split}_samples.npy", samples.astype(np.int32))
+    durable.write_bytes(summary_path(out, behaviour, split), _json(content))
+
+
+def _place(out: Path, behaviour: str, split: str, layer: int, name: str) -> Path:
+    return out / f"layer_{layer}" / f"{behaviour}_{split}_{name}"
+
+
+def _json(content: Mapping[str, Any]) -> bytes:
+    return (json.dumps(content, indent=2, allow_nan=False) + "\n").encode()

@@ -1,0 +1,150 @@
+"""`causeway attribute`: one prompt, a behaviour's file, resumed and aggregated; and its refusals."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import networkx as nx
+import pytest
+
+from causeway.ports.dictionaries import save_dictionary
+from causeway.ports.graph_parquet import read_graph_tables
+
+LINES = [
+    {"prompt": "you won. choice:", "correct_answer": " stop", "incorrect_answer": " bet", "id": "a",
+     "roles": {"event": "won"}},
+    {"prompt": "you lost. you won. choice:", "correct_answer": " bet", "incorrect_answer": " stop", "id": "b",
+     "roles": {"event": 1}},
+    {"prompt": "choice: bet", "correct_answer": " $5", "incorrect_answer": " $10"},
+]  # fmt: skip
+PLACED = [line | {"behaviour": "games", "split": "train"} for line in LINES]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Transcoders of all layers, a behaviour's file, and one with two bad lines."""
+    spec = importlib.util.spec_from_file_location("tiny", Path(__file__).parents[1] / "engine" / "tiny.py")
+    tiny = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tiny)
+    folder = tmp_path_factory.mktemp("attribute")
+    transcoders = tiny.make_dictionary("relu", layers=(0, 1, 2), stream="mlp_in", write_stream="mlp_out")
+    save_dictionary(folder / "transcoders", transcoders)
+    lines = [json.dumps(line) for line in PLACED]
+    same = json.dumps(PLACED[0] | {"incorrect_answer": " stop bet", "id": "c"})
+    (folder / "games.jsonl").write_text("\n".join(lines) + "\n")
+    (folder / "bad.jsonl").write_text("\n".join([lines[0], "{", same, lines[2]]) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def base(small, place):
+    return ["--model", small / "model", "--dictionaries", place / "transcoders", "--rows", "8"]
+
+
+@pytest.fixture(scope="module")
+def runs(drive, base, place):
+    """One process for all runs that succeed."""
+    many = ["--prompts", place / "games.jsonl", "--unit_prompts", "2"]
+    extra = ["--documented", "--heads", "3", "--format", "neuronpedia,graphml,parquet"]
+    return drive(
+        "attribute",
+        [*base, "--prompt", "you won.", "--workdir", place / "one", "--max_feature_nodes", "20", "--target", " stop"],
+        [*base, "--prompt", "you won.", "--correct", " bet", "--incorrect", " stop", "--workdir", place / "pair"],
+        [*base, *many, *extra, "--workdir", place / "many"],
+        [*base, *many, "--format", "none", "--max_nodes", "100", "--workdir", place / "many"],
+        [*base, "--prompts", place / "bad.jsonl", "--skip_bad", "--format", "none", "--workdir", place / "skipped"],
+    )  # fmt: skip
+
+
+def test_all_runs_end_well(runs):
+    assert [run["status"] for run in runs] == [0] * 5, [run["err"] for run in runs if run["status"]]
+
+
+def test_one_prompt(runs, place):
+    scores = [json.loads(line) for line in (place / "one" / "scores.jsonl").read_text().splitlines()]
+    assert (scores[0]["slug"], scores[0]["features"]) == ("prompt", 20)
+    assert f"replacement {scores[0]['replacement']:.3f}" in runs[0]["out"]
+    document = json.loads((place / "one" / "graphs" / "prompt.json").read_text())
+    assert document["metadata"]["prompt_tokens"]
+    assert sum(node["is_target_logit"] for node in document["nodes"]) == 1
+    assert not (place / "skipped" / "graphs").exists()
+    pair = json.loads((place / "pair" / "graphs" / "prompt.json").read_text())
+    assert [node["clerp"] for node in pair["nodes"] if node["feature_type"] == "logit"] == [
+        'Output " bet -  stop" (p=1.000)'
+    ]
+
+
+def test_files_of_every_graph_agree(runs, place):
+    graphs = place / "many" / "graphs"
+    for slug in ("a", "b", "3"):
+        document = json.loads((graphs / f"{slug}.json").read_text())
+        whole = read_graph_tables(graphs / slug)
+        read = nx.read_graphml(graphs / f"{slug}.graphml")
+        assert {node["node_id"] for node in document["nodes"]} == set(read.nodes)
+        assert len(document["links"]) == read.number_of_edges()
+        weights = {(link["source"], link["target"]): link["weight"] for link in document["links"]}
+        splits = json.loads((graphs / f"{slug}_heads.json").read_text())
+        assert len(splits) == 3
+        for split in splits:
+            assert split["edge"] == pytest.approx(weights[split["source"], split["target"]], rel=1e-4)
+        pruned = whole.prune()
+        assert pruned.kept.edges.sum() == len(weights)
+
+
+def test_the_aggregate_counts_zeros(runs, place):
+    folder = place / "many" / "games"
+    document = json.loads((folder / "attribution_graph_train.json").read_text())
+    nodes = {node["id"]: node for node in document["nodes"]}
+    assert len(nodes) == 101
+    assert document["metadata"]["prompts"] == 3
+    assert {node["place"] for node in document["nodes"] if node["type"] != "output"} >= {"event", "-1"}
+    assert {round(3 * node["frequency"]) for node in nodes.values() if "frequency" in node} <= {1, 2, 3}
+    into = {edge["source"]: edge["weight"] for edge in document["edges"] if edge["target"] == "output"}
+    for source, weight in into.items():
+        assert nodes[source]["attribution"] == pytest.approx(weight)
+    read = nx.read_graphml(folder / "attribution_graph_train.graphml")
+    assert set(read.nodes) == set(nodes)
+    documented = json.loads((folder / "documented_attribution_graph_train.json").read_text())
+    assert {node["type"] for node in documented["nodes"]} == {"input", "feature", "output"}
+    assert all(edge["weight"] >= 0 for edge in documented["edges"])
+
+
+def test_the_same_command_computes_nothing_again(runs):
+    assert "0 units to compute, 2 finished" in runs[3]["err"]
+    assert "pullback" not in " ".join(runs[3]["compiled"])
+
+
+def test_bad_lines_are_told_and_left_out(runs, place):
+    assert "bad.jsonl line 2: not JSON" in runs[4]["err"]
+    assert "bad.jsonl line 3: answers" in runs[4]["err"]
+    scores = (place / "skipped" / "scores.jsonl").read_text().splitlines()
+    assert [json.loads(line)["id"] for line in scores] == ["a", "4"]
+
+
+def test_refusals(drive, base, place, tmp_path):
+    work, one = ["--workdir", tmp_path / "w"], ["--prompt", "you won."]
+    cases = [
+        ([*base, *one], "--workdir: got nothing"),
+        ([*base, *work], "--prompt, --prompts: needs one of them"),
+        ([*base, *work, *one, "--correct", " bet"], "--correct, --incorrect: got one of them"),
+        ([*base, *work, *one, "--correct", " bet", "--incorrect", " bet"], "never diverge"),
+        ([*base, *work, *one, "--target", "id:4000"], "token 4000 is outside the vocabulary"),
+        ([*base, *work, *one, "--target", " stop bet"], "is 2 tokens"),
+        ([*base, *work, *one, "--max_feature_nodes", "0"], "max_feature_nodes"),
+        ([*base, *work, *one, "--node_threshold", "0"], "--node_threshold: got 0.0"),
+        ([*base, *work, *one, "--format", "gexf"], "--format: got 'gexf'"),
+        ([*base, *work, *one, "--documented"], "--documented: is an aggregate"),
+        ([*base, *work, "--prompt", "you", "--bos", "no"], "1 token"),
+        ([*base, *work, "--prompts", place / "bad.jsonl"], "bad.jsonl line 2: not JSON"),
+        ([*base, *work, *one, "--layers", "0,2"], "none for layers [1]"),
+        ([*base, *work, *one, "--config", place / "config.py"], "names 'budget', which is no flag"),
+    ]
+    (place / "config.py").write_text(
+        "from ml_collections import ConfigDict\n"
+        "def get_config():\n    return ConfigDict({'attribute': {'budget': 1}})\n"
+    )
+    for (arguments, message), run in zip(cases, drive("attribute", *(case[0] for case in cases)), strict=True):
+        assert (run["status"], run["out"]) == (2, ""), arguments
+        assert message in run["err"], run["err"]
+        assert run["err"].count("\n") == 1
+    assert not (tmp_path / "w" / "plan.json").exists()

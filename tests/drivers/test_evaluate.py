@@ -1,0 +1,88 @@
+"""`causeway evaluate` on the bundled model from the files of `causeway prompts`, and its refusals."""
+
+import csv
+import json
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def place(drive, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("evaluate")
+    (made,) = drive(
+        "prompts",
+        [f"--out={folder / 'prompts'}", "--model=bundled:tiny", "--behaviours=bundled_agreement,bundled_addition",
+         "--train=12", "--test=6"],
+    )  # fmt: skip
+    assert made["status"] == 0, made["err"]
+    return folder
+
+
+def _table(path):
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_bundled_model_is_right_and_passed_where_it_is_clear(drive, place):
+    out = place / "out"
+    results = drive(
+        "evaluate",
+        [f"--prompts={place / 'prompts'}", f"--out={out}"],
+        [f"--prompts={place / 'prompts'}", f"--out={place / 'again'}", "--split=test", "--rows=5"],
+        [f"--prompts={place / 'prompts'}", f"--out={out}"],
+        [f"--prompts={place / 'prompts'}", f"--out={place / 'written'}", "--behaviours=bundled_addition",
+         "--split=test", "--generate", "--max_new_tokens=5", "--by=group,final_answer"],
+    )  # fmt: skip
+    assert [r["status"] for r in results] == [0, 0, 2, 0], [r["err"] for r in results]
+    assert "baseline_metrics_test.json is there already" in results[2]["err"]
+    assert "bundled_agreement test: PASS; margin success 100%" in results[0]["out"]
+    found = json.loads((out / "baseline_metrics_test.json").read_text())["behaviours"]
+    for name in ("bundled_addition", "bundled_agreement"):
+        assert found[name]["prompts"] == 6
+        assert found[name]["sign_accuracy"]["rate"] > 0.8
+        table = _table(out / f"baseline_{name}_test.csv")
+        again = _table(place / "again" / f"baseline_{name}_test.csv")
+        for row, other in zip(table, again, strict=True):
+            difference = float(row["correct_log_prob"]) - float(row["incorrect_log_prob"])
+            assert float(row["difference"]) == pytest.approx(difference)
+            assert float(row["difference"]) == pytest.approx(float(other["difference"]), abs=1e-4)
+        for figure in (f"baseline_{name}_test", "baseline_rates_test"):
+            assert (out / "figures" / f"{figure}.png").read_bytes().startswith(b"\x89PNG")
+        assert len(_table(out / f"baseline_groups_{name}_test.csv")) == 6
+    written = json.loads((place / "written" / "baseline_metrics_test.json").read_text())["behaviours"]
+    assert written["bundled_addition"]["generation_accuracy"]["rate"] > 0.8
+
+
+def test_bad_input_is_one_line_or_skipped(drive, place):
+    def file(name, *records):
+        path = place / f"{name}.jsonl"
+        path.write_text("".join((r if isinstance(r, str) else json.dumps(r)) + "\n" for r in records))
+        return [f"--prompts={path}", f"--out={place / 'refused'}"]
+
+    good = {"prompt": "today the key", "correct_answer": " is", "incorrect_answer": " are", "id": "p0"}
+    never = {**good, "correct_answer": " wug", "incorrect_answer": " dax"}
+    cases = {
+        "--prompts: got nothing": ["--out=x"],
+        "line 2: not JSON": file("malformed", good, "{"),
+        "answers that never diverge": file("never", good, never),
+        "tokens with its longer answer, but the context": file(
+            "long",
+            good,
+            {**good, "prompt": "today" + " the" * 126, "correct_answer": " is in", "incorrect_answer": " are in"},
+        ),
+        "none of that in --prompts": [*file("other", good), "--split=test"],
+        "needs a number": [*file("numberless", good), "--generate"],
+        "no such file": ["--prompts=absent.jsonl", f"--out={place / 'refused'}"],
+        "none of 1 prompts can be scored": [*file("nothing", never), "--skip_bad"],
+    }
+    *refused, kept = drive(
+        "evaluate", *cases.values(), [*file("kept", good, "{", never)[:1], "--skip_bad", f"--out={place / 'kept'}"]
+    )
+    for message, result in zip(cases, refused, strict=True):
+        assert result["status"] == 2, message
+        assert message in result["err"]
+        assert "Traceback" not in result["err"]
+    assert not (place / "refused").exists()
+    assert kept["status"] == 0
+    assert kept["err"].count("left out:") == 2
+    assert len(_table(place / "kept" / "baseline_kept_all.csv")) == 1

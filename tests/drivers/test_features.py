@@ -1,0 +1,69 @@
+"""`causeway features` on the bundled model and its transcoders, and its refusals."""
+
+import json
+
+import numpy as np
+import pytest
+
+PROMPTS = [
+    {"prompt": "12 + 7 =", "behaviour": "sums", "split": "test", "id": "one"},
+    {"prompt": "game: loss $20. balance $150.", "behaviour": "sums", "split": "test"},
+    {"prompt": "4 + 5 =", "behaviour": "sums", "split": "train"},
+]
+
+
+@pytest.fixture(scope="module")
+def runs(drive, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("features")
+    (folder / "p.jsonl").write_text("".join(json.dumps(line) + "\n" for line in PROMPTS))
+    (folder / "short.jsonl").write_text('{"tokens": [5]}\n')
+    base = ["--model=bundled:tiny", "--dictionaries=bundled:tiny/transcoders", f"--prompts={folder / 'p.jsonl'}"]
+    short = [*base[:2], f"--prompts={folder / 'short.jsonl'}", f"--out={folder / 'short'}"]
+    results = drive(
+        "features",
+        [*base, f"--out={folder / 'out'}", "--positions=last_3", "--top_k=4", "--full"],
+        [*base, f"--out={folder / 'out'}"],
+        [*base, f"--out={folder / 'other'}", "--positions=some"],
+        [*base, f"--out={folder / 'other'}", "--top_k=999"],
+        short,
+    )
+    return folder, results
+
+
+def test_files_of_every_set(runs):
+    folder, (done, *_) = runs
+    assert done["status"] == 0, done["err"]
+    out = folder / "out"
+    summary = json.loads((out / "sums_test_summary.json").read_text())
+    assert (summary["prompts"], summary["samples"], summary["ids"]) == (2, 6, ["one", "p:2"])
+    assert (summary["stream"], [layer["layer"] for layer in summary["layers"]]) == ("mlp_in", [0, 1, 2, 3])
+    samples = np.load(out / "sums_test_samples.npy")
+    assert samples[:, 0].tolist() == [0, 0, 0, 1, 1, 1]
+    for layer in range(4):
+        ids, values, frequencies, full = (
+            np.load(out / f"layer_{layer}" / f"sums_test_{name}.npy")
+            for name in ("top_k_indices", "top_k_values", "feature_frequencies", "full_activations")
+        )
+        assert ids.shape == values.shape == (6, 4)
+        np.testing.assert_array_equal(values, -np.sort(-full, axis=1)[:, :4])
+        np.testing.assert_array_equal(np.take_along_axis(full, ids, 1), values)
+        on = full.reshape(2, 3, -1) > 0
+        np.testing.assert_allclose(frequencies, on.any(1).mean(0), atol=1e-6)
+    assert (out / "sums_train_summary.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("run", "message"),
+    [
+        (1, "is there already; give another directory"),
+        (2, "--positions: got 'some'; needs `last_N`"),
+        (3, "top_k: got 999; the dictionaries have 512 features"),
+        (4, "prompt 1: 1 tokens, none of which counts"),
+    ],
+)
+def test_bad_input_is_refused_in_one_line(runs, run, message):
+    folder, results = runs
+    assert results[run]["status"] != 0
+    assert message in results[run]["err"]
+    assert "Traceback" not in results[run]["err"]
+    assert not list(folder.glob("other/*.json"))

@@ -1,0 +1,94 @@
+"""`causeway prompts`: files, byte-equal reruns, sources, and refusals."""
+
+import json
+
+GSM8K = [{"question": f"{n} and {n}?", "answer": f"{n}+{n}={2 * n}\n#### {2 * n}"} for n in range(10, 30)]
+
+
+def _write(path, records):
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return path
+
+
+def _names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_the_four_behaviours_twice_and_sources(drive, tmp_path):
+    source = _write(tmp_path / "gsm8k.jsonl", GSM8K)
+    pairs = [
+        {"clean_prefix": f"The {n}", "patch_prefix": f"The {n}s", "clean_answer": " is", "patch_answer": " are"}
+        for n in ("cat", "dog", "cow", "hen")
+    ]
+    pairs = _write(tmp_path / "sva.json", pairs)
+    (tmp_path / "bad.jsonl").write_text(json.dumps(GSM8K[0]) + "\nnot json\n" + json.dumps(GSM8K[1]) + "\n")
+    sized = ["--train=6", "--test=2"]
+    results = drive(
+        "prompts",
+        [f"--out={tmp_path / 'one'}"],
+        [f"--out={tmp_path / 'two'}", "--model=bundled:tiny", "--behaviours=arithmetic,bundled_addition"],
+        [f"--out={tmp_path / 'again'}"],
+        [f"--out={tmp_path / 'one'}"],
+        [f"--out={tmp_path / 'gsm'}", "--behaviours=gsm8k", f"--source={source}", *sized],
+        [f"--out={tmp_path / 'gsm'}", "--behaviours=agreement_attractors", f"--source={pairs}", "--name=sva",
+         "--train=3", "--test=1"],
+        [f"--out={tmp_path / 'bad'}", "--behaviours=gsm8k", f"--source={tmp_path / 'bad.jsonl'}", *sized],
+        [f"--out={tmp_path / 'kept'}", "--behaviours=gsm8k", f"--source={tmp_path / 'bad.jsonl'}", "--skip_bad",
+         "--train=1", "--test=1"],
+    )  # fmt: skip
+    assert [r["status"] for r in results] == [0, 0, 0, 2, 0, 0, 2, 0], [r["err"] for r in results]
+    files = [
+        f"{name}_{split}.jsonl"
+        for name in ("arithmetic", "factual_recall", "grammar_agreement", "sentiment_continuation")
+        for split in ("test", "train")
+    ]
+    assert _names(tmp_path / "one") == files
+    for name in files:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+        assert len((tmp_path / "one" / name).read_text().splitlines()) == (20 if "test" in name else 80)
+    assert "holds grammar_agreement_train.jsonl already" in results[3]["err"]
+    assert _names(tmp_path / "gsm") == [f"{n}_{s}.jsonl" for n in ("gsm8k", "sva") for s in ("test", "train")]
+    line = json.loads((tmp_path / "gsm" / "gsm8k_train.jsonl").read_text().split("\n")[0])
+    assert line["final_answer"] == line["correct_answer"].strip()
+    assert "bad.jsonl line 2: not JSON" in results[6]["err"]
+    assert not (tmp_path / "bad").exists()
+    assert "left out:" in results[7]["err"]
+
+
+def test_published_problems_and_pairs(drive, data_dir, tmp_path):
+    text = data_dir / "text"
+    sources = {
+        "gsm8k": [text / "gsm8k" / "train.jsonl", text / "gsm8k" / "test.jsonl"],
+        "agreement_attractors": [text / "sva" / "simple_train.json", text / "sva" / "simple_test.json"],
+    }
+    runs = [
+        [f"--out={tmp_path / 'out'}", f"--behaviours={name}", f"--source={train}", "--train=40", "--test=10"]
+        + ([f"--test_source={test}"] if name == "gsm8k" else [])
+        for name, (train, test) in sources.items()
+    ]
+    for name, result in zip(sources, drive("prompts", *runs), strict=True):
+        assert result["status"] == 0, result["err"]
+        groups = [
+            {json.loads(line)["group"] for line in (tmp_path / "out" / f"{name}_{split}.jsonl").open()}
+            for split in ("train", "test")
+        ]
+        assert not groups[0] & groups[1]
+
+
+def test_bad_input_is_one_line(drive, tmp_path):
+    cases = {
+        "--out: got nothing": ["--behaviours=arithmetic"],
+        "behaviours: got 'poetry'": ["--behaviours=poetry", f"--out={tmp_path / 'x'}"],
+        "distinct ones": ["--behaviours=factual_recall", "--train=5000", f"--out={tmp_path / 'x'}"],
+        "comes from a file; give it with --source": ["--behaviours=gsm8k", f"--out={tmp_path / 'x'}"],
+        "--source: given for grammar_agreement": [
+            "--behaviours=grammar_agreement", "--source=a.jsonl", f"--out={tmp_path / 'x'}",
+        ],
+        "--test_source, --name": ["--behaviours=arithmetic", "--name=x", f"--out={tmp_path / 'x'}"],
+        "a.jsonl: no such file": ["--behaviours=own", "--source=a.jsonl", f"--out={tmp_path / 'x'}"],
+    }  # fmt: skip
+    for (message, _), result in zip(cases.items(), drive("prompts", *cases.values()), strict=True):
+        assert result["status"] == 2, message
+        assert message in result["err"]
+        assert result["err"].count("\n") == 1
+    assert not (tmp_path / "x").exists()

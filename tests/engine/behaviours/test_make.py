@@ -1,0 +1,159 @@
+"""Prompts of behaviours: sizes, splits that share no group, right answers, the same bytes for the same seed."""
+
+import re
+
+import numpy as np
+import pytest
+
+from causeway.engine.behaviours import synthetic_arithmetic, synthetic_logic
+from causeway.engine.behaviours.answer_pieces import text_pieces, token_pieces
+from causeway.engine.behaviours.catalogue import BEHAVIOURS, DOCUMENTED
+from causeway.engine.behaviours.deal import Sizes, deal
+from causeway.engine.behaviours.make import make_prompts, split_candidates
+from causeway.engine.behaviours.own_prompts import from_record, record_of
+from causeway.engine.behaviours.prompt import Candidate, Wrong
+
+SIZES = Sizes(80, 20)
+MADE = sorted(name for name, entry in BEHAVIOURS.items() if entry.candidates or name.startswith("bundled_"))
+EVERY = [(name, "enlarged") for name in MADE] + [(name, "documented") for name in DOCUMENTED]
+
+
+@pytest.fixture(scope="module")
+def made():
+    return {key: make_prompts(key[0], SIZES, 42, templates=key[1]) for key in EVERY}
+
+
+@pytest.mark.parametrize("key", EVERY, ids="-".join)
+def test_the_stated_items_are_distinct_and_no_group_is_in_both_splits(made, key):
+    splits = made[key]
+    assert {split: len(items) for split, items in splits.items()} == {"train": 80, "test": 20}
+    items = [*splits["train"], *splits["test"]]
+    assert len({(p.prompt, p.correct, p.incorrect) for p in items}) == 100
+    assert len({p.id for p in items}) == 100
+    assert not {p.group for p in splits["train"]} & {p.group for p in splits["test"]}
+    assert not {p.prompt for p in splits["train"]} & {p.prompt for p in splits["test"]}
+    for item in items:
+        assert item.correct != item.incorrect
+        assert item.prompt == item.prompt.rstrip(" ")
+        assert item.behaviour == key[0]
+        assert item.id.startswith(f"{key[0]}_{item.split}_")
+
+
+@pytest.mark.parametrize("key", EVERY, ids="-".join)
+def test_a_seed_gives_the_same_items_and_another_seed_others(made, key):
+    again = make_prompts(key[0], SIZES, 42, templates=key[1])
+    assert again == made[key]
+    assert make_prompts(key[0], SIZES, 43, templates=key[1]) != made[key]
+
+
+def test_counterfactual_prompts_stay_in_their_split(made):
+    for splits in made.values():
+        texts = {split: {p.fields.get("counterfactual_prompt") for p in items} for split, items in splits.items()}
+        assert not (texts["train"] & texts["test"]) - {None}
+        assert not texts["train"] & {p.prompt for p in splits["test"]}
+
+
+def test_classes_come_equally_often(made):
+    for name, field in (("grammar_agreement", "number"), ("sentiment_continuation", "sentiment")):
+        for items in made[name, "enlarged"].values():
+            _, counts = np.unique([p.fields[field] for p in items], return_counts=True)
+            assert counts[0] == counts[1]
+    answers = [p.correct for p in made["synthetic_logic", "enlarged"]["train"]]
+    assert answers.count(" true") == answers.count(" false") == 40
+
+
+def test_sums_are_right(made):
+    for key in (("arithmetic", "enlarged"), ("arithmetic", "documented")):
+        for item in [p for items in made[key].values() for p in items]:
+            a, b = (int(n) for n in re.findall(r"\d+", item.prompt))
+            assert (a, b) == (item.fields["a"], item.fields["b"])
+            assert int(item.correct) == a + b == int(item.fields["final_answer"])
+            assert int(item.incorrect) - int(item.correct) == item.fields["error"]
+            assert abs(item.fields["error"]) in (1, 9, 10)
+
+
+def test_large_sets_and_their_answers():
+    sizes = Sizes(1500, 150)
+    arithmetic = make_prompts("synthetic_arithmetic", sizes, 1)
+    for item in [p for items in arithmetic.values() for p in items]:
+        assert item.prompt == f"{item.fields['expression']} ="
+        assert int(item.correct) == eval(item.fields["expression"]) != int(item.incorrect)
+    logic = make_prompts("synthetic_logic", sizes, 1)
+    for item in [p for items in logic.values() for p in items]:
+        given = dict(re.findall(r"([A-Z]) is (true|false)\.", item.prompt))
+        statement = item.prompt.split("The statement ")[1].removesuffix(" is")
+        truth = eval(statement, {name: value == "true" for name, value in given.items()})
+        assert item.correct == f" {str(truth).lower()}"
+        other = item.fields.get("counterfactual_prompt")
+        if other:
+            turned = dict(re.findall(r"([A-Z]) is (true|false)\.", other))
+            assert sum(turned[name] != given[name] for name in given) == 1
+            assert eval(statement, {name: value == "true" for name, value in turned.items()}) != truth
+
+
+def test_expressions_are_not_programs(refuses):
+    with refuses("whole numbers"):
+        synthetic_arithmetic.evaluate("open('x')")
+    with refuses("needs and, or, not"):
+        synthetic_logic.evaluate("A and exit", {"A": True})
+
+
+def test_answers_of_equal_length_are_preferred():
+    wrong = (Wrong(" Addis Ababa"), Wrong(" Rome"))
+    items = deal("b", [Candidate("p", " Paris", wrong, "g")], Sizes(1, 0), np.random.default_rng(0))["train"]
+    assert items[0].incorrect == " Rome"
+    # An item whose answers differ in length comes after all the others, whatever its group and class.
+    odd = Candidate("odd", " Paris", (Wrong(" New York"),), "odd", "class")
+    even = [Candidate(f"p{i}", " Paris", (Wrong(" Rome"),), "g") for i in range(5)]
+    items = deal("b", [odd, *even], Sizes(6, 0), np.random.default_rng(0))["train"]
+    assert [item.prompt for item in items].index("odd") == 5
+    for name in ("factual_recall", "arithmetic"):
+        for item in make_prompts(name, SIZES, 3)["train"]:
+            assert len(text_pieces(item.correct)) == len(text_pieces(item.incorrect))
+
+
+def test_a_tokenizer_that_cannot_tell_answers_apart_gets_others(refuses):
+    class Letters:
+        def encode(self, text):
+            return [ord(text.strip()[0])]
+
+    candidate = Candidate("p", " apple", (Wrong(" avocado"), Wrong(" banana")), "g")
+    rng = np.random.default_rng(0)
+    assert deal("b", [candidate], Sizes(1, 0), rng, token_pieces(Letters()))["train"][0].incorrect == " banana"
+    lost = Candidate("p", " apple", (Wrong(" avocado"),), "g")
+    with refuses("1 more have no wrong answer that the tokenizer tells apart"):
+        deal("b", [lost], Sizes(1, 0), rng, token_pieces(Letters()))
+
+
+def test_too_few_items_are_one_error_with_the_number_there_is(refuses):
+    with refuses(r"factual_recall: 5000 train and 500 test items asked for.* there are \d+ and \d+ distinct"):
+        make_prompts("factual_recall", Sizes(5000, 500), 42)
+    with refuses("needs counts"):
+        Sizes(0, 0)
+    with refuses("comes from a file"):
+        make_prompts("gsm8k", SIZES, 42)
+    with refuses("no templates of the document"):
+        make_prompts("indirect_objects", SIZES, 42, templates="documented")
+    with refuses("needs one of grammar_agreement"):
+        make_prompts("nothing", SIZES, 42)
+
+
+def test_one_split_may_be_empty():
+    assert make_prompts("grammar_agreement", Sizes(10, 0), 1)["test"] == []
+    assert len(make_prompts("grammar_agreement", Sizes(0, 10), 1)["test"]) == 10
+
+
+def test_prompts_of_ones_own_keep_their_fields_and_groups():
+    records = [
+        {"prompt": f"p{i}", "correct_answer": " a", "incorrect_answer": " b", "group": f"g{i // 2}", "note": i}
+        for i in range(20)
+    ]
+    candidates = [from_record(record) for record in [*records, records[0]]]
+    splits = split_candidates("mine", candidates, [], Sizes(12, 4), 42)
+    assert not {p.group for p in splits["train"]} & {p.group for p in splits["test"]}
+    line = record_of(splits["train"][0])
+    assert list(line)[:3] == ["prompt", "correct_answer", "incorrect_answer"]
+    assert records[line["note"]]["prompt"] == line["prompt"]
+    # A test file of its own: what is in it leaves the training set.
+    given = split_candidates("mine", candidates, candidates[:4], Sizes(16, 4), 42)
+    assert {p.group for p in given["test"]} == {"g0", "g1"}
