@@ -23,18 +23,22 @@ def show_circuits(model, folder: Path) -> None:
 
 
 def _explain(model, transcoders, prompt: str, correct: str, wrong: str, folder: Path, slug: str) -> None:
+    import numpy as np
+
     import causeway as cw
+    from causeway.ports.graph_methods import to_neuronpedia
 
     parting = cw.diverging_answers(model, prompt, [correct, wrong])
-    graph = cw.attribute(model, transcoders, parting.prompt, targets=[cw.logit_difference(*parting.tokens)])
-    path = graph.prune().to_neuronpedia(folder, model, slug)
+    right, other = parting.tokens
+    graph = cw.attribute(model, transcoders, parting.prompt, targets=[cw.logit_difference(right, other)])
+    path = to_neuronpedia(graph, folder, model, slug)
     scores = graph.scores()
     print(f"  {prompt!r}: why {correct!r} and not {wrong!r}?")
     print(
         f"    {len(graph.features)} features, {graph.edges.nnz} edges, replacement {scores.replacement:.2f}, ", end=""
     )
     print(f"completeness {scores.completeness:.2f}; {path}")
-    effects = graph.total_effects([1.0])[: len(graph.features)]
+    effects = graph.total_effects(np.ones(1))[: len(graph.features)]
     strongest = (-effects).argsort()
     clean = _difference(model, transcoders, parting, [])
     for count in STEPS:
