@@ -50,7 +50,7 @@ def full_arrays(
 ) -> Iterator[dict[int, np.ndarray]]:
     """Arrays [n, F] of all values, mapped from files that are there under their names once they are filled."""
     with contextlib.ExitStack() as files:
-        arrays = {}
+        arrays: dict[int, np.ndarray] = {}
         for layer in layers:
             path = _place(out, behaviour, split, layer, "full_activations.npy")
             path.parent.mkdir(parents=True, exist_ok=True)

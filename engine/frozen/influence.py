@@ -143,7 +143,7 @@ def _cut(values: np.ndarray, threshold: float) -> float:
     shares = np.cumsum(ordered)
     # Divided by the cumulative sum's own last entry: a sum rounded otherwise could never be reached.
     place = np.searchsorted(shares / max(shares[-1], TINY), threshold)
-    return float(ordered[min(place, len(ordered) - 1)])
+    return float(ordered[min(int(place), len(ordered) - 1)])
 
 
 def scores(
