@@ -47,10 +47,10 @@ def check_absent(out: Path, behaviour: str, split: str) -> None:
 @contextlib.contextmanager
 def full_arrays(
     out: Path, behaviour: str, split: str, layers: Sequence[int], shape: tuple[int, int]
-) -> Iterator[dict[int, np.ndarray]]:
+) -> Iterator[Mapping[int, np.ndarray]]:
     """Arrays [n, F] of all values, mapped from files that are there under their names once they are filled."""
     with contextlib.ExitStack() as files:
-        arrays: dict[int, np.ndarray] = {}
+        arrays = {}
         for layer in layers:
             path = _place(out, behaviour, split, layer, "full_activations.npy")
             path.parent.mkdir(parents=True, exist_ok=True)
