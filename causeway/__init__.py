@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from causeway.engine.attribution.request import attribute
+    from causeway.engine.circuits.intervene import intervene
     from causeway.engine.dictionary.dictionary import Dictionary
     from causeway.engine.dictionary.placement import Replicated, Sharded, Streamed
     from causeway.engine.experiment import GenerateResult, RunResult, generate, run
@@ -46,6 +47,7 @@ _HOME = {
     "attribute": "causeway.engine.attribution.request",
     "diverging_answers": "causeway.engine.outcome.divergence",
     "generate": "causeway.engine.experiment",
+    "intervene": "causeway.engine.circuits.intervene",
     "load_dictionaries": "causeway.ports.dictionaries",
     "load_model": "causeway.ports.load",
     "logit_difference": "causeway.engine.frozen.targets",
@@ -76,6 +78,7 @@ __all__ = [
     "attribute",
     "diverging_answers",
     "generate",
+    "intervene",
     "load_dictionaries",
     "load_model",
     "logit_difference",
