@@ -41,6 +41,30 @@ class SummarySettings:
     min_gap: float = 0.1
 
 
+def summary_of(tables: Iterable[pa.Table], settings: SummarySettings = SummarySettings()) -> dict[str, Any] | None:
+    """Means over prompts (`summarise`) and predictions against effects (`agreements`); None without rows.
+
+    Args:
+        tables: one a prompt.
+    """
+    parts = list(tables)
+    if not parts:
+        return None
+    reading = {
+        "effect": "baseline - intervened, mean over the prompts a row was run on",
+        "recovery": "(intervened - baseline) / (clean - baseline), mean over prompts",
+        "q": f"{settings.correction} among the rows of one operation",
+        "slope": "of measured over predicted changes of single features, a graph each",
+    }
+    return {
+        "reading": reading,
+        "settings": dataclasses.asdict(settings),
+        "prompts": len(parts),
+        "effects": summarise(pa.concat_tables(parts), settings),
+        "predicted_and_measured": agreements(parts),
+    }
+
+
 def summarise(rows: pa.Table, settings: SummarySettings = SummarySettings()) -> list[dict[str, Any]]:
     """A row for each set of features and operation, in order of first appearance."""
     records = rows.select([*KEY, "prompt", "baseline", "intervened", "clean"]).to_pylist()

@@ -17,9 +17,10 @@ from causeway.engine.circuits.predicted import Predictor, agreement
 from causeway.engine.circuits.results import documented_relative_effect, documented_replacement_difference, results_of
 from causeway.engine.circuits.rows import Intervention
 from causeway.engine.circuits.sets import Place
+from causeway.engine.circuits.settings import InterventionSettings
 from causeway.engine.circuits.stored_graphs import StoredGraphs
 from causeway.engine.circuits.summary import SummarySettings, agreements, summarise
-from causeway.engine.circuits.sweep import InterventionSettings, InterventionSweep
+from causeway.engine.circuits.sweep import InterventionSweep
 from causeway.engine.devices import local_parallel
 from causeway.engine.frozen.plan import AttributionPlan
 from causeway.engine.frozen.targets import logit_difference
