@@ -19,7 +19,9 @@ KINDS = flags.DEFINE_list("kinds", ["single"], "Changed together: single, layer,
 MOST = flags.DEFINE_integer("max_features", 200, "Features taken of each graph, by effect.", lower_bound=1)
 NODES = flags.DEFINE_float("node_threshold", 0.8, "Share of the nodes' influence that makes a circuit.")
 EDGES = flags.DEFINE_float("edge_threshold", 0.98, "Share of the edges' influence in it.")
-ROWS = flags.DEFINE_integer("rows", 32, "Rows of a batch, per device.", lower_bound=1)
+ROWS = flags.DEFINE_integer(
+    "rows", None, "Rows of a batch, per device (default: by the prompt's length).", lower_bound=1
+)
 
 
 def operations() -> tuple[tuple[str, float], ...]:

@@ -56,7 +56,8 @@ def results_of(
     Args:
         tokens: of the prompt. documented: fill in the documented relative effect.
     """
-    text, found = _text(model, tokens), []
+    starts = model.tokenizer is not None and tokens[0] == model.tokenizer.bos_id
+    text, found = _text(model, tokens[1:] if starts else tokens), []
     for row in rows.to_pylist():
         baseline, intervened = row["baseline"], row["intervened"]
         restored = recovery(baseline, intervened, row["clean"])

@@ -15,7 +15,8 @@ class InterventionSettings:
     Attributes:
         operations: names with their values: zero, inhibit (-value f), set, scale, patch. mode: see `propagate`.
         features: chosen ones; () takes the `max_features` strongest of each prompt's graph. kinds: see `sets`.
-        node_threshold, edge_threshold: of the pruning that makes a circuit. rows: width of a batch, per device.
+        node_threshold, edge_threshold: of the pruning that makes a circuit. rows: width of a batch, per
+            device; None by the prompt's length.
 
     Raises:
         ValueError: an unknown operation, mode or kind, or none.
@@ -28,7 +29,7 @@ class InterventionSettings:
     kinds: tuple[Kind, ...] = ("single",)
     node_threshold: float = 0.8
     edge_threshold: float = 0.98
-    rows: int = 32
+    rows: int | None = None
 
     def __post_init__(self):
         for name, given, known in (
@@ -39,8 +40,8 @@ class InterventionSettings:
             if not given or (unknown := [one for one in given if one not in known]):
                 raise ValueError(f"{name}: got {unknown[0] if given else 'none'}; needs some of {', '.join(known)}")
         for name in ("max_features", "rows"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: got {getattr(self, name)}; needs 1 or more")
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise ValueError(f"{name}: got {value}; needs 1 or more")
 
     @property
     def needs_graphs(self) -> bool:

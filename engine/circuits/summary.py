@@ -2,9 +2,10 @@
 
     effect = baseline - intervened        recovery = (intervened - baseline) / (clean - baseline)
 
-Rows of a table are gathered by (kind, operation, value, layer, place, features) and averaged over the prompts they
-were run on. p is that of a sign-flip test over prompts, q its adjustment among all of one operation. A recovery is
-left out (NaN) where clean and corrupt differ by less than `min_gap`: a ratio over next to nothing is noise.
+Rows of a table are gathered by (kind, operation, value, layer, place) and, of single features, by feature, and averaged
+over the prompts they were run on: features taken from graphs are met on some prompts only. p is that of a sign-flip
+test over prompts, q its adjustment among all of one operation. A recovery is left out (NaN) where clean and corrupt
+differ by less than `min_gap`: a ratio over next to nothing is noise.
 
 Shapes: N rows of the summary, P prompts.
 """
@@ -68,7 +69,7 @@ def summary_of(tables: Iterable[pa.Table], settings: SummarySettings = SummarySe
 def summarise(rows: pa.Table, settings: SummarySettings = SummarySettings()) -> list[dict[str, Any]]:
     """A row for each set of features and operation, in order of first appearance."""
     records = rows.select([*KEY, "prompt", "baseline", "intervened", "clean"]).to_pylist()
-    keys = [tuple(tuple(r[name]) if name == "features" else r[name] for name in KEY) for r in records]
+    keys = [_key(record) for record in records]
     numbers = {key: i for i, key in enumerate(dict.fromkeys(keys))}
     prompts = {prompt: i for i, prompt in enumerate(dict.fromkeys(r["prompt"] for r in records))}
     effects = np.full((len(numbers), len(prompts)), np.nan)
@@ -78,6 +79,12 @@ def summarise(rows: pa.Table, settings: SummarySettings = SummarySettings()) -> 
         effects[at] = record["baseline"] - record["intervened"]
         recoveries[at] = recovery(record["baseline"], record["intervened"], record["clean"], settings.min_gap)
     return _table(list(numbers), effects, recoveries, settings)
+
+
+def _key(record: dict[str, Any]) -> tuple:
+    """Sets of several features differ from prompt to prompt; what they have in common is their kind."""
+    features = tuple(record["features"]) if record["kind"] == "single" else ()
+    return (*(record[name] for name in KEY[:-1]), features)
 
 
 def recovery(baseline: float, intervened: float, clean: float | None, min_gap: float = 0.0) -> float:
