@@ -20,6 +20,7 @@ QUESTIONS = {
     "screen": "which features differ between two groups?",
     "patch_sweep": "which of them change what the model does?",
     "attribute": "what inside the model makes it answer as it does?",
+    "intervene": "does changing these features change what it answers?",
     "virtual_weights": "which features feed which, on the stream itself?",
     "train_model": "make a small model",
     "train_dictionary": "make SAEs or transcoders for a model",

@@ -28,6 +28,9 @@ from causeway.engine.frozen.sources import Transcoders
 from causeway.engine.model.handle import Model
 from causeway.engine.precision import full_precision
 
+# Tokens of a batch of rows, which bounds its memory: 128 rows of 64 tokens, 8 of 1,024.
+BATCH_TOKENS = 8192
+
 
 @dataclasses.dataclass(frozen=True)
 class Intervened:
@@ -146,13 +149,17 @@ class CleanRun:
         rows: InterventionRows,
         mode: Mode = "open",
         constrained_layers: Sequence[int] | None = None,
-        width: int = 32,
+        width: int | None = None,
     ) -> Float[np.ndarray, "R V"]:
         """Logits of the last token under each row.
+
+        Args:
+            width: of a batch, per device; None takes one that the prompt's length allows.
 
         Raises:
             ValueError: see `intervene`.
         """
+        width = width or max(8, min(128, BATCH_TOKENS // self.record.embedding.shape[0]))
         out = np.zeros((rows.count, self.model.config.vocab_size), self.record.logits.dtype)
         for numbers, found in self.propagate(rows, mode, constrained_layers, [len(self.tokens) - 1], width):
             out[numbers] = np.asarray(found.logits)[: len(numbers), 0]

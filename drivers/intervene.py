@@ -1,0 +1,127 @@
+"""Does changing these features change what the model answers? Interventions on transcoder features.
+
+On one prompt (--prompt, --correct, --incorrect) or all of a file (--prompts, JSON lines as `prompts` writes them), for
+features named by --features or taken from the graphs of an `attribute` run (--graphs). Written to --workdir:
+interventions.parquet, and for each behaviour {behaviour}/intervention_ablation_{behaviour}.csv and _summary.json
+(intervention_patching_... for --operation=patch), feature_importance_layer_{layer}.csv with --importance,
+generations.jsonl with --generate. The same command resumes.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from absl import app, flags
+from ml_collections import config_flags
+
+from causeway.drivers import intervention_flags, model_flags
+from causeway.drivers.config_values import take_values
+from causeway.drivers.flag_values import given
+from causeway.drivers.refusals import run_driver
+
+for _module in (model_flags, intervention_flags):
+    flags.adopt_module_key_flags(_module)
+# Exit status of a run that was stopped and can be resumed.
+_STOPPED = 3
+_CONFIG = config_flags.DEFINE_config_file("config", None, "Values of flags; its section `intervene` is read.")
+_PROMPT = flags.DEFINE_string("prompt", None, "The text of one prompt.")
+_CORRECT = flags.DEFINE_string("correct", None, "The answer whose logit is measured, less that of --incorrect.")
+_INCORRECT = flags.DEFINE_string("incorrect", None, "The answer it is held against.")
+_PROMPTS = flags.DEFINE_string("prompts", None, "A behaviour's file: prompt, correct_answer, incorrect_answer a line.")
+_SKIP_BAD = flags.DEFINE_bool("skip_bad", False, "Leave out lines that are malformed or cannot be measured.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Where everything is written; the same command resumes.")
+_REPAIR = flags.DEFINE_bool("repair", False, "Check all data and compute damaged units again.")
+_IMPORTANCE = flags.DEFINE_bool("importance", False, "Correlate all features with the logit difference over prompts.")
+_ACTIVE = flags.DEFINE_integer("min_active", 5, "Prompts a feature must be active on to be tested.", lower_bound=1)
+_READING = flags.DEFINE_enum("reading", "max", ["max", "last"], "A feature's activation on a prompt, for --importance.")
+_INTERVAL = flags.DEFINE_enum("interval", "t", ["t", "bootstrap"], "Intervals over prompts; bootstrap from 20 on.")
+_CORRECTION = flags.DEFINE_enum("correction", "bh", ["bh", "by"], "Control of false discoveries; by: any dependence.")
+_GAP = flags.DEFINE_float("min_gap", 0.1, "Smallest |clean - corrupt| of which a recovery is a share.", lower_bound=0)
+_SEED = flags.DEFINE_integer("seed", 456, "Seed of bootstrap, sign flips and generation.")
+_GENERATE = flags.DEFINE_integer("generate", 0, "Continue each prompt by so many tokens under it.", lower_bound=0)
+_TEMPERATURE = flags.DEFINE_float("temperature", 0.0, "Of generation; 0 takes the most probable token.", lower_bound=0)
+_DOCUMENTED = flags.DEFINE_bool("documented", False, "Also give the documented relative effect, effect / |baseline|.")
+
+
+def main(argv: list[str]) -> None:
+    """Gather prompts, run the sweep, write results and summaries."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
+    if _CONFIG.value:
+        take_values(_CONFIG.value.intervene, "intervene")
+    workdir = Path(given(_WORKDIR, "a directory to write to"))
+    if (_PROMPT.value is None) == (_PROMPTS.value is None):
+        raise ValueError("--prompt, --prompts: needs one of them, a text or a behaviour's file")
+    if _PROMPT.value is not None and (_CORRECT.value is None or _INCORRECT.value is None):
+        raise ValueError("--correct, --incorrect: a prompt needs both answers, whose logits are compared")
+    intervention_flags.check()
+    sweep = _sweep()
+    if sweep.run(workdir, repair=_REPAIR.value).stopped:
+        sys.exit(_STOPPED)
+    for behaviour in dict.fromkeys(prompt.behaviour for prompt in sweep.prompts):
+        _write(sweep, workdir, behaviour)
+    if _GENERATE.value:
+        _generate(sweep, workdir)
+    print(f"everything is in {workdir}")
+
+
+def _sweep():
+    from causeway.engine.attribution.prompts import answers_prompt, named_lines
+    from causeway.engine.behaviours.own_prompts import prompt_of
+    from causeway.engine.circuits.stored_graphs import StoredGraphs
+    from causeway.engine.circuits.sweep import InterventionSweep
+    from causeway.ports.behaviour_prompts import read_lines
+
+    lines, bad = [], []
+    if _PROMPTS.value:
+        read = read_lines(_PROMPTS.value, prompt_of, _SKIP_BAD.value)
+        lines, bad = list(zip(read.numbers, read.items, strict=True)), read.bad
+    folder = intervention_flags.GRAPHS.value
+    graphs, settings = StoredGraphs.open(Path(folder)) if folder else None, intervention_flags.settings()
+    model = model_flags.load_model()
+    transcoders = model_flags.load_dictionaries(model)
+    if _PROMPTS.value:
+        prompts, more = named_lines(model, lines, Path(_PROMPTS.value), _SKIP_BAD.value)
+        print("".join(f"left out: {message}\n" for message in bad + more), end="", file=sys.stderr)
+    else:
+        prompts = (answers_prompt(model, _PROMPT.value, _CORRECT.value, _INCORRECT.value),)
+    return InterventionSweep(model, transcoders, prompts, settings, model_flags.parallel(), graphs)
+
+
+def _write(sweep, workdir: Path, behaviour: str) -> None:
+    """The files of one behaviour."""
+    from causeway.engine.circuits.results import results_of
+    from causeway.engine.circuits.summary import SummarySettings, summary_of
+    from causeway.ports import intervention_files as files
+
+    folder = workdir / behaviour
+    settings = SummarySettings(_INTERVAL.value, correction=_CORRECTION.value, seed=_SEED.value, min_gap=_GAP.value)
+    for family in files.FAMILIES:
+        found = (
+            result
+            for index, rows in sweep.rows_of(workdir, behaviour, family)
+            for result in results_of(sweep.model, sweep.prompts[index].tokens, rows, _DOCUMENTED.value)
+        )
+        summary = summary_of((rows for _, rows in sweep.rows_of(workdir, behaviour, family)), settings)
+        if summary is None:
+            continue
+        path = files.write_results(folder, behaviour, family, found)
+        head = {"model": sweep.model.name, "behaviour": behaviour, "mode": sweep.settings.mode}
+        print(path, files.write_summary(folder, behaviour, family, head | summary), sep="\n")
+    if _IMPORTANCE.value:
+        for path in files.write_importance(
+            folder, sweep.importance(behaviour, _READING.value).result(_ACTIVE.value, _CORRECTION.value)
+        ):
+            print(path)
+
+
+def _generate(sweep, workdir: Path) -> None:
+    from causeway.engine.circuits.generation import continuations
+    from causeway.engine.sweep.durable import write_bytes
+
+    lines = continuations(sweep, _GENERATE.value, _TEMPERATURE.value, _SEED.value)
+    write_bytes(workdir / "generations.jsonl", "".join(json.dumps(line) + "\n" for line in lines).encode())
+
+
+if __name__ == "__main__":
+    run_driver(main, sys.argv)

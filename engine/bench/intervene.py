@@ -1,0 +1,61 @@
+"""What a thousand single-feature interventions on one prompt cost, in forward passes of the same batch shape.
+
+The reference shape is that of `bench.attribute`. The clean pass is run once, inside what is timed; compilation is not.
+Rows start from the clean stream at their own layer, so that a sweep over all layers is about half of one plain pass.
+"""
+
+import time
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from causeway.engine.bench.attribute import GraphShape, make_inputs
+from causeway.engine.circuits.intervene import CleanRun
+from causeway.engine.circuits.propagate import Mode
+from causeway.engine.circuits.rows import InterventionRows
+from causeway.engine.dictionary.dictionary import Dictionary
+from causeway.engine.model.forward import run
+from causeway.engine.model.handle import Model
+
+ROWS = 128
+
+
+def measure_interventions(
+    shape: GraphShape, repeats: int, count: int = 1000, modes: tuple[Mode, ...] = ("open", "constrained")
+) -> dict[str, float]:
+    """CPU-seconds of the sweep in each mode, and its ratio to one pass of 128 rows and to one of all rows."""
+    model, transcoders, prompt = make_inputs(shape)
+    rng = np.random.default_rng(0)
+    most = (shape.layers, shape.tokens, shape.features)
+    features = np.stack([rng.integers(0, size, count) for size in most], axis=1)
+    rows = InterventionRows.singles(features, 0.0, 2.0)
+    batch = jnp.asarray(np.tile(prompt, (ROWS, 1)), jnp.int32)
+    one = _best(lambda: run(model.transformer, batch).logits.block_until_ready(), repeats)
+    figures = {"forward_cpu_seconds": one, "rows_a_batch": float(ROWS), "interventions": float(count)}
+    for mode in modes:
+        seconds = _best(partial(_sweep, model, transcoders, prompt, rows, mode), repeats)
+        figures |= {
+            f"{mode}_cpu_seconds": seconds,
+            f"{mode}_batch_passes": seconds / one,
+            f"{mode}_whole_passes": seconds / one / (count / ROWS),
+        }
+    return figures
+
+
+def _sweep(model: Model, transcoders: Dictionary, prompt: list[int], rows: InterventionRows, mode: Mode) -> object:
+    return CleanRun(model, transcoders, prompt).last_logits(rows, mode, width=ROWS)
+
+
+def _best(work: Callable[[], object], repeats: int) -> float:
+    """Least process time on CPU, wall time elsewhere, after one call that compiles."""
+    clock = time.process_time if jax.default_backend() == "cpu" else time.perf_counter
+    work()
+    times = []
+    for _ in range(repeats):
+        start = clock()
+        work()
+        times.append(clock() - start)
+    return min(times)

@@ -1,0 +1,108 @@
+"""`causeway intervene`: features by name and from graphs, the documented files, generation, resumption, refusals."""
+
+import csv
+import importlib.util
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from causeway.ports.dictionaries import save_dictionary
+
+LINES = [
+    {"prompt": "you won. choice:", "correct_answer": " stop", "incorrect_answer": " bet", "id": "a"},
+    {"prompt": "you lost. choice:", "correct_answer": " bet", "incorrect_answer": " stop", "id": "b"},
+    {"prompt": "you won. you lost. choice:", "correct_answer": " bet", "incorrect_answer": " stop", "id": "c"},
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Transcoders of all layers and a behaviour's file."""
+    spec = importlib.util.spec_from_file_location("tiny", Path(__file__).parents[1] / "engine" / "tiny.py")
+    tiny = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tiny)
+    folder = tmp_path_factory.mktemp("intervene")
+    transcoders = tiny.make_dictionary("relu", layers=(0, 1, 2), stream="mlp_in", write_stream="mlp_out")
+    save_dictionary(folder / "transcoders", transcoders)
+    lines = [json.dumps(line | {"behaviour": "games", "split": "train"}) for line in LINES]
+    (folder / "games.jsonl").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def base(small, place):
+    return ["--model", small / "model", "--dictionaries", place / "transcoders"]
+
+
+ONE = ["--prompt", "you won.", "--correct", " bet", "--incorrect", " stop"]
+
+
+@pytest.fixture(scope="module")
+def runs(drive, base, place):
+    many = [*base, "--prompts", place / "games.jsonl"]
+    graphs = drive("attribute", [*many, "--format", "none", "--workdir", place / "graphs"])
+    swept = [
+        *many, "--graphs", place / "graphs", "--max_features", "6", "--kinds", "single,layer,circuit,complement",
+        "--operation", "zero,inhibit:2,patch", "--importance", "--min_active", "1", "--documented",
+        "--workdir", place / "swept",
+    ]  # fmt: skip
+    named = ["--features", "1:-1:5,2:all:3=4", "--operation", "set:1.5", "--generate", "2", "--workdir", place / "one"]
+    done = drive("intervene", swept, swept, [*base, *ONE, *named])
+    assert [run["status"] for run in [*graphs, *done]] == [0] * 4, [run["err"] for run in [*graphs, *done]]
+    return done
+
+
+def rows(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_files_of_a_behaviour(runs, place):
+    folder = place / "swept" / "games"
+    ablated, patched = (rows(folder / f"intervention_{family}_games.csv") for family in ("ablation", "patching"))
+    assert {row["intervention_type"] for row in ablated} == {"ablation_zero", "ablation_inhibit_2"}
+    assert {row["kind"] for row in ablated} == {"single", "layer", "circuit", "complement"}
+    # Prompt c has no partner of its length.
+    assert {row["prompt_idx"] for row in patched} == {"0", "1"}
+    for row in ablated:
+        baseline, intervened = float(row["baseline_logit_diff"]), float(row["intervened_logit_diff"])
+        assert float(row["effect_size"]) == pytest.approx(baseline - intervened)
+        assert float(row["relative_effect"]) == pytest.approx((baseline - intervened) / abs(baseline))
+        assert json.loads(row["features_intervened"])
+    summary = json.loads((folder / "intervention_ablation_games_summary.json").read_text())
+    assert summary["prompts"] == 3
+    circuit = [entry for entry in summary["effects"] if entry["kind"] == "circuit"]
+    assert [entry["prompts"] for entry in circuit] == [3, 3]
+    assert {entry["id"] for entry in summary["predicted_and_measured"]} == {"a", "b", "c"}
+    assert len(list(folder.glob("feature_importance_layer_*.csv"))) == 3
+
+
+def test_the_second_run_computes_nothing_of_the_sweep(runs, place):
+    assert "3 finished" in runs[1]["err"]
+    assert pq.read_table(place / "swept" / "interventions.parquet").num_rows == 3
+
+
+def test_features_by_name_and_what_is_written_under_them(runs, place):
+    found = rows(place / "one" / "prompt" / "intervention_ablation_prompt.csv")
+    assert [(row["layer"], row["features_intervened"], row["relative_effect"]) for row in found] == [
+        ("1", "[5]", ""), ("2", "[3]", ""),
+    ]  # fmt: skip
+    lines = [json.loads(line) for line in (place / "one" / "generations.jsonl").read_text().splitlines()]
+    assert [(line["operation"], line.get("value")) for line in lines] == [("none", None), ("set", 1.5), ("set", 4.0)]
+
+
+def test_refusals(drive, base, place):
+    cases = [
+        ([*ONE, "--features", "1:2"], "cannot read"), ([*ONE, "--features", "1:99:5"], "position 99"),
+        ([*ONE, "--features", "9:0:5"], "layer 9"), (ONE, "got none"), (ONE[:2], "both answers"),
+        ([*ONE, "--features", "1:0:5", "--operation", "zap"], "zap"), ([*ONE, "--graphs", place], "graphs.parquet"),
+        ([*ONE, "--features", "1:0:5", "--operation", "patch"], "partner"),
+    ]  # fmt: skip
+    done = drive("intervene", *([*base, *given, "--workdir", place / "refused"] for given, _ in cases))
+    for run, (_, what) in zip(done, cases, strict=True):
+        assert run["status"] == 2
+        assert what in run["err"]
+        assert run["err"].count("\n") == 1
+    assert not (place / "refused").exists()
