@@ -10,6 +10,7 @@ generations.jsonl with --generate. The same command resumes.
 import json
 import sys
 from pathlib import Path
+from typing import cast
 
 from absl import app, flags
 from ml_collections import config_flags
@@ -92,10 +93,13 @@ def _write(sweep, workdir: Path, behaviour: str) -> None:
     """The files of one behaviour."""
     from causeway.engine.circuits.results import results_of
     from causeway.engine.circuits.summary import SummarySettings, summary_of
+    from causeway.engine.stats.multiple import Method
+    from causeway.engine.stats.paired import Interval
     from causeway.ports import intervention_files as files
 
     folder = workdir / behaviour
-    settings = SummarySettings(_INTERVAL.value, correction=_CORRECTION.value, seed=_SEED.value, min_gap=_GAP.value)
+    interval, correction = cast(Interval, _INTERVAL.value), cast(Method, _CORRECTION.value)
+    settings = SummarySettings(interval, correction=correction, seed=_SEED.value, min_gap=_GAP.value)
     for family in files.FAMILIES:
         found = (
             result
