@@ -10,6 +10,7 @@ generations.jsonl with --generate. The same command resumes.
 import json
 import sys
 from pathlib import Path
+from typing import cast
 
 from absl import app, flags
 from ml_collections import config_flags
@@ -48,6 +49,8 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
     if _CONFIG.value:
+        if "intervene" not in _CONFIG.value:
+            raise ValueError("--config: has no section `intervene`; needs one that names flags of this driver")
         take_values(_CONFIG.value.intervene, "intervene")
     workdir = Path(given(_WORKDIR, "a directory to write to"))
     if (_PROMPT.value is None) == (_PROMPTS.value is None):
@@ -92,10 +95,15 @@ def _write(sweep, workdir: Path, behaviour: str) -> None:
     """The files of one behaviour."""
     from causeway.engine.circuits.results import results_of
     from causeway.engine.circuits.summary import SummarySettings, summary_of
+    from causeway.engine.stats.multiple import Method
+    from causeway.engine.stats.paired import Interval
     from causeway.ports import intervention_files as files
 
     folder = workdir / behaviour
-    settings = SummarySettings(_INTERVAL.value, correction=_CORRECTION.value, seed=_SEED.value, min_gap=_GAP.value)
+    settings = SummarySettings(
+        cast(Interval, _INTERVAL.value), correction=cast(Method, _CORRECTION.value), seed=_SEED.value,
+        min_gap=_GAP.value,
+    )  # fmt: skip
     for family in files.FAMILIES:
         found = (
             result
