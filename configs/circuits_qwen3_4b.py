@@ -2,8 +2,8 @@
 
     causeway attribute --config=configs/circuits_qwen3_4b.py --prompts=grammar_agreement_train.jsonl --workdir=runs/g
 
-`attribute` holds flags of the driver of that name. `documented` are the document's values where they differ: the
-attribution they belong to is there under `--documented`, and its docstrings say what is wrong with it.
+`attribute` and `intervene` hold flags of the drivers of those names. `documented` are the document's values where they
+differ: the attribution they belong to is there under `--documented`, and its docstrings say what is wrong with it.
 """
 
 from ml_collections import ConfigDict
@@ -29,6 +29,17 @@ def get_config() -> ConfigDict:
             # Means over all prompts with zeros counted, with an interval, instead of a frequency to pass.
             "interval": "bootstrap",
             "edges_per_node": 10,
+            "seed": 456,
+        }
+    )
+    config.intervene = ConfigDict(
+        {
+            "model": "Qwen/Qwen3-4B",
+            "dictionaries": "mwhanna/qwen3-4b-transcoders",
+            "storage": "bfloat16",
+            "compute": "bfloat16",
+            "layers": (),
+            "operation": ("zero", "inhibit:1", "patch"),
             "seed": 456,
         }
     )

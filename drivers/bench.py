@@ -22,7 +22,7 @@ _COMPUTE = flags.DEFINE_enum("compute", "float32", ["float32", "bfloat16"], "Dty
 _ALL_ROWS = flags.DEFINE_bool("all_rows", True, "attribute: also time a graph with a row for every active feature.")
 _TOKENS = flags.DEFINE_integer("tokens", 32, "attribute: tokens of the prompt.", lower_bound=2)
 _NODES = flags.DEFINE_integer("nodes", 2048, "attribute: node budget.", lower_bound=1)
-BENCHMARKS = ("patch_sweep", "load", "attribute")
+BENCHMARKS = ("patch_sweep", "load", "attribute", "intervene")
 
 
 def main(argv: list[str]) -> None:
@@ -33,7 +33,7 @@ def main(argv: list[str]) -> None:
     # Loading has threads of its own, so one core is only what was asked for.
     threads = _THREADS.value if names[0] != "load" or _THREADS.present else 0
     _pin(threads)
-    figures = {"patch_sweep": _patch_sweep, "load": _load, "attribute": _attribute}[names[0]]()
+    figures = {"patch_sweep": _patch_sweep, "load": _load, "attribute": _attribute, "intervene": _intervene}[names[0]]()
     import jax
 
     device = jax.devices()[0]
@@ -66,6 +66,13 @@ def _attribute() -> dict[str, float]:
     from causeway.engine.bench.attribute import GraphShape, measure_attribution
 
     return measure_attribution(GraphShape(tokens=_TOKENS.value, nodes=_NODES.value), _REPEATS.value, _ALL_ROWS.value)
+
+
+def _intervene() -> dict[str, float]:
+    from causeway.engine.bench.attribute import GraphShape
+    from causeway.engine.bench.intervene import measure_interventions
+
+    return measure_interventions(GraphShape(tokens=_TOKENS.value), _REPEATS.value)
 
 
 def _pin(threads: int) -> None:

@@ -49,6 +49,8 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
     if _CONFIG.value:
+        if "intervene" not in _CONFIG.value:
+            raise ValueError("--config: has no section `intervene`; needs one that names flags of this driver")
         take_values(_CONFIG.value.intervene, "intervene")
     workdir = Path(given(_WORKDIR, "a directory to write to"))
     if (_PROMPT.value is None) == (_PROMPTS.value is None):
