@@ -22,9 +22,8 @@ from causeway.engine.circuits.rows import AnyIntervention, Batch, InterventionRo
 from causeway.engine.devices import RowParallel, local_parallel
 from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
 from causeway.engine.dictionary.dictionary import take
-from causeway.engine.frozen.plan import bucket
-from causeway.engine.frozen.record import record_pass
-from causeway.engine.frozen.sources import Transcoders
+from causeway.engine.frozen.record import record_prompt
+from causeway.engine.frozen.sources import Transcoders, check_of_model
 from causeway.engine.model.handle import Model
 from causeway.engine.precision import full_precision
 
@@ -128,10 +127,7 @@ class CleanRun:
         check_transcoders(model, transcoders)
         self.model, self.transcoders, self.tokens = model, transcoders, tuple(model.tokens(prompt))
         self.parallel = parallel or local_parallel(1)
-        width = bucket(len(self.tokens), model.config.max_position)
-        padded = jnp.asarray(np.pad(np.asarray(self.tokens, np.int32), (0, width - len(self.tokens))))
-        reads = tuple(sorted({transcoders.config.stream, transcoders.config.output_stream}))
-        self.record = record_pass(model.transformer, padded, reads)
+        self.record = record_prompt(model.transformer, self.tokens, transcoders.config)
         self.shared = self.parallel.replicate((model.transformer, transcoders, self.record))
 
     @property
@@ -231,20 +227,12 @@ def check_transcoders(model: Model, transcoders: Transcoders) -> None:
     Raises:
         ValueError: layers or widths that are not the model's, or a kind or input norm without one pre-activation.
     """
-    config, layers, width = transcoders.config, model.config.num_layers, model.config.d_model
+    config = transcoders.config
     if config.kind == "matching_pursuit" or config.input_norm != "none":
         raise ValueError(
             f"transcoders: kind {config.kind!r} with input_norm {config.input_norm!r}; needs a dictionary that reads "
             "the stream itself, one pre-activation a feature"
         )
-    if extra := sorted(set(config.layers) - set(range(layers))):
-        raise ValueError(
-            f"transcoders: layers {extra} are not in {model.name} (0..{layers - 1}); load those of this model"
-        )
-    if {transcoders.d_in, transcoders.d_out} != {width}:
-        raise ValueError(
-            f"transcoders: read {transcoders.d_in} and write {transcoders.d_out} coordinates, but the stream of "
-            f"{model.name} has {width}; load those of this model"
-        )
+    check_of_model(model, transcoders)
     if model.config.parallel_blocks and config.stream == "resid_mid":
         raise ValueError("transcoders: read resid_mid, which parallel blocks do not have; load those of this model")

@@ -34,7 +34,7 @@ from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
 from causeway.engine.dictionary.dictionary import take
 from causeway.engine.frozen.record import FrozenRecord
 from causeway.engine.frozen.sources import Transcoders, places
-from causeway.engine.model.attention import attend_sequence, window_of
+from causeway.engine.model.attention import attend_sequence, causal_mask, window_of
 from causeway.engine.model.block import apply_block
 from causeway.engine.model.transformer import Block, Transformer, layer
 
@@ -179,10 +179,8 @@ class _Meeting:
         return jnp.where(self.here, held, self._attend(q, k, v))
 
     def _attend(self, q: Array, k: Array, v: Array) -> Float[Array, "B T H K"]:
-        config, length = self.clean.transformer.config, q.shape[1]
-        positions = jnp.arange(length)[None]
-        mask, window = positions <= positions.T, window_of(config, self.index)
-        mask = mask if window is None else mask & (positions > positions.T - window)
+        config = self.clean.transformer.config
+        mask = causal_mask(q.shape[1], window_of(config, self.index))
         return attend_sequence(q, k, v, mask, config, self.clean.transformer.numerics)[0]
 
     def observe(self, stream: str, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:

@@ -22,11 +22,11 @@ from jaxtyping import Int
 from causeway.engine.devices import RowParallel, local_parallel
 from causeway.engine.frozen.graph import AttributionGraph
 from causeway.engine.frozen.influence import influence
-from causeway.engine.frozen.plan import AttributionPlan, batches, bucket
+from causeway.engine.frozen.plan import AttributionPlan, batches
 from causeway.engine.frozen.pullback import Frozen, Scores, Targets, feature_targets, logit_targets, pullback
-from causeway.engine.frozen.record import record_pass
+from causeway.engine.frozen.record import record_prompt
 from causeway.engine.frozen.rows import SourceColumns, SparseRows
-from causeway.engine.frozen.sources import Transcoders, active_features, gather_sources, held
+from causeway.engine.frozen.sources import Transcoders, active_features, check_of_model, gather_sources, held
 from causeway.engine.frozen.targets import ChosenTargets, Target, choose_targets
 from causeway.engine.model.handle import Model
 
@@ -77,16 +77,7 @@ def check_request(model: Model, transcoders: Transcoders, tokens: Sequence[int])
             f"transcoders: kind {config.kind!r} with input_norm {config.input_norm!r}; needs a dictionary whose "
             "pre-activations are linear in the stream"
         )
-    layers, width = model.config.num_layers, model.config.d_model
-    if extra := sorted(set(config.layers) - set(range(layers))):
-        raise ValueError(
-            f"transcoders: layers {extra} are not in {model.name} (0..{layers - 1}); load those of this model"
-        )
-    if {transcoders.d_in, transcoders.d_out} != {width}:
-        raise ValueError(
-            f"transcoders: read {transcoders.d_in} and write {transcoders.d_out} coordinates, but the stream of "
-            f"{model.name} has {width}; load those of this model"
-        )
+    check_of_model(model, transcoders)
     if not config.is_transcoder:
         if config.stream != "resid_post":
             raise ValueError(f"transcoders: SAEs of {config.stream}; needs SAEs of resid_post, or transcoders of MLPs")
@@ -98,7 +89,7 @@ def check_request(model: Model, transcoders: Transcoders, tokens: Sequence[int])
             f"transcoders: read {config.stream} and write {config.output_stream}; needs transcoders of MLPs, which "
             f"read {', '.join(READS)} and write mlp_out"
         )
-    if missing := sorted(set(range(layers)) - set(config.layers)):
+    if missing := sorted(set(range(model.config.num_layers)) - set(config.layers)):
         raise ValueError(
             f"transcoders: none for layers {missing} of {model.name}; a graph needs one for every layer, because an "
             "MLP without one would go unexplained"
@@ -117,10 +108,7 @@ class _Prompt:
         parallel: RowParallel,
     ):
         self.model, self.tokens, self.plan, self.parallel = model, tokens, plan, parallel
-        width = bucket(len(tokens), model.config.max_position)
-        padded = jnp.asarray(np.pad(np.asarray(tokens, np.int32), (0, width - len(tokens))))
-        reads = tuple(sorted({transcoders.config.stream, transcoders.config.output_stream}))
-        record = record_pass(model.transformer, padded, reads)
+        record = record_prompt(model.transformer, tokens, transcoders.config)
         self.active = active_features(transcoders, record, len(tokens), plan.ignore_first)
         if not len(self.active.nodes):
             raise ValueError("prompt: no feature of these transcoders is active on it; do they belong to this model?")
@@ -128,7 +116,7 @@ class _Prompt:
         hold = held(transcoders, self.active.ids)
         sources = gather_sources(transcoders, record, ids, values, plan.ignore_first, plan.cut, hold)
         self.logits = np.asarray(record.logits[len(tokens) - 1])
-        self.width = width
+        self.width = record.embedding.shape[0]
         self.frozen = parallel.replicate(Frozen(model.transformer, transcoders, record, sources))
         self.columns = SourceColumns(self.active, model.config.num_layers, len(tokens))
 

@@ -28,9 +28,9 @@ from scipy.sparse import coo_array
 from causeway.engine.frozen.adjoint import adjoint_block
 from causeway.engine.frozen.attribute import check_request
 from causeway.engine.frozen.graph import AttributionGraph, PrunedGraph
-from causeway.engine.frozen.plan import AttributionPlan, bucket
+from causeway.engine.frozen.plan import AttributionPlan
 from causeway.engine.frozen.pullback import Frozen, Targets, feature_targets, logit_targets, read_in
-from causeway.engine.frozen.record import centre, gain, record_pass
+from causeway.engine.frozen.record import centre, gain, record_prompt
 from causeway.engine.frozen.sources import ActiveFeatures, Transcoders, active_features, gather_sources, places
 from causeway.engine.frozen.targets import Target, choose_targets
 from causeway.engine.model.config import ModelConfig
@@ -90,10 +90,7 @@ class EdgeSplitter:
     ):
         self.model, self.plan, self.tokens = model, plan, model.tokens(prompt)
         check_request(model, transcoders, self.tokens)
-        width = bucket(len(self.tokens), model.config.max_position)
-        padded = jnp.asarray(np.pad(np.asarray(self.tokens, np.int32), (0, width - len(self.tokens))))
-        reads = tuple(sorted({transcoders.config.stream, transcoders.config.output_stream}))
-        record = record_pass(model.transformer, padded, reads)
+        record = record_prompt(model.transformer, self.tokens, transcoders.config)
         self.active = active_features(transcoders, record, len(self.tokens), plan.ignore_first)
         ids, values = jnp.asarray(self.active.ids), jnp.asarray(self.active.values)
         sources = gather_sources(transcoders, record, ids, values, plan.ignore_first, plan.cut)

@@ -14,12 +14,16 @@ Memory: L H T^2 for the patterns, 5 L T D for the streams.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
+from causeway.engine.dictionary.config import DictionaryConfig
+from causeway.engine.frozen.plan import bucket
 from causeway.engine.intervention.instruments import Instruments
 from causeway.engine.intervention.taps import TapSpec, bind_tap
 from causeway.engine.model.config import ModelConfig
@@ -50,6 +54,13 @@ class FrozenRecord:
     embedding: Float[Array, "T D"]
     streams: dict[str, Float[Array, "L T D"]]
     logits: Float[Array, "T V"]
+
+
+def record_prompt(transformer: Transformer, tokens: Sequence[int], dictionary: DictionaryConfig) -> FrozenRecord:
+    """Run a prompt once, padded to its bucket, and keep what the frozen pass and a dictionary's streams need."""
+    width = bucket(len(tokens), transformer.config.max_position)
+    padded = np.pad(np.asarray(tokens, np.int32), (0, width - len(tokens)))
+    return record_pass(transformer, jnp.asarray(padded), tuple(sorted({dictionary.stream, dictionary.output_stream})))
 
 
 @partial(jax.jit, static_argnames="reads")

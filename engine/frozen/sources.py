@@ -24,6 +24,7 @@ from causeway.engine.dictionary.config import DictionaryConfig
 from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
 from causeway.engine.dictionary.dictionary import Dictionary, take
 from causeway.engine.frozen.record import FrozenRecord
+from causeway.engine.model.handle import Model
 from causeway.engine.precision import full_precision
 
 Transcoders = Dictionary | CrossLayerTranscoder
@@ -66,6 +67,24 @@ class ActiveFeatures:
     ids: Int[np.ndarray, "L T M"]
     values: Float[np.ndarray, "L T M"]
     slots: Int[np.ndarray, " N"]
+
+
+def check_of_model(model: Model, transcoders: Transcoders) -> None:
+    """Refuse transcoders whose layers or widths the model does not have.
+
+    Raises:
+        ValueError: naming both sides.
+    """
+    layers, width = model.config.num_layers, model.config.d_model
+    if extra := sorted(set(transcoders.config.layers) - set(range(layers))):
+        raise ValueError(
+            f"transcoders: layers {extra} are not in {model.name} (0..{layers - 1}); load those of this model"
+        )
+    if {transcoders.d_in, transcoders.d_out} != {width}:
+        raise ValueError(
+            f"transcoders: read {transcoders.d_in} and write {transcoders.d_out} coordinates, but the stream of "
+            f"{model.name} has {width}; load those of this model"
+        )
 
 
 def active_features(dictionary: Transcoders, record: FrozenRecord, length: int, first: int) -> ActiveFeatures:

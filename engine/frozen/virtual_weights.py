@@ -31,9 +31,8 @@ from scipy.sparse import csr_array, vstack
 from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
 from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.frozen.attribute import check_request
-from causeway.engine.frozen.plan import bucket
 from causeway.engine.frozen.pullback import read_in
-from causeway.engine.frozen.record import record_pass
+from causeway.engine.frozen.record import record_prompt
 from causeway.engine.frozen.sources import Transcoders, active_features
 from causeway.engine.model.handle import Model
 from causeway.engine.model.transformer import Transformer, layer
@@ -94,9 +93,8 @@ def _of_prompt(
     model: Model, transcoders: Transcoders, tokens: Sequence[int], source_layer: int, target_layer: int
 ) -> tuple[csr_array, csr_array]:
     check_request(model, transcoders, tokens)
-    width, stream = bucket(len(tokens), model.config.max_position), transcoders.config.stream
-    padded = jnp.asarray(np.pad(np.asarray(tokens, np.int32), (0, width - len(tokens))))
-    record = record_pass(model.transformer, padded, tuple(sorted({stream, transcoders.config.output_stream})))
+    record, stream = record_prompt(model.transformer, tokens, transcoders.config), transcoders.config.stream
+    width = record.embedding.shape[0]
     active = active_features(transcoders, record, len(tokens), 1)
     scale = np.asarray(record.mlp_scale[target_layer]) if stream in ("mlp_in", "mlp_norm") else np.ones(width)
     shape = (len(tokens) - 1, transcoders.num_features)

@@ -31,6 +31,13 @@ def window_of(config: ModelConfig, layer: int | Array) -> int | Array | None:
     return jnp.asarray([window or config.max_position for window in config.windows])[layer]
 
 
+def causal_mask(length: int, window: int | Array | None) -> Bool[Array, "T S"]:
+    """Which of a sequence's tokens [S] each token [T] sees: itself and those before it, inside the window."""
+    positions = jnp.arange(length)[None]
+    mask = positions <= positions.T
+    return mask if window is None else mask & (positions > positions.T - window)
+
+
 def _scaled(scores: Array, config: ModelConfig) -> Array:
     """Scores after scale and cap."""
     scores = scores * config.score_scale

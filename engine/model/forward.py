@@ -19,7 +19,7 @@ from jaxtyping import Array, Bool, Float, Int
 from causeway.engine.intervention.apply import EditReport
 from causeway.engine.intervention.instruments import Instruments, Observer
 from causeway.engine.intervention.taps import Record
-from causeway.engine.model.attention import attend_sequence, window_of
+from causeway.engine.model.attention import attend_sequence, causal_mask, window_of
 from causeway.engine.model.block import apply_block
 from causeway.engine.model.refusals import check_taps
 from causeway.engine.model.transformer import Transformer
@@ -64,7 +64,6 @@ def causal_pass(
     check_taps(instruments.taps, config)
     length = tokens.shape[1]
     positions = jnp.arange(length)[None]
-    causal = jnp.tril(jnp.ones((length, length), bool))
 
     def body(x, scanned):
         block, index = scanned
@@ -73,8 +72,7 @@ def causal_pass(
 
         def attend(q, k, v):
             nonlocal cache
-            window = window_of(config, index)
-            mask = causal if window is None else causal & (positions > positions.T - window)
+            mask = causal_mask(length, window_of(config, index))
             z, pattern = attend_sequence(q, k, v, mask, config, numerics)
             observe("attn_pattern", pattern)
             cache = (k, v) if keep_cache else ()
