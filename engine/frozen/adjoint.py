@@ -13,13 +13,18 @@ the one to go on with; it reads writers and injects targets, as its counterpart 
 blocks MLP and attention both read resid_pre, so what is injected at the MLP's input does not pass the attention of
 its own block: what `observe("mlp_input", G)` adds to G joins behind it.
 
-Cost: 2 T R (D H K + D G K) + 2 T^2 R H K operations.
+In the highest block of a pass the cotangent of a row still stands at its target's position alone: heads read one
+position of it.
+
+Cost: 2 T R (D H K + D G K) + 2 T^2 R H K operations; in the highest block 2 T R D G K.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from causeway.engine.frozen.record import centre, gain
 from causeway.engine.model.config import ModelConfig
@@ -27,6 +32,13 @@ from causeway.engine.model.transformer import Block
 
 Cotangent = Float[Array, "T R D"]
 Observe = Callable[[str, Cotangent], Cotangent]
+
+
+class Alone(NamedTuple):
+    """Whether (`holds`, traced) each row's cotangent is zero outside of one position, and which: [R]."""
+
+    holds: Bool[Array, ""]
+    position: Int[Array, " R"]
 
 
 def adjoint_block(
@@ -37,21 +49,28 @@ def adjoint_block(
     g: Cotangent,
     config: ModelConfig,
     observe: Observe,
+    alone: Alone,
 ) -> Cotangent:
-    """The cotangent at resid_pre from the one at resid_post."""
+    """The cotangent at resid_pre from the one at resid_post; `alone` speaks of the one that attention receives."""
     g = observe("resid_post", g)
     if config.parallel_blocks:
         # What MLP inputs receive joins resid_pre behind the attention that reads the same stream.
         received = observe("mlp_input", observe("mlp_out", g)) - g
-        g = g + _attention(block, pattern, attn_scale, post_scale, g, config) + received
+        g = g + _attention(block, pattern, attn_scale, post_scale, g, config, alone) + received
     else:
         g = observe("mlp_input", observe("mlp_out", g))
-        g = g + _attention(block, pattern, attn_scale, post_scale, g, config)
+        g = g + _attention(block, pattern, attn_scale, post_scale, g, config, alone)
     return observe("resid_pre", g)
 
 
 def _attention(
-    block: Block, pattern: Array, attn_scale: Array, post_scale: Array, g: Cotangent, config: ModelConfig
+    block: Block,
+    pattern: Float[Array, "H T S"],
+    attn_scale: Float[Array, " T"],
+    post_scale: Float[Array, " T"],
+    g: Cotangent,
+    config: ModelConfig,
+    alone: Alone,
 ) -> Cotangent:
     """What the attention's input receives of the cotangent of its output."""
     t, r, _ = g.shape
@@ -60,10 +79,24 @@ def _attention(
     if config.post_norms:
         output = centre(block.attn_post_norm, output) * gain(block.attn_post_norm).astype(dtype)
         g = g * post_scale[:, None, None].astype(dtype)
-    z = jnp.einsum("trd,hkd->trhk", g, output)
-    mixed = jnp.einsum("hts,trhk->srhk", pattern.astype(dtype), z)
+    mixed = jax.lax.cond(alone.holds, _mix_alone, _mix, pattern.astype(dtype), output, g, alone.position)
     by_group = mixed.reshape(t, r, groups, config.num_heads // groups, -1).sum(axis=3)
     # Gain and centring belong to the weights: folded there they cost D G K, not T R D.
     read = value * gain(block.attn_norm).astype(dtype)[:, None, None]
     read = jnp.moveaxis(centre(block.attn_norm, jnp.moveaxis(read, 0, -1)), -1, 0)
     return jnp.einsum("srgk,dgk->srd", by_group, read) * attn_scale[:, None, None].astype(dtype)
+
+
+def _mix(
+    pattern: Float[Array, "H T S"], output: Float[Array, "H K D"], g: Cotangent, position: Int[Array, " R"]
+) -> Float[Array, "S R H K"]:
+    """What each head's values receive from every position behind them."""
+    return jnp.einsum("hts,trhk->srhk", pattern, jnp.einsum("trd,hkd->trhk", g, output))
+
+
+def _mix_alone(
+    pattern: Float[Array, "H T S"], output: Float[Array, "H K D"], g: Cotangent, position: Int[Array, " R"]
+) -> Float[Array, "S R H K"]:
+    """The same where each row stands at one position."""
+    z = jnp.einsum("rd,hkd->rhk", g[position, jnp.arange(g.shape[1])], output)
+    return jnp.einsum("hrs,rhk->srhk", pattern[:, position], z)

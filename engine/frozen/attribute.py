@@ -179,7 +179,7 @@ class _Prompt:
         filled = targets + targets[:1] * (self.parallel.count - len(targets))
         own = self.parallel.split(jax.tree.map(lambda *leaves: jnp.stack(leaves), *filled))
         program = self.parallel.program(pullback, width=width, cut=self.plan.cut, first=self.plan.ignore_first)
-        scores = program(self.frozen, own)
+        scores = jax.tree.map(np.asarray, program(self.frozen, own))
         return [jax.tree.map(lambda a, i=i: a[i], scores) for i in range(len(targets))]
 
     def _package(self, rows: SparseRows, chosen: ChosenTargets) -> AttributionGraph:

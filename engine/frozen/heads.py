@@ -25,7 +25,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 from scipy.sparse import coo_array
 
-from causeway.engine.frozen.adjoint import adjoint_block
+from causeway.engine.frozen.adjoint import Alone, adjoint_block
 from causeway.engine.frozen.attribute import check_request
 from causeway.engine.frozen.graph import AttributionGraph, PrunedGraph
 from causeway.engine.frozen.plan import AttributionPlan
@@ -220,7 +220,7 @@ def _split(
         block = layer(frozen.transformer.blocks, index)
         g = adjoint_block(
             block, record.pattern[index], record.attn_scale[index], record.attn_post_scale[index],
-            carry[0], config, walk,
+            carry[0], config, walk, Alone(index >= jnp.minimum(targets.layer[0], count - 1), targets.position),
         )  # fmt: skip
         heads = _head_parts(block, frozen, index, walk.middle[:, 0], position, config)
         return g, (walk.parts[0].at[index].set(heads), *walk.parts[1:]), walk.sums

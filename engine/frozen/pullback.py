@@ -23,7 +23,7 @@ from jaxtyping import Array, Float, Int
 from causeway.engine.arrays import AnyArray
 from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
 from causeway.engine.dictionary.dictionary import Dictionary
-from causeway.engine.frozen.adjoint import adjoint_block
+from causeway.engine.frozen.adjoint import Alone, adjoint_block
 from causeway.engine.frozen.record import FrozenRecord, centre, gain
 from causeway.engine.frozen.sources import Sources, Transcoders, layer_writers, places
 from causeway.engine.model.transformer import Block, Transformer, layer
@@ -73,7 +73,7 @@ def pullback(frozen: Frozen, targets: Targets, *, width: int, cut: bool = False,
     """
     record, config = frozen.record, frozen.transformer.config
     rows, count = targets.layer.shape[0], config.num_layers
-    sources = jax.tree.map(lambda a: a[:, :width] if a.ndim > 2 else a[:width], frozen.sources)
+    sources = frozen.sources
     g = _inject(jnp.zeros((width, rows, config.d_model), targets.vector.dtype), targets, count)
     crossed = isinstance(frozen.dictionary, CrossLayerTranscoder)
     holds = sources.features.shape[2] > 0
@@ -86,15 +86,16 @@ def pullback(frozen: Frozen, targets: Targets, *, width: int, cut: bool = False,
         g, features, errors = carry
         index = top - step
         if holds:
-            writers = sources.features[index]
+            writers = sources.features[index, :width]
         else:
             assert isinstance(frozen.dictionary, Dictionary)  # cross-layer writers are always held
-            writers = layer_writers(frozen.dictionary, index, sources.ids[index], sources.values[index])
-        here = (writers, sources.errors[index], sources.residual[index])
+            writers = layer_writers(frozen.dictionary, index, sources.ids[index, :width], sources.values[index, :width])
+        here = (writers, sources.errors[index, :width], sources.residual[index, :width])
         reader = _Reader(frozen, targets, index, here, first if cut else None)
         g = adjoint_block(
             layer(frozen.transformer.blocks, index), record.pattern[index, :, :width, :width],
             record.attn_scale[index, :width], record.attn_post_scale[index, :width], g, config, reader,
+            Alone(step == 0, targets.position),
         )  # fmt: skip
         # A feature that writes to several layers has one edge: the sum over what it writes.
         features = features + reader.features if crossed else features.at[index].set(reader.features)
@@ -103,7 +104,7 @@ def pullback(frozen: Frozen, targets: Targets, *, width: int, cut: bool = False,
     g, features, errors = jax.lax.fori_loop(0, top + 1, body, (g, features, errors))
     if crossed:
         features = jnp.moveaxis(features.reshape(width, rows, count, -1), 2, 0)
-    return Scores(features, errors, jnp.einsum("prd,pd->pr", g, sources.embedding.astype(g.dtype)))
+    return Scores(features, errors, jnp.einsum("prd,pd->pr", g, sources.embedding[:width].astype(g.dtype)))
 
 
 def _inject(g: Float[Array, "T R D"], targets: Targets, layer: int | Array) -> Float[Array, "T R D"]:
