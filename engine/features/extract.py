@@ -89,7 +89,7 @@ def extract_features(
         ValueError: before anything is compiled, for a prompt without a chosen token or longer than the context, k
             outside 1..F, or dictionaries of another width or of layers not there.
     """
-    _check(transformer, dictionary, prompts, positions, top_k, rows)
+    check_request(transformer, dictionary, prompts, positions, top_k, rows)
     starts = sample_starts(samples_of(prompts, positions), len(prompts))
     parallel = parallel or local_parallel(1)
     sums = {
@@ -232,9 +232,19 @@ def _passes(
             yield members[start : start + rows], int(width)
 
 
-def _check(
-    transformer: Transformer, dictionary: Any, prompts: Sequence[Sequence[int]], positions: Positions, k: int, rows: int
+def check_request(
+    transformer: Transformer,
+    dictionary: Any,
+    prompts: Sequence[Sequence[int]],
+    positions: Positions,
+    k: int,
+    rows: int = ROWS,
 ) -> None:
+    """Refuse what `extract_features` cannot do, before anything is compiled.
+
+    Raises:
+        ValueError: see `extract_features`.
+    """
     if not isinstance(dictionary, Features):
         raise ValueError(f"dictionary: got a {type(dictionary).__name__}; features need a stack that is in memory")
     if not prompts or rows < 1:
@@ -243,11 +253,10 @@ def _check(
         raise ValueError(f"top_k: got {k}; the dictionaries have {dictionary.num_features} features, so 1 to that many")
     config, longest = transformer.config, transformer.config.max_position
     for number, prompt in enumerate(prompts, start=1):
-        if not len(positions.chosen(len(prompt))):
-            raise ValueError(
-                f"prompt {number}: {len(prompt)} tokens, none of which counts from position {positions.first} on; "
-                "give it more text, or include position 0"
-            )
+        try:
+            positions.check(len(prompt))
+        except ValueError as error:
+            raise ValueError(f"prompt {number}: {error}") from None
         if len(prompt) > longest:
             raise ValueError(f"prompt {number}: {len(prompt)} tokens, but the context is {longest}; shorten it")
         if not 0 <= min(prompt) <= max(prompt) < config.vocab_size:
