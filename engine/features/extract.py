@@ -134,7 +134,8 @@ class _Sums:
     ) -> None:
         self.ids[places], self.values[places] = part["ids"][there], part["values"][there]
         for name, total in self.totals.items():
-            total += part[name].sum(axis=0, dtype=np.float64)
+            for of_device in part[name]:
+                total += of_device
         self.active_any[chosen] = part["active_any"][: len(chosen)]
         self.active_mean[chosen] = part["active_mean"][: len(chosen)]
 
@@ -211,10 +212,12 @@ def _features(
         f = encode(x)
         values, ids = jax.lax.top_k(f, k)
         on, count = (f != 0) & mask[:, None], jnp.maximum(jnp.sum(mask), 1)
-        share, strength = jnp.sum(on, axis=0) / count, jnp.sum(jnp.where(on, f, 0), axis=0) / count
+        # Behind a barrier, for by a number the compiler divides on one device and multiplies by its inverse on several.
+        counts = jax.lax.optimization_barrier(jnp.full(f.shape[1], count, f.dtype))
+        share, strength = jnp.sum(on, axis=0) / counts, jnp.sum(jnp.where(on, f, 0), axis=0) / counts
         out = {"ids": ids, "values": values, "any": jnp.any(on, axis=0), "mean": share, "strength": strength}
-        counts = {"active_any": jnp.sum(jnp.any(on, axis=0)), "active_mean": jnp.sum(on) / count}
-        return out | counts | ({"f": f} if full else {})
+        active = {"active_any": jnp.sum(jnp.any(on, axis=0)), "active_mean": jnp.sum(on) / count}
+        return out | active | ({"f": f} if full else {})
 
     # Row by row: one [S, F] at a time, and a top-k of a matrix, which is the fast one.
     out = jax.lax.map(of_prompt, (streams[index], there))

@@ -83,9 +83,7 @@ def test_no_split_of_an_earlier_draw_is_left(drive, tmp_path):
 
 
 def test_bad_input_is_one_line(drive, tmp_path):
-    never = _write(
-        tmp_path / "never.jsonl", [{"prompt": "the", "correct_answer": " wug", "incorrect_answer": " dax"}]
-    )
+    never = _write(tmp_path / "never.jsonl", [{"prompt": "the", "correct_answer": " wug", "incorrect_answer": " dax"}])
     cases = {
         "--out: got nothing": ["--behaviours=arithmetic"],
         "behaviours: got 'poetry'": ["--behaviours=poetry", f"--out={tmp_path / 'x'}"],
