@@ -4,7 +4,7 @@ from absl import app, flags
 
 from causeway.drivers.corpus_flags import SEED
 
-TRANSCODER = flags.DEFINE_bool("transcoder", False, "Make transcoders (so do the next three flags).")
+TRANSCODER = flags.DEFINE_bool("transcoder", False, "Make transcoders, as do --write_stream, --skip and --cross_layer.")
 WRITE_STREAM = flags.DEFINE_string("write_stream", None, "Stream a transcoder writes (default: mlp_out).")
 SKIP = flags.DEFINE_bool("skip", False, "Transcoders with a linear skip connection.")
 CROSS_LAYER = flags.DEFINE_bool("cross_layer", False, "One transcoder whose features write to all layers above.")

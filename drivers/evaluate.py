@@ -10,7 +10,7 @@ from pathlib import Path
 from absl import app, flags
 
 from causeway.drivers import model_flags
-from causeway.drivers.flag_values import given
+from causeway.drivers.flag_values import folder
 from causeway.drivers.refusals import run_driver
 
 # So that --help lists them.
@@ -35,7 +35,7 @@ def main(argv: list[str]) -> None:
     """Read prompts, score them all, write."""
     if len(argv) > 1:
         raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
-    out = Path(given(_OUT, "a directory to write"))
+    out = folder(_OUT)
     sets = _prompt_sets()
     _check(out, sets)
     from causeway.engine.behaviours.teacher_forcing import answer_pair
@@ -49,39 +49,44 @@ def main(argv: list[str]) -> None:
 def _prompt_sets() -> dict[tuple[str, str], list]:
     """The prompts of every (behaviour, split), with line numbers checked."""
     from causeway.engine.behaviours.own_prompts import prompt_of
-    from causeway.ports.behaviour_prompts import prompt_files, read_lines
+    from causeway.ports.prompt_sets import read_sets
 
     if not _PROMPTS.value:
         raise ValueError("--prompts: got nothing; needs files of prompts, or a folder of them")
-    sets: dict[tuple[str, str], list] = {}
-    for path in prompt_files(_PROMPTS.value, _BEHAVIOURS.value, _SPLIT.value):
-        read = read_lines(path, prompt_of, _SKIP_BAD.value)
-        _tell(read.bad)
-        for item in read.items:
-            sets.setdefault((item.behaviour or path.stem, item.split or "all"), []).append(item)
-    chosen = {
-        key: items for key, items in sets.items()
-        if (not _BEHAVIOURS.value or key[0] in _BEHAVIOURS.value) and (not _SPLIT.value or key[1] in _SPLIT.value)
-    }  # fmt: skip
-    if not chosen:
-        there = ", ".join(f"{behaviour} {split}" for behaviour, split in sets) or "nothing"
-        raise ValueError(f"--behaviours, --split: none of that in --prompts, which has {there}")
-    return chosen
+    sets, bad = read_sets(_PROMPTS.value, prompt_of, _BEHAVIOURS.value, _SPLIT.value, _SKIP_BAD.value)
+    _tell(bad)
+    return sets
+
+
+def _criterion(name: str):
+    from causeway.engine.behaviours.catalogue import criterion_of
+
+    return criterion_of(name).changed(_MIN_SCORE_DIFF.value, _SUCCESS.value)
 
 
 def _check(out: Path, sets) -> None:
+    """Refuse a baseline that is there already, a margin that is no number, and fields that no prompt has."""
     from causeway.ports.baseline_files import metrics_path
 
     there = [path for _, split in sets if (path := metrics_path(out, split)).exists()]
     if there and not _OVERWRITE.value:
         raise ValueError(f"--out: {there[0]} is there already; give another directory or --overwrite")
+    for name, _ in sets:
+        _criterion(name)
+    fields = {"group"}.union(*(item.fields for items in sets.values() for item in items))
+    if absent := [field for field in _BY.value if field not in fields]:
+        raise ValueError(f"--by: no prompt has a field {absent[0]!r}; they have {', '.join(sorted(fields))}")
 
 
 def _usable(model, items, answer_pair) -> tuple[list, list]:
-    """Prompts with their tokens; those that cannot be scored stop the run, or are left out."""
+    """Prompts with their tokens; those that cannot be scored, or come again, stop the run or are left out."""
     kept, pairs, bad = [], [], []
+    first: dict[tuple[str, str, str], str] = {}
     for item in items:
         try:
+            if same := first.get(key := (item.prompt, item.correct, item.incorrect)):
+                raise ValueError(f"{item.id}: has the prompt and answers of {same}; each counts once")
+            first[key] = item.id
             pairs.append(answer_pair(model, item))
             kept.append(item)
         except ValueError as error:
@@ -107,7 +112,6 @@ def _score(model, parallel, items, pairs):
 
 def _write(out: Path, model, scored) -> None:
     from causeway.engine.behaviours.baseline import by_value, line, metrics, row_of
-    from causeway.engine.behaviours.catalogue import criterion_of
     from causeway.engine.sweep import durable
     from causeway.engine.sweep.environment import environment
     from causeway.ports import baseline_files as files
@@ -117,10 +121,12 @@ def _write(out: Path, model, scored) -> None:
         durable.remove(files.metrics_path(out, split))
     found: dict[str, dict] = {}
     for (name, split), scores in scored.items():
-        criterion = criterion_of(name).changed(_MIN_SCORE_DIFF.value, _SUCCESS.value)
+        criterion = _criterion(name)
         files.write_table(files.table_path(out, name, split), [row_of(s, criterion) for s in scores])
-        by = [row for field in _BY.value for row in by_value(scores, field, criterion)]
-        files.write_table(files.table_path(out, name, split, "groups"), by)
+        groups = files.table_path(out, name, split, "groups")
+        durable.remove(groups)
+        if by := [row for field in _BY.value for row in by_value(scores, field, criterion)]:
+            files.write_table(groups, by)
         found.setdefault(split, {})[name] = measured = metrics(scores, criterion)
         files.draw_differences(out, name, split, [s.normalised_difference for s in scores], measured)
         print(line(name, split, measured))

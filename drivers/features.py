@@ -6,13 +6,14 @@ and split of --prompts: layer_{l}/{behaviour}_{split}_top_k_indices.npy, _top_k_
 """
 
 import contextlib
+import re
 import sys
 from pathlib import Path
 
 from absl import app, flags
 
 from causeway.drivers import model_flags
-from causeway.drivers.flag_values import given
+from causeway.drivers.flag_values import folder
 from causeway.drivers.refusals import run_driver
 
 # So that --help lists them.
@@ -24,32 +25,38 @@ _POSITIONS = flags.DEFINE_string("positions", "last_5", "Tokens of a prompt: `la
 _INCLUDE_FIRST = flags.DEFINE_bool("include_first", False, "Position 0 too, whose stream is unlike all others.")
 _TOP_K = flags.DEFINE_integer("top_k", 50, "Features kept of each token.", lower_bound=1)
 _FULL = flags.DEFINE_bool("full", False, "Write all activations too: tokens x features x 4 bytes a layer.")
-_SKIP_BAD = flags.DEFINE_bool("skip_bad", False, "Leave out malformed lines.")
+_SKIP_BAD = flags.DEFINE_bool("skip_bad", False, "Leave out malformed lines and prompts that cannot be run.")
 _ROWS = flags.DEFINE_integer("rows", 16, "Rows of a pass, per device.", lower_bound=1)
-_OUT = flags.DEFINE_string("out", None, "Directory to write; what is there already is never written over.")
+_OUT = flags.DEFINE_string("out", None, "Directory to write.")
+_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace features that are already in --out.")
 
 
 def main(argv: list[str]) -> None:
     """Read prompts, extract, write."""
     if len(argv) > 1:
         raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
-    out = Path(given(_OUT, "a directory to write"))
-    from causeway.ports.feature_files import check_absent
-    from causeway.ports.feature_prompts import read_sets
+    out = folder(_OUT)
+    from causeway.engine.features.extract import check_request
+    from causeway.ports.feature_files import check_absent, remove
+    from causeway.ports.prompt_sets import feature_prompt, read_sets
 
     if not _PROMPTS.value:
         raise ValueError("--prompts: got nothing; needs files with a `prompt` a line, or a folder of them")
     positions = _positions()
-    sets, bad = read_sets(_PROMPTS.value, _BEHAVIOURS.value, _SPLIT.value, _SKIP_BAD.value)
-    for message in bad:
-        print(f"left out: {message}", file=sys.stderr)
-    for key in sets:
-        check_absent(out, *key)
+    sets, bad = read_sets(_PROMPTS.value, feature_prompt, _BEHAVIOURS.value, _SPLIT.value, _SKIP_BAD.value)
+    _tell(bad)
+    if not _OVERWRITE.value:
+        for key in sets:
+            check_absent(out, *key)
     model = model_flags.load_model()
     dictionary, parallel = model_flags.load_dictionaries(model), model_flags.parallel()
-    for (behaviour, split), records in sets.items():
-        found, samples = _extract(out, behaviour, split, records, model, dictionary, positions, parallel)
-        _write(out, behaviour, split, records, model, dictionary, positions, found, samples)
+    usable = {key: _usable(model, prompts, positions) for key, prompts in sets.items()}
+    for _, tokens in usable.values():
+        check_request(model.transformer, dictionary, tokens, positions, _TOP_K.value)
+    for (behaviour, split), (prompts, tokens) in usable.items():
+        remove(out, behaviour, split)
+        found, samples = _extract(out, behaviour, split, tokens, model, dictionary, positions, parallel)
+        _write(out, behaviour, split, prompts, model, dictionary, positions, found, samples)
     print(f"everything is in {out}")
 
 
@@ -59,17 +66,36 @@ def _positions():
     text, first = _POSITIONS.value, 0 if _INCLUDE_FIRST.value else 1
     if text == "all":
         return Positions(None, first)
-    if not text.removeprefix("last_").isdecimal():
+    if not re.fullmatch(r"last_\d+", text, re.ASCII):
         raise ValueError(f"--positions: got {text!r}; needs `last_N`, such as last_5, or `all`")
     return Positions(int(text.removeprefix("last_")), first)
 
 
-def _extract(out: Path, behaviour: str, split: str, records, model, dictionary, positions, parallel):
+def _usable(model, prompts, positions) -> tuple[list, list[list[int]]]:
+    """Prompts with their tokens; those that cannot be run stop the run before anything is, or are left out."""
+    kept, tokens, bad = [], [], []
+    for prompt in prompts:
+        try:
+            ids = model.tokens(prompt.content)
+            positions.check(len(ids))
+        except ValueError as error:
+            if not _SKIP_BAD.value:
+                raise ValueError(f"--prompts: {prompt.id}: {error}; --skip_bad keeps the others") from None
+            bad.append(f"{prompt.id}: {error}")
+            continue
+        kept.append(prompt)
+        tokens.append(ids)
+    _tell(bad)
+    if not kept:
+        raise ValueError(f"--prompts: none of {len(prompts)} prompts can be run; the last: {bad[-1]}")
+    return kept, tokens
+
+
+def _extract(out: Path, behaviour: str, split: str, prompts, model, dictionary, positions, parallel):
     """Features of every layer, and the prompt and position of each sample."""
     from causeway.engine.features.extract import extract_features, samples_of
     from causeway.ports.feature_files import full_arrays
 
-    prompts = [model.tokens(record.get("tokens") or record["prompt"]) for record in records]
     samples, layers = samples_of(prompts, positions), dictionary.config.layers
     shape = (len(samples), dictionary.num_features)
     with full_arrays(out, behaviour, split, layers, shape) if _FULL.value else contextlib.nullcontext() as full:
@@ -80,13 +106,13 @@ def _extract(out: Path, behaviour: str, split: str, records, model, dictionary, 
     return found, samples
 
 
-def _write(out: Path, behaviour: str, split: str, records, model, dictionary, positions, found, samples) -> None:
+def _write(out: Path, behaviour: str, split: str, prompts, model, dictionary, positions, found, samples) -> None:
     from causeway.engine.sweep.environment import environment
     from causeway.ports.feature_files import layer_figures, write_layer, write_summary
 
     config = dictionary.config
     about = {
-        "behaviour": behaviour, "split": split, "prompts": len(records), "positions": str(positions),
+        "behaviour": behaviour, "split": split, "prompts": len(prompts), "positions": str(positions),
         "position_0": positions.first == 0, "stream": config.stream, "kind": config.kind, "model": model.name,
         "dictionaries": model_flags.DICTIONARIES.value or model_flags.MODEL.value,
     }  # fmt: skip
@@ -95,15 +121,20 @@ def _write(out: Path, behaviour: str, split: str, records, model, dictionary, po
     layers = [layer_figures(layer) for layer in found]
     content = about | {
         "model_fingerprint": model.fingerprint, "samples": len(samples), "layers": layers,
-        "ids": [record["id"] for record in records], "environment": environment(),
+        "ids": [prompt.id for prompt in prompts], "environment": environment(),
     }  # fmt: skip
     write_summary(out, behaviour, split, samples, content)
-    print(f"{behaviour} {split}: {len(records)} prompts, {len(samples)} tokens")
+    print(f"{behaviour} {split}: {len(prompts)} prompts, {len(samples)} tokens")
     for layer in layers:
         print(
             f"  layer {layer['layer']}: {layer['active_a_token']:.1f} features active a token, "
             f"{layer['active_a_prompt']:.1f} a prompt, {layer['ever_active']} of {layer['features']} ever"
         )
+
+
+def _tell(bad: list[str]) -> None:
+    for message in bad:
+        print(f"left out: {message}", file=sys.stderr)
 
 
 if __name__ == "__main__":

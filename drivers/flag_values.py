@@ -1,6 +1,8 @@
 """Values of flags, checked as far as absl does not."""
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 from absl import flags
@@ -17,6 +19,20 @@ def given(flag: flags.FlagHolder[str | None], needed: str) -> str:
     if not flag.value:
         raise ValueError(f"--{flag.name}: got nothing; needs {needed}")
     return flag.value
+
+
+def folder(flag: flags.FlagHolder[str | None]) -> Path:
+    """The folder of a flag that must be given, known to be one that can be made and written to; it is not made yet.
+
+    Raises:
+        ValueError: it is not given, or cannot be.
+    """
+    path = Path(given(flag, "a directory to write"))
+    there = next(place for place in (path.absolute(), *path.absolute().parents) if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        wrong = "may not be written to" if there.is_dir() else "is a file"
+        raise ValueError(f"--{flag.name}: got {path}, but {there} {wrong}; give a directory to write")
+    return path
 
 
 def numbers(flag: flags.FlagHolder[list[str]], kind: Callable[[str], Number]) -> list[Number]:

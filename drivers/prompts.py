@@ -10,7 +10,7 @@ from typing import cast
 
 from absl import app, flags
 
-from causeway.drivers.flag_values import given
+from causeway.drivers.flag_values import folder
 from causeway.drivers.refusals import run_driver
 
 _BEHAVIOURS = flags.DEFINE_list(
@@ -29,7 +29,7 @@ _TEST_SOURCE = flags.DEFINE_string("test_source", None, "JSON lines of the test 
 _NAME = flags.DEFINE_string("name", None, "Name of a behaviour that comes from --source (default: as it is).")
 _SKIP_BAD = flags.DEFINE_bool("skip_bad", False, "Leave out malformed lines of --source instead of stopping.")
 _MODEL = flags.DEFINE_string("model", None, "Model whose tokenizer measures answers (default: words and digits count).")
-_SEED = flags.DEFINE_integer("seed", 42, "Seed of every draw.")
+_SEED = flags.DEFINE_integer("seed", 42, "Seed of every draw.", lower_bound=0)
 _OUT = flags.DEFINE_string("out", None, "Directory to write.")
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace files that are already in --out.")
 
@@ -38,10 +38,9 @@ def main(argv: list[str]) -> None:
     """Make the splits of every behaviour, then write them."""
     if len(argv) > 1:
         raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
-    out = Path(given(_OUT, "a directory to write"))
+    out = folder(_OUT)
     from causeway.engine.behaviours.catalogue import behaviour
     from causeway.engine.behaviours.make import Templates, make_prompts
-    from causeway.ports.behaviour_prompts import write_prompts
 
     entries = {name: behaviour(name) for name in _BEHAVIOURS.value}
     _check(out)
@@ -53,7 +52,17 @@ def main(argv: list[str]) -> None:
             _from_source(name, sizes, pieces) if _SOURCE.value
             else make_prompts(name, sizes, _SEED.value, pieces, cast(Templates, _TEMPLATES.value))
         )  # fmt: skip
+    _write(out, made)
+
+
+def _write(out: Path, made) -> None:
+    """All splits; none of an earlier draw stays beside them, for a group may be in its other split."""
+    from causeway.engine.sweep import durable
+    from causeway.ports.behaviour_prompts import write_prompts
+
     out.mkdir(parents=True, exist_ok=True)
+    for place in (out / f"{name}_{split}.jsonl" for name, splits in made.items() for split in splits):
+        durable.remove(place)
     for name, splits in made.items():
         for split, prompts in splits.items():
             if prompts:
@@ -66,6 +75,7 @@ def main(argv: list[str]) -> None:
 def _check(out: Path) -> None:
     """Refuse flags that do not fit each other, and files that are there already."""
     from causeway.engine.behaviours.make import reads_records
+    from causeway.engine.behaviours.own_prompts import check_file_name
 
     if not _BEHAVIOURS.value:
         raise ValueError("--behaviours: got nothing; needs at least one")
@@ -74,6 +84,9 @@ def _check(out: Path) -> None:
         raise ValueError(f"--source: given for {got}; needs one of --behaviours=gsm8k, agreement_attractors or own")
     if (_TEST_SOURCE.value or _NAME.value) and not _SOURCE.value:
         raise ValueError("--test_source, --name: given without --source; give the file of the behaviour")
+    if _SOURCE.value and _TEMPLATES.value == "documented":
+        raise ValueError("--templates: got documented, but --source brings its own prompts; leave one out")
+    check_file_name("--name", _NAME.value or "")
     names = [_NAME.value] if _NAME.value else _BEHAVIOURS.value
     there = [name for n in names for s in ("train", "test") if (out / (name := f"{n}_{s}.jsonl")).exists()]
     if there and not _OVERWRITE.value:
@@ -98,12 +111,11 @@ def _pieces():
 
 
 def _from_source(name: str, sizes, pieces):
-    from causeway.engine.behaviours.catalogue import RECORDS
-    from causeway.engine.behaviours.make import split_candidates
+    from causeway.engine.behaviours.make import candidate_reader, split_candidates
     from causeway.ports.behaviour_prompts import read_lines
 
     def candidates(path):
-        read = read_lines(path, RECORDS[name], _SKIP_BAD.value)
+        read = read_lines(path, candidate_reader(name, pieces), _SKIP_BAD.value)
         for message in read.bad:
             print(f"left out: {message}", file=sys.stderr)
         return read.items

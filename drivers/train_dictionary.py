@@ -13,7 +13,7 @@ from pathlib import Path
 from absl import app, flags
 
 from causeway.drivers import corpus_flags, dictionary_flags
-from causeway.drivers.flag_values import given
+from causeway.drivers.flag_values import folder, given
 from causeway.drivers.refusals import run_driver
 
 # So that --help lists them.
@@ -34,7 +34,7 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
     model_name = given(_MODEL, "a directory, a hub id or bundled:NAME")
-    workdir, out = given(_WORKDIR, "a directory for checkpoints"), Path(given(_OUT, "a directory to write to"))
+    workdir, out = given(_WORKDIR, "a directory for checkpoints"), folder(_OUT)
     if not (corpus_flags.DATA.value and dictionary_flags.FEATURES.value):
         raise ValueError("--data, --features: got nothing; needs texts to train on and a number of features a layer")
     there = [*out.glob("*/cfg.json"), *out.glob("config.yaml")]

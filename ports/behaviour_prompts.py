@@ -68,7 +68,7 @@ def read_lines(path: Path | str, parse: Callable[[Mapping[str, Any]], T], skip_b
 
 
 def prompt_files(paths: Sequence[str], behaviours: Sequence[str] = (), splits: Sequence[str] = ()) -> list[Path]:
-    """The files named, and of a folder its {behaviour}_{split}.jsonl of the behaviours and splits asked for.
+    """The files named, and of a folder its {behaviour}_{split}.jsonl of the behaviours and splits asked for; each once.
 
     Raises:
         FileNotFoundError: a folder without such files.
@@ -83,7 +83,7 @@ def prompt_files(paths: Sequence[str], behaviours: Sequence[str] = (), splits: S
         if not inside:
             raise FileNotFoundError(f"{path}: a folder without {' or '.join(names)}; make prompts there first")
         found += inside
-    return found
+    return list({path.resolve(): path for path in found}.values())
 
 
 def write_prompts(path: Path, prompts: Sequence[BehaviourPrompt]) -> None:
@@ -95,6 +95,9 @@ def write_prompts(path: Path, prompts: Sequence[BehaviourPrompt]) -> None:
 def _object(line: bytes) -> Mapping[str, Any]:
     try:
         value = json.loads(line)
+        if rb"\u" in line:
+            # Half of a surrogate pair is let through by json; neither a tokenizer nor a file takes it.
+            json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise ValueError(f"not JSON ({error})") from None
     if not isinstance(value, dict):

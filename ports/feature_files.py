@@ -10,7 +10,7 @@
     {behaviour}_{split}_samples.npy                          [n, 2] prompt number and position of each sample
     {behaviour}_{split}_summary.json                         written last: with it the set is whole
 
-A sample is a chosen token of a prompt.
+A sample is a chosen token of a prompt. A set without its summary is what a killed run left, and is replaced.
 """
 
 import contextlib
@@ -25,6 +25,9 @@ import numpy as np
 from causeway.engine.features.extract import LayerFeatures
 from causeway.engine.sweep import durable
 
+ARRAYS = ("top_k_indices", "top_k_values", "feature_frequencies", "feature_mean_active", "feature_mean_values")
+_LAYER_FILES = (*(f"{name}.npy" for name in ARRAYS), "full_activations.npy", "layer_meta.json")
+
 
 def summary_path(out: Path, behaviour: str, split: str) -> Path:
     """The file that makes a set whole."""
@@ -32,16 +35,23 @@ def summary_path(out: Path, behaviour: str, split: str) -> Path:
 
 
 def check_absent(out: Path, behaviour: str, split: str) -> None:
-    """Refuse to write over features that are there, whole or not.
+    """Refuse to write over a whole set of features.
 
     Raises:
-        ValueError: a file of the set is there.
+        ValueError: the set is there.
     """
+    if (path := summary_path(out, behaviour, split)).exists():
+        raise ValueError(f"--out: {path} is there already; give another directory or --overwrite")
+
+
+def remove(out: Path, behaviour: str, split: str) -> None:
+    """Removes a set, whole or not, of whatever layers: files of two runs never stand side by side."""
+    durable.remove(summary_path(out, behaviour, split))
     stem = f"{behaviour}_{split}_"
-    ends = ("summary.json", "samples.npy", "layer_meta.json", "top_k_indices.npy", "full_activations.npy")
-    places = [path for end in ends for path in (out / f"{stem}{end}", *sorted(out.glob(f"layer_*/{stem}{end}")))]
-    if there := [path for path in places if path.exists()]:
-        raise ValueError(f"--out: {there[0]} is there already; give another directory, or remove that set's files")
+    left = (path for name in _LAYER_FILES for path in out.glob(f"layer_*/{stem}{name}"))
+    killed = (path for name in _LAYER_FILES for path in out.glob(f"layer_*/.{stem}{name}.tmp"))
+    for path in (out / f"{stem}samples.npy", *left, *killed):
+        path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -63,11 +73,8 @@ def full_arrays(
 
 def write_layer(out: Path, behaviour: str, split: str, found: LayerFeatures, about: Mapping[str, Any]) -> None:
     """Writes the arrays of a layer and what they are of."""
-    arrays = {
-        "top_k_indices": found.ids, "top_k_values": found.values, "feature_frequencies": found.any,
-        "feature_mean_active": found.mean, "feature_mean_values": found.strength,
-    }  # fmt: skip
-    for name, array in arrays.items():
+    arrays = (found.ids, found.values, found.any, found.mean, found.strength)
+    for name, array in zip(ARRAYS, arrays, strict=True):
         path = _place(out, behaviour, split, found.layer, f"{name}.npy")
         path.parent.mkdir(parents=True, exist_ok=True)
         write_array(path, array.astype(np.float32) if array.dtype == np.float64 else array)

@@ -116,11 +116,15 @@ def rate(successes: Sequence[bool]) -> dict[str, Any]:
 
 
 def by_value(scores: Sequence[Score], name: str, criterion: Criterion) -> list[dict[str, Any]]:
-    """Rates of the prompts that share a value of a field (`group`, or one of the behaviour's own), value by value."""
+    """Rates of the prompts that share a value of a field (`group`, or one of the behaviour's own), value by value.
+
+    Prompts that do not have the field count nowhere.
+    """
     values: dict[str, list[Score]] = {}
     for score in scores:
-        value = score.item.group if name == "group" else score.item.fields.get(name)
-        values.setdefault(str(value), []).append(score)
+        fields = {**score.item.fields, "group": score.item.group}
+        if name in fields:
+            values.setdefault(str(fields[name]), []).append(score)
     return [_value_row(name, value, members, criterion) for value, members in sorted(values.items())]
 
 

@@ -5,6 +5,7 @@ success_threshold  a model passes when at least this share of prompts is
 """
 
 import dataclasses
+import math
 from types import MappingProxyType
 
 from causeway.engine.behaviours import (
@@ -34,6 +35,10 @@ class Criterion:
 
     min_score_diff: float = 2.0
     success_threshold: float = 0.8
+
+    def __post_init__(self):
+        if not math.isfinite(self.min_score_diff):
+            raise ValueError(f"min_score_diff: got {self.min_score_diff}; needs a number of nats a token")
 
     def changed(self, min_score_diff: float | None, success_threshold: float | None) -> "Criterion":
         """The criterion with what is not None put in its place."""

@@ -25,9 +25,10 @@ def from_record(record: Mapping[str, Any]) -> Candidate:
     question, solution = texts(record, ("question", "answer"))
     written = marked_number(solution)
     value = as_number(written) if written else None
-    if value is None or value % 1:
+    if value is None or value != value.to_integral_value():
         raise ValueError(f"field answer: got {solution[-40:]!r}; needs a final whole number after {MARK!r}")
-    right = f"{value:.0f}"
-    wrong = tuple(Wrong(f" {value + error:.0f}", fields={"error": error}) for error in ERRORS)
+    # As an integer: a Decimal sum is rounded to 28 digits.
+    right = str(int(value))
+    wrong = tuple(Wrong(f" {int(value) + error}", fields={"error": error}) for error in ERRORS)
     fields = {"question": question, "solution": solution, "final_answer": right, "final_number": "last"}
     return Candidate(f"Question: {question}\nAnswer:", f" {right}", wrong, question, fields=fields)

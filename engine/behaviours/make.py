@@ -5,13 +5,13 @@ whichever others are made beside it.
 """
 
 import zlib
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 
 from causeway.engine.behaviours import bundled_tasks
-from causeway.engine.behaviours.answer_pieces import Pieces, text_pieces
+from causeway.engine.behaviours.answer_pieces import Pieces, best_wrong, text_pieces
 from causeway.engine.behaviours.catalogue import RECORDS, behaviour
 from causeway.engine.behaviours.deal import SPLITS, TEST, TRAIN, Sizes, deal
 from causeway.engine.behaviours.prompt import BehaviourPrompt, Candidate
@@ -60,6 +60,22 @@ def split_candidates(
     """
     rng = _stream(name, seed)
     return _deal_parts(name, train, test, sizes, rng, pieces) if test else deal(name, train, sizes, rng, pieces)
+
+
+def candidate_reader(name: str, pieces: Pieces = text_pieces) -> Callable[[Mapping[str, Any]], Candidate]:
+    """What makes a candidate of each record of a behaviour that comes from a file.
+
+    It raises ValueError for a record that lacks a field, or whose answers never diverge.
+    """
+
+    def read(record: Mapping[str, Any]) -> Candidate:
+        candidate = RECORDS[name](record)
+        if not best_wrong(candidate.correct, candidate.wrong, pieces):
+            answers = f"{candidate.correct!r} and {candidate.wrong[0].text!r}"
+            raise ValueError(f"answers {answers}: never diverge as they are cut into tokens; needs two that do")
+        return candidate
+
+    return read
 
 
 def reads_records(name: str) -> bool:

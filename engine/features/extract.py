@@ -89,7 +89,7 @@ def extract_features(
         ValueError: before anything is compiled, for a prompt without a chosen token or longer than the context, k
             outside 1..F, or dictionaries of another width or of layers not there.
     """
-    _check(transformer, dictionary, prompts, positions, top_k, rows)
+    check_request(transformer, dictionary, prompts, positions, top_k, rows)
     starts = sample_starts(samples_of(prompts, positions), len(prompts))
     parallel = parallel or local_parallel(1)
     sums = {
@@ -134,7 +134,8 @@ class _Sums:
     ) -> None:
         self.ids[places], self.values[places] = part["ids"][there], part["values"][there]
         for name, total in self.totals.items():
-            total += part[name].sum(axis=0, dtype=np.float64)
+            for of_device in part[name]:
+                total += of_device
         self.active_any[chosen] = part["active_any"][: len(chosen)]
         self.active_mean[chosen] = part["active_mean"][: len(chosen)]
 
@@ -211,10 +212,12 @@ def _features(
         f = encode(x)
         values, ids = jax.lax.top_k(f, k)
         on, count = (f != 0) & mask[:, None], jnp.maximum(jnp.sum(mask), 1)
-        share, strength = jnp.sum(on, axis=0) / count, jnp.sum(jnp.where(on, f, 0), axis=0) / count
+        # Behind a barrier, for by a number the compiler divides on one device and multiplies by its inverse on several.
+        counts = jax.lax.optimization_barrier(jnp.full(f.shape[1], count, f.dtype))
+        share, strength = jnp.sum(on, axis=0) / counts, jnp.sum(jnp.where(on, f, 0), axis=0) / counts
         out = {"ids": ids, "values": values, "any": jnp.any(on, axis=0), "mean": share, "strength": strength}
-        counts = {"active_any": jnp.sum(jnp.any(on, axis=0)), "active_mean": jnp.sum(on) / count}
-        return out | counts | ({"f": f} if full else {})
+        active = {"active_any": jnp.sum(jnp.any(on, axis=0)), "active_mean": jnp.sum(on) / count}
+        return out | active | ({"f": f} if full else {})
 
     # Row by row: one [S, F] at a time, and a top-k of a matrix, which is the fast one.
     out = jax.lax.map(of_prompt, (streams[index], there))
@@ -232,9 +235,19 @@ def _passes(
             yield members[start : start + rows], int(width)
 
 
-def _check(
-    transformer: Transformer, dictionary: Any, prompts: Sequence[Sequence[int]], positions: Positions, k: int, rows: int
+def check_request(
+    transformer: Transformer,
+    dictionary: Any,
+    prompts: Sequence[Sequence[int]],
+    positions: Positions,
+    k: int,
+    rows: int = ROWS,
 ) -> None:
+    """Refuse what `extract_features` cannot do, before anything is compiled.
+
+    Raises:
+        ValueError: see `extract_features`.
+    """
     if not isinstance(dictionary, Features):
         raise ValueError(f"dictionary: got a {type(dictionary).__name__}; features need a stack that is in memory")
     if not prompts or rows < 1:
@@ -243,11 +256,10 @@ def _check(
         raise ValueError(f"top_k: got {k}; the dictionaries have {dictionary.num_features} features, so 1 to that many")
     config, longest = transformer.config, transformer.config.max_position
     for number, prompt in enumerate(prompts, start=1):
-        if not len(positions.chosen(len(prompt))):
-            raise ValueError(
-                f"prompt {number}: {len(prompt)} tokens, none of which counts from position {positions.first} on; "
-                "give it more text, or include position 0"
-            )
+        try:
+            positions.check(len(prompt))
+        except ValueError as error:
+            raise ValueError(f"prompt {number}: {error}") from None
         if len(prompt) > longest:
             raise ValueError(f"prompt {number}: {len(prompt)} tokens, but the context is {longest}; shorten it")
         if not 0 <= min(prompt) <= max(prompt) < config.vocab_size:

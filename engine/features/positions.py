@@ -26,6 +26,18 @@ class Positions:
         start = 0 if self.last is None else length - self.last
         return np.arange(max(self.first, start), length)
 
+    def check(self, length: int) -> None:
+        """Refuse a prompt of `length` tokens of which none is chosen.
+
+        Raises:
+            ValueError: it is one.
+        """
+        if not len(self.chosen(length)):
+            raise ValueError(
+                f"{length} tokens, none of which counts from position {self.first} on; "
+                "give it more text, or include position 0"
+            )
+
     def width(self, bucket: int) -> int:
         """How many positions a prompt of a bucket can have."""
         return bucket if self.last is None else min(self.last, bucket)

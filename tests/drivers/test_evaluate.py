@@ -72,12 +72,20 @@ def test_bad_input_is_one_line_or_skipped(drive, place):
         ),
         "none of that in --prompts": [*file("other", good), "--split=test"],
         "needs a number": [*file("numberless", good), "--generate"],
+        "repeated:3: has the prompt and answers of repeated:1": file(
+            "repeated", {**good, "id": None}, {**good, "prompt": "today the keys"}, {**good, "id": None}
+        ),
+        "--by: no prompt has a field 'nosuch'": [*file("by", good), "--by=nosuch"],
+        "min_score_diff: got nan": [*file("nan", good), "--min_score_diff=nan"],
+        "is a file; give a directory": [*file("out", good)[:1], f"--out={place / 'out.jsonl'}"],
         "no such file": ["--prompts=absent.jsonl", f"--out={place / 'refused'}"],
         "none of 1 prompts can be scored": [*file("nothing", never), "--skip_bad"],
     }
-    *refused, kept = drive(
-        "evaluate", *cases.values(), [*file("kept", good, "{", never)[:1], "--skip_bad", f"--out={place / 'kept'}"]
-    )
+    *refused, kept, ungrouped = drive(
+        "evaluate", *cases.values(), [*file("kept", good, "{", never)[:1], "--skip_bad", f"--out={place / 'kept'}"],
+        [*file("own", good, {**good, "prompt": "today the keys", "group": None, "split": None, "note": 1})[:1],
+         f"--out={place / 'own'}", "--by=note"],
+    )  # fmt: skip
     for message, result in zip(cases, refused, strict=True):
         assert result["status"] == 2, message
         assert message in result["err"]
@@ -86,3 +94,7 @@ def test_bad_input_is_one_line_or_skipped(drive, place):
     assert kept["status"] == 0
     assert kept["err"].count("left out:") == 2
     assert len(_table(place / "kept" / "baseline_kept_all.csv")) == 1
+    assert ungrouped["status"] == 0, ungrouped["err"]
+    # Prompts that name no group are a group each.
+    assert json.loads((place / "own" / "baseline_metrics_all.json").read_text())["behaviours"]["own"]["groups"] == 2
+    assert [row["value"] for row in _table(place / "own" / "baseline_groups_own_all.csv")] == ["1"]

@@ -16,7 +16,7 @@ PROMPTS = [
 def runs(drive, tmp_path_factory):
     folder = tmp_path_factory.mktemp("features")
     (folder / "p.jsonl").write_text("".join(json.dumps(line) + "\n" for line in PROMPTS))
-    (folder / "short.jsonl").write_text('{"tokens": [5]}\n')
+    (folder / "short.jsonl").write_text('{"prompt": "4 + 5 =", "split": "a"}\n{"tokens": [5], "split": "b"}\n')
     base = ["--model=bundled:tiny", "--dictionaries=bundled:tiny/transcoders", f"--prompts={folder / 'p.jsonl'}"]
     short = [*base[:2], f"--prompts={folder / 'short.jsonl'}", f"--out={folder / 'short'}"]
     results = drive(
@@ -26,6 +26,8 @@ def runs(drive, tmp_path_factory):
         [*base, f"--out={folder / 'other'}", "--positions=some"],
         [*base, f"--out={folder / 'other'}", "--top_k=999"],
         short,
+        [*base, f"--out={folder / 'p.jsonl'}"],
+        [*base, f"--out={folder / 'out'}", "--overwrite", "--top_k=999"],
     )
     return folder, results
 
@@ -58,7 +60,9 @@ def test_files_of_every_set(runs):
         (1, "is there already; give another directory"),
         (2, "--positions: got 'some'; needs `last_N`"),
         (3, "top_k: got 999; the dictionaries have 512 features"),
-        (4, "prompt 1: 1 tokens, none of which counts"),
+        (4, "--prompts: short:2: 1 tokens, none of which counts"),
+        (5, "is a file; give a directory"),
+        (6, "top_k: got 999; the dictionaries have 512 features"),
     ],
 )
 def test_bad_input_is_refused_in_one_line(runs, run, message):
@@ -67,3 +71,22 @@ def test_bad_input_is_refused_in_one_line(runs, run, message):
     assert message in results[run]["err"]
     assert "Traceback" not in results[run]["err"]
     assert not list(folder.glob("other/*.json"))
+    # Every set is looked at before the first is written.
+    assert not (folder / "short").exists()
+    assert (folder / "out" / "sums_test_summary.json").exists()
+
+
+def test_what_a_killed_run_left_is_replaced_by_the_same_bytes(drive, runs):
+    folder, _ = runs
+    base = ["--model=bundled:tiny", "--dictionaries=bundled:tiny/transcoders", f"--prompts={folder / 'p.jsonl'}"]
+    killed = [*base, f"--out={folder / 'killed'}", "--layers=0,1", "--split=test"]
+    (before,) = drive("features", killed)
+    assert before["status"] == 0, before["err"]
+    files = {path: path.read_bytes() for path in (folder / "killed").rglob("*.*")}
+    (folder / "killed" / "sums_test_summary.json").unlink()
+    (folder / "killed" / "layer_0" / "sums_test_top_k_values.npy").write_bytes(b"of another run")
+    (folder / "killed" / "layer_3").mkdir()
+    (folder / "killed" / "layer_3" / "sums_test_top_k_values.npy").write_bytes(b"of another run")
+    (after,) = drive("features", killed)
+    assert after["status"] == 0, after["err"]
+    assert {path: path.read_bytes() for path in (folder / "killed").rglob("*.*")} == files

@@ -75,7 +75,15 @@ def test_published_problems_and_pairs(drive, data_dir, tmp_path):
         assert not groups[0] & groups[1]
 
 
+def test_no_split_of_an_earlier_draw_is_left(drive, tmp_path):
+    base = ["--behaviours=arithmetic", f"--out={tmp_path / 'out'}", "--overwrite"]
+    for result in drive("prompts", [*base, "--train=5", "--test=5"], [*base, "--train=0", "--test=9", "--seed=1"]):
+        assert result["status"] == 0, result["err"]
+    assert _names(tmp_path / "out") == ["arithmetic_test.jsonl"]
+
+
 def test_bad_input_is_one_line(drive, tmp_path):
+    never = _write(tmp_path / "never.jsonl", [{"prompt": "the", "correct_answer": " wug", "incorrect_answer": " dax"}])
     cases = {
         "--out: got nothing": ["--behaviours=arithmetic"],
         "behaviours: got 'poetry'": ["--behaviours=poetry", f"--out={tmp_path / 'x'}"],
@@ -85,6 +93,17 @@ def test_bad_input_is_one_line(drive, tmp_path):
             "--behaviours=grammar_agreement", "--source=a.jsonl", f"--out={tmp_path / 'x'}",
         ],
         "--test_source, --name": ["--behaviours=arithmetic", "--name=x", f"--out={tmp_path / 'x'}"],
+        "flag --seed=-1": ["--behaviours=arithmetic", "--seed=-1", f"--out={tmp_path / 'x'}"],
+        "--name: got '../y'; needs letters": [
+            "--behaviours=own", "--source=a.jsonl", "--name=../y", f"--out={tmp_path / 'x'}",
+        ],
+        "--templates: got documented, but --source": [
+            "--behaviours=own", "--source=a.jsonl", "--templates=documented", f"--out={tmp_path / 'x'}",
+        ],
+        "never.jsonl line 1: answers ' wug' and ' dax': never diverge": [
+            "--behaviours=own", f"--source={never}", "--model=bundled:tiny", f"--out={tmp_path / 'x'}",
+        ],
+        "is a file; give a directory to write": ["--behaviours=arithmetic", f"--out={never}"],
         "a.jsonl: no such file": ["--behaviours=own", "--source=a.jsonl", f"--out={tmp_path / 'x'}"],
     }  # fmt: skip
     for (message, _), result in zip(cases.items(), drive("prompts", *cases.values()), strict=True):

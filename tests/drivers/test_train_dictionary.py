@@ -50,6 +50,7 @@ def test_trained_written_and_measured(tmp_path, texts):
     [
         (("--kind=topk", "--l0=4", "--features=32"), "--kind: topk takes its sparsity from --k; got --l0=4"),
         (("--l0=4",), "--features: got nothing"),
+        (("--l0=4", "--features=32", f"--out={__file__}"), "is a file; give a directory to write"),
         (("--l0=4", "--features=32", "--layers=1,9"), "needs different layers of the model, 0..3"),
         (("--l0=4", "--features=32", "--layers=top"), "--layers: got top"),
         (("--k=4", "--features=32", "--kind=topk", "--skip"), "--kind: got topk; no format read here holds"),

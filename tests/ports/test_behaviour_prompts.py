@@ -31,6 +31,8 @@ def test_what_is_written_is_read(tmp_path, name):
         (GOOD.replace(" is", " are").encode(), "line 2: correct_answer and incorrect_answer: both ' are'"),
         (GOOD.replace("The cat", "The caté").encode("latin-1"), "line 2: not JSON"),
         (GOOD.replace('"subject": "cat"', '"behaviour": "../x"').encode(), "line 2: field behaviour: got '../x'"),
+        (GOOD.replace('"subject": "cat"', '"group": ["x"]').encode(), "line 2: field group: got"),
+        (GOOD.replace("The cat", r"The \ud800").encode(), "line 2: not JSON ('utf-8' codec can't encode"),
     ],
 )
 def test_malformed_lines_are_named_or_skipped(tmp_path, line, message):
@@ -58,5 +60,6 @@ def test_the_files_of_a_folder(tmp_path):
         (tmp_path / f"{name}.jsonl").write_text(GOOD)
     assert [p.stem for p in prompt_files([str(tmp_path)])] == ["a_test", "a_train", "b_train"]
     assert [p.stem for p in prompt_files([str(tmp_path)], ["a"], ["train"])] == ["a_train"]
+    assert len(prompt_files([str(tmp_path), str(tmp_path / "a_train.jsonl")])) == 3
     with pytest.raises(FileNotFoundError, match="a folder without c_"):
         prompt_files([str(tmp_path)], ["c"])

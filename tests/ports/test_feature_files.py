@@ -1,4 +1,4 @@
-"""Feature files hold what was extracted, and are never written over; prompts are read from any JSONL."""
+"""Feature files hold what was extracted; a whole set is refused, what a killed run left is replaced."""
 
 import json
 
@@ -7,7 +7,6 @@ import pytest
 
 from causeway.engine.features.extract import LayerFeatures
 from causeway.ports import feature_files
-from causeway.ports.feature_prompts import read_sets
 
 
 @pytest.fixture
@@ -36,9 +35,22 @@ def test_arrays_and_figures_come_back(tmp_path, found):
 def test_what_is_there_is_not_written_over(tmp_path, found):
     feature_files.check_absent(tmp_path, "sums", "test")
     feature_files.write_layer(tmp_path, "sums", "test", found, {})
-    with pytest.raises(ValueError, match=r"layer_3/sums_test_layer_meta\.json is there already"):
+    feature_files.write_summary(tmp_path, "sums", "test", np.zeros((5, 2)), {})
+    with pytest.raises(ValueError, match=r"sums_test_summary\.json is there already.* --overwrite"):
         feature_files.check_absent(tmp_path, "sums", "test")
     feature_files.check_absent(tmp_path, "sums", "train")
+
+
+def test_what_a_killed_run_left_is_removed_and_nothing_else(tmp_path, found):
+    for split in ("test", "test_b"):
+        feature_files.write_layer(tmp_path, "sums", split, found, {})
+    feature_files.write_summary(tmp_path, "sums", "test_b", np.zeros((5, 2)), {})
+    (tmp_path / "layer_3" / ".sums_test_full_activations.npy.tmp").write_bytes(b"half")
+    feature_files.check_absent(tmp_path, "sums", "test")
+    feature_files.remove(tmp_path, "sums", "test")
+    left = [path.name for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(left) == 8
+    assert all("sums_test_b_" in name for name in left)
 
 
 def test_all_activations_are_there_once_they_are_whole(tmp_path):
@@ -50,21 +62,3 @@ def test_all_activations_are_there_once_they_are_whole(tmp_path):
     with pytest.raises(KeyError), feature_files.full_arrays(tmp_path, "sums", "train", (0,), (4, 3)):
         raise KeyError
     assert not list(tmp_path.glob("layer_0/*train*"))
-
-
-def test_prompts_of_several_sets(tmp_path):
-    lines = [{"prompt": "a"}, {"tokens": [1, 2], "split": "train"}, {"prompt": "b", "behaviour": "x", "id": "mine"}]
-    path = tmp_path / "file.jsonl"
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    sets, bad = read_sets([str(path)])
-    assert not bad
-    assert {key: [r["id"] for r in records] for key, records in sets.items()} == {
-        ("file", "all"): ["file:1"], ("file", "train"): ["file:2"], ("x", "all"): ["mine"],
-    }  # fmt: skip
-    assert list(read_sets([str(path)], behaviours=["x"])[0]) == [("x", "all")]
-    with pytest.raises(ValueError, match="none of that in the files, which have file all, file train, x all"):
-        read_sets([str(path)], splits=["test"])
-    path.write_text(path.read_text() + '{"prompt": ""}\n')
-    with pytest.raises(ValueError, match="line 4: prompt: missing"):
-        read_sets([str(path)])
-    assert len(read_sets([str(path)], skip_bad=True)[1]) == 1

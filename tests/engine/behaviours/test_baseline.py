@@ -52,6 +52,7 @@ def test_rates_by_group_and_field():
         ("g1", 2, 0.0),
     ]
     assert [row["value"] for row in by_value(_scores(), "kind", Criterion())] == ["0", "1"]
+    assert by_value(_scores(), "absent", Criterion()) == []
     row = row_of(_scores()[3], Criterion())
     assert (row["difference"], row["normalised_difference"], row["sign_success"]) == (-1.0, 1.0, False)
 

@@ -9,9 +9,9 @@ from causeway.engine.behaviours import synthetic_arithmetic, synthetic_logic
 from causeway.engine.behaviours.answer_pieces import text_pieces, token_pieces
 from causeway.engine.behaviours.catalogue import BEHAVIOURS, DOCUMENTED
 from causeway.engine.behaviours.deal import Sizes, deal
-from causeway.engine.behaviours.make import make_prompts, split_candidates
-from causeway.engine.behaviours.own_prompts import from_record, record_of
-from causeway.engine.behaviours.prompt import Candidate, Wrong
+from causeway.engine.behaviours.make import candidate_reader, make_prompts, split_candidates
+from causeway.engine.behaviours.own_prompts import from_record, prompt_of, record_of
+from causeway.engine.behaviours.prompt import BehaviourPrompt, Candidate, Wrong
 
 SIZES = Sizes(80, 20)
 MADE = sorted(name for name, entry in BEHAVIOURS.items() if entry.candidates or name.startswith("bundled_"))
@@ -157,3 +157,37 @@ def test_prompts_of_ones_own_keep_their_fields_and_groups():
     # A test file of its own: what is in it leaves the training set.
     given = split_candidates("mine", candidates, candidates[:4], Sizes(16, 4), 42)
     assert {p.group for p in given["test"]} == {"g0", "g1"}
+
+
+def test_what_a_record_does_not_say_or_says_as_null_is_not_a_name():
+    record = {"prompt": "p", "correct_answer": " a", "incorrect_answer": " b", "note": 1}
+    null = {**record, "behaviour": None, "split": None, "id": None, "group": None}
+    assert prompt_of(null) == prompt_of(record) == BehaviourPrompt("p", " a", " b", group="p", fields={"note": 1})
+    assert prompt_of({**record, "id": 7, "group": 3}).group == "3"
+    # Dealt items are numbered anew.
+    assert from_record({**record, "id": 7}).fields == {"source_id": "7", "note": 1}
+
+
+def test_a_field_of_a_source_does_not_take_the_place_of_a_prompt():
+    line = record_of(BehaviourPrompt("p", " a", " b", "b", "train", "b_0", "g", {"prompt": "x", "group": "y", "n": 1}))
+    assert (line["prompt"], line["group"], line["n"]) == ("p", "g", 1)
+
+
+def test_records_whose_answers_never_diverge_are_refused(refuses):
+    record = {"prompt": "p", "correct_answer": " is", "incorrect_answer": " is not"}
+    with refuses("answers ' is' and ' is not': never diverge"):
+        candidate_reader("own")(record)
+    with refuses("never diverge"):
+        candidate_reader("own", lambda answer: (0,))({**record, "incorrect_answer": " are"})
+    pair = {"clean_prefix": "The cat", "patch_prefix": "The cats", "clean_answer": " is", "patch_answer": " is"}
+    with refuses("never diverge"):
+        candidate_reader("agreement_attractors")(pair)
+
+
+@pytest.mark.parametrize("number", ["1" + 30 * "0" + "1", "2.0", "-12", "1,234"])
+def test_problems_with_large_and_negative_numbers(number, refuses):
+    candidate = candidate_reader("gsm8k")({"question": "q", "answer": f"so #### {number}"})
+    right = int(number.replace(",", "").removesuffix(".0"))
+    assert (candidate.correct, candidate.wrong[0].text) == (f" {right}", f" {right + 1}")
+    with refuses("needs a final whole number"):
+        candidate_reader("gsm8k")({"question": "q", "answer": "#### 2.5"})
