@@ -45,7 +45,8 @@ _CUT = flags.DEFINE_bool("cut", False, "SAEs of the stream: let it pass through 
 _MAX_NODES = flags.DEFINE_integer("max_nodes", 200, "Nodes of a behaviour's aggregate.", lower_bound=1)
 _PER_NODE = flags.DEFINE_integer("edges_per_node", 10, "Sources of each of them.", lower_bound=1)
 _INTERVAL = flags.DEFINE_enum("interval", "t", ["t", "bootstrap"], "Intervals over prompts; bootstrap from 20 on.")
-_SEED = flags.DEFINE_integer("seed", 0, "Seed of the bootstrap.")
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of the bootstrap and of which prompts are held out.")
+_HELD_OUT = flags.DEFINE_float("held_out", 0.0, "Share of prompts whose means and intervals are of what others choose.")
 _DOCUMENTED = flags.DEFINE_bool("documented", False, "Also write the circuit pipeline's own, uncorrected aggregate.")
 
 
@@ -57,6 +58,7 @@ def main(argv: list[str]) -> None:
     workdir = Path(given(_WORKDIR, "a directory to write to"))
     _check()
     sweep = _sweep(_lines())
+    _check_held_out(sweep)
     if sweep.run(workdir, repair=_REPAIR.value).stopped:
         sys.exit(_STOPPED)
     _write_graphs(sweep, workdir)
@@ -76,6 +78,15 @@ def _check() -> None:
     if _DOCUMENTED.value and not _PROMPTS.value:
         raise ValueError("--documented: is an aggregate over prompts; needs --prompts")
     graph_files.check()
+
+
+def _check_held_out(sweep) -> None:
+    """Refuse, before anything is computed, an aggregate that cannot be split."""
+    from causeway.engine.stats.held_out import held_out
+
+    groups = [(prompt.behaviour, prompt.split) for prompt in sweep.prompts]
+    for group in sweep.groups() if _PROMPTS.value else ():
+        held_out(groups.count(group), _HELD_OUT.value)
 
 
 def _lines() -> list:
@@ -135,7 +146,9 @@ def _write_aggregate(sweep, workdir: Path, behaviour: str, split: str) -> None:
     from causeway.engine.stats.paired import Interval
     from causeway.ports import aggregate_files
 
-    settings = AggregateSettings(_MAX_NODES.value, _PER_NODE.value, cast(Interval, _INTERVAL.value), seed=_SEED.value)
+    settings = AggregateSettings(
+        _MAX_NODES.value, _PER_NODE.value, cast(Interval, _INTERVAL.value), seed=_SEED.value, held_out=_HELD_OUT.value
+    )
     group, about = (behaviour, split), {"model": sweep.model.name, "behaviour": behaviour, "split": split}
     found = aggregate(lambda: ((p.roles, graph) for p, graph in sweep.graphs(workdir, group)), settings)
     paths = aggregate_files.write_aggregate(workdir / behaviour, split, found, about)
