@@ -58,7 +58,7 @@ def main(argv: list[str]) -> None:
     workdir = Path(given(_WORKDIR, "a directory to write to"))
     _check()
     sweep = _sweep(_lines())
-    _check_held_out(sweep)
+    sweep.check_held_out(_HELD_OUT.value if _PROMPTS.value else 0.0)
     if sweep.run(workdir, repair=_REPAIR.value).stopped:
         sys.exit(_STOPPED)
     _write_graphs(sweep, workdir)
@@ -78,15 +78,6 @@ def _check() -> None:
     if _DOCUMENTED.value and not _PROMPTS.value:
         raise ValueError("--documented: is an aggregate over prompts; needs --prompts")
     graph_files.check()
-
-
-def _check_held_out(sweep) -> None:
-    """Refuse, before anything is computed, an aggregate that cannot be split."""
-    from causeway.engine.stats.held_out import held_out
-
-    groups = [(prompt.behaviour, prompt.split) for prompt in sweep.prompts]
-    for group in sweep.groups() if _PROMPTS.value else ():
-        held_out(groups.count(group), _HELD_OUT.value)
 
 
 def _lines() -> list:

@@ -4,7 +4,8 @@ On one prompt (--prompt, --correct, --incorrect) or all of a file (--prompts, JS
 features named by --features or taken from the graphs of an `attribute` run (--graphs). Written to --workdir:
 interventions.parquet, and for each behaviour {behaviour}/intervention_ablation_{behaviour}.csv and _summary.json
 (intervention_patching_... for --operation=patch), feature_importance_layer_{layer}.csv with --importance,
-generations.jsonl with --generate. The same command resumes.
+generations.jsonl with --generate. With --held_out=0.5 half of the prompts choose features and the other half measures
+them. Patches come from a line's counterfactual_prompt, or from another line. The same command resumes.
 """
 
 import json

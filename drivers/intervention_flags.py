@@ -2,6 +2,7 @@
 
 import math
 import re
+from typing import cast
 
 from absl import flags
 
@@ -91,9 +92,12 @@ def check() -> None:
 
 def settings(seed: int):
     """What is done to each prompt; `seed` decides which prompts are held out."""
-    from causeway.engine.circuits.sweep import InterventionSettings
+    from causeway.engine.circuits.propagate import Mode
+    from causeway.engine.circuits.sets import Kind
+    from causeway.engine.circuits.settings import InterventionSettings
 
+    mode, kinds = cast(Mode, MODE.value), cast(tuple[Kind, ...], tuple(KINDS.value))
     return InterventionSettings(
-        operations(), MODE.value, places(), MOST.value, tuple(KINDS.value), NODES.value, EDGES.value, ROWS.value,
+        operations(), mode, places(), MOST.value, kinds, NODES.value, EDGES.value, ROWS.value,
         HELD_OUT.value, seed if HELD_OUT.value else 0,
     )  # fmt: skip

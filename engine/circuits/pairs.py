@@ -50,8 +50,9 @@ def _kind(prompt: CircuitPrompt) -> tuple[str, str, int]:
 def _counterfactual(prompt: CircuitPrompt) -> CircuitPrompt | None:
     if prompt.counterfactual is None or prompt.answers is None:
         return None
-    swapped = {"tokens": prompt.counterfactual, "answers": prompt.answers[::-1], "counterfactual": prompt.tokens}
-    return dataclasses.replace(prompt, id=f"{prompt.id} (counterfactual)", targets=None, **swapped)
+    right, wrong = prompt.answers
+    name = f"{prompt.id} (counterfactual)"
+    return dataclasses.replace(prompt, id=name, tokens=prompt.counterfactual, targets=None, answers=(wrong, right))
 
 
 def _likest(prompt: CircuitPrompt, others: Sequence[CircuitPrompt]) -> CircuitPrompt | None:

@@ -191,7 +191,7 @@ class InterventionSweep:
 
         Cost: two forward passes a prompt; ranks of differences are known when all of them are.
         """
-        sides = [], []
+        sides: tuple[list[CircuitPrompt], list[CircuitPrompt]] = [], []
         for prompt, other in zip(self.prompts, self.held.tolist(), strict=True):
             if prompt.behaviour == behaviour:
                 sides[other].append(prompt)
