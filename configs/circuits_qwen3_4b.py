@@ -29,6 +29,8 @@ def get_config() -> ConfigDict:
             # Means over all prompts with zeros counted, with an interval, instead of a frequency to pass.
             "interval": "bootstrap",
             "edges_per_node": 10,
+            # Half of the prompts choose nodes and edges, the other half gives their means and intervals.
+            "held_out": 0.5,
             "seed": 456,
         }
     )
@@ -40,6 +42,7 @@ def get_config() -> ConfigDict:
             "compute": "bfloat16",
             "layers": (),
             "operation": ("zero", "inhibit:1", "patch"),
+            "held_out": 0.5,
             "seed": 456,
         }
     )

@@ -2,9 +2,9 @@
 
 One prompt: --prompt="The cat", explained by its most probable next tokens, by --target tokens, or by the difference of
 two answers, --correct=" is" --incorrect=" are". Many: --prompts=FILE, JSON lines with prompt, correct_answer and
-incorrect_answer (the files of `prompts`; a field `roles` names places to align). Written to --workdir: graphs/ (a file
-for each graph and format), scores.jsonl, graphs.parquet (every graph whole), and for a behaviour
-{behaviour}/attribution_graph_{split}.json and .graphml: means over all its prompts. The same command resumes.
+incorrect_answer (the files of `prompts`; a field `roles` names places to align). Written to --workdir: graphs/,
+scores.jsonl, graphs.parquet (every graph whole), and {behaviour}/attribution_graph_{split}.json and .graphml: means
+over prompts. The same command resumes.
 """
 
 import json
@@ -45,7 +45,8 @@ _CUT = flags.DEFINE_bool("cut", False, "SAEs of the stream: let it pass through 
 _MAX_NODES = flags.DEFINE_integer("max_nodes", 200, "Nodes of a behaviour's aggregate.", lower_bound=1)
 _PER_NODE = flags.DEFINE_integer("edges_per_node", 10, "Sources of each of them.", lower_bound=1)
 _INTERVAL = flags.DEFINE_enum("interval", "t", ["t", "bootstrap"], "Intervals over prompts; bootstrap from 20 on.")
-_SEED = flags.DEFINE_integer("seed", 0, "Seed of the bootstrap.")
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of the bootstrap and of which prompts are held out.")
+_HELD_OUT = flags.DEFINE_float("held_out", 0.0, "Share of prompts whose means and intervals are of what others choose.")
 _DOCUMENTED = flags.DEFINE_bool("documented", False, "Also write the circuit pipeline's own, uncorrected aggregate.")
 
 
@@ -56,7 +57,8 @@ def main(argv: list[str]) -> None:
     take_values(_CONFIG.value.attribute if _CONFIG.value else {}, "attribute")
     workdir = Path(given(_WORKDIR, "a directory to write to"))
     _check()
-    sweep = _sweep(_lines())
+    sweep = _sweep(*_lines())
+    sweep.check_held_out(_HELD_OUT.value if _PROMPTS.value else 0.0)
     if sweep.run(workdir, repair=_REPAIR.value).stopped:
         sys.exit(_STOPPED)
     _write_graphs(sweep, workdir)
@@ -78,23 +80,18 @@ def _check() -> None:
     graph_files.check()
 
 
-def _lines() -> list:
-    """The lines of --prompts, read before a model is loaded."""
+def _lines() -> tuple[list, list[str]]:
+    """The lines of --prompts and what is wrong with those left out, read before a model is loaded."""
     if not _PROMPTS.value:
-        return []
+        return [], []
     from causeway.engine.behaviours.own_prompts import prompt_of
     from causeway.ports.behaviour_prompts import read_lines
 
     read = read_lines(_PROMPTS.value, prompt_of, _SKIP_BAD.value)
-    _tell(read.bad)
-    return list(zip(read.numbers, read.items, strict=True))
+    return list(zip(read.numbers, read.items, strict=True)), read.bad
 
 
-def _tell(bad: list[str]) -> None:
-    print("".join(f"left out: {message}\n" for message in bad), end="", file=sys.stderr)
-
-
-def _sweep(lines: list):
+def _sweep(lines: list, bad: list[str]):
     from causeway.engine.attribution.prompts import answers_prompt, named_lines, token_prompt
     from causeway.engine.attribution.sweep import GraphSweep
     from causeway.engine.frozen.plan import AttributionPlan
@@ -106,8 +103,8 @@ def _sweep(lines: list):
     model = model_flags.load_model()
     transcoders = model_flags.load_dictionaries(model)
     if _PROMPTS.value:
-        prompts, bad = named_lines(model, lines, Path(_PROMPTS.value), _SKIP_BAD.value)
-        _tell(bad)
+        prompts, more = named_lines(model, lines, Path(_PROMPTS.value), _SKIP_BAD.value)
+        sys.stderr.write("".join(f"left out: {message}\n" for message in bad + more))
     elif _CORRECT.value is not None:
         prompts = (answers_prompt(model, str(_PROMPT.value), _CORRECT.value, str(_INCORRECT.value)),)
     else:
@@ -135,7 +132,8 @@ def _write_aggregate(sweep, workdir: Path, behaviour: str, split: str) -> None:
     from causeway.engine.stats.paired import Interval
     from causeway.ports import aggregate_files
 
-    settings = AggregateSettings(_MAX_NODES.value, _PER_NODE.value, cast(Interval, _INTERVAL.value), seed=_SEED.value)
+    interval, held = cast(Interval, _INTERVAL.value), _HELD_OUT.value
+    settings = AggregateSettings(_MAX_NODES.value, _PER_NODE.value, interval, seed=_SEED.value, held_out=held)
     group, about = (behaviour, split), {"model": sweep.model.name, "behaviour": behaviour, "split": split}
     found = aggregate(lambda: ((p.roles, graph) for p, graph in sweep.graphs(workdir, group)), settings)
     paths = aggregate_files.write_aggregate(workdir / behaviour, split, found, about)

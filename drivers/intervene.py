@@ -4,7 +4,8 @@ On one prompt (--prompt, --correct, --incorrect) or all of a file (--prompts, JS
 features named by --features or taken from the graphs of an `attribute` run (--graphs). Written to --workdir:
 interventions.parquet, and for each behaviour {behaviour}/intervention_ablation_{behaviour}.csv and _summary.json
 (intervention_patching_... for --operation=patch), feature_importance_layer_{layer}.csv with --importance,
-generations.jsonl with --generate. The same command resumes.
+generations.jsonl with --generate. With --held_out=0.5 half of the prompts choose features and the other half measures
+them. Patches come from a line's counterfactual_prompt, or from another line. The same command resumes.
 """
 
 import json
@@ -38,7 +39,7 @@ _READING = flags.DEFINE_enum("reading", "max", ["max", "last"], "A feature's act
 _INTERVAL = flags.DEFINE_enum("interval", "t", ["t", "bootstrap"], "Intervals over prompts; bootstrap from 20 on.")
 _CORRECTION = flags.DEFINE_enum("correction", "bh", ["bh", "by"], "Control of false discoveries; by: any dependence.")
 _GAP = flags.DEFINE_float("min_gap", 0.1, "Smallest |clean - corrupt| of which a recovery is a share.", lower_bound=0)
-_SEED = flags.DEFINE_integer("seed", 456, "Seed of bootstrap, sign flips and generation.")
+_SEED = flags.DEFINE_integer("seed", 456, "Seed of bootstrap, sign flips, generation, and of what is held out.")
 _GENERATE = flags.DEFINE_integer("generate", 0, "Continue each prompt by so many tokens under it.", lower_bound=0)
 _TEMPERATURE = flags.DEFINE_float("temperature", 0.0, "Of generation; 0 takes the most probable token.", lower_bound=0)
 _DOCUMENTED = flags.DEFINE_bool("documented", False, "Also give the documented relative effect, effect / |baseline|.")
@@ -59,6 +60,12 @@ def main(argv: list[str]) -> None:
         raise ValueError("--correct, --incorrect: a prompt needs both answers, whose logits are compared")
     intervention_flags.check()
     sweep = _sweep()
+    if _GENERATE.value:
+        from causeway.engine.circuits.generation import check_generation
+
+        check_generation(sweep)
+    if _IMPORTANCE.value:
+        sweep.check_importance()
     if sweep.run(workdir, repair=_REPAIR.value).stopped:
         sys.exit(_STOPPED)
     for behaviour in dict.fromkeys(prompt.behaviour for prompt in sweep.prompts):
@@ -80,7 +87,7 @@ def _sweep():
         read = read_lines(_PROMPTS.value, prompt_of, _SKIP_BAD.value)
         lines, bad = list(zip(read.numbers, read.items, strict=True)), read.bad
     folder = intervention_flags.GRAPHS.value
-    graphs, settings = StoredGraphs.open(Path(folder)) if folder else None, intervention_flags.settings()
+    graphs, settings = StoredGraphs.open(Path(folder)) if folder else None, intervention_flags.settings(_SEED.value)
     model = model_flags.load_model()
     transcoders = model_flags.load_dictionaries(model)
     if _PROMPTS.value:
@@ -115,9 +122,8 @@ def _write(sweep, workdir: Path, behaviour: str) -> None:
         head = {"model": sweep.model.name, "behaviour": behaviour, "mode": sweep.settings.mode}
         print(path, files.write_summary(folder, behaviour, family, head | summary), sep="\n")
     if _IMPORTANCE.value:
-        for path in files.write_importance(
-            folder, sweep.importance(behaviour, _READING.value).result(_ACTIVE.value, _CORRECTION.value)
-        ):
+        found, held = sweep.importance(behaviour, _READING.value)
+        for path in files.write_importance(folder, found.result(_ACTIVE.value, _CORRECTION.value, held)):
             print(path)
 
 

@@ -1,6 +1,8 @@
 """Flags that say which features are changed and how, and what they mean."""
 
+import math
 import re
+from typing import cast
 
 from absl import flags
 
@@ -22,6 +24,9 @@ EDGES = flags.DEFINE_float("edge_threshold", 0.98, "Share of the edges' influenc
 ROWS = flags.DEFINE_integer(
     "rows", None, "Rows of a batch, per device (default: by the prompt's length).", lower_bound=1
 )
+HELD_OUT = flags.DEFINE_float(
+    "held_out", 0.0, "Share of prompts on which what the others choose is measured: features of --graphs, importance."
+)
 
 
 def operations() -> tuple[tuple[str, float], ...]:
@@ -35,11 +40,14 @@ def operations() -> tuple[tuple[str, float], ...]:
         name, _, number = text.partition(":")
         try:
             value = float(number) if number else {"zero": 0.0, "inhibit": 1.0, "patch": 0.0, "set": None}[name]
+            if value is not None and not math.isfinite(value):
+                raise ValueError(text)
             if value is None and not all("=" in feature for feature in FEATURES.value):
                 raise KeyError(name)
         except (KeyError, ValueError):
             raise ValueError(
-                f"--operation: got {text!r}; needs zero, inhibit[:a], set:v (or values in --features), scale:k or patch"
+                f"--operation: got {text!r}; needs zero, inhibit[:a], set:v (or values in --features), scale:k or "
+                "patch, with finite numbers"
             ) from None
         found.append((name, value or 0.0))
     return tuple(found)
@@ -55,7 +63,7 @@ def places() -> tuple:
 
     found = []
     for text in FEATURES.value:
-        match = re.fullmatch(r"\s*(\d+):(-?\d+|all):(\d+)(?:=(-?[\d.]+(?:[eE][-+]?\d+)?))?\s*", text)
+        match = re.fullmatch(r"\s*(\d+):(-?\d+|all):(\d+)(?:=(-?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?))?\s*", text)
         if not match:
             raise ValueError(
                 f"--features: cannot read {text!r}; write layer:position:feature or ...=value, as 12:-1:345=8"
@@ -82,10 +90,14 @@ def check() -> None:
             raise ValueError(f"--{flag.name}: got {flag.value}; needs a share above 0 and at most 1")
 
 
-def settings():
-    """What is done to each prompt."""
-    from causeway.engine.circuits.sweep import InterventionSettings
+def settings(seed: int):
+    """What is done to each prompt; `seed` decides which prompts are held out."""
+    from causeway.engine.circuits.propagate import Mode
+    from causeway.engine.circuits.sets import Kind
+    from causeway.engine.circuits.settings import InterventionSettings
 
+    mode, kinds = cast(Mode, MODE.value), cast(tuple[Kind, ...], tuple(KINDS.value))
     return InterventionSettings(
-        operations(), MODE.value, places(), MOST.value, tuple(KINDS.value), NODES.value, EDGES.value, ROWS.value
-    )
+        operations(), mode, places(), MOST.value, kinds, NODES.value, EDGES.value, ROWS.value,
+        HELD_OUT.value, seed if HELD_OUT.value else 0,
+    )  # fmt: skip

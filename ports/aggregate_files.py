@@ -50,7 +50,8 @@ def write_aggregate(folder: Path, split: str, found: Aggregate, metadata: Mappin
     settings = found.settings
     about = {
         **metadata, "prompts": found.prompts, "interval": settings.interval, "confidence": settings.confidence,
-        "max_nodes": settings.max_nodes, "edges_per_node": settings.edges_per_node,
+        "max_nodes": settings.max_nodes, "edges_per_node": settings.edges_per_node, "held_out": settings.held_out,
+        "chosen_on": found.chosen_on,
     }  # fmt: skip
     return _write(folder, f"attribution_graph_{split}", [*nodes, {"id": "output", "type": "output"}], edges, about)
 

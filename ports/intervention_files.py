@@ -23,7 +23,8 @@ from causeway.engine.sweep import durable
 
 FAMILIES = ("ablation", "patching")
 _RESULT = [field.name for field in dataclasses.fields(InterventionResult)]
-_IMPORTANCE = ("feature", "correlation", "p", "q", "mean_activation", "active_prompts", "prompts")
+_IMPORTANCE = ("feature", "correlation", "score", "p", "q", "mean_activation", "active_prompts", "prompts")
+_HELD_OUT = ("score", "low", "high", "p", "q")
 
 
 def write_results(folder: Path, behaviour: str, family: str, results: Iterable[InterventionResult]) -> Path:
@@ -47,17 +48,25 @@ def write_summary(folder: Path, behaviour: str, family: str, summary: dict[str, 
 
 
 def write_importance(folder: Path, layers: Sequence[LayerImportance]) -> list[Path]:
-    """A file a layer, the strongest correlation first; features that were not tested are left out."""
+    """A file a layer, the largest score first; features that were not tested are left out.
+
+    With prompts held out, columns held_out_* of the features found; empty for the others.
+    """
     paths = []
     for layer in layers:
         tested = np.flatnonzero(~np.isnan(layer.p))
-        order = tested[np.argsort(-np.abs(layer.correlation[tested]), kind="stable")]
+        order = tested[np.argsort(-np.abs(layer.score[tested]), kind="stable")]
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(_IMPORTANCE)
+        held = layer.held_out
+        writer.writerow((*_IMPORTANCE, *(f"held_out_{name}" for name in (*_HELD_OUT, "prompts") if held is not None)))
         for f in order.tolist():
-            numbers = (layer.correlation[f], layer.p[f], layer.q[f], layer.activation[f])
-            writer.writerow([f, *map(float, numbers), int(layer.active[f]), layer.prompts])
+            numbers = (layer.correlation[f], layer.score[f], layer.p[f], layer.q[f], layer.activation[f])
+            row = [f, *map(float, numbers), int(layer.active[f]), layer.prompts]
+            if held is not None:
+                again = [float(getattr(held, name)[f]) for name in _HELD_OUT]
+                row += [*("" if math.isnan(value) else value for value in again), held.prompts]
+            writer.writerow(row)
         paths.append(folder / f"feature_importance_layer_{layer.layer}.csv")
         durable.write_bytes(paths[-1], text.getvalue().encode())
     return paths

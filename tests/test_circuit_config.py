@@ -3,25 +3,34 @@
 import subprocess
 import sys
 
+import pytest
+
 from causeway.configs.circuits_qwen3_4b import get_config
 from causeway.engine.frozen import documented
 
 TAKE = """
 import sys
 from absl import flags
-from causeway.drivers import attribute
+from causeway.drivers import {0}
 from causeway.drivers.config_values import take_values
 from causeway.configs.circuits_qwen3_4b import get_config
-flags.FLAGS(["attribute", "--max_logits=3"])
-take_values(get_config().attribute, "attribute")
+flags.FLAGS(["{0}", "{1}"])
+take_values(get_config().{0}, "{0}")
 values = flags.FLAGS.flag_values_dict()
-print(values["model"], values["max_logits"], values["interval"], values["layers"], "jax" in sys.modules)
+print(*(values[name] for name in "{2}".split()), "jax" in sys.modules)
 """
 
 
-def test_every_value_is_a_flag_of_attribute_and_the_command_line_goes_before():
-    done = subprocess.run([sys.executable, "-P", "-c", TAKE], capture_output=True, text=True)
-    assert done.stdout.split("\n")[0] == "Qwen/Qwen3-4B 3 bootstrap [] False", done.stderr
+@pytest.mark.parametrize(("driver", "given", "names", "expected"), [
+    ("attribute", "--max_logits=3", "model max_logits interval layers held_out",
+     "Qwen/Qwen3-4B 3 bootstrap [] 0.5 False"),
+    ("intervene", "--mode=constrained", "model mode operation held_out",
+     "Qwen/Qwen3-4B constrained ['zero', 'inhibit:1', 'patch'] 0.5 False"),
+])  # fmt: skip
+def test_every_value_is_a_flag_and_the_command_line_goes_before(driver, given, names, expected):
+    take = TAKE.format(driver, given, names)
+    done = subprocess.run([sys.executable, "-P", "-c", take], capture_output=True, text=True)
+    assert done.stdout.split("\n")[0] == expected, done.stderr
 
 
 def test_the_documents_values():

@@ -8,21 +8,23 @@ feature that matters in few prompts does not look like one that matters in all. 
 budget, active features beyond it count as 0 too: they were less influential than all that were taken.
 
 Nodes are joined by layer, feature and place (`keys`). Those with the largest mean |total effect| are kept, and of each
-node the sources with the largest mean |weight|. They are chosen on the same prompts that the intervals are of: for
-claims about single edges, aggregate a held-out split as well.
+node the sources with the largest mean |weight|. With `held_out`, they are chosen on the other prompts and all means and
+intervals are of those held out (`stats.held_out`); without it of the prompts that chose them, which describes these
+prompts and claims too much for others.
 
-Graphs are read twice, one at a time. Memory: N nodes x P prompts, and stored edges among the N nodes.
+Graphs are read three times, one at a time. Memory: N nodes x P prompts, and stored edges among the N nodes.
 """
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy.sparse import coo_array, csr_array
 
 from causeway.engine.attribution.keys import Key, column_keys, unpack
 from causeway.engine.frozen.graph import AttributionGraph
+from causeway.engine.stats.held_out import check_share, held_out
 from causeway.engine.stats.paired import Interval, PairedMean, paired_mean
 
 OUTPUT = -1
@@ -34,7 +36,8 @@ class AggregateSettings:
 
     Attributes:
         max_nodes: nodes kept. edges_per_node: sources kept of each. interval: t or bootstrap over prompts.
-        confidence, seed: of the interval.
+        confidence: of the interval. seed: of the bootstrap and of which prompts are held out. held_out: share of the
+            prompts that estimate what the others choose; 0 takes all for both.
     """
 
     max_nodes: int = 200
@@ -42,8 +45,10 @@ class AggregateSettings:
     interval: Interval = "t"
     confidence: float = 0.95
     seed: int = 0
+    held_out: float = 0.0
 
     def __post_init__(self):
+        check_share(self.held_out)
         for name in ("max_nodes", "edges_per_node"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: got {getattr(self, name)}; needs 1 or more")
@@ -56,13 +61,15 @@ class Aggregate:
     """Means over P prompts.
 
     Attributes:
-        prompts: P. nodes: [N] what they are. attribution: of each, direct, on the target. total: over all paths.
+        prompts: P, those held out where some are. chosen_on: prompts that chose nodes and edges.
+        nodes: [N] what they are. attribution: of each, direct, on the target. total: over all paths.
         activation: [N] mean, zeros counted. frequency: [N] share of prompts in which the node is there.
         target, source: [E] numbers of nodes; target -1 is the output. weight: of each edge. edge_frequency: [E] share
             of prompts in which the edge is not 0. settings: what was asked.
     """
 
     prompts: int
+    chosen_on: int
     nodes: tuple[Key, ...]
     attribution: PairedMean
     total: PairedMean
@@ -86,18 +93,23 @@ def aggregate(read: Callable[[], Graphs], settings: AggregateSettings = Aggregat
         settings: what is kept.
 
     Raises:
-        ValueError: no graphs.
+        ValueError: no graphs, or one alone of which a share is held out.
     """
-    names = sorted({name for roles, _ in read() for name in roles})
-    keys, prompts = _largest(_keyed(read, names), settings.max_nodes)
-    values = np.zeros((4, len(keys), prompts))
+    roles = [own for own, _ in read()]
+    names = sorted({name for own in roles for name in own})
+    if not roles:
+        raise ValueError("graphs: none to aggregate; needs one or more")
+    held = held_out(len(roles), settings.held_out, settings.seed)
+    choosing = (keyed for keyed, other in zip(_keyed(read, names), held, strict=True) if not other)
+    keys = _largest(choosing, settings.max_nodes)
+    values = np.zeros((4, len(keys), len(roles)))
     edges = []
     for p, (own, graph) in enumerate(_keyed(read, names)):
         place, node = _found(own, keys)
         columns = (_direct(graph), graph.total_effects(), _activations(graph), np.ones(len(own)))
         values[:, node, p] = [column[place] for column in columns]
         edges.append(_edges_among(graph, place, node, p))
-    return _package(keys, names, values, np.concatenate(edges, axis=1), settings)
+    return _package(keys, names, values, np.concatenate(edges, axis=1), held, settings)
 
 
 def _keyed(read: Callable[[], Graphs], names: Sequence[str]) -> Iterator[tuple[np.ndarray, AttributionGraph]]:
@@ -105,19 +117,16 @@ def _keyed(read: Callable[[], Graphs], names: Sequence[str]) -> Iterator[tuple[n
         yield column_keys(graph, roles, names), graph
 
 
-def _largest(graphs: Iterator[tuple[np.ndarray, AttributionGraph]], count: int) -> tuple[np.ndarray, int]:
-    """Sorted keys of the nodes with the largest mean |total effect|, and the number of graphs."""
-    keys, sums, prompts = np.zeros(0, np.int64), np.zeros(0), 0
+def _largest(graphs: Iterator[tuple[np.ndarray, AttributionGraph]], count: int) -> np.ndarray:
+    """Sorted keys of the nodes with the largest mean |total effect|."""
+    keys, sums = np.zeros(0, np.int64), np.zeros(0)
     for own, graph in graphs:
         both = np.concatenate([keys, own])
         keys, where = np.unique(both, return_inverse=True)
         added = np.concatenate([sums, np.abs(graph.total_effects())])
         sums = np.bincount(where, added, minlength=len(keys)).astype(np.float64)
-        prompts += 1
-    if not prompts:
-        raise ValueError("graphs: none to aggregate; needs one or more")
     order = np.argsort(-sums, kind="stable")[:count]
-    return np.sort(keys[order[sums[order] > 0]]), prompts
+    return np.sort(keys[order[sums[order] > 0]])
 
 
 def _found(own: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -147,21 +156,29 @@ def _edges_among(graph: AttributionGraph, place: np.ndarray, node: np.ndarray, p
 
 
 def _package(
-    keys: np.ndarray, names: Sequence[str], values: np.ndarray, edges: np.ndarray, settings: AggregateSettings
+    keys: np.ndarray,
+    names: Sequence[str],
+    values: np.ndarray,
+    edges: np.ndarray,
+    held: Bool[np.ndarray, " P"],
+    settings: AggregateSettings,
 ) -> Aggregate:
     def means(rows: np.ndarray) -> PairedMean:
         return paired_mean(rows, interval=settings.interval, confidence=settings.confidence, seed=settings.seed)
 
-    prompts = values.shape[2]
+    estimating = held if held.any() else ~held
     pairs, which = np.unique(edges[:2].astype(np.int64), axis=1, return_inverse=True)
-    kept = _strongest(pairs, np.bincount(which, np.abs(edges[3]), minlength=pairs.shape[1]), settings.edges_per_node)
+    sizes = np.where(held[edges[2].astype(int)], 0, np.abs(edges[3]))
+    kept = _strongest(pairs, np.bincount(which, sizes, minlength=pairs.shape[1]), settings.edges_per_node)
     rows = np.full(pairs.shape[1], -1)
     rows[kept] = np.arange(len(kept))
-    weights = np.zeros((len(kept), prompts))
+    weights = np.zeros((len(kept), len(held)))
     mine = rows[which] >= 0
     weights[rows[which[mine]], edges[2, mine].astype(int)] = edges[3, mine]
+    weights, values = weights[:, estimating], values[:, :, estimating]
     return Aggregate(
-        prompts=prompts,
+        prompts=int(estimating.sum()),
+        chosen_on=int((~held).sum()),
         nodes=tuple(unpack(key, names) for key in keys),
         attribution=means(values[0]),
         total=means(values[1]),
@@ -180,4 +197,4 @@ def _strongest(pairs: Int[np.ndarray, "2 E"], sums: Float[np.ndarray, " E"], cou
     order = np.lexsort((-sums, pairs[0]))
     target = pairs[0, order]
     rank = np.arange(len(order)) - np.searchsorted(target, target)
-    return np.sort(order[rank < count])
+    return np.sort(order[(rank < count) & (sums[order] > 0)])

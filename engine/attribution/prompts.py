@@ -25,7 +25,8 @@ class CircuitPrompt:
     Attributes:
         id: distinct in a run. behaviour, split: what it is aggregated with. tokens: ids, those shared by the answers
             included. targets: None takes the most probable next tokens. roles: name -> position in tokens. answers:
-            token ids of the two answers, where the target is their difference.
+            token ids of the two answers, where the target is their difference. counterfactual: tokens of the prompt
+            that wants the other answer, where one of the same length is named.
     """
 
     id: str
@@ -35,6 +36,7 @@ class CircuitPrompt:
     targets: tuple[Target | int, ...] | None
     roles: Mapping[str, int] = dataclasses.field(default_factory=dict)
     answers: tuple[int, int] | None = None
+    counterfactual: tuple[int, ...] | None = None
 
     def describe(self) -> dict[str, Any]:
         """JSON-able, everything that decides its graph."""
@@ -55,7 +57,8 @@ def pair_prompt(model: Model, line: BehaviourPrompt, number: int) -> CircuitProm
     """A prompt whose target is the difference of two answers' logits.
 
     Args:
-        line: its field `roles`, if any, names places. number: its id where it has none.
+        line: its field `roles`, if any, names places, `counterfactual_prompt` a partner. number: its id where it has
+            none.
 
     Raises:
         ValueError: answers that never part, a text that the tokenizer merges with an answer, or a role that is not in
@@ -68,10 +71,26 @@ def pair_prompt(model: Model, line: BehaviourPrompt, number: int) -> CircuitProm
         correct, wrong = divergence.tokens
         target = logit_difference(correct, wrong, f"{line.correct} - {line.incorrect}")
         model.tokens(divergence.prompt)
+        counterfactual = _counterfactual(model, line, divergence.prompt)
     except ValueError as error:
         raise ValueError(f"{error} (prompt {name})") from None
     behaviour, split = line.behaviour or "prompts", line.split or "all"
-    return CircuitPrompt(name, behaviour, split, divergence.prompt, (target,), roles, (correct, wrong))
+    return CircuitPrompt(name, behaviour, split, divergence.prompt, (target,), roles, (correct, wrong), counterfactual)
+
+
+def _counterfactual(model: Model, line: BehaviourPrompt, tokens: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The line's counterfactual up to where the answers part; None where it has none that stands token by token beside
+    the prompt."""
+    text = line.fields.get("counterfactual_prompt")
+    if not text:
+        return None
+    if not isinstance(text, str):
+        raise ValueError(f"counterfactual_prompt: got {text!r}; needs a text")
+    try:
+        other = diverging_answers(model, text, (line.incorrect, line.correct)).prompt
+    except ValueError:
+        return None
+    return other if len(other) == len(tokens) and other != tokens else None
 
 
 def answers_prompt(model: Model, prompt: str, correct: str, incorrect: str) -> CircuitPrompt:

@@ -22,6 +22,7 @@ from causeway.engine.frozen.plan import AttributionPlan
 from causeway.engine.frozen.sources import Transcoders
 from causeway.engine.model.handle import Model
 from causeway.engine.patching.sweep import dictionary_digest
+from causeway.engine.stats.held_out import held_out
 from causeway.engine.sweep import Layout, Plan, Store, SweepReport, UnitResult, run_sweep
 from causeway.engine.sweep.fingerprint import config_sha256
 
@@ -102,6 +103,16 @@ class GraphSweep:
     def groups(self) -> list[tuple[str, str]]:
         """The (behaviour, split) pairs among the prompts, in order."""
         return list(dict.fromkeys((prompt.behaviour, prompt.split) for prompt in self.prompts))
+
+    def check_held_out(self, share: float) -> None:
+        """Refuse, before anything is computed, aggregates whose prompts cannot be split.
+
+        Raises:
+            ValueError: see `held_out`.
+        """
+        every = [(prompt.behaviour, prompt.split) for prompt in self.prompts]
+        for group in self.groups():
+            held_out(every.count(group), share)
 
     def graphs(
         self, workdir: Path, group: tuple[str, str] | None = None

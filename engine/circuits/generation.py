@@ -15,8 +15,8 @@ from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.intervention.requests import FeatureEdit, Operation
 
 
-def continuations(sweep: InterventionSweep, tokens: int, temperature: float, seed: int) -> Iterator[dict[str, Any]]:
-    """A line for each prompt without change, and for each feature and operation (patches left out).
+def check_generation(sweep: InterventionSweep) -> None:
+    """Refuse what cannot be continued, before anything is run.
 
     Raises:
         ValueError: no feature by name, or cross-layer transcoders.
@@ -25,6 +25,15 @@ def continuations(sweep: InterventionSweep, tokens: int, temperature: float, see
         raise ValueError("generate: no features by name; continuations are of features given one by one")
     if isinstance(sweep.transcoders, CrossLayerTranscoder):
         raise ValueError("generate: cross-layer transcoders write to layers that edits of one layer do not; use others")
+
+
+def continuations(sweep: InterventionSweep, tokens: int, temperature: float, seed: int) -> Iterator[dict[str, Any]]:
+    """A line for each prompt without change, and for each feature and operation (patches left out).
+
+    Raises:
+        ValueError: see `check_generation`.
+    """
+    check_generation(sweep)
     work = [
         (place, operation, place.value if operation == "set" and place.value is not None else value)
         for place in sweep.settings.features

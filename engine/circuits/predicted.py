@@ -69,8 +69,9 @@ def _weights(graph: AttributionGraph, answers: tuple[int, int]) -> Float[np.ndar
 
 
 def agreement(predicted: Float[np.ndarray, " N"], measured: Float[np.ndarray, " N"]) -> Agreement:
-    """How measured effects follow predicted ones, over those that have a prediction."""
-    known = np.isfinite(predicted) & np.isfinite(measured)
+    """How measured effects follow predicted ones, over those that have a prediction and are not both 0."""
+    # A change of nothing, such as zeroing an inactive feature, is no evidence for a prediction of nothing.
+    known = np.isfinite(predicted) & np.isfinite(measured) & ((predicted != 0) | (measured != 0))
     x, y = predicted[known], measured[known]
     if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return Agreement(len(x), *[float("nan")] * 3)

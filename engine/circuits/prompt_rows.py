@@ -10,7 +10,7 @@ A row is one set of features under one operation:
 partner the clean one, and recovery is (intervened - baseline) / (clean - baseline).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from causeway.engine.circuits.intervene import CleanRun
 from causeway.engine.circuits.pairs import aligned
 from causeway.engine.circuits.predicted import Predictor
 from causeway.engine.circuits.rows import InterventionRows
+from causeway.engine.circuits.selection import PlacedFeature, place_names, placed_sets
 from causeway.engine.circuits.sets import FeatureSet, circuit_sets, layer_sets, single_sets, strongest_sets
 from causeway.engine.circuits.settings import InterventionSettings
 from causeway.engine.frozen.graph import AttributionGraph
@@ -41,7 +42,8 @@ class PromptRows:
 
     Args:
         clean: runs a prompt. prompt, index: and its number. settings: what is done. graph: the prompt's, or None.
-        partner: to patch from, or None.
+        partner: to patch from, or None. first: the first position that has features in graphs.
+        chosen: features that other prompts chose; None takes those of the settings or of the prompt's own graph.
     """
 
     def __init__(
@@ -52,22 +54,29 @@ class PromptRows:
         settings: InterventionSettings,
         graph: AttributionGraph | None,
         partner: CircuitPrompt | None,
+        first: int = 1,
+        chosen: Sequence[PlacedFeature] | None = None,
     ):
         self.prompt, self.index, self.settings, self.graph, self.partner = prompt, index, settings, graph, partner
-        self.run = clean(prompt)
+        self.first, self.chosen, self.run = first, chosen, clean(prompt)
         self.other = None if partner is None else clean(partner)
         self.values: dict[tuple[bool, int], np.ndarray] = {}
 
     def sets(self) -> list[FeatureSet]:
         """What is changed together, in order."""
         kinds = self.settings.kinds
-        singles = single_sets(self.settings.features, len(self.prompt.tokens)) or self._strongest(self.graph)
+        singles = self._singles()
         sets = singles if "single" in kinds else []
         sets = sets + (layer_sets(singles) if "layer" in kinds else [])
         if self.graph is None:
             return sets
         thresholds = self.settings.node_threshold, self.settings.edge_threshold
-        return sets + circuit_sets(self.graph, self.run, thresholds, kinds)
+        return sets + circuit_sets(self.graph, self.run, thresholds, kinds, self.first)
+
+    def _singles(self) -> list[FeatureSet]:
+        if self.chosen is not None:
+            return placed_sets(self.chosen, self.prompt, self.first)
+        return single_sets(self.settings.features, len(self.prompt.tokens)) or self._strongest(self.graph)
 
     def _strongest(self, graph: AttributionGraph | None) -> list[FeatureSet]:
         if graph is None:
@@ -134,8 +143,7 @@ class PromptRows:
         """What prompts of a behaviour have in common: a role, or the distance from the end."""
         if one.position < 0:
             return "all" if one.kind == "single" else ""
-        roles = [role for role, position in sorted(self.prompt.roles.items()) if position == one.position]
-        return roles[0] if roles else f"end-{len(self.prompt.tokens) - 1 - one.position}"
+        return place_names(self.prompt)[one.position]
 
     def _predicted(
         self, one: FeatureSet, answers: tuple[int, int], before: np.ndarray, after: np.ndarray

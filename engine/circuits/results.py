@@ -86,7 +86,8 @@ def results_of(
 def _type(operation: str, value: float | None) -> str:
     if operation == "patch":
         return "patching"
-    return f"ablation_{operation}" if value in (None, 1.0) else f"ablation_{operation}_{value:g}"
+    usual = value is None or (operation, value) == ("inhibit", 1.0)
+    return f"ablation_{operation}" if usual else f"ablation_{operation}_{value:g}"
 
 
 def _text(model: Model, tokens: Sequence[int]) -> str:

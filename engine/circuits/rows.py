@@ -10,6 +10,7 @@ another a circuit of thousands. Shapes: N slots, R rows; padded to E slots a row
 """
 
 import dataclasses
+import operator
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -19,6 +20,10 @@ from causeway.engine.frozen.sources import Transcoders
 from causeway.engine.intervention.edits import EMPTY
 from causeway.engine.intervention.requests import Operation, coefficients
 from causeway.engine.model.handle import Model
+
+# Slots of a batch of rows: each brings an encoder column and a decoder row, and a circuit of thousands of features is
+# mostly alone in its batch.
+BATCH_SLOTS = 1024
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,7 +121,7 @@ class InterventionRows:
             raise ValueError("interventions: a value is not finite; needs finite activations")
 
     def batches(self, rows: int, num_layers: int) -> Iterator["Batch"]:
-        """Rows alike in first edited layer and number of slots, so many at a time.
+        """Rows alike in first edited layer and number of slots, so many at a time; fewer where each has many slots.
 
         What a row is run with then depends on the row and on `rows` alone, and so do its bits.
         """
@@ -127,8 +132,9 @@ class InterventionRows:
         width = np.array([_padded(int(n)) for n in slots])
         for layer, slot_width in sorted(set(zip(first.tolist(), width.tolist(), strict=True))):
             alike = np.flatnonzero((first == layer) & (width == slot_width))
-            for at in range(0, len(alike), rows):
-                yield self._batch(alike[at : at + rows], starts, slot_width, layer, rows)
+            count = max(1, min(rows, BATCH_SLOTS // slot_width))
+            for at in range(0, len(alike), count):
+                yield self._batch(alike[at : at + count], starts, slot_width, layer, count)
 
     def _batch(self, chosen: np.ndarray, starts: np.ndarray, width: int, first: int, rows: int) -> "Batch":
         slots = np.concatenate([np.arange(starts[r], starts[r + 1]) for r in chosen])
@@ -167,9 +173,17 @@ def _slots(number: int, row: Sequence[AnyIntervention], length: int) -> list[tup
             raise ValueError(f"interventions: got {entry!r}; needs (layer, position, feature, value)")
         made = entry if isinstance(entry, Intervention) else Intervention(*entry)
         scale, shift = coefficients(made.operation, float(made.value))
+        layer, feature = _whole("layer", made.layer), _whole("feature", made.feature)
         for position in _positions(made.position, length):
-            slots.append((number, made.layer, position, made.feature, scale, shift))
+            slots.append((number, layer, position, feature, scale, shift))
     return slots
+
+
+def _whole(name: str, number: int) -> int:
+    try:
+        return operator.index(number)
+    except TypeError:
+        raise ValueError(f"interventions: {name} is {number!r}; needs a whole number") from None
 
 
 def _positions(position: int | slice, length: int) -> list[int]:
@@ -178,6 +192,7 @@ def _positions(position: int | slice, length: int) -> list[int]:
         if not found:
             raise ValueError(f"interventions: {position} holds no position of a prompt of {length} tokens")
         return found
+    position = _whole("position", position)
     if not -length <= position < length:
         raise ValueError(f"interventions: position {position} is out of range; the prompt has {length} tokens")
     return [position % length]

@@ -84,18 +84,19 @@ def strongest_sets(graph: AttributionGraph, effects: np.ndarray, count: int) -> 
 
 def layer_sets(singles: Sequence[FeatureSet]) -> list[FeatureSet]:
     """A row for each layer of the features chosen."""
+    if not singles:
+        return []
     together = np.concatenate([one.places for one in singles])
     return [FeatureSet("layer", together[together[:, 0] == layer]) for layer in np.unique(together[:, 0])]
 
 
 def circuit_sets(
-    graph: AttributionGraph, run: CleanRun, thresholds: tuple[float, float], kinds: Sequence[Kind]
+    graph: AttributionGraph, run: CleanRun, thresholds: tuple[float, float], kinds: Sequence[Kind], first: int
 ) -> list[FeatureSet]:
-    """The circuit that pruning keeps, and what of the prompt's active features it does not."""
+    """The circuit that pruning keeps, and what of the features active from position `first` on it does not."""
     circuit = graph.prune(*thresholds).features
     sets = [FeatureSet("circuit", circuit)] if "circuit" in kinds and len(circuit) else []
     if "complement" in kinds:
-        first = int(graph.features[:, 1].min())
         active = [_active(run, layer, first) for layer in sorted(run.transcoders.config.layers)]
         inside = {tuple(place) for place in circuit.tolist()}
         rest = np.array([place for place in np.concatenate(active).tolist() if tuple(place) not in inside])
@@ -104,6 +105,6 @@ def circuit_sets(
 
 
 def _active(run: CleanRun, layer: int, first: int) -> Int[np.ndarray, "n 3"]:
-    """A layer's active features; the first positions have none in a graph."""
+    """A layer's active features; positions before `first` have none in a graph."""
     position, feature = np.nonzero(run.activations(layer)[first:])
     return np.stack([np.full_like(position, layer), position + first, feature], axis=1)

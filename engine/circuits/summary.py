@@ -82,7 +82,10 @@ def summarise(rows: pa.Table, settings: SummarySettings = SummarySettings()) -> 
 
 
 def _key(record: dict[str, Any]) -> tuple:
-    """Sets of several features differ from prompt to prompt; what they have in common is their kind."""
+    """Sets of several features differ from prompt to prompt; what they have in common is their kind, and a layer set
+    its layer: that one prompt's circuit lies in a single layer does not make it another kind of row."""
+    if record["kind"] in ("circuit", "complement"):
+        record = record | {"layer": -1}
     features = tuple(record["features"]) if record["kind"] == "single" else ()
     return (*(record[name] for name in KEY[:-1]), features)
 

@@ -6,20 +6,25 @@ holds is in `prompt_rows`; the table has one row of lists a prompt, which `Inter
     workdir/plan.json, units/, interventions.parquet
 """
 
+import collections
 import dataclasses
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from jaxtyping import Bool
 
 from causeway.engine.attribution.prompts import CircuitPrompt
-from causeway.engine.circuits.importance import Importance, Reading
+from causeway.engine.circuits.importance import FEWEST, Importance, Reading
 from causeway.engine.circuits.intervene import CleanRun, check_transcoders
 from causeway.engine.circuits.pairs import minimal_pairs
 from causeway.engine.circuits.prompt_rows import SCHEMA, PromptRows, difference
 from causeway.engine.circuits.rows import InterventionRows
+from causeway.engine.circuits.selection import PlacedFeature, chosen_features
 from causeway.engine.circuits.sets import single_sets
 from causeway.engine.circuits.settings import InterventionSettings
 from causeway.engine.circuits.stored_graphs import StoredGraphs
@@ -28,11 +33,12 @@ from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.frozen.sources import Transcoders
 from causeway.engine.model.handle import Model
 from causeway.engine.patching.sweep import dictionary_digest
+from causeway.engine.stats.held_out import held_out
 from causeway.engine.sweep import Layout, Plan, Store, SweepReport, UnitResult, run_sweep
 from causeway.engine.sweep.fingerprint import config_sha256
 
 # Version of what a row means; raise it when the same settings would give other numbers.
-ROWS_VERSION = "1"
+ROWS_VERSION = "2"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,8 +50,8 @@ class InterventionSweep:
         parallel: devices to spread rows over.
 
     Raises:
-        ValueError: a prompt without answers or without a graph that is needed, no partner to patch from, or
-            transcoders that do not fit the model.
+        ValueError: a prompt without answers or without a graph that is needed, graphs of something else, no partner
+            to patch from, or transcoders that do not fit the model.
     """
 
     model: Model
@@ -54,7 +60,7 @@ class InterventionSweep:
     settings: InterventionSettings
     parallel: RowParallel
     graphs: StoredGraphs | None = None
-    partners: Mapping[int, int] = dataclasses.field(init=False)
+    partners: Mapping[int, CircuitPrompt] = dataclasses.field(init=False)
 
     def __post_init__(self):
         check_transcoders(self.model, self.transcoders)
@@ -62,20 +68,20 @@ class InterventionSweep:
             raise ValueError("prompts: each needs a correct and an incorrect answer, whose logits are compared")
         if self.settings.needs_graphs and self.graphs is None:
             raise ValueError("graphs: none; features are given by name, or taken from the graphs of an attribute run")
-        for prompt in self.prompts if self.graphs is not None else ():
-            if prompt.id not in self.graphs.places:
-                raise ValueError(
-                    f"{self.graphs.path}: no graph of prompt {prompt.id}; attribute the same prompts first"
-                )
+        if self.graphs is not None:
+            self.graphs.check(self.model.fingerprint, dictionary_digest(cast(Dictionary, self.transcoders)))
+            for prompt in self.prompts:
+                self.graphs.check_prompt(prompt)
         for prompt in self.prompts:
             for one in single_sets(self.settings.features, len(prompt.tokens)):
                 rows = InterventionRows.singles(one.places, 1.0, 0.0)
                 rows.check(self.model, self.transcoders, len(prompt.tokens))
+        _ = self.held
         object.__setattr__(self, "partners", minimal_pairs(self.prompts) if self.settings.patches else {})
 
     def plan(self) -> Plan:
         """Units, layout and everything that decides the numbers."""
-        prompts = [[prompt.describe(), prompt.answers, dict(prompt.roles)] for prompt in self.prompts]
+        prompts = [[p.describe(), p.answers, dict(p.roles), p.counterfactual] for p in self.prompts]
         parts = {
             "weights": self.model.fingerprint,
             "dictionaries": dictionary_digest(cast(Dictionary, self.transcoders)),
@@ -105,9 +111,41 @@ class InterventionSweep:
 
     def _prompt_rows(self, index: int) -> PromptRows:
         prompt = self.prompts[index]
-        graph = None if self.graphs is None else self.graphs.read(prompt.id, prompt.tokens)
-        partner = self.prompts[self.partners[index]] if index in self.partners else None
-        return PromptRows(self._clean, prompt, index, self.settings, graph, partner)
+        graph = None if self.graphs is None else self.graphs.read(prompt.id)
+        partner = self.partners.get(index)
+        first = 1 if self.graphs is None else self.graphs.first
+        chosen = self._chosen_for(index) if self.settings.chooses else None
+        return PromptRows(self._clean, prompt, index, self.settings, graph, partner, first, chosen)
+
+    @functools.cached_property
+    def held(self) -> Bool[np.ndarray, " P"]:
+        """Which prompts are held out, of every behaviour and split its share."""
+        groups: dict[tuple[str, str], list[int]] = collections.defaultdict(list)
+        for index, prompt in enumerate(self.prompts):
+            groups[prompt.behaviour, prompt.split].append(index)
+        mask = np.zeros(len(self.prompts), bool)
+        for members in groups.values():
+            mask[members] = held_out(len(members), self.settings.held_out, self.settings.seed)
+        return mask
+
+    def _chosen_for(self, index: int) -> tuple[PlacedFeature, ...]:
+        """What is changed on a prompt: on those that choose, nothing."""
+        prompt = self.prompts[index]
+        return self._chosen[prompt.behaviour, prompt.split] if self.held[index] else ()
+
+    @functools.cached_property
+    def _chosen(self) -> dict[tuple[str, str], tuple[PlacedFeature, ...]]:
+        """The features that the prompts of each behaviour and split choose."""
+        assert self.graphs is not None  # settings.needs_graphs
+        read, settings = self.graphs.read, self.settings
+        choosing = [prompt for prompt, other in zip(self.prompts, self.held, strict=True) if not other]
+        return {
+            group: chosen_features(
+                ((p, read(p.id)) for p in choosing if (p.behaviour, p.split) == group),
+                settings.mode, settings.max_features,
+            )
+            for group in {(prompt.behaviour, prompt.split) for prompt in choosing}
+        }  # fmt: skip
 
     def _clean(self, prompt: CircuitPrompt) -> CleanRun:
         return CleanRun(self.model, self.transcoders, prompt.tokens, self.parallel)
@@ -133,11 +171,36 @@ class InterventionSweep:
             if len(rows) and rows["behaviour"][0].as_py() == behaviour:
                 yield rows["prompt"][0].as_py(), rows
 
-    def importance(self, behaviour: str, reading: Reading = "max") -> Importance:
-        """All features of a behaviour's prompts against their logit differences; a forward pass a prompt."""
-        found = Importance(tuple(sorted(self.transcoders.config.layers)), self.transcoders.num_features, reading)
-        for prompt in self.prompts:
-            if prompt.behaviour == behaviour and prompt.answers is not None:
-                run = self._clean(prompt)
-                found.add(run, difference(run.logits[-1], prompt.answers))
+    def check_importance(self) -> None:
+        """Refuse, before anything is run, behaviours with too few prompts for a correlation.
+
+        Raises:
+            ValueError: fewer than 3 prompts of a behaviour, or fewer than 3 of those held out.
+        """
+        sides = [(prompt.behaviour, other) for prompt, other in zip(self.prompts, self.held.tolist(), strict=True)]
+        for (behaviour, other), count in collections.Counter(sides).items():
+            if count < FEWEST:
+                side = " held out" if other else ""
+                raise ValueError(
+                    f"importance: {behaviour} has {count} prompts{side}; a correlation needs {FEWEST} or more, and 100 "
+                    "to be of use"
+                )
+
+    def importance(self, behaviour: str, reading: Reading = "max") -> tuple[Importance, Importance | None]:
+        """All features of a behaviour's prompts against their logit differences, and the same of those held out.
+
+        Cost: two forward passes a prompt; ranks of differences are known when all of them are.
+        """
+        sides: tuple[list[CircuitPrompt], list[CircuitPrompt]] = [], []
+        for prompt, other in zip(self.prompts, self.held.tolist(), strict=True):
+            if prompt.behaviour == behaviour:
+                sides[other].append(prompt)
+        return self._importance(sides[0], reading), self._importance(sides[1], reading) if sides[1] else None
+
+    def _importance(self, prompts: Sequence[CircuitPrompt], reading: Reading) -> Importance:
+        layers, count = tuple(sorted(self.transcoders.config.layers)), self.transcoders.num_features
+        differences = [difference(self._clean(p).logits[-1], p.answers or (0, 0)) for p in prompts]
+        found = Importance(layers, count, differences, reading)
+        for prompt in prompts:
+            found.add(self._clean(prompt))
         return found

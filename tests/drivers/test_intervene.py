@@ -93,12 +93,20 @@ def test_features_by_name_and_what_is_written_under_them(runs, place):
     assert [(line["operation"], line.get("value")) for line in lines] == [("none", None), ("set", 1.5), ("set", 4.0)]
 
 
+@pytest.mark.usefixtures("runs")
 def test_refusals(drive, base, place):
+    many = ["--prompts", place / "games.jsonl"]
     cases = [
         ([*ONE, "--features", "1:2"], "cannot read"), ([*ONE, "--features", "1:99:5"], "position 99"),
         ([*ONE, "--features", "9:0:5"], "layer 9"), (ONE, "got none"), (ONE[:2], "both answers"),
         ([*ONE, "--features", "1:0:5", "--operation", "zap"], "zap"), ([*ONE, "--graphs", place], "graphs.parquet"),
         ([*ONE, "--features", "1:0:5", "--operation", "patch"], "partner"),
+        ([*ONE, "--features", "1:0:5", "--operation", "set:nan"], "--operation: got 'set:nan'"),
+        ([*ONE, "--features", "1:0:5=1.2.3", "--operation", "set"], "cannot read '1:0:5=1.2.3'"),
+        ([*ONE, "--features", "1:0:5", "--importance"], "importance: prompt has 1 prompts"),
+        ([*ONE, "--features", "1:0:5", "--held_out", "1.5"], "held_out: got 1.5"),
+        ([*many, "--graphs", place / "graphs", "--generate", "2"], "generate: no features by name"),
+        ([*many, "--graphs", place / "graphs", "--layers", "1,2"], "made with other transcoders"),
     ]  # fmt: skip
     done = drive("intervene", *([*base, *given, "--workdir", place / "refused"] for given, _ in cases))
     for run, (_, what) in zip(done, cases, strict=True):

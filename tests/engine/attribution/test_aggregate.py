@@ -7,6 +7,7 @@ from scipy.sparse import csr_array
 from causeway.engine.attribution.aggregate import OUTPUT, AggregateSettings, aggregate
 from causeway.engine.attribution.keys import Key, column_keys, unpack
 from causeway.engine.frozen.graph import AttributionGraph, Logit
+from causeway.engine.stats.held_out import held_out
 from causeway.engine.stats.paired import paired_mean
 
 LAYERS, FEATURES = 3, 4
@@ -103,6 +104,50 @@ def test_the_largest_nodes_and_edges_are_kept(graphs):
     }
     for t, s, effect in zip(found.target, found.source, found.weight.effect, strict=True):
         assert effect == pytest.approx(by_edge[t if t == OUTPUT else found.nodes[t], found.nodes[s]])
+
+
+def test_prompts_held_out_estimate_what_the_others_choose(graphs):
+    settings = AggregateSettings(max_nodes=9, edges_per_node=2, held_out=0.5, seed=1)
+    found = aggregate(lambda: graphs, settings)
+    held = held_out(4, 0.5, 1)
+    choosing, others = ([g for g, mine in zip(graphs, held, strict=True) if mine == side] for side in (False, True))
+    chosen = aggregate(lambda: choosing, AggregateSettings(max_nodes=9, edges_per_node=2))
+    assert (found.prompts, found.chosen_on) == (2, 2)
+    assert found.nodes == chosen.nodes
+    pairs = [list(zip(one.target.tolist(), one.source.tolist(), strict=True)) for one in (found, chosen)]
+    assert pairs[0] == pairs[1]
+    nodes, edges = by_name(others)
+    names = [key.name for key in found.nodes]
+    nothing = np.zeros(2)
+    expected = paired_mean(np.stack([nodes.get(name, nothing) for name in names]))
+    for field in ("effect", "low", "high"):
+        np.testing.assert_allclose(getattr(found.attribution, field), getattr(expected, field), atol=1e-12)
+    weights = [edges.get(("output" if t == OUTPUT else names[t], names[s]), nothing).mean() for t, s in pairs[0]]
+    np.testing.assert_allclose(found.weight.effect, weights, atol=1e-12)
+
+
+def test_the_interval_of_prompts_held_out_holds_what_it_says():
+    """All effects alike: of those that seem largest on some prompts, these prompts give intervals above the truth."""
+    missed = {0.0: [], 0.5: []}
+    for seed in range(40):
+        noise = [({}, noisy_graph(100 * seed + i)) for i in range(16)]
+        for share, found in missed.items():
+            kept = aggregate(lambda noise=noise: noise, AggregateSettings(max_nodes=3, held_out=share, seed=seed))
+            found += ((kept.attribution.low > 1) | (kept.attribution.high < 1)).tolist()
+    assert np.mean(missed[0.5]) < 0.1
+    assert np.mean(missed[0.0]) > 0.2
+
+
+def noisy_graph(seed: int) -> AttributionGraph:
+    """The same nodes in every graph, with edges to the output of mean 1."""
+    rng = np.random.default_rng(seed)
+    features = np.array([(0, 1, f) for f in range(60)])
+    rows = np.zeros((61, 60 + (LAYERS + 1) * 2))
+    rows[-1, :60] = 1 + rng.standard_normal(60)
+    return AttributionGraph(
+        tokens=(0, 1), num_layers=LAYERS, features=features, activations=np.ones(60),
+        logits=(Logit("a - b", -1, 1.0),), edges=csr_array(rows), totals=np.abs(rows).sum(axis=1), active=60,
+    )  # fmt: skip
 
 
 def test_order_of_prompts_and_bootstrap(graphs):

@@ -84,6 +84,13 @@ def test_a_pair_of_answers_is_told_apart_where_they_part(model):
     assert pair_prompt(model, LINES[0], 0).roles == {"subject": 4, "verb": 0}
 
 
+def test_a_counterfactual_of_the_same_length_goes_with_its_prompt(model):
+    """With the token that the answers share; one of another length cannot stand beside the prompt."""
+    for text, expected in (("abcabcabd", (*model.tokens("abcabcabd"), 23)), ("abc", None), ("abcabcabc", None)):
+        line = dataclasses.replace(LINES[1], fields={"counterfactual_prompt": text})
+        assert pair_prompt(model, line, 1).counterfactual == expected
+
+
 def test_named_targets_are_single_tokens(model, refuses):
     assert token_prompt(model, "abc", ["d", "id:30"]).targets == (3, 30)
     assert token_prompt(model, "abc", []).targets is None
@@ -100,11 +107,18 @@ def test_named_targets_are_single_tokens(model, refuses):
         ({"fields": {"roles": {"subject": 7}}}, "position 7; the prompt has 7 tokens"),
         ({"fields": {"roles": ["subject"]}}, "needs an object of names"),
         ({"fields": {"roles": {"subject": 1.5}}}, "needs an object of names"),
+        ({"fields": {"counterfactual_prompt": 3}}, "counterfactual_prompt: got 3"),
     ],
 )
 def test_bad_lines_name_their_prompt(model, refuses, change, message):
     with refuses(rf"{message}.*\(prompt first\)$"):
         pair_prompt(model, dataclasses.replace(LINES[0], **change), 0)
+
+
+def test_prompts_that_cannot_be_split_are_refused_first(sweep, refuses):
+    sweep.check_held_out(0.0)
+    with refuses("held_out: 1 prompts cannot be split"):
+        sweep.check_held_out(0.5)
 
 
 def test_runs_without_prompts_or_with_equal_ids_are_refused(sweep, refuses):

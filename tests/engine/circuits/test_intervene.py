@@ -144,6 +144,14 @@ def test_a_row_is_the_same_alone_and_among_others(run):
             np.testing.assert_allclose(together[number], single.logits[-1], atol=1e-12)
 
 
+def test_rows_of_many_slots_make_narrow_batches():
+    """A circuit of thousands of features must not be padded to a batch of circuits."""
+    lists = [[(0, slice(None), f, 1.0) for f in range(100)], [(0, 1, 2, 0.0)], [(0, 1, 3, 0.0)]]
+    rows = InterventionRows.of(lists, 50)
+    shapes = {batch.layer.shape for batch in rows.batches(128, 4)}
+    assert shapes == {(1, 5056), (128, 1)}
+
+
 def test_devices_change_nothing(run, model, transcoders):
     rows = InterventionRows.singles(np.array([[i % 3, i % 7, i] for i in range(20)]), 0.0, 2.0)
     four = CleanRun(model, transcoders, TOKENS, local_parallel(4))
@@ -197,6 +205,8 @@ def test_single_precision_agrees_with_double(tiny):
     ([(0, 7, 0, 1.0)], {}, "position 7 is out of range"), ([(0, 0, 24, 1.0)], {}, "feature 24 is out of range"),
     ([(0, -8, 0, 1.0)], {}, "position -8"), ([(0, slice(9, 12), 0, 1.0)], {}, "holds no position"),
     ([(0, 0, 0, np.nan)], {}, "not finite"), ([(0, 0, 0)], {}, "needs .layer, position, feature, value"),
+    ([(0.5, 0, 0, 1.0)], {}, "layer is 0.5"), ([(0, 1.5, 0, 1.0)], {}, "position is 1.5"),
+    ([(0, 0, "3", 1.0)], {}, "feature is '3'"),
     ([(0, 0, 0, 1.0)], {"mode": "closed"}, "needs one of open"),
     ([(0, 0, 0, 1.0)], {"constrained_layers": [0]}, "holds none"),
     ([(0, 0, 0, 1.0)], {"mode": "constrained", "constrained_layers": [1]}, "layer 0 is not among them"),
