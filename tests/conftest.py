@@ -15,6 +15,8 @@ import tempfile
 import zlib
 from pathlib import Path
 
+import pytest
+
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
 # Workers inherit the variable, so that only the process that starts them makes the folder and removes it.
@@ -24,8 +26,6 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 # Tracing makes many objects that live on: collected as often as is usual, they are a tenth of the time.
 gc.set_threshold(100_000, 50, 100)
-
-import pytest
 
 
 def pytest_addoption(parser):
