@@ -3,7 +3,8 @@
 Most of the time is compilation, so all processes of a run, workers and the drivers they start, share one compilation
 cache; it goes with the run unless JAX_COMPILATION_CACHE_DIR names a folder to keep it in, for this machine only.
 
-Slow tests are sampled: a third of them runs, another third every week; `pytest --slow=all` runs all, `none` none.
+Slow tests are sampled: a third of them runs, another third every week; of a large grid, marked `slow(weeks=9)`, a
+ninth. `pytest --slow=all` runs all, `none` none.
 """
 
 import atexit
@@ -38,7 +39,8 @@ def pytest_collection_modifyitems(config, items):
     if choice == "all":
         return
     for item in items:
-        if item.get_closest_marker("slow") and (choice == "none" or (zlib.crc32(item.nodeid.encode()) + week) % 3):
+        slow = item.get_closest_marker("slow")
+        if slow and (choice == "none" or (zlib.crc32(item.nodeid.encode()) + week) % slow.kwargs.get("weeks", 3)):
             item.add_marker(pytest.mark.skip(reason="slow: not in this week's sample; --slow=all runs it"))
 
 
