@@ -13,7 +13,7 @@ from causeway.ports.dictionaries import save_dictionary
 LINES = [
     {"prompt": "you won. choice:", "correct_answer": " stop", "incorrect_answer": " bet", "id": "a"},
     {"prompt": "you lost. choice:", "correct_answer": " bet", "incorrect_answer": " stop", "id": "b"},
-    {"prompt": "you won. you lost. choice:", "correct_answer": " bet", "incorrect_answer": " stop", "id": "c"},
+    {"prompt": "you lost $5. choice:", "correct_answer": " bet", "incorrect_answer": " stop", "id": "c"},
 ]  # fmt: skip
 
 

@@ -18,6 +18,8 @@ def test_both_outcomes_on_stories260k(data_dir, drive, tmp_path, outcome):
         pytest.skip(f"{model} not found; it holds the model of 260K parameters")
     wide = {"W_enc": (64, 96), "b_enc": (96,), "W_dec": (96, 64), "b_dec": (64,), "threshold": (96,)}
     arrays = {name: rng.standard_normal((2, *shape)).astype(np.float32) / 8 for name, shape in wide.items()}
+    # SAELens knows no negative threshold.
+    arrays["threshold"] = abs(arrays["threshold"])
     save_dictionary(tmp_path / "saes", Dictionary(DictionaryConfig("jumprelu", (1, 3)), **arrays))
     rows = [{"layer": n, "feature": f, "value_low": 0.0, "value_high": 6.0} for n in (1, 3) for f in (5, 40)]
     (tmp_path / "features.jsonl").write_text("\n".join(map(json.dumps, rows)))

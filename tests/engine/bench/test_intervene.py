@@ -9,8 +9,8 @@ from causeway.engine.circuits import intervene
 
 @pytest.mark.slow
 def test_a_thousand_interventions_are_at_most_twenty_batch_passes(monkeypatch):
-    passes, record = [], intervene.record_pass
-    monkeypatch.setattr(intervene, "record_pass", lambda *given: passes.append(0) or record(*given))
+    passes, record = [], intervene.record_prompt
+    monkeypatch.setattr(intervene, "record_prompt", lambda *given: passes.append(0) or record(*given))
     shape = GraphShape(layers=4, d_model=128, heads=4, kv_heads=2, d_ff=352, vocab=512, features=512)
     figures = measure_interventions(shape, repeats=2, modes=("open",))
     # Once for the call that compiles, once for each that is timed.

@@ -49,6 +49,7 @@ def test_the_rate_of_products_is_a_rate():
     assert 1e8 < gemm_rate(rows=16, inner=64, outer=64, seconds=0.05) < 1e15
 
 
+@pytest.mark.slow
 def test_every_figure_is_there_and_is_a_number():
     figures = measure(SMALL, local_parallel(1), repeats=1)
     asked = {

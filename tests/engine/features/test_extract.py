@@ -28,11 +28,16 @@ def encoded(transformer, dictionary, prompt):
     """Layer -> features [T, F] of one prompt run alone."""
     config = dictionary.config
     tap = bind_tap(TapSpec(config.stream, "raw", config.layers), None)
-    values = run(transformer, np.array([prompt], np.int32), Instruments(taps=(tap,))).records[0].values[:, 0]
-    values = np.asarray(values).reshape(len(config.layers), len(prompt), -1)
+    # Behind a causal model's prompt anything may stand: one length is one program.
+    tokens = np.zeros((1, max(LENGTHS)), np.int32)
+    tokens[0, : len(prompt)] = prompt
+    values = run(transformer, tokens, Instruments(taps=(tap,))).records[0].values[:, 0]
+    values = np.asarray(values).reshape(len(config.layers), max(LENGTHS), -1)
     crosses = isinstance(dictionary, CrossLayerTranscoder)
     return {
-        layer: np.asarray(dictionary.encode(i, values[i]) if crosses else take(dictionary, i).encode(values[i]))
+        layer: np.asarray(dictionary.encode(i, values[i]) if crosses else take(dictionary, i).encode(values[i]))[
+            : len(prompt)
+        ]
         for i, layer in enumerate(config.layers)
     }
 

@@ -17,7 +17,10 @@ STEP = 1e-5
 pytestmark = pytest.mark.usefixtures("double")
 
 
-@pytest.mark.parametrize(("family", "kind"), [("llama", "relu"), ("gemma2", "skip_shuffled"), ("gpt2", "cross_layer")])
+@pytest.mark.parametrize(("family", "kind"), [
+    ("gemma2", "skip_shuffled"), pytest.param("llama", "relu", marks=pytest.mark.slow),
+    pytest.param("gpt2", "cross_layer", marks=pytest.mark.slow),
+])  # fmt: skip
 def test_activation_times_the_size_of_the_encoded_gradient(tiny, cases, family, kind):
     model, dictionary = cases.make_model(tiny, family), cases.make_dictionary(tiny, kind)
     found = documented_attribution(model, dictionary, cases.PROMPT, 5)

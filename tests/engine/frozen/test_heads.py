@@ -11,9 +11,10 @@ from causeway.engine.frozen.heads import EdgeSplitter
 from causeway.engine.frozen.plan import AttributionPlan
 from causeway.engine.frozen.targets import logit_difference
 
-FAST = [("llama", "skip_shuffled"), ("gpt2", "cross_layer_skip"), ("llama", "sae_cut_some")]
+FAST = [("llama", "sae_cut_some"), ("gpt2", "cross_layer_skip")]
 SLOW = [
-    ("llama", "jumprelu"), ("llama", "sae"), ("gpt_neox", "skip_mlp_in"), ("gemma2", "gated"), ("qwen3", "sae_cut"),
+    ("llama", "skip_shuffled"), ("llama", "jumprelu"), ("llama", "sae"), ("gpt_neox", "skip_mlp_in"),
+    ("gemma2", "gated"), ("qwen3", "sae_cut"),
 ]  # fmt: skip
 CASES = [*FAST, *(pytest.param(*case, marks=pytest.mark.slow) for case in SLOW)]
 LOGITS = (5, logit_difference(9, 30))

@@ -17,6 +17,8 @@ from causeway.engine.intervention.taps import TapSpec, bind_tap
 from causeway.engine.model.forward import run
 
 LAYERS = (0, 2)
+# Elementwise and ranked always, the other kinds in slow tests.
+SOME = [pytest.param(kind, marks=() if kind in ("jumprelu", "topk") else pytest.mark.slow) for kind in KINDS]
 
 
 def through(tiny, transformer, spec, edit, dictionary=None, stream="resid_post"):
@@ -36,7 +38,7 @@ def values_of(dictionary, layer, x):
     return np.asarray(take(dictionary, LAYERS.index(layer)).encode(np.asarray(x)))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SOME)
 def test_at_its_own_value_an_edit_is_the_program_with_empty_slots_to_the_bit(tiny, transformer, kind):
     dictionary, spec = tiny.make_dictionary(kind), EditSpec(slots=2)
     own = tiny.make_edit(3, 2, layer=2, feature=[[0, 1], [5, 9], [23, 2]], scale=1, shift=0)
@@ -47,7 +49,7 @@ def test_at_its_own_value_an_edit_is_the_program_with_empty_slots_to_the_bit(tin
     np.testing.assert_array_equal(edited.records[0].values, empty.records[0].values)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SOME)
 def test_a_delta_edit_moves_the_stream_along_the_decoder_row_and_keeps_the_rest(tiny, transformer, kind):
     dictionary = tiny.make_dictionary(kind)
     features = np.array([[4, 11], [7, 0]])

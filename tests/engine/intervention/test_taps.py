@@ -14,13 +14,15 @@ from causeway.engine.model.forward import run
 # Not in the model's order, and not all of its layers.
 LAYERS = (2, 0)
 LENGTHS = np.array([9, 4])
+# Elementwise and ranked always, the other kinds in slow tests.
+SOME = [pytest.param(kind, marks=() if kind in ("jumprelu", "topk") else pytest.mark.slow) for kind in KINDS]
 
 
 def read(tiny, transformer, *taps, edits=()):
     return run(transformer, np.tile(tiny.PROMPT, (2, 1)), Instruments(edits, taps), LENGTHS)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SOME)
 def test_readers_agree_with_the_full_encode(tiny, transformer, kind):
     dictionary = tiny.make_dictionary(kind)
     ids = np.array([[3, 17, 8], [22, 0, 3]])

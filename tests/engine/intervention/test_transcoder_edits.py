@@ -71,7 +71,7 @@ def check_against_hooks(tiny, plain, dictionary, family):
     assert np.abs(np.asarray(out.edits[0].after - out.edits[0].before)).max() > 0.1
 
 
-@pytest.mark.parametrize("family", ["feature", "replace"])
+@pytest.mark.parametrize("family", ["feature", pytest.param("replace", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("kind", "reads", "writes", "skip"),
     [
@@ -87,7 +87,7 @@ def test_a_transcoder_reads_one_stream_and_writes_another(tiny, plain, kind, rea
         check_against_hooks(tiny, plain, dictionary, family)
 
 
-@pytest.mark.parametrize("family", ["feature", "replace"])
+@pytest.mark.parametrize("family", ["feature", pytest.param("replace", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("kind", "stream", "norm"),
     [

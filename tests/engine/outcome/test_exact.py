@@ -84,7 +84,9 @@ def test_a_clean_tree_equals_teacher_forced_passes(tiny, transformer, tree, clea
     np.testing.assert_allclose(answers_of(tree, clean.edges[None])[0], expected, atol=2e-5)
 
 
-@pytest.mark.parametrize("stream", EDITABLE)
+@pytest.mark.parametrize(
+    "stream", [pytest.param(s, marks=() if s in ("resid_post", "mlp_out") else pytest.mark.slow) for s in EDITABLE]
+)
 def test_edited_answers_equal_the_plain_decoder_on_every_stream(tiny, plain, transformer, tree, clean, stream):
     dictionary, spec = tiny.make_dictionary(stream=stream), EditSpec(stream)
     for layer in (0, 2):

@@ -1,6 +1,7 @@
 """A row's bytes are a function of the row and the plan: not of devices, of how rows are spread, of units or order."""
 
 import functools
+import itertools
 
 import jax
 import numpy as np
@@ -30,16 +31,14 @@ def compute(tiny_sweep, transformer, dictionary):
     return made
 
 
+FAST = {("exact", "delta", 2, "pmap"), ("exact", "replace", 4, "shard_map"), ("sampled", "delta", 4, "pmap")}
+GRID = itertools.product(("exact", "sampled"), ("delta", "replace"), (1, 2, 4), ("shard_map", "pmap"))
+
+
 @pytest.mark.parametrize(
     ("outcome", "mode", "devices", "parallel"),
-    [
-        ("exact", "delta", 2, "shard_map"), ("exact", "delta", 4, "pmap"), ("exact", "replace", 4, "shard_map"),
-        ("sampled", "delta", 4, "pmap"),
-        *(pytest.param(outcome, mode, devices, parallel, marks=pytest.mark.slow)
-          for outcome in ("exact", "sampled") for mode in ("delta", "replace") for devices in (1, 2, 4)
-          for parallel in ("shard_map", "pmap")),
-    ],
-)  # fmt: skip
+    [pytest.param(*case, marks=() if case in FAST else pytest.mark.slow(weeks=9)) for case in GRID],
+)
 def test_devices_do_not_change_a_bit(compute, tiny_sweep, outcome, mode, devices, parallel):
     plan, one = compute(outcome, mode)
     other, several = compute(outcome, mode, devices=devices, parallel=parallel)

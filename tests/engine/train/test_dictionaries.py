@@ -44,7 +44,7 @@ def recipe(kind="batchtopk", **changes):
     return Recipe(kind, **(values | changes))
 
 
-@pytest.mark.parametrize("kind", ["jumprelu", "topk", "batchtopk"])
+@pytest.mark.parametrize("kind", ["jumprelu", pytest.param("topk", marks=pytest.mark.slow), "batchtopk"])
 def test_planted_features_are_found_within_the_sparsity_asked_for(kind):
     data, seen = Planted(), []
     trained = train_dictionaries(recipe(kind), data, DESIGN, report=lambda _, p: seen.append(p))

@@ -133,7 +133,8 @@ def test_gradients_are_those_of_the_formulas(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [("layers", "jumprelu"), pytest.param("layers", "topk", marks=SLOW), ("cross", "jumprelu")]
+    ("name", "kind"),
+    [pytest.param("layers", "jumprelu", marks=SLOW), pytest.param("layers", "topk", marks=SLOW), ("cross", "jumprelu")],
 )
 def test_planted_features_are_found_and_the_error_falls(name, kind):
     data, seen = Planted(crossing=4.0 * (name == "cross")), []
