@@ -16,23 +16,15 @@ from typing import cast
 from absl import app, flags
 from ml_collections import config_flags
 
-from causeway.drivers import graph_files, model_flags
+from causeway.drivers import graph_files, model_flags, prompt_flags
 from causeway.drivers.config_values import take_values
-from causeway.drivers.flag_values import given
+from causeway.drivers.flag_values import folder
 from causeway.drivers.refusals import run_driver
 
-for _module in (model_flags, graph_files):
+for _module in (model_flags, prompt_flags, graph_files):
     flags.adopt_module_key_flags(_module)
-_STOPPED = 3  # exit status of a run that was stopped and can be resumed
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Values of flags, such as configs/circuits_qwen3_4b.py.")
-_PROMPT = flags.DEFINE_string("prompt", None, "The text of one prompt.")
 _TARGET = flags.DEFINE_list("target", [], "Tokens explained, by text or as id:73 (default: the most probable).")
-_CORRECT = flags.DEFINE_string("correct", None, "The answer whose logit is explained, less that of --incorrect.")
-_INCORRECT = flags.DEFINE_string("incorrect", None, "The answer it is held against.")
-_PROMPTS = flags.DEFINE_string("prompts", None, "A behaviour's file: prompt, correct_answer, incorrect_answer a line.")
-_SKIP_BAD = flags.DEFINE_bool("skip_bad", False, "Leave out lines that are malformed or cannot be explained.")
-_WORKDIR = flags.DEFINE_string("workdir", None, "Where everything is written; the same command resumes.")
-_REPAIR = flags.DEFINE_bool("repair", False, "Check all data and compute damaged units again.")
 _UNIT = flags.DEFINE_integer("unit_prompts", 4, "Prompts of a unit, what is lost at most when killed.", lower_bound=1)
 _BUDGET = flags.DEFINE_integer("max_feature_nodes", 8192, "Features of a graph, by influence.", lower_bound=1)
 _ALL = flags.DEFINE_bool("all_features", False, "Take all active features instead of --max_feature_nodes.")
@@ -55,44 +47,30 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
     take_values(_CONFIG.value.attribute if _CONFIG.value else {}, "attribute")
-    workdir = Path(given(_WORKDIR, "a directory to write to"))
+    workdir = folder(prompt_flags.WORKDIR)
     _check()
-    sweep = _sweep(*_lines())
-    sweep.check_held_out(_HELD_OUT.value if _PROMPTS.value else 0.0)
-    if sweep.run(workdir, repair=_REPAIR.value).stopped:
-        sys.exit(_STOPPED)
+    sweep = _sweep()
+    sweep.check_held_out(_HELD_OUT.value if prompt_flags.PROMPTS.value else 0.0)
+    if sweep.run(workdir, repair=prompt_flags.REPAIR.value).stopped:
+        sys.exit(prompt_flags.STOPPED)
     _write_graphs(sweep, workdir)
-    for behaviour, split in sweep.groups() if _PROMPTS.value else ():
+    for behaviour, split in sweep.groups() if prompt_flags.PROMPTS.value else ():
         _write_aggregate(sweep, workdir, behaviour, split)
     print(f"everything is in {workdir}: graphs/, scores.jsonl, graphs.parquet")
 
 
 def _check() -> None:
     """What needs no model."""
-    if bool(_PROMPT.value) == bool(_PROMPTS.value):
-        raise ValueError("--prompt, --prompts: needs one of them, a text or a behaviour's file")
-    if (_CORRECT.value is None) != (_INCORRECT.value is None):
-        raise ValueError("--correct, --incorrect: got one of them; a difference of answers needs both")
-    if sum(map(bool, (_PROMPTS.value, _CORRECT.value is not None, _TARGET.value))) > 1:
+    prompt_flags.check()
+    many, answers = bool(prompt_flags.PROMPTS.value), prompt_flags.CORRECT.value is not None
+    if many + answers + bool(_TARGET.value) > 1:
         raise ValueError("--target, --correct: needs one kind of target; lines of --prompts bring their own answers")
-    if _DOCUMENTED.value and not _PROMPTS.value:
+    if _DOCUMENTED.value and not many:
         raise ValueError("--documented: is an aggregate over prompts; needs --prompts")
     graph_files.check()
 
 
-def _lines() -> tuple[list, list[str]]:
-    """The lines of --prompts and what is wrong with those left out, read before a model is loaded."""
-    if not _PROMPTS.value:
-        return [], []
-    from causeway.engine.behaviours.own_prompts import prompt_of
-    from causeway.ports.behaviour_prompts import read_lines
-
-    read = read_lines(_PROMPTS.value, prompt_of, _SKIP_BAD.value)
-    return list(zip(read.numbers, read.items, strict=True)), read.bad
-
-
-def _sweep(lines: list, bad: list[str]):
-    from causeway.engine.attribution.prompts import answers_prompt, named_lines, token_prompt
+def _sweep():
     from causeway.engine.attribution.sweep import GraphSweep
     from causeway.engine.frozen.plan import AttributionPlan
 
@@ -100,15 +78,10 @@ def _sweep(lines: list, bad: list[str]):
         max_feature_nodes=None if _ALL.value else _BUDGET.value, max_logits=_LOGITS.value, cut=_CUT.value,
         desired_logit_prob=_MASS.value, update_every=_EVERY.value, rows=_ROWS.value, edge_floor=_FLOOR.value,
     )  # fmt: skip
+    lines, bad = prompt_flags.read()
     model = model_flags.load_model()
     transcoders = model_flags.load_dictionaries(model)
-    if _PROMPTS.value:
-        prompts, more = named_lines(model, lines, Path(_PROMPTS.value), _SKIP_BAD.value)
-        sys.stderr.write("".join(f"left out: {message}\n" for message in bad + more))
-    elif _CORRECT.value is not None:
-        prompts = (answers_prompt(model, str(_PROMPT.value), _CORRECT.value, str(_INCORRECT.value)),)
-    else:
-        prompts = (token_prompt(model, str(_PROMPT.value), _TARGET.value),)
+    prompts = prompt_flags.prompts(model, lines, bad, _TARGET.value)
     return GraphSweep(model, transcoders, prompts, plan, model_flags.parallel(), _UNIT.value)
 
 

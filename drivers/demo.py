@@ -15,6 +15,7 @@ from absl import app, flags
 
 from causeway.drivers import model_flags
 from causeway.drivers.demo_circuits import show_circuits
+from causeway.drivers.flag_values import folder
 from causeway.drivers.refusals import run_driver
 
 _WORKDIR = flags.DEFINE_string("workdir", "causeway_demo", "Where everything is written; the same command resumes.")
@@ -30,7 +31,7 @@ def main(argv: list[str]) -> None:
     """Screen, patch with both outcomes, report."""
     if len(argv) > 1:
         raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
-    started, workdir = time.monotonic(), Path(_WORKDIR.value)
+    started, workdir = time.monotonic(), folder(_WORKDIR)
     from causeway.engine.patching.features import features_of
     from causeway.engine.tasks.slot_states import labelled_prompts
 

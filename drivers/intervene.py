@@ -16,23 +16,14 @@ from typing import cast
 from absl import app, flags
 from ml_collections import config_flags
 
-from causeway.drivers import intervention_flags, model_flags
+from causeway.drivers import intervention_flags, model_flags, prompt_flags
 from causeway.drivers.config_values import take_values
-from causeway.drivers.flag_values import given
+from causeway.drivers.flag_values import folder
 from causeway.drivers.refusals import run_driver
 
-for _module in (model_flags, intervention_flags):
+for _module in (model_flags, prompt_flags, intervention_flags):
     flags.adopt_module_key_flags(_module)
-# Exit status of a run that was stopped and can be resumed.
-_STOPPED = 3
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Values of flags; its section `intervene` is read.")
-_PROMPT = flags.DEFINE_string("prompt", None, "The text of one prompt.")
-_CORRECT = flags.DEFINE_string("correct", None, "The answer whose logit is measured, less that of --incorrect.")
-_INCORRECT = flags.DEFINE_string("incorrect", None, "The answer it is held against.")
-_PROMPTS = flags.DEFINE_string("prompts", None, "A behaviour's file: prompt, correct_answer, incorrect_answer a line.")
-_SKIP_BAD = flags.DEFINE_bool("skip_bad", False, "Leave out lines that are malformed or cannot be measured.")
-_WORKDIR = flags.DEFINE_string("workdir", None, "Where everything is written; the same command resumes.")
-_REPAIR = flags.DEFINE_bool("repair", False, "Check all data and compute damaged units again.")
 _IMPORTANCE = flags.DEFINE_bool("importance", False, "Correlate all features with the logit difference over prompts.")
 _ACTIVE = flags.DEFINE_integer("min_active", 5, "Prompts a feature must be active on to be tested.", lower_bound=1)
 _READING = flags.DEFINE_enum("reading", "max", ["max", "last"], "A feature's activation on a prompt, for --importance.")
@@ -53,10 +44,9 @@ def main(argv: list[str]) -> None:
         if "intervene" not in _CONFIG.value:
             raise ValueError("--config: has no section `intervene`; needs one that names flags of this driver")
         take_values(_CONFIG.value.intervene, "intervene")
-    workdir = Path(given(_WORKDIR, "a directory to write to"))
-    if (_PROMPT.value is None) == (_PROMPTS.value is None):
-        raise ValueError("--prompt, --prompts: needs one of them, a text or a behaviour's file")
-    if _PROMPT.value is not None and (_CORRECT.value is None or _INCORRECT.value is None):
+    workdir = folder(prompt_flags.WORKDIR)
+    prompt_flags.check()
+    if prompt_flags.PROMPT.value and prompt_flags.CORRECT.value is None:
         raise ValueError("--correct, --incorrect: a prompt needs both answers, whose logits are compared")
     intervention_flags.check()
     sweep = _sweep()
@@ -66,8 +56,8 @@ def main(argv: list[str]) -> None:
         check_generation(sweep)
     if _IMPORTANCE.value:
         sweep.check_importance()
-    if sweep.run(workdir, repair=_REPAIR.value).stopped:
-        sys.exit(_STOPPED)
+    if sweep.run(workdir, repair=prompt_flags.REPAIR.value).stopped:
+        sys.exit(prompt_flags.STOPPED)
     for behaviour in dict.fromkeys(prompt.behaviour for prompt in sweep.prompts):
         _write(sweep, workdir, behaviour)
     if _GENERATE.value:
@@ -76,25 +66,15 @@ def main(argv: list[str]) -> None:
 
 
 def _sweep():
-    from causeway.engine.attribution.prompts import answers_prompt, named_lines
-    from causeway.engine.behaviours.own_prompts import prompt_of
     from causeway.engine.circuits.stored_graphs import StoredGraphs
     from causeway.engine.circuits.sweep import InterventionSweep
-    from causeway.ports.behaviour_prompts import read_lines
 
-    lines, bad = [], []
-    if _PROMPTS.value:
-        read = read_lines(_PROMPTS.value, prompt_of, _SKIP_BAD.value)
-        lines, bad = list(zip(read.numbers, read.items, strict=True)), read.bad
-    folder = intervention_flags.GRAPHS.value
-    graphs, settings = StoredGraphs.open(Path(folder)) if folder else None, intervention_flags.settings(_SEED.value)
+    lines, bad = prompt_flags.read()
+    place = intervention_flags.GRAPHS.value
+    graphs, settings = StoredGraphs.open(Path(place)) if place else None, intervention_flags.settings(_SEED.value)
     model = model_flags.load_model()
     transcoders = model_flags.load_dictionaries(model)
-    if _PROMPTS.value:
-        prompts, more = named_lines(model, lines, Path(_PROMPTS.value), _SKIP_BAD.value)
-        print("".join(f"left out: {message}\n" for message in bad + more), end="", file=sys.stderr)
-    else:
-        prompts = (answers_prompt(model, _PROMPT.value, _CORRECT.value, _INCORRECT.value),)
+    prompts = prompt_flags.prompts(model, lines, bad, [])
     return InterventionSweep(model, transcoders, prompts, settings, model_flags.parallel(), graphs)
 
 
@@ -106,7 +86,7 @@ def _write(sweep, workdir: Path, behaviour: str) -> None:
     from causeway.engine.stats.paired import Interval
     from causeway.ports import intervention_files as files
 
-    folder = workdir / behaviour
+    place = workdir / behaviour
     interval, correction = cast(Interval, _INTERVAL.value), cast(Method, _CORRECTION.value)
     settings = SummarySettings(interval, correction=correction, seed=_SEED.value, min_gap=_GAP.value)
     for family in files.FAMILIES:
@@ -118,12 +98,12 @@ def _write(sweep, workdir: Path, behaviour: str) -> None:
         summary = summary_of((rows for _, rows in sweep.rows_of(workdir, behaviour, family)), settings)
         if summary is None:
             continue
-        path = files.write_results(folder, behaviour, family, found)
+        path = files.write_results(place, behaviour, family, found)
         head = {"model": sweep.model.name, "behaviour": behaviour, "mode": sweep.settings.mode}
-        print(path, files.write_summary(folder, behaviour, family, head | summary), sep="\n")
+        print(path, files.write_summary(place, behaviour, family, head | summary), sep="\n")
     if _IMPORTANCE.value:
         found, held = sweep.importance(behaviour, _READING.value)
-        for path in files.write_importance(folder, found.result(_ACTIVE.value, _CORRECTION.value, held)):
+        for path in files.write_importance(place, found.result(_ACTIVE.value, _CORRECTION.value, held)):
             print(path)
 
 

@@ -1,13 +1,12 @@
 """Which dictionary features, set to another value, change what a model does?"""
 
 import sys
-from pathlib import Path
 from typing import Literal, cast
 
 from absl import app, flags
 
 from causeway.drivers import model_flags
-from causeway.drivers.flag_values import given, numbers
+from causeway.drivers.flag_values import folder, given, numbers
 from causeway.drivers.refusals import run_driver
 
 # Exit status of a sweep that was stopped and can be resumed.
@@ -64,7 +63,7 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
     prompts = given(_PROMPTS, "a file of prompts, JSON lines with text and group")
     features = given(_FEATURES, "a file of features, the table of `screen` or JSON lines")
-    workdir = Path(given(_WORKDIR, "a directory to write to"))
+    workdir = folder(_WORKDIR)
     if _EXPORT.value and _OUTCOME.value != "sampled":
         raise ValueError("--export_study: the study's files hold sampled answers; needs --outcome=sampled")
     limits = numbers(_DISK, float)

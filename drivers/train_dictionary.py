@@ -34,7 +34,7 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
     model_name = given(_MODEL, "a directory, a hub id or bundled:NAME")
-    workdir, out = given(_WORKDIR, "a directory for checkpoints"), folder(_OUT)
+    workdir, out = folder(_WORKDIR), folder(_OUT)
     if not (corpus_flags.DATA.value and dictionary_flags.FEATURES.value):
         raise ValueError("--data, --features: got nothing; needs texts to train on and a number of features a layer")
     there = [*out.glob("*/cfg.json"), *out.glob("config.yaml")]
@@ -57,7 +57,7 @@ def main(argv: list[str]) -> None:
         "buffer_mib": _BUFFER.value,
     }  # fmt: skip
     print(f"{training.counts.sum()} tokens to train on, {held_out.counts.sum()} held out; layers {list(design.layers)}")
-    with Checkpoints(Path(workdir) / "checkpoints", identity) as checkpoints:
+    with Checkpoints(workdir / "checkpoints", identity) as checkpoints:
         trained = train_dictionaries(
             recipe, data, design, checkpoints, _CHECKPOINT_EVERY.value, _reporter(recipe.steps)
         )

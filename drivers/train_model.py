@@ -9,6 +9,7 @@ from absl import flags
 from ml_collections import config_flags
 
 import causeway.configs
+from causeway.drivers.flag_values import folder
 from causeway.drivers.refusals import run_driver
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -65,16 +66,10 @@ def main(argv: list[str]) -> None:
 
 def _directories() -> tuple[Path, Path]:
     """The two directories, refused before anything is computed where they cannot be used."""
-    workdir, out = Path(_required(_WORKDIR)), Path(_required(_OUT))
+    workdir, out = folder(_WORKDIR), folder(_OUT)
     if (out / "model.safetensors").exists() and not _OVERWRITE.value:
         raise FileExistsError(f"--out: {out} holds a model already; give another directory or --overwrite")
     return workdir, out
-
-
-def _required(flag: flags.FlagHolder) -> str:
-    if not flag.value:
-        raise ValueError(f"--{flag.name}: got nothing; needs a directory to write to")
-    return flag.value
 
 
 def _texts() -> tuple[list[str], list[str]]:

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
-from causeway.engine.frozen.record import FrozenRecord, centre, denominators
+from causeway.engine.frozen.record import FrozenRecord
 from causeway.engine.model.config import ModelConfig
 from causeway.engine.model.transformer import Block, LayerNorm, RMSNorm
 
@@ -35,8 +35,8 @@ class HeldNorm(nnx.Module):
         x = x.astype(self.norm.numerics.accumulate_dtype)
         inverse = self.inverse[None, :, None].astype(x.dtype)
         if not isinstance(self.here, bool):
-            inverse = jnp.where(self.here, inverse, denominators(self.norm, x)[..., None])
-        return centre(self.norm, x) * inverse
+            inverse = jnp.where(self.here, inverse, self.norm.inverse_sigma(x)[..., None])
+        return self.norm.centre(x) * inverse
 
     def scale(self, normalised: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
         """Gain and bias."""

@@ -26,7 +26,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from causeway.engine.frozen.record import centre, gain
 from causeway.engine.model.config import ModelConfig
 from causeway.engine.model.transformer import Block
 
@@ -77,13 +76,13 @@ def _attention(
     groups, dtype = config.num_kv_heads, g.dtype
     output, value = block.attention.output[...].astype(dtype), block.attention.value[...].astype(dtype)
     if config.post_norms:
-        output = centre(block.attn_post_norm, output) * gain(block.attn_post_norm).astype(dtype)
+        output = block.attn_post_norm.centre(output) * block.attn_post_norm.multiplier().astype(dtype)
         g = g * post_scale[:, None, None].astype(dtype)
     mixed = jax.lax.cond(alone.holds, _mix_alone, _mix, pattern.astype(dtype), output, g, alone.position)
     by_group = mixed.reshape(t, r, groups, config.num_heads // groups, -1).sum(axis=3)
     # Gain and centring belong to the weights: folded there they cost D G K, not T R D.
-    read = value * gain(block.attn_norm).astype(dtype)[:, None, None]
-    read = jnp.moveaxis(centre(block.attn_norm, jnp.moveaxis(read, 0, -1)), -1, 0)
+    read = value * block.attn_norm.multiplier().astype(dtype)[:, None, None]
+    read = jnp.moveaxis(block.attn_norm.centre(jnp.moveaxis(read, 0, -1)), -1, 0)
     return jnp.einsum("srgk,dgk->srd", by_group, read) * attn_scale[:, None, None].astype(dtype)
 
 

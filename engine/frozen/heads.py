@@ -30,7 +30,7 @@ from causeway.engine.frozen.attribute import check_request
 from causeway.engine.frozen.graph import AttributionGraph, PrunedGraph
 from causeway.engine.frozen.plan import AttributionPlan
 from causeway.engine.frozen.pullback import Frozen, Targets, feature_targets, logit_targets, read_in
-from causeway.engine.frozen.record import centre, gain, record_prompt
+from causeway.engine.frozen.record import record_prompt
 from causeway.engine.frozen.sources import ActiveFeatures, Transcoders, active_features, gather_sources, places
 from causeway.engine.frozen.targets import Target, choose_targets
 from causeway.engine.model.config import ModelConfig
@@ -296,10 +296,10 @@ def _head_parts(
     record, dtype = frozen.record, g.dtype
     output, value = block.attention.output[...].astype(dtype), block.attention.value[...].astype(dtype)
     if config.post_norms:
-        output = centre(block.attn_post_norm, output) * gain(block.attn_post_norm).astype(dtype)
+        output = block.attn_post_norm.centre(output) * block.attn_post_norm.multiplier().astype(dtype)
         g = g * record.attn_post_scale[index].astype(dtype)[:, None]
     pattern = record.pattern[index, :, :, position].astype(dtype)
     mixed = jnp.einsum("hkd,hd->hk", output, pattern @ g)
     values = jnp.repeat(value, config.num_heads // config.num_kv_heads, axis=1)
-    read = jnp.einsum("dhk,hk->hd", values, mixed) * gain(block.attn_norm).astype(dtype)
-    return centre(block.attn_norm, read) * record.attn_scale[index, position].astype(dtype)
+    read = jnp.einsum("dhk,hk->hd", values, mixed) * block.attn_norm.multiplier().astype(dtype)
+    return block.attn_norm.centre(read) * record.attn_scale[index, position].astype(dtype)

@@ -24,7 +24,7 @@ from causeway.engine.arrays import AnyArray
 from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
 from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.frozen.adjoint import Alone, adjoint_block
-from causeway.engine.frozen.record import FrozenRecord, centre, gain
+from causeway.engine.frozen.record import FrozenRecord
 from causeway.engine.frozen.sources import Sources, Transcoders, layer_writers, places
 from causeway.engine.model.transformer import Block, Transformer, layer
 
@@ -154,8 +154,8 @@ def read_in(block: Block, stream: str, vector: Float[Array, "*rows D"], scale: A
     """The cotangent of the residual stream from that of the stream a dictionary reads."""
     norm = block.mlp_norm
     if stream == "mlp_in":
-        return centre(norm, vector * gain(norm).astype(vector.dtype)) * scale
-    return centre(norm, vector) * scale if stream == "mlp_norm" else vector
+        return norm.centre(vector * norm.multiplier().astype(vector.dtype)) * scale
+    return norm.centre(vector) * scale if stream == "mlp_norm" else vector
 
 
 @jax.jit
@@ -181,6 +181,6 @@ def logit_targets(frozen: Frozen, vectors: Float[Array, "R D"], position: Int[Ar
     """Directions of the final norm's output (columns of the unembedding) as directions of the last stream."""
     norm, rows = frozen.transformer.final_norm, vectors.shape[0]
     scale = frozen.record.final_scale[position].astype(vectors.dtype)
-    vectors = centre(norm, vectors * gain(norm).astype(vectors.dtype)) * scale
+    vectors = norm.centre(vectors * norm.multiplier().astype(vectors.dtype)) * scale
     layers = jnp.full(rows, frozen.transformer.config.num_layers)
     return Targets(layers, jnp.full(rows, position), vectors)

@@ -28,7 +28,7 @@ from causeway.engine.intervention.instruments import Instruments
 from causeway.engine.intervention.taps import TapSpec, bind_tap
 from causeway.engine.model.config import ModelConfig
 from causeway.engine.model.forward import causal_pass
-from causeway.engine.model.transformer import LayerNorm, RMSNorm, Transformer
+from causeway.engine.model.transformer import Transformer
 from causeway.engine.precision import full_precision
 
 STREAMS = ("attn_pattern", "resid_pre", "mlp_out", "resid_post")
@@ -84,14 +84,14 @@ def record_pass(transformer: Transformer, tokens: Int[Array, " T"], reads: tuple
     before = found.pop("head_out", None)
     post = jnp.ones(middle.shape[:2], pattern.dtype)
     if before is not None:
-        post = denominators(blocks.attn_post_norm, jax.vmap(lambda b, z: b.write(z))(blocks.attention, before))
+        post = blocks.attn_post_norm.inverse_sigma(jax.vmap(lambda b, z: b.write(z))(blocks.attention, before))
     embedding = jnp.asarray(transformer.embedding[...])[tokens] * config.embedding_scale
     return FrozenRecord(
         pattern=pattern,
-        attn_scale=denominators(blocks.attn_norm, found["resid_pre"]),
+        attn_scale=blocks.attn_norm.inverse_sigma(found["resid_pre"]),
         attn_post_scale=post,
-        mlp_scale=denominators(blocks.mlp_norm, middle),
-        final_scale=denominators(transformer.final_norm, found["resid_post"][-1]),
+        mlp_scale=blocks.mlp_norm.inverse_sigma(middle),
+        final_scale=transformer.final_norm.inverse_sigma(found["resid_post"][-1]),
         embedding=embedding.astype(middle.dtype),
         streams=found,
         logits=out.logits[0],
@@ -105,20 +105,3 @@ def _middle(config: ModelConfig) -> tuple[str, ...]:
 def _written(config: ModelConfig) -> tuple[str, ...]:
     """Where a norm stands behind attention, its input is what the heads write together."""
     return ("head_out",) if config.post_norms else ()
-
-
-def denominators(norm: RMSNorm | LayerNorm, x: Float[Array, "*rows D"]) -> Float[Array, "*rows"]:
-    """1 / sigma of a norm at its inputs."""
-    x = centre(norm, x.astype(norm.numerics.accumulate_dtype))
-    return jax.lax.rsqrt(jnp.mean(x * x, axis=-1) + norm.eps)
-
-
-def centre(norm: RMSNorm | LayerNorm, x: Float[Array, "*rows D"]) -> Float[Array, "*rows D"]:
-    """The linear part of a norm before scale and gain; its own adjoint."""
-    return x - jnp.mean(x, axis=-1, keepdims=True) if isinstance(norm, LayerNorm) else x
-
-
-def gain(norm: RMSNorm | LayerNorm) -> Float[Array, "*stack D"]:
-    """What a norm multiplies by."""
-    stored = norm.gain[...].astype(norm.numerics.accumulate_dtype)
-    return stored + norm.offset if isinstance(norm, RMSNorm) else stored

@@ -36,31 +36,54 @@ def _product(equation: str, x: Array, weight: Array, numerics: Numerics) -> Arra
     return out.astype(numerics.compute_dtype)
 
 
-class RMSNorm(nnx.Module):
-    """y = (gain + offset) * x / sqrt(mean(x^2) + eps), computed in the accumulation dtype."""
+class _Norm(nnx.Module):
+    """What both norms share: y = gain * centre(x) / sigma(x) (+ bias), sums in the accumulation dtype."""
 
-    def __init__(self, shape: tuple[int, ...], eps: float, numerics: Numerics, offset: float = 0.0):
-        self.gain = nnx.Param(jnp.full(shape, 1 - offset, numerics.storage_dtype))
-        self.eps, self.offset = eps, offset
-        self.numerics = numerics
+    gain: nnx.Param
+    eps: float
+    numerics: Numerics
+
+    def centre(self, x: Float[Array, "*rows D"]) -> Float[Array, "*rows D"]:
+        """The linear part before denominator and gain, its own adjoint; the identity of a norm that does not centre."""
+        return x
+
+    def inverse_sigma(self, x: Float[Array, "*rows D"]) -> Float[Array, "*rows"]:
+        """1 / sigma, the root mean square of each centred input, in the accumulation dtype."""
+        centred = self.centre(x.astype(self.numerics.accumulate_dtype))
+        return jax.lax.rsqrt(jnp.mean(centred * centred, axis=-1) + self.eps)
 
     def normalise(self, x: Float[Array, "*rows D"]) -> Float[Array, "*rows D"]:
-        """x over its root mean square, without the gain."""
-        x = x.astype(self.numerics.accumulate_dtype)
-        return x * jax.lax.rsqrt(jnp.mean(x * x, axis=-1, keepdims=True) + self.eps)
+        """x centred and over sigma, without gain and bias."""
+        return self.centre(x.astype(self.numerics.accumulate_dtype)) * self.inverse_sigma(x)[..., None]
+
+    def multiplier(self) -> Float[Array, "*stack D"]:
+        """What the normalised input is multiplied by, in the accumulation dtype."""
+        return self.gain[...].astype(self.numerics.accumulate_dtype)
 
     def scale(self, normalised: Float[Array, "*rows D"]) -> Float[Array, "*rows D"]:
         """Apply the gain and return to the compute dtype."""
-        gain = self.gain[...].astype(self.numerics.accumulate_dtype) + self.offset
-        return (normalised * gain).astype(self.numerics.compute_dtype)
+        return (normalised * self.multiplier()).astype(self.numerics.compute_dtype)
 
     def __call__(self, x: Float[Array, "*rows D"]) -> Float[Array, "*rows D"]:
         """The whole norm."""
         return self.scale(self.normalise(x))
 
 
-class LayerNorm(nnx.Module):
-    """y = gain * (x - mean(x)) / sqrt(var(x) + eps) + bias, computed in the accumulation dtype."""
+class RMSNorm(_Norm):
+    """y = (gain + offset) * x / sqrt(mean(x^2) + eps)."""
+
+    def __init__(self, shape: tuple[int, ...], eps: float, numerics: Numerics, offset: float = 0.0):
+        self.gain = nnx.Param(jnp.full(shape, 1 - offset, numerics.storage_dtype))
+        self.eps, self.offset = eps, offset
+        self.numerics = numerics
+
+    def multiplier(self) -> Float[Array, "*stack D"]:
+        """Gain and offset."""
+        return super().multiplier() + self.offset
+
+
+class LayerNorm(_Norm):
+    """y = gain * (x - mean(x)) / sqrt(var(x) + eps) + bias."""
 
     def __init__(self, shape: tuple[int, ...], eps: float, numerics: Numerics):
         self.gain = nnx.Param(jnp.ones(shape, numerics.storage_dtype))
@@ -68,21 +91,14 @@ class LayerNorm(nnx.Module):
         self.eps = eps
         self.numerics = numerics
 
-    def normalise(self, x: Float[Array, "*rows D"]) -> Float[Array, "*rows D"]:
-        """x centred and over its standard deviation, without gain and bias."""
-        x = x.astype(self.numerics.accumulate_dtype)
-        centred = x - jnp.mean(x, axis=-1, keepdims=True)
-        return centred * jax.lax.rsqrt(jnp.mean(centred * centred, axis=-1, keepdims=True) + self.eps)
+    def centre(self, x: Float[Array, "*rows D"]) -> Float[Array, "*rows D"]:
+        """x less its mean."""
+        return x - jnp.mean(x, axis=-1, keepdims=True)
 
     def scale(self, normalised: Float[Array, "*rows D"]) -> Float[Array, "*rows D"]:
         """Apply gain and bias and return to the compute dtype."""
-        dtype = self.numerics.accumulate_dtype
-        out = normalised * self.gain[...].astype(dtype) + self.bias[...].astype(dtype)
+        out = normalised * self.multiplier() + self.bias[...].astype(self.numerics.accumulate_dtype)
         return out.astype(self.numerics.compute_dtype)
-
-    def __call__(self, x: Float[Array, "*rows D"]) -> Float[Array, "*rows D"]:
-        """The whole norm."""
-        return self.scale(self.normalise(x))
 
 
 def _norm(config: ModelConfig, shape: tuple[int, ...], numerics: Numerics) -> RMSNorm | LayerNorm:

@@ -9,9 +9,9 @@ import jax
 import pytest
 
 
-def _module(name: str) -> ModuleType:
-    """A module that lies beside this file."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+def _module(name: str, folder: str = ".") -> ModuleType:
+    """A module that lies beside this file or in a folder there."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / folder / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -25,6 +25,31 @@ def tiny() -> ModuleType:
 @pytest.fixture(scope="session")
 def plain() -> ModuleType:
     return _module("plain")
+
+
+@pytest.fixture(scope="session")
+def cases() -> ModuleType:
+    """Tiny models with transcoders of every kind, for attribution and interventions."""
+    return _module("cases", "frozen")
+
+
+@pytest.fixture(scope="session")
+def plain_frozen() -> ModuleType:
+    """The frozen pass as dense numpy."""
+    return _module("plain_frozen", "frozen")
+
+
+@pytest.fixture(scope="session")
+def plain_graph() -> ModuleType:
+    """Pruning and scores as dense numpy."""
+    return _module("plain_graph", "frozen")
+
+
+@pytest.fixture(scope="module")
+def double():
+    """float64 for all tests of a module."""
+    with jax.enable_x64(True):
+        yield
 
 
 @pytest.fixture(scope="session")

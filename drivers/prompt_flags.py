@@ -1,0 +1,53 @@
+"""Flags of what `attribute` and `intervene` work on, one prompt or a file of them, and where it is written."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+PROMPT = flags.DEFINE_string("prompt", None, "The text of one prompt.")
+CORRECT = flags.DEFINE_string("correct", None, "The answer whose logit is the target, less that of --incorrect.")
+INCORRECT = flags.DEFINE_string("incorrect", None, "The answer it is held against.")
+PROMPTS = flags.DEFINE_string("prompts", None, "A behaviour's file: prompt, correct_answer, incorrect_answer a line.")
+SKIP_BAD = flags.DEFINE_bool("skip_bad", False, "Leave out lines that are malformed or cannot be used.")
+WORKDIR = flags.DEFINE_string("workdir", None, "Where everything is written; the same command resumes.")
+REPAIR = flags.DEFINE_bool("repair", False, "Check all data and compute damaged units again.")
+# Exit status of a run that was stopped and can be resumed.
+STOPPED = 3
+
+
+def check() -> None:
+    """Refuse both or neither of a prompt and a file, and one answer without the other.
+
+    Raises:
+        ValueError: naming the flags.
+    """
+    if bool(PROMPT.value) == bool(PROMPTS.value):
+        raise ValueError("--prompt, --prompts: needs one of them, a text or a behaviour's file")
+    if (CORRECT.value is None) != (INCORRECT.value is None):
+        raise ValueError("--correct, --incorrect: got one of them; a difference of answers needs both")
+
+
+def read() -> tuple[list[tuple[int, Any]], list[str]]:
+    """The numbered lines of --prompts and what is wrong with those left out, before a model is loaded."""
+    if not PROMPTS.value:
+        return [], []
+    from causeway.engine.behaviours.own_prompts import prompt_of
+    from causeway.ports.behaviour_prompts import read_lines
+
+    found = read_lines(PROMPTS.value, prompt_of, SKIP_BAD.value)
+    return list(zip(found.numbers, found.items, strict=True)), found.bad
+
+
+def prompts(model: Any, lines: list[tuple[int, Any]], bad: list[str], targets: list[str]) -> tuple[Any, ...]:
+    """What was read, with the model's tokens; `targets` are tokens that one prompt without answers is explained by."""
+    from causeway.engine.attribution.prompts import answers_prompt, named_lines, token_prompt
+
+    if PROMPTS.value:
+        found, more = named_lines(model, lines, Path(PROMPTS.value), SKIP_BAD.value)
+        sys.stderr.write("".join(f"left out: {message}\n" for message in bad + more))
+        return found
+    if CORRECT.value is not None:
+        return (answers_prompt(model, str(PROMPT.value), CORRECT.value, str(INCORRECT.value)),)
+    return (token_prompt(model, str(PROMPT.value), targets),)
