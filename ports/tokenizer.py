@@ -27,7 +27,7 @@ class FileTokenizer:
 
     Attributes:
         vocab_size: ids are 0..vocab_size-1, added tokens included.
-        bos_id, eos_id: None where the tokenizer has none.
+        bos_id, eos_id, unknown_id: None where the tokenizer has none.
         files_prepend_bos: whether the published files put BOS before a text.
         fingerprint: sha256 of tokenizer.json.
     """
@@ -44,6 +44,7 @@ class FileTokenizer:
         self.vocab_size = 1 + max(self._tokenizer.get_vocab(with_added_tokens=True).values())
         self.bos_id = _special_id(directory, config, "bos_token", self._tokenizer)
         self.eos_id = _special_id(directory, config, "eos_token", self._tokenizer)
+        self.unknown_id = _unknown_id(self._tokenizer)
         self.files_prepend_bos = self._detect_bos(config)
         self.fingerprint = hashlib.sha256(content).hexdigest()
 
@@ -56,16 +57,33 @@ class FileTokenizer:
             return written
         return self._tokenizer.encode("", add_special_tokens=True).ids[:1] == [self.bos_id]
 
-    def encode(self, text: str) -> list[int]:
+    def encode(self, text: str, unknown: bool = False) -> list[int]:
         """Token ids of a text, without special tokens around it.
+
+        Args:
+            text: any.
+            unknown: whether a part that is not in the vocabulary may become the token for unknown parts.
 
         Raises:
             ValueError: the vocabulary has no token for a part of the text.
         """
         try:
-            return self._tokenizer.encode(text, add_special_tokens=False).ids
+            encoding = self._tokenizer.encode(text, add_special_tokens=False)
         except Exception as error:  # the library raises bare Exceptions
             raise ValueError(f"prompt: cannot tokenize {text[:60]!r}: {error}") from None
+        if not unknown and self.unknown_id is not None:
+            self._check_known(text, encoding, self.unknown_id)
+        return encoding.ids
+
+    def _check_known(self, text: str, encoding: tokenizers.Encoding, unknown_id: int) -> None:
+        """Refuse parts that became the token for unknown parts, unless they are its own text."""
+        token = self._tokenizer.id_to_token(unknown_id)
+        for token_id, (start, end) in zip(encoding.ids, encoding.offsets, strict=True):
+            if token_id == unknown_id and text[start:end] != token:
+                raise ValueError(
+                    f"prompt: {text[start:end]!r} in {text[:60]!r} is not in the model's vocabulary and would be run "
+                    f"as {token!r}; use words it knows, or give token ids"
+                )
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of token ids, special tokens included."""
@@ -126,6 +144,12 @@ def _special_id(directory: Path, config: dict[str, Any], name: str, tokenizer: t
         where = directory / TOKENIZER_CONFIG
         raise ValueError(f"{where}: {name} {text!r} is not in {TOKENIZER}; do both belong to one model?")
     return token_id
+
+
+def _unknown_id(tokenizer: tokenizers.Tokenizer) -> int | None:
+    """What a part outside the vocabulary becomes; byte-level vocabularies have a token for every part."""
+    text = getattr(tokenizer.model, "unk_token", None)
+    return None if text is None else tokenizer.token_to_id(text)
 
 
 def _check_added_tokens(directory: Path, config: dict[str, Any], tokenizer: tokenizers.Tokenizer) -> None:

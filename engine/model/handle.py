@@ -16,8 +16,9 @@ class Tokenizer(Protocol):
     eos_id: int | None
     fingerprint: str
 
-    def encode(self, text: str) -> list[int]:
-        """Token ids of a text, without special tokens around it."""
+    def encode(self, text: str, unknown: bool = False) -> list[int]:
+        """Token ids of a text, without special tokens around it; refused where a part is not in the vocabulary, unless
+        `unknown` lets it stand for itself, as in a corpus."""
         ...
 
     def decode(self, ids: Sequence[int]) -> str:

@@ -122,4 +122,4 @@ def join_documents(texts: Sequence[str], tokenizer: Tokenizer) -> Int[np.ndarray
     """All texts as one sequence, each between <bos> and <eos> where the tokenizer has them."""
     bos = [] if tokenizer.bos_id is None else [tokenizer.bos_id]
     eos = [] if tokenizer.eos_id is None else [tokenizer.eos_id]
-    return np.array([i for text in texts for i in (*bos, *tokenizer.encode(text), *eos)], np.int32)
+    return np.array([i for text in texts for i in (*bos, *tokenizer.encode(text, unknown=True), *eos)], np.int32)

@@ -77,7 +77,7 @@ def make_corpus(
         raise ValueError(
             f"length: got {length}; rows of {model.name} hold {len(bos) + 2} to {model.config.max_position} tokens"
         )
-    documents = [model.tokenizer.encode(text) for text in texts]
+    documents = [model.tokenizer.encode(text, unknown=True) for text in texts]
     if layout == "packed":
         documents = [_join(documents, model.tokenizer.eos_id)]
     width = length - len(bos)

@@ -5,6 +5,7 @@ import pytest
 import tokenizers
 
 from causeway.ports.tokenizer import has_tokenizer, load_tokenizer
+from causeway.ports.word_tokenizer import build_word_tokenizer, save_word_tokenizer
 
 TEXTS = ["Hello world", " two  spaces\nand a line", "naïve café 你好 🙂", "", "<s> written out", "1234567 3.14"]
 
@@ -77,6 +78,17 @@ def test_text_without_tokens_for_it(tmp_path):
     )
     with pytest.raises(ValueError, match="cannot tokenize 'three'"):
         load_tokenizer(tmp_path).encode("three")
+
+
+def test_parts_outside_the_vocabulary_are_refused_unless_asked_for(tmp_path):
+    save_word_tokenizer(build_word_tokenizer(["the cat sat"], 100), tmp_path)
+    tokenizer = load_tokenizer(tmp_path)
+    with pytest.raises(ValueError, match=r"^prompt: ' dog' in 'the dog sat' is not in the model's vocabulary"):
+        tokenizer.encode("the dog sat")
+    with pytest.raises(ValueError, match="' dog'"):
+        tokenizer.encode("the<unk> dog")
+    assert tokenizer.encode("the dog sat", unknown=True)[1] == tokenizer.unknown_id
+    assert tokenizer.encode("the<unk> cat")[1] == tokenizer.unknown_id
 
 
 def test_no_tokenizer(tmp_path):

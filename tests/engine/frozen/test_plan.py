@@ -6,7 +6,9 @@ import pytest
 from causeway.engine.frozen.plan import AttributionPlan, batches, bucket
 
 
-@pytest.mark.parametrize(("count", "rows", "length"), [(1, 16, 8), (500, 16, 40), (500, 7, 9), (3000, 32, 200), (5000, 16, 100)])
+@pytest.mark.parametrize(
+    ("count", "rows", "length"), [(1, 16, 8), (500, 16, 40), (500, 7, 9), (3000, 32, 200), (5000, 16, 100)]
+)
 def test_batches_hold_every_row_once(count, rows, length):
     rng = np.random.default_rng(count)
     nodes = np.stack([rng.integers(0, 5, count), rng.integers(0, length, count), rng.integers(0, 99, count)], axis=1)

@@ -14,7 +14,7 @@ class Letters:
 
     vocab_size, bos_id, eos_id, fingerprint = 40, 1, 2, "letters"
 
-    def encode(self, text):
+    def encode(self, text, unknown=False):
         return [ord(letter) - ord("a") + 3 for letter in text]
 
     def decode(self, ids):

@@ -25,7 +25,7 @@ class Letters:
 
     vocab_size, bos_id, eos_id, fingerprint = 128, 0, 1, "letters"
 
-    def encode(self, text):
+    def encode(self, text, unknown=False):
         return [ord(c) % 128 for c in text]
 
     def decode(self, ids):
