@@ -60,11 +60,14 @@ def test_bad_input_is_one_line_or_skipped(drive, place):
         return [f"--prompts={path}", f"--out={place / 'refused'}"]
 
     good = {"prompt": "today the key", "correct_answer": " is", "incorrect_answer": " are", "id": "p0"}
-    never = {**good, "correct_answer": " wug", "incorrect_answer": " dax"}
+    never = {**good, "correct_answer": " is", "incorrect_answer": " is in"}
     cases = {
         "--prompts: got nothing": ["--out=x"],
         "line 2: not JSON": file("malformed", good, "{"),
         "answers that never diverge": file("never", good, never),
+        "' wug' in 'today the key wug' is not in the model's vocabulary": file(
+            "unknown", {**good, "correct_answer": " wug"}
+        ),
         "tokens with its longer answer, but the context": file(
             "long",
             good,

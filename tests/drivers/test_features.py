@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 PROMPTS = [
-    {"prompt": "12 + 7 =", "behaviour": "sums", "split": "test", "id": "one"},
+    {"prompt": "12+7=", "behaviour": "sums", "split": "test", "id": "one"},
     {"prompt": "game: loss $20. balance $150.", "behaviour": "sums", "split": "test"},
-    {"prompt": "4 + 5 =", "behaviour": "sums", "split": "train"},
+    {"prompt": "4+5=", "behaviour": "sums", "split": "train"},
 ]
 
 
@@ -16,7 +16,7 @@ PROMPTS = [
 def runs(drive, tmp_path_factory):
     folder = tmp_path_factory.mktemp("features")
     (folder / "p.jsonl").write_text("".join(json.dumps(line) + "\n" for line in PROMPTS))
-    (folder / "short.jsonl").write_text('{"prompt": "4 + 5 =", "split": "a"}\n{"tokens": [5], "split": "b"}\n')
+    (folder / "short.jsonl").write_text('{"prompt": "4+5=", "split": "a"}\n{"tokens": [5], "split": "b"}\n')
     base = ["--model=bundled:tiny", "--dictionaries=bundled:tiny/transcoders", f"--prompts={folder / 'p.jsonl'}"]
     short = [*base[:2], f"--prompts={folder / 'short.jsonl'}", f"--out={folder / 'short'}"]
     results = drive(

@@ -83,7 +83,7 @@ def test_no_split_of_an_earlier_draw_is_left(drive, tmp_path):
 
 
 def test_bad_input_is_one_line(drive, tmp_path):
-    never = _write(tmp_path / "never.jsonl", [{"prompt": "the", "correct_answer": " wug", "incorrect_answer": " dax"}])
+    never = _write(tmp_path / "never.jsonl", [{"prompt": "the", "correct_answer": " is", "incorrect_answer": " is in"}])
     cases = {
         "--out: got nothing": ["--behaviours=arithmetic"],
         "behaviours: got 'poetry'": ["--behaviours=poetry", f"--out={tmp_path / 'x'}"],
@@ -100,7 +100,7 @@ def test_bad_input_is_one_line(drive, tmp_path):
         "--templates: got documented, but --source": [
             "--behaviours=own", "--source=a.jsonl", "--templates=documented", f"--out={tmp_path / 'x'}",
         ],
-        "never.jsonl line 1: answers ' wug' and ' dax': never diverge": [
+        "never.jsonl line 1: answers ' is' and ' is in': never diverge": [
             "--behaviours=own", f"--source={never}", "--model=bundled:tiny", f"--out={tmp_path / 'x'}",
         ],
         "is a file; give a directory to write": ["--behaviours=arithmetic", f"--out={never}"],

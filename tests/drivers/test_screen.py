@@ -55,7 +55,9 @@ def place(tmp_path_factory):
     tiny = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tiny)
     folder = tmp_path_factory.mktemp("screen")
-    words = build_word_tokenizer([p.text for p in labelled_prompts(0, 40)] + [" bet $5. stop."], 60)
+    words = build_word_tokenizer(
+        [p.text for p in labelled_prompts(0, 40)] + [" bet $5. stop.", "game: new. win game "], 60
+    )
     save_llama(
         folder / "model", tiny.make_transformer(num_layers=2, vocab_size=words.get_vocab_size(), max_position=80)
     )
