@@ -73,7 +73,7 @@ def small(tmp_path_factory):
     tiny = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tiny)
     folder = tmp_path_factory.mktemp("small")
-    words = build_word_tokenizer(["you won $5. you lost. choice: stop bet $5 $10."] * 2, 60)
+    words = build_word_tokenizer(["you won $5. you lost. choice: stop bet $5 $10.", "stop", "choice"] * 2, 60)
     save_llama(folder / "model", tiny.make_transformer(vocab_size=words.get_vocab_size(), max_position=24))
     save_word_tokenizer(words, folder / "model")
     save_dictionary(folder / "saes", tiny.make_dictionary())

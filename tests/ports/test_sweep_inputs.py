@@ -21,7 +21,7 @@ ANSWERS = (Answer(" stop", "stop"), Answer(" bet $5", "bet", 5))
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tokenizer")
-    save_word_tokenizer(build_word_tokenizer(["you lost. choice: stop bet $5"] * 2, 100), folder)
+    save_word_tokenizer(build_word_tokenizer(["you lost. choice: stop bet $5", "choice you lo "], 100), folder)
     tokenizer = load_tokenizer(folder)
     config = ModelConfig("llama", 1, 8, 2, 1, 4, 8, tokenizer.vocab_size, max_position=12)
     return Model(Transformer(config, Numerics(), rngs=nnx.Rngs(0)), tokenizer, "tiny", "of the tests")
