@@ -11,6 +11,7 @@ from absl import app, flags
 
 from causeway.drivers import model_flags
 from causeway.drivers.flag_values import folder
+from causeway.drivers.left_out import tell, usable
 from causeway.drivers.refusals import run_driver
 
 # So that --help lists them.
@@ -54,7 +55,7 @@ def _prompt_sets() -> dict[tuple[str, str], list]:
     if not _PROMPTS.value:
         raise ValueError("--prompts: got nothing; needs files of prompts, or a folder of them")
     sets, bad = read_sets(_PROMPTS.value, prompt_of, _BEHAVIOURS.value, _SPLIT.value, _SKIP_BAD.value)
-    _tell(bad)
+    tell(bad)
     return sets
 
 
@@ -79,24 +80,16 @@ def _check(out: Path, sets) -> None:
 
 
 def _usable(model, items, answer_pair) -> tuple[list, list]:
-    """Prompts with their tokens; those that cannot be scored, or come again, stop the run or are left out."""
-    kept, pairs, bad = [], [], []
+    """Prompts with their tokens; one that cannot be scored, or comes again, is not."""
     first: dict[tuple[str, str, str], str] = {}
-    for item in items:
-        try:
-            if same := first.get(key := (item.prompt, item.correct, item.incorrect)):
-                raise ValueError(f"{item.id}: has the prompt and answers of {same}; each counts once")
-            first[key] = item.id
-            pairs.append(answer_pair(model, item))
-            kept.append(item)
-        except ValueError as error:
-            if not _SKIP_BAD.value:
-                raise ValueError(f"--prompts: {error}; --skip_bad keeps the others") from None
-            bad.append(str(error))
-    _tell(bad)
-    if not kept:
-        raise ValueError(f"--prompts: none of {len(items)} prompts can be scored; the last: {bad[-1]}")
-    return kept, pairs
+
+    def pair(item):
+        if same := first.get(key := (item.prompt, item.correct, item.incorrect)):
+            raise ValueError(f"{item.id}: has the prompt and answers of {same}; each counts once")
+        first[key] = item.id
+        return answer_pair(model, item)
+
+    return usable(items, pair, _SKIP_BAD.value, "scored")
 
 
 def _score(model, parallel, items, pairs):
@@ -135,11 +128,6 @@ def _write(out: Path, model, scored) -> None:
         files.draw_rates(out, split, measured)
         files.write_metrics(out, split, {"behaviours": measured, **about})
     print(f"everything is in {out}")
-
-
-def _tell(bad: list[str]) -> None:
-    for message in bad:
-        print(f"left out: {message}", file=sys.stderr)
 
 
 if __name__ == "__main__":

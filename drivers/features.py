@@ -14,6 +14,7 @@ from absl import app, flags
 
 from causeway.drivers import model_flags
 from causeway.drivers.flag_values import folder
+from causeway.drivers.left_out import tell, usable
 from causeway.drivers.refusals import run_driver
 
 # So that --help lists them.
@@ -44,16 +45,16 @@ def main(argv: list[str]) -> None:
         raise ValueError("--prompts: got nothing; needs files with a `prompt` a line, or a folder of them")
     positions = _positions()
     sets, bad = read_sets(_PROMPTS.value, feature_prompt, _BEHAVIOURS.value, _SPLIT.value, _SKIP_BAD.value)
-    _tell(bad)
+    tell(bad)
     if not _OVERWRITE.value:
         for key in sets:
             check_absent(out, *key)
     model = model_flags.load_model()
     dictionary, parallel = model_flags.load_dictionaries(model), model_flags.parallel()
-    usable = {key: _usable(model, prompts, positions) for key, prompts in sets.items()}
-    for _, tokens in usable.values():
+    runnable = {key: _usable(model, prompts, positions) for key, prompts in sets.items()}
+    for _, tokens in runnable.values():
         check_request(model.transformer, dictionary, tokens, positions, _TOP_K.value)
-    for (behaviour, split), (prompts, tokens) in usable.items():
+    for (behaviour, split), (prompts, tokens) in runnable.items():
         remove(out, behaviour, split)
         found, samples = _extract(out, behaviour, split, tokens, model, dictionary, positions, parallel)
         _write(out, behaviour, split, prompts, model, dictionary, positions, found, samples)
@@ -72,23 +73,17 @@ def _positions():
 
 
 def _usable(model, prompts, positions) -> tuple[list, list[list[int]]]:
-    """Prompts with their tokens; those that cannot be run stop the run before anything is, or are left out."""
-    kept, tokens, bad = [], [], []
-    for prompt in prompts:
+    """Prompts with their tokens, before anything is run."""
+
+    def tokens(prompt) -> list[int]:
         try:
             ids = model.tokens(prompt.content)
             positions.check(len(ids))
         except ValueError as error:
-            if not _SKIP_BAD.value:
-                raise ValueError(f"--prompts: {prompt.id}: {error}; --skip_bad keeps the others") from None
-            bad.append(f"{prompt.id}: {error}")
-            continue
-        kept.append(prompt)
-        tokens.append(ids)
-    _tell(bad)
-    if not kept:
-        raise ValueError(f"--prompts: none of {len(prompts)} prompts can be run; the last: {bad[-1]}")
-    return kept, tokens
+            raise ValueError(f"{prompt.id}: {error}") from None
+        return ids
+
+    return usable(prompts, tokens, _SKIP_BAD.value, "run")
 
 
 def _extract(out: Path, behaviour: str, split: str, prompts, model, dictionary, positions, parallel):
@@ -130,11 +125,6 @@ def _write(out: Path, behaviour: str, split: str, prompts, model, dictionary, po
             f"  layer {layer['layer']}: {layer['active_a_token']:.1f} features active a token, "
             f"{layer['active_a_prompt']:.1f} a prompt, {layer['ever_active']} of {layer['features']} ever"
         )
-
-
-def _tell(bad: list[str]) -> None:
-    for message in bad:
-        print(f"left out: {message}", file=sys.stderr)
 
 
 if __name__ == "__main__":

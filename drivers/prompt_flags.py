@@ -1,10 +1,11 @@
 """Flags of what `attribute` and `intervene` work on, one prompt or a file of them, and where it is written."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
 from absl import flags
+
+from causeway.drivers.left_out import tell
 
 PROMPT = flags.DEFINE_string("prompt", None, "The text of one prompt.")
 CORRECT = flags.DEFINE_string("correct", None, "The answer whose logit is the target, less that of --incorrect.")
@@ -46,7 +47,7 @@ def prompts(model: Any, lines: list[tuple[int, Any]], bad: list[str], targets: l
 
     if PROMPTS.value:
         found, more = named_lines(model, lines, Path(PROMPTS.value), SKIP_BAD.value)
-        sys.stderr.write("".join(f"left out: {message}\n" for message in bad + more))
+        tell(bad + more)
         return found
     if CORRECT.value is not None:
         return (answers_prompt(model, str(PROMPT.value), CORRECT.value, str(INCORRECT.value)),)

@@ -11,6 +11,7 @@ from typing import cast
 from absl import app, flags
 
 from causeway.drivers.flag_values import folder
+from causeway.drivers.left_out import tell
 from causeway.drivers.refusals import run_driver
 
 _BEHAVIOURS = flags.DEFINE_list(
@@ -116,8 +117,7 @@ def _from_source(name: str, sizes, pieces):
 
     def candidates(path):
         read = read_lines(path, candidate_reader(name, pieces), _SKIP_BAD.value)
-        for message in read.bad:
-            print(f"left out: {message}", file=sys.stderr)
+        tell(read.bad)
         return read.items
 
     train, test = candidates(_SOURCE.value), candidates(_TEST_SOURCE.value) if _TEST_SOURCE.value else []

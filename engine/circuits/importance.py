@@ -37,6 +37,16 @@ LEVEL = 0.05
 FEWEST = 3
 
 
+def check_enough(count: int, found: str) -> None:
+    """Refuse fewer prompts than a correlation needs; `found` says what there is.
+
+    Raises:
+        ValueError: fewer than `FEWEST`.
+    """
+    if count < FEWEST:
+        raise ValueError(f"importance: {found}; a correlation needs {FEWEST} or more, and 100 to be of use")
+
+
 @dataclasses.dataclass(frozen=True)
 class HeldOut:
     """One layer's features on prompts held out, all [F]: score with its interval, p and q; NaN where not found."""
@@ -81,10 +91,7 @@ class Importance:
     def __init__(self, layers: tuple[int, ...], features: int, differences: Sequence[float], reading: Reading = "max"):
         if reading not in READINGS:
             raise ValueError(f"reading: got {reading!r}; needs one of {', '.join(READINGS)}")
-        if len(differences) < FEWEST:
-            raise ValueError(
-                f"importance: {len(differences)} prompts; a correlation needs {FEWEST} or more, and 100 to be of use"
-            )
+        check_enough(len(differences), f"{len(differences)} prompts")
         self.layers, self.reading, self.count = layers, reading, 0
         y = np.asarray(differences, np.float64)
         scores = stats.norm.ppf((stats.rankdata(y) - 0.5) / len(y))

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from jaxtyping import Bool
 
 from causeway.engine.attribution.prompts import CircuitPrompt
-from causeway.engine.circuits.importance import FEWEST, Importance, Reading
+from causeway.engine.circuits.importance import Importance, Reading, check_enough
 from causeway.engine.circuits.intervene import CleanRun, check_transcoders
 from causeway.engine.circuits.pairs import minimal_pairs
 from causeway.engine.circuits.prompt_rows import SCHEMA, PromptRows, difference
@@ -179,12 +179,7 @@ class InterventionSweep:
         """
         sides = [(prompt.behaviour, other) for prompt, other in zip(self.prompts, self.held.tolist(), strict=True)]
         for (behaviour, other), count in collections.Counter(sides).items():
-            if count < FEWEST:
-                side = " held out" if other else ""
-                raise ValueError(
-                    f"importance: {behaviour} has {count} prompts{side}; a correlation needs {FEWEST} or more, and 100 "
-                    "to be of use"
-                )
+            check_enough(count, f"{behaviour} has {count} prompts" + " held out" * other)
 
     def importance(self, behaviour: str, reading: Reading = "max") -> tuple[Importance, Importance | None]:
         """All features of a behaviour's prompts against their logit differences, and the same of those held out.
