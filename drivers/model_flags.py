@@ -1,5 +1,7 @@
 """Flags of every driver that loads a model, and the loading itself."""
 
+from typing import Any, cast
+
 from absl import flags
 
 MODEL = flags.DEFINE_string(
@@ -32,12 +34,13 @@ def load_model():
     return load(MODEL.value, storage=STORAGE.value, compute=COMPUTE.value, prepend_bos=bos)
 
 
-def load_dictionaries(model, transcoders: bool = False):
+def load_dictionaries(model: Any, transcoders: bool = False) -> Any:
     """The dictionaries of --dictionaries, checked against the model.
 
     Args:
         transcoders: whether a bundled model's transcoders are what is meant by default, rather than its SAEs.
     """
+    from causeway.engine.model.config import Precision
     from causeway.ports.dictionaries import load_dictionaries as load
 
     own = MODEL.value + ("/transcoders" if transcoders else "")
@@ -45,10 +48,11 @@ def load_dictionaries(model, transcoders: bool = False):
     if reference is None:
         kind, how = ("transcoders", "train_dictionary --transcoder") if transcoders else ("SAEs", "train_dictionary")
         raise ValueError(f"--dictionaries: got nothing; needs the {kind} of the model ({how} makes some)")
-    return load(reference, layers(), for_model=model, storage=STORAGE.value, **format_options())
+    storage = cast(Precision, STORAGE.value)
+    return load(reference, layers(), for_model=model, storage=storage, **format_options())
 
 
-def format_options() -> dict[str, str]:
+def format_options() -> dict[str, Any]:
     """What the dictionaries' format is asked for."""
     return {"gating": GATING.value} if GATING.value else {}
 

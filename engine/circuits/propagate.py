@@ -164,9 +164,9 @@ class _Meeting:
         self.whole = whole
         self.config = clean.transcoders.config
 
-    def here(self, held: Bool[Array, " L"]) -> Here:
+    def here(self, held: Bool[AnyArray, "..."]) -> Here:
         """Whether this layer is among those held; known while tracing where all are."""
-        return True if self.whole else held[self.index]
+        return True if self.whole else jnp.asarray(held)[self.index]
 
     def block(self) -> Block:
         """This layer's block, its norms held where the mode holds them."""
