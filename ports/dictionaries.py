@@ -87,7 +87,7 @@ def _open_registered(
     entry: sae_registry.RegisteredSae, wanted: list[int] | None, options: Mapping[str, Any]
 ) -> list[DictionarySource]:
     """One dictionary of SAELens's registry."""
-    if entry.config_overrides:
+    if entry.config_overrides and entry.conversion != sae_registry.PACKAGE:
         raise ValueError(
             f"reference: {entry.release}/{entry.sae_id} is read with corrections to its configuration "
             f"({', '.join(entry.config_overrides)}); download {entry.reference}, correct it, and name that folder"
@@ -98,6 +98,8 @@ def _open_registered(
     if entry.norm_scaling_factor is not None:
         # By layer: the registry lists a factor also for dictionaries that were trained without one.
         options = {"norm_scaling_factor": dict.fromkeys(places, entry.norm_scaling_factor), **options}
+    if entry.config_overrides:
+        options = {"config_overrides": entry.config_overrides, **options}
     return open_places(module, places, options)
 
 
@@ -149,6 +151,11 @@ def check_fit(source: DictionarySource, model: Model) -> None:
         raise ValueError(
             f"{source.where}: belongs to layer {source.layer}{trained_on}, but {model.name} has layers "
             f"0..{model.config.num_layers - 1}; use a dictionary of this model, or name its layers"
+        )
+    if source.centred and model.config.norm != "layer":
+        raise ValueError(
+            f"{source.where}: was trained on a centred stream{trained_on}, which models with RMS norms such as "
+            f"{model.name} do not have; use a dictionary of this model"
         )
     sides = (("d_in", source.d_in, config.stream), ("d_out", source.d_out, config.output_stream))
     for side, found, stream in sides:
