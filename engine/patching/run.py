@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
+import jax
 import numpy as np
 import pyarrow as pa
 import pyarrow.dataset
@@ -105,4 +106,5 @@ def estimate(sweep: PatchSweep, workdir: Path, basis: Literal["abstract", "measu
     if basis == "measured":
         return estimate_measured(plan, compute(sweep), workdir.parent, unit=0)
     rate = gemm_rate(rows=sweep.settings.rows) * sweep.parallel.count
-    return estimate_abstract(plan, program_calls(sweep), flops_per_second=rate)
+    on_host = jax.default_backend() == "cpu"
+    return estimate_abstract(plan, program_calls(sweep), flops_per_second=rate, in_host_memory=on_host)

@@ -16,6 +16,8 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+import jax
+
 
 @dataclasses.dataclass(frozen=True)
 class ProgramCost:
@@ -24,10 +26,12 @@ class ProgramCost:
     Attributes:
         flops: floating-point operations of its matrix products.
         memory_bytes: bytes of device memory it needs, arguments included.
+        resident_bytes: of these, arguments that are in memory already.
     """
 
     flops: int
     memory_bytes: int
+    resident_bytes: int = 0
 
 
 def program_cost(jitted: Any, *args: Any, while_trips: int = 1, **kwargs: Any) -> ProgramCost:
@@ -41,7 +45,8 @@ def program_cost(jitted: Any, *args: Any, while_trips: int = 1, **kwargs: Any) -
     """
     traced = jitted.trace(*args, **kwargs)
     (jaxpr,) = _inner_jaxprs({"jaxpr": traced.jaxpr})
-    return ProgramCost(_flops(jaxpr, while_trips), _memory(traced.lower().compile()))
+    resident = sum(leaf.nbytes for leaf in jax.tree.leaves((args, kwargs)) if isinstance(leaf, jax.Array))
+    return ProgramCost(_flops(jaxpr, while_trips), _memory(traced.lower().compile()), resident)
 
 
 def _memory(compiled: Any) -> int:

@@ -33,7 +33,8 @@ class Estimate:
         units: units of the plan.
         rows: rows of the plan.
         seconds: wall time; None where no rate is known.
-        memory_bytes: device memory for `abstract`, larger of host and device memory for `measured`.
+        memory_bytes: of the device; where devices compute in the host's memory, of the process. For `measured` the
+            larger of host and device memory.
         disk_bytes: all data files, the merged table included.
         basis: how it was found.
         note: what the figures leave out.
@@ -63,7 +64,11 @@ class Estimate:
 
 
 def estimate_abstract(
-    plan: Plan, calls: Iterable[tuple[ProgramCost, int]], *, flops_per_second: float | None = None
+    plan: Plan,
+    calls: Iterable[tuple[ProgramCost, int]],
+    *,
+    flops_per_second: float | None = None,
+    in_host_memory: bool = False,
 ) -> Estimate:
     """Estimate from shapes alone.
 
@@ -71,15 +76,18 @@ def estimate_abstract(
         plan: the plan.
         calls: each program's cost, and how often the whole plan calls it.
         flops_per_second: rate of matrix products over all devices; without it the time is unknown.
+        in_host_memory: whether the devices compute in the host's memory; then what this process has needed so far
+            (interpreter, libraries, weights, compiler) counts beside what a program adds.
     """
     calls = list(calls)
     flops = sum(cost.flops * count for cost, count in calls)
+    added = max((cost.memory_bytes - (cost.resident_bytes if in_host_memory else 0) for cost, _ in calls), default=0)
     return Estimate(
         name=plan.name,
         units=plan.units,
         rows=plan.rows,
         seconds=flops / flops_per_second if flops_per_second else None,
-        memory_bytes=max((cost.memory_bytes for cost, _ in calls), default=0),
+        memory_bytes=max(added, 0) + (peak_memory_bytes() if in_host_memory else 0),
         disk_bytes=uncompressed_bytes(plan),
         basis="abstract",
         note=f"{flops:.3g} operations of matrix products; time from below, disk from above, before compression",

@@ -56,6 +56,16 @@ def test_abstract(toy):
     assert len(text.splitlines()) < 20
 
 
+def test_host_memory_counts_the_process_and_what_a_program_adds(toy, monkeypatch):
+    monkeypatch.setattr("causeway.engine.sweep.estimate.peak_memory_bytes", lambda: 6 * 10**8)
+    calls = [(ProgramCost(1, 5 * 10**8, 4 * 10**8), 6), (ProgramCost(1, 3 * 10**8), 10)]
+    assert estimate_abstract(toy.make_plan(), calls, in_host_memory=True).memory_bytes == 9 * 10**8
+    assert estimate_abstract(toy.make_plan(), calls).memory_bytes == 5 * 10**8
+    resident = jnp.ones((64, 64))
+    cost = program_cost(jax.jit(lambda a, b: a @ b), resident, jax.ShapeDtypeStruct((64, 64), jnp.float32))
+    assert cost.resident_bytes == resident.nbytes
+
+
 def test_measured(toy, tmp_path, monkeypatch):
     plan = toy.make_plan(unit_rows=(4,) * 1000)
     seconds = iter([0.25, 0.05])  # the first run compiles
