@@ -17,14 +17,19 @@ from causeway.drivers.refusals import run_driver
 _BEHAVIOURS = flags.DEFINE_list(
     "behaviours",
     ["grammar_agreement", "factual_recall", "sentiment_continuation", "arithmetic"],
-    "Behaviours to write; also synthetic_arithmetic, synthetic_logic, agreement_attractors, indirect_objects, "
-    "slot_machine, slot_machine_study, bundled_TASK; from --source: gsm8k, agreement_attractors, own.",
+    "Behaviours to write, or `all` that need no file; also synthetic_arithmetic, synthetic_logic, "
+    "agreement_attractors, indirect_objects, slot_machine, slot_machine_study, bundled_TASK; from --source: gsm8k, "
+    "agreement_attractors, own.",
 )
 _TEMPLATES = flags.DEFINE_enum(
     "templates", "enlarged", ["enlarged", "documented"], "Lists and phrasings: enlarged, or the document's own."
 )
-_TRAIN = flags.DEFINE_integer("train", None, "Training items (default: 80; synthetic sets 5000).", lower_bound=0)
-_TEST = flags.DEFINE_integer("test", None, "Test items (default: 20; synthetic sets 500).", lower_bound=0)
+_TRAIN = flags.DEFINE_integer(
+    "train", None, "Training items (default: 80; synthetic sets 5000; own: all there are).", lower_bound=0
+)
+_TEST = flags.DEFINE_integer(
+    "test", None, "Test items (default: 20; synthetic sets 500; own: a fifth of all).", lower_bound=0
+)
 _SOURCE = flags.DEFINE_string("source", None, "JSON lines that the one behaviour of --behaviours is made from.")
 _TEST_SOURCE = flags.DEFINE_string("test_source", None, "JSON lines of the test split (default: --source is divided).")
 _NAME = flags.DEFINE_string("name", None, "Name of a behaviour that comes from --source (default: as it is).")
@@ -40,11 +45,14 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
     out = folder(_OUT)
-    from causeway.engine.behaviours.catalogue import behaviour
-    from causeway.engine.behaviours.make import Templates, make_prompts
+    from causeway.engine.behaviours.catalogue import BEHAVIOURS, behaviour
+    from causeway.engine.behaviours.make import Templates, make_prompts, makes_itself
 
-    entries = {name: behaviour(name) for name in _BEHAVIOURS.value}
-    _check(out)
+    named = _BEHAVIOURS.value
+    if named == ["all"]:
+        named = [name for name in BEHAVIOURS if makes_itself(name)]
+    entries = {name: behaviour(name) for name in named}
+    _check(out, named)
     pieces = _pieces()
     made = {}
     for name, entry in entries.items():
@@ -73,22 +81,22 @@ def _write(out: Path, made) -> None:
     print(f"everything is in {out}")
 
 
-def _check(out: Path) -> None:
+def _check(out: Path, named: list[str]) -> None:
     """Refuse flags that do not fit each other, and files that are there already."""
     from causeway.engine.behaviours.make import reads_records
     from causeway.engine.behaviours.own_prompts import check_file_name
 
-    if not _BEHAVIOURS.value:
+    if not named:
         raise ValueError("--behaviours: got nothing; needs at least one")
-    if _SOURCE.value and (len(_BEHAVIOURS.value) != 1 or not reads_records(_BEHAVIOURS.value[0])):
-        got = ",".join(_BEHAVIOURS.value)
+    if _SOURCE.value and (len(named) != 1 or not reads_records(named[0])):
+        got = ",".join(named)
         raise ValueError(f"--source: given for {got}; needs one of --behaviours=gsm8k, agreement_attractors or own")
     if (_TEST_SOURCE.value or _NAME.value) and not _SOURCE.value:
         raise ValueError("--test_source, --name: given without --source; give the file of the behaviour")
     if _SOURCE.value and _TEMPLATES.value == "documented":
         raise ValueError("--templates: got documented, but --source brings its own prompts; leave one out")
     check_file_name("--name", _NAME.value or "")
-    names = [_NAME.value] if _NAME.value else _BEHAVIOURS.value
+    names = [_NAME.value] if _NAME.value else named
     there = [name for n in names for s in ("train", "test") if (out / (name := f"{n}_{s}.jsonl")).exists()]
     if there and not _OVERWRITE.value:
         raise ValueError(f"--out: {out} holds {there[0]} already; give another directory or --overwrite")
@@ -112,6 +120,8 @@ def _pieces():
 
 
 def _from_source(name: str, sizes, pieces):
+    from causeway.engine.behaviours import own_prompts
+    from causeway.engine.behaviours.deal import Sizes
     from causeway.engine.behaviours.make import candidate_reader, split_candidates
     from causeway.ports.behaviour_prompts import read_lines
 
@@ -121,6 +131,8 @@ def _from_source(name: str, sizes, pieces):
         return read.items
 
     train, test = candidates(_SOURCE.value), candidates(_TEST_SOURCE.value) if _TEST_SOURCE.value else []
+    if name == own_prompts.NAME:
+        sizes = Sizes.of_all(len(train) + len(test), _TRAIN.value, _TEST.value)
     return split_candidates(_NAME.value or name, train, test, sizes, _SEED.value, pieces)
 
 

@@ -27,10 +27,22 @@ TRAIN, TEST = SPLITS = ("train", "test")
 
 @dataclasses.dataclass(frozen=True)
 class Sizes:
-    """How many items each split gets."""
+    """How many items each split gets; those named in `at_most` take fewer where there are fewer."""
 
     train: int
     test: int
+    at_most: tuple[str, ...] = ()
+
+    @classmethod
+    def of_all(cls, count: int, train: int | None, test: int | None) -> "Sizes":
+        """All of `count` items: four to one, or what is left by the split whose size is given."""
+        if train is not None and test is not None:
+            return cls(train, test)
+        if train is None and test is None:
+            return cls(4 * count, count, SPLITS)
+        if train is None:
+            return cls(max(count - (test or 0), 0), test or 0, (TRAIN,))
+        return cls(train, max(count - train, 0), (TEST,))
 
     def __post_init__(self):
         if self.train < 0 or self.test < 0 or not self.train + self.test:
@@ -58,7 +70,8 @@ def deal(
     splits = split_of_group or _draw_splits(usable, sizes, rng)
     dealt = {split: _distinct(_chosen(usable, split, splits, pieces)) for split in SPLITS}
     wanted = {TRAIN: sizes.train, TEST: sizes.test}
-    if any(len(dealt[split]) < wanted[split] for split in SPLITS):
+    short = [split for split in SPLITS if len(dealt[split]) < wanted[split]]
+    if set(short) - set(sizes.at_most) or not any(dealt.values()):
         raise ValueError(_shortage(behaviour, wanted, dealt, len(candidates) - len(usable)))
     return {
         split: [_prompt(behaviour, split, n, item) for n, item in enumerate(_in_turn(items, wanted[split], rng))]
@@ -83,8 +96,8 @@ def _draw_splits(candidates: Sequence[Candidate], sizes: Sizes, rng: np.random.G
     running = np.cumsum([counts[group] for group in order])
     total = int(running[-1]) if len(running) else 0
     share = total * sizes.test / (sizes.train + sizes.test)
-    cut = _groups_until(running, max(share, sizes.test)) if sizes.test else 0
-    if total - (running[cut - 1] if cut else 0) < sizes.train:
+    cut = _groups_until(running, share if TEST in sizes.at_most else max(share, sizes.test)) if sizes.test else 0
+    if TRAIN not in sizes.at_most and total - (running[cut - 1] if cut else 0) < sizes.train:
         cut = _groups_until(running, sizes.test) if sizes.test else 0
     return {group: TEST if place < cut else TRAIN for place, group in enumerate(order)}
 

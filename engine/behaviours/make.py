@@ -83,6 +83,11 @@ def reads_records(name: str) -> bool:
     return name in RECORDS
 
 
+def makes_itself(name: str) -> bool:
+    """Whether a behaviour needs no file."""
+    return name.startswith(bundled_tasks.PREFIX) or behaviour(name).candidates is not None
+
+
 def _deal_parts(
     name: str, train: Sequence[Candidate], test: Sequence[Candidate], sizes: Sizes, rng: np.random.Generator,
     pieces: Pieces,

@@ -51,6 +51,13 @@ class VirtualWeights:
     source: Int[np.ndarray, "F k"]
     weight: Float[np.ndarray, "F k"]
 
+    def strongest(self, shown: int) -> list[tuple[int, int, float]]:
+        """(target, source, weight) of the largest weights by size."""
+        sizes = np.where(self.source >= 0, np.abs(self.weight), -1.0)
+        order = np.argsort(-sizes, axis=None, kind="stable")[:shown]
+        places = [np.unravel_index(at, sizes.shape) for at in order if sizes.flat[at] >= 0]
+        return [(int(t), int(self.source[t, k]), float(self.weight[t, k])) for t, k in places]
+
 
 @dataclasses.dataclass(frozen=True)
 class Coactivation:

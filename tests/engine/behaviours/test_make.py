@@ -143,6 +143,25 @@ def test_one_split_may_be_empty():
     assert len(make_prompts("grammar_agreement", Sizes(0, 10), 1)["test"]) == 10
 
 
+@pytest.mark.parametrize(
+    ("train", "test", "sizes"),
+    [(None, None, (8, 2)), (None, 0, (10, 0)), (3, None, (3, 7)), (None, 4, (6, 4)), (5, 5, (5, 5))],
+)
+def test_a_file_is_taken_whole_where_its_sizes_are_not_said(train, test, sizes):
+    record = {"correct_answer": " a", "incorrect_answer": " b"}
+    candidates = [from_record(record | {"prompt": f"p{i}", "group": f"g{i}"}) for i in range(10)]
+    splits = split_candidates("mine", candidates, [], Sizes.of_all(10, train, test), 42)
+    assert (len(splits["train"]), len(splits["test"])) == sizes
+
+
+def test_sizes_that_are_said_are_met_or_refused(refuses):
+    record = {"correct_answer": " a", "incorrect_answer": " b"}
+    candidates = [from_record(record | {"prompt": f"p{i}", "group": f"g{i}"}) for i in range(4)]
+    for train, test in ((None, 9), (9, None), (3, 3)):
+        with refuses("ask for fewer"):
+            split_candidates("mine", candidates, [], Sizes.of_all(4, train, test), 42)
+
+
 def test_prompts_of_ones_own_keep_their_fields_and_groups():
     records = [
         {"prompt": f"p{i}", "correct_answer": " a", "incorrect_answer": " b", "group": f"g{i // 2}", "note": i}
