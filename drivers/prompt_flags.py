@@ -1,5 +1,6 @@
 """Flags of what `attribute` and `intervene` work on, one prompt or a file of them, and where it is written."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ from causeway.drivers.left_out import tell
 PROMPT = flags.DEFINE_string("prompt", None, "The text of one prompt.")
 CORRECT = flags.DEFINE_string("correct", None, "The answer whose logit is the target, less that of --incorrect.")
 INCORRECT = flags.DEFINE_string("incorrect", None, "The answer it is held against.")
-PROMPTS = flags.DEFINE_string("prompts", None, "A behaviour's file: prompt, correct_answer, incorrect_answer a line.")
+PROMPTS = flags.DEFINE_string(
+    "prompts", None, "A behaviour's file (prompt, correct_answer, incorrect_answer a line), or a folder of such files."
+)
 SKIP_BAD = flags.DEFINE_bool("skip_bad", False, "Leave out lines that are malformed or cannot be used.")
 WORKDIR = flags.DEFINE_string("workdir", None, "Where everything is written; the same command resumes.")
 REPAIR = flags.DEFINE_bool("repair", False, "Check all data and compute damaged units again.")
@@ -35,10 +38,16 @@ def read() -> tuple[list[tuple[int, Any]], list[str]]:
     if not PROMPTS.value:
         return [], []
     from causeway.engine.behaviours.own_prompts import prompt_of
-    from causeway.ports.behaviour_prompts import read_lines
+    from causeway.ports.behaviour_prompts import prompt_files, read_lines
 
-    found = read_lines(PROMPTS.value, prompt_of, SKIP_BAD.value)
-    return list(zip(found.numbers, found.items, strict=True)), found.bad
+    lines: list[tuple[int, Any]] = []
+    bad: list[str] = []
+    for path in prompt_files([PROMPTS.value]):
+        found = read_lines(path, prompt_of, SKIP_BAD.value)
+        named = [dataclasses.replace(item, behaviour=item.behaviour or path.stem) for item in found.items]
+        lines += zip(found.numbers, named, strict=True)
+        bad += found.bad
+    return lines, bad
 
 
 def prompts(model: Any, lines: list[tuple[int, Any]], bad: list[str], targets: list[str]) -> tuple[Any, ...]:

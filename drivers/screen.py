@@ -21,7 +21,9 @@ from causeway.drivers.refusals import run_driver
 flags.adopt_module_key_flags(model_flags)
 flags.adopt_module_key_flags(game_flags)
 _PROMPTS = flags.DEFINE_string("prompts", None, "JSON lines with text (or tokens), a label, and fields for --strata.")
-_GROUPS = flags.DEFINE_list("groups", ["safe", "risky"], "The two labels compared, the reference first.")
+_GROUPS = flags.DEFINE_list(
+    "groups", None, "The two labels compared, the reference first (default: the two in --prompts; safe,risky of games)."
+)
 _LABEL_FIELD = flags.DEFINE_string("label_field", "group", "Field of the label in --prompts.")
 _STRATA = flags.DEFINE_list("strata", [], "Fields held fixed, such as round,balance: compare within their values only.")
 _KEEP_REPEATS = flags.DEFINE_bool("keep_repeats", False, "Compare equal prompts as often as they come, not once.")
@@ -43,7 +45,7 @@ def main(argv: list[str]) -> None:
     from causeway.engine.screen.activations import Position, group_sums
     from causeway.engine.screen.table import screen_table
     from causeway.ports.jsonl import read_records
-    from causeway.ports.screen_inputs import label_prompts
+    from causeway.ports.screen_inputs import label_prompts, two_labels
 
     # A file is read before a model is loaded, states are made after: games need the model.
     records = read_records(_PROMPTS.value, required=(_LABEL_FIELD.value,)) if _PROMPTS.value else []
@@ -54,18 +56,19 @@ def main(argv: list[str]) -> None:
     if not _PROMPTS.value:
         records, games = game_flags.labelled_states(model, parallel, _SEED.value, out)
         field = "group"
+    groups = tuple(_GROUPS.value or two_labels(records, field, where))
     chosen = label_prompts(
-        records, model, _GROUPS.value,
+        records, model, groups,
         label_field=field, strata=_STRATA.value, keep_repeats=_KEEP_REPEATS.value, where=where,
     )  # fmt: skip
     sums = group_sums(
-        model.transformer, dictionary, chosen.prompts, cast(tuple[str, str], tuple(_GROUPS.value)),
+        model.transformer, dictionary, chosen.prompts, cast(tuple[str, str], groups),
         position=cast(Position, _POSITION.value), rows=_ROWS.value, parallel=parallel, progress=_progress,
     )  # fmt: skip
     table = screen_table(sums)
     found = summary.summarise(table)
     _write(out, table, chosen.records, _provenance(model, dictionary, chosen) | games | found)
-    print("\n".join([_sizes(chosen), *summary.lines(found)]))
+    print("\n".join([_sizes(chosen, groups), *summary.lines(found)]))
     print(f"everything is in {out}: screen.parquet, prompts.jsonl, summary.json")
 
 
@@ -75,7 +78,7 @@ def _checked_directory() -> Path:
     if len(sources) != 1:
         got = " and ".join(f"--{flag.name}" for flag in sources) or "nothing"
         raise ValueError(f"--prompts, --states, --play: got {got}; needs exactly one of them")
-    if len(_GROUPS.value) != 2 or len(set(_GROUPS.value)) != 2:
+    if _GROUPS.value is not None and (len(_GROUPS.value) != 2 or len(set(_GROUPS.value)) != 2):
         raise ValueError(f"--groups: got {','.join(_GROUPS.value)}; needs two distinct labels, the reference first")
     if not _OUT.value:
         raise ValueError("--out: got nothing; needs a directory to write")
@@ -85,12 +88,12 @@ def _checked_directory() -> Path:
     return Path(_OUT.value)
 
 
-def _sizes(chosen) -> str:
+def _sizes(chosen, groups: tuple[str, ...]) -> str:
     """How many prompts were compared, and how many were not."""
     from causeway.engine.screen.summary import usable_rows
 
     counts = Counter(prompt.group for prompt in chosen.prompts)
-    parts = [", ".join(f"{counts[group]} {group}" for group in _GROUPS.value)]
+    parts = [", ".join(f"{counts[group]} {group}" for group in groups) + f"; {groups[0]} is the reference"]
     if _STRATA.value:
         parts.append(f"{usable_rows(chosen.prompts)} of them in strata with two or more of each group")
     if chosen.repeated:

@@ -30,6 +30,26 @@ class LabelledInput:
     repeated: int
 
 
+GAME_LABELS = ("safe", "risky")
+
+
+def two_labels(records: Sequence[Mapping[str, Any]], label_field: str, where: str) -> tuple[str, str]:
+    """The two groups to compare where nobody named them: the game's own, or the only two there are, as they are met.
+
+    Raises:
+        ValueError: there are more or fewer than two.
+    """
+    labels = list(dict.fromkeys(str(record[label_field]) for record in records))
+    if set(GAME_LABELS) <= set(labels) or set(labels) <= set(GAME_LABELS):
+        return GAME_LABELS
+    if len(labels) != 2:
+        raise ValueError(
+            f"groups: {where} has {len(labels)} labels in {label_field!r} ({', '.join(labels[:6])}); name the two that "
+            "are compared, the reference first"
+        )
+    return labels[0], labels[1]
+
+
 def label_prompts(
     records: Sequence[Mapping[str, Any]],
     model: Model,

@@ -33,6 +33,9 @@ def place(tmp_path_factory):
     lines = [json.dumps(line) for line in PLACED]
     same = json.dumps(PLACED[0] | {"incorrect_answer": " stop bet", "id": "c"})
     (folder / "games.jsonl").write_text("\n".join(lines) + "\n")
+    (folder / "folder").mkdir()
+    (folder / "folder" / "games_train.jsonl").write_text("\n".join(lines[:2]) + "\n")
+    (folder / "folder" / "more_test.jsonl").write_text(json.dumps(LINES[0] | {"id": "d"}) + "\n")
     (folder / "bad.jsonl").write_text("\n".join([lines[0], "{", same, lines[2]]) + "\n")
     return folder
 
@@ -54,11 +57,12 @@ def runs(drive, base, place):
         [*base, *many, *extra, "--workdir", place / "many"],
         [*base, *many, "--format", "none", "--max_nodes", "100", "--workdir", place / "many"],
         [*base, "--prompts", place / "bad.jsonl", "--skip_bad", "--format", "none", "--workdir", place / "skipped"],
+        [*base, "--prompts", place / "folder", "--format", "none", "--workdir", place / "of_folder"],
     )  # fmt: skip
 
 
 def test_all_runs_end_well(runs):
-    assert [run["status"] for run in runs] == [0] * 5, [run["err"] for run in runs if run["status"]]
+    assert [run["status"] for run in runs] == [0] * 6, [run["err"] for run in runs if run["status"]]
 
 
 def test_one_prompt(runs, place):
@@ -128,6 +132,12 @@ def test_bad_lines_are_told_and_left_out(runs, place):
     assert "bad.jsonl line 3: answers" in runs[4]["err"]
     scores = (place / "skipped" / "scores.jsonl").read_text().splitlines()
     assert [json.loads(line)["id"] for line in scores] == ["a", "4"]
+
+
+def test_a_folder_is_all_its_files(runs, place):
+    lines = (place / "of_folder" / "scores.jsonl").read_text().splitlines()
+    found = [json.loads(line) for line in lines]
+    assert [(one["id"], one["behaviour"]) for one in found] == [("a", "games"), ("b", "games"), ("d", "more_test")]
 
 
 def test_refusals(drive, base, place, tmp_path):

@@ -3,7 +3,7 @@
 import pytest
 
 from causeway.ports.load import load_model
-from causeway.ports.screen_inputs import label_prompts
+from causeway.ports.screen_inputs import label_prompts, two_labels
 
 GROUPS = ("safe", "risky")
 
@@ -60,3 +60,20 @@ def test_bad_records_are_refused_in_one_line(model, second, strata, message):
     with pytest.raises(ValueError, match=message) as caught:
         label_prompts([record([1], "safe"), second], model, GROUPS, strata=strata, where="file")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        (["girl", "boy", "girl"], ("girl", "boy")), (["risky", "safe", "other"], ("safe", "risky")),
+        (["safe", "safe"], ("safe", "risky")), ([], ("safe", "risky")),
+    ],
+)  # fmt: skip
+def test_groups_that_nobody_named(labels, expected):
+    assert two_labels([{"group": label} for label in labels], "group", "prompts") == expected
+
+
+@pytest.mark.parametrize("labels", [["a"], ["a", "b", "c"]])
+def test_more_or_fewer_than_two_labels_have_to_be_named(labels):
+    with pytest.raises(ValueError, match=f"has {len(labels)} labels in 'group'"):
+        two_labels([{"group": label} for label in labels], "group", "prompts")
