@@ -18,6 +18,7 @@ from jaxtyping import Array, Float
 
 from causeway.engine.dictionary import activations
 from causeway.engine.dictionary.config import DictionaryConfig
+from causeway.engine.dictionary.dictionary import describe
 
 KINDS = ("relu", "jumprelu", "topk", "topk_signed", "abstopk")
 
@@ -51,6 +52,9 @@ class CrossLayerTranscoder(nnx.Module):
         if W_skip is not None:
             self.W_skip = nnx.Param(W_skip)
 
+    def __repr__(self) -> str:
+        return describe(self)
+
     @property
     def num_layers(self) -> int:
         """L."""
@@ -72,7 +76,13 @@ class CrossLayerTranscoder(nnx.Module):
         return self.b_dec[...].shape[-1]
 
     def encode(self, layer: int | Array, x: Float[Array, "*rows D"]) -> Float[Array, "*rows F"]:
-        """Feature values of one layer, which may be traced, in x's dtype."""
+        """Feature values of one layer, which may be traced, in x's dtype.
+
+        Raises:
+            ValueError: x is not as wide as what the transcoder reads.
+        """
+        if x.shape[-1:] != (self.d_in,):
+            raise ValueError(f"encode: x has shape {x.shape}; needs [..., {self.d_in}]")
         p = x @ self.W_enc[...][layer].astype(x.dtype) + self.b_enc[...][layer].astype(x.dtype)
         if self.config.ranked:
             return activations.ranked(self.config.kind, p, self.config.k)

@@ -14,6 +14,8 @@ Cost: a full encode is 2 D F operations a token; one elementwise feature is 2 D.
 """
 
 import dataclasses
+from collections.abc import Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +28,7 @@ from causeway.engine.dictionary.config import DictionaryConfig
 from causeway.engine.dictionary.input_norm import normalise, restore, scale
 from causeway.engine.dictionary.matching_pursuit import matching_pursuit
 
-__all__ = ["Dictionary", "DictionaryConfig", "FeatureColumns", "stack", "take"]
+__all__ = ["Dictionary", "DictionaryConfig", "FeatureColumns", "check_stack", "stack", "take"]
 
 PARAMETERS: dict[activations.Kind, tuple[str, ...]] = {
     "jumprelu": ("threshold",), "gated": ("log_scale", "gate_bias", "magnitude_bias"),
@@ -72,6 +74,38 @@ class Dictionary(nnx.Module):
         for name in PARAMETERS.get(config.kind, ()):
             setattr(self, name, nnx.Param(given[name]))
 
+    def __repr__(self) -> str:
+        return describe(self)
+
+    def __len__(self) -> int:
+        """How many layers are stacked."""
+        return len(self.config.layers)
+
+    def __getitem__(self, layer: int) -> "Dictionary":
+        """The dictionary of a model layer, as `layer` gives it."""
+        return self.layer(layer)
+
+    def __iter__(self) -> Iterator[tuple[int, "Dictionary"]]:
+        """(layer, dictionary) of a stack, in its order."""
+        return ((layer, self.layer(layer)) for layer in self.config.layers)
+
+    def layer(self, layer: int) -> "Dictionary":
+        """The dictionary of a model layer out of a stack, by itself: what `encode` and `decode` are for.
+
+        Raises:
+            ValueError: this is no stack, or no dictionary in it belongs to the layer.
+        """
+        if not self.stacked:
+            raise ValueError(f"layer: this is one dictionary (of layer {self.config.layers[0]}) and no stack")
+        one = take(self, self.config.index_of(layer))
+        one.config = dataclasses.replace(self.config, layers=(layer,))
+        return one
+
+    @property
+    def stacked(self) -> bool:
+        """Whether its arrays have a leading axis of layers."""
+        return self.b_enc[...].ndim > 1
+
     @property
     def num_features(self) -> int:
         """F."""
@@ -92,7 +126,12 @@ class Dictionary(nnx.Module):
         return tuple(getattr(self, name)[...] for name in PARAMETERS.get(self.config.kind, ()))
 
     def encode(self, x: Float[Array, "*rows D"]) -> Float[Array, "*rows F"]:
-        """All feature values of one (unstacked) dictionary, in x's dtype."""
+        """All feature values of one dictionary (`layer` takes it out of a stack), in x's dtype.
+
+        Raises:
+            ValueError: this is a stack, or x is not as wide as what the dictionary reads.
+        """
+        self._check_rows("encode", "x", x, self.d_in)
         config, x = self.config, normalise(self.config.input_norm, x)
         if config.kind == "matching_pursuit":
             centred, directions = x - self.b_dec[...].astype(x.dtype), self.W_dec[...].astype(x.dtype)
@@ -110,8 +149,10 @@ class Dictionary(nnx.Module):
             x: the input they were encoded from; needed where the output depends on it directly.
 
         Raises:
-            ValueError: no x, but the dictionary has a skip connection or undoes a norm of its input.
+            ValueError: this is a stack, values that are not as many as its features, or no x, but the dictionary has a
+                skip connection or undoes a norm of its input.
         """
+        self._check_rows("decode", "f", f, self.num_features)
         y = f @ self.W_dec[...].astype(f.dtype) + self.b_dec[...].astype(f.dtype)
         skips, restores = hasattr(self, "W_skip"), self.config.restores
         if not (skips or restores):
@@ -125,6 +166,14 @@ class Dictionary(nnx.Module):
     def reconstruct(self, x: Float[Array, "*rows D"]) -> Float[Array, "*rows O"]:
         """What the dictionary makes of an input, in x's dtype."""
         return self.decode(self.encode(x), x)
+
+    def _check_rows(self, name: str, argument: str, values: Array, width: int) -> None:
+        if self.stacked:
+            raise ValueError(
+                f"{name}: this is a stack of layers {self.config.layers}; take one, dictionary.layer(LAYER).{name}(...)"
+            )
+        if values.shape[-1:] != (width,):
+            raise ValueError(f"{name}: {argument} has shape {values.shape}; needs [..., {width}]")
 
     def output_scale(self, x: Float[Array, "*rows D"]) -> Float[Array, "*rows 1"]:
         """How many of its decoder rows a unit of a feature is worth in the stream written; 1 without a norm."""
@@ -156,6 +205,30 @@ class FeatureColumns(nnx.Module):
 def take(dictionary: Dictionary, index: int | Array) -> Dictionary:
     """One dictionary out of a stack; `index` is the position in the stack and may be traced."""
     return jax.tree.map(lambda leaf: leaf[index], dictionary)
+
+
+def describe(dictionary: Any) -> str:
+    """One line for people: kind, layers, streams and sizes of any holder of dictionaries."""
+    config = dictionary.config
+    place = config.stream if config.output_stream == config.stream else f"{config.stream} -> {config.output_stream}"
+    layers = ", ".join(map(str, config.layers))
+    return (
+        f"{type(dictionary).__name__}({config.kind}, {place}, layers {layers}; "
+        f"{dictionary.num_features} features a layer, D {dictionary.d_in}, {dictionary.b_enc[...].dtype})"
+    )
+
+
+def check_stack(dictionary: Any, what: str) -> None:
+    """Refuse holders of dictionaries that `what` cannot use: streamed ones and cross-layer transcoders.
+
+    Raises:
+        ValueError: naming what came and what is needed.
+    """
+    if not isinstance(dictionary, Dictionary | None):
+        raise ValueError(
+            f"dictionary: got {type(dictionary).__name__}; {what} takes SAEs or per-layer transcoders in memory "
+            "(load_dictionaries without placement=Streamed)"
+        )
 
 
 def stack(dictionaries: list[Dictionary]) -> Dictionary:

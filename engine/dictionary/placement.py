@@ -112,6 +112,10 @@ class StreamedDictionaries:
         # One thread: layers come from one disk, and a layer that is on its way counts as resident.
         self._fetcher = ThreadPoolExecutor(1, thread_name_prefix="dictionaries")
 
+    def __repr__(self) -> str:
+        layers = ", ".join(map(str, self.layers))
+        return f"StreamedDictionaries({self.configs[0].kind}, layers {layers}; {self._resident} at a time)"
+
     @property
     def layers(self) -> tuple[int, ...]:
         """Model layers, in order."""

@@ -8,6 +8,7 @@ Shapes: n features, L layers, T tokens, K logits; m = n + L T + T columns; n + K
 """
 
 import dataclasses
+import html
 from typing import NamedTuple
 
 import numpy as np
@@ -56,6 +57,24 @@ class AttributionGraph:
     edges: csr_array
     totals: Float[np.ndarray, " rows"]
     active: int
+
+    def __repr__(self) -> str:
+        targets = ", ".join(repr(logit.label) for logit in self.logits[:5]) + ", ..." * (len(self.logits) > 5)
+        return (
+            f"AttributionGraph({len(self.tokens)} tokens, {len(self.features)} of {self.active} active features, "
+            f"{self.edges.nnz} edges; targets {targets})"
+        )
+
+    def _repr_html_(self) -> str:
+        """The same as a small table, for notebooks."""
+        found = self.scores()
+        rows = {
+            "tokens": len(self.tokens), "features": f"{len(self.features)} of {self.active} active",
+            "edges": self.edges.nnz, "targets": html.escape(", ".join(repr(logit.label) for logit in self.logits)),
+            "replacement": f"{found.replacement:.3f}", "completeness": f"{found.completeness:.3f}",
+        }  # fmt: skip
+        cells = "".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in rows.items())
+        return f"<table>{cells}</table>"
 
     @property
     def num_errors(self) -> int:
@@ -143,6 +162,12 @@ class PrunedGraph:
     kept: Kept
     node_threshold: float
     edge_threshold: float
+
+    def __repr__(self) -> str:
+        return (
+            f"PrunedGraph({len(self.features)} of {len(self.graph.features)} features, "
+            f"{int(self.kept.edges.sum())} of {self.graph.edges.nnz} edges; of {self.graph!r})"
+        )
 
     @property
     def features(self) -> Int[np.ndarray, "k 3"]:

@@ -44,6 +44,9 @@ class Model:
     identity: str | Callable[[], str]
     prepend_bos: bool = True
 
+    def __repr__(self) -> str:
+        return f"Model({self.name!r}, {self.transformer!r}, storage {self.numerics.storage})"
+
     @property
     def fingerprint(self) -> str:
         """sha256 over configuration and weights, which takes a reading of the files the first time.

@@ -219,6 +219,11 @@ class Transformer(nnx.Module):
         self.config = config
         self.numerics = numerics
 
+    def __repr__(self) -> str:
+        count = sum(leaf.size for leaf in jax.tree.leaves(self))
+        c = self.config
+        return f"Transformer({c.family}, {c.num_layers} layers, d_model {c.d_model}, {count:,} parameters)"
+
     def embed(self, tokens: Int[Array, "*rows"], positions: Int[Array, "*at"]) -> Float[Array, "*rows D"]:
         """Token ids at positions (of a shape that broadcasts to theirs) to residual-stream vectors."""
         dtype = self.numerics.compute_dtype

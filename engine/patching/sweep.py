@@ -20,7 +20,7 @@ import pyarrow as pa
 from jaxtyping import Int
 
 from causeway.engine.devices import RowParallel
-from causeway.engine.dictionary.dictionary import Dictionary
+from causeway.engine.dictionary.dictionary import Dictionary, check_stack
 from causeway.engine.intervention import scope as scopes
 from causeway.engine.intervention.edits import Edit, EditSpec, check_edit
 from causeway.engine.model.generate import Layout as Widths
@@ -120,6 +120,7 @@ class PatchSweep:
     parallel: RowParallel
 
     def __post_init__(self):
+        check_stack(self.dictionary, "patch_sweep")
         self.features.check(self.dictionary)
         ids = [prompt.id for prompt in self.prompts]
         if not ids or len(set(ids)) != len(ids):

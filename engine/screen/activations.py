@@ -29,7 +29,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from causeway.engine.devices import RowParallel, local_parallel
-from causeway.engine.dictionary.dictionary import Dictionary, take
+from causeway.engine.dictionary.dictionary import Dictionary, check_stack, take
 from causeway.engine.intervention.instruments import Instruments
 from causeway.engine.intervention.taps import BoundTap, TapSpec, bind_tap
 from causeway.engine.model.forward import causal_pass
@@ -194,6 +194,7 @@ def _passes(
 def _check(
     transformer: Transformer, dictionary: Dictionary, prompts: Sequence[LabelledTokens], position: str, rows: int
 ) -> None:
+    check_stack(dictionary, "screen")
     if position not in POSITIONS:
         raise ValueError(f"position: got {position!r}; needs one of {', '.join(POSITIONS)}")
     if rows < 1:
