@@ -37,6 +37,7 @@ from causeway.ports.feature_folds import row_norms, scaled, times_norm
 from causeway.ports.saelens_config import SaelensConfig, read_saelens_config, saelens_layer
 from causeway.ports.saelens_folds import Scaling, read_scaling, shifted, whitened
 from causeway.ports.safetensors_files import TensorFile, open_file
+from causeway.ports.site_names import ANY_MODEL, SiteNames
 from causeway.ports.tensor_checks import check_tensors, read_finite
 
 NAME = "saelens"
@@ -73,11 +74,14 @@ def weights(place: Path) -> list[str]:
     return [WEIGHTS, *(["activation_whitening.safetensors"] if norm == "covariance_whitening" else [])]
 
 
-def open_source(place: Path, norm_scaling_factor: float | Mapping[int, float] | None = None) -> DictionarySource:
+def open_source(
+    place: Path, names: SiteNames = ANY_MODEL, norm_scaling_factor: float | Mapping[int, float] | None = None
+) -> DictionarySource:
     """One dictionary.
 
     Args:
         place: its cfg.json.
+        names: by which the model calls its places.
         norm_scaling_factor: s of an `expected_average_only_in` dictionary, refused for others; or s by layer, read
             where it is needed (SAELens's registry lists it for dictionaries of both kinds).
 
@@ -85,7 +89,7 @@ def open_source(place: Path, norm_scaling_factor: float | Mapping[int, float] | 
         FileNotFoundError: a file is missing.
         ValueError: a file is damaged, a tensor is missing, unused or wrong-shaped, or a fold lacks what it needs.
     """
-    config = read_saelens_config(read_json(place), str(place))
+    config = read_saelens_config(read_json(place), str(place), names)
     if isinstance(norm_scaling_factor, Mapping):
         needed = config.norm == "expected_average_only_in"
         norm_scaling_factor = norm_scaling_factor.get(config.site.layer) if needed else None

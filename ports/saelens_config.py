@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from causeway.ports.config_fields import Fields
-from causeway.ports.dictionary_sites import Sites, read_sites
+from causeway.ports.dictionary_sites import Sites, layer_of, read_sites
 from causeway.ports.saelens_versions import TRAINING_ONLY, is_old, migrate
+from causeway.ports.site_names import ANY_MODEL, SiteNames
 
 SAES = ("standard", "gated", "jumprelu", "topk", "abstopk", "matching_pursuit")
 TRANSCODERS = ("transcoder", "skip_transcoder", "jumprelu_transcoder", "jumprelu_skip_transcoder")
@@ -65,8 +66,8 @@ class SaelensConfig:
     card: Mapping[str, Any]
 
 
-def read_saelens_config(values: Mapping[str, Any], where: str) -> SaelensConfig:
-    """A cfg.json of any version.
+def read_saelens_config(values: Mapping[str, Any], where: str, names: SiteNames = ANY_MODEL) -> SaelensConfig:
+    """A cfg.json of any version, for a model that calls its places by these names.
 
     Raises:
         ValueError: a field is missing, unknown, or asks for something that cannot be folded exactly.
@@ -86,7 +87,7 @@ def read_saelens_config(values: Mapping[str, Any], where: str) -> SaelensConfig:
         d_in=d_in,
         d_sae=fields.positive("d_sae"),
         d_out=fields.positive("d_out") if transcodes else d_in,
-        site=_read_site(where, metadata, transcodes, fields.take("reshape_activations", str, "none")),
+        site=_read_site(where, metadata, transcodes, fields.take("reshape_activations", str, "none"), names),
         norm=norm,
         k=fields.positive("k") if architecture in RANKED else fields.positive("max_iterations", d_in) if pursues else 0,
         residual_threshold=fields.take("residual_threshold", float, 1e-2) if pursues else 0.0,
@@ -111,7 +112,7 @@ def saelens_layer(values: Mapping[str, Any], where: str) -> int:
     """
     metadata = (migrate({**values, "activation_fn": None}, where) if is_old(values) else values).get("metadata")
     name = _named(where, metadata.get("hook_name") if isinstance(metadata, Mapping) else None)
-    return read_sites(f"{where}: hook_name", name, name).layer
+    return layer_of(f"{where}: hook_name", name)
 
 
 def _architecture(where: str, fields: Fields) -> str:
@@ -129,14 +130,14 @@ def _named(where: str, name: Any) -> str:
     return name
 
 
-def _read_site(where: str, metadata: Mapping[str, Any], transcodes: bool, reshape: str) -> Sites:
+def _read_site(where: str, metadata: Mapping[str, Any], transcodes: bool, reshape: str, names: SiteNames) -> Sites:
     name, written = _named(where, metadata.get("hook_name")), metadata.get("hook_name_out")
     if transcodes != (written not in (None, name)):
         raise ValueError(
             f"{where}: hook_name {name!r}, hook_name_out {written!r}: a transcoder writes another hook than it reads, "
             "and every other architecture the same"
         )
-    sites = read_sites(f"{where}: hook_name", name, written or name)
+    sites = read_sites(f"{where}: hook_name", name, written or name, names)
     index = metadata.get("hook_head_index")
     if index is not None:
         raise ValueError(f"{where}: hook_head_index is {index!r}; read are dictionaries of all heads side by side")
