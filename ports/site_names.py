@@ -114,7 +114,7 @@ class SiteNames:
 
     def _unknown(self, name: str) -> str:
         others = [f for f in FAMILIES if f not in self.families and _module(name, FAMILIES[f].MODULES) is not None]
-        blocks = " or ".join(f"{table.blocks[0]}.12" for table in self.families.values())
+        blocks = " or ".join(dict.fromkeys(f"{table.blocks[0]}.12" for table in self.families.values()))
         if "hook_" in name:
             blocks = f"{blocks}; hooks are {', '.join(HOOKS)}"
         foreign = f" (a name of {others[0]})" if others else ""

@@ -112,6 +112,7 @@ def _read_config(place: Path) -> tuple[dict[str, Any], int, int]:
 
 
 def _canonical(place: Path, config: dict[str, Any], names: SiteNames) -> DictionaryConfig:
+    _layer(place)
     hookpoint = place.parent.resolve().name
     if config["transcode"] and hookpoint in EMBEDDINGS:
         raise ValueError(f"{place}: a transcoder of {hookpoint}, which reads tokens and no stream; take one of a layer")
@@ -122,7 +123,11 @@ def _canonical(place: Path, config: dict[str, Any], names: SiteNames) -> Diction
 
 
 def _layer(place: Path) -> int:
-    """The layer in the hookpoint's name."""
+    """The layer in the hookpoint's name.
+
+    Raises:
+        ValueError: the folder is not called after a hookpoint.
+    """
     name = place.parent.resolve().name
     try:
         return layer_of(str(place), name)

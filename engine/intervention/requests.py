@@ -172,8 +172,9 @@ def edit_spec(rows: Sequence[Sequence[AnyEdit]], dictionary: Dictionary | None, 
 
 def _slots(edit: AnyEdit) -> int:
     """How many slots an edit needs, whatever the prompt's length."""
-    by_position = isinstance(edit, SwapEdit) and edit.vector.ndim == 2
-    return len(edit.vector) if by_position else slots(edit.scope)
+    if isinstance(edit, SwapEdit) and edit.vector.ndim == 2:
+        return len(edit.vector)
+    return slots(edit.scope)
 
 
 def edit_arrays(spec: EditSpec, rows: Sequence[Sequence[AnyEdit]], prompt_length: int, width: int) -> Edit:

@@ -71,9 +71,8 @@ def intervals(scope: Scope, prompt_length: int) -> list[tuple[int, int]]:
         "last_prompt_and_decode": (last, FOREVER),
         "all": (0, FOREVER),
     }
-    spans = sorted(
-        named[part] if part in named else _interval(part, prompt_length) for part in _parts(scope_text(scope))
-    )
+    parts = _parts(scope_text(scope))
+    spans = sorted(named[part] if part in named else _interval(part, prompt_length) for part in parts)
     for (_, stop), (start, _) in itertools.pairwise(spans):
         if start < stop:
             raise ValueError(f"scope: {scope!r} names position {start} of a prompt of {prompt_length} tokens twice")
