@@ -17,13 +17,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from causeway.engine import scalars
 from causeway.engine.circuits.propagate import MODES, Clean, Mode, Propagated, Slots, propagate
 from causeway.engine.circuits.rows import AnyIntervention, Batch, InterventionRows
 from causeway.engine.devices import RowParallel, local_parallel
 from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
 from causeway.engine.dictionary.dictionary import take
 from causeway.engine.frozen.record import record_prompt
-from causeway.engine.frozen.sources import Transcoders, check_of_model
+from causeway.engine.frozen.sources import Transcoders, check_of_model, of_model
 from causeway.engine.model.handle import Model
 from causeway.engine.precision import full_precision
 
@@ -91,7 +92,8 @@ def intervene(
     Args:
         prompt: text (the model's BOS policy applies) or token ids.
         interventions: (layer, position, feature, value) or `Intervention`; position is a token or a slice of tokens,
-            value the new activation. Where one place is named twice, the last one wins.
+            value the new activation; negative layers and positions count from the end. Where one place is named twice,
+            the last one wins.
         mode: open, freeze_attention or constrained (see `propagate`).
         constrained_layers: layers that `constrained` holds, default all; the others run open.
 
@@ -100,7 +102,7 @@ def intervene(
             `constrained_layers`, an unknown mode, or transcoders that do not fit the model.
     """
     run = CleanRun(model, transcoders, prompt)
-    rows = InterventionRows.of([interventions], len(run.tokens))
+    rows = InterventionRows.of([interventions], len(run.tokens), model.config.num_layers)
     (_, out), *_ = run.propagate(rows, mode, constrained_layers, range(len(run.tokens)), rows=1, keep=True)
     layers, length = tuple(sorted(transcoders.config.layers)), len(run.tokens)
     streams = np.asarray(out.streams)[list(layers), 0, :length]
@@ -125,6 +127,7 @@ class CleanRun:
         parallel: RowParallel | None = None,
     ):
         check_transcoders(model, transcoders)
+        transcoders = of_model(model, transcoders)
         self.model, self.transcoders, self.tokens = model, transcoders, tuple(model.tokens(prompt))
         self.parallel = parallel or local_parallel(1)
         self.record = record_prompt(model.transformer, self.tokens, transcoders.config)
@@ -196,15 +199,18 @@ class CleanRun:
         count = self.model.config.num_layers
         if mode not in MODES:
             raise ValueError(f"mode: got {mode!r}; needs one of {', '.join(MODES)}")
+        if mode == "constrained" and self.transcoders.config.output_stream in ("attn_raw", "mlp_raw"):
+            raise ValueError(
+                f"mode: 'constrained' with transcoders that write {self.transcoders.config.output_stream}, before a "
+                "norm whose output it holds, so that nothing would change; use open or freeze_attention"
+            )
         if layers is None:
             return np.ones(count, bool)
         if mode != "constrained":
             raise ValueError(f"constrained_layers: mode {mode!r} holds none; use mode='constrained'")
-        if not len(layers) or (bad := [at for at in layers if not 0 <= at < count]):
-            raise ValueError(
-                f"constrained_layers: got {bad[:1] if len(layers) else 'none'}; needs some of 0..{count - 1}"
-            )
-        return np.isin(np.arange(count), list(layers))
+        if not len(layers):
+            raise ValueError(f"constrained_layers: got none; needs some of 0..{count - 1}")
+        return np.isin(np.arange(count), [scalars.layer(at, count, "constrained_layers") for at in layers])
 
     def _stripes(self, batches: list[Batch]) -> Iterator[list[Batch]]:
         """As many batches of one shape as there are devices."""

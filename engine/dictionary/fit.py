@@ -16,7 +16,7 @@ from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.model.config import ModelConfig
 from causeway.engine.model.refusals import formed_stream
 
-AnyDictionary = TypeVar("AnyDictionary", Dictionary, CrossLayerTranscoder)
+AnyDictionary = TypeVar("AnyDictionary", bound=Dictionary | CrossLayerTranscoder)
 
 
 def fitted(dictionary: AnyDictionary, model: ModelConfig, name: str) -> AnyDictionary:
