@@ -80,12 +80,13 @@ def _sweep():
     )  # fmt: skip
     lines, bad = prompt_flags.read()
     model = model_flags.load_model()
-    transcoders = model_flags.load_dictionaries(model)
+    transcoders = model_flags.load_dictionaries(model, transcoders=True)
     prompts = prompt_flags.prompts(model, lines, bad, _TARGET.value)
     return GraphSweep(model, transcoders, prompts, plan, model_flags.parallel(), _UNIT.value)
 
 
 def _write_graphs(sweep, workdir: Path) -> None:
+    from causeway.engine.circuits import graph_summary
     from causeway.engine.sweep.durable import write_bytes
 
     records = []
@@ -93,15 +94,18 @@ def _write_graphs(sweep, workdir: Path) -> None:
         slug = prompt.id if re.fullmatch(r"[\w.-]+", prompt.id) else f"prompt-{number:05d}"
         records.append(graph_files.write(workdir / "graphs", slug, sweep, prompt, graph))
         print(
-            "{slug}: replacement {replacement:.3f}, completeness {completeness:.3f}; {features} of {active} active "
-            "features in the graph, {kept_features} and {kept_edges} edges shown".format(**records[-1])
+            "{slug}: graph of {features} of {active} active features, replacement {replacement:.3f}, completeness "
+            "{completeness:.3f}; after pruning {kept_features} features, {kept_edges} edges".format(**records[-1])
         )
+        if prompt_flags.PROMPT.value:
+            print("\n".join(graph_summary.prompt_lines(sweep.model, sweep.transcoders, prompt, graph)))
     write_bytes(workdir / "scores.jsonl", "".join(json.dumps(record) + "\n" for record in records).encode())
 
 
 def _write_aggregate(sweep, workdir: Path, behaviour: str, split: str) -> None:
     from causeway.engine.attribution.aggregate import AggregateSettings, aggregate
     from causeway.engine.attribution.documented import documented_of_group
+    from causeway.engine.circuits.graph_summary import aggregate_lines
     from causeway.engine.stats.paired import Interval
     from causeway.ports import aggregate_files
 
@@ -113,7 +117,8 @@ def _write_aggregate(sweep, workdir: Path, behaviour: str, split: str) -> None:
     if _DOCUMENTED.value:
         documented = documented_of_group(sweep, group, _CONFIG.value.documented if _CONFIG.value else {})
         paths += aggregate_files.write_documented(workdir / behaviour, split, documented, about)
-    print(f"{behaviour} {split}: {found.prompts} prompts; " + ", ".join(map(str, paths)))
+    print(f"{behaviour} {split}: mean effects over {found.prompts} prompts, by size; {', '.join(map(str, paths))}")
+    print("\n".join(aggregate_lines(found)))
 
 
 if __name__ == "__main__":

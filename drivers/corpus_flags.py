@@ -4,7 +4,8 @@ from typing import cast
 
 from absl import flags
 
-TASKS = "tasks"
+from causeway.drivers.flag_values import TASKS
+
 DATA = flags.DEFINE_list(
     "data", [], f"Text files (.txt, .json, .jsonl), or `{TASKS}` for texts of the bundled model's synthetic tasks."
 )

@@ -8,6 +8,9 @@ from typing import TypeVar
 
 from absl import flags
 
+# In place of a file: texts of the bundled model's synthetic tasks, which it knows.
+TASKS = "tasks"
+
 Number = TypeVar("Number", int, float)
 
 

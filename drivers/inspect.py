@@ -6,6 +6,7 @@ is tried at every stream of its width in its layer and the neighbouring ones, so
 place is found. Without --model, --dictionaries are looked at alone.
 """
 
+import dataclasses
 import json
 import sys
 from collections.abc import Callable
@@ -14,11 +15,14 @@ from typing import Any
 from absl import app, flags
 
 from causeway.drivers import model_flags
+from causeway.drivers.flag_values import TASKS
 from causeway.drivers.refusals import run_driver
 
 # So that --help lists them.
 flags.adopt_module_key_flags(model_flags)
-_TEXT = flags.DEFINE_list("text", [], "Text files (.txt, .json, .jsonl) to run the model on.")
+_TEXT = flags.DEFINE_list(
+    "text", [], f"Text files (.txt, .json, .jsonl) to run the model on, or `{TASKS}` for texts the bundled model knows."
+)
 _FIELD = flags.DEFINE_string("field", "text", "The field that holds the text, where a file holds records.")
 _ROWS = flags.DEFINE_integer("rows", 64, "Rows of text used, at most.", lower_bound=1)
 _PLACE_ROWS = flags.DEFINE_integer("place_rows", 16, "Rows of text on which other places are tried.", lower_bound=1)
@@ -56,8 +60,11 @@ def _origin(model) -> dict:
 
 
 def _texts() -> list[str]:
+    from causeway.engine.tasks import suite
     from causeway.ports.jsonl import read_texts
 
+    if _TEXT.value == [TASKS]:
+        return suite.texts("held_out", _ROWS.value, 0)
     return [text for path in _TEXT.value for text in read_texts(path, _FIELD.value)]
 
 
@@ -80,30 +87,36 @@ def _measure(model, dictionary, texts: list[str]) -> dict:
     from causeway.engine.inspection.account import loss_account
     from causeway.engine.inspection.cross_layer import measure_cross_layer
     from causeway.engine.inspection.sites import try_places
+    from causeway.engine.inspection.trust import doubts
     from causeway.engine.train.corpus import make_corpus
     from causeway.engine.train.quality import measure_quality
 
     corpus = make_corpus(model, texts, min(_LENGTH.value, model.config.max_position)).head(_ROWS.value)
+    # Attention sinks: the first token's activations are like no other's, with BOS in its place or without.
+    corpus = dataclasses.replace(corpus, first=max(1, corpus.first))
     loss = {"loss": loss_account(model, corpus)}
     if dictionary is None:
         return loss
     if isinstance(dictionary, CrossLayerTranscoder):
         return loss | {"quality": measure_cross_layer(model.transformer, dictionary, corpus)}
-    return loss | {
-        "quality": measure_quality(model.transformer, dictionary, corpus, _ROWS.value),
-        "places": try_places(model.transformer, dictionary, corpus.head(_PLACE_ROWS.value)),
-    }
+    measured = loss | {"quality": measure_quality(model.transformer, dictionary, corpus, _ROWS.value)}
+    if doubts(loss["loss"]):
+        return measured
+    return measured | {"places": try_places(model.transformer, dictionary, corpus.head(_PLACE_ROWS.value))}
 
 
 def _page(found: dict) -> list[str]:
     from causeway.engine.inspection import page
+    from causeway.engine.inspection.trust import bos_note
 
     pages: dict[str, Callable[[Any], list[str]]] = {
         "model": page.model_page, "dictionaries": page.dictionary_page, "quality": page.quality_page,
         "places": page.places_page, "loss": page.loss_page,
     }  # fmt: skip
     lines = [line for topic, what in found.items() for line in pages[topic](what)]
-    return lines + page.card_page(found.get("dictionaries", {}).get("card", {}), found.get("quality", []))
+    card = found.get("dictionaries", {}).get("card", {})
+    lines += bos_note(card, found["model"]["prepend_bos"]) if "model" in found else []
+    return lines + page.card_page(card, found.get("quality", []))
 
 
 def _plain(found: dict) -> dict:

@@ -73,13 +73,14 @@ def _sweep():
     place = intervention_flags.GRAPHS.value
     graphs, settings = StoredGraphs.open(Path(place)) if place else None, intervention_flags.settings(_SEED.value)
     model = model_flags.load_model()
-    transcoders = model_flags.load_dictionaries(model)
+    transcoders = model_flags.load_dictionaries(model, transcoders=True)
     prompts = prompt_flags.prompts(model, lines, bad, [])
     return InterventionSweep(model, transcoders, prompts, settings, model_flags.parallel(), graphs)
 
 
 def _write(sweep, workdir: Path, behaviour: str) -> None:
     """The files of one behaviour."""
+    from causeway.engine.circuits.effect_lines import effect_lines
     from causeway.engine.circuits.results import results_of
     from causeway.engine.circuits.summary import SummarySettings, summary_of
     from causeway.engine.stats.multiple import Method
@@ -100,7 +101,9 @@ def _write(sweep, workdir: Path, behaviour: str) -> None:
             continue
         path = files.write_results(place, behaviour, family, found)
         head = {"model": sweep.model.name, "behaviour": behaviour, "mode": sweep.settings.mode}
-        print(path, files.write_summary(place, behaviour, family, head | summary), sep="\n")
+        written = files.write_summary(place, behaviour, family, head | summary)
+        print(f"{behaviour}, {family}: {summary['prompts']} prompts, {sweep.settings.mode}; {path}, {written}")
+        print("\n".join(effect_lines(summary)))
     if _IMPORTANCE.value:
         found, held = sweep.importance(behaviour, _READING.value)
         for path in files.write_importance(place, found.result(_ACTIVE.value, _CORRECTION.value, held)):

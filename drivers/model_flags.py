@@ -1,5 +1,7 @@
 """Flags of every driver that loads a model, and the loading itself."""
 
+from typing import Any, cast
+
 from absl import flags
 
 from causeway.drivers.flag_values import layer_numbers
@@ -8,7 +10,9 @@ MODEL = flags.DEFINE_string(
     "model", "bundled:tiny", "Model: a hub id (org/name[@revision]), a local directory, or bundled:tiny."
 )
 DICTIONARIES = flags.DEFINE_string(
-    "dictionaries", None, "SAEs: a hub id, a local directory, or bundled:NAME (default: those of a bundled model)."
+    "dictionaries",
+    None,
+    "SAEs or transcoders: a hub id, a local directory, or bundled:NAME (default: those of a bundled model).",
 )
 LAYERS = flags.DEFINE_list("layers", [], "Layers whose dictionaries are loaded, as 0,1,-1 (the last); default: all.")
 GATING = flags.DEFINE_enum(
@@ -32,17 +36,25 @@ def load_model():
     return load(MODEL.value, storage=STORAGE.value, compute=COMPUTE.value, prepend_bos=bos)
 
 
-def load_dictionaries(model):
-    """The dictionaries of --dictionaries, checked against the model."""
+def load_dictionaries(model: Any, transcoders: bool = False) -> Any:
+    """The dictionaries of --dictionaries, checked against the model.
+
+    Args:
+        transcoders: whether a bundled model's transcoders are what is meant by default, rather than its SAEs.
+    """
+    from causeway.engine.model.config import Precision
     from causeway.ports.dictionaries import load_dictionaries as load
 
-    reference = DICTIONARIES.value or (MODEL.value if MODEL.value.startswith("bundled:") else None)
+    own = MODEL.value + ("/transcoders" if transcoders else "")
+    reference = DICTIONARIES.value or (own if MODEL.value.startswith("bundled:") else None)
     if reference is None:
-        raise ValueError("--dictionaries: got nothing; needs the SAEs of the model (train_dictionary makes some)")
-    return load(reference, layers(), for_model=model, storage=STORAGE.value, **format_options())
+        kind, how = ("transcoders", "train_dictionary --transcoder") if transcoders else ("SAEs", "train_dictionary")
+        raise ValueError(f"--dictionaries: got nothing; needs the {kind} of the model ({how} makes some)")
+    storage = cast(Precision, STORAGE.value)
+    return load(reference, layers(), for_model=model, storage=storage, **format_options())
 
 
-def format_options() -> dict[str, str]:
+def format_options() -> dict[str, Any]:
     """What the dictionaries' format is asked for."""
     return {"gating": GATING.value} if GATING.value else {}
 

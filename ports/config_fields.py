@@ -70,6 +70,21 @@ class Fields:
             raise ValueError(f"{self.where}: field {name} is {value}; needs a whole number above 0")
         return value
 
+    @property
+    def left(self) -> tuple[str, ...]:
+        """Names of the fields that nobody took yet."""
+        return tuple(self._left)
+
+    def neutral(self, name: str, value: Any) -> None:
+        """Cross off a field that changes nothing while it has this value or is null.
+
+        Raises:
+            ValueError: it has another value.
+        """
+        given = self._left.pop(name, None)
+        if given is not None and given != value:
+            raise ValueError(f"{self.where}: field {name} is {given!r}, which changes the model in a way not read here")
+
     def ignore(self, names: Iterable[str]) -> None:
         """Cross off fields known to change nothing."""
         for name in names:

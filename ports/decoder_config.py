@@ -5,20 +5,38 @@ Both spellings of rotary positions are read: `rope_theta` beside `rope_scaling` 
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from causeway.engine.model.config import Activation, ModelConfig, RopeScaling
 from causeway.ports.config_fields import Fields
 
-# Fields that change nothing about the forward pass: training, bookkeeping, generation defaults, and options of
-# transformers itself. `pretraining_tp` only says in how many slices Meta computed the same sums.
-IRRELEVANT = (
-    "architectures", "transformers_version", "torch_dtype", "dtype", "use_cache", "initializer_range",
-    "attention_dropout", "pretraining_tp", "bos_token_id", "eos_token_id", "pad_token_id", "_name_or_path",
-    "output_attentions", "output_hidden_states", "return_dict", "chunk_size_feed_forward", "is_encoder_decoder",
-    "id2label", "label2id", "problem_type", "_attn_implementation_autoset", "_attn_implementation",
+# Fields that change nothing about the forward pass. `pretraining_tp` only says in how many slices Meta computed the
+# same sums; `is_decoder` asks for what a causal model is anyway.
+BOOKKEEPING = (
+    "architectures", "transformers_version", "transformers.js_config", "torch_dtype", "dtype", "use_cache", "auto_map",
+    "tokenizer_class", "use_bfloat16", "torchscript", "return_dict", "output_attentions", "output_hidden_states",
+    "output_past", "chunk_size_feed_forward", "is_encoder_decoder", "is_decoder", "tie_encoder_decoder",
+    "cross_attention_hidden_size", "pretraining_tp", "gradient_checkpointing", "cache_implementation",
+    "is_llama_config", "unsloth_fixed", "unsloth_version", "max_sequence_length", "n_special",
 )  # fmt: skip
+TRAINING = ("initializer_range", "attention_dropout", "hidden_dropout", "classifier_dropout", "finetuning_task")
+OTHER_HEADS = (
+    "id2label", "label2id", "num_labels", "problem_type", "predict_special_tokens", "summary_type", "summary_use_proj",
+    "summary_activation", "summary_proj_to_labels", "summary_first_dropout", "task_specific_params",
+)  # fmt: skip
+# Settings of transformers' generation, which older files carry; what of it ends a text is read by itself.
+GENERATION = (
+    "bos_token_id", "eos_token_id", "pad_token_id", "sep_token_id", "decoder_start_token_id", "prefix", "do_sample",
+    "temperature", "top_k", "top_p", "typical_p", "max_length", "min_length", "max_new_tokens", "early_stopping",
+    "num_beams", "num_beam_groups", "diversity_penalty", "num_return_sequences", "length_penalty",
+    "repetition_penalty", "no_repeat_ngram_size", "encoder_no_repeat_ngram_size", "bad_words_ids", "suppress_tokens",
+    "begin_suppress_tokens", "forced_bos_token_id", "forced_eos_token_id", "remove_invalid_values",
+    "exponential_decay_length_penalty", "output_scores", "return_dict_in_generate",
+)  # fmt: skip
+IRRELEVANT = (*BOOKKEEPING, *TRAINING, *OTHER_HEADS, *GENERATION)
+# Fields that would change the weights or the pass, and the one value for which they do not.
+NEUTRAL: dict[str, Any] = {"pruned_heads": {}, "rope_interleaved": False, "quantization_config": None}
 ROPE_KINDS = ("default", "linear", "llama3")
 ACTIVATIONS: dict[str, Activation] = {
     "silu": "silu", "swish": "silu", "gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_fast": "gelu_tanh",
@@ -86,6 +104,23 @@ def read_windows(fields: Fields, num_layers: int, window: int, default: tuple[bo
     if any(slides) and window <= 0:
         raise ValueError(f"{fields.where}: layers slide, but sliding_window is {window}; needs a number above 0")
     return tuple(window if slide else 0 for slide in slides) if any(slides) else ()
+
+
+def finish(fields: Fields, unused: Iterable[str] = ()) -> None:
+    """Cross off what changes nothing, and refuse what nobody took.
+
+    Names that begin with an underscore are transformers' own notes on an object (`_name_or_path`, `_num_labels`).
+
+    Args:
+        unused: further fields of this family that change nothing.
+
+    Raises:
+        ValueError: a field that changes the weights or the pass, or fields that are not known.
+    """
+    for name, value in NEUTRAL.items():
+        fields.neutral(name, value)
+    fields.ignore((*IRRELEVANT, *unused, *(name for name in fields.left if name.startswith("_"))))
+    fields.done()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -100,7 +100,7 @@ def _open_registered(
     entry: sae_registry.RegisteredSae, wanted: list[int] | None, names: SiteNames, options: Mapping[str, Any]
 ) -> list[DictionarySource]:
     """One dictionary of SAELens's registry."""
-    if entry.config_overrides:
+    if entry.config_overrides and entry.conversion != sae_registry.PACKAGE:
         raise ValueError(
             f"reference: {entry.release}/{entry.sae_id} is read with corrections to its configuration "
             f"({', '.join(entry.config_overrides)}); download {entry.reference}, correct it, and name that folder"
@@ -111,6 +111,8 @@ def _open_registered(
     if entry.norm_scaling_factor is not None:
         # By layer: the registry lists a factor also for dictionaries that were trained without one.
         options = {"norm_scaling_factor": dict.fromkeys(places, entry.norm_scaling_factor), **options}
+    if entry.config_overrides:
+        options = {"config_overrides": entry.config_overrides, **options}
     return open_places(module, places, options, names)
 
 
@@ -158,6 +160,11 @@ def fit_source(source: DictionarySource, model: Model) -> DictionarySource:
             width.
     """
     origin = f" (trained on {source.model_name})" if source.model_name else ""
+    if source.centred and model.config.norm != "layer":
+        raise ValueError(
+            f"{source.where}: was trained on a centred stream{origin}, which models with RMS norms such as "
+            f"{model.name} do not have; use a dictionary of this model"
+        )
     config = fitted_config(
         source.config, source.d_in, source.d_out, model.config, str(source.where), model.name, origin
     )

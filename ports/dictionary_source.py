@@ -53,6 +53,8 @@ class DictionarySource:
         model_name: the model it was trained on, "" where the files do not say.
         value_scale: in which scale feature values are, one short sentence ("as trained: the input is scaled by
             sqrt(D) / 29.125 first"); "raw" where nothing is scaled.
+        centred: it was trained on a model whose stream has no mean over its width, which only a model with LayerNorms
+            can do without; the mean is taken out by the encoder here.
         card: what the publisher says about it (l0, variance explained, training context, prepend_bos, ...).
     """
 
@@ -63,6 +65,7 @@ class DictionarySource:
     files: tuple[Path, ...]
     model_name: str = ""
     value_scale: str = "raw"
+    centred: bool = False
     card: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):

@@ -46,8 +46,17 @@ def in_memory(values: np.ndarray, feature_axis: int | None = 0) -> FeatureArray:
 
 
 def mapped(array: FeatureArray, function: Callable[[Float[np.ndarray, "..."]], Float[np.ndarray, "..."]]):
-    """An array whose entries each go through a function, in float64."""
+    """An array whose ranges of features each go through a function, in float64."""
     return dataclasses.replace(array, read=lambda start, stop: function(array.read(start, stop).astype(np.float64)))
+
+
+def of_centred_input(encoder: FeatureArray) -> FeatureArray:
+    """The encoder, for a raw stream, of one that reads the stream less its mean: (x - mean x) W = x (W - mean W).
+
+    Args:
+        encoder: W [D, F]; the mean is over D.
+    """
+    return mapped(encoder, lambda columns: columns - columns.mean(axis=0, keepdims=True))
 
 
 def without_input_bias(bias: FeatureArray | None, centre: FeatureArray, encoder: FeatureArray) -> FeatureArray:

@@ -10,7 +10,7 @@ from typing import Any
 from causeway.engine.intervention.sites import Place
 from causeway.engine.model.config import ModelConfig
 from causeway.ports.config_fields import Fields
-from causeway.ports.decoder_config import IRRELEVANT, read_activation, read_rope, read_windows, require
+from causeway.ports.decoder_config import finish, read_activation, read_rope, read_windows, require
 from causeway.ports.llama import BLOCKS, PROJECTIONS, decoder_map, norm_map, select_tensors
 from causeway.ports.module_names import ModuleNames
 from causeway.ports.weights import TensorMap
@@ -77,8 +77,7 @@ def read_config(values: Mapping[str, Any], where: str) -> ModelConfig:
         query_scale=fields.take("query_pre_attn_scalar", float, 256.0) ** -0.5,
         embedding_scale=d_model**0.5,
     )
-    fields.ignore((*IRRELEVANT, "cache_implementation"))
-    fields.done()
+    finish(fields)
     return config
 
 

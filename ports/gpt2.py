@@ -11,19 +11,15 @@ from typing import Any
 from causeway.engine.intervention.sites import Place
 from causeway.engine.model.config import ModelConfig
 from causeway.ports.config_fields import Fields
-from causeway.ports.decoder_config import IRRELEVANT, read_activation, require, whole_heads
+from causeway.ports.decoder_config import finish, read_activation, require, whole_heads
 from causeway.ports.module_names import ModuleNames
 from causeway.ports.safetensors_files import TensorFile
 from causeway.ports.tensor_checks import without_copy
 from causeway.ports.weights import Part, TensorMap
 
-# Dropout acts in training alone, `summary_*` belong to another head. Computing the softmax in float32
-# (`reorder_and_upcast_attn`) is what the engine does anyway. `n_ctx` is an old name of `n_positions`.
-UNUSED = (
-    "resid_pdrop", "embd_pdrop", "attn_pdrop", "summary_type", "summary_use_proj", "summary_activation",
-    "summary_proj_to_labels", "summary_first_dropout", "reorder_and_upcast_attn", "n_ctx", "task_specific_params",
-    "is_decoder", "gradient_checkpointing",
-)  # fmt: skip
+# Dropout acts in training alone. Computing the softmax in float32 (`reorder_and_upcast_attn`) is what the engine does
+# anyway. `n_ctx` is an old name of `n_positions`.
+UNUSED = ("resid_pdrop", "embd_pdrop", "attn_pdrop", "reorder_and_upcast_attn", "n_ctx")
 # The causal mask, stored as a buffer.
 BUFFERS = re.compile(r"(transformer\.)?h\.\d+\.attn\.(masked_)?bias")
 PREFIX = "transformer."
@@ -73,8 +69,7 @@ def read_config(values: Mapping[str, Any], where: str) -> ModelConfig:
         activation=read_activation(fields, "activation_function", "gelu_new"),
         gated_mlp=False,
     )
-    fields.ignore((*IRRELEVANT, *UNUSED))
-    fields.done()
+    finish(fields, UNUSED)
     return config
 
 

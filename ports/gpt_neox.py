@@ -11,13 +11,12 @@ from typing import Any
 from causeway.engine.intervention.sites import Place
 from causeway.engine.model.config import ModelConfig
 from causeway.ports.config_fields import Fields
-from causeway.ports.decoder_config import IRRELEVANT, read_activation, read_rope, require, whole_heads
+from causeway.ports.decoder_config import finish, read_activation, read_rope, require, whole_heads
 from causeway.ports.module_names import ModuleNames
 from causeway.ports.safetensors_files import TensorFile
 from causeway.ports.tensor_checks import without_copy
 from causeway.ports.weights import Part, TensorMap
 
-UNUSED = ("hidden_dropout", "classifier_dropout", "rope_theta", "is_decoder", "gradient_checkpointing")
 # The causal mask and the rotary frequencies, stored as buffers.
 BUFFERS = re.compile(r"gpt_neox\.layers\.\d+\.attention\.(bias|masked_bias|rotary_emb\.inv_freq)")
 EMBEDDING, UNEMBEDDING = "gpt_neox.embed_in.weight", "embed_out.weight"
@@ -75,8 +74,7 @@ def read_config(values: Mapping[str, Any], where: str) -> ModelConfig:
         activation=read_activation(fields, "hidden_act", "gelu"),
         gated_mlp=False,
     )
-    fields.ignore((*IRRELEVANT, *UNUSED))
-    fields.done()
+    finish(fields)
     return config
 
 

@@ -18,8 +18,8 @@ from causeway.engine.model.config import ModelConfig
 from causeway.engine.model.transformer import Transformer
 from causeway.ports.config_fields import Fields
 from causeway.ports.decoder_config import (
-    IRRELEVANT,
     PUBLISHED_ACTIVATIONS,
+    finish,
     read_activation,
     read_rope,
     require,
@@ -92,8 +92,7 @@ def read_config(values: Mapping[str, Any], where: str) -> ModelConfig:
         mlp_bias=fields.take("mlp_bias", bool, False),
         activation=read_activation(fields, "hidden_act", "silu"),
     )
-    fields.ignore(IRRELEVANT)
-    fields.done()
+    finish(fields)
     return config
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from causeway.engine.model.config import ModelConfig
 from causeway.ports.config_fields import Fields
-from causeway.ports.decoder_config import IRRELEVANT, read_activation, read_rope, read_windows, require
+from causeway.ports.decoder_config import finish, read_activation, read_rope, read_windows, require
 from causeway.ports.llama import MODULES, NORMS, decoder_map, norm_map, select_tensors
 from causeway.ports.weights import TensorMap
 
@@ -44,8 +44,7 @@ def read_config(values: Mapping[str, Any], where: str) -> ModelConfig:
         qk_norm=True,
         windows=read_windows(fields, num_layers, window, tuple(slides and i >= first for i in range(num_layers))),
     )
-    fields.ignore(IRRELEVANT)
-    fields.done()
+    finish(fields)
     return config
 
 

@@ -23,6 +23,7 @@ Nothing else in a folder is read.
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -32,10 +33,11 @@ from causeway.engine.dictionary.input_norm import InputNorm
 from causeway.ports.config_fields import read_json
 from causeway.ports.dictionary_sites import one_per_layer
 from causeway.ports.dictionary_source import DictionarySource, FeatureArray
-from causeway.ports.feature_arrays import in_memory, mapped, stored
+from causeway.ports.feature_arrays import in_memory, mapped, of_centred_input, stored
 from causeway.ports.feature_folds import row_norms, scaled, times_norm
 from causeway.ports.saelens_config import SaelensConfig, read_saelens_config, saelens_layer
 from causeway.ports.saelens_folds import Scaling, read_scaling, shifted, whitened
+from causeway.ports.saelens_versions import corrected
 from causeway.ports.safetensors_files import TensorFile, open_file
 from causeway.ports.site_names import ANY_MODEL, SiteNames
 from causeway.ports.tensor_checks import check_tensors, read_finite
@@ -75,7 +77,10 @@ def weights(place: Path) -> list[str]:
 
 
 def open_source(
-    place: Path, names: SiteNames = ANY_MODEL, norm_scaling_factor: float | Mapping[int, float] | None = None
+    place: Path,
+    names: SiteNames = ANY_MODEL,
+    norm_scaling_factor: float | Mapping[int, float] | None = None,
+    config_overrides: Mapping[str, Any] | None = None,
 ) -> DictionarySource:
     """One dictionary.
 
@@ -84,12 +89,13 @@ def open_source(
         names: by which the model calls its places.
         norm_scaling_factor: s of an `expected_average_only_in` dictionary, refused for others; or s by layer, read
             where it is needed (SAELens's registry lists it for dictionaries of both kinds).
+        config_overrides: entries that replace those of cfg.json, as SAELens's registry corrects some published files.
 
     Raises:
         FileNotFoundError: a file is missing.
         ValueError: a file is damaged, a tensor is missing, unused or wrong-shaped, or a fold lacks what it needs.
     """
-    config = read_saelens_config(read_json(place), str(place), names)
+    config = read_saelens_config(corrected(read_json(place), config_overrides or {}), str(place), names)
     if isinstance(norm_scaling_factor, Mapping):
         needed = config.norm == "expected_average_only_in"
         norm_scaling_factor = norm_scaling_factor.get(config.site.layer) if needed else None
@@ -103,6 +109,9 @@ def open_source(
     scaling = read_scaling(config, place.parent, norm_scaling_factor)
     pursues = config.architecture == "matching_pursuit"
     arrays = _pursuit_arrays(config, tensors, scaling) if pursues else _arrays(config, tensors, scaling, finetuned)
+    if config.centred:
+        # Last: biases are folded with the encoder that the vector was subtracted for, which no mean was taken out of.
+        arrays["W_enc"] = of_centred_input(arrays["W_enc"])
     return DictionarySource(
         where=place,
         format=NAME,
@@ -120,6 +129,7 @@ def open_source(
         files=(place, path, *scaling.files),
         model_name=config.model_name,
         value_scale=_value_scale(config, scaling),
+        centred=config.centred,
         card=config.card,
     )
 
@@ -216,7 +226,7 @@ def _take_finetuned_scale(config: SaelensConfig, tensors: dict[str, TensorFile])
 
 
 def _value_scale(config: SaelensConfig, scaling: Scaling) -> str:
-    parts = []
+    parts = ["the input is the stream less its mean"] if config.centred else []
     if config.norm in INPUT_NORMS:
         parts.append(f"the input is normalised token by token first ({config.norm})")
     if scaling.whitens:

@@ -24,6 +24,20 @@ REFUSED = {
     "matryoshka_batchtopk": _EXPORT,
 }
 NORMS = ("none", "layer_norm", "constant_norm_rescale", "expected_average_only_in", "covariance_whitening")
+# What TransformerLens may be asked to change of a model, and the streams that it changes. Centred weights write nothing
+# to the direction of all ones, so whatever lies on the stream is without its mean there; value biases folded into the
+# output bias are missing from the heads' outputs; folded norms leave the gain out of what follows them.
+CENTRES, CENTRED = "center_writing_weights", ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out")
+PROCESSING = {
+    "fold_ln": ("attn_in", "mlp_norm", "mlp_in"), "fold_value_biases": ("head_out",),
+    "refactor_factored_attn_matrices": ("head_out",), "center_unembed": (),
+}  # fmt: skip
+# What says which weights are loaded and how, not what is computed with them.
+LOADING = (
+    "n_devices", "device", "device_map", "dtype", "torch_dtype", "revision", "checkpoint_index", "checkpoint_value",
+    "cache_dir", "token", "trust_remote_code", "local_files_only", "low_cpu_mem_usage", "attn_implementation",
+    "default_padding_side", "default_prepend_bos", "move_to_device", "force_download",
+)  # fmt: skip
 CARD = (
     "context_size", "prepend_bos", "dataset_path", "seqpos_slice", "exclude_special_tokens", "neuronpedia_id",
     "model_from_pretrained_kwargs", "training_architecture", "sae_lens_version",
@@ -45,6 +59,7 @@ class SaelensConfig:
         subtracts_bias: b_dec is subtracted from the input before encoding.
         rescales: pre-activations are ranked times the norms of their decoder rows.
         finetuned_scale: an old file whose feature values are multiplied by `scaling_factor` before decoding.
+        centred: its input is the stream less the stream's mean over its width.
         model_name: the language model it was trained on, "" when not written down.
         card: what else the file says of its training.
     """
@@ -62,6 +77,7 @@ class SaelensConfig:
     subtracts_bias: bool
     rescales: bool
     finetuned_scale: bool
+    centred: bool
     model_name: str
     card: Mapping[str, Any]
 
@@ -80,6 +96,7 @@ def read_saelens_config(values: Mapping[str, Any], where: str, names: SiteNames 
     if norm not in NORMS:
         raise ValueError(f"{where}: normalize_activations {norm!r} is not read; read are {', '.join(NORMS)}")
     transcodes, pursues = architecture in TRANSCODERS, architecture == "matching_pursuit"
+    site = _read_site(where, metadata, transcodes, fields.take("reshape_activations", str, "none"), names)
     d_in = fields.positive("d_in")
     config = SaelensConfig(
         where=where,
@@ -87,7 +104,7 @@ def read_saelens_config(values: Mapping[str, Any], where: str, names: SiteNames 
         d_in=d_in,
         d_sae=fields.positive("d_sae"),
         d_out=fields.positive("d_out") if transcodes else d_in,
-        site=_read_site(where, metadata, transcodes, fields.take("reshape_activations", str, "none"), names),
+        site=site,
         norm=norm,
         k=fields.positive("k") if architecture in RANKED else fields.positive("max_iterations", d_in) if pursues else 0,
         residual_threshold=fields.take("residual_threshold", float, 1e-2) if pursues else 0.0,
@@ -95,6 +112,7 @@ def read_saelens_config(values: Mapping[str, Any], where: str, names: SiteNames 
         subtracts_bias=fields.take("apply_b_dec_to_input", bool, not transcodes),
         rescales=fields.take("rescale_acts_by_decoder_norm", bool, False) if architecture in RANKED else False,
         finetuned_scale=fields.take("finetuning_scaling_factor", bool, False) if old else False,
+        centred=_centred(where, metadata.get("model_from_pretrained_kwargs"), site.stream),
         model_name=str(metadata.get("model_name") or ""),
         card={name: metadata[name] for name in CARD if metadata.get(name) is not None},
     )
@@ -149,12 +167,37 @@ def _read_site(where: str, metadata: Mapping[str, Any], transcodes: bool, reshap
     return sites
 
 
+def _centred(where: str, kwargs: Any, stream: str) -> bool:
+    """Whether the model that the dictionary was trained on had a centred stream where it reads.
+
+    Raises:
+        ValueError: the model was changed in a way that the dictionary sees and no fold undoes, or that is not known.
+    """
+    if not isinstance(kwargs or {}, Mapping):
+        raise ValueError(f"{where}: model_from_pretrained_kwargs is {kwargs!r}; needs an object")
+    asked = {
+        name: value for name, value in (kwargs or {}).items() if name not in LOADING and value not in (None, False)
+    }
+    seen = [name for name in asked if name != CENTRES and stream in PROCESSING.get(name, (stream,))]
+    if seen:
+        raise ValueError(
+            f"{where}: model_from_pretrained_kwargs {seen[0]} is {asked[seen[0]]!r}, which changes {stream} in a way "
+            "that is not undone here; use a dictionary of the unprocessed model"
+        )
+    return CENTRES in asked and stream in CENTRED
+
+
 def _check(config: SaelensConfig) -> None:
     where = config.where
     if config.architecture in RANKED and config.k > config.d_sae:
         raise ValueError(f"{where}: k = {config.k} is more than d_sae = {config.d_sae}")
     if config.subtracts_bias and config.architecture in TRANSCODERS:
         raise ValueError(f"{where}: apply_b_dec_to_input is true, but a transcoder's b_dec belongs to its output")
+    if config.centred and (config.architecture == "matching_pursuit" or config.norm == "constant_norm_rescale"):
+        raise ValueError(
+            f"{where}: a centred stream ({CENTRES}) with {config.architecture}, normalize_activations {config.norm!r} "
+            "has no exact fold; use a dictionary trained on the unprocessed model"
+        )
     if config.norm == "covariance_whitening" and config.architecture not in ("standard", "gated", "jumprelu", *RANKED):
         raise ValueError(
             f"{where}: a {config.architecture} with normalize_activations 'covariance_whitening' has no exact fold; "

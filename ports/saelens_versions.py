@@ -35,8 +35,21 @@ TRAINING_ONLY = (
     "normalize_sae_decoder", "noise_scale", "scale_sparsity_penalty_by_decoder_norm",
     "decoder_heuristic_init", "decoder_heuristic_init_norm", "decoder_init_norm", "jumprelu_init_threshold",
     "jumprelu_bandwidth", "jumprelu_sparsity_loss_mode", "jumprelu_tanh_scale", "pre_act_loss_coefficient",
-    "aux_loss_coefficient", "use_sparse_activations",
+    "aux_loss_coefficient", "use_sparse_activations", "finetuning_tokens", "finetuning_method", "hook_eval",
+    "hook_point_eval", "model_kwargs", "resume_from_checkpoint", "sequence_separator_token",
+    "disable_concat_sequences", "output_path", "save_final_checkpoint", "logger", "log_activations_store_to_wandb",
+    "log_optimizer_state_to_wandb", "total_training_samples", "train_batch_size_samples", "topk_threshold_lr",
+    "matryoshka_widths",
 )  # fmt: skip
+
+
+def corrected(values: Mapping[str, Any], corrections: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration with some entries replaced, wherever its version keeps them."""
+    nested = values.get("metadata")
+    if is_old(values) or not isinstance(nested, Mapping):
+        return {**values, **corrections}
+    moved = {name: value for name, value in corrections.items() if name in MOVED}
+    return {**values, **{k: v for k, v in corrections.items() if k not in moved}, "metadata": {**nested, **moved}}
 
 
 def is_old(values: Mapping[str, Any]) -> bool:

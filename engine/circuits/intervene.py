@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Float
 
 from causeway.engine import scalars
+from causeway.engine.circuits.held import Holding
 from causeway.engine.circuits.propagate import MODES, Clean, Mode, Propagated, Slots, propagate
 from causeway.engine.circuits.rows import AnyIntervention, Batch, InterventionRows
 from causeway.engine.devices import RowParallel, local_parallel
@@ -86,6 +87,7 @@ def intervene(
     interventions: Sequence[AnyIntervention],
     mode: Mode = "open",
     constrained_layers: Sequence[int] | None = None,
+    held_layers: Sequence[int] | None = None,
 ) -> Intervened:
     """Run a prompt with features at chosen tokens set to new activations.
 
@@ -94,16 +96,20 @@ def intervene(
         interventions: (layer, position, feature, value) or `Intervention`; position is a token or a slice of tokens,
             value the new activation; negative layers and positions count from the end. Where one place is named twice,
             the last one wins.
-        mode: open, freeze_attention or constrained (see `propagate`).
-        constrained_layers: layers that `constrained` holds, default all; the others run open.
+        mode: open, freeze_attention or constrained (see `propagate`). `constrained` holds all layers unless one of the
+            next two names some; interventions must then be in these.
+        constrained_layers: as circuit-tracer means it: attention patterns held everywhere, norms nowhere, MLP outputs
+            in these layers, and only there does a feature write.
+        held_layers: held whole (patterns, norms, MLP outputs); the others run open. `Holding` compares the two.
 
     Raises:
         ValueError: an empty list, a layer, position or feature out of range, a layer without transcoder or outside
-            `constrained_layers`, an unknown mode, or transcoders that do not fit the model.
+            the layers named, an unknown mode, or transcoders that do not fit the model.
     """
     run = CleanRun(model, transcoders, prompt)
+    holding = _holding(mode, constrained_layers, held_layers, model.config.num_layers)
     rows = InterventionRows.of([interventions], len(run.tokens), model.config.num_layers)
-    (_, out), *_ = run.propagate(rows, mode, constrained_layers, range(len(run.tokens)), rows=1, keep=True)
+    (_, out), *_ = run.propagate(rows, mode, range(len(run.tokens)), rows=1, keep=True, holding=holding)
     layers, length = tuple(sorted(transcoders.config.layers)), len(run.tokens)
     streams = np.asarray(out.streams)[list(layers), 0, :length]
     return Intervened(np.asarray(out.logits[0]), np.asarray(run.logits), layers, streams, transcoders)
@@ -147,7 +153,6 @@ class CleanRun:
         self,
         rows: InterventionRows,
         mode: Mode = "open",
-        constrained_layers: Sequence[int] | None = None,
         width: int | None = None,
     ) -> Float[np.ndarray, "R V"]:
         """Logits of the last token under each row.
@@ -160,7 +165,7 @@ class CleanRun:
         """
         width = width or max(8, min(128, BATCH_TOKENS // self.record.embedding.shape[0]))
         out = np.zeros((rows.count, self.model.config.vocab_size), self.record.logits.dtype)
-        for numbers, found in self.propagate(rows, mode, constrained_layers, [len(self.tokens) - 1], width):
+        for numbers, found in self.propagate(rows, mode, [len(self.tokens) - 1], width):
             out[numbers] = np.asarray(found.logits)[: len(numbers), 0]
         return out
 
@@ -168,49 +173,41 @@ class CleanRun:
         self,
         interventions: InterventionRows,
         mode: Mode,
-        constrained_layers: Sequence[int] | None,
         positions: Sequence[int],
         rows: int,
         keep: bool = False,
+        holding: Holding | None = None,
     ) -> Iterator[tuple[np.ndarray, Propagated]]:
         """Row numbers and results, batch by batch; `rows` is the width of a batch, which fixes the bits.
+
+        Args:
+            holding: what `constrained` holds (default: every layer).
 
         Raises:
             ValueError: see `intervene`.
         """
-        held = self._held(mode, constrained_layers)
-        interventions.check(self.model, self.transcoders, len(self.tokens))
-        if (outside := interventions.layer[~held[interventions.layer]]).size and mode == "constrained":
+        count = self.model.config.num_layers
+        holding = holding or _holding(mode, None, None, count)
+        if mode == "constrained" and self.transcoders.config.output_stream == "mlp_raw":
             raise ValueError(
-                f"constrained_layers: layer {outside[0]} is not among them, where an intervention would need the "
-                "present activation; intervene in held layers, or use mode='open'"
+                "mode: 'constrained' with transcoders that write mlp_raw, before the norm whose output is held, so "
+                "that nothing would change; use open or freeze_attention"
             )
-        clean = Clean(*self.shared, *self.parallel.replicate((held, np.asarray(positions, np.int32))))
-        program = self.parallel.program(propagate, mode=mode, whole=bool(held.all()), keep=keep)
-        batches = list(interventions.batches(rows, self.model.config.num_layers))
+        interventions.check(self.model, self.transcoders, len(self.tokens))
+        if (outside := interventions.layer[~np.asarray(holding.outputs)[interventions.layer]]).size:
+            raise ValueError(
+                f"constrained_layers, held_layers: layer {outside[0]} is not among them, where an intervention would "
+                "need the present activation; intervene in layers that are, or use mode='open'"
+            )
+        clean = Clean(*self.shared, *self.parallel.replicate((holding, np.asarray(positions, np.int32))))
+        program = self.parallel.program(propagate, mode=mode, whole=holding.whole, keep=keep)
+        batches = list(interventions.batches(rows, count))
         for stripe in self._stripes(batches):
             slots = [self._slots(batch) for batch in stripe]
             filled = slots + slots[:1] * (self.parallel.count - len(slots))
             out = program(clean, self.parallel.split(jax.tree.map(lambda *leaves: np.stack(leaves), *filled)))
             for i, batch in enumerate(stripe):
                 yield batch.rows, jax.tree.map(lambda a, i=i: a[i], out)
-
-    def _held(self, mode: Mode, layers: Sequence[int] | None) -> np.ndarray:
-        count = self.model.config.num_layers
-        if mode not in MODES:
-            raise ValueError(f"mode: got {mode!r}; needs one of {', '.join(MODES)}")
-        if mode == "constrained" and self.transcoders.config.output_stream in ("attn_raw", "mlp_raw"):
-            raise ValueError(
-                f"mode: 'constrained' with transcoders that write {self.transcoders.config.output_stream}, before a "
-                "norm whose output it holds, so that nothing would change; use open or freeze_attention"
-            )
-        if layers is None:
-            return np.ones(count, bool)
-        if mode != "constrained":
-            raise ValueError(f"constrained_layers: mode {mode!r} holds none; use mode='constrained'")
-        if not len(layers):
-            raise ValueError(f"constrained_layers: got none; needs some of 0..{count - 1}")
-        return np.isin(np.arange(count), [scalars.layer(at, count, "constrained_layers") for at in layers])
 
     def _stripes(self, batches: list[Batch]) -> Iterator[list[Batch]]:
         """As many batches of one shape as there are devices."""
@@ -225,6 +222,27 @@ class CleanRun:
             batch.layer, batch.position, batch.feature, batch.scale.astype(dtype), batch.shift.astype(dtype),
             np.asarray(batch.first, np.int32),
         )  # fmt: skip
+
+
+def _holding(mode: Mode, constrained: Sequence[int] | None, held: Sequence[int] | None, num_layers: int) -> Holding:
+    """What a mode and the layers named hold.
+
+    Raises:
+        ValueError: an unknown mode, layers for a mode that holds none, both kinds of layers, or layers out of range.
+    """
+    if mode not in MODES:
+        raise ValueError(f"mode: got {mode!r}; needs one of {', '.join(MODES)}")
+    if constrained is None and held is None:
+        return Holding.of_layers(range(num_layers), num_layers)
+    if constrained is not None and held is not None:
+        raise ValueError("constrained_layers, held_layers: got both; they are two readings of one thing, give one")
+    name, given = ("held_layers", held) if constrained is None else ("constrained_layers", constrained)
+    if mode != "constrained":
+        raise ValueError(f"{name}: mode {mode!r} holds none; use mode='constrained'")
+    layers = [scalars.layer(at, num_layers, name) for at in given or ()]
+    if not layers:
+        raise ValueError(f"{name}: got none; needs some of 0..{num_layers - 1}")
+    return (Holding.of_layers if constrained is None else Holding.as_circuit_tracer)(layers, num_layers)
 
 
 def check_transcoders(model: Model, transcoders: Transcoders) -> None:

@@ -12,7 +12,8 @@ so that whatever the transcoders do not explain stays in place. What else is hel
     constrained        patterns, norm denominators, MLP outputs (skip           clean activation
                        connections pass changes on)
 
-Fully constrained, changes are exactly the direct edges of the attribution graph. All slots of a layer read it unedited.
+`constrained` holds all layers, or those of a `Holding` (circuits/held.py). Fully constrained, changes are exactly the
+direct edges of the attribution graph. All slots of a layer read it unedited.
 Below the first edited layer a row is the clean pass, and starts from its recorded stream.
 
 Shapes: B rows, T tokens (a bucket), E slots, D model, L layers, Q positions whose logits are wanted.
@@ -28,7 +29,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from causeway.engine.arrays import AnyArray
-from causeway.engine.circuits.held import HeldNorm, Here, mix, with_held_norms
+from causeway.engine.circuits.held import HeldNorm, Here, Holding, mix, with_held_norms
 from causeway.engine.dictionary.activations import elementwise
 from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
 from causeway.engine.dictionary.dictionary import take
@@ -48,12 +49,12 @@ ROUNDINGS = 64
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Clean:
-    """What all rows share. held: layers that `constrained` holds [L]. positions: where logits are wanted [Q]."""
+    """What all rows share. holding: what `constrained` holds. positions: where logits are wanted [Q]."""
 
     transformer: Transformer
     transcoders: Transcoders
     record: FrozenRecord
-    held: Bool[AnyArray, " L"]
+    holding: Holding
     positions: Int[AnyArray, " Q"]
 
 
@@ -84,7 +85,7 @@ def propagate(clean: Clean, slots: Slots, *, mode: Mode, whole: bool, keep: bool
     """Run all rows; a program for `RowParallel.program`.
 
     Args:
-        mode: what is held. whole: whether `constrained` holds all layers. keep: whether to return streams.
+        mode: what is held. whole: whether `constrained` holds everything. keep: whether to return streams.
     """
     config, record = clean.transformer.config, clean.record
     rows, width = slots.layer.shape[0], record.embedding.shape[0]
@@ -109,7 +110,7 @@ def _logits(clean: Clean, x: Float[Array, "B T D"], mode: Mode, whole: bool) -> 
     norm, at = clean.transformer.final_norm, clean.positions
     x = x[:, at]
     if mode == "constrained":
-        final = HeldNorm(norm, clean.record.final_scale[at], True if whole else clean.held[-1])
+        final = HeldNorm(norm, clean.record.final_scale[at], True if whole else clean.holding.norms[-1])
         return clean.transformer.logits(final(x))
     return clean.transformer.logits(norm(x))
 
@@ -160,13 +161,19 @@ class _Meeting:
     ):
         self.clean, self.slots, self.columns, self.index, self.pushes = clean, slots, columns, index, pushes
         self.mode, self.constrained = mode, mode == "constrained"
-        self.here: Here = True if whole else clean.held[index]
+        self.whole = whole
         self.config = clean.transcoders.config
+
+    def here(self, held: Bool[AnyArray, "..."]) -> Here:
+        """Whether this layer is among those held; known while tracing where all are."""
+        return True if self.whole else jnp.asarray(held)[self.index]
 
     def block(self) -> Block:
         """This layer's block, its norms held where the mode holds them."""
         own = layer(self.clean.transformer.blocks, self.index)
-        return with_held_norms(own, self.clean.record, self.index, self.here) if self.constrained else own
+        if not self.constrained:
+            return own
+        return with_held_norms(own, self.clean.record, self.index, self.here(self.clean.holding.norms))
 
     def attend(self, q: Array, k: Array, v: Array) -> Float[Array, "B T H K"]:
         """Heads' outputs, by held patterns or by these."""
@@ -174,9 +181,9 @@ class _Meeting:
         if self.mode == "open":
             return self._attend(q, k, v)
         held = mix(self.clean.record.pattern[self.index], v, config)
-        if not self.constrained or isinstance(self.here, bool):
+        if not self.constrained or self.whole:
             return held
-        return jnp.where(self.here, held, self._attend(q, k, v))
+        return jnp.where(self.here(self.clean.holding.patterns), held, self._attend(q, k, v))
 
     def _attend(self, q: Array, k: Array, v: Array) -> Float[Array, "B T H K"]:
         config = self.clean.transformer.config
@@ -187,7 +194,7 @@ class _Meeting:
         """Hold MLP outputs, find this layer's pushes where its features are read, add them where they write."""
         if stream == "mlp_out" and self.constrained:
             held = self._held_output(x)
-            x = held if isinstance(self.here, bool) else jnp.where(self.here, held, x)
+            x = held if self.whole else jnp.where(self.here(self.clean.holding.outputs), held, x)
         if stream == self.config.stream:
             self.read = x
             self.pushes = jnp.where(self.slots.layer == self.index, self._push(x), self.pushes)
@@ -240,6 +247,8 @@ class _Meeting:
             decoder = decoder[self.index]
         else:
             pushes = jnp.where(self.slots.layer == self.index, pushes, 0)
+        if self.constrained and not self.whole:
+            pushes = jnp.where(self.here(self.clean.holding.writes), pushes, 0)
         change = pushes[..., None] * decoder
         rows = jnp.arange(x.shape[0])[:, None]
         return x.astype(change.dtype).at[rows, self.slots.position].add(change).astype(x.dtype)

@@ -16,6 +16,7 @@ import numpy as np
 
 from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
 from causeway.engine.dictionary.dictionary import Dictionary
+from causeway.engine.inspection.trust import unknown_share
 from causeway.engine.model.config import ModelConfig
 from causeway.engine.model.handle import Model
 from causeway.engine.train.corpus import Corpus
@@ -87,9 +88,11 @@ def dictionary_account(
 
 
 def loss_account(model: Model, corpus: Corpus) -> Account:
-    """The model's mean loss on text, and that of guessing among all tokens alike (ln V), in nats."""
+    """The model's mean loss on text, that of guessing among all tokens alike (ln V), in nats, and the share of tokens
+    that stand for parts outside the vocabulary."""
     return {
         "tokens": int(corpus.counts.sum()),
+        "unknown": unknown_share(corpus, getattr(model.tokenizer, "unknown_id", None)),
         "loss": clean_loss(model.transformer, corpus),
         "guessing": math.log(model.config.vocab_size),
     }

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from causeway.engine.inspection.sites import Places
+from causeway.engine.inspection.trust import doubts
 from causeway.engine.train.quality import LayerQuality
 
 WIDTH = 120
@@ -67,12 +68,7 @@ def dictionary_page(account: Mapping[str, Any]) -> list[str]:
 def loss_page(account: Mapping[str, float]) -> list[str]:
     """Lines on the model's own loss, from `loss_account`."""
     line = f"on {account['tokens']} tokens of the text: loss {account['loss']:.4f} nats a token"
-    if account["loss"] < account["guessing"]:
-        return [line]
-    return [
-        f"{line}, no better than guessing ({account['guessing']:.4f}): not a text this model knows, or not the right "
-        "weights or tokenizer; the figures below say little"
-    ]
+    return [line, *(f"  no verdict on dictionaries: {doubt}" for doubt in doubts(account))]
 
 
 def quality_page(figures: Sequence[LayerQuality]) -> list[str]:

@@ -44,7 +44,7 @@ class ModelConfig:
         post_norms: what attention and MLP write goes through a norm of its own before it is added (Gemma-2).
         qk_norm: each head's queries and keys go through an RMS norm before rotation (Qwen3).
         positions: rotary, or a learned vector a position added to the embedding (GPT-2).
-        rotary_dim: coordinates of a head that turn, the first ones; 0 is all (Pythia turns a quarter).
+        rotary_dim: coordinates of a head that turn, the first ones; None is all, 0 none (Pythia turns a quarter).
         parallel_blocks: attention and MLP both read the block's input, so there is no resid_mid (GPT-NeoX).
         activation, gated_mlp: down(act(gate(x)) * up(x)), or down(act(up(x))).
         windows: for each layer the number of latest tokens that its attention sees, 0 for all; empty where no layer
@@ -73,7 +73,7 @@ class ModelConfig:
     post_norms: bool = False
     qk_norm: bool = False
     positions: Positions = "rotary"
-    rotary_dim: int = 0
+    rotary_dim: int | None = None
     parallel_blocks: bool = False
     activation: Activation = "silu"
     gated_mlp: bool = True
@@ -90,10 +90,10 @@ class ModelConfig:
                 "every group of query heads shares one key/value head"
             )
         if self.positions == "rotary" and self.rotary_width % 2:
-            name = "rotary_dim" if self.rotary_dim else "head_dim"
+            name = "head_dim" if self.rotary_dim is None else "rotary_dim"
             raise ValueError(f"ModelConfig.{name}: {self.rotary_width} is odd; rotary positions need an even width")
-        if self.rotary_dim > self.head_dim:
-            raise ValueError(f"ModelConfig.rotary_dim: {self.rotary_dim} is more than head_dim = {self.head_dim}")
+        if not 0 <= self.rotary_width <= self.head_dim:
+            raise ValueError(f"ModelConfig.rotary_dim: got {self.rotary_dim}; needs 0..{self.head_dim} (head_dim)")
         if self.norm_eps < 0:
             raise ValueError(f"ModelConfig.norm_eps: got {self.norm_eps}; needs 0 or more, or norms are not numbers")
         if self.rope_theta <= 0:
@@ -106,7 +106,7 @@ class ModelConfig:
     @property
     def rotary_width(self) -> int:
         """Coordinates of a head that turn with position."""
-        return self.rotary_dim or self.head_dim
+        return self.head_dim if self.rotary_dim is None else self.rotary_dim
 
     @property
     def score_scale(self) -> float:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 from pathlib import Path
 
 import networkx as nx
@@ -72,6 +73,14 @@ def test_one_prompt(runs, place):
     assert [node["clerp"] for node in pair["nodes"] if node["feature_type"] == "logit"] == [
         'Output " bet -  stop" (p=1.000)'
     ]
+
+
+def test_what_was_found_is_printed(runs):
+    assert re.search(r"explains the next token: '.?stop' \(p 0", runs[0]["out"])
+    assert "the 10 strongest of 20 features" in runs[0]["out"]
+    assert "explains the logit difference ' bet -  stop'" in runs[1]["out"]
+    assert "games train: mean effects over 3 prompts" in runs[2]["out"]
+    assert "explains" not in runs[2]["out"]
 
 
 def test_files_of_every_graph_agree(runs, place):

@@ -15,6 +15,7 @@ def places(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("inspect")
     (folder / "text.json").write_text(json.dumps(suite.texts("held_out", 120, 0)))
+    (folder / "notes.txt").write_text("My notes of a walk along the harbour, in words of another world.\nAnd so on.\n")
     right = take(cw.load_dictionaries("bundled:tiny", [2]), 0)
     arrays = {name: getattr(right, name)[...] for name in ("W_enc", "b_enc", "W_dec", "b_dec", "threshold")}
     wrong = Dictionary(dataclasses.replace(right.config, layers=(1,)), **arrays)
@@ -34,6 +35,8 @@ def runs(drive, places):
         [f"--dictionaries={places / 'wrong'}", text],
         ["--text=nowhere.json"],
         ["--model=bundled:tiny", "extra"],
+        ["--model=bundled:tiny", f"--text={places / 'notes.txt'}"],
+        ["--model=bundled:tiny", "--text=tasks", "--layers=2", "--rows=64"],
     )
 
 
@@ -61,6 +64,19 @@ def test_a_wrong_one(runs):
     assert quality["loss_zero"] > quality["loss_clean"]
     assert found["model"]["parameters"] == 622_464
     assert found["loss"]["loss"] == pytest.approx(quality["loss_clean"], rel=1e-6)
+
+
+def test_a_text_the_model_does_not_know_carries_no_verdict(runs):
+    assert runs[7]["status"] == 0, runs[7]["err"]
+    for reason in ("no better on this text than guessing", "are not in the vocabulary", "of 500 needed"):
+        assert reason in runs[7]["out"]
+    assert "place" not in runs[7]["out"].split("loss")[-1]
+    assert "hooked" not in runs[7]["out"]
+
+
+def test_texts_of_its_tasks_do(runs):
+    assert runs[8]["status"] == 0, runs[8]["err"]
+    assert "layer 2: resid_post.2 is the right place" in runs[8]["out"]
 
 
 def test_without_text_nothing_is_run(runs):

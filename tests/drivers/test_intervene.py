@@ -59,6 +59,12 @@ def rows(path):
         return list(csv.DictReader(file))
 
 
+def test_what_was_found_is_printed(runs):
+    assert "games, ablation: 3 prompts, open; " in runs[0]["out"]
+    assert "predicted by the graphs and measured, single features: slope" in runs[0]["out"]
+    assert "layer  1 feature      5 at end-0" in runs[2]["out"]
+
+
 def test_files_of_a_behaviour(runs, place):
     folder = place / "swept" / "games"
     ablated, patched = (rows(folder / f"intervention_{family}_games.csv") for family in ("ablation", "patching"))

@@ -56,6 +56,7 @@ VARIANTS = {
         "whole heads": {"rope_parameters": {"rope_type": "default", "rope_theta": 50.0, "partial_rotary_factor": 1.0}},
         "half": {"rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": 0.5}},
         "gelu_new": {"hidden_act": "gelu_new"},
+        "no turning": {"rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": 0.1}},
     },
     "gemma2": {
         "plain": {}, "no caps": {"attn_logit_softcapping": None, "final_logit_softcapping": None},
@@ -69,8 +70,8 @@ CASES = [(family, variant) for family in VARIANTS for variant in VARIANTS[family
 # In a fast run two of each family: the plainest, and the one with most of its own.
 FAST = {
     ("gpt2", "plain"), ("gpt2", "untied"), ("qwen3", "tied"), ("qwen3", "sliding"), ("llama", "rope_llama3"),
-    ("llama", "biases"), ("gpt_neox", "plain"), ("gpt_neox", "sequential"), ("gemma2", "plain"),
-    ("gemma2", "one window"),
+    ("llama", "biases"), ("gpt_neox", "plain"), ("gpt_neox", "sequential"), ("gpt_neox", "no turning"),
+    ("gemma2", "plain"), ("gemma2", "one window"),
 }  # fmt: skip
 SOME = [pytest.param(*case, marks=() if case in FAST else pytest.mark.slow) for case in CASES]
 

@@ -1,6 +1,6 @@
 """Published configurations are read in full and build, at their real sizes and without memory, what was published.
 
-The objects are the fields of each repository's config.json that say what is computed.
+The objects are each repository's config.json as published, fields that change nothing included.
 """
 
 import math
@@ -16,7 +16,8 @@ LLAMA = {
     "model_type": "llama", "architectures": ["LlamaForCausalLM"], "attention_bias": False, "attention_dropout": 0.0,
     "bos_token_id": 128000, "eos_token_id": 128001, "hidden_act": "silu", "initializer_range": 0.02,
     "max_position_embeddings": 131072, "mlp_bias": False, "pretraining_tp": 1, "rms_norm_eps": 1e-05,
-    "rope_theta": 500000.0, "torch_dtype": "bfloat16", "use_cache": True, "vocab_size": 128256,
+    "rope_theta": 500000.0, "torch_dtype": "bfloat16", "transformers_version": "4.43.0.dev0", "use_cache": True,
+    "vocab_size": 128256,
 }  # fmt: skip
 
 
@@ -37,12 +38,12 @@ def qwen3(layers, width, heads, ff, tied):
         "max_window_layers": layers, "num_attention_heads": heads, "num_hidden_layers": layers,
         "num_key_value_heads": 8, "rms_norm_eps": 1e-06, "rope_scaling": None, "rope_theta": 1000000,
         "sliding_window": None, "tie_word_embeddings": tied, "torch_dtype": "bfloat16", "use_cache": True,
-        "use_sliding_window": False, "vocab_size": 151936,
+        "transformers_version": "4.51.0", "use_sliding_window": False, "vocab_size": 151936,
     }  # fmt: skip
 
 
-def gpt2(layers, width, heads):
-    return {
+def gpt2(layers, width, heads, **more):
+    return more | {
         "model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "activation_function": "gelu_new",
         "attn_pdrop": 0.1, "bos_token_id": 50256, "embd_pdrop": 0.1, "eos_token_id": 50256, "initializer_range": 0.02,
         "layer_norm_epsilon": 1e-05, "n_ctx": 1024, "n_embd": width, "n_head": heads, "n_layer": layers,
@@ -52,6 +53,22 @@ def gpt2(layers, width, heads):
     }  # fmt: skip
 
 
+# What the larger GPT-2s and the distilled one carry beside.
+LARGER = {"n_special": 0, "predict_special_tokens": True}
+DISTILLED = {
+    "_num_labels": 1, "id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}, "_name_or_path": "gpt2",
+    "gradient_checkpointing": False, "transformers_version": "4.8.2", "use_cache": True,
+}  # fmt: skip
+SMOLLM2 = {
+    "architectures": ["LlamaForCausalLM"], "attention_bias": False, "attention_dropout": 0.0, "bos_token_id": 1,
+    "eos_token_id": 2, "hidden_act": "silu", "hidden_size": 576, "initializer_range": 0.041666666666666664,
+    "intermediate_size": 1536, "is_llama_config": True, "max_position_embeddings": 8192, "mlp_bias": False,
+    "model_type": "llama", "num_attention_heads": 9, "num_hidden_layers": 30, "num_key_value_heads": 3,
+    "pad_token_id": 2, "pretraining_tp": 1, "rms_norm_eps": 1e-05, "rope_interleaved": False, "rope_scaling": None,
+    "rope_theta": 100000, "tie_word_embeddings": True, "torch_dtype": "bfloat16",
+    "transformers.js_config": {"kv_cache_dtype": {"q4f16": "float16", "fp16": "float16"}},
+    "transformers_version": "4.42.3", "use_cache": True, "vocab_size": 49152,
+}  # fmt: skip
 PYTHIA = {
     "model_type": "gpt_neox", "architectures": ["GPTNeoXForCausalLM"], "bos_token_id": 0, "eos_token_id": 0,
     "hidden_act": "gelu", "hidden_size": 1024, "initializer_range": 0.02, "intermediate_size": 4096,
@@ -77,9 +94,19 @@ PUBLISHED = {
     "Qwen3-8B": (qwen3(36, 4096, 32, 12288, False), 8_190_735_360),
     "Qwen3-14B": (qwen3(40, 5120, 40, 17408, False), 14_768_307_200),
     "GPT-2": (gpt2(12, 768, 12), 124_439_808),
-    "GPT-2 medium": (gpt2(24, 1024, 16), 354_823_168),
-    "GPT-2 large": (gpt2(36, 1280, 20), 774_030_080),
-    "GPT-2 XL": (gpt2(48, 1600, 25), 1_557_611_200),
+    "GPT-2 medium": (gpt2(24, 1024, 16, **LARGER), 354_823_168),
+    "GPT-2 large": (gpt2(36, 1280, 20, **LARGER), 774_030_080),
+    "GPT-2 XL": (gpt2(48, 1600, 25, output_past=True, **LARGER), 1_557_611_200),
+    "DistilGPT-2": (gpt2(6, 768, 12, **DISTILLED), 81_912_576),
+    "SmolLM2-135M-Instruct": (SMOLLM2, 134_515_008),
+    "Llama-3.2-1B, an unsloth copy": (
+        llama(16, 2048, 32, 8192, 32.0, tie_word_embeddings=True, head_dim=64, pad_token_id=128004, unsloth_fixed=True),
+        1_235_814_400,
+    ),
+    "Llama-3.1-8B-Instruct": (
+        llama(32, 4096, 32, 14336, 8.0, tie_word_embeddings=False, eos_token_id=[128001, 128008, 128009]),
+        8_030_261_248,
+    ),
     "Pythia-410M": (PYTHIA, 405_334_016),
     "Gemma-2-2B": (GEMMA2, 2_614_341_888),
 }
@@ -111,3 +138,43 @@ def test_a_field_nobody_knows_is_refused(name):
     values, _ = PUBLISHED[name]
     with pytest.raises(ValueError, match="unknown fields new_switch=True"):
         FAMILIES[values["model_type"]].read_config(values | {"new_switch": True}, "config.json")
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"tokenizer_class": "GPT2Tokenizer"},
+        {"auto_map": {"AutoConfig": "configuration.Config"}},
+        {"max_sequence_length": 2048},
+        {"_commit_hash": "abc", "_private_note": [1, 2]},
+        {"pruned_heads": {}, "quantization_config": None},
+        {"do_sample": True, "temperature": 0.6, "top_p": 0.9, "max_length": 4096},
+    ],
+)
+@pytest.mark.parametrize("name", ["Llama-3.1-8B", "Qwen3-0.6B", "GPT-2", "Pythia-410M", "Gemma-2-2B"])
+def test_fields_that_change_nothing_are_passed(name, field):
+    values, _ = PUBLISHED[name]
+    read_config = FAMILIES[values["model_type"]].read_config
+    assert read_config(values | field, "config.json") == read_config(values, "config.json")
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"rope_interleaved": True},
+        {"pruned_heads": {"3": [1]}},
+        {"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": True}},
+    ],
+)
+@pytest.mark.parametrize("name", ["Llama-3.1-8B", "GPT-2"])
+def test_fields_that_change_the_model_are_refused(name, field):
+    values, _ = PUBLISHED[name]
+    with pytest.raises(ValueError, match=f"config.json: field {next(iter(field))} is .*which changes the model"):
+        FAMILIES[values["model_type"]].read_config(values | field, "config.json")
+
+
+def test_a_share_of_a_head_below_one_coordinate_turns_none():
+    values = PYTHIA | {"hidden_size": 64, "rotary_pct": 0.2}
+    config = FAMILIES["gpt_neox"].read_config(values, "config.json")
+    assert (config.rotary_dim, config.rotary_width) == (0, 0)
+    assert FAMILIES["llama"].read_config(PUBLISHED["Llama-3.1-8B"][0], "config.json").rotary_width == 128

@@ -82,6 +82,59 @@ def test_what_the_file_says_of_its_training_is_its_card(tmp_path):
     assert (source.model_name, source.value_scale, source.num_features) == ("m", "raw", F)
 
 
+class TestModelsThatWereProcessed:
+    """What the model was changed by before the dictionary saw its streams."""
+
+    def write(self, folder, stream="hook_resid_pre", kwargs=None, **changes):
+        metadata = {"hook_name": f"blocks.3.{stream}", "model_from_pretrained_kwargs": kwargs}
+        write(folder, V6 | {"apply_b_dec_to_input": True} | changes | {"metadata": METADATA | metadata})
+
+    @pytest.mark.parametrize("stream", ["hook_resid_pre", "hook_resid_post", "hook_mlp_out", "hook_attn_out"])
+    @pytest.mark.parametrize("norm", ["none", "layer_norm"])
+    def test_a_centred_stream_is_the_raw_one_less_its_mean(self, tmp_path, stream, norm):
+        for name, kwargs in (("plain", {}), ("centred", {"center_writing_weights": True})):
+            self.write(tmp_path / name, stream, kwargs, normalize_activations=norm)
+        plain, centred = (read_folder(tmp_path / name, np.float32) for name in ("plain", "centred"))
+        x = np.random.default_rng(0).normal(size=(20, D)).astype(np.float32) + 3
+        expected = plain.encode(jnp.asarray(x - x.mean(axis=-1, keepdims=True)))
+        np.testing.assert_allclose(centred.encode(jnp.asarray(x)), expected, atol=1e-5)
+        assert open_source(tmp_path / "centred" / "cfg.json").value_scale.startswith("as trained: the input is the")
+
+    def test_streams_that_centring_does_not_reach_are_as_they_were(self, tmp_path):
+        self.write(tmp_path, "mlp.hook_post", {"center_writing_weights": True, "fold_ln": True, "n_devices": 2})
+        source = open_source(tmp_path / "cfg.json")
+        np.testing.assert_array_equal(source.arrays["W_enc"].whole(), standard()["W_enc"])
+        assert not source.centred
+
+    @pytest.mark.parametrize(
+        ("stream", "kwargs", "changes", "message"),
+        [
+            ("attn.hook_z", {"fold_value_biases": True}, {"reshape_activations": "hook_z"}, "which changes head_out"),
+            ("hook_resid_pre", {"new_processing": 1}, {}, "new_processing is 1, which changes resid_pre"),
+            ("hook_resid_pre", [1], {}, r"model_from_pretrained_kwargs is \[1\]; needs an object"),
+            (
+                "hook_resid_pre",
+                {"center_writing_weights": True},
+                {"normalize_activations": "constant_norm_rescale"},
+                "has no exact fold",
+            ),
+        ],
+    )
+    def test_refused(self, tmp_path, stream, kwargs, changes, message):
+        self.write(tmp_path, stream, kwargs, **changes)
+        with pytest.raises(ValueError, match=message) as caught:
+            open_source(tmp_path / "cfg.json")
+        assert "\n" not in str(caught.value)
+
+    def test_corrections_of_the_registry_go_where_the_version_keeps_them(self, tmp_path):
+        correction = {"model_from_pretrained_kwargs": {"center_writing_weights": True}, "context_size": 64}
+        for name, config in (("old", V5), ("new", V6)):
+            write(tmp_path / name, config)
+            source = open_source(tmp_path / name / "cfg.json", config_overrides=correction)
+            assert source.centred
+            assert source.card["context_size"] == 64
+
+
 class TestBeforeVersion6:
     def test_flat_file_is_migrated_with_its_defaults(self, tmp_path):
         """apply_b_dec_to_input was true where it was not written."""
@@ -101,6 +154,18 @@ class TestBeforeVersion6:
         write(tmp_path, V5 | {"normalize_activations": True})
         source = open_source(tmp_path / "cfg.json", norm_scaling_factor=2.0)
         np.testing.assert_array_equal(source.arrays["W_enc"].whole(), 2.0 * standard()["W_enc"])
+
+    def test_how_it_was_trained_changes_nothing(self, tmp_path):
+        training = {
+            "finetuning_tokens": 0, "finetuning_method": None, "hook_eval": "NOT_IN_USE", "model_kwargs": {},
+            "sequence_separator_token": "bos", "output_path": "output",
+        }  # fmt: skip
+        for name, config in (("plain", V5), ("more", V5 | training)):
+            write(tmp_path / name, config)
+        plain, more = (open_source(tmp_path / name / "cfg.json") for name in ("plain", "more"))
+        assert plain.config == more.config
+        for name, array in plain.arrays.items():
+            np.testing.assert_array_equal(array.whole(), more.arrays[name].whole())
 
     def test_heads_needed_no_mention(self, tmp_path):
         write(tmp_path, V5 | {"hook_point": "blocks.3.attn.hook_z"})

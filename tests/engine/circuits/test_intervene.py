@@ -77,6 +77,54 @@ def hooked(plain, plain_frozen, model, dictionary, changes, freeze=False):
         plain.attention = attention
 
 
+def constrained_hooks(plain, plain_frozen, model, dictionary, changes, inside):
+    """The plain decoder as circuit-tracer constrains it: every pattern frozen, norms free, MLP outputs of the layers
+    `inside` kept but for their skip connection, pushes from clean activations, written inside alone."""
+    encoder, config = plain_frozen.Encoder(dictionary), dictionary.config
+    recorded, change, held, attention = {}, {}, [None], plain.attention
+    clean = plain.logits(model.transformer, TOKENS, lambda s, i, x: recorded.setdefault((s, i), x))
+    pushes = np.zeros((3, len(TOKENS), dictionary.num_features))
+    for layer, position, feature, value in changes:
+        present = encoder.values(layer, recorded[config.stream, layer])
+        pushes[layer][position, feature] = value - present[position, feature]
+
+    def hook(stream, layer, x):
+        if stream == "attn_in":
+            held[0] = layer
+        if stream == config.stream:
+            change[layer] = encoder.skip(layer, x) - encoder.skip(layer, recorded[stream, layer])
+        if stream == config.output_stream and layer in inside:
+            return recorded[stream, layer] + change[layer] + encoder.written(layer, pushes)
+        return x
+
+    def frozen(q, k, v, *rest):
+        pattern = recorded["attn_pattern", held[0]]
+        return np.einsum("hts,shk->thk", pattern, np.repeat(v, q.shape[1] // v.shape[1], axis=1)), pattern
+
+    plain.attention = frozen
+    try:
+        return plain.logits(model.transformer, TOKENS, hook), clean
+    finally:
+        plain.attention = attention
+
+
+@pytest.mark.parametrize(("family", "kind"), [
+    ("qwen3", "skip_mlp_in"), pytest.param("llama", "cross_layer_skip", marks=pytest.mark.slow),
+    pytest.param("qwen3", "cross_layer", marks=pytest.mark.slow),
+    pytest.param("gemma2", "relu", marks=pytest.mark.slow),
+])  # fmt: skip
+@pytest.mark.parametrize("inside", [(0, 1), (1,), (1, 2)])
+def test_constrained_layers_are_circuit_tracers(tiny, cases, plain, plain_frozen, family, kind, inside):
+    model, dictionary = cases.make_model(tiny, family), cases.make_dictionary(tiny, kind)
+    changes = [change for change in CHANGES if change[0] in inside]
+    expected, clean = constrained_hooks(plain, plain_frozen, model, dictionary, changes, inside)
+    out = intervene(model, dictionary, TOKENS, changes, "constrained", constrained_layers=inside)
+    np.testing.assert_allclose(out.logits, expected, atol=1e-10)
+    assert np.abs(expected - clean).max() > 0.01
+    ours = intervene(model, dictionary, TOKENS, changes, "constrained", held_layers=inside)
+    assert np.abs(ours.logits - expected).max() > 1e-4  # another reading, not another name
+
+
 @pytest.mark.parametrize(("family", "kind"), [pytest.param(*FAST[0], marks=pytest.mark.slow), *CASES[1:-1]])
 def test_open_and_frozen_attention_are_hooks_on_the_plain_decoder(tiny, cases, plain, plain_frozen, family, kind):
     model, dictionary = cases.make_model(tiny, family), cases.make_dictionary(tiny, kind)
@@ -170,9 +218,10 @@ def test_many_rows_are_few_programs(run, compilations):
 def test_held_layers_of_a_range(model, transcoders):
     change = [(1, 3, 5, 2.5)]
     everything = intervene(model, transcoders, TOKENS, change, "constrained")
-    named = intervene(model, transcoders, TOKENS, change, "constrained", range(3))
-    np.testing.assert_array_equal(everything.logits, named.logits)
-    some = intervene(model, transcoders, TOKENS, change, "constrained", [1])
+    for name in ("constrained_layers", "held_layers"):
+        named = intervene(model, transcoders, TOKENS, change, "constrained", **{name: range(3)})
+        np.testing.assert_array_equal(everything.logits, named.logits)
+    some = intervene(model, transcoders, TOKENS, change, "constrained", held_layers=[1])
     np.testing.assert_allclose(some.streams[1], everything.streams[1], atol=1e-12)
     # The layer above runs open: as after a push into the stream of the clean pass.
     tap = Tap("resid_post", layers=(1,))
@@ -210,6 +259,9 @@ def test_single_precision_agrees_with_double(tiny):
     ([(0, 0, "3", 1.0)], {}, "feature: got '3'"),
     ([(0, 0, 0, 1.0)], {"mode": "closed"}, "needs one of open"),
     ([(0, 0, 0, 1.0)], {"constrained_layers": [0]}, "holds none"),
+    ([(0, 0, 0, 1.0)], {"mode": "constrained", "held_layers": [3]}, "held_layers: got 3; needs"),
+    ([(0, 0, 0, 1.0)], {"mode": "constrained", "held_layers": [0.5]}, "held_layers: got 0.5; needs"),
+    ([(0, 0, 0, 1.0)], {"mode": "constrained", "held_layers": [0], "constrained_layers": [0]}, "got both"),
     ([(0, 0, 0, 1.0)], {"mode": "constrained", "constrained_layers": [1]}, "layer 0 is not among them"),
     ([(0, 0, 0, 1.0)], {"mode": "constrained", "constrained_layers": []}, "none"),
     ([(0, 0, 0, 1.0)], {"mode": "constrained", "constrained_layers": [0, 2.9]}, "constrained_layers: got 2.9"),

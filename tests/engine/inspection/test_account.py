@@ -13,6 +13,7 @@ from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
 from causeway.engine.inspection.account import dictionary_account, loss_account, model_account
 from causeway.engine.inspection.page import card_page, dictionary_page, loss_page, model_page, places_page, quality_page
 from causeway.engine.inspection.sites import Fit, Places
+from causeway.engine.inspection.trust import bos_note, doubts, unknown_share
 from causeway.engine.intervention.sites import Site
 from causeway.engine.model.config import Numerics
 from causeway.engine.model.handle import Model
@@ -100,8 +101,28 @@ def test_loss_against_guessing(model):
     account = loss_account(model, Corpus(tokens, np.full(3, 9, np.int32), 1))
     assert account["guessing"] == pytest.approx(math.log(model.config.vocab_size))
     assert account["tokens"] == 24
-    assert "no better than guessing" in loss_page(account | {"loss": 99.0})[0]
-    assert "guessing" not in loss_page(account | {"loss": 1.0})[0]
+    assert "no better on this text than guessing" in loss_page(account | {"loss": 99.0})[1]
+    assert "24 tokens, of 500 needed" in loss_page(account | {"loss": 1.0})[1]
+    assert len(loss_page(account | {"loss": 1.0, "tokens": 500})) == 1
+
+
+def test_unknown_parts_are_counted_where_tokens_count():
+    corpus = Corpus(np.array([[1, 5, 7, 5], [5, 7, 7, 5]], np.int32), np.array([4, 3], np.int32), 1)
+    assert unknown_share(corpus, 5) == pytest.approx(2 / 5)
+    assert unknown_share(corpus, None) == 0
+    assert [len(doubts({"loss": 1.0, "guessing": 2.0, "tokens": 500, "unknown": share})) for share in (0.1, 0.2)] == [
+        0,
+        1,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("trained", "does", "lines"), [(True, False, 1), (False, True, 1), (True, True, 0), (None, True, 0)]
+)
+def test_another_beginning_of_texts_is_said(trained, does, lines):
+    note = bos_note({"prepend_bos": trained}, does)
+    assert len(note) == lines
+    assert not lines or f"--bos={'yes' if trained else 'no'}" in note[0]
 
 
 def test_a_card_that_says_otherwise():
