@@ -27,7 +27,8 @@ NORMS = ("none", "layer_norm", "constant_norm_rescale", "expected_average_only_i
 # What TransformerLens may be asked to change of a model, and the streams that it changes. Centred weights write nothing
 # to the direction of all ones, so whatever lies on the stream is without its mean there; value biases folded into the
 # output bias are missing from the heads' outputs; folded norms leave the gain out of what follows them.
-CENTRES, CENTRED = "center_writing_weights", ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out")
+CENTRES = "center_writing_weights"
+CENTRED = ("resid_pre", "resid_mid", "resid_post", "attn_raw", "attn_out", "mlp_raw", "mlp_out")
 PROCESSING = {
     "fold_ln": ("attn_in", "mlp_norm", "mlp_in"), "fold_value_biases": ("head_out",),
     "refactor_factored_attn_matrices": ("head_out",), "center_unembed": (),
