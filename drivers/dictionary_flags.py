@@ -63,10 +63,21 @@ def design(model):
     written, below = model.place(WRITE_STREAM.value or "mlp_out", "--write_stream") if _transcodes() else ("", None)
     if stream == written:
         raise app.UsageError(f"--write_stream: got {written}, which is read; transcoders write another stream")
+    for name, flag in ((stream, STREAM), (written, WRITE_STREAM)):
+        _check_written(name, flag.name)
     layers = _layers(model.config.num_layers, {layer, below} - {None})
     if file_format() == "circuit_tracer" and layers != tuple(range(len(layers))):
         raise app.UsageError(f"--layers: got {','.join(LAYERS.value)}; circuit-tracer's sets have 0, 1, ... in order")
     return Design(stream, layers, written, SKIP.value, CROSS_LAYER.value)
+
+
+def _check_written(stream: str, flag: str) -> None:
+    """Refuse, before anything is trained, a stream that the files have no name for."""
+    from causeway.ports import circuit_tracer_write, site_names
+
+    named = circuit_tracer_write.HOOKS if file_format() == "circuit_tracer" else site_names.HOOK_OF
+    if stream and stream not in named:
+        raise app.UsageError(f"--{flag}: {stream} has no name in {file_format()} files; take one of {', '.join(named)}")
 
 
 def recipe():

@@ -183,7 +183,11 @@ def _check_layers(layers: Iterable[int] | int, model: Model | None) -> list[int]
     """Layers as whole numbers from 0 on; negative ones count from the end of a model."""
     given = list(layers) if isinstance(layers, Iterable) else [layers]
     if model is None:
-        wanted = [scalars.integer(layer, "layers") for layer in given]
+        wanted = [scalars.integer(layer, "layers", -scalars.INT32_MAX) for layer in given]
+        if wanted and min(wanted) < 0:
+            raise ValueError(
+                f"layers: got {min(wanted)}, which counts from the end of a model; name it (for_model=...)"
+            )
     else:
         wanted = [scalars.layer(layer, model.config.num_layers, "layers") for layer in given]
     if not wanted or len(set(wanted)) != len(wanted):

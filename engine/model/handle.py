@@ -84,8 +84,9 @@ class Model:
         except ValueError as error:
             raise ValueError(f"{where}: {str(error).removeprefix('site: ')}") from None
         stream = formed_stream(found.stream, self.config, where)
-        layer = found.layer
-        return Place(stream, None if layer is None else scalars.layer(layer, self.config.num_layers, f"{where}: layer"))
+        if found.layer is None:
+            return Place(stream)
+        return Place(stream, scalars.layer(found.layer, self.config.num_layers, f"{where}: layer of {name!r}"))
 
     def tokens(self, prompt: str | Sequence[int]) -> list[int]:
         """Token ids the model is run on: the BOS policy applies to text; ids pass unchanged.

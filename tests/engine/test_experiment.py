@@ -148,7 +148,7 @@ def test_places_go_by_the_names_that_the_model_reads(model, refuses):
     np.testing.assert_array_equal(tap[0].values, whole)
     for taps, message in (
         ([cw.Tap("blocks.1.hook_mlp_out", layers=2)], "Tap.layers: got .2., but 'blocks.1.hook_mlp_out' is of layer 1"),
-        ("resid", "Tap.stream: cannot read 'resid'"), ("mlp_out.3", "Tap.stream: layer: got 3"),
+        ("resid", "Tap.stream: cannot read 'resid'"), ("mlp_out.3", "Tap.stream: layer of 'mlp_out.3': got 3"),
         ([3], "taps: got 3; needs Tap or the name"), (3, "taps: got 3; needs a list"),
     ):  # fmt: skip
         with refuses(message):
