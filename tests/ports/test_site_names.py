@@ -5,9 +5,11 @@ import pytest
 
 import causeway as cw
 from causeway.engine.intervention.sites import STREAMS, Place
+from causeway.ports import sparsify
 from causeway.ports.families import FAMILIES
 from causeway.ports.load import load_model
 from causeway.ports.site_names import ANY_MODEL, HOOK_OF, HOOKS, names_of
+from tests.ports import test_sparsify
 from tests.ports.test_family_parity import VARIANTS, make
 
 LAYER = 1
@@ -134,6 +136,22 @@ def test_hooks_of_transformer_lens_stand_at_the_equivalent_modules(recorded):
         recorded.ours(f"blocks.{LAYER}.ln2.hook_normalized"),
         centred / np.sqrt((centred**2).mean(-1, keepdims=True) + eps), "ln2.hook_normalized",
     )  # fmt: skip
+
+
+def test_dictionaries_named_after_modules_are_of_what_torch_hooks_there(recorded, tmp_path):
+    for module in (ATTENTION[recorded.family], "mlp"):
+        below = f"{FAMILIES[recorded.family].MODULES.blocks[1]}.{LAYER}.{module}"
+        stream = sparsify.open_source(test_sparsify.write(tmp_path, below), recorded.names).config.stream
+        close(recorded.streams[stream][LAYER], recorded.ends[f"{recorded.block(module)}.output"], below)
+
+
+def test_a_loaded_model_reads_the_names_of_its_family(recorded):
+    name = recorded.block("mlp")
+    assert recorded.model.place(name, "stream") == recorded.names.place(name)
+    with pytest.raises(ValueError, match=r"stream: layer of .*: got 7; needs a whole number from -3 to 2"):
+        recorded.model.place(name.replace(str(LAYER), "7"), "stream")
+    with pytest.raises(ValueError, match="cannot read 'blocks"):
+        recorded.model.place("blocks.1.hook_x", "Tap.stream")
 
 
 def test_names_without_a_layer_are_of_every_layer(family_names):
