@@ -83,7 +83,8 @@ def _convert_dictionaries(out: Path, reference: str) -> None:
 
     if _VERIFY.value:
         raise ValueError("--verify: compares the logits of a model; `causeway inspect` tries dictionaries on text")
-    sources = open_dictionaries(reference, model_flags.layers(), **model_flags.format_options())
+    options = model_flags.format_options()
+    sources = open_dictionaries(reference, model_flags.layers(), for_model=None, **options)
     save_dictionaries(out, sources, jnp.dtype(model_flags.STORAGE.value))
     layers = ", ".join(str(source.layer) for source in sources)
     print(f"{out}: {sources[0].format} dictionaries of layers {layers} in {model_flags.STORAGE.value}")

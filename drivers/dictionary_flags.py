@@ -3,13 +3,16 @@
 from absl import app, flags
 
 from causeway.drivers.corpus_flags import SEED
+from causeway.drivers.flag_values import layer_numbers
 
 TRANSCODER = flags.DEFINE_bool("transcoder", False, "Make transcoders, as do --write_stream, --skip and --cross_layer.")
 WRITE_STREAM = flags.DEFINE_string("write_stream", None, "Stream a transcoder writes (default: mlp_out).")
 SKIP = flags.DEFINE_bool("skip", False, "Transcoders with a linear skip connection.")
 CROSS_LAYER = flags.DEFINE_bool("cross_layer", False, "One transcoder whose features write to all layers above.")
-STREAM = flags.DEFINE_string("stream", None, "Stream to read (default: resid_post; of transcoders mlp_in).")
-LAYERS = flags.DEFINE_list("layers", ["all"], "Model layers, comma-separated, or `all`.")
+STREAM = flags.DEFINE_string(
+    "stream", None, "Stream to read, by any of its names (default: resid_post; of transcoders mlp_in)."
+)
+LAYERS = flags.DEFINE_list("layers", ["all"], "Model layers, comma-separated, -1 the last; or `all`.")
 KIND = flags.DEFINE_enum(
     "kind", "jumprelu", ["jumprelu", "topk", "batchtopk"], "Activation; batchtopk is written as jumprelu."
 )
@@ -48,22 +51,33 @@ def check() -> None:
         raise app.UsageError("--format: got circuit_tracer, which holds transcoders; SAEs are written for saelens")
 
 
-def design(count: int):
-    """What to make of a model of `count` layers.
+def design(model):
+    """What to make for a model.
 
     Raises:
-        UsageError: streams or layers that are not to be had so.
+        UsageError, ValueError: streams or layers that are not to be had so.
     """
     from causeway.engine.train.design import Design
 
-    stream = STREAM.value or ("mlp_in" if _transcodes() else "resid_post")
-    written = (WRITE_STREAM.value or "mlp_out") if _transcodes() else ""
+    stream, layer = model.place(STREAM.value or ("mlp_in" if _transcodes() else "resid_post"), "--stream")
+    written, below = model.place(WRITE_STREAM.value or "mlp_out", "--write_stream") if _transcodes() else ("", None)
     if stream == written:
         raise app.UsageError(f"--write_stream: got {written}, which is read; transcoders write another stream")
-    layers = _layers(count)
+    for name, flag in ((stream, STREAM), (written, WRITE_STREAM)):
+        _check_written(name, flag.name)
+    layers = _layers(model.config.num_layers, {layer, below} - {None})
     if file_format() == "circuit_tracer" and layers != tuple(range(len(layers))):
         raise app.UsageError(f"--layers: got {','.join(LAYERS.value)}; circuit-tracer's sets have 0, 1, ... in order")
     return Design(stream, layers, written, SKIP.value, CROSS_LAYER.value)
+
+
+def _check_written(stream: str, flag: str) -> None:
+    """Refuse, before anything is trained, a stream that the files have no name for."""
+    from causeway.ports import circuit_tracer_write, site_names
+
+    named = circuit_tracer_write.HOOKS if file_format() == "circuit_tracer" else site_names.HOOK_OF
+    if stream and stream not in named:
+        raise app.UsageError(f"--{flag}: {stream} has no name in {file_format()} files; take one of {', '.join(named)}")
 
 
 def recipe():
@@ -87,9 +101,13 @@ def recipe():
     )  # fmt: skip
 
 
-def _layers(count: int) -> tuple[int, ...]:
+def _layers(count: int, named: set[int]) -> tuple[int, ...]:
+    """Those of --layers, from 0 on; `named` are those that the names of the streams say."""
     if LAYERS.value == ["all"]:
-        return tuple(range(count))
-    if not all(layer.isdecimal() for layer in LAYERS.value):
-        raise app.UsageError(f"--layers: got {','.join(LAYERS.value)}; needs numbers 0..{count - 1}, or `all`")
-    return tuple(int(layer) for layer in LAYERS.value)
+        return tuple(sorted(named)) or tuple(range(count))
+    from causeway.engine import scalars
+
+    layers = tuple(scalars.layer(number, count, "--layers") for number in layer_numbers(LAYERS))
+    if named - set(layers) or (named and len(layers) > 1):
+        raise app.UsageError(f"--layers: got {','.join(LAYERS.value)}, but the streams are named of layer {min(named)}")
+    return layers

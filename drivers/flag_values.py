@@ -1,6 +1,7 @@
 """Values of flags, checked as far as absl does not."""
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -49,3 +50,15 @@ def numbers(flag: flags.FlagHolder[list[str]], kind: Callable[[str], Number]) ->
     except ValueError:
         got = ",".join(flag.value)
         raise ValueError(f"--{flag.name}: got {got!r}; needs numbers separated by commas") from None
+
+
+def layer_numbers(flag: flags.FlagHolder[list[str]]) -> list[int]:
+    """The layers of a list flag; negative ones count from the end.
+
+    Raises:
+        ValueError: an entry is not one.
+    """
+    for text in flag.value:
+        if not re.fullmatch(r"\s*-?[0-9]{1,9}\s*", text):
+            raise ValueError(f"--{flag.name}: got {text!r}; needs layer numbers such as 0,1,2, or -1 for the last")
+    return [int(text) for text in flag.value]

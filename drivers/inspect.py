@@ -49,13 +49,14 @@ def _has_dictionaries() -> bool:
     return model_flags.DICTIONARIES.present or model_flags.MODEL.value.startswith("bundled:")
 
 
-def _origin() -> dict:
+def _origin(model) -> dict:
     """What the files say of the dictionaries that were loaded."""
     from causeway.ports.dictionaries import open_dictionaries
     from causeway.ports.dictionary_origin import origin_of
 
     reference = model_flags.DICTIONARIES.value or model_flags.MODEL.value
-    return origin_of(open_dictionaries(reference, model_flags.layers(), **model_flags.format_options()))
+    sources = open_dictionaries(reference, model_flags.layers(), for_model=model, **model_flags.format_options())
+    return origin_of(sources)
 
 
 def _texts() -> list[str]:
@@ -75,7 +76,7 @@ def _look(model, dictionary, texts: list[str]) -> dict:
     if model is not None:
         found["model"] = model_account(model)
     if dictionary is not None:
-        found["dictionaries"] = dictionary_account(dictionary, _origin())
+        found["dictionaries"] = dictionary_account(dictionary, _origin(model))
     if texts:
         found |= _measure(model, dictionary, texts)
     return found

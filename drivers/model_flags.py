@@ -4,6 +4,8 @@ from typing import Any, cast
 
 from absl import flags
 
+from causeway.drivers.flag_values import layer_numbers
+
 MODEL = flags.DEFINE_string(
     "model", "bundled:tiny", "Model: a hub id (org/name[@revision]), a local directory, or bundled:tiny."
 )
@@ -12,7 +14,7 @@ DICTIONARIES = flags.DEFINE_string(
     None,
     "SAEs or transcoders: a hub id, a local directory, or bundled:NAME (default: those of a bundled model).",
 )
-LAYERS = flags.DEFINE_list("layers", [], "Layers whose dictionaries are loaded, such as 0,1,2 (default: all).")
+LAYERS = flags.DEFINE_list("layers", [], "Layers whose dictionaries are loaded, as 0,1,-1 (the last); default: all.")
 GATING = flags.DEFINE_enum(
     "gating", None, ["inferred", "saelens_compat", "study"], "How Llama Scope's threshold is read (default: inferred)."
 )
@@ -59,13 +61,7 @@ def format_options() -> dict[str, Any]:
 
 def layers() -> list[int] | None:
     """The layers of --layers; None for all."""
-    return [_layer(text) for text in LAYERS.value] or None
-
-
-def _layer(text: str) -> int:
-    if not text.strip().isdigit():
-        raise ValueError(f"--layers: got {text!r}; needs layer numbers such as 0,1,2")
-    return int(text)
+    return layer_numbers(LAYERS) or None
 
 
 def parallel():

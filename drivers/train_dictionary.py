@@ -48,7 +48,7 @@ def main(argv: list[str]) -> None:
     from causeway.ports.load import load_model
 
     recipe, model = dictionary_flags.recipe(), load_model(model_name)
-    design = dictionary_flags.design(model.config.num_layers)
+    design = dictionary_flags.design(model)
     training, held_out = corpus_flags.corpora(model)
     source = Source(model.transformer, training, design.stream, design.layers, design.write_stream)
     data = Shuffled(source, recipe.batch, recipe.seed, _BUFFER.value)

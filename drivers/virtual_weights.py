@@ -14,8 +14,8 @@ from causeway.drivers.flag_values import folder
 from causeway.drivers.refusals import run_driver
 
 flags.adopt_module_key_flags(model_flags)
-_SOURCE = flags.DEFINE_integer("source_layer", None, "Layer whose features write.", lower_bound=0)
-_TARGET = flags.DEFINE_integer("target_layer", None, "Layer above it, whose features read.", lower_bound=0)
+_SOURCE = flags.DEFINE_integer("source_layer", None, "Layer whose features write (negative: from the end).")
+_TARGET = flags.DEFINE_integer("target_layer", None, "Layer above it, whose features read.")
 _TOP_K = flags.DEFINE_integer("top_k", 10, "Sources kept of each target.", lower_bound=1)
 _WEIGHTING = flags.DEFINE_enum("weighting", "raw", ["raw", "era", "twera"], "Weights alone, or by co-activation.")
 _TEXTS = flags.DEFINE_string("texts", None, "Texts for era and twera: .jsonl, .json (field text) or .txt.")

@@ -12,10 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
+from causeway.engine import scalars
 from causeway.engine.dictionary.dictionary import Dictionary
+from causeway.engine.dictionary.fit import fitted
 from causeway.engine.intervention.apply import BoundEdit, bind
 from causeway.engine.intervention.edits import check_edit
 from causeway.engine.intervention.instruments import Instruments
+from causeway.engine.intervention.named import named_edits, named_taps
 from causeway.engine.intervention.requests import AnyEdit, Tap, edit_arrays, edit_spec
 from causeway.engine.intervention.taps import Record
 from causeway.engine.model import forward
@@ -46,8 +49,8 @@ def run(
     model: Model,
     prompts: Prompt | Sequence[Prompt],
     *,
-    edits: Sequence[AnyEdit] | Sequence[Sequence[AnyEdit]] = (),
-    taps: Sequence[Tap] = (),
+    edits: AnyEdit | Sequence[AnyEdit] | Sequence[Sequence[AnyEdit]] = (),
+    taps: Tap | str | Sequence[Tap | str] = (),
     dictionary: Dictionary | None = None,
     mode: str = "delta",
 ) -> RunResult:
@@ -61,10 +64,9 @@ def run(
         ValueError: an empty or too long prompt, or an edit or tap that cannot mean what it says.
     """
     listed = _listed(prompts)
-    rows = _rows(edits, len(listed))
-    results = [
-        _run_one(model, prompt, row, tuple(taps), dictionary, mode) for prompt, row in zip(listed, rows, strict=True)
-    ]
+    rows = [named_edits(row, model) for row in _rows(edits, len(listed))]
+    named, dictionary = named_taps(taps, model), _fitted(dictionary, model)
+    results = [_run_one(model, prompt, row, named, dictionary, mode) for prompt, row in zip(listed, rows, strict=True)]
     tokens, logits, records, applied = zip(*results, strict=True)
     return RunResult(tokens, logits, tuple(zip(*records, strict=True)), np.array(applied))
 
@@ -117,8 +119,8 @@ def generate(
     model: Model,
     prompts: Prompt | Sequence[Prompt],
     *,
-    edits: Sequence[AnyEdit] | Sequence[Sequence[AnyEdit]] = (),
-    taps: Sequence[Tap] = (),
+    edits: AnyEdit | Sequence[AnyEdit] | Sequence[Sequence[AnyEdit]] = (),
+    taps: Tap | str | Sequence[Tap | str] = (),
     dictionary: Dictionary | None = None,
     mode: str = "delta",
     semantics: str = "cached",
@@ -144,11 +146,12 @@ def generate(
         raise ValueError(f"trials: got {trials}; needs at least 1")
     if semantics not in ("cached", "recomputed"):
         raise ValueError(f"semantics: got {semantics!r}; needs cached or recomputed")
-    wanted = _edit_rows(edits)
+    wanted = [named_edits(row, model) for row in _edit_rows(edits)]
+    dictionary = _fitted(dictionary, model)
     stops = () if model.tokenizer is None or model.tokenizer.eos_id is None else (model.tokenizer.eos_id,)
     sampling, layout = Sampling(temperature, top_k, top_p, stops), Layout(rows, segment_lengths(max_new_tokens))
     spec = edit_spec(wanted, dictionary, mode)
-    bound = tuple(tap.bind(dictionary, model.config.num_layers) for tap in taps)
+    bound = tuple(tap.bind(dictionary, model.config.num_layers) for tap in named_taps(taps, model))
     results = []
     for number, prompt in enumerate(_listed(prompts)):
         ids = model.tokens(prompt)
@@ -176,10 +179,17 @@ def _listed(prompts: Prompt | Sequence[Prompt]) -> list[Prompt]:
     return list(prompts)  # type: ignore[arg-type]
 
 
+def _fitted(dictionary: Dictionary | None, model: Model) -> Dictionary | None:
+    return None if dictionary is None else fitted(dictionary, model.config, model.name)
+
+
 def _edit_rows(edits) -> list[Sequence[AnyEdit]]:
-    """Rows of edits; a plain list of edits is one row, no edits one row without any."""
+    """Rows of edits; one edit or a plain list of them is one row, no edits one row without any."""
+    edits = [edits] if isinstance(edits, AnyEdit) else edits
+    if not isinstance(edits, Sequence):
+        raise ValueError(f"edits: got {scalars.shown(edits)}; needs a list of edits, or a list of such lists")
     edits = list(edits)
-    return edits if edits and not isinstance(edits[0], AnyEdit) else [edits]
+    return edits if edits and all(isinstance(row, list | tuple) for row in edits) else [edits]
 
 
 def _rows(edits, count: int) -> list[Sequence[AnyEdit]]:

@@ -31,6 +31,7 @@ from causeway.ports.feature_arrays import in_memory, stored
 from causeway.ports.gemma_scope import gemma_arrays
 from causeway.ports.npz_files import open_npz
 from causeway.ports.safetensors_files import TensorFile, open_file
+from causeway.ports.site_names import ANY_MODEL, SiteNames
 from causeway.ports.tensor_checks import check_tensors, read_finite
 
 NAME = "circuit_tracer"
@@ -68,11 +69,12 @@ def weights(place: Path) -> list[str]:
     return [] if config.transcoders else [place.name]
 
 
-def open_source(place: Path) -> DictionarySource:
+def open_source(place: Path, names: SiteNames = ANY_MODEL) -> DictionarySource:
     """One layer, from its configuration and headers.
 
     Args:
         place: what `find` gave for the layer.
+        names: by which the model calls its places.
 
     Raises:
         FileNotFoundError: a file is not there.
@@ -91,7 +93,7 @@ def open_source(place: Path) -> DictionarySource:
         kind, k, arrays = _cross_layer(config, layer, {**open_file(files[0]), **open_file(files[1])})
     else:
         kind, k, arrays = _per_layer(config, files[0])
-    sites = config.sites(layer)
+    sites = config.sites(layer, names)
     return DictionarySource(
         where=place,
         format=NAME,

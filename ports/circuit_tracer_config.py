@@ -15,6 +15,7 @@ import yaml
 from causeway.ports.config_fields import Fields
 from causeway.ports.dictionary_sites import Sites, read_sites
 from causeway.ports.hub import resolve
+from causeway.ports.site_names import SiteNames
 
 CONFIG = "config.yaml"
 PER_LAYER, CROSS_LAYER = "transcoder_set", "cross_layer_transcoder"
@@ -44,10 +45,10 @@ class CircuitTracerConfig:
     activation: Activation | None
     k: int | None
 
-    def sites(self, layer: int) -> Sites:
-        """What a layer reads and writes."""
-        hooks = (f"blocks.{layer}.{hook}" for hook in (self.input_hook, self.output_hook))
-        return read_sites(f"{self.place}: feature_input_hook, feature_output_hook", *hooks)
+    def sites(self, layer: int, names: SiteNames) -> Sites:
+        """What a layer reads and writes, of a model that calls its places by these names."""
+        read, written = (f"blocks.{layer}.{hook}" for hook in (self.input_hook, self.output_hook))
+        return read_sites(f"{self.place}: feature_input_hook, feature_output_hook", read, written, names)
 
     def layer_place(self, layer: int) -> Path:
         """The path that stands for a layer, whether its weights are on this machine or not."""

@@ -15,16 +15,15 @@ from safetensors.numpy import save_file
 
 from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
 from causeway.engine.dictionary.dictionary import Dictionary, DictionaryConfig
+from causeway.engine.intervention.sites import EDITABLE
 from causeway.ports.circuit_tracer_config import CONFIG, CROSS_LAYER, LAYER_FILE, PER_LAYER
+from causeway.ports.site_names import HOOK_OF
 from causeway.ports.tensor_checks import to_stored
 
 # The last for transcoders of one layer alone.
 KINDS = ("relu", "jumprelu", "topk_signed")
-HOOKS = {
-    "resid_pre": "hook_resid_pre", "attn_out": "hook_attn_out", "resid_mid": "hook_resid_mid",
-    "mlp_norm": "ln2.hook_normalized", "mlp_in": "mlp.hook_in", "mlp_out": "hook_mlp_out",
-    "resid_post": "hook_resid_post",
-}  # fmt: skip
+# Its hooks are TransformerLens's, and those that it puts around the MLP; streams of the model's width.
+HOOKS = {stream: hook for stream, hook in HOOK_OF.items() if stream in EDITABLE and hook != "attn.hook_out"}
 
 
 def save_circuit_tracer(

@@ -5,7 +5,7 @@ names and lie at any depth; which layer a dictionary belongs to is read from its
 for the layers asked for, and fetched only for them when the reference is on the hub.
 """
 
-import operator
+import dataclasses
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from causeway.engine import scalars
 from causeway.engine.dictionary.dictionary import Dictionary, take
+from causeway.engine.dictionary.fit import fitted_config
 from causeway.engine.dictionary.placement import Placement, Replicated
-from causeway.engine.model.config import PRECISIONS, ModelConfig, Precision
+from causeway.engine.model.config import PRECISIONS, Precision
 from causeway.engine.model.handle import Model
 from causeway.ports import sae_registry
 from causeway.ports.checkpoints import is_checkpoint
@@ -25,12 +27,13 @@ from causeway.ports.dictionary_source import DictionarySource
 from causeway.ports.llama_scope import hub_reference
 from causeway.ports.placed_dictionaries import place_dictionaries
 from causeway.ports.saelens import CONFIG
-from causeway.ports.saelens_write import HOOKS, write_folder
+from causeway.ports.saelens_write import write_folder
+from causeway.ports.site_names import ANY_MODEL, HOOK_OF, SiteNames, names_of
 
 
 def load_dictionaries(
     reference: str | Path,
-    layers: Iterable[int] | None = None,
+    layers: Iterable[int] | int | None = None,
     *,
     for_model: Model | None = None,
     storage: Precision = "float32",
@@ -42,8 +45,9 @@ def load_dictionaries(
     Args:
         reference: directory of one or many dictionaries, `bundled:NAME`, a hub id in any of its spellings
             (`ports.hub`), or `release/sae_id` of SAELens's registry where that package is installed.
-        layers: model layers wanted; None takes all that are there.
-        for_model: refuse dictionaries that do not fit this model.
+        layers: model layers wanted, or one of them; None takes all that are there. Negative ones count from the end
+            of `for_model`.
+        for_model: read the names of places as this model's, and refuse dictionaries that do not fit it.
         storage: dtype of the arrays in memory.
         placement: whole on the devices, split by features, or streamed (`engine.dictionary.placement`).
         options: of the format, such as `gating` of Llama Scope or `norm_scaling_factor` of SAELens.
@@ -57,20 +61,29 @@ def load_dictionaries(
             others, or the format has no such option.
     """
     dtype = _check_storage(storage)
-    sources = open_dictionaries(reference, layers, **options)
-    if for_model is not None:
-        for source in sources:
-            check_fit(source, for_model)
+    sources = open_dictionaries(reference, layers, for_model=for_model, **options)
     if is_checkpoint(Path(reference)):
         return restore_dictionaries(Path(reference), sources, placement, dtype)
     return place_dictionaries(sources, placement, dtype)
 
 
 def open_dictionaries(
-    reference: str | Path, layers: Iterable[int] | None = None, **options: Any
+    reference: str | Path,
+    layers: Iterable[int] | int | None = None,
+    *,
+    for_model: Model | None = None,
+    **options: Any,
 ) -> list[DictionarySource]:
     """The same dictionaries described, their weights not read; see `load_dictionaries`."""
-    wanted = None if layers is None else _check_layers(layers)
+    wanted = None if layers is None else _check_layers(layers, for_model)
+    names = ANY_MODEL if for_model is None else names_of(for_model.config)
+    sources = _open(reference, wanted, names, options)
+    return sources if for_model is None else [fit_source(source, for_model) for source in sources]
+
+
+def _open(
+    reference: str | Path, wanted: list[int] | None, names: SiteNames, options: Mapping[str, Any]
+) -> list[DictionarySource]:
     if is_checkpoint(Path(reference)):
         if options:
             raise ValueError(f"{', '.join(options)}: {reference} was converted already; give options to `convert`")
@@ -79,12 +92,12 @@ def open_dictionaries(
     registered = None if Path(name).expanduser().exists() or ":" in name else sae_registry.look_up(name)
     if registered is None:
         module, places = fetch_places(name, wanted)
-        return open_places(module, places, options)
-    return _open_registered(registered, wanted, options)
+        return open_places(module, places, options, names)
+    return _open_registered(registered, wanted, names, options)
 
 
 def _open_registered(
-    entry: sae_registry.RegisteredSae, wanted: list[int] | None, options: Mapping[str, Any]
+    entry: sae_registry.RegisteredSae, wanted: list[int] | None, names: SiteNames, options: Mapping[str, Any]
 ) -> list[DictionarySource]:
     """One dictionary of SAELens's registry."""
     if entry.config_overrides and entry.conversion != sae_registry.PACKAGE:
@@ -100,7 +113,7 @@ def _open_registered(
         options = {"norm_scaling_factor": dict.fromkeys(places, entry.norm_scaling_factor), **options}
     if entry.config_overrides:
         options = {"config_overrides": entry.config_overrides, **options}
-    return open_places(module, places, options)
+    return open_places(module, places, options, names)
 
 
 def save_dictionary(
@@ -128,7 +141,7 @@ def save_dictionary(
         ValueError: unknown storage, or values that are not finite in it.
     """
     config = dictionary.config
-    hook = HOOKS.get(config.stream, config.stream)
+    hook = HOOK_OF.get(config.stream, config.stream)
     folders = [Path(directory) / f"blocks.{layer}.{hook}" for layer in config.layers]
     for folder in folders:
         if (folder / CONFIG).exists() and not overwrite:
@@ -139,37 +152,23 @@ def save_dictionary(
     return folders
 
 
-def check_fit(source: DictionarySource, model: Model) -> None:
-    """Refuse a dictionary that was made for another model.
+def fit_source(source: DictionarySource, model: Model) -> DictionarySource:
+    """A dictionary of a model, its streams under the model's names.
 
     Raises:
-        ValueError: its layer does not exist in the model, or a stream it reads or writes has another width there.
+        ValueError: its layer does not exist in the model, or a stream it reads or writes is not there or has another
+            width.
     """
-    config = source.config
-    trained_on = f" (trained on {source.model_name})" if source.model_name else ""
-    if not 0 <= source.layer < model.config.num_layers:
-        raise ValueError(
-            f"{source.where}: belongs to layer {source.layer}{trained_on}, but {model.name} has layers "
-            f"0..{model.config.num_layers - 1}; use a dictionary of this model, or name its layers"
-        )
+    origin = f" (trained on {source.model_name})" if source.model_name else ""
     if source.centred and model.config.norm != "layer":
         raise ValueError(
-            f"{source.where}: was trained on a centred stream{trained_on}, which models with RMS norms such as "
+            f"{source.where}: was trained on a centred stream{origin}, which models with RMS norms such as "
             f"{model.name} do not have; use a dictionary of this model"
         )
-    sides = (("d_in", source.d_in, config.stream), ("d_out", source.d_out, config.output_stream))
-    for side, found, stream in sides:
-        width = _width(model.config, stream)
-        if found != width:
-            raise ValueError(
-                f"{source.where}: {side} is {found}{trained_on}, but {stream} of {model.name} has width {width}; "
-                "use a dictionary of this model"
-            )
-
-
-def _width(config: ModelConfig, stream: str) -> int:
-    widths = {"mlp_act": config.d_ff, "head_out": config.num_heads * config.head_dim}
-    return widths.get(stream, config.d_model)
+    config = fitted_config(
+        source.config, source.d_in, source.d_out, model.config, str(source.where), model.name, origin
+    )
+    return dataclasses.replace(source, config=config)
 
 
 def _check_storage(storage: str) -> jnp.dtype:
@@ -180,11 +179,17 @@ def _check_storage(storage: str) -> jnp.dtype:
     return jnp.dtype(storage)
 
 
-def _check_layers(layers: Iterable[int]) -> list[int]:
-    wanted = list(layers)
-    if wrong := [layer for layer in wanted if isinstance(layer, bool) or not hasattr(layer, "__index__")]:
-        raise ValueError(f"layers: got {wrong[0]!r}; needs whole numbers such as range(4)")
-    wanted = [operator.index(layer) for layer in wanted]
+def _check_layers(layers: Iterable[int] | int, model: Model | None) -> list[int]:
+    """Layers as whole numbers from 0 on; negative ones count from the end of a model."""
+    given = list(layers) if isinstance(layers, Iterable) else [layers]
+    if model is None:
+        wanted = [scalars.integer(layer, "layers", -scalars.INT32_MAX) for layer in given]
+        if wanted and min(wanted) < 0:
+            raise ValueError(
+                f"layers: got {min(wanted)}, which counts from the end of a model; name it (for_model=...)"
+            )
+    else:
+        wanted = [scalars.layer(layer, model.config.num_layers, "layers") for layer in given]
     if not wanted or len(set(wanted)) != len(wanted):
-        raise ValueError(f"layers: got {wanted}; name at least one layer, each once, or leave it out for all")
+        raise ValueError(f"layers: got {given}; name at least one layer, each once, or leave it out for all")
     return wanted

@@ -2,8 +2,8 @@
 
 A format is one module of ports with `NAME`, `PATTERNS` (glob patterns of what has to be there to recognise it), `find`
 (layer -> the path that stands for it), `weights` (names beside that path that have to be there to open it) and
-`open_source`. Adding one is writing such a module and naming it in `FORMATS`; the first one that finds something in a
-folder is the folder's.
+`open_source`, which takes `names` where the files hold names of places, to read them as those of the model. Adding one
+is writing such a module and naming it in `FORMATS`; the first one that finds something in a folder is the folder's.
 """
 
 import inspect
@@ -27,6 +27,7 @@ from causeway.ports import (
 )  # fmt: skip
 from causeway.ports.dictionary_source import DictionarySource
 from causeway.ports.hub import resolve
+from causeway.ports.site_names import ANY_MODEL, SiteNames
 from causeway.ports.tensor_checks import listed
 
 FORMATS: tuple[ModuleType, ...] = (
@@ -83,22 +84,27 @@ def fetch_places(reference: str, wanted: Collection[int] | None) -> tuple[Module
     return _chosen(fetched, wanted)
 
 
-def open_places(module: ModuleType, places: Mapping[int, Path], options: Mapping[str, Any]) -> list[DictionarySource]:
+def open_places(
+    module: ModuleType, places: Mapping[int, Path], options: Mapping[str, Any], names: SiteNames = ANY_MODEL
+) -> list[DictionarySource]:
     """Every layer described, lowest first.
 
     Args:
-        module: the format. places: as found. options: of the format, such as `gating`.
+        module: the format. places: as found. options: of the format, such as `gating`. names: by which the model
+            calls its places.
 
     Raises:
         ValueError: the format has no such option, or a file is damaged.
     """
     known = list(inspect.signature(module.open_source).parameters)[1:]
+    given = {"names": names} if "names" in known else {}
+    known = [name for name in known if name not in given]
     if unknown := sorted(set(options) - set(known)):
         raise ValueError(
             f"{', '.join(unknown)}: {module.NAME} dictionaries have no such option; "
             f"they have {', '.join(known) or 'none'}"
         )
-    return [module.open_source(places[layer], **options) for layer in sorted(places)]
+    return [module.open_source(places[layer], **given, **options) for layer in sorted(places)]
 
 
 def _chosen(directory: Path, wanted: Collection[int] | None) -> tuple[ModuleType, Places]:

@@ -23,14 +23,14 @@ from typing import Any
 import numpy as np
 
 from causeway.engine.dictionary.dictionary import DictionaryConfig
-from causeway.engine.intervention.sites import EDITABLE, Site
+from causeway.engine.intervention.sites import EDITABLE
 from causeway.ports.config_fields import Fields, read_json
-from causeway.ports.dictionary_sites import one_per_layer
+from causeway.ports.dictionary_sites import Sites, one_per_layer, read_sites
 from causeway.ports.dictionary_source import DictionarySource, FeatureArray
 from causeway.ports.feature_arrays import in_memory, mapped, stored, without_input_bias
 from causeway.ports.feature_folds import in_blocks
-from causeway.ports.module_sites import is_module, module_output
 from causeway.ports.safetensors_files import TensorFile
+from causeway.ports.site_names import ANY_MODEL, SiteNames
 from causeway.ports.tensor_checks import check_tensors, read_finite
 from causeway.ports.torch_files import chosen_file, open_file
 
@@ -51,7 +51,10 @@ CLASSES: dict[str, tuple[Any, tuple[str, str], str | None, str, bool]] = {
 GATED = {"log_scale": "r_mag", "gate_bias": "gate_bias", "magnitude_bias": "mag_bias"}
 # Stored with the tensors and not read as such: k is checked, group sizes serve training alone.
 BESIDE = ("k", "group_sizes")
-STREAMS = {"resid": "resid_post", "mlp": "mlp_out", "attn": "attn_out"} | {stream: stream for stream in EDITABLE}
+# The library hooks modules, so what it calls after attention and MLP is before a norm behind them.
+STREAMS = {stream: stream for stream in EDITABLE} | {
+    "resid": "resid_post", "mlp": "mlp_raw", "mlp_out": "mlp_raw", "attn": "attn_raw", "attn_out": "attn_raw",
+}  # fmt: skip
 SUBMODULE = re.compile(rf"({'|'.join(sorted(STREAMS, key=len, reverse=True))})(?:_?(?:layer)?_?(\d+))?")
 
 
@@ -70,8 +73,8 @@ def weights(place: Path) -> list[str]:
     return [chosen_file(place.parent / WEIGHTS).name]
 
 
-def open_source(place: Path) -> DictionarySource:
-    """One dictionary.
+def open_source(place: Path, names: SiteNames = ANY_MODEL) -> DictionarySource:
+    """One dictionary, of a model that calls its places by these names.
 
     Raises:
         FileNotFoundError, ValueError: a file is missing, damaged or not of this format.
@@ -96,7 +99,7 @@ def open_source(place: Path) -> DictionarySource:
     own = stored(tensors[bias], 0) if bias else in_memory(np.zeros(features, np.float32))
     arrays["b_enc"] = in_blocks(without_input_bias(own, b_dec, arrays["W_enc"])) if subtracts else own
     arrays |= {"b_dec": b_dec} | _parameters(kind, tensors, features)
-    site = _site(place, trainer)
+    site = _site(place, trainer, names)
     config = DictionaryConfig(kind, (site.layer,), site.stream, k)
     model = str(trainer.take("lm_name", str, ""))
     return DictionarySource(place, NAME, config, arrays, (place, path), model, card=_card(place, beside))
@@ -146,17 +149,17 @@ def _parameters(kind: str, tensors: Mapping[str, TensorFile], features: int) -> 
     return {"threshold": mapped(array, lambda values: np.maximum(values, 0))}
 
 
-def _site(place: Path, trainer: Fields) -> Site:
+def _site(place: Path, trainer: Fields, names: SiteNames) -> Sites:
     """Where it reads and writes; without a submodule it is the residual stream after the layer."""
     layer, name = trainer.take("layer", int), trainer.take("submodule_name", str, "resid_post")
-    direction = _buffer(place).get("io", "out")
+    if (direction := _buffer(place).get("io", "out")) != "out":
+        raise ValueError(f"{place}: io {direction!r} is not read; read are dictionaries of what a submodule gives out")
     match = SUBMODULE.fullmatch(name)
-    if direction != "out" or not (match or is_module(name)):
-        raise ValueError(
-            f"{place}: submodule_name {name!r} with io {direction!r} is not read; read are outputs of "
-            f"{', '.join(STREAMS)} (with _layer_N) and Hugging Face modules"
-        )
-    site = Site(int(match[2] or layer), STREAMS[match[1]]) if match else module_output(name)
+    spelled = f"{STREAMS[match[1]]}.{match[2] or layer}" if match else name
+    try:
+        site = read_sites(f"{place}: submodule_name", spelled, spelled, names)
+    except ValueError as error:
+        raise ValueError(f"{error}; read are {', '.join(STREAMS)} (with _layer_N) and Hugging Face modules") from None
     if site.layer != layer:
         raise ValueError(f"{place}: submodule_name {name!r} is of layer {site.layer}, but layer is {layer}")
     return site

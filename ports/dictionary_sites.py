@@ -4,13 +4,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from causeway.engine.intervention.sites import parse_site
+from causeway.engine.intervention.sites import DICTIONARY_ONLY, EDITABLE
+from causeway.ports.site_names import ANY_MODEL, SiteNames
 
 # Streams of one vector a position (head_out counts as one, its heads laid side by side).
-STREAMS = (
-    "resid_pre", "attn_in", "head_out", "attn_out", "resid_mid",
-    "mlp_norm", "mlp_in", "mlp_act", "mlp_out", "resid_post",
-)  # fmt: skip
+STREAMS = EDITABLE + DICTIONARY_ONLY
 
 
 class Sites(NamedTuple):
@@ -21,18 +19,19 @@ class Sites(NamedTuple):
     write_stream: str
 
 
-def read_sites(where: str, hook_in: str, hook_out: str) -> Sites:
-    """Sites from the names of the two hooks, in any spelling that `parse_site` knows.
+def read_sites(where: str, hook_in: str, hook_out: str, names: SiteNames) -> Sites:
+    """Sites from the names of the two hooks, in any spelling that `names` knows.
 
     Args:
         where: file and fields, for errors.
         hook_in, hook_out: what is read and what is written; equal for an SAE.
+        names: of the model, or of any.
 
     Raises:
         ValueError: a name is not known, is no stream of whole vectors, or the two are in different layers.
     """
     try:
-        read, written = parse_site(hook_in), parse_site(hook_out)
+        read, written = names.site(hook_in), names.site(hook_out)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from None
     for hook, site in ((hook_in, read), (hook_out, written)):
@@ -44,6 +43,18 @@ def read_sites(where: str, hook_in: str, hook_out: str) -> Sites:
             "only dictionaries within one layer and cross-layer transcoders are read"
         )
     return Sites(read.layer, read.stream, "" if read.stream == written.stream else written.stream)
+
+
+def layer_of(where: str, hook: str) -> int:
+    """The layer that the name of a hook says, whatever model it is of.
+
+    Raises:
+        ValueError: a name that is not known, or that says no layer.
+    """
+    try:
+        return ANY_MODEL.layer(hook)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
 
 
 def one_per_layer(found: Iterable[tuple[int, Path]], root: Path) -> dict[int, Path]:

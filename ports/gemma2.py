@@ -7,13 +7,15 @@ Gains stay as stored (w): adding 1 in 16 bits would round them.
 from collections.abc import Mapping
 from typing import Any
 
+from causeway.engine.intervention.sites import Place
 from causeway.engine.model.config import ModelConfig
 from causeway.ports.config_fields import Fields
 from causeway.ports.decoder_config import finish, read_activation, read_rope, read_windows, require
-from causeway.ports.llama import decoder_map, norm_map, select_tensors
+from causeway.ports.llama import BLOCKS, PROJECTIONS, decoder_map, norm_map, select_tensors
+from causeway.ports.module_names import ModuleNames
 from causeway.ports.weights import TensorMap
 
-__all__ = ["name_map", "read_config", "select_tensors"]
+__all__ = ["MODULES", "name_map", "read_config", "select_tensors"]
 
 NORMS = {
     "input_layernorm": "attn_norm",
@@ -21,6 +23,20 @@ NORMS = {
     "pre_feedforward_layernorm": "mlp_norm",
     "post_feedforward_layernorm": "mlp_post_norm",
 }
+# Whether the output of `embed_tokens` is multiplied by sqrt(d_model) yet depends on the version of transformers, and
+# what `lm_head` gives is capped before it is the logits.
+MODULES = ModuleNames(
+    BLOCKS,
+    PROJECTIONS | {
+        "post_attention_layernorm": ("attn_raw", "attn_out"),
+        "pre_feedforward_layernorm": ("resid_mid", "mlp_in"),
+        "post_feedforward_layernorm": ("mlp_raw", "mlp_out"),
+    },
+    {
+        "hook_embed": Place("resid_pre", 0), "model.norm": Place("final_norm"), "norm": Place("final_norm"),
+        "model.embed_tokens": None, "embed_tokens": None, "lm_head": None,
+    },
+)  # fmt: skip
 
 
 def read_config(values: Mapping[str, Any], where: str) -> ModelConfig:

@@ -19,11 +19,13 @@ from typing import Any
 import numpy as np
 
 from causeway.engine.dictionary.dictionary import DictionaryConfig
+from causeway.ports import gemma2
 from causeway.ports.config_fields import Fields, read_json
-from causeway.ports.dictionary_sites import one_per_layer
+from causeway.ports.dictionary_sites import one_per_layer, read_sites
 from causeway.ports.dictionary_source import DictionarySource, FeatureArray
 from causeway.ports.gemma_scope import gemma_arrays
 from causeway.ports.safetensors_files import open_file
+from causeway.ports.site_names import SiteNames
 
 NAME = "gemma_scope_2"
 CONFIG, PARAMS = "config.json", "params.safetensors"
@@ -31,12 +33,8 @@ LAYER_PARAMS = re.compile(r"params_layer_(\d+)\.safetensors")
 PATTERNS = (CONFIG, f"*/{CONFIG}")
 SKIP = "affine_skip_connection"
 HOOK = re.compile(r"model\.(?:language_model\.)?layers\.([^.]+)\.(.+)")
-STREAMS = {
-    "output": "resid_post",
-    "self_attn.o_proj.input": "head_out",
-    "pre_feedforward_layernorm.output": "mlp_in",
-    "post_feedforward_layernorm.output": "mlp_out",
-}
+# A block of Gemma 3 has the modules of Gemma 2's.
+NAMES = SiteNames({"gemma2": gemma2.MODULES})
 TYPES = ("sae", "transcoder", "clt")
 
 
@@ -155,11 +153,15 @@ def _site(config: _Config, hook: str | list[str], layer: int | None) -> tuple[in
     """Layer and stream of a hook; where files are a layer each, the layer is theirs."""
     name = hook if isinstance(hook, str) else str(hook[layer]) if layer is not None and layer < len(hook) else str(hook)
     match = HOOK.fullmatch(name)
-    if match is None or match[2] not in STREAMS or (layer is None and not match[1].isdigit()):
+    if match is None or (layer is None and not match[1].isdecimal()):
         raise ValueError(
-            f"{config.where}: cannot read the hook {name!r}; known are model.layers.N followed by {', '.join(STREAMS)}"
+            f"{config.where}: cannot read the hook {name!r}; needs model.layers.N.MODULE.input or .output, or "
+            "model.layers.N.output"
         )
-    return int(match[1]) if layer is None else layer, STREAMS[match[2]]
+    own = int(match[1]) if layer is None else layer
+    spelled = f"layers.{own}.{match[2]}"
+    sites = read_sites(f"{config.where}: hook {name!r}", spelled, spelled, NAMES)
+    return sites.layer, sites.stream
 
 
 def _own_layers(decoder: FeatureArray, layer: int | None, file: Path) -> FeatureArray:

@@ -8,9 +8,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from causeway.engine.intervention.sites import Place
 from causeway.engine.model.config import ModelConfig
 from causeway.ports.config_fields import Fields
 from causeway.ports.decoder_config import finish, read_activation, require, whole_heads
+from causeway.ports.module_names import ModuleNames
 from causeway.ports.safetensors_files import TensorFile
 from causeway.ports.tensor_checks import without_copy
 from causeway.ports.weights import Part, TensorMap
@@ -22,6 +24,21 @@ UNUSED = ("resid_pdrop", "embd_pdrop", "attn_pdrop", "reorder_and_upcast_attn", 
 BUFFERS = re.compile(r"(transformer\.)?h\.\d+\.attn\.(masked_)?bias")
 PREFIX = "transformer."
 EMBEDDING, UNEMBEDDING = "wte.weight", "lm_head.weight"
+# Positions are added behind `wte`; what `drop` passes on is the first block's input.
+MODULES = ModuleNames(
+    ("transformer.h", "h"),
+    {
+        "": ("resid_pre", "resid_post"), "ln_1": ("resid_pre", "attn_in"), "attn": ("attn_in", "attn_raw"),
+        "attn.c_attn": ("attn_in", ""), "attn.c_proj": ("head_out", "attn_raw"), "ln_2": ("resid_mid", "mlp_in"),
+        "mlp": ("mlp_in", "mlp_raw"), "mlp.c_fc": ("mlp_in", ""), "mlp.act": ("", "mlp_act"),
+        "mlp.c_proj": ("mlp_act", "mlp_raw"),
+    },
+    {
+        "transformer.drop": Place("resid_pre", 0), "drop": Place("resid_pre", 0),
+        "transformer.wte": None, "wte": None, "hook_embed": None,
+        "transformer.ln_f": Place("final_norm"), "ln_f": Place("final_norm"), "lm_head": Place("logits"),
+    },
+)  # fmt: skip
 
 
 def read_config(values: Mapping[str, Any], where: str) -> ModelConfig:

@@ -8,9 +8,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from causeway.engine.intervention.sites import Place
 from causeway.engine.model.config import ModelConfig
 from causeway.ports.config_fields import Fields
 from causeway.ports.decoder_config import finish, read_activation, read_rope, require, whole_heads
+from causeway.ports.module_names import ModuleNames
 from causeway.ports.safetensors_files import TensorFile
 from causeway.ports.tensor_checks import without_copy
 from causeway.ports.weights import Part, TensorMap
@@ -18,6 +20,22 @@ from causeway.ports.weights import Part, TensorMap
 # The causal mask and the rotary frequencies, stored as buffers.
 BUFFERS = re.compile(r"gpt_neox\.layers\.\d+\.attention\.(bias|masked_bias|rotary_emb\.inv_freq)")
 EMBEDDING, UNEMBEDDING = "gpt_neox.embed_in.weight", "embed_out.weight"
+# With parallel blocks there is no resid_mid: the second norm reads resid_pre.
+MODULES = ModuleNames(
+    ("gpt_neox.layers", "layers"),
+    {
+        "": ("resid_pre", "resid_post"), "input_layernorm": ("resid_pre", "attn_in"),
+        "attention": ("attn_in", "attn_raw"), "attention.query_key_value": ("attn_in", ""),
+        "attention.dense": ("head_out", "attn_raw"), "post_attention_layernorm": ("resid_mid", "mlp_in"),
+        "mlp": ("mlp_in", "mlp_raw"), "mlp.dense_h_to_4h": ("mlp_in", ""), "mlp.act": ("", "mlp_act"),
+        "mlp.dense_4h_to_h": ("mlp_act", "mlp_raw"),
+    },
+    {
+        "gpt_neox.embed_in": Place("resid_pre", 0), "embed_in": Place("resid_pre", 0),
+        "hook_embed": Place("resid_pre", 0), "gpt_neox.final_layer_norm": Place("final_norm"),
+        "final_layer_norm": Place("final_norm"), "embed_out": Place("logits"),
+    },
+)  # fmt: skip
 
 
 def read_config(values: Mapping[str, Any], where: str) -> ModelConfig:

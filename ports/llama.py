@@ -1,8 +1,8 @@
 """The LLaMA family: Hugging Face's config.json and tensor names, in and out.
 
-`read_config`, `select_tensors` and `name_map` are all that a family is. Query and key weights need no permutation:
-the Hugging Face layout pairs coordinates (i, i + K/2), and so does the engine. Families that name their tensors like
-LLaMA (Qwen3, Gemma-2) use the maps of this file.
+`read_config`, `select_tensors`, `name_map` and the table `MODULES` are all that a family is. Query and key weights need
+no permutation: the Hugging Face layout pairs coordinates (i, i + K/2), and so does the engine. Families that name their
+tensors like LLaMA (Qwen3, Gemma-2) use the maps of this file.
 """
 
 import json
@@ -13,6 +13,7 @@ from typing import Any
 
 from safetensors.numpy import save_file
 
+from causeway.engine.intervention.sites import Place
 from causeway.engine.model.config import ModelConfig
 from causeway.engine.model.transformer import Transformer
 from causeway.ports.config_fields import Fields
@@ -24,6 +25,7 @@ from causeway.ports.decoder_config import (
     require,
     rope_json,
 )
+from causeway.ports.module_names import ModuleNames
 from causeway.ports.safetensors_files import WEIGHTS, TensorFile
 from causeway.ports.tensor_checks import without_copy
 from causeway.ports.weights import TensorMap, export_tensors
@@ -32,6 +34,24 @@ from causeway.ports.weights import TensorMap, export_tensors
 BUFFERS = re.compile(r"model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq")
 EMBEDDING, UNEMBEDDING = "model.embed_tokens.weight", "lm_head.weight"
 NORMS = {"input_layernorm": "attn_norm", "post_attention_layernorm": "mlp_norm"}
+# Where the modules of a block stand, but for the norms behind the first.
+PROJECTIONS = {
+    "": ("resid_pre", "resid_post"), "input_layernorm": ("resid_pre", "attn_in"),
+    "self_attn": ("attn_in", "attn_raw"), "self_attn.q_proj": ("attn_in", ""), "self_attn.k_proj": ("attn_in", ""),
+    "self_attn.v_proj": ("attn_in", ""), "self_attn.o_proj": ("head_out", "attn_raw"),
+    "mlp": ("mlp_in", "mlp_raw"), "mlp.gate_proj": ("mlp_in", ""), "mlp.up_proj": ("mlp_in", ""),
+    "mlp.down_proj": ("mlp_act", "mlp_raw"),
+}  # fmt: skip
+BLOCKS = ("model.layers", "layers")
+MODULES = ModuleNames(
+    BLOCKS,
+    PROJECTIONS | {"post_attention_layernorm": ("resid_mid", "mlp_in")},
+    {
+        "model.embed_tokens": Place("resid_pre", 0), "embed_tokens": Place("resid_pre", 0),
+        "hook_embed": Place("resid_pre", 0), "model.norm": Place("final_norm"), "norm": Place("final_norm"),
+        "lm_head": Place("logits"),
+    },
+)  # fmt: skip
 
 
 def read_config(values: Mapping[str, Any], where: str) -> ModelConfig:

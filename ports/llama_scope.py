@@ -33,11 +33,12 @@ import numpy as np
 
 from causeway.engine.dictionary.dictionary import DictionaryConfig
 from causeway.ports.config_fields import Fields, read_json
-from causeway.ports.dictionary_sites import Sites, one_per_layer, read_sites
+from causeway.ports.dictionary_sites import Sites, layer_of, one_per_layer, read_sites
 from causeway.ports.dictionary_source import DictionarySource, FeatureArray
 from causeway.ports.feature_arrays import in_memory, stored, without_input_bias
 from causeway.ports.feature_folds import in_blocks, row_norms, scaled, threshold_on_norm
 from causeway.ports.safetensors_files import TensorFile, open_file
+from causeway.ports.site_names import ANY_MODEL, SiteNames
 from causeway.ports.tensor_checks import check_tensors
 
 NAME = "llama_scope"
@@ -108,7 +109,7 @@ def find(root: Path) -> dict[int, Path]:
     Raises:
         ValueError: a layer is there twice, or a file is not understood.
     """
-    return one_per_layer(((_read(place).sites.layer, place) for place in root.rglob(CONFIG)), root)
+    return one_per_layer(((_layer(place), place) for place in root.rglob(CONFIG)), root)
 
 
 def weights(place: Path) -> list[str]:
@@ -117,11 +118,12 @@ def weights(place: Path) -> list[str]:
     return (there or list(WEIGHTS))[:1]
 
 
-def open_source(place: Path, gating: Gating = "inferred") -> DictionarySource:
+def open_source(place: Path, names: SiteNames = ANY_MODEL, gating: Gating = "inferred") -> DictionarySource:
     """One dictionary, from its configuration and headers.
 
     Args:
         place: its hyperparams.json.
+        names: by which the model calls its places.
         gating: which reading of the threshold, see the module's docstring.
 
     Raises:
@@ -130,7 +132,7 @@ def open_source(place: Path, gating: Gating = "inferred") -> DictionarySource:
     """
     if gating not in GATINGS:
         raise ValueError(f"gating: got {gating!r}; needs one of {', '.join(GATINGS)}")
-    given = _read(place)
+    given = _read(place, names)
     file = place.parent / weights(place)[0]
     if not file.is_file():
         raise FileNotFoundError(f"{file}: no such file; download it beside {CONFIG}")
@@ -154,7 +156,12 @@ def open_source(place: Path, gating: Gating = "inferred") -> DictionarySource:
     )
 
 
-def _read(place: Path) -> _Hyperparameters:
+def _layer(place: Path) -> int:
+    """The layer of the hook that is read."""
+    return layer_of(f"{place}: hook_point_in", Fields(str(place), read_json(place)).take("hook_point_in", str))
+
+
+def _read(place: Path, names: SiteNames) -> _Hyperparameters:
     """A hyperparams.json, every field used or known to change nothing."""
     where, fields = str(place), Fields(str(place), read_json(place))
     if fields.take("use_glu_encoder", bool, False):
@@ -168,7 +175,7 @@ def _read(place: Path) -> _Hyperparameters:
     given = _Hyperparameters(
         where=where,
         sites=read_sites(
-            f"{where}: hook_point_in, hook_point_out", hook_in, fields.take("hook_point_out", str, hook_in)
+            f"{where}: hook_point_in, hook_point_out", hook_in, fields.take("hook_point_out", str, hook_in), names
         ),
         d_model=fields.positive("d_model"),
         d_sae=fields.positive("d_sae"),

@@ -27,11 +27,12 @@ import numpy as np
 
 from causeway.engine.dictionary.dictionary import DictionaryConfig
 from causeway.ports.config_fields import Fields, read_json
-from causeway.ports.dictionary_sites import Sites, one_per_layer, read_sites
+from causeway.ports.dictionary_sites import Sites, layer_of, one_per_layer, read_sites
 from causeway.ports.dictionary_source import DictionarySource, FeatureArray
 from causeway.ports.feature_arrays import in_memory, mapped, stored
 from causeway.ports.feature_folds import row_norms, scaled, threshold_on_norm, times_norm
 from causeway.ports.safetensors_files import TensorFile, open_file
+from causeway.ports.site_names import ANY_MODEL, SiteNames
 from causeway.ports.tensor_checks import check_tensors, read_finite
 
 NAME = "llamascopium"
@@ -85,7 +86,7 @@ def find(root: Path) -> dict[int, Path]:
         ValueError: a layer is there twice, or a file is not understood.
     """
     ours = [place for place in root.rglob(CONFIG) if "sae_type" in read_json(place)]
-    return one_per_layer(((_read(place).sites.layer, place) for place in ours), root)
+    return one_per_layer(((_layer(place), place) for place in ours), root)
 
 
 def weights(place: Path) -> list[str]:
@@ -94,17 +95,18 @@ def weights(place: Path) -> list[str]:
     return (there or list(WEIGHTS))[:1]
 
 
-def open_source(place: Path) -> DictionarySource:
+def open_source(place: Path, names: SiteNames = ANY_MODEL) -> DictionarySource:
     """One dictionary, from its configuration and headers.
 
     Args:
         place: its config.json.
+        names: by which the model calls its places.
 
     Raises:
         FileNotFoundError: a file is not there.
         ValueError: a file is damaged or not understood.
     """
-    config = _read(place)
+    config = _read(place, names)
     file = place.parent / weights(place)[0]
     if not file.is_file():
         raise FileNotFoundError(f"{file}: no such file; download it beside {CONFIG} (only safetensors are read)")
@@ -130,7 +132,12 @@ def open_source(place: Path) -> DictionarySource:
     )
 
 
-def _read(place: Path) -> _Config:
+def _layer(place: Path) -> int:
+    """The layer of the hook that is read."""
+    return layer_of(f"{place}: hook_point_in", Fields(str(place), read_json(place)).take("hook_point_in", str))
+
+
+def _read(place: Path, names: SiteNames) -> _Config:
     """A config.json, every field used or known to change nothing."""
     where, fields = str(place), Fields(str(place), read_json(place))
     kind = fields.take("sae_type", str)
@@ -157,7 +164,7 @@ def _read(place: Path) -> _Config:
         where=where,
         hook_in=hook_in,
         hook_out=hook_out,
-        sites=read_sites(f"{where}: hook_point_in, hook_point_out", hook_in, hook_out),
+        sites=read_sites(f"{where}: hook_point_in, hook_point_out", hook_in, hook_out, names),
         d_model=d_model,
         d_sae=int(d_model * fields.take("expansion_factor", float)),
         activation=activation,

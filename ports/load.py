@@ -1,7 +1,6 @@
 """`load_model`: a reference to a published model becomes a `Model`.
 
-A family is a module with `read_config` (config.json to `ModelConfig`), `select_tensors` (which tensors count) and
-`name_map` (which tensor is which parameter); adding one is writing such a module and naming it in `FAMILIES`.
+What a family is: see `ports.families`.
 
 Tensors go from the file into the memory of the finished parameter, on whichever device its shard lives; the
 fingerprint is computed when it is first asked for (ports/fingerprint.py).
@@ -18,18 +17,16 @@ import jax
 from causeway.engine.model.config import PRECISIONS, ModelConfig, Numerics, Precision
 from causeway.engine.model.handle import Model
 from causeway.engine.model.placement import Where
-from causeway.ports import gemma2, gpt2, gpt_neox, llama, qwen3
 from causeway.ports.checkpoints import is_checkpoint, restore_transformer
 from causeway.ports.config_fields import read_json
+from causeway.ports.families import FAMILIES
 from causeway.ports.fingerprint import FileFingerprint
 from causeway.ports.hub import resolve
 from causeway.ports.safetensors_files import INDEX, WEIGHTS, open_directory, weight_files
+from causeway.ports.site_names import names_of
 from causeway.ports.tokenizer import FileTokenizer, has_tokenizer, load_tokenizer
 from causeway.ports.weights import load_transformer
 
-FAMILIES: dict[str, ModuleType] = {
-    "llama": llama, "qwen3": qwen3, "gpt2": gpt2, "gpt_neox": gpt_neox, "gemma2": gemma2,
-}  # fmt: skip
 FILES = ("config.json", "tokenizer*.json", "special_tokens_map.json", "model*.safetensors", INDEX)
 
 
@@ -69,7 +66,7 @@ def load_model(
     fingerprint = FileFingerprint(config, weight_files(tensors))
     chosen = family.select_tensors(config, tensors)
     transformer = load_transformer(config, numerics, chosen, family.name_map(config), sharding)
-    return Model(transformer, tokenizer, str(reference), fingerprint, policy)
+    return Model(transformer, tokenizer, str(reference), fingerprint, policy, names_of(config).place)
 
 
 def model_directory(reference: str | Path) -> Path:
@@ -86,7 +83,7 @@ def _restore(directory: Path, numerics: Numerics, name: str, prepend_bos: bool |
     tokenizer = load_tokenizer(directory) if has_tokenizer(directory) else None
     policy = _bos_policy(prepend_bos, tokenizer, directory)
     transformer, fingerprint = restore_transformer(directory, numerics, sharding)
-    return Model(transformer, tokenizer, name, fingerprint, policy)
+    return Model(transformer, tokenizer, name, fingerprint, policy, names_of(transformer.config).place)
 
 
 def read_model_config(directory: Path) -> tuple[ModuleType, ModelConfig]:

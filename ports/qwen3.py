@@ -9,10 +9,10 @@ from typing import Any
 from causeway.engine.model.config import ModelConfig
 from causeway.ports.config_fields import Fields
 from causeway.ports.decoder_config import finish, read_activation, read_rope, read_windows, require
-from causeway.ports.llama import NORMS, decoder_map, norm_map, select_tensors
+from causeway.ports.llama import MODULES, NORMS, decoder_map, norm_map, select_tensors
 from causeway.ports.weights import TensorMap
 
-__all__ = ["name_map", "read_config", "select_tensors"]
+__all__ = ["MODULES", "name_map", "read_config", "select_tensors"]
 
 
 def read_config(values: Mapping[str, Any], where: str) -> ModelConfig:

@@ -39,6 +39,7 @@ from causeway.ports.saelens_config import SaelensConfig, read_saelens_config, sa
 from causeway.ports.saelens_folds import Scaling, read_scaling, shifted, whitened
 from causeway.ports.saelens_versions import corrected
 from causeway.ports.safetensors_files import TensorFile, open_file
+from causeway.ports.site_names import ANY_MODEL, SiteNames
 from causeway.ports.tensor_checks import check_tensors, read_finite
 
 NAME = "saelens"
@@ -77,6 +78,7 @@ def weights(place: Path) -> list[str]:
 
 def open_source(
     place: Path,
+    names: SiteNames = ANY_MODEL,
     norm_scaling_factor: float | Mapping[int, float] | None = None,
     config_overrides: Mapping[str, Any] | None = None,
 ) -> DictionarySource:
@@ -84,6 +86,7 @@ def open_source(
 
     Args:
         place: its cfg.json.
+        names: by which the model calls its places.
         norm_scaling_factor: s of an `expected_average_only_in` dictionary, refused for others; or s by layer, read
             where it is needed (SAELens's registry lists it for dictionaries of both kinds).
         config_overrides: entries that replace those of cfg.json, as SAELens's registry corrects some published files.
@@ -92,7 +95,7 @@ def open_source(
         FileNotFoundError: a file is missing.
         ValueError: a file is damaged, a tensor is missing, unused or wrong-shaped, or a fold lacks what it needs.
     """
-    config = read_saelens_config(corrected(read_json(place), config_overrides or {}), str(place))
+    config = read_saelens_config(corrected(read_json(place), config_overrides or {}), str(place), names)
     if isinstance(norm_scaling_factor, Mapping):
         needed = config.norm == "expected_average_only_in"
         norm_scaling_factor = norm_scaling_factor.get(config.site.layer) if needed else None

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from causeway.ports.config_fields import Fields
-from causeway.ports.dictionary_sites import Sites, read_sites
+from causeway.ports.dictionary_sites import Sites, layer_of, read_sites
 from causeway.ports.saelens_versions import TRAINING_ONLY, is_old, migrate
+from causeway.ports.site_names import ANY_MODEL, SiteNames
 
 SAES = ("standard", "gated", "jumprelu", "topk", "abstopk", "matching_pursuit")
 TRANSCODERS = ("transcoder", "skip_transcoder", "jumprelu_transcoder", "jumprelu_skip_transcoder")
@@ -26,7 +27,8 @@ NORMS = ("none", "layer_norm", "constant_norm_rescale", "expected_average_only_i
 # What TransformerLens may be asked to change of a model, and the streams that it changes. Centred weights write nothing
 # to the direction of all ones, so whatever lies on the stream is without its mean there; value biases folded into the
 # output bias are missing from the heads' outputs; folded norms leave the gain out of what follows them.
-CENTRES, CENTRED = "center_writing_weights", ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out")
+CENTRES = "center_writing_weights"
+CENTRED = ("resid_pre", "resid_mid", "resid_post", "attn_raw", "attn_out", "mlp_raw", "mlp_out")
 PROCESSING = {
     "fold_ln": ("attn_in", "mlp_norm", "mlp_in"), "fold_value_biases": ("head_out",),
     "refactor_factored_attn_matrices": ("head_out",), "center_unembed": (),
@@ -81,8 +83,8 @@ class SaelensConfig:
     card: Mapping[str, Any]
 
 
-def read_saelens_config(values: Mapping[str, Any], where: str) -> SaelensConfig:
-    """A cfg.json of any version.
+def read_saelens_config(values: Mapping[str, Any], where: str, names: SiteNames = ANY_MODEL) -> SaelensConfig:
+    """A cfg.json of any version, for a model that calls its places by these names.
 
     Raises:
         ValueError: a field is missing, unknown, or asks for something that cannot be folded exactly.
@@ -94,8 +96,8 @@ def read_saelens_config(values: Mapping[str, Any], where: str) -> SaelensConfig:
     norm = fields.take("normalize_activations", str, "none")
     if norm not in NORMS:
         raise ValueError(f"{where}: normalize_activations {norm!r} is not read; read are {', '.join(NORMS)}")
-    site = _read_site(where, metadata, architecture in TRANSCODERS, fields.take("reshape_activations", str, "none"))
     transcodes, pursues = architecture in TRANSCODERS, architecture == "matching_pursuit"
+    site = _read_site(where, metadata, transcodes, fields.take("reshape_activations", str, "none"), names)
     d_in = fields.positive("d_in")
     config = SaelensConfig(
         where=where,
@@ -129,7 +131,7 @@ def saelens_layer(values: Mapping[str, Any], where: str) -> int:
     """
     metadata = (migrate({**values, "activation_fn": None}, where) if is_old(values) else values).get("metadata")
     name = _named(where, metadata.get("hook_name") if isinstance(metadata, Mapping) else None)
-    return read_sites(f"{where}: hook_name", name, name).layer
+    return layer_of(f"{where}: hook_name", name)
 
 
 def _architecture(where: str, fields: Fields) -> str:
@@ -147,14 +149,14 @@ def _named(where: str, name: Any) -> str:
     return name
 
 
-def _read_site(where: str, metadata: Mapping[str, Any], transcodes: bool, reshape: str) -> Sites:
+def _read_site(where: str, metadata: Mapping[str, Any], transcodes: bool, reshape: str, names: SiteNames) -> Sites:
     name, written = _named(where, metadata.get("hook_name")), metadata.get("hook_name_out")
     if transcodes != (written not in (None, name)):
         raise ValueError(
             f"{where}: hook_name {name!r}, hook_name_out {written!r}: a transcoder writes another hook than it reads, "
             "and every other architecture the same"
         )
-    sites = read_sites(f"{where}: hook_name", name, written or name)
+    sites = read_sites(f"{where}: hook_name", name, written or name, names)
     index = metadata.get("hook_head_index")
     if index is not None:
         raise ValueError(f"{where}: hook_head_index is {index!r}; read are dictionaries of all heads side by side")

@@ -17,14 +17,10 @@ from safetensors.numpy import save_file
 
 from causeway.engine.dictionary.dictionary import Dictionary, DictionaryConfig
 from causeway.ports.saelens import CONFIG, GATED, INPUT_NORMS, WEIGHTS
+from causeway.ports.site_names import HOOK_OF
 from causeway.ports.tensor_checks import to_stored
 
 VERSION = "6.0.0"
-HOOKS = {
-    "resid_pre": "hook_resid_pre", "head_out": "attn.hook_z", "attn_out": "hook_attn_out",
-    "resid_mid": "hook_resid_mid", "mlp_norm": "ln2.hook_normalized", "mlp_in": "mlp.hook_in",
-    "mlp_act": "mlp.hook_post", "mlp_out": "hook_mlp_out", "resid_post": "hook_resid_post",
-}  # fmt: skip
 SAES = {
     "relu": "standard", "jumprelu": "jumprelu", "gated": "gated", "topk": "topk", "abstopk": "abstopk",
     "matching_pursuit": "matching_pursuit",
@@ -88,9 +84,9 @@ def _config(dictionary: Dictionary, layer: int, metadata: Mapping[str, Any]) -> 
 
 
 def _hook(stream: str, layer: int) -> str:
-    if stream not in HOOKS:
-        raise ValueError(f"dictionary: stream {stream!r} has no SAELens name; named are {', '.join(HOOKS)}")
-    return f"blocks.{layer}.{HOOKS[stream]}"
+    if stream not in HOOK_OF:
+        raise ValueError(f"dictionary: stream {stream!r} has no SAELens name; named are {', '.join(HOOK_OF)}")
+    return f"blocks.{layer}.{HOOK_OF[stream]}"
 
 
 def _architecture(config: DictionaryConfig, skips: bool) -> str:

@@ -17,12 +17,12 @@ from typing import Any
 
 from causeway.engine.dictionary.dictionary import DictionaryConfig
 from causeway.ports.config_fields import Fields, read_json
-from causeway.ports.dictionary_sites import one_per_layer
+from causeway.ports.dictionary_sites import layer_of, one_per_layer, read_sites
 from causeway.ports.dictionary_source import DictionarySource
 from causeway.ports.feature_arrays import stored, without_input_bias
 from causeway.ports.feature_folds import in_blocks
-from causeway.ports.module_sites import EMBEDDINGS, is_module, module_input, module_output
 from causeway.ports.safetensors_files import open_file
+from causeway.ports.site_names import ANY_MODEL, SiteNames
 from causeway.ports.tensor_checks import check_tensors
 
 NAME = "sparsify"
@@ -31,6 +31,7 @@ CONFIG, WEIGHTS = "cfg.json", "sae.safetensors"
 RUN = "config.json"
 PATTERNS = (CONFIG, f"*/{CONFIG}", RUN)
 TRAINING_ONLY = ("normalize_decoder", "multi_topk")
+EMBEDDINGS = ("embed_tokens", "model.embed_tokens", "embed_in", "gpt_neox.embed_in")
 
 
 def find(root: Path) -> dict[int, Path]:
@@ -43,7 +44,7 @@ def find(root: Path) -> dict[int, Path]:
     paths = [path for path in sorted(root.rglob(CONFIG)) if _is_ours(path)]
     if len(paths) > 1:
         paths = [path for path in paths if path.parent.name not in EMBEDDINGS]
-    return one_per_layer(((module_output(_hookpoint(path)).layer, path) for path in paths), root)
+    return one_per_layer(((_layer(path), path) for path in paths), root)
 
 
 def weights(place: Path) -> list[str]:
@@ -51,8 +52,8 @@ def weights(place: Path) -> list[str]:
     return [WEIGHTS]
 
 
-def open_source(place: Path) -> DictionarySource:
-    """One dictionary.
+def open_source(place: Path, names: SiteNames = ANY_MODEL) -> DictionarySource:
+    """One dictionary, of a model that calls its places by these names.
 
     Raises:
         FileNotFoundError, ValueError: a file is missing, damaged or not of this format.
@@ -77,7 +78,7 @@ def open_source(place: Path) -> DictionarySource:
         "b_dec": b_dec,
     } | ({"W_skip": stored(tensors["W_skip"], transpose=True)} if config["skip"] else {})
     return DictionarySource(
-        place, NAME, _canonical(place, config), arrays, (place, path), _model(place), card={"l0": config["k"]}
+        place, NAME, _canonical(place, config, names), arrays, (place, path), _model(place), card={"l0": config["k"]}
     )
 
 
@@ -110,25 +111,31 @@ def _read_config(place: Path) -> tuple[dict[str, Any], int, int]:
     return config, d_in, features
 
 
-def _canonical(place: Path, config: dict[str, Any]) -> DictionaryConfig:
-    hookpoint = _hookpoint(place)
-    written = module_output(hookpoint)
+def _canonical(place: Path, config: dict[str, Any], names: SiteNames) -> DictionaryConfig:
+    _layer(place)
+    hookpoint = place.parent.resolve().name
     if config["transcode"] and hookpoint in EMBEDDINGS:
         raise ValueError(f"{place}: a transcoder of {hookpoint}, which reads tokens and no stream; take one of a layer")
-    read = module_input(hookpoint) if config["transcode"] else written
+    read = f"{hookpoint}.input" if config["transcode"] else hookpoint
+    sites = read_sites(str(place), read, hookpoint, names)
     kind: Any = "abstopk" if config["signed"] else config["activation"]
-    output = written.stream if config["transcode"] else ""
-    return DictionaryConfig(kind, (written.layer,), read.stream, config["k"], write_stream=output)
+    return DictionaryConfig(kind, (sites.layer,), sites.stream, config["k"], write_stream=sites.write_stream)
 
 
-def _hookpoint(place: Path) -> str:
+def _layer(place: Path) -> int:
+    """The layer in the hookpoint's name.
+
+    Raises:
+        ValueError: the folder is not called after a hookpoint.
+    """
     name = place.parent.resolve().name
-    if not is_module(name):
+    try:
+        return layer_of(str(place), name)
+    except ValueError as error:
         raise ValueError(
             f"{place}: lies in {name!r}, which is not a hookpoint; sparsify writes the hookpoint nowhere but in the "
             "folder's name: call it layers.N, layers.N.mlp or layers.N.self_attn"
-        )
-    return name
+        ) from error
 
 
 def _model(place: Path) -> str:

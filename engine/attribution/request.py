@@ -6,7 +6,7 @@ from causeway.engine.devices import RowParallel
 from causeway.engine.frozen import attribute as frozen
 from causeway.engine.frozen.graph import AttributionGraph
 from causeway.engine.frozen.plan import AttributionPlan
-from causeway.engine.frozen.sources import Transcoders
+from causeway.engine.frozen.sources import Transcoders, of_model
 from causeway.engine.frozen.targets import Target
 from causeway.engine.model.handle import Model
 
@@ -52,4 +52,4 @@ def attribute(
         max_feature_nodes=max_feature_nodes, max_logits=max_logits, desired_logit_prob=desired_logit_prob,
         update_every=update_every, edge_floor=edge_floor, cut=cut,
     )  # fmt: skip
-    return frozen.attribute(model, transcoders, prompt, targets=targets, plan=plan, parallel=parallel)
+    return frozen.attribute(model, of_model(model, transcoders), prompt, targets=targets, plan=plan, parallel=parallel)

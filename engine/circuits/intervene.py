@@ -25,7 +25,7 @@ from causeway.engine.devices import RowParallel, local_parallel
 from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
 from causeway.engine.dictionary.dictionary import take
 from causeway.engine.frozen.record import record_prompt
-from causeway.engine.frozen.sources import Transcoders, check_of_model
+from causeway.engine.frozen.sources import Transcoders, check_of_model, of_model
 from causeway.engine.model.handle import Model
 from causeway.engine.precision import full_precision
 
@@ -94,7 +94,8 @@ def intervene(
     Args:
         prompt: text (the model's BOS policy applies) or token ids.
         interventions: (layer, position, feature, value) or `Intervention`; position is a token or a slice of tokens,
-            value the new activation. Where one place is named twice, the last one wins.
+            value the new activation; negative layers and positions count from the end. Where one place is named twice,
+            the last one wins.
         mode: open, freeze_attention or constrained (see `propagate`). `constrained` holds all layers unless one of the
             next two names some; interventions must then be in these.
         constrained_layers: as circuit-tracer means it: attention patterns held everywhere, norms nowhere, MLP outputs
@@ -107,7 +108,7 @@ def intervene(
     """
     run = CleanRun(model, transcoders, prompt)
     holding = _holding(mode, constrained_layers, held_layers, model.config.num_layers)
-    rows = InterventionRows.of([interventions], len(run.tokens))
+    rows = InterventionRows.of([interventions], len(run.tokens), model.config.num_layers)
     (_, out), *_ = run.propagate(rows, mode, range(len(run.tokens)), rows=1, keep=True, holding=holding)
     layers, length = tuple(sorted(transcoders.config.layers)), len(run.tokens)
     streams = np.asarray(out.streams)[list(layers), 0, :length]
@@ -132,6 +133,7 @@ class CleanRun:
         parallel: RowParallel | None = None,
     ):
         check_transcoders(model, transcoders)
+        transcoders = of_model(model, transcoders)
         self.model, self.transcoders, self.tokens = model, transcoders, tuple(model.tokens(prompt))
         self.parallel = parallel or local_parallel(1)
         self.record = record_prompt(model.transformer, self.tokens, transcoders.config)
@@ -186,6 +188,11 @@ class CleanRun:
         """
         count = self.model.config.num_layers
         holding = holding or _holding(mode, None, None, count)
+        if mode == "constrained" and self.transcoders.config.output_stream == "mlp_raw":
+            raise ValueError(
+                "mode: 'constrained' with transcoders that write mlp_raw, before the norm whose output is held, so "
+                "that nothing would change; use open or freeze_attention"
+            )
         interventions.check(self.model, self.transcoders, len(self.tokens))
         if (outside := interventions.layer[~np.asarray(holding.outputs)[interventions.layer]]).size:
             raise ValueError(

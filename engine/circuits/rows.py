@@ -10,12 +10,12 @@ another a circuit of thousands. Shapes: N slots, R rows; padded to E slots a row
 """
 
 import dataclasses
-import operator
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from causeway.engine import scalars
 from causeway.engine.frozen.sources import Transcoders
 from causeway.engine.intervention.edits import EMPTY
 from causeway.engine.intervention.requests import Operation, coefficients
@@ -28,7 +28,10 @@ BATCH_SLOTS = 1024
 
 @dataclasses.dataclass(frozen=True)
 class Intervention:
-    """A feature at a token, or at the tokens of a slice, put to a new value; negative positions count from the end."""
+    """A feature at a token, or at the tokens of a slice, put to a new value.
+
+    Negative layers and positions count from the end.
+    """
 
     layer: int
     position: int | slice
@@ -58,11 +61,12 @@ class InterventionRows:
     count: int
 
     @classmethod
-    def of(cls, rows: Sequence[Sequence[AnyIntervention]], length: int) -> "InterventionRows":
-        """Rows as a person writes them, for a prompt of `length` tokens.
+    def of(cls, rows: Sequence[Sequence[AnyIntervention]], length: int, layers: int) -> "InterventionRows":
+        """Rows as a person writes them, for a prompt of `length` tokens and a model of so many layers.
 
         Raises:
-            ValueError: no row, a row without interventions, or a position outside the prompt.
+            ValueError: no row, a row without interventions, a layer or position that is not there, or an id or value
+                that is no number.
         """
         if not len(rows):
             raise ValueError("interventions: none; give at least one (layer, position, feature, value)")
@@ -72,7 +76,7 @@ class InterventionRows:
                 raise ValueError(
                     f"interventions: row {number} is empty; give at least one (layer, position, feature, value)"
                 )
-            slots += _slots(number, row, length)
+            slots += _slots(number, row, length, layers)
         return cls.from_columns(np.array(slots, np.float64).T, len(rows))
 
     @classmethod
@@ -166,24 +170,18 @@ def _padded(slots: int) -> int:
     return 1 << max(0, slots - 1).bit_length() if slots <= 64 else -(-slots // 64) * 64
 
 
-def _slots(number: int, row: Sequence[AnyIntervention], length: int) -> list[tuple]:
+def _slots(number: int, row: Sequence[AnyIntervention], length: int, layers: int) -> list[tuple]:
     slots = []
     for entry in row:
         if not isinstance(entry, Intervention) and len(entry) != 4:
             raise ValueError(f"interventions: got {entry!r}; needs (layer, position, feature, value)")
         made = entry if isinstance(entry, Intervention) else Intervention(*entry)
-        scale, shift = coefficients(made.operation, float(made.value))
-        layer, feature = _whole("layer", made.layer), _whole("feature", made.feature)
+        scale, shift = coefficients(made.operation, scalars.real(made.value, "interventions: value"))
+        layer = scalars.layer(made.layer, layers, "interventions: layer")
+        feature = scalars.integer(made.feature, "interventions: feature")
         for position in _positions(made.position, length):
             slots.append((number, layer, position, feature, scale, shift))
     return slots
-
-
-def _whole(name: str, number: int) -> int:
-    try:
-        return operator.index(number)
-    except TypeError:
-        raise ValueError(f"interventions: {name} is {number!r}; needs a whole number") from None
 
 
 def _positions(position: int | slice, length: int) -> list[int]:
@@ -192,7 +190,4 @@ def _positions(position: int | slice, length: int) -> list[int]:
         if not found:
             raise ValueError(f"interventions: {position} holds no position of a prompt of {length} tokens")
         return found
-    position = _whole("position", position)
-    if not -length <= position < length:
-        raise ValueError(f"interventions: position {position} is out of range; the prompt has {length} tokens")
-    return [position % length]
+    return [scalars.integer(position, "interventions: position", -length, length - 1) % length]

@@ -269,7 +269,7 @@ def check_request(
     if outside:
         raise ValueError(f"dictionary: layer {outside[0]}, but the model has layers 0..{config.num_layers - 1}")
     stream = dictionary.config.stream
-    width = {"mlp_act": config.d_ff, "head_out": config.num_heads * config.head_dim}.get(stream, config.d_model)
+    width = config.width(stream)
     if width != dictionary.d_in:
         raise ValueError(
             f"dictionary: reads width {dictionary.d_in}, but {stream} of this model has width {width}; "

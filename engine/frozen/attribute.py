@@ -78,6 +78,21 @@ def check_request(model: Model, transcoders: Transcoders, tokens: Sequence[int])
             "pre-activations are linear in the stream"
         )
     check_of_model(model, transcoders)
+    check_streams(transcoders)
+    if config.is_transcoder and (missing := sorted(set(range(model.config.num_layers)) - set(config.layers))):
+        raise ValueError(
+            f"transcoders: none for layers {missing} of {model.name}; a graph needs one for every layer, because an "
+            "MLP without one would go unexplained"
+        )
+
+
+def check_streams(transcoders: Transcoders) -> None:
+    """Refuse dictionaries of streams that the frozen pass does not read and write features at.
+
+    Raises:
+        ValueError: naming the streams.
+    """
+    config = transcoders.config
     if not config.is_transcoder:
         if config.stream != "resid_post":
             raise ValueError(f"transcoders: SAEs of {config.stream}; needs SAEs of resid_post, or transcoders of MLPs")
@@ -88,11 +103,6 @@ def check_request(model: Model, transcoders: Transcoders, tokens: Sequence[int])
         raise ValueError(
             f"transcoders: read {config.stream} and write {config.output_stream}; needs transcoders of MLPs, which "
             f"read {', '.join(READS)} and write mlp_out"
-        )
-    if missing := sorted(set(range(model.config.num_layers)) - set(config.layers)):
-        raise ValueError(
-            f"transcoders: none for layers {missing} of {model.name}; a graph needs one for every layer, because an "
-            "MLP without one would go unexplained"
         )
 
 

@@ -23,6 +23,7 @@ from jaxtyping import Array, Float, Int
 from causeway.engine.dictionary.config import DictionaryConfig
 from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
 from causeway.engine.dictionary.dictionary import Dictionary, take
+from causeway.engine.dictionary.fit import fitted
 from causeway.engine.frozen.record import FrozenRecord
 from causeway.engine.model.handle import Model
 from causeway.engine.precision import full_precision
@@ -85,6 +86,16 @@ def check_of_model(model: Model, transcoders: Transcoders) -> None:
             f"transcoders: read {transcoders.d_in} and write {transcoders.d_out} coordinates, but the stream of "
             f"{model.name} has {width}; load those of this model"
         )
+
+
+def of_model(model: Model, transcoders: Transcoders) -> Transcoders:
+    """The transcoders, their streams under the model's names.
+
+    Raises:
+        ValueError: see `check_of_model`; or a stream that the model does not have.
+    """
+    check_of_model(model, transcoders)
+    return fitted(transcoders, model.config, model.name)
 
 
 def active_features(dictionary: Transcoders, record: FrozenRecord, length: int, first: int) -> ActiveFeatures:

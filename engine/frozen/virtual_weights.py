@@ -28,12 +28,14 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 from scipy.sparse import csr_array, vstack
 
+from causeway.engine import scalars
 from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
 from causeway.engine.dictionary.dictionary import Dictionary
-from causeway.engine.frozen.attribute import check_request
+from causeway.engine.dictionary.fit import fitted
+from causeway.engine.frozen.attribute import check_request, check_streams
 from causeway.engine.frozen.pullback import read_in
 from causeway.engine.frozen.record import record_prompt
-from causeway.engine.frozen.sources import Transcoders, active_features
+from causeway.engine.frozen.sources import Transcoders, active_features, of_model
 from causeway.engine.model.handle import Model
 from causeway.engine.model.transformer import Transformer, layer
 from causeway.engine.precision import full_precision
@@ -90,8 +92,9 @@ def coactivation(
     """
     if not prompts:
         raise ValueError("prompts: none; needs texts on which features are active together")
-    for at in (source_layer, target_layer):
-        transcoders.config.index_of(at)
+    transcoders = of_model(model, transcoders)
+    layers = model.config.num_layers
+    source_layer, target_layer = _layers(transcoders, layers, source_layer, target_layer)
     found = [_of_prompt(model, transcoders, model.tokens(prompt), source_layer, target_layer) for prompt in prompts]
     return Coactivation(*(csr_array(vstack(rows, format="csr")) for rows in zip(*found, strict=True)))
 
@@ -129,7 +132,7 @@ def virtual_weights(
 
     Args:
         transformer: whose norm stands before the target. transcoders: of both layers.
-        source_layer, target_layer: the source below the target.
+        source_layer, target_layer: the source below the target; negative ones count from the end.
         top_k: sources kept of each target. weighting: raw, or by `together`.
         together: activations of both layers; needed for era and twera. block: features of a block.
 
@@ -137,6 +140,9 @@ def virtual_weights(
         ValueError: layers that have no dictionary or stand the wrong way round, no co-activation where it is needed,
             or fewer features than `top_k`.
     """
+    transcoders = fitted(transcoders, transformer.config, "the model")
+    check_streams(transcoders)
+    source_layer, target_layer = _layers(transcoders, transformer.config.num_layers, source_layer, target_layer)
     _check(transcoders, source_layer, target_layer, top_k, weighting, together)
     count = transcoders.num_features
     readers = _readers(transformer, transcoders, target_layer)
@@ -149,11 +155,18 @@ def virtual_weights(
     return VirtualWeights(np.where(weight == 0, -1, source), weight)
 
 
+def _layers(transcoders: Transcoders, count: int, source: int, target: int) -> tuple[int, int]:
+    """Both layers from 0 on, each with a dictionary."""
+    source = scalars.layer(source, count, "source_layer")
+    target = scalars.layer(target, count, "target_layer")
+    for at in (source, target):
+        transcoders.config.index_of(at)
+    return source, target
+
+
 def _check(
     transcoders: Transcoders, source: int, target: int, top_k: int, weighting: Weighting, together: Coactivation | None
 ) -> None:
-    for at in (source, target):
-        transcoders.config.index_of(at)
     if not source < target:
         raise ValueError(f"source_layer: {source} is not below target_layer {target}; features write upwards only")
     if not 1 <= top_k <= transcoders.num_features:

@@ -96,10 +96,11 @@ class BoundSwap:
 
     def __call__(self, active: Active, x: Stream, layer: int | Array) -> tuple[Change, Values]:
         """The change; a whole vector has no value to report."""
-        e = self.edit
-        new = e.scale[:, None, :, None] * x[:, :, None] + e.shift[:, None, :, None] * self.vectors[:, None]
-        change = jnp.sum(jnp.where(active[..., None], new - x[:, :, None], 0), axis=2).astype(x.dtype)
-        return Change(change), jnp.zeros(active.shape, x.dtype)
+        # At most one slot acts at a position, so that a sum over slots is that slot's change.
+        keep = jnp.sum(jnp.where(active, self.edit.scale[:, None] - 1, 0), axis=-1, keepdims=True)
+        put = jnp.where(active, self.edit.shift[:, None], 0)
+        change = keep * x + jnp.einsum("bte,bed->btd", put, self.vectors.astype(put.dtype))
+        return Change(change.astype(x.dtype)), jnp.zeros(active.shape, x.dtype)
 
 
 @jax.tree_util.register_dataclass

@@ -57,7 +57,7 @@ class EditSpec:
             raise ValueError(f"EditSpec.family: got {self.family!r}; needs one of {', '.join(FAMILIES)}")
         editable = EDITABLE if self.family in ("vector", "swap") else EDITABLE + DICTIONARY_ONLY
         if self.stream not in editable:
-            raise ValueError(f"EditSpec.stream: got {self.stream!r}; {self.family} edits act on {', '.join(editable)}")
+            raise ValueError(f"stream: got {self.stream!r}; {self.family} edits act on {', '.join(editable)}")
 
     def one_layer(self, dictionary: Dictionary | None) -> bool:
         """Whether all rows of a bucket must edit the same layer, because the whole dictionary is needed there."""
@@ -149,7 +149,7 @@ def dictionary_of(dictionary: Dictionary | None, spec: EditSpec) -> Dictionary:
 def _check_features(edit: Edit, spec: EditSpec, dictionary: Dictionary, live: np.ndarray) -> None:
     reads, writes = dictionary.config.stream, dictionary.config.output_stream
     if writes != spec.stream:
-        raise ValueError(f"EditSpec.stream: {spec.stream!r} but the dictionary writes {writes!r}; they must agree")
+        raise ValueError(f"stream: {spec.stream!r} but the dictionary writes {writes!r}; they must agree")
     if STREAMS.index(reads) > STREAMS.index(writes):
         raise ValueError(
             f"dictionary: reads {reads!r} and writes {writes!r}, which comes before it in a block, so its edits cannot "
@@ -170,13 +170,13 @@ def _check_features(edit: Edit, spec: EditSpec, dictionary: Dictionary, live: np
 
 
 def _check_overlap(edit: Edit, live: np.ndarray, feature: np.ndarray) -> None:
-    slots = live.shape[-1]
-    for a in range(slots):
-        for b in range(a + 1, slots):
-            same = live[:, a] & live[:, b] & (feature[:, a] == feature[:, b])
-            same &= np.asarray(edit.layer)[:, a] == np.asarray(edit.layer)[:, b]
-            start = np.maximum(np.asarray(edit.start)[:, a], np.asarray(edit.start)[:, b])
-            stop = np.minimum(np.asarray(edit.stop)[:, a], np.asarray(edit.stop)[:, b])
-            if (same & (start < stop)).any():
-                row = int(np.argmax(same & (start < stop)))
-                raise ValueError(f"edit: slots {a} and {b} of row {row} act on one feature and position; merge them")
+    """Among slots of a row on one layer and feature, sorted by start, one that overlaps any overlaps a neighbour."""
+    layer, start, stop = (np.asarray(a) for a in (edit.layer, edit.start, edit.stop))
+    order = np.lexsort((start, feature, layer, ~live), axis=-1)
+    layer, feature, start, stop, live = (np.take_along_axis(a, order, -1) for a in (layer, feature, start, stop, live))
+    same = live[:, 1:] & (layer[:, 1:] == layer[:, :-1]) & (feature[:, 1:] == feature[:, :-1])
+    meet = same & live[:, :-1] & (start[:, 1:] < stop[:, :-1])
+    if meet.any():
+        row, place = (int(n[0]) for n in np.nonzero(meet))
+        a, b = sorted(order[row, place : place + 2].tolist())
+        raise ValueError(f"edit: slots {a} and {b} of row {row} act on one feature and position; merge them")

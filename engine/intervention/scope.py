@@ -8,28 +8,57 @@ With a prompt of T tokens:
     all                      [0, inf)        every token
     positions:2:5,-1         [2, 5), [T-1, T)   explicit ones; negative positions count from the end of the prompt
 
-Explicit positions may need several intervals, and so several slots of an edit.
+Explicit positions may need several intervals, and so several slots of an edit. A number, or a list of numbers, stands
+for those positions: 3, [0, -1].
 """
 
 import itertools
 import re
+from collections.abc import Sequence
 
+from causeway.engine import scalars
 from causeway.engine.intervention.edits import FOREVER
 
 NAMED = ("last_prompt", "decode", "last_prompt_and_decode", "all")
 _EXPLICIT = "positions:"
+_INTERVAL = re.compile(r"(-?[0-9]+)(?::(-?[0-9]+))?")
+
+Scope = str | int | Sequence[int]
 
 
-def slots(scope: str) -> int:
+def scope_text(scope: Scope) -> str:
+    """A scope as text, whichever way it was written.
+
+    Raises:
+        ValueError: unknown scope, or positions that cannot be read.
+    """
+    if isinstance(scope, str):
+        for part in _parts(scope):
+            if part not in NAMED and not _INTERVAL.fullmatch(part.strip()):
+                raise ValueError(f"scope: cannot read the position {part!r}; write 7, -1 or 2:5")
+        return scope
+    try:
+        positions = scalars.integers(scope, "scope", -scalars.INT32_MAX).ravel().tolist()
+    except ValueError:
+        positions = []
+    if not positions:
+        raise ValueError(
+            f"scope: got {scalars.shown(scope)}; needs one of {', '.join(NAMED)}, positions:P[,P:Q...], a position or "
+            "a list of positions"
+        )
+    return _EXPLICIT + ",".join(map(str, positions))
+
+
+def slots(scope: Scope) -> int:
     """How many intervals a scope needs, whatever the prompt's length.
 
     Raises:
         ValueError: unknown scope.
     """
-    return len(_parts(scope))
+    return len(_parts(scope_text(scope)))
 
 
-def intervals(scope: str, prompt_length: int) -> list[tuple[int, int]]:
+def intervals(scope: Scope, prompt_length: int) -> list[tuple[int, int]]:
     """[start, stop) pairs of a scope for a prompt of T tokens.
 
     Raises:
@@ -42,7 +71,8 @@ def intervals(scope: str, prompt_length: int) -> list[tuple[int, int]]:
         "last_prompt_and_decode": (last, FOREVER),
         "all": (0, FOREVER),
     }
-    spans = sorted(named[part] if part in named else _interval(part, prompt_length) for part in _parts(scope))
+    parts = _parts(scope_text(scope))
+    spans = sorted(named[part] if part in named else _interval(part, prompt_length) for part in parts)
     for (_, stop), (start, _) in itertools.pairwise(spans):
         if start < stop:
             raise ValueError(f"scope: {scope!r} names position {start} of a prompt of {prompt_length} tokens twice")
@@ -59,7 +89,7 @@ def _parts(scope: str) -> list[str]:
 
 
 def _interval(text: str, length: int) -> tuple[int, int]:
-    match = re.fullmatch(r"(-?\d+)(?::(-?\d+))?", text.strip())
+    match = _INTERVAL.fullmatch(text.strip())
     if not match:
         raise ValueError(f"scope: cannot read the position {text!r}; write 7, -1 or 2:5")
     start = int(match[1]) + (length if int(match[1]) < 0 else 0)

@@ -49,15 +49,15 @@ class TapSpec:
 
     def __post_init__(self):
         if self.stream not in STREAMS:
-            raise ValueError(f"TapSpec.stream: got {self.stream!r}; needs one of {', '.join(STREAMS)}")
+            raise ValueError(f"Tap.stream: got {self.stream!r}; needs one of {', '.join(STREAMS)}")
         if self.reader not in READERS:
-            raise ValueError(f"TapSpec.reader: got {self.reader!r}; needs one of {', '.join(READERS)}")
+            raise ValueError(f"Tap.reader: got {self.reader!r}; needs one of {', '.join(READERS)}")
         if (self.reader in ("raw", "all")) != (self.width == 0):
-            raise ValueError(f"TapSpec.width: got {self.width} for {self.reader}; raw and all take 0, others a width")
+            raise ValueError(f"Tap.width: got {self.width} for {self.reader}; raw and all take 0, others a width")
         if self.stream in NARROW and self.reader not in (("raw", "top_k") if self.stream == "logits" else ("raw",)):
-            raise ValueError(f"TapSpec.reader: {self.reader!r} cannot read {self.stream}; read it raw")
+            raise ValueError(f"Tap.reader: {self.reader!r} cannot read {self.stream}; read it raw")
         if not self.layers:
-            raise ValueError("TapSpec.layers: empty; name at least one layer")
+            raise ValueError("Tap.layers: empty; name at least one layer")
 
     @property
     def needs_dictionary(self) -> bool:
@@ -172,8 +172,10 @@ def bind_tap(
         raise ValueError(f"dictionary: missing; a tap that reads {spec.reader!r} encodes with one")
     if spec.stream != dictionary.config.stream:
         raise ValueError(
-            f"TapSpec.stream: {spec.stream!r} read with a dictionary of {dictionary.config.stream!r}; they must agree"
+            f"Tap.stream: {spec.stream!r} read with a dictionary of {dictionary.config.stream!r}; they must agree"
         )
+    if spec.width > dictionary.num_features:
+        raise ValueError(f"Tap.width: {spec.width} is more than the dictionary's {dictionary.num_features} features")
     if spec.reader == "top_k":
         return BoundTop(dictionary, spec)
     if spec.reader == "all":

@@ -3,8 +3,8 @@
     x_mid  = x + W_O attention(norm(x))          x_post = x_mid + mlp(norm(x_mid))
 
 or, with parallel blocks (GPT-NeoX), x_post = x + W_O attention(norm(x)) + mlp(norm'(x)), which has no x_mid. Where the
-family normalises what attention and MLP write (Gemma-2), `attn_out` and `mlp_out` are after that norm: they are what
-is added to the stream.
+family normalises what attention and MLP write (Gemma-2), `attn_raw` and `mlp_raw` are before that norm, `attn_out` and
+`mlp_out` after it: they are what is added to the stream.
 
 How positions are mixed is the caller's business: `attend(q, k, v)` sees rotated queries and keys and returns the
 heads' outputs (and may tap the pattern or write a cache on the way). `observe(stream, value)` is called at every
@@ -52,11 +52,11 @@ def _attention(
     dtype = block.attention.numerics.accumulate_dtype
     z = attend(rotate(q, positions, config, dtype), rotate(k, positions, config, dtype), v)
     out = block.attention.write(observe("head_out", z))
-    return observe("attn_out", block.attn_post_norm(out) if config.post_norms else out)
+    return observe("attn_out", block.attn_post_norm(observe("attn_raw", out)) if config.post_norms else out)
 
 
 def _mlp(block: Block, x: Array, config: ModelConfig, observe: Observe) -> Array:
     normalised = observe("mlp_norm", block.mlp_norm.normalise(x))
     neurons = observe("mlp_act", block.mlp.neurons(observe("mlp_in", block.mlp_norm.scale(normalised))))
     out = block.mlp.write(neurons)
-    return observe("mlp_out", block.mlp_post_norm(out) if config.post_norms else out)
+    return observe("mlp_out", block.mlp_post_norm(observe("mlp_raw", out)) if config.post_norms else out)

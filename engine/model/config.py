@@ -115,8 +115,20 @@ class ModelConfig:
 
     @property
     def unformed_streams(self) -> tuple[str, ...]:
-        """Streams that this decoder does not have."""
-        return ("resid_mid",) if self.parallel_blocks else ()
+        """Streams that this decoder does not have under this name."""
+        return (*(("resid_mid",) if self.parallel_blocks else ()), *self._doubled)
+
+    def own_name(self, stream: str) -> str:
+        """The stream's name in this decoder: without a norm behind it, what attention or MLP writes is what it adds."""
+        return self._doubled.get(stream, stream)
+
+    def width(self, stream: str) -> int:
+        """Numbers a position in a stream of one vector a position; heads lie side by side."""
+        return {"mlp_act": self.d_ff, "head_out": self.num_heads * self.head_dim}.get(stream, self.d_model)
+
+    @property
+    def _doubled(self) -> dict[str, str]:
+        return {} if self.post_norms else {"attn_raw": "attn_out", "mlp_raw": "mlp_out"}
 
 
 @dataclasses.dataclass(frozen=True)

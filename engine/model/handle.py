@@ -4,7 +4,10 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from causeway.engine import scalars
+from causeway.engine.intervention.sites import Place, own_place
 from causeway.engine.model.config import ModelConfig, Numerics
+from causeway.engine.model.refusals import formed_stream
 from causeway.engine.model.transformer import Transformer
 
 
@@ -36,6 +39,7 @@ class Model:
         name: the reference it was loaded from.
         identity: the fingerprint, or a function that computes it when it is first asked for (and remembers it).
         prepend_bos: whether `tokens` puts the begin-of-sequence id before a text.
+        read_place: reads the name of a place; whoever loads a model supplies one that knows its family's names.
     """
 
     transformer: Transformer
@@ -43,6 +47,7 @@ class Model:
     name: str
     identity: str | Callable[[], str]
     prepend_bos: bool = True
+    read_place: Callable[[str], Place] = own_place
 
     def __repr__(self) -> str:
         return f"Model({self.name!r}, {self.transformer!r}, storage {self.numerics.storage})"
@@ -65,6 +70,26 @@ class Model:
     def numerics(self) -> Numerics:
         """Dtypes."""
         return self.transformer.numerics
+
+    def place(self, name: str, where: str) -> Place:
+        """The stream, and the layer if it says one, of a place's name: STREAM, STREAM.LAYER, or one of other libraries.
+
+        Args:
+            where: the argument, for errors.
+
+        Raises:
+            ValueError: not a name of this model's, or of a stream or layer that it does not have.
+        """
+        if not isinstance(name, str):
+            raise ValueError(f"{where}: got {scalars.shown(name)}; needs the name of a stream, such as resid_post")
+        try:
+            found = self.read_place(name)
+        except ValueError as error:
+            raise ValueError(f"{where}: {str(error).removeprefix('site: ')}") from None
+        stream = formed_stream(found.stream, self.config, where)
+        if found.layer is None:
+            return Place(stream)
+        return Place(stream, scalars.layer(found.layer, self.config.num_layers, f"{where}: layer of {name!r}"))
 
     def tokens(self, prompt: str | Sequence[int]) -> list[int]:
         """Token ids the model is run on: the BOS policy applies to text; ids pass unchanged.

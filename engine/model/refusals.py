@@ -10,10 +10,9 @@ import numpy as np
 from jaxtyping import Int
 
 from causeway.engine.intervention.edits import EMPTY, Edit, EditSpec
+from causeway.engine.intervention.sites import ONCE
 from causeway.engine.intervention.taps import BoundTap
 from causeway.engine.model.config import ModelConfig
-
-ONCE = ("final_norm", "logits")
 
 
 def check_taps(taps: tuple[BoundTap, ...], config: ModelConfig, unread: tuple[str, ...] = ()) -> None:
@@ -27,18 +26,33 @@ def check_taps(taps: tuple[BoundTap, ...], config: ModelConfig, unread: tuple[st
         check_stream(spec.stream, config, "taps")
         if spec.stream in unread:
             raise ValueError(f"taps: {spec.stream} is not formed token by token; read it with `run`")
+        if spec.stream == "logits" and spec.width > config.vocab_size:
+            raise ValueError(f"taps: width {spec.width} is more than the {config.vocab_size} tokens that have a logit")
         if spec.stream in ONCE and spec.layers != (num_layers,):
             raise ValueError(f"taps: {spec.stream} comes once, at layer {num_layers}; got layers {spec.layers}")
         if spec.stream not in ONCE and (bad := [n for n in spec.layers if not 0 <= n < num_layers]):
             raise ValueError(f"taps: layer {bad[0]} of {spec.stream} is outside the model's layers 0..{num_layers - 1}")
 
 
+def formed_stream(stream: str, config: ModelConfig, where: str) -> str:
+    """The stream's name in this decoder.
+
+    Raises:
+        ValueError: the decoder does not have it; naming the stream and what there is instead.
+    """
+    own = config.own_name(stream)
+    check_stream(own, config, where)
+    return own
+
+
 def check_stream(stream: str, config: ModelConfig, where: str) -> None:
-    """Refuse a stream that this decoder does not have.
+    """Refuse a stream that this decoder does not have under this name.
 
     Raises:
         ValueError: naming the stream and what there is instead.
     """
+    if (own := config.own_name(stream)) != stream:
+        raise ValueError(f"{where}: a {config.family} has no norm behind its {own[:-4]}; {stream} is {own} there")
     if stream in config.unformed_streams:
         raise ValueError(
             f"{where}: a {config.family} has no {stream}, because its attention and MLP both read resid_pre; "

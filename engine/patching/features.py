@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Int
 
+from causeway.engine import scalars
 from causeway.engine.patching.design import FeatureSet
 from causeway.engine.screen.values import feature_values, strongest
 
@@ -50,7 +51,7 @@ def whole_numbers(table: pa.Table, name: str) -> Int[np.ndarray, " N"]:
     if not pa.types.is_integer(column.type) or column.null_count:
         missing = f" with {column.null_count} missing" if column.null_count else ""
         raise ValueError(f"features: column {name} is {column.type}{missing}; needs whole numbers")
-    return column.to_numpy().astype(np.int32)
+    return scalars.integers(column.to_numpy(), f"features: column {name}")
 
 
 def chosen(table: pa.Table, per_layer: int) -> pa.Table:

@@ -69,8 +69,7 @@ class Source:
         return sum(self._width(stream) for stream in self.streams)
 
     def _width(self, stream: str) -> int:
-        config = self.transformer.config
-        return {"mlp_act": config.d_ff, "head_out": config.num_heads * config.head_dim}.get(stream, config.d_model)
+        return self.transformer.config.width(stream)
 
     def read(self, rows: Int[np.ndarray, " rows"]) -> Float[np.ndarray, "P N W"]:
         """Activations at the counted tokens of these rows, float32, in the order of the rows."""

@@ -8,13 +8,19 @@ import pytest
 import causeway as cw
 
 SMALL = ("--features=32", "--l0=4", "--steps=12", "--batch=64", "--length=16", "--checkpoint_every=6")
-SAES = (*SMALL, "--layers=3,1")
+SAES = (*SMALL, "--layers=-1,1", "--stream=hook_resid_post")
 REFUSALS = {
     "sparsity": (("--kind=topk", "--l0=4", "--features=32"), "--kind: topk takes its sparsity from --k; got --l0=4"),
     "features": (("--l0=4",), "--features: got nothing"),
     "out": (("--l0=4", "--features=32", f"--out={__file__}"), "is a file; give a directory to write"),
-    "layers": (("--l0=4", "--features=32", "--layers=1,9"), "needs different layers of the model, 0..3"),
-    "words": (("--l0=4", "--features=32", "--layers=top"), "--layers: got top"),
+    "layers": (("--l0=4", "--features=32", "--layers=1,9"), "--layers: got 9; needs a whole number from -4 to 3"),
+    "words": (("--l0=4", "--features=32", "--layers=top"), "--layers: got 'top'"),
+    "stream": (("--l0=4", "--features=32", "--stream=h.1.mlp"), "--stream: cannot read 'h.1.mlp' in a llama"),
+    "unnamed": (("--l0=4", "--features=32", "--stream=attn_in"), "--stream: attn_in has no name in saelens files"),
+    "two layers": (
+        ("--l0=4", "--features=32", "--stream=model.layers.1", "--layers=2"),
+        "--layers: got 2, but the streams are named of layer 1",
+    ),
     "skip": (("--k=4", "--features=32", "--kind=topk", "--skip"), "--kind: got topk; no format read here holds"),
     "cross layers": (
         ("--l0=4", "--features=32", "--cross_layer", "--layers=1,2"),

@@ -117,7 +117,8 @@ def attention_write(transformer, i: int, x: np.ndarray, hook: Hook) -> np.ndarra
     hook("attn_pattern", i, pattern)
     z = hook("head_out", i, z)
     out = _biased(np.einsum("thk,hkd->td", z, _array(attend.output)[i]), attend, "output_bias", i)
-    out = stretch(centre(out, config), blocks.attn_post_norm, config, i) if config.post_norms else out
+    if config.post_norms:
+        out = stretch(centre(hook("attn_raw", i, out), config), blocks.attn_post_norm, config, i)
     return hook("attn_out", i, out)
 
 
@@ -134,7 +135,8 @@ def mlp_write(transformer, i: int, x: np.ndarray, hook: Hook) -> np.ndarray:
     else:
         neurons = activation(config.activation, neurons)
     out = _biased(hook("mlp_act", i, neurons) @ _array(mlp.down)[i], mlp, "down_bias", i)
-    out = stretch(centre(out, config), blocks.mlp_post_norm, config, i) if config.post_norms else out
+    if config.post_norms:
+        out = stretch(centre(hook("mlp_raw", i, out), config), blocks.mlp_post_norm, config, i)
     return hook("mlp_out", i, out)
 
 

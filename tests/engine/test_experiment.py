@@ -1,5 +1,7 @@
 """`cw.run` and `cw.generate`: what a person writes is what the engine's passes do, prompt by prompt."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +11,7 @@ import causeway as cw
 from causeway.engine.intervention.apply import bind
 from causeway.engine.intervention.edits import EditSpec
 from causeway.engine.intervention.instruments import Instruments
+from causeway.engine.intervention.sites import Place, own_place
 from causeway.engine.model import forward
 
 PROMPTS = [[7, 31, 2, 19], [5, 5, 11, 8, 20, 3], [38]]
@@ -123,3 +126,101 @@ def test_what_cannot_be_run_is_refused(model, dictionary, refuses):
         cw.generate(model, PROMPTS, trials=0)
     with refuses("max_new_tokens"):
         cw.generate(model, PROMPTS, max_new_tokens=100)
+
+
+def named(name):
+    """A family's way of calling two places; otherwise the engine's."""
+    theirs = {"blocks.1.hook_mlp_out": Place("mlp_out", 1), "hook_mlp_out": Place("mlp_out", None)}
+    return theirs.get(name) or own_place(name)
+
+
+def test_places_go_by_the_names_that_the_model_reads(model, refuses):
+    other = dataclasses.replace(model, read_place=named)
+    whole, one = (r[0].values for r in cw.run(other, PROMPTS[0], taps=["mlp_out", "mlp_out.1"]).records)
+    for taps in (["hook_mlp_out", "blocks.1.hook_mlp_out"], [cw.Tap("mlp_raw"), cw.Tap("mlp_raw", layers=-2)]):
+        records = cw.run(other, PROMPTS[0], taps=taps).records
+        np.testing.assert_array_equal(records[0][0].values, whole)
+        np.testing.assert_array_equal(records[1][0].values, one)
+    np.testing.assert_array_equal(one[0], whole[1])
+    (alone,) = cw.run(other, PROMPTS[0], taps="mlp_out").records
+    np.testing.assert_array_equal(alone[0].values, whole)
+    (tap,) = cw.run(other, PROMPTS[0], taps=cw.Tap("mlp_out")).records
+    np.testing.assert_array_equal(tap[0].values, whole)
+    for taps, message in (
+        ([cw.Tap("blocks.1.hook_mlp_out", layers=2)], "Tap.layers: got .2., but 'blocks.1.hook_mlp_out' is of layer 1"),
+        ("resid", "Tap.stream: cannot read 'resid'"), ("mlp_out.3", "Tap.stream: layer of 'mlp_out.3': got 3"),
+        ([3], "taps: got 3; needs Tap or the name"), (3, "taps: got 3; needs a list"),
+    ):  # fmt: skip
+        with refuses(message):
+            cw.run(other, PROMPTS[0], taps=taps)
+
+
+def test_edits_go_by_names_and_layers_from_the_end(model, dictionary, refuses):
+    other = dataclasses.replace(model, read_place=named)
+    last = cw.run(model, PROMPTS[0], edits=cw.FeatureEdit(-1, 7, 6.0, scope=3), dictionary=dictionary)
+    same = cw.run(model, PROMPTS[0], edits=[SET], dictionary=dictionary)
+    np.testing.assert_array_equal(last.logits[0], same.logits[0])
+    assert last.edits_applied.tolist() == [1]
+    steered = [cw.VectorEdit(1, np.ones(16), 2.0, "add", stream=name) for name in ("mlp_out", "hook_mlp_out")]
+    logits = [cw.run(other, PROMPTS[0], edits=edit).logits[0] for edit in steered]
+    np.testing.assert_array_equal(*logits)
+    for edit, message in (
+        (cw.FeatureEdit(3, 7), "FeatureEdit.layer: got 3; needs a whole number from -3 to 2"),
+        (cw.SwapEdit(2, np.ones(16), stream="blocks.1.hook_mlp_out"), "SwapEdit.layer: got 2, but .* is of layer 1"),
+        (cw.VectorEdit(1, np.ones(16), stream="resid"), "VectorEdit.stream: cannot read 'resid'"),
+        ([[SET], 3], "edits: got .*; needs FeatureEdit"), (3, "edits: got 3; needs a list of edits"),
+    ):  # fmt: skip
+        with refuses(message):
+            cw.run(other, PROMPTS[:2], edits=edit, dictionary=dictionary)
+
+
+def test_a_stream_put_back_at_every_position_is_the_same_pass(model):
+    (tap,) = cw.run(model, PROMPTS[1], taps=[cw.Tap("resid_mid", layers=1)]).records
+    own = tap[0].values[0]
+    zero = cw.run(model, PROMPTS[1], edits=cw.SwapEdit(1, 0 * own, stream="resid_mid"))
+    back = cw.run(model, PROMPTS[1], edits=[cw.SwapEdit(1, own[[2, 4]], [2, 4], "resid_mid")])
+    clean = cw.run(model, PROMPTS[1]).logits[0]
+    np.testing.assert_allclose(back.logits[0], clean, atol=2e-6)
+    assert (zero.edits_applied.tolist(), back.edits_applied.tolist()) == ([6], [2])
+    assert np.abs(zero.logits[0] - clean).max() > 1e-2
+
+
+def test_streams_before_the_norms_behind_attention_and_mlp(tiny, plain, refuses):
+    """Where a family has such norms, dictionaries of these streams are edited as in plain numpy."""
+    gemma = cw.Model(tiny.make_transformer(**tiny.FAMILIES["gemma2"]), None, "gemma", "of the tests")
+    sae = tiny.make_dictionary(stream="mlp_raw")
+    got = cw.run(gemma, PROMPTS[0], edits=[cw.FeatureEdit(2, 7, 6.0)], taps=[cw.Tap("mlp_raw", "all")], dictionary=sae)
+    change = plain.delta_edit(tiny.make_edit(1, layer=2, feature=7, shift=6.0), 0, "mlp_raw", sae)
+    np.testing.assert_allclose(got.logits[0], plain.logits(gemma.transformer, PROMPTS[0], change), atol=1e-4)
+    with refuses("transcoders: SAEs of mlp_raw"):
+        cw.attribute(gemma, tiny.make_dictionary(layers=(0, 1, 2), stream="mlp_raw"), PROMPTS[0])
+    transcoders = tiny.make_dictionary("relu", (0, 1, 2), "mlp_in", write_stream="mlp_raw")
+    with refuses("read mlp_in and write mlp_raw; needs transcoders of MLPs, which .* write mlp_out"):
+        cw.attribute(gemma, transcoders, PROMPTS[0])
+    with refuses("'constrained' with transcoders that write mlp_raw"):
+        cw.intervene(gemma, transcoders, PROMPTS[0], [(0, 0, 0, 1.0)], mode="constrained")
+    opened = cw.intervene(gemma, transcoders, PROMPTS[0], [(2, slice(None), 7, 6.0)])
+    edited = cw.run(gemma, PROMPTS[0], edits=[cw.FeatureEdit(2, 7, 6.0)], dictionary=transcoders)
+    np.testing.assert_allclose(opened.logits, edited.logits[0], atol=1e-4)
+
+
+def test_a_dictionary_goes_by_the_models_own_names(model, tiny, refuses):
+    """Without norms behind them, a dictionary of what the MLP writes is one of what it adds."""
+    raw, own = (tiny.make_dictionary(stream=stream) for stream in ("mlp_raw", "mlp_out"))
+    for tap in (cw.Tap("mlp_raw", "all"), cw.Tap("mlp_out", "all")):
+        records = [
+            cw.run(model, PROMPTS[0], edits=[cw.FeatureEdit(2, 7, 6.0)], taps=[tap], dictionary=d).records[0][0].values
+            for d in (raw, own)
+        ]
+        np.testing.assert_array_equal(*records)
+    with refuses("dictionary: belongs to layer 5, but tiny has layers 0..2"):
+        cw.run(model, PROMPTS[0], dictionary=tiny.make_dictionary(layers=(5,)))
+    with refuses("dictionary: d_in is 16, but mlp_act of tiny has width 24"):
+        cw.run(model, PROMPTS[0], dictionary=tiny.make_dictionary(stream="mlp_act"))
+    neox = cw.Model(tiny.make_transformer(**tiny.FAMILIES["gpt_neox"]), None, "neox", "of the tests")
+    for options in (
+        {"edits": [cw.VectorEdit(1, np.ones(16), stream="resid_mid")]}, {"taps": ["resid_mid"]},
+        {"dictionary": tiny.make_dictionary(stream="resid_mid")},
+    ):  # fmt: skip
+        with refuses("has no resid_mid, because"):
+            cw.run(neox, PROMPTS[0], **options)

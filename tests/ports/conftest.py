@@ -1,5 +1,6 @@
 """A tiny LLaMA directory to tamper with, and what a dictionary on disk computes."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from flax import nnx
 from causeway.engine.model.config import ModelConfig, Numerics
 from causeway.engine.model.transformer import Transformer
 from causeway.ports.llama import save_llama
+from causeway.ports.site_names import ANY_MODEL, SiteNames, names_of
 from tests.ports.dictionary_files import dictionary_of
 
 CONFIG = ModelConfig(
@@ -54,6 +56,17 @@ def equal_trees():
         return all(x.dtype == y.dtype and bool((x == y).all()) for x, y in pairs)
 
     return equal
+
+
+@pytest.fixture
+def family_names():
+    """`family_names(family)`: the names of a model of a family, of any model for None."""
+
+    def names(family: str | None, **changes) -> SiteNames:
+        changes |= {"post_norms": family == "gemma2", "parallel_blocks": family == "gpt_neox"} | changes
+        return names_of(dataclasses.replace(CONFIG, family=family, **changes)) if family else ANY_MODEL
+
+    return names
 
 
 @pytest.fixture

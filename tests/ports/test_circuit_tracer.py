@@ -114,7 +114,7 @@ def test_cross_layer_transcoder(tmp_path, threshold, skip):
         ours = transcoder.encode_all(jnp.asarray(x))
         np.testing.assert_allclose(ours, features, atol=1e-9)
         np.testing.assert_allclose(transcoder.decode(ours, jnp.asarray(x)), expected, atol=1e-9)
-    assert (transcoder.config.stream, transcoder.config.output_stream) == ("resid_mid", "mlp_out")
+    assert (transcoder.config.stream, transcoder.config.output_stream) == ("resid_mid", "mlp_raw")
 
 
 def test_a_feature_at_its_threshold_is_off(tmp_path):
@@ -128,16 +128,17 @@ def test_a_feature_at_its_threshold_is_off(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("hook_in", "hook_out", "streams"),
+    ("family", "hook_in", "hook_out", "streams"),
     [
-        ("mlp.hook_in", "mlp.hook_out", ("mlp_in", "mlp_out")),
-        ("ln2.hook_normalized", "hook_mlp_out", ("mlp_norm", "mlp_out")),
-        ("hook_resid_mid", "mlp.hook_out", ("resid_mid", "mlp_out")),
+        ("qwen3", "mlp.hook_in", "mlp.hook_out", ("mlp_in", "mlp_out")),
+        ("gemma2", "mlp.hook_in", "mlp.hook_out", ("mlp_in", "mlp_raw")),
+        ("gemma2", "ln2.hook_normalized", "hook_mlp_out", ("mlp_norm", "mlp_out")),
+        (None, "hook_resid_mid", "mlp.hook_out", ("resid_mid", "mlp_raw")),
     ],
 )
-def test_place_in_the_network(tmp_path, hook_in, hook_out, streams):
+def test_place_in_the_network(tmp_path, family_names, family, hook_in, hook_out, streams):
     write(tmp_path, [layer_tensors(0)] * 3, {"feature_input_hook": hook_in, "feature_output_hook": hook_out})
-    source = open_source(tmp_path / "layer_2.safetensors")
+    source = open_source(tmp_path / "layer_2.safetensors", family_names(family))
     assert (source.layer, source.config.stream, source.config.output_stream) == (2, *streams)
     assert (source.model_name, source.num_features, source.d_in, source.d_out) == ("Qwen/Qwen3-4B", F, D, OUT)
     assert [path.name for path in source.files] == ["config.yaml", "layer_2.safetensors"]
@@ -236,7 +237,7 @@ class TestWhereLayersAre:
         ({"activation": "topk", "k": F + 1}, "k is 9, more than the 8 features"),
         ({"k": 3}, "k is 3 with activation None; a k above 0 goes with topk"),
         ({"activation": "jumprelu"}, f"missing: {THRESHOLD}"),
-        ({"feature_input_hook": "hook_mlp_in"}, "feature_input_hook, feature_output_hook: site: cannot read"),
+        ({"feature_input_hook": "mlp.hook_pre"}, "feature_input_hook, feature_output_hook: site: cannot read"),
         ({"feature_output_hook": None}, "field feature_output_hook is missing"),
         ({"new_switch": 1}, "unknown fields new_switch=1"),
         ({"model_kind": "cross_layer_transcoder", "activation": "topk", "k": 3}, "topk is not read for a cross"),

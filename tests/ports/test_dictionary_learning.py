@@ -111,20 +111,23 @@ def test_at_the_threshold(tmp_path, values_of, name, threshold):
 
 
 @pytest.mark.parametrize(
-    ("name", "layer", "stream"),
+    ("family", "name", "layer", "stream"),
     [
-        ("resid_post_layer_8", 8, "resid_post"),
-        ("resid_post", 8, "resid_post"),
-        (None, 8, "resid_post"),
-        ("mlp_out_layer_8", 8, "mlp_out"),
-        ("attn_out", 8, "attn_out"),
-        ("mlp8", 8, "mlp_out"),
-        ("gpt_neox.layers.8", 8, "resid_post"),
-        ("model.layers.8.mlp", 8, "mlp_out"),
+        (None, "resid_post_layer_8", 8, "resid_post"),
+        (None, "resid_post", 8, "resid_post"),
+        (None, None, 8, "resid_post"),
+        ("llama", "mlp_out_layer_8", 8, "mlp_out"),
+        ("gemma2", "mlp_out_layer_8", 8, "mlp_raw"),
+        ("gpt_neox", "attn_out", 8, "attn_out"),
+        ("gemma2", "attn_layer_8", 8, "attn_raw"),
+        (None, "mlp8", 8, "mlp_raw"),
+        ("gpt_neox", "gpt_neox.layers.8", 8, "resid_post"),
+        ("llama", "model.layers.8.mlp", 8, "mlp_out"),
+        ("gemma2", "model.layers.8.mlp", 8, "mlp_raw"),
     ],
 )
-def test_places(tmp_path, name, layer, stream):
-    config = open_source(write(tmp_path, "AutoEncoder", submodule_name=name)).config
+def test_places(tmp_path, family_names, family, name, layer, stream):
+    config = open_source(write(tmp_path, "AutoEncoder", submodule_name=name), family_names(family)).config
     assert (config.layers, config.stream) == ((layer,), stream)
 
 
@@ -145,8 +148,12 @@ def test_folders(tmp_path):
         ("AutoEncoder", {"dict_size": F + 1}, r"encoder\.(weight|bias) has shape"),
         ("AutoEncoder", {"dict_size": None}, "field dict_size is missing"),
         ("AutoEncoder", {"layer": 7}, "'resid_post_layer_8' is of layer 8, but layer is 7"),
-        ("AutoEncoder", {"submodule_name": "lm_head"}, "submodule_name 'lm_head' with io 'out' is not read"),
-        ("AutoEncoder", {"buffer": {"io": "in"}}, "'resid_post_layer_8' with io 'in' is not read"),
+        (
+            "AutoEncoder",
+            {"submodule_name": "model.lm"},
+            "submodule_name: site: cannot read 'model.lm'.*_layer_N",
+        ),
+        ("AutoEncoder", {"buffer": {"io": "in"}}, "io 'in' is not read"),
         ("AutoEncoderTopK", {"k": K + 1}, r"tensor k is 3, but .*config\.json has k = 4"),
         ("AutoEncoderTopK", {"k": None}, "field k is missing"),
         ("AutoEncoder", {"tensors": {"bias": None}}, "missing: bias"),

@@ -142,7 +142,10 @@ def test_find_and_weights(tmp_path):
             "type 'crosscoder' of architecture 'jump_relu' is not read; read are sae, transcoder, clt",
         ),
         ({"architecture": "topk"}, "architecture 'topk' is not read"),
-        ({"hf_hook_point_in": "model.layers.17.mlp.output"}, "cannot read the hook 'model.layers.17.mlp.output'"),
+        (
+            {"hf_hook_point_in": "model.layers.17.router.output"},
+            "hook 'model.layers.17.router.output': site: cannot read",
+        ),
         ({"hf_hook_point_in": ["model.layers.17.output"]}, "cannot read the hook"),
         ({"hf_hook_point_out": "model.layers.18.output"}, "reads layer 17 and writes layer 18"),
         ({"width": F + 1}, r"params.safetensors: has 8 features; .*config\.json says 9"),

@@ -67,20 +67,24 @@ def test_the_published_definition(tmp_path, values_of, changes, kind):
 
 
 @pytest.mark.parametrize(
-    ("hookpoint", "transcode", "layer", "read", "written"),
+    ("family", "hookpoint", "transcode", "layer", "read", "written"),
     [
-        ("layers.10", False, 10, "resid_post", "resid_post"),
-        ("layers.10.mlp", False, 10, "mlp_out", "mlp_out"),
-        ("layers.10.mlp", True, 10, "mlp_in", "mlp_out"),
-        ("h.3.attn", False, 3, "attn_out", "attn_out"),
-        ("layers.3.attention", True, 3, "attn_in", "attn_out"),
-        ("layers.2", True, 2, "resid_pre", "resid_post"),
-        ("embed_tokens", False, 0, "resid_pre", "resid_pre"),
+        ("llama", "layers.10", False, 10, "resid_post", "resid_post"),
+        ("llama", "layers.10.mlp", False, 10, "mlp_out", "mlp_out"),
+        ("gemma2", "layers.10.mlp", False, 10, "mlp_raw", "mlp_raw"),
+        (None, "layers.10.mlp", False, 10, "mlp_raw", "mlp_raw"),
+        ("qwen3", "layers.10.mlp", True, 10, "mlp_in", "mlp_out"),
+        ("gemma2", "layers.10.mlp", True, 10, "mlp_in", "mlp_raw"),
+        ("llama", "layers.10.mlp.down_proj", True, 10, "mlp_act", "mlp_out"),
+        ("gpt2", "h.3.attn", False, 3, "attn_out", "attn_out"),
+        ("gpt_neox", "layers.3.attention", True, 3, "attn_in", "attn_out"),
+        (None, "layers.2", True, 2, "resid_pre", "resid_post"),
+        ("llama", "embed_tokens", False, 0, "resid_pre", "resid_pre"),
     ],
 )
-def test_hookpoints(tmp_path, hookpoint, transcode, layer, read, written):
+def test_hookpoints(tmp_path, family_names, family, hookpoint, transcode, layer, read, written):
     place = write(tmp_path, hookpoint, transcode=transcode)
-    config = open_source(place).config
+    config = open_source(place, family_names(family)).config
     assert (config.layers, config.stream, config.output_stream) == ((layer,), read, written)
     assert config.is_transcoder == transcode
     # A folder of hookpoints, or one of them: a folder that is named keeps its name when the path is relative.

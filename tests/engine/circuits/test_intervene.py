@@ -183,11 +183,11 @@ def test_own_values_do_nothing_at_all(tiny, cases, family, kind, mode):
 def test_a_row_is_the_same_alone_and_among_others(run):
     # Rows of one slot and of eight: every width is a program.
     lists = [[CHANGES[i]] for i in (0, 1, 3)] + [CHANGES, [(2, 4, 9, 1.0)], [(0, 0, 1, 3.0), *CHANGES[1:]]]
-    rows = InterventionRows.of(lists, len(TOKENS))
+    rows = InterventionRows.of(lists, len(TOKENS), 3)
     for mode in ("open", "constrained"):
         together = run.last_logits(rows, mode, width=4)
         for number, row in enumerate(lists):
-            alone = run.last_logits(InterventionRows.of([row], len(TOKENS)), mode, width=4)
+            alone = run.last_logits(InterventionRows.of([row], len(TOKENS), 3), mode, width=4)
             np.testing.assert_array_equal(together[number], alone[0])
             single = intervene(run.model, run.transcoders, TOKENS, row, mode)
             np.testing.assert_allclose(together[number], single.logits[-1], atol=1e-12)
@@ -196,7 +196,7 @@ def test_a_row_is_the_same_alone_and_among_others(run):
 def test_rows_of_many_slots_make_narrow_batches():
     """A circuit of thousands of features must not be padded to a batch of circuits."""
     lists = [[(0, slice(None), f, 1.0) for f in range(100)], [(0, 1, 2, 0.0)], [(0, 1, 3, 0.0)]]
-    rows = InterventionRows.of(lists, 50)
+    rows = InterventionRows.of(lists, 50, 3)
     shapes = {batch.layer.shape for batch in rows.batches(128, 4)}
     assert shapes == {(1, 5056), (128, 1)}
 
@@ -251,12 +251,12 @@ def test_single_precision_agrees_with_double(tiny):
 
 
 @pytest.mark.parametrize(("changes", "options", "what"), [
-    ([], {}, "row 0 is empty"), ([(3, 0, 0, 1.0)], {}, "layer 3 is out of range"),
-    ([(0, 7, 0, 1.0)], {}, "position 7 is out of range"), ([(0, 0, 24, 1.0)], {}, "feature 24 is out of range"),
-    ([(0, -8, 0, 1.0)], {}, "position -8"), ([(0, slice(9, 12), 0, 1.0)], {}, "holds no position"),
-    ([(0, 0, 0, np.nan)], {}, "not finite"), ([(0, 0, 0)], {}, "needs .layer, position, feature, value"),
-    ([(0.5, 0, 0, 1.0)], {}, "layer is 0.5"), ([(0, 1.5, 0, 1.0)], {}, "position is 1.5"),
-    ([(0, 0, "3", 1.0)], {}, "feature is '3'"),
+    ([], {}, "row 0 is empty"), ([(3, 0, 0, 1.0)], {}, "layer: got 3"),
+    ([(0, 7, 0, 1.0)], {}, "position: got 7"), ([(0, 0, 24, 1.0)], {}, "feature 24 is out of range"),
+    ([(0, -8, 0, 1.0)], {}, "position: got -8"), ([(0, slice(9, 12), 0, 1.0)], {}, "holds no position"),
+    ([(0, 0, 0, np.nan)], {}, "value: got nan; needs"), ([(0, 0, 0)], {}, "needs .layer, position, feature, value"),
+    ([(0.5, 0, 0, 1.0)], {}, "layer: got 0.5"), ([(0, 1.5, 0, 1.0)], {}, "position: got 1.5"),
+    ([(0, 0, "3", 1.0)], {}, "feature: got '3'"),
     ([(0, 0, 0, 1.0)], {"mode": "closed"}, "needs one of open"),
     ([(0, 0, 0, 1.0)], {"constrained_layers": [0]}, "holds none"),
     ([(0, 0, 0, 1.0)], {"mode": "constrained", "held_layers": [3]}, "held_layers: got 3; needs"),
@@ -264,6 +264,8 @@ def test_single_precision_agrees_with_double(tiny):
     ([(0, 0, 0, 1.0)], {"mode": "constrained", "held_layers": [0], "constrained_layers": [0]}, "got both"),
     ([(0, 0, 0, 1.0)], {"mode": "constrained", "constrained_layers": [1]}, "layer 0 is not among them"),
     ([(0, 0, 0, 1.0)], {"mode": "constrained", "constrained_layers": []}, "none"),
+    ([(0, 0, 0, 1.0)], {"mode": "constrained", "constrained_layers": [0, 2.9]}, "constrained_layers: got 2.9"),
+    ([(0, 0, 0, 1.0)], {"mode": "constrained", "constrained_layers": [-4]}, "constrained_layers: got -4"),
 ])  # fmt: skip
 def test_what_cannot_be_done_is_refused_first(model, transcoders, refuses, changes, options, what):
     with refuses(what):
@@ -275,3 +277,17 @@ def test_a_layer_without_transcoder_is_refused(model, tiny, cases, refuses):
         intervene(model, cases.make_dictionary(tiny, "sae"), TOKENS, [(1, 0, 0, 1.0)])
     with refuses("matching_pursuit"):
         intervene(model, tiny.make_dictionary("matching_pursuit", dtype="float64"), TOKENS, [(0, 0, 0, 1.0)])
+
+
+def test_layers_count_from_the_end(model, transcoders):
+    last, same = ([(n, 4, 9, 1.0)] for n in (-1, 2))
+    for options in ({}, {"mode": "constrained"}):
+        np.testing.assert_array_equal(
+            intervene(model, transcoders, TOKENS, last, **options).logits,
+            intervene(model, transcoders, TOKENS, same, **options).logits,
+        )
+    both = [
+        intervene(model, transcoders, TOKENS, last, "constrained", held_layers=layers).logits
+        for layers in ([-1, 0], [0, 2])
+    ]
+    np.testing.assert_array_equal(*both)

@@ -80,11 +80,16 @@ def test_what_has_no_weights_is_refused(tiny, cases, refuses):
     model, dictionary = cases.make_model(tiny), cases.make_dictionary(tiny, "relu")
     for source, target, changes, message in (
         (2, 0, {}, "source_layer: 2 is not below"), (1, 1, {}, "source_layer: 1 is not below"),
-        (0, 3, {}, "layer 3 has no dictionary"), (0, 1, {"top_k": 25}, "top_k: got 25; needs 1 to 24"),
+        (0, 3, {}, "target_layer: got 3"), (0.5, 1, {}, "source_layer: got 0.5"),
+        (0, 1, {"top_k": 25}, "top_k: got 25; needs 1 to 24"),
         (0, 1, {"top_k": 0}, "top_k: got 0"), (0, 1, {"weighting": "era"}, "together: got none"),
         (0, 1, {"weighting": "mean"}, "needs raw, era or twera"),
     ):  # fmt: skip
         with refuses(message):
             virtual_weights(model.transformer, dictionary, source, target, **{"top_k": 3} | changes)
+    with refuses("SAEs of attn_in"):
+        virtual_weights(model.transformer, tiny.make_dictionary(layers=(0, 1, 2), stream="attn_in"), 0, 1, top_k=3)
+    counted, same = (virtual_weights(model.transformer, dictionary, 0, target, top_k=3) for target in (-1, 2))
+    np.testing.assert_array_equal(counted.source, same.source)
     with refuses("prompts: none"):
         coactivation(model, dictionary, [], 0, 1)

@@ -14,6 +14,7 @@ from causeway.engine.intervention.requests import (
     edit_arrays,
     edit_spec,
 )
+from causeway.engine.intervention.sites import STREAMS
 
 F = 3.0
 
@@ -80,7 +81,7 @@ def test_what_cannot_be_one_call_is_refused(dictionary, refuses):
         edit_spec([[VectorEdit(0, v)], [VectorEdit(0, v, stream="mlp_out")]], dictionary)
     with refuses("mode: got 'deltas'; needs delta or replace"):
         edit_spec([[FeatureEdit(0, 1)]], dictionary, "deltas")
-    with refuses("vector.*8.*needs.*16"):
+    with refuses("vector.*8.*needs .16,.$"):
         edit_arrays(edit_spec([[VectorEdit(0, v[:8])]], None), [[VectorEdit(0, v[:8])]], 4, 16)
 
 
@@ -103,3 +104,91 @@ def test_taps_without_what_they_read_with_are_refused(dictionary, refuses):
         Tap(reader="selected", width=2).bind(dictionary, 3)
     with refuses("tap ids: 24 is outside"):
         Tap(reader="selected", ids=np.array([[1], [24]])).bind(dictionary, 3)
+
+
+@pytest.mark.parametrize("kind", [FeatureEdit, VectorEdit, SwapEdit])
+def test_numbers_of_edits_are_read_as_numbers(kind, refuses):
+    thing = 3 if kind is FeatureEdit else np.ones(4)
+    assert (kind(np.int64(2), thing).layer, kind(-1, thing).layer, kind(2.0, thing).layer) == (2, -1, 2)
+    for layer in (2.9, "2", True, None, 2**40, np.nan):
+        with refuses(f"{kind.__name__}.layer: got"):
+            kind(layer, thing)
+    if kind is FeatureEdit:
+        for feature in (-1, 121.9, 2**40, "3", [3]):
+            with refuses("FeatureEdit.feature: got"):
+                kind(2, feature)
+    if kind is not SwapEdit:
+        for value in (np.nan, np.inf, "3", 10**400, 1e300):
+            with refuses(f"{kind.__name__}.value: got"):
+                kind(2, thing, value)
+        with refuses("operation: got 'double'; needs one of set, zero"):
+            kind(2, thing, operation="double")
+
+
+@pytest.mark.parametrize("vector", ["abc", None, 3.0, [1.0, np.nan], [[1.0], [1.0, 2.0]], np.ones(3, bool)])
+def test_vectors_are_arrays_of_finite_numbers(vector, refuses):
+    for kind in (VectorEdit, SwapEdit):
+        with refuses(f"{kind.__name__}.vector: got"):
+            kind(1, vector)
+
+
+def test_positions_may_be_numbers(refuses):
+    assert FeatureEdit(0, 1, scope=3).scope == "positions:3"
+    assert (
+        FeatureEdit(0, 1, scope=[3, -1]).scope == FeatureEdit(0, 1, scope=np.array([3, -1])).scope == "positions:3,-1"
+    )
+    for scope in (2.5, [], [1, "a"], None, True, "positions:x", "everywhere"):
+        with refuses("scope: "):
+            FeatureEdit(0, 1, scope=scope)
+
+
+def test_the_empty_slot_cannot_be_written(dictionary, refuses):
+    rows = [[FeatureEdit(-1, 7, 1.5)]]
+    with refuses("FeatureEdit.layer: got -1; needs a whole number from 0"):
+        edit_arrays(edit_spec(rows, dictionary), rows, prompt_length=6, width=16)
+
+
+@pytest.mark.parametrize(("scope", "count", "at"), [("all", 6, [0, 1, 2, 3, 4, 5]), ("positions:1,4:6", 3, [1, 4, 5])])
+def test_a_swap_of_one_vector_a_position(refuses, scope, count, at):
+    whole = np.arange(6 * 16.0).reshape(6, 16)
+    for vectors in (whole, whole[at]):
+        rows = [[SwapEdit(1, vectors, scope)], [SwapEdit(2, whole[0], "last_prompt")]]
+        spec = edit_spec(rows, None)
+        edit = edit_arrays(spec, rows, prompt_length=6, width=16)
+        check_edit(edit, spec, 3, None)
+        assert edit.start[0, :count].tolist() == at
+        np.testing.assert_array_equal(edit.vectors[0, :count], whole[at])
+        assert (edit.layer[0, count:] == EMPTY).all()
+    with refuses(rf"got shape .4, 16. for resid_post at layer 1; needs .16,., or .6, 16. or .{count}, 16."):
+        edit_arrays(edit_spec([[SwapEdit(1, whole[:4], scope)]], None), [[SwapEdit(1, whole[:4], scope)]], 6, 16)
+    with refuses("needs .16,.$"):
+        edit_arrays(edit_spec([[SwapEdit(1, whole, "decode")]], None), [[SwapEdit(1, whole, "decode")]], 6, 16)
+
+
+def test_taps_take_one_layer_or_several_from_either_end(dictionary, refuses):
+    assert Tap(layers=2).bind(None, 3).spec.layers == (2,)
+    assert Tap(layers=[-1, 0]).bind(None, 3).spec.layers == (2, 0)
+    assert Tap("logits", layers=-1).bind(None, 3).spec.layers == (3,)
+    assert Tap(reader="selected", ids=[1, 5]).bind(dictionary, 3).spec.width == 2
+    assert Tap(reader="project", vectors=np.ones((4, 16))).bind(None, 3).vectors.shape == (3, 4, 16)
+    for layers, message in (
+        ([0, 3], "Tap.layers: got 3"), (1.5, "Tap.layers: got 1.5"), ([2, -1], "Tap.layers: got .2, -1.; needs each"),
+        ("all", "Tap.layers: got 'all'"),
+    ):  # fmt: skip
+        with refuses(message):
+            Tap(layers=layers).bind(None, 3)
+    with refuses("Tap.ids: got -1"):
+        Tap(reader="selected", ids=[-1])
+    with refuses("Tap.ids: got 4294967301"):
+        Tap(reader="selected", ids=[2**32 + 5])
+    with refuses("Tap.reader: got 'every'; needs one of raw"):
+        Tap(reader="every")
+    with refuses("Tap.stream: got 'resid'; needs one of resid_pre"):
+        Tap("resid").bind(None, 3)
+    with refuses("Tap.width: 25 is more than the dictionary's 24"):
+        Tap(reader="top_k", width=25).bind(dictionary, 3)
+
+
+def test_tap_lists_the_streams():
+    for stream in STREAMS:
+        assert stream in Tap.__doc__

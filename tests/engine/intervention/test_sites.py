@@ -1,32 +1,22 @@
-"""Three spellings of a place, one site."""
+"""A place in the engine's own spelling."""
 
 import pytest
 
-from causeway.engine.intervention.sites import Site, parse_site
-
-NAMES = {
-    "resid_post.12": ("resid_post.12", "blocks.12.hook_resid_post", "model.layers.12", "layers.12", "transformer.h.12"),
-    "resid_pre.0": ("blocks.0.hook_resid_pre",),
-    "attn_pattern.3": ("blocks.3.attn.hook_pattern",),
-    "head_out.3": ("blocks.3.attn.hook_z",),
-    "attn_out.1": ("blocks.1.hook_attn_out", "model.layers.1.self_attn", "h.1.attn", "gpt_neox.layers.1.attention"),
-    "mlp_norm.2": ("blocks.2.ln2.hook_normalized",),
-    "mlp_in.2": ("blocks.2.mlp.hook_in", "model.layers.2.post_attention_layernorm", "transformer.h.2.ln_2"),
-    "mlp_out.2": ("blocks.2.hook_mlp_out", "blocks.2.mlp.hook_out", "model.layers.2.mlp"),
-    "mlp_act.2": ("blocks.2.mlp.hook_post",),
-}
+from causeway.engine.intervention.sites import STREAMS, Place, Site, own_place
 
 
-@pytest.mark.parametrize(("site", "names"), NAMES.items())
-def test_aliases_name_the_same_site(site, names):
-    for name in names:
-        assert str(parse_site(name)) == site
+def test_a_stream_alone_or_with_its_layer():
+    for stream in STREAMS:
+        assert own_place(stream) == Place(stream, None)
+    assert own_place("resid_post.12") == Place("resid_post", 12)
+    assert own_place("mlp_raw.-1") == Place("mlp_raw", -1)
+    assert str(Site(12, "resid_post")) == "resid_post.12"
 
 
-@pytest.mark.parametrize("name", ["resid_post", "blocks.1.hook_nothing", "model.layers.2.lm", "model.layer.2", ""])
-def test_unknown_names_are_refused(name, refuses):
-    with refuses("site: cannot read"):
-        parse_site(name)
+@pytest.mark.parametrize("name", ["", "resid", "resid_post.", "resid_post.1.5", "resid_post.x", "logits.3", "a.1"])
+def test_unknown_names_are_refused_with_the_list(name, refuses):
+    with refuses("site: cannot read .*; needs STREAM or STREAM.LAYER, with one of resid_pre, attn_in"):
+        own_place(name)
 
 
 def test_unknown_streams_are_refused_with_the_list(refuses):

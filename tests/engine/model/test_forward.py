@@ -12,6 +12,7 @@ from causeway.engine.intervention.taps import TapSpec, bind_tap
 from causeway.engine.model.config import RopeScaling
 from causeway.engine.model.forward import next_token_logits, run
 
+LLAMA_STREAMS = tuple(stream for stream in STREAMS if not stream.endswith("_raw"))
 VARIANTS = {
     "untied, biases, one kv head": {
         "tied_embeddings": False,
@@ -45,8 +46,8 @@ def edited(tiny, plain):
     with jax.enable_x64(True):
         transformer = tiny.make_transformer(tiny.DOUBLE, attention_bias=True)
         dictionary = tiny.make_dictionary(dtype="float64")
-        layers = {stream: (count,) if stream in ("final_norm", "logits") else (2, 0) for stream in STREAMS}
-        taps = tuple(bind_tap(TapSpec(s, "raw", layers[s]), None) for s in STREAMS)
+        layers = {stream: (count,) if stream in ("final_norm", "logits") else (2, 0) for stream in LLAMA_STREAMS}
+        taps = tuple(bind_tap(TapSpec(s, "raw", layers[s]), None) for s in LLAMA_STREAMS)
         out = run(transformer, np.tile(tiny.PROMPT, (3, 1)), Instruments((bind(spec, edit, dictionary),), taps))
     expected = []
     for row in range(3):
@@ -61,11 +62,11 @@ def edited(tiny, plain):
     return edit, dictionary, taps, out, expected
 
 
-@pytest.mark.parametrize("stream", STREAMS)
+@pytest.mark.parametrize("stream", LLAMA_STREAMS)
 def test_every_stream_of_an_edited_pass_equals_plain_numpy(edited, stream):
     _, _, taps, out, expected = edited
-    values = out.records[STREAMS.index(stream)].values
-    for place, layer in enumerate(taps[STREAMS.index(stream)].spec.layers):
+    values = out.records[LLAMA_STREAMS.index(stream)].values
+    for place, layer in enumerate(taps[LLAMA_STREAMS.index(stream)].spec.layers):
         for row in range(3):
             np.testing.assert_allclose(values[place, row], expected[row][stream, layer], atol=1e-9)
 

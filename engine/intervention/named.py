@@ -1,0 +1,60 @@
+"""Requests in a person's words made a model's own: names of places, layers counted from the end, one instead of a list.
+
+What leaves here names streams as the engine does and layers from 0 on, and is of places that the model has.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from typing import cast
+
+from causeway.engine import scalars
+from causeway.engine.intervention.requests import AnyEdit, FeatureEdit, Tap
+from causeway.engine.model.handle import Model
+
+
+def named_taps(taps: Tap | str | Iterable[Tap | str], model: Model) -> tuple[Tap, ...]:
+    """Taps of a model; a text is a raw tap of the place it names.
+
+    Raises:
+        ValueError: something that is no tap, or a place that the model does not have.
+    """
+    listed = [taps] if isinstance(taps, Tap | str) else taps
+    if not isinstance(listed, Iterable):
+        raise ValueError(f"taps: got {scalars.shown(taps)}; needs a list of Tap or of names of streams")
+    return tuple(_tap(tap, model) for tap in listed)
+
+
+def _tap(tap: Tap | str, model: Model) -> Tap:
+    if not isinstance(tap, Tap | str):
+        raise ValueError(f"taps: got {scalars.shown(tap)}; needs Tap or the name of a stream")
+    tap = Tap(tap) if isinstance(tap, str) else tap
+    place = model.place(tap.stream, "Tap.stream")
+    layers = cast(tuple[int, ...] | None, tap.layers)
+    if place.layer is not None:
+        given = None if layers is None else [scalars.layer(n, model.config.num_layers, "Tap.layers") for n in layers]
+        if layers is not None and given != [place.layer]:
+            raise ValueError(f"Tap.layers: got {list(layers)}, but {tap.stream!r} is of layer {place.layer}; name one")
+        layers = (place.layer,)
+    return dataclasses.replace(tap, stream=place.stream, layers=layers)
+
+
+def named_edits(edits: Sequence[AnyEdit], model: Model) -> list[AnyEdit]:
+    """A row of edits of a model.
+
+    Raises:
+        ValueError: something that is no edit, or a place that the model does not have.
+    """
+    return [_edit(edit, model) for edit in edits]
+
+
+def _edit(edit: AnyEdit, model: Model) -> AnyEdit:
+    if not isinstance(edit, AnyEdit):
+        raise ValueError(f"edits: got {scalars.shown(edit)}; needs FeatureEdit, VectorEdit or SwapEdit")
+    kind = type(edit).__name__
+    layer = scalars.layer(edit.layer, model.config.num_layers, f"{kind}.layer")
+    if isinstance(edit, FeatureEdit):
+        return dataclasses.replace(edit, layer=layer)
+    place = model.place(edit.stream, f"{kind}.stream")
+    if place.layer not in (None, layer):
+        raise ValueError(f"{kind}.layer: got {edit.layer}, but {edit.stream!r} is of layer {place.layer}; name one")
+    return dataclasses.replace(edit, layer=layer, stream=place.stream)
