@@ -70,7 +70,7 @@ def candidate_reader(name: str, pieces: Pieces = text_pieces) -> Callable[[Mappi
 
     def read(record: Mapping[str, Any]) -> Candidate:
         candidate = RECORDS[name](record)
-        if not best_wrong(candidate.correct, candidate.wrong, pieces):
+        if not best_wrong(candidate.prompt, candidate.correct, candidate.wrong, pieces):
             answers = f"{candidate.correct!r} and {candidate.wrong[0].text!r}"
             raise ValueError(f"answers {answers}: never diverge as they are cut into tokens; needs two that do")
         return candidate

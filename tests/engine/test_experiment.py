@@ -119,7 +119,7 @@ def test_what_cannot_be_run_is_refused(model, dictionary, refuses):
         cw.run(model, PROMPTS, edits=[cw.FeatureEdit(2, 24, 1.0)], dictionary=dictionary)
     with refuses("semantics: got 'clean'"):
         cw.generate(model, PROMPTS, semantics="clean")
-    with refuses("trials: got 0; needs at least 1"):
+    with refuses("trials: got 0; needs a whole number from 1"):
         cw.generate(model, PROMPTS, trials=0)
     with refuses("max_new_tokens"):
         cw.generate(model, PROMPTS, max_new_tokens=100)

@@ -36,7 +36,7 @@ def test_text_gets_the_bos_token_and_ids_pass_unchanged(model, transformer, tiny
         ("", "has no tokens"),
         ([], "has no tokens"),
         ([1, 40], "token id 40 is outside the vocabulary of letters"),
-        ([-1], "token id -1"),
+        ([-1], "token id: got -1; needs a whole number"),
         ([1] * 65, "65 tokens, but the context of letters is 64"),
     ],
 )
