@@ -18,7 +18,7 @@ from ml_collections import config_flags
 
 from causeway.drivers import graph_files, model_flags, prompt_flags
 from causeway.drivers.config_values import take_values
-from causeway.drivers.flag_values import folder
+from causeway.drivers.flag_values import MOST_SEED, folder
 from causeway.drivers.refusals import run_driver
 
 for _module in (model_flags, prompt_flags, graph_files):
@@ -37,7 +37,7 @@ _CUT = flags.DEFINE_bool("cut", False, "SAEs of the stream: let it pass through 
 _MAX_NODES = flags.DEFINE_integer("max_nodes", 200, "Nodes of a behaviour's aggregate.", lower_bound=1)
 _PER_NODE = flags.DEFINE_integer("edges_per_node", 10, "Sources of each of them.", lower_bound=1)
 _INTERVAL = flags.DEFINE_enum("interval", "t", ["t", "bootstrap"], "Intervals over prompts; bootstrap from 20 on.")
-_SEED = flags.DEFINE_integer("seed", 0, "Seed of the bootstrap and of which prompts are held out.")
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of the bootstrap and of which prompts are held out.", 0, MOST_SEED)
 _HELD_OUT = flags.DEFINE_float("held_out", 0.0, "Share of prompts whose means and intervals are of what others choose.")
 _DOCUMENTED = flags.DEFINE_bool("documented", False, "Also write the circuit pipeline's own, uncorrected aggregate.")
 

@@ -15,13 +15,13 @@ from absl import app, flags
 
 from causeway.drivers import model_flags
 from causeway.drivers.demo_circuits import show_circuits
-from causeway.drivers.flag_values import folder
+from causeway.drivers.flag_values import MOST_SEED, folder
 from causeway.drivers.refusals import run_driver
 
 _WORKDIR = flags.DEFINE_string("workdir", "causeway_demo", "Where everything is written; the same command resumes.")
 _PROMPTS = flags.DEFINE_integer("prompts", 24, "Game states of each group.", lower_bound=8)
 _PER_LAYER = flags.DEFINE_integer("per_layer", 50, "Features of each layer to patch.", lower_bound=1)
-_SEED = flags.DEFINE_integer("seed", 0, "Seed of states and draws.")
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of states and draws.", 0, MOST_SEED)
 
 GROUPS = ("safe", "risky")
 SAMPLED_PROMPTS, TRIALS, NEW_TOKENS = 8, 4, 8

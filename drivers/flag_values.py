@@ -8,6 +8,8 @@ from typing import TypeVar
 from absl import flags
 
 Number = TypeVar("Number", int, float)
+# The largest seed: draws are keyed by 32 bits of it (`engine.scalars.seed`, which flags do not wait for).
+MOST_SEED = 2**32 - 1
 
 
 def given(flag: flags.FlagHolder[str | None], needed: str) -> str:

@@ -182,7 +182,7 @@ def _edit_rows(edits) -> list[Sequence[AnyEdit]]:
     listed = [edits] if isinstance(edits, AnyEdit) else list(edits)
     if all(isinstance(edit, AnyEdit) for edit in listed):
         return [listed]
-    rows = [[row] if isinstance(row, AnyEdit | str) else list(row) for row in listed]
+    rows: list[Sequence] = [[row] if isinstance(row, AnyEdit | str) else list(row) for row in listed]
     if other := [edit for row in rows for edit in row if not isinstance(edit, AnyEdit)]:
         raise ValueError(f"edits: got {scalars.shown(other[0])}; needs edits such as cw.FeatureEdit(layer, feature)")
     return rows

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from causeway.engine import scalars
 from causeway.engine.behaviours import bundled_tasks
 from causeway.engine.behaviours.answer_pieces import Pieces, best_wrong, text_pieces
 from causeway.engine.behaviours.catalogue import RECORDS, behaviour
@@ -94,4 +95,4 @@ def _deal_parts(
 
 
 def _stream(name: str, seed: int) -> np.random.Generator:
-    return np.random.default_rng([seed, zlib.crc32(name.encode())])
+    return np.random.default_rng([scalars.seed(seed), zlib.crc32(name.encode())])

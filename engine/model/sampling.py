@@ -19,7 +19,6 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from causeway.engine import scalars
 
-
 # Logits are divided by the temperature in float32: below this, the quotients of large logits are infinite and all of
 # them tie, where the limit of small temperatures is the greedy choice.
 GREEDY_BELOW = 1e-30
