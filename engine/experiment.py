@@ -47,8 +47,8 @@ def run(
     model: Model,
     prompts: Prompt | Sequence[Prompt],
     *,
-    edits: AnyEdit | Sequence[AnyEdit] | Sequence[Sequence[AnyEdit]] = (),
-    taps: Tap | Sequence[Tap] = (),
+    edits: Sequence[AnyEdit] | Sequence[Sequence[AnyEdit]] = (),
+    taps: Sequence[Tap] = (),
     dictionary: Dictionary | None = None,
     mode: str = "delta",
 ) -> RunResult:
@@ -62,10 +62,9 @@ def run(
     Raises:
         ValueError: an empty or too long prompt, or an edit or tap that cannot mean what it says.
     """
-    listed, wanted = prompt_list(prompts), _taps(taps)
-    rows = _rows(edits, len(listed))
-    tokens = [model.tokens(prompt) for prompt in listed]
-    results = [_run_one(model, ids, row, wanted, dictionary, mode) for ids, row in zip(tokens, rows, strict=True)]
+    tokens = [model.tokens(prompt) for prompt in prompt_list(prompts)]
+    rows = _rows(edits, len(tokens))
+    results = [_run_one(model, ids, row, tuple(taps), dictionary, mode) for ids, row in zip(tokens, rows, strict=True)]
     logits, records, applied = zip(*results, strict=True)
     return RunResult(tuple(map(tuple, tokens)), logits, tuple(zip(*records, strict=True)), np.array(applied))
 
@@ -117,8 +116,8 @@ def generate(
     model: Model,
     prompts: Prompt | Sequence[Prompt],
     *,
-    edits: AnyEdit | Sequence[AnyEdit] | Sequence[Sequence[AnyEdit]] = (),
-    taps: Tap | Sequence[Tap] = (),
+    edits: Sequence[AnyEdit] | Sequence[Sequence[AnyEdit]] = (),
+    taps: Sequence[Tap] = (),
     dictionary: Dictionary | None = None,
     mode: str = "delta",
     semantics: str = "cached",
@@ -151,7 +150,7 @@ def generate(
     wanted, seed, stops = _edit_rows(edits), scalars.seed(seed), stops_of(model, stop)
     sampling, layout = Sampling(temperature, top_k, top_p, stops.ids), Layout(rows, segment_lengths(max_new_tokens))
     spec = edit_spec(wanted, dictionary, mode)
-    bound = tuple(tap.bind(dictionary, model.config.num_layers) for tap in _taps(taps))
+    bound = tuple(tap.bind(dictionary, model.config.num_layers) for tap in taps)
     results = []
     for number, ids in enumerate([model.tokens(prompt) for prompt in prompt_list(prompts)]):
         edit = None
@@ -169,23 +168,10 @@ def generate(
     return results
 
 
-def _taps(taps: Tap | Sequence[Tap]) -> tuple[Tap, ...]:
-    """A single tap is one tap."""
-    listed = (taps,) if isinstance(taps, Tap | str) else tuple(taps)
-    if other := [tap for tap in listed if not isinstance(tap, Tap)]:
-        raise ValueError(f"taps: got {scalars.shown(other[0])}; needs cw.Tap(stream), one or several")
-    return listed
-
-
 def _edit_rows(edits) -> list[Sequence[AnyEdit]]:
-    """Rows of edits; a single edit or a plain list of edits is one row, no edits one row without any."""
-    listed = [edits] if isinstance(edits, AnyEdit) else list(edits)
-    if all(isinstance(edit, AnyEdit) for edit in listed):
-        return [listed]
-    rows: list[Sequence] = [[row] if isinstance(row, AnyEdit | str) else list(row) for row in listed]
-    if other := [edit for row in rows for edit in row if not isinstance(edit, AnyEdit)]:
-        raise ValueError(f"edits: got {scalars.shown(other[0])}; needs edits such as cw.FeatureEdit(layer, feature)")
-    return rows
+    """Rows of edits; a plain list of edits is one row, no edits one row without any."""
+    edits = list(edits)
+    return edits if edits and not isinstance(edits[0], AnyEdit) else [edits]
 
 
 def _rows(edits, count: int) -> list[Sequence[AnyEdit]]:

@@ -18,6 +18,7 @@ from causeway.engine.dictionary.placement import Placement, Replicated
 from causeway.engine.model.config import PRECISIONS, ModelConfig, Precision
 from causeway.engine.model.handle import Model
 from causeway.ports import sae_registry
+from causeway.ports.bos_policy import warn_of_bos
 from causeway.ports.checkpoints import is_checkpoint
 from causeway.ports.dictionary_checkpoints import open_checkpoint, restore_dictionaries
 from causeway.ports.dictionary_formats import fetch_places, open_places
@@ -43,7 +44,8 @@ def load_dictionaries(
         reference: directory of one or many dictionaries, `bundled:NAME`, a hub id in any of its spellings
             (`ports.hub`), or `release/sae_id` of SAELens's registry where that package is installed.
         layers: model layers wanted; None takes all that are there.
-        for_model: refuse dictionaries that do not fit this model.
+        for_model: refuse dictionaries that do not fit this model; a warning where they were trained with a
+            begin-of-sequence token and the model's text is run without, or the other way round.
         storage: dtype of the arrays in memory.
         placement: whole on the devices, split by features, or streamed (`engine.dictionary.placement`).
         options: of the format, such as `gating` of Llama Scope or `norm_scaling_factor` of SAELens.
@@ -61,6 +63,7 @@ def load_dictionaries(
     if for_model is not None:
         for source in sources:
             check_fit(source, for_model)
+        warn_of_bos(sources, for_model)
     if is_checkpoint(Path(reference)):
         return restore_dictionaries(Path(reference), sources, placement, dtype)
     return place_dictionaries(sources, placement, dtype)

@@ -70,7 +70,7 @@ def load_model(
     fingerprint = FileFingerprint(config, weight_files(tensors))
     chosen = family.select_tensors(config, tensors)
     transformer = load_transformer(config, numerics, chosen, family.name_map(config), sharding)
-    return Model(transformer, tokenizer, str(reference), fingerprint, policy, read_stop_tokens(directory))
+    return Model(transformer, tokenizer, str(reference), fingerprint, policy, own_stops=read_stop_tokens(directory))
 
 
 def model_directory(reference: str | Path) -> Path:
@@ -89,7 +89,7 @@ def _restore(directory: Path, numerics: Numerics, name: str, prepend_bos: bool |
     policy = _bos_policy(kept if prepend_bos is None else prepend_bos, tokenizer, directory)
     stops = read_stop_tokens(directory)
     transformer, fingerprint = restore_transformer(directory, numerics, sharding)
-    return Model(transformer, tokenizer, name, fingerprint, policy, stops)
+    return Model(transformer, tokenizer, name, fingerprint, policy, own_stops=stops)
 
 
 def read_model_config(directory: Path) -> tuple[ModuleType, ModelConfig]:

@@ -125,6 +125,18 @@ def test_a_tokenizer_that_cannot_tell_answers_apart_gets_others(refuses):
         deal("b", [lost], Sizes(1, 0), rng, token_pieces(Letters()))
 
 
+def test_a_tokenizers_pieces_are_those_behind_the_prompt():
+    class Prefixed:
+        """A piece a letter, with one more at the beginning of a text."""
+
+        def encode(self, text):
+            return [0, *map(ord, text)]
+
+    pieces = token_pieces(Prefixed())
+    assert pieces("The capital is", " Rome") == tuple(map(ord, " Rome"))
+    assert pieces("2+2=", "4") == (ord("4"),)
+
+
 def test_too_few_items_are_one_error_with_the_number_there_is(refuses):
     with refuses(r"factual_recall: 5000 train and 500 test items asked for.* there are \d+ and \d+ distinct"):
         make_prompts("factual_recall", Sizes(5000, 500), 42)
