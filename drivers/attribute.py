@@ -16,7 +16,7 @@ from typing import cast
 from absl import app, flags
 from ml_collections import config_flags
 
-from causeway.drivers import graph_files, model_flags, prompt_flags
+from causeway.drivers import graph_files, model_flags, prompt_flags, text_list_flag
 from causeway.drivers.config_values import take_values
 from causeway.drivers.flag_values import MOST_SEED, folder
 from causeway.drivers.refusals import run_driver
@@ -24,7 +24,9 @@ from causeway.drivers.refusals import run_driver
 for _module in (model_flags, prompt_flags, graph_files):
     flags.adopt_module_key_flags(_module)
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Values of flags, such as configs/circuits_qwen3_4b.py.")
-_TARGET = flags.DEFINE_list("target", [], "Tokens explained, by text or as id:73 (default: the most probable).")
+_TARGET = text_list_flag.define(
+    "target", "Tokens explained, by text behind the prompt or as id:73 (default: likely ones)."
+)
 _UNIT = flags.DEFINE_integer("unit_prompts", 4, "Prompts of a unit, what is lost at most when killed.", lower_bound=1)
 _BUDGET = flags.DEFINE_integer("max_feature_nodes", 8192, "Features of a graph, by influence.", lower_bound=1)
 _ALL = flags.DEFINE_bool("all_features", False, "Take all active features instead of --max_feature_nodes.")
