@@ -16,15 +16,17 @@ from typing import cast
 from absl import app, flags
 from ml_collections import config_flags
 
-from causeway.drivers import graph_files, model_flags, prompt_flags
+from causeway.drivers import graph_files, model_flags, prompt_flags, text_list_flag
 from causeway.drivers.config_values import take_values
-from causeway.drivers.flag_values import folder
+from causeway.drivers.flag_values import MOST_SEED, folder
 from causeway.drivers.refusals import run_driver
 
 for _module in (model_flags, prompt_flags, graph_files):
     flags.adopt_module_key_flags(_module)
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Values of flags, such as configs/circuits_qwen3_4b.py.")
-_TARGET = flags.DEFINE_list("target", [], "Tokens explained, by text or as id:73 (default: the most probable).")
+_TARGET = text_list_flag.define(
+    "target", "Tokens explained, by text behind the prompt or as id:73 (default: likely ones)."
+)
 _UNIT = flags.DEFINE_integer("unit_prompts", 4, "Prompts of a unit, what is lost at most when killed.", lower_bound=1)
 _BUDGET = flags.DEFINE_integer("max_feature_nodes", 8192, "Features of a graph, by influence.", lower_bound=1)
 _ALL = flags.DEFINE_bool("all_features", False, "Take all active features instead of --max_feature_nodes.")
@@ -37,7 +39,7 @@ _CUT = flags.DEFINE_bool("cut", False, "SAEs of the stream: let it pass through 
 _MAX_NODES = flags.DEFINE_integer("max_nodes", 200, "Nodes of a behaviour's aggregate.", lower_bound=1)
 _PER_NODE = flags.DEFINE_integer("edges_per_node", 10, "Sources of each of them.", lower_bound=1)
 _INTERVAL = flags.DEFINE_enum("interval", "t", ["t", "bootstrap"], "Intervals over prompts; bootstrap from 20 on.")
-_SEED = flags.DEFINE_integer("seed", 0, "Seed of the bootstrap and of which prompts are held out.")
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of the bootstrap and of which prompts are held out.", 0, MOST_SEED)
 _HELD_OUT = flags.DEFINE_float("held_out", 0.0, "Share of prompts whose means and intervals are of what others choose.")
 _DOCUMENTED = flags.DEFINE_bool("documented", False, "Also write the circuit pipeline's own, uncorrected aggregate.")
 

@@ -4,7 +4,7 @@ from typing import cast
 
 from absl import flags
 
-from causeway.drivers.flag_values import TASKS
+from causeway.drivers.flag_values import MOST_SEED, TASKS
 
 DATA = flags.DEFINE_list(
     "data", [], f"Text files (.txt, .json, .jsonl), or `{TASKS}` for texts of the bundled model's synthetic tasks."
@@ -15,7 +15,7 @@ HELD_OUT = flags.DEFINE_float("held_out", 0.1, "Share of the texts kept for the 
 LENGTH = flags.DEFINE_integer("length", 128, "Tokens a row, cut to the model's context.", lower_bound=2)
 LAYOUT = flags.DEFINE_enum("layout", "documents", ["documents", "packed"], "Rows inside one text each, or all full.")
 INCLUDE_BOS = flags.DEFINE_bool("include_bos", False, "Train on the begin-of-sequence position too.")
-SEED = flags.DEFINE_integer("seed", 0, "Key of texts drawn, initial weights, data order and revivals.")
+SEED = flags.DEFINE_integer("seed", 0, "Key of texts drawn, initial weights, data order and revivals.", 0, MOST_SEED)
 
 
 def length(model) -> int:

@@ -15,13 +15,13 @@ from absl import app, flags
 
 from causeway.drivers import model_flags
 from causeway.drivers.demo_circuits import show_circuits
-from causeway.drivers.flag_values import folder
+from causeway.drivers.flag_values import MOST_SEED, folder
 from causeway.drivers.refusals import run_driver
 
 _WORKDIR = flags.DEFINE_string("workdir", "causeway_demo", "Where everything is written; the same command resumes.")
 _PROMPTS = flags.DEFINE_integer("prompts", 24, "Game states of each group.", lower_bound=8)
 _PER_LAYER = flags.DEFINE_integer("per_layer", 50, "Features of each layer to patch.", lower_bound=1)
-_SEED = flags.DEFINE_integer("seed", 0, "Seed of states and draws.")
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of states and draws.", 0, MOST_SEED)
 
 GROUPS = ("safe", "risky")
 SAMPLED_PROMPTS, TRIALS, NEW_TOKENS = 8, 4, 8
@@ -71,7 +71,7 @@ def _screen(model, dictionary, states, workdir: Path):
 def _sweep(model, dictionary, states, features, outcome: str):
     """The six conditions of the study with the controls that make them mean something."""
     from causeway.engine.model.sampling import Sampling
-    from causeway.engine.outcome.answers import Answer, tokenise_answers
+    from causeway.engine.outcome.answers import Answer
     from causeway.engine.patching.design import SweepPrompt, arm_names
     from causeway.engine.patching.sweep import PatchSweep, SweepSettings
     from causeway.engine.tasks.slot_decisions import menu_answers
@@ -80,7 +80,7 @@ def _sweep(model, dictionary, states, features, outcome: str):
     prompts = []
     for index, state in enumerate(states if exact else states[: 2 * SAMPLED_PROMPTS]):
         answers = (Answer(" stop", "stop"), Answer(" bet", "bet")) if exact else menu_answers(state.game.menu)
-        tokens, continued = tokenise_answers(model.tokens, state.text, answers)
+        tokens, continued = model.tokens(state.text), model.answer_tokens(state.text, [a.text for a in answers])
         ids = tuple(tuple(c) for c in continued)
         prompts.append(SweepPrompt(index, state.group, state.text, tuple(tokens), tuple(answers), ids))
     kinds = ("baseline", "noop", "patch", "ablate", "random", "dose") if exact else ("baseline", "patch")
@@ -88,7 +88,7 @@ def _sweep(model, dictionary, states, features, outcome: str):
         "exact" if exact else "sampled", arm_names(kinds, GROUPS), rows=256, unit_buckets=16, seed=_SEED.value
     )
     if not exact:
-        sampling = Sampling(temperature=1.0, stop_tokens=(model.tokenizer.eos_id,))
+        sampling = Sampling(temperature=1.0, stop_tokens=model.stop_ids)
         settings = dataclasses.replace(settings, trials=TRIALS, segments=(NEW_TOKENS,), sampling=sampling)
     return PatchSweep(model, dictionary, tuple(prompts), features, settings, model_flags.parallel())
 

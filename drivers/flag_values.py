@@ -12,6 +12,8 @@ from absl import flags
 TASKS = "tasks"
 
 Number = TypeVar("Number", int, float)
+# The largest seed: draws are keyed by 32 bits of it (`engine.scalars.seed`, which flags do not wait for).
+MOST_SEED = 2**32 - 1
 
 
 def given(flag: flags.FlagHolder[str | None], needed: str) -> str:

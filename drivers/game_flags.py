@@ -36,6 +36,9 @@ def check() -> None:
         raise ValueError("--menu: given twice; --states needs one menu, the same for both groups")
     if PARSER.value == "answers" and TEXT.value != "tiny":
         raise ValueError("--parser: 'answers' knows the answers to --text=tiny; use study_v1 or study_v2")
+    from causeway.engine.model.sampling import Sampling
+
+    Sampling(TEMPERATURE.value, top_p=TOP_P.value)
 
 
 def labelled_states(model, parallel, seed: int, out: Path) -> tuple[list[dict], dict]:
@@ -71,8 +74,7 @@ def _play(model, parallel, seed: int, menus: list):
     from causeway.engine.tasks.model_player import ModelPlayer
     from causeway.engine.tasks.play import Text, play_games
 
-    ends = () if model.tokenizer is None or model.tokenizer.eos_id is None else (model.tokenizer.eos_id,)
-    sampling = Sampling(TEMPERATURE.value, top_p=TOP_P.value, stop_tokens=ends)
+    sampling = Sampling(TEMPERATURE.value, top_p=TOP_P.value, stop_tokens=model.stop_ids)
     player = ModelPlayer(model, sampling, seed, NEW_TOKENS.value, parallel=parallel)
     parser = PARSER.value or ("answers" if TEXT.value == "tiny" else "study_v2")
     return play_games(

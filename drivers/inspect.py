@@ -107,7 +107,6 @@ def _measure(model, dictionary, texts: list[str]) -> dict:
 
 def _page(found: dict) -> list[str]:
     from causeway.engine.inspection import page
-    from causeway.engine.inspection.trust import bos_note
 
     pages: dict[str, Callable[[Any], list[str]]] = {
         "model": page.model_page, "dictionaries": page.dictionary_page, "quality": page.quality_page,
@@ -115,7 +114,6 @@ def _page(found: dict) -> list[str]:
     }  # fmt: skip
     lines = [line for topic, what in found.items() for line in pages[topic](what)]
     card = found.get("dictionaries", {}).get("card", {})
-    lines += bos_note(card, found["model"]["prepend_bos"]) if "model" in found else []
     return lines + page.card_page(card, found.get("quality", []))
 
 

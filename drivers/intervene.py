@@ -18,7 +18,7 @@ from ml_collections import config_flags
 
 from causeway.drivers import intervention_flags, model_flags, prompt_flags
 from causeway.drivers.config_values import take_values
-from causeway.drivers.flag_values import folder
+from causeway.drivers.flag_values import MOST_SEED, folder
 from causeway.drivers.refusals import run_driver
 
 for _module in (model_flags, prompt_flags, intervention_flags):
@@ -30,7 +30,9 @@ _READING = flags.DEFINE_enum("reading", "max", ["max", "last"], "A feature's act
 _INTERVAL = flags.DEFINE_enum("interval", "t", ["t", "bootstrap"], "Intervals over prompts; bootstrap from 20 on.")
 _CORRECTION = flags.DEFINE_enum("correction", "bh", ["bh", "by"], "Control of false discoveries; by: any dependence.")
 _GAP = flags.DEFINE_float("min_gap", 0.1, "Smallest |clean - corrupt| of which a recovery is a share.", lower_bound=0)
-_SEED = flags.DEFINE_integer("seed", 456, "Seed of bootstrap, sign flips, generation, and of what is held out.")
+_SEED = flags.DEFINE_integer(
+    "seed", 456, "Seed of bootstrap, sign flips, generation, and of what is held out.", 0, MOST_SEED
+)
 _GENERATE = flags.DEFINE_integer("generate", 0, "Continue each prompt by so many tokens under it.", lower_bound=0)
 _TEMPERATURE = flags.DEFINE_float("temperature", 0.0, "Of generation; 0 takes the most probable token.", lower_bound=0)
 _DOCUMENTED = flags.DEFINE_bool("documented", False, "Also give the documented relative effect, effect / |baseline|.")
@@ -49,10 +51,12 @@ def main(argv: list[str]) -> None:
     if prompt_flags.PROMPT.value and prompt_flags.CORRECT.value is None:
         raise ValueError("--correct, --incorrect: a prompt needs both answers, whose logits are compared")
     intervention_flags.check()
+    from causeway.engine.circuits.generation import check_generation
+    from causeway.engine.model.sampling import Sampling
+
+    Sampling(_TEMPERATURE.value)
     sweep = _sweep()
     if _GENERATE.value:
-        from causeway.engine.circuits.generation import check_generation
-
         check_generation(sweep)
     if _IMPORTANCE.value:
         sweep.check_importance()

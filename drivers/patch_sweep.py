@@ -1,12 +1,13 @@
 """Which dictionary features, set to another value, change what a model does?"""
 
 import sys
+from dataclasses import replace
 from typing import Literal, cast
 
 from absl import app, flags
 
-from causeway.drivers import model_flags
-from causeway.drivers.flag_values import folder, given, numbers
+from causeway.drivers import model_flags, stop_flag
+from causeway.drivers.flag_values import MOST_SEED, folder, given, numbers
 from causeway.drivers.refusals import run_driver
 
 # Exit status of a sweep that was stopped and can be resumed.
@@ -31,12 +32,12 @@ _SCOPE = flags.DEFINE_string(
 _SEMANTICS = flags.DEFINE_enum("semantics", "cached", ["cached", "recomputed"], "Whether earlier edits go on acting.")
 _PARSER = flags.DEFINE_enum("parser", "answers", ["answers", "study_v1", "study_v2"], "How a rollout is read.")
 _TRIALS = flags.DEFINE_integer("trials", 30, "Rollouts of each arm and prompt (sampled).", lower_bound=1)
-_SEED = flags.DEFINE_integer("seed", 0, "Seed of every draw.")
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of every draw.", 0, MOST_SEED)
 _NEW_TOKENS = flags.DEFINE_integer("max_new_tokens", 100, "Most tokens of a rollout.", lower_bound=1)
 _TEMPERATURE = flags.DEFINE_float("temperature", 0.7, "Sampling temperature; 0 is greedy.")
 _TOP_K = flags.DEFINE_integer("top_k", 0, "Keep the k most probable tokens; 0 keeps all.")
 _TOP_P = flags.DEFINE_float("top_p", 1.0, "Keep the most probable tokens of this mass.")
-_STOP = flags.DEFINE_list("stop_tokens", [], "Token ids that end a rollout, besides the tokenizer's end of sequence.")
+_STOP = flags.DEFINE_string("stop_tokens", None, stop_flag.HELP)
 _RECORD = flags.DEFINE_string("record_features", "", "Record at every token: top:K, all, patched, or a features file.")
 _TOP_LOGITS = flags.DEFINE_integer("record_logits", 0, "Record this many largest next-token logits.", lower_bound=0)
 _ROWS = flags.DEFINE_integer("rows", 64, "Row bucket per device; part of the plan.", lower_bound=1)
@@ -93,34 +94,34 @@ def main(argv: list[str]) -> None:
 
 def _sweep(table, prompts_file: str):
     """The sweep the flags describe."""
+    from causeway.engine.model.sampling import Sampling
+    from causeway.engine.model.stops import stops_of
     from causeway.engine.patching.features import features_of, parse_rule
     from causeway.engine.patching.sweep import PatchSweep
     from causeway.ports import sweep_inputs
 
+    sampling, stop = Sampling(_TEMPERATURE.value, _TOP_K.value, _TOP_P.value), stop_flag.stops(_STOP)
     model = model_flags.load_model()
     dictionary = model_flags.load_dictionaries(model)
     answers = sweep_inputs.read_answers(_ANSWERS.value) if _ANSWERS.value else ()
     prompts = sweep_inputs.read_prompts(prompts_file, model, answers)
     features = features_of(table, parse_rule(_VALUE.value), _PER_LAYER.value, _LIMIT.value)
-    parallel = model_flags.parallel()
-    return PatchSweep(model, dictionary, tuple(prompts), features, _settings(model, dictionary, features), parallel)
+    settings = _settings(dictionary, features, sampling, stops_of(model, stop))
+    return PatchSweep(model, dictionary, tuple(prompts), features, settings, model_flags.parallel())
 
 
-def _settings(model, dictionary, features):
+def _settings(dictionary, features, sampling, stops):
     from causeway.engine.model.generate import segment_lengths
-    from causeway.engine.model.sampling import Sampling
     from causeway.engine.patching.design import arm_names
     from causeway.engine.patching.sweep import SweepSettings
 
-    ends = [model.tokenizer.eos_id] if model.tokenizer and model.tokenizer.eos_id is not None else []
-    sampling = Sampling(_TEMPERATURE.value, _TOP_K.value, _TOP_P.value, (*ends, *numbers(_STOP, int)))
     sampled = _OUTCOME.value == "sampled"
     return SweepSettings(
         outcome=_OUTCOME.value, mode=_MODE.value, scope=_SCOPE.value, semantics=_SEMANTICS.value,
         arms=arm_names(_ARMS.value, tuple(features.values), numbers(_DOSES, float), _DRAWS.value),
         trials=_TRIALS.value if sampled else 1, seed=_SEED.value, rows=_ROWS.value, unit_buckets=_BUCKETS.value,
-        segments=segment_lengths(_NEW_TOKENS.value) if sampled else (), sampling=sampling, parser=_PARSER.value,
-        recording=_recording(dictionary, features),
+        segments=segment_lengths(_NEW_TOKENS.value) if sampled else (), parser=_PARSER.value, stop_texts=stops.texts,
+        sampling=replace(sampling, stop_tokens=stops.ids), recording=_recording(dictionary, features),
     )  # fmt: skip
 
 

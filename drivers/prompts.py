@@ -10,7 +10,7 @@ from typing import cast
 
 from absl import app, flags
 
-from causeway.drivers.flag_values import folder
+from causeway.drivers.flag_values import MOST_SEED, folder
 from causeway.drivers.left_out import tell
 from causeway.drivers.refusals import run_driver
 
@@ -35,7 +35,7 @@ _TEST_SOURCE = flags.DEFINE_string("test_source", None, "JSON lines of the test 
 _NAME = flags.DEFINE_string("name", None, "Name of a behaviour that comes from --source (default: as it is).")
 _SKIP_BAD = flags.DEFINE_bool("skip_bad", False, "Leave out malformed lines of --source instead of stopping.")
 _MODEL = flags.DEFINE_string("model", None, "Model whose tokenizer measures answers (default: words and digits count).")
-_SEED = flags.DEFINE_integer("seed", 42, "Seed of every draw.", lower_bound=0)
+_SEED = flags.DEFINE_integer("seed", 42, "Seed of every draw.", 0, MOST_SEED)
 _OUT = flags.DEFINE_string("out", None, "Directory to write.")
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace files that are already in --out.")
 

@@ -6,6 +6,7 @@ refuses flags that are defined twice.
 
 import logging
 import sys
+import warnings
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -30,6 +31,7 @@ def run_driver(main: Callable[[list[str]], None], argv: list[str]) -> None:
             _refuse(argv[0], error)
 
     logging.getLogger("jax").setLevel(logging.WARNING)
+    warnings.formatwarning = lambda message, *_, **__: f"{argv[0]}: warning: {message}\n"
     app.run(guarded, argv, flags_parser=_parse)
 
 

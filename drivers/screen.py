@@ -15,6 +15,7 @@ from typing import cast
 from absl import app, flags
 
 from causeway.drivers import game_flags, model_flags
+from causeway.drivers.flag_values import MOST_SEED
 from causeway.drivers.refusals import run_driver
 
 # So that --help lists them.
@@ -32,7 +33,7 @@ _POSITION = flags.DEFINE_enum(
 )
 _OUT = flags.DEFINE_string("out", None, "Directory to write.")
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace a screen that is already in --out.")
-_SEED = flags.DEFINE_integer("seed", 0, "Seed of states, of the machine's luck and of the model's draws.")
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of states, of the machine's luck and of the model's draws.", 0, MOST_SEED)
 _ROWS = flags.DEFINE_integer("rows", 16, "Prompts of a pass, per device.", lower_bound=1)
 
 

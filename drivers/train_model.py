@@ -38,11 +38,13 @@ def main(argv: list[str]) -> None:
     workdir, out = _directories()
     config = _CONFIG.value
 
+    from causeway.engine import scalars
     from causeway.engine.train.checkpoint import Checkpoints
     from causeway.engine.train.language_model import Schedule, train
     from causeway.ports.llama import save_llama
     from causeway.ports.load import load_model
 
+    scalars.seed(config.seed, "--config.seed")
     texts, held_out = _texts()
     tokenizer = _tokenizer(out, texts)
     transformer = _initial_model(config, tokenizer.vocab_size)

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from causeway.engine import scalars
-from causeway.engine.dictionary.dictionary import Dictionary
+from causeway.engine.dictionary.dictionary import Dictionary, check_stack
 from causeway.engine.dictionary.fit import fitted
 from causeway.engine.intervention.apply import BoundEdit, bind
 from causeway.engine.intervention.edits import check_edit
@@ -23,10 +23,10 @@ from causeway.engine.intervention.requests import AnyEdit, Tap, edit_arrays, edi
 from causeway.engine.intervention.taps import Record
 from causeway.engine.model import forward
 from causeway.engine.model.generate import Generation, Layout, bucket_width, generate_rows, segment_lengths
-from causeway.engine.model.handle import Model
+from causeway.engine.model.handle import Model, Prompt
+from causeway.engine.model.prompt_list import prompt_list
 from causeway.engine.model.sampling import Sampling
-
-Prompt = str | Sequence[int]
+from causeway.engine.model.stops import stops_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,23 +57,23 @@ def run(
     """Run prompts through the model once, with edits and recordings.
 
     Args:
+        prompts: a text or token ids (a list, or an array of numpy, jax or torch), or several of them.
         edits: one list for all prompts, or one list a prompt. dictionary: what feature edits and taps read with.
         mode: delta, or replace (the stream becomes the dictionary's reconstruction).
 
     Raises:
         ValueError: an empty or too long prompt, or an edit or tap that cannot mean what it says.
     """
-    listed = _listed(prompts)
-    rows = [named_edits(row, model) for row in _rows(edits, len(listed))]
+    tokens = [model.tokens(prompt) for prompt in prompt_list(prompts)]
+    rows = [named_edits(row, model) for row in _rows(edits, len(tokens))]
     named, dictionary = named_taps(taps, model), _fitted(dictionary, model)
-    results = [_run_one(model, prompt, row, named, dictionary, mode) for prompt, row in zip(listed, rows, strict=True)]
-    tokens, logits, records, applied = zip(*results, strict=True)
-    return RunResult(tokens, logits, tuple(zip(*records, strict=True)), np.array(applied))
+    results = [_run_one(model, ids, row, named, dictionary, mode) for ids, row in zip(tokens, rows, strict=True)]
+    logits, records, applied = zip(*results, strict=True)
+    return RunResult(tuple(map(tuple, tokens)), logits, tuple(zip(*records, strict=True)), np.array(applied))
 
 
-def _run_one(model: Model, prompt: Prompt, row: Sequence[AnyEdit], taps: tuple[Tap, ...], dictionary, mode: str):
+def _run_one(model: Model, ids: Sequence[int], row: Sequence[AnyEdit], taps: tuple[Tap, ...], dictionary, mode: str):
     """One prompt in its bucket alone, so that its bits do not depend on the others."""
-    ids = model.tokens(prompt)
     spec = edit_spec([row], dictionary, mode)
     bound: tuple[BoundEdit, ...] = ()
     if spec is not None:
@@ -86,7 +86,7 @@ def _run_one(model: Model, prompt: Prompt, row: Sequence[AnyEdit], taps: tuple[T
     out = jax.device_get(forward.run(model.transformer, padded, instruments, jnp.array([len(ids)])))
     applied = sum(int(report.applied[:, : len(ids)].sum()) for report in out.edits)
     records = tuple(_unpadded(record, tap, len(ids)) for record, tap in zip(out.records, taps, strict=True))
-    return tuple(ids), out.logits[0, : len(ids)], records, applied
+    return out.logits[0, : len(ids)], records, applied
 
 
 def _unpadded(record: Record, tap: Tap, length: int) -> Record:
@@ -130,31 +130,33 @@ def generate(
     top_p: float = 1.0,
     trials: int = 1,
     seed: int = 0,
+    stop: int | str | Sequence[int | str] | None = None,
     rows: int = 16,
 ) -> list[GenerateResult]:
     """Continue prompts, token after token, with edits and recordings.
 
     Args:
+        prompts: as for `run`.
         edits: rows to compare, each a list of edits (a plain list of edits is one row); every prompt runs every row.
             Rows share their noise trial by trial. semantics: cached or recomputed.
+        stop: token ids and texts that end a rollout beside the model's own stop tokens (`Model.stop_ids`), which are
+            all by default; () stops at nothing. A stop is kept at the end of the tokens and, but for the model's own,
+            of the text.
         rows: row bucket; results are the same bits for equal buckets.
 
     Raises:
         ValueError: an empty or too long prompt, or settings, edits or taps that cannot mean what they say.
     """
-    if trials < 1:
-        raise ValueError(f"trials: got {trials}; needs at least 1")
+    trials = scalars.integer(trials, "trials", 1)
     if semantics not in ("cached", "recomputed"):
         raise ValueError(f"semantics: got {semantics!r}; needs cached or recomputed")
     wanted = [named_edits(row, model) for row in _edit_rows(edits)]
-    dictionary = _fitted(dictionary, model)
-    stops = () if model.tokenizer is None or model.tokenizer.eos_id is None else (model.tokenizer.eos_id,)
-    sampling, layout = Sampling(temperature, top_k, top_p, stops), Layout(rows, segment_lengths(max_new_tokens))
+    dictionary, seed, stops = _fitted(dictionary, model), scalars.seed(seed), stops_of(model, stop)
+    sampling, layout = Sampling(temperature, top_k, top_p, stops.ids), Layout(rows, segment_lengths(max_new_tokens))
     spec = edit_spec(wanted, dictionary, mode)
     bound = tuple(tap.bind(dictionary, model.config.num_layers) for tap in named_taps(taps, model))
     results = []
-    for number, prompt in enumerate(_listed(prompts)):
-        ids = model.tokens(prompt)
+    for number, ids in enumerate([model.tokens(prompt) for prompt in prompt_list(prompts)]):
         edit = None
         if spec is not None:
             edit = edit_arrays(spec, [row for row in wanted for _ in range(trials)], len(ids), model.config.d_model)
@@ -162,7 +164,7 @@ def generate(
         generation = generate_rows(
             model.transformer, ids, trials=np.tile(np.arange(trials), len(wanted)), layout=layout, sampling=sampling,
             seed=seed, prompt_id=number, edit_spec=spec, edit=edit, dictionary=dictionary, taps=bound,
-            recomputed=semantics == "recomputed",
+            recomputed=semantics == "recomputed", ends=stops.ends(model, ids),
         )  # fmt: skip
         texts = [model.continuation(ids, row[row >= 0].tolist()) for row in generation.tokens]
         grouped = tuple(tuple(texts[i : i + trials]) for i in range(0, len(texts), trials))
@@ -170,16 +172,8 @@ def generate(
     return results
 
 
-def _listed(prompts: Prompt | Sequence[Prompt]) -> list[Prompt]:
-    """A single text, or a single list of ids, is one prompt."""
-    if isinstance(prompts, str) or (len(prompts) and isinstance(prompts[0], int | np.integer)):
-        return [prompts]  # type: ignore[list-item]
-    if not len(prompts):
-        raise ValueError("prompts: got none; give at least one text or list of token ids")
-    return list(prompts)  # type: ignore[arg-type]
-
-
 def _fitted(dictionary: Dictionary | None, model: Model) -> Dictionary | None:
+    check_stack(dictionary, "run and generate")
     return None if dictionary is None else fitted(dictionary, model.config, model.name)
 
 

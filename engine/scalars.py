@@ -42,6 +42,7 @@ def real(value: Any, name: str, low: float = -math.inf, high: float = math.inf) 
         ValueError: not a number, not finite as a float, or outside the range.
     """
     limits = "" if (low, high) == (-math.inf, math.inf) else f" from {low:g} to {high:g}"
+    limits = f" of {low:g} or more" if high == math.inf and low > -math.inf else limits
     try:
         found = math.nan if _is_text_or_truth(value) else float(value)
     except (TypeError, ValueError, OverflowError):

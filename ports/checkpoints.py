@@ -3,7 +3,7 @@
     causeway.json     what it is: kind, configuration, stored dtype, where it came from
     arrays/           a model's parameters (Orbax)
     layer_NNNNN/      a dictionary's arrays, one folder a layer (Orbax)
-    config.json, tokenizer files: a model's, as they were
+    config.json, generation_config.json, tokenizer files: a model's, as they were
 
 A directory is made under the name `NAME.partial` and renamed when all of it is there. A killed conversion of
 dictionaries goes on with the first layer that is missing, if it is the same conversion.
@@ -34,7 +34,7 @@ from causeway.ports.placed_dictionaries import place_layer
 
 ABOUT, ARRAYS = "causeway.json", "arrays"
 VERSION = 1
-COPIED = ("config.json", "tokenizer*.json", "special_tokens_map.json")
+COPIED = ("config.json", "generation_config.json", "tokenizer*.json", "special_tokens_map.json")
 
 
 def is_checkpoint(directory: Path) -> bool:
@@ -78,7 +78,7 @@ def save_model(out: Path, model: Model, source: Path, check: Callable[[Path], No
             shutil.copyfile(file, partial / file.name)
     about = {
         "kind": "model", "config": dataclasses.asdict(model.config), "storage": model.numerics.storage,
-        "name": model.name, "source": model.fingerprint,
+        "name": model.name, "source": model.fingerprint, "prepend_bos": model.prepend_bos,
     }  # fmt: skip
     _write_about(partial, about)
     check(partial)

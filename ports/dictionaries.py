@@ -20,6 +20,7 @@ from causeway.engine.dictionary.placement import Placement, Replicated
 from causeway.engine.model.config import PRECISIONS, Precision
 from causeway.engine.model.handle import Model
 from causeway.ports import sae_registry
+from causeway.ports.bos_policy import warn_of_bos
 from causeway.ports.checkpoints import is_checkpoint
 from causeway.ports.dictionary_checkpoints import open_checkpoint, restore_dictionaries
 from causeway.ports.dictionary_formats import fetch_places, open_places
@@ -47,7 +48,8 @@ def load_dictionaries(
             (`ports.hub`), or `release/sae_id` of SAELens's registry where that package is installed.
         layers: model layers wanted, or one of them; None takes all that are there. Negative ones count from the end
             of `for_model`.
-        for_model: read the names of places as this model's, and refuse dictionaries that do not fit it.
+        for_model: read the names of places as this model's, and refuse dictionaries that do not fit it; a warning where
+            they were trained with a begin-of-sequence token and the model's text is run without, or the other way.
         storage: dtype of the arrays in memory.
         placement: whole on the devices, split by features, or streamed (`engine.dictionary.placement`).
         options: of the format, such as `gating` of Llama Scope or `norm_scaling_factor` of SAELens.
@@ -62,6 +64,8 @@ def load_dictionaries(
     """
     dtype = _check_storage(storage)
     sources = open_dictionaries(reference, layers, for_model=for_model, **options)
+    if for_model is not None:
+        warn_of_bos(sources, for_model)
     if is_checkpoint(Path(reference)):
         return restore_dictionaries(Path(reference), sources, placement, dtype)
     return place_dictionaries(sources, placement, dtype)

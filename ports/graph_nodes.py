@@ -47,7 +47,7 @@ def names_of(
 ) -> GraphNames:
     """The texts of a graph from its model's tokenizer; token ids where it has none. `scan` is by default its name."""
     tokenizer, ids = model.tokenizer, graph.tokens
-    texts = [tokenizer.decode([i]) if tokenizer else str(i) for i in ids]
+    texts = model.to_str_tokens(ids)
     prompt = tokenizer.decode(ids) if tokenizer else " ".join(texts)
     return GraphNames(
         slug, scan or model.name, prompt, texts, model.config.vocab_size, transcoders, dict(settings or {})

@@ -17,17 +17,18 @@ import jax
 from causeway.engine.model.config import PRECISIONS, ModelConfig, Numerics, Precision
 from causeway.engine.model.handle import Model
 from causeway.engine.model.placement import Where
-from causeway.ports.checkpoints import is_checkpoint, restore_transformer
+from causeway.ports.checkpoints import is_checkpoint, read_about, restore_transformer
 from causeway.ports.config_fields import read_json
 from causeway.ports.families import FAMILIES
 from causeway.ports.fingerprint import FileFingerprint
 from causeway.ports.hub import resolve
 from causeway.ports.safetensors_files import INDEX, WEIGHTS, open_directory, weight_files
 from causeway.ports.site_names import names_of
+from causeway.ports.stop_tokens import GENERATION_CONFIG, read_stop_tokens
 from causeway.ports.tokenizer import FileTokenizer, has_tokenizer, load_tokenizer
 from causeway.ports.weights import load_transformer
 
-FILES = ("config.json", "tokenizer*.json", "special_tokens_map.json", "model*.safetensors", INDEX)
+FILES = ("config.json", GENERATION_CONFIG, "tokenizer*.json", "special_tokens_map.json", "model*.safetensors", INDEX)
 
 
 def load_model(
@@ -66,7 +67,8 @@ def load_model(
     fingerprint = FileFingerprint(config, weight_files(tensors))
     chosen = family.select_tensors(config, tensors)
     transformer = load_transformer(config, numerics, chosen, family.name_map(config), sharding)
-    return Model(transformer, tokenizer, str(reference), fingerprint, policy, names_of(config).place)
+    stops, place = read_stop_tokens(directory), names_of(config).place
+    return Model(transformer, tokenizer, str(reference), fingerprint, policy, place, stops)
 
 
 def model_directory(reference: str | Path) -> Path:
@@ -79,11 +81,14 @@ def model_directory(reference: str | Path) -> Path:
 
 
 def _restore(directory: Path, numerics: Numerics, name: str, prepend_bos: bool | None, sharding: Where) -> Model:
-    """The same from a directory that `causeway convert` made."""
+    """The same from a directory that `causeway convert` made; BOS stands before texts as for the model converted."""
     tokenizer = load_tokenizer(directory) if has_tokenizer(directory) else None
-    policy = _bos_policy(prepend_bos, tokenizer, directory)
+    kept = read_about(directory, "model").get("prepend_bos")
+    policy = _bos_policy(kept if prepend_bos is None else prepend_bos, tokenizer, directory)
+    stops = read_stop_tokens(directory)
     transformer, fingerprint = restore_transformer(directory, numerics, sharding)
-    return Model(transformer, tokenizer, name, fingerprint, policy, names_of(transformer.config).place)
+    place = names_of(transformer.config).place
+    return Model(transformer, tokenizer, name, fingerprint, policy, place, stops)
 
 
 def read_model_config(directory: Path) -> tuple[ModuleType, ModelConfig]:

@@ -7,7 +7,6 @@ for each group (`engine.patching.features` chooses among them).
 """
 
 import json
-from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from causeway.engine.model.handle import Model
-from causeway.engine.outcome.answers import Answer, tokenise_answers
+from causeway.engine.outcome.answers import Answer
 from causeway.engine.patching.design import SweepPrompt
 from causeway.ports.jsonl import read_records
 
@@ -73,7 +72,9 @@ def _prompt(record: dict, number: int, where: str, model: Model, common: tuple[A
     if type(identity) is not int or not 0 <= identity < 2**31:
         raise ValueError(f"{where}: got id {identity!r}; needs a whole number from 0 to 2147483647, or text")
     try:
-        ids, continued = _tokenise(text, tokens, model, answers)
+        given = text if tokens is None else tokens
+        ids = model.tokens(given)
+        continued = model.answer_tokens(given, [answer.text for answer in answers]) if answers else []
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from None
     return SweepPrompt(
@@ -84,19 +85,6 @@ def _prompt(record: dict, number: int, where: str, model: Model, common: tuple[A
 
 def _are_ids(tokens: Any) -> bool:
     return isinstance(tokens, list) and all(type(token) is int for token in tokens)
-
-
-def _tokenise(
-    text: str, tokens: Sequence[int] | None, model: Model, answers: tuple[Answer, ...]
-) -> tuple[list[int], list[list[int]]]:
-    """Ids of the prompt and of each answer after it; a prompt given as ids takes its answers' ids by themselves."""
-    if tokens is None:
-        return tokenise_answers(model.tokens, text, answers)
-    if not answers:
-        return model.tokens(tokens), []
-    if model.tokenizer is None:
-        raise ValueError(f"answers: {model.name} has no tokenizer; give prompts as text")
-    return model.tokens(tokens), [model.tokenizer.encode(answer.text) for answer in answers]
 
 
 def read_feature_table(path: str) -> pa.Table:

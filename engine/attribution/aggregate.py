@@ -22,6 +22,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.sparse import coo_array, csr_array
 
+from causeway.engine import scalars
 from causeway.engine.attribution.keys import Key, column_keys, unpack
 from causeway.engine.frozen.graph import AttributionGraph
 from causeway.engine.stats.held_out import check_share, held_out
@@ -48,6 +49,7 @@ class AggregateSettings:
     held_out: float = 0.0
 
     def __post_init__(self):
+        scalars.seed(self.seed)
         check_share(self.held_out)
         for name in ("max_nodes", "edges_per_node"):
             if getattr(self, name) < 1:

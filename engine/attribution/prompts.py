@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from causeway.engine.behaviours.prompt import BehaviourPrompt
-from causeway.engine.frozen.targets import Target, logit_difference
+from causeway.engine.frozen.targets import Target, logit_difference, named_targets
 from causeway.engine.model.handle import Model
 from causeway.engine.outcome.divergence import diverging_answers
 
@@ -142,32 +142,20 @@ def token_prompt(model: Model, prompt: str, targets: Sequence[str]) -> CircuitPr
     """A prompt explained by named tokens, or by the most probable ones.
 
     Args:
-        targets: texts of single tokens, or `id:73`; empty for the most probable.
+        targets: texts that are single tokens behind the prompt, or `id:73`; empty for the most probable.
 
     Raises:
-        ValueError: a target that is not one token of the vocabulary.
+        ValueError: a target that is not one token there, or outside the vocabulary.
     """
     tokens = tuple(model.tokens(prompt))
-    ids = tuple(_token(model, text) for text in targets)
-    return CircuitPrompt("prompt", "prompt", "all", tokens, ids or None)
+    wanted = named_targets(model, prompt, [_target(text) for text in targets]) if targets else None
+    return CircuitPrompt("prompt", "prompt", "all", tokens, wanted)
 
 
-def _token(model: Model, text: str) -> int:
+def _target(text: str) -> int | str:
+    """The token id of `id:73`, or the text."""
     number = text.removeprefix("id:")
-    if number != text and number.isdigit():
-        ids = [int(number)]
-    else:
-        ids = model.tokenizer.encode(text) if model.tokenizer is not None else []
-    if len(ids) != 1:
-        raise ValueError(
-            f"target: {text!r} is {len(ids)} tokens ({ids}); needs a single token or id:NUMBER, or give a correct and "
-            "an incorrect answer"
-        )
-    if not ids[0] < model.config.vocab_size:
-        raise ValueError(
-            f"target: token {ids[0]} is outside the vocabulary of {model.name} (0..{model.config.vocab_size - 1})"
-        )
-    return ids[0]
+    return int(number) if number != text and number.isdigit() else text
 
 
 def _position(model: Model, prompt: str, name: str, place: int | str) -> int:

@@ -7,21 +7,21 @@ from causeway.engine.frozen import attribute as frozen
 from causeway.engine.frozen.graph import AttributionGraph
 from causeway.engine.frozen.plan import AttributionPlan
 from causeway.engine.frozen.sources import Transcoders, of_model
-from causeway.engine.frozen.targets import Target
-from causeway.engine.model.handle import Model
+from causeway.engine.frozen.targets import Wanted
+from causeway.engine.model.handle import Model, Prompt
 
 
 def attribute(
     model: Model,
     transcoders: Transcoders,
-    prompt: str | Sequence[int],
+    prompt: Prompt,
     *,
     max_feature_nodes: int | None = 8192,
     max_logits: int = 10,
     desired_logit_prob: float = 0.95,
     update_every: int = 512,
     edge_floor: float | None = None,
-    targets: Sequence[Target | int | str] | None = None,
+    targets: Wanted | Sequence[Wanted] | None = None,
     cut: bool = False,
     parallel: RowParallel | None = None,
 ) -> AttributionGraph:
@@ -41,7 +41,7 @@ def attribute(
             this probability together, at most so many.
         update_every: features whose rows are computed between two rankings by influence; fewer choose more exactly.
         edge_floor: share of a row's total below which edges are not stored (default: by the number of sources).
-        targets: tokens (ids or single-token texts) or directions (`logit_difference`).
+        targets: tokens (ids, or texts that are one token behind the prompt) or directions (`logit_difference`).
         cut: with SAEs on the stream, whether reconstruction and error are the only way through it.
         parallel: devices to spread rows over (default: one).
 

@@ -66,7 +66,7 @@ def deal(
     Raises:
         ValueError: fewer distinct items than asked for; the numbers there are in the text.
     """
-    usable = [c for c in candidates if best_wrong(c.correct, c.wrong, pieces)]
+    usable = [c for c in candidates if best_wrong(c.prompt, c.correct, c.wrong, pieces)]
     splits = split_of_group or _draw_splits(usable, sizes, rng)
     dealt = {split: _distinct(_chosen(usable, split, splits, pieces)) for split in SPLITS}
     wanted = {TRAIN: sizes.train, TEST: sizes.test}
@@ -112,7 +112,7 @@ def _chosen(candidates: Iterable[Candidate], split: str, splits: Mapping[str, st
     items = []
     for candidate in (c for c in candidates if splits[c.group] == split):
         allowed = [w for w in candidate.wrong if not w.group or splits.get(w.group) == split]
-        found = best_wrong(candidate.correct, allowed, pieces)
+        found = best_wrong(candidate.prompt, candidate.correct, allowed, pieces)
         if found:
             items.append(_Item(candidate, *found))
     return items

@@ -105,8 +105,7 @@ def _final_answer(prompt: BehaviourPrompt) -> Decimal:
 
 
 def _continuation(model: Model, ids: Sequence[int], layout: Layout, seed: int) -> str:
-    stop = model.tokenizer.eos_id if model.tokenizer else None
-    sampling = Sampling(temperature=0.0, stop_tokens=() if stop is None else (stop,))
+    sampling = Sampling(temperature=0.0, stop_tokens=model.stop_ids)
     drawn = generate_rows(
         model.transformer, ids, trials=np.zeros(1, np.int64), layout=layout, sampling=sampling, seed=seed, prompt_id=0
     ).tokens[0]

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from causeway.engine import scalars
 from causeway.engine.behaviours import bundled_tasks
 from causeway.engine.behaviours.answer_pieces import Pieces, best_wrong, text_pieces
 from causeway.engine.behaviours.catalogue import RECORDS, behaviour
@@ -70,7 +71,7 @@ def candidate_reader(name: str, pieces: Pieces = text_pieces) -> Callable[[Mappi
 
     def read(record: Mapping[str, Any]) -> Candidate:
         candidate = RECORDS[name](record)
-        if not best_wrong(candidate.correct, candidate.wrong, pieces):
+        if not best_wrong(candidate.prompt, candidate.correct, candidate.wrong, pieces):
             answers = f"{candidate.correct!r} and {candidate.wrong[0].text!r}"
             raise ValueError(f"answers {answers}: never diverge as they are cut into tokens; needs two that do")
         return candidate
@@ -99,4 +100,4 @@ def _deal_parts(
 
 
 def _stream(name: str, seed: int) -> np.random.Generator:
-    return np.random.default_rng([seed, zlib.crc32(name.encode())])
+    return np.random.default_rng([scalars.seed(seed), zlib.crc32(name.encode())])

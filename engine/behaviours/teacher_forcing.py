@@ -28,7 +28,6 @@ from causeway.engine.model.forward import causal_pass
 from causeway.engine.model.generate import bucket_width
 from causeway.engine.model.handle import Model
 from causeway.engine.model.transformer import Transformer
-from causeway.engine.outcome.answers import Answer, tokenise_answers
 from causeway.engine.outcome.divergence import first_divergence
 
 ROWS = 16
@@ -63,10 +62,7 @@ def answer_pair(model: Model, prompt: BehaviourPrompt) -> AnswerPair:
     name = prompt.id or repr(prompt.prompt[:40])
     try:
         ids = model.tokens(prompt.prompt)
-        if model.tokenizer is None:
-            raise ValueError("needs a tokenizer")
-        answers = [Answer(text, text) for text in (prompt.correct, prompt.incorrect)]
-        correct, incorrect = tokenise_answers(model.tokenizer.encode, prompt.prompt, answers)[1]
+        correct, incorrect = model.answer_tokens(prompt.prompt, (prompt.correct, prompt.incorrect))
         shared = first_divergence(ids, (correct, incorrect)).shared
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None

@@ -56,15 +56,14 @@ def results_of(
     Args:
         tokens: of the prompt. documented: fill in the documented relative effect.
     """
-    starts = model.tokenizer is not None and tokens[0] == model.tokenizer.bos_id
-    text, found = _text(model, tokens[1:] if starts else tokens), []
+    prompt, found = model.text_of(tokens), []
     for row in rows.to_pylist():
         baseline, intervened = row["baseline"], row["intervened"]
         restored = recovery(baseline, intervened, row["clean"])
         found.append(
             InterventionResult(
                 prompt_idx=row["prompt"],
-                prompt=text,
+                prompt=prompt,
                 baseline_logit_diff=baseline,
                 intervened_logit_diff=intervened,
                 effect_size=baseline - intervened,
@@ -72,8 +71,8 @@ def results_of(
                 intervention_type=_type(row["operation"], row["value"]),
                 layer=row["layer"],
                 features_intervened=row["features"],
-                correct_token=_text(model, [row["correct"]]),
-                incorrect_token=_text(model, [row["incorrect"]]),
+                correct_token=model.text_behind(tokens, [row["correct"]]),
+                incorrect_token=model.text_behind(tokens, [row["incorrect"]]),
                 kind=row["kind"],
                 position=row["position"],
                 predicted=row["predicted"],
@@ -88,10 +87,6 @@ def _type(operation: str, value: float | None) -> str:
         return "patching"
     usual = value is None or (operation, value) == ("inhibit", 1.0)
     return f"ablation_{operation}" if usual else f"ablation_{operation}_{value:g}"
-
-
-def _text(model: Model, tokens: Sequence[int]) -> str:
-    return model.tokenizer.decode(tokens) if model.tokenizer is not None else " ".join(map(str, tokens))
 
 
 def documented_relative_effect(baseline: float, intervened: float) -> float | None:

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 
+from causeway.engine import scalars
 from causeway.engine.circuits.propagate import MODES, Mode
 from causeway.engine.circuits.sets import KINDS, Kind, Place
 from causeway.engine.stats.held_out import check_share
@@ -49,6 +50,7 @@ class InterventionSettings:
         if bad := [value for value in given if not math.isfinite(value)]:
             raise ValueError(f"operation: got the value {bad[0]}; needs a finite number")
         check_share(self.held_out)
+        scalars.seed(self.seed)
         for name in ("max_features", "rows"):
             if (value := getattr(self, name)) is not None and value < 1:
                 raise ValueError(f"{name}: got {value}; needs 1 or more")

@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Float
 
+from causeway.engine import scalars
 from causeway.engine.circuits.predicted import agreement
 from causeway.engine.stats.multiple import Method, adjust
 from causeway.engine.stats.paired import Interval, paired_mean
@@ -40,6 +41,9 @@ class SummarySettings:
     correction: Method = "bh"
     seed: int = 0
     min_gap: float = 0.1
+
+    def __post_init__(self):
+        scalars.seed(self.seed)
 
 
 def summary_of(tables: Iterable[pa.Table], settings: SummarySettings = SummarySettings()) -> dict[str, Any] | None:

@@ -27,8 +27,8 @@ from causeway.engine.frozen.pullback import Frozen, Scores, Targets, feature_tar
 from causeway.engine.frozen.record import record_prompt
 from causeway.engine.frozen.rows import SourceColumns, SparseRows
 from causeway.engine.frozen.sources import Transcoders, active_features, check_of_model, gather_sources, held
-from causeway.engine.frozen.targets import ChosenTargets, Target, choose_targets
-from causeway.engine.model.handle import Model
+from causeway.engine.frozen.targets import ChosenTargets, Target, Wanted, choose_targets, named_targets
+from causeway.engine.model.handle import Model, Prompt
 
 READS = ("mlp_in", "mlp_norm", "resid_mid")
 
@@ -36,9 +36,9 @@ READS = ("mlp_in", "mlp_norm", "resid_mid")
 def attribute(
     model: Model,
     transcoders: Transcoders,
-    prompt: str | Sequence[int],
+    prompt: Prompt,
     *,
-    targets: Sequence[Target | int | str] | None = None,
+    targets: Wanted | Sequence[Wanted] | None = None,
     plan: AttributionPlan = AttributionPlan(),  # noqa: B008 (immutable)
     parallel: RowParallel | None = None,
 ) -> AttributionGraph:
@@ -48,7 +48,8 @@ def attribute(
         model: a loaded model.
         transcoders: per-layer or cross-layer transcoders, or SAEs on the residual stream.
         prompt: text (the model's BOS policy applies) or token ids.
-        targets: tokens (ids or single-token texts) or directions; None takes the most probable next tokens.
+        targets: tokens (ids, or texts that are one token behind the prompt) or directions; None takes the most probable
+            next tokens.
         plan: budgets and widths.
         parallel: devices to spread rows over (default: one).
 
@@ -58,9 +59,10 @@ def attribute(
     """
     tokens = model.tokens(prompt)
     check_request(model, transcoders, tokens)
+    wanted = named_targets(model, prompt, targets)
     if plan.cut and transcoders.config.is_transcoder:
         raise ValueError("plan.cut: True, but transcoders do not stand in the stream; it is for SAEs of resid_post")
-    return _Prompt(model, transcoders, tokens, plan, parallel or local_parallel(1)).graph(targets)
+    return _Prompt(model, transcoders, tokens, plan, parallel or local_parallel(1)).graph(wanted)
 
 
 def check_request(model: Model, transcoders: Transcoders, tokens: Sequence[int]) -> None:
@@ -130,9 +132,9 @@ class _Prompt:
         self.frozen = parallel.replicate(Frozen(model.transformer, transcoders, record, sources))
         self.columns = SourceColumns(self.active, model.config.num_layers, len(tokens))
 
-    def graph(self, wanted: Sequence[Target | int | str] | None) -> AttributionGraph:
+    def graph(self, wanted: Sequence[Target | int] | None) -> AttributionGraph:
         """All rows, and the graph over those features that have one."""
-        chosen = choose_targets(self.model, self.logits, wanted, self.plan)
+        chosen = choose_targets(self.model, self.tokens, self.logits, wanted, self.plan)
         rows = SparseRows(self.columns.count, self.plan.floor(self.columns.count))
         self._add_logits(rows, chosen)
         weights = np.array([logit.probability for logit in chosen.logits])

@@ -32,7 +32,7 @@ from causeway.engine.frozen.plan import AttributionPlan
 from causeway.engine.frozen.pullback import Frozen, Targets, feature_targets, logit_targets, read_in
 from causeway.engine.frozen.record import record_prompt
 from causeway.engine.frozen.sources import ActiveFeatures, Transcoders, active_features, gather_sources, places
-from causeway.engine.frozen.targets import Target, choose_targets
+from causeway.engine.frozen.targets import Target, choose_targets, named_targets
 from causeway.engine.model.config import ModelConfig
 from causeway.engine.model.handle import Model
 from causeway.engine.model.transformer import Block, layer
@@ -118,7 +118,8 @@ class EdgeSplitter:
             self._node(target)
             nodes = jnp.asarray(np.array([target], np.int32))
             return feature_targets(self.frozen, nodes)
-        vectors = choose_targets(self.model, self.logits, [target], self.plan).vectors
+        wanted = named_targets(self.model, self.tokens, [target])
+        vectors = choose_targets(self.model, self.tokens, self.logits, wanted, self.plan).vectors
         return logit_targets(self.frozen, jnp.asarray(vectors), jnp.int32(len(self.tokens) - 1))
 
     def _node(self, feature: Feature) -> int:

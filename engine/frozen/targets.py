@@ -5,15 +5,16 @@ is one direction, in which the mean cancels.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from causeway.engine import scalars
 from causeway.engine.frozen.graph import Logit
 from causeway.engine.frozen.plan import AttributionPlan
-from causeway.engine.model.handle import Model
+from causeway.engine.model.handle import Model, Prompt
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +28,10 @@ class Target:
     label: str
     weights: Mapping[int, float]
     probability: float = 1.0
+
+
+# What a person names as a target.
+Wanted = Target | int | str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,28 +53,46 @@ def logit_difference(correct: int, wrong: int, label: str = "") -> Target:
     return Target(label or f"{correct} - {wrong}", {correct: 1.0, wrong: -1.0})
 
 
+def named_targets(
+    model: Model, prompt: Prompt, wanted: Wanted | Sequence[Wanted] | None
+) -> tuple[Target | int, ...] | None:
+    """Targets of a prompt by token id or direction; None where the most probable tokens are wanted.
+
+    Args:
+        wanted: directions, token ids, and texts that are one token where they continue the prompt; one or several.
+
+    Raises:
+        ValueError: none, a bare text, a text that is not one token there, or an id outside the vocabulary.
+    """
+    if wanted is None:
+        return None
+    if isinstance(wanted, str):
+        raise ValueError(f"targets: got the text {wanted!r}; needs a list, of single tokens or directions")
+    listed = list(wanted) if isinstance(wanted, Iterable) else [wanted]
+    if not listed:
+        raise ValueError("targets: empty; give tokens or directions, or None for the most probable next tokens")
+    return tuple(w if isinstance(w, Target) else _token_id(model, prompt, w) for w in listed)
+
+
 def choose_targets(
     model: Model,
+    tokens: Sequence[int],
     logits: Float[np.ndarray, " V"],
-    wanted: Sequence[Target | int | str] | None,
+    wanted: Sequence[Target | int] | None,
     plan: AttributionPlan,
 ) -> ChosenTargets:
     """The targets of one prompt from its last logits.
 
+    Args:
+        tokens: of the prompt. wanted: see `named_targets`.
+
     Raises:
-        ValueError: none wanted, a text in place of a list, a token outside the vocabulary, a text that is not one
-            token, or a zero direction.
+        ValueError: a direction outside the vocabulary, or a zero one.
     """
-    if isinstance(wanted, str):
-        raise ValueError(f"targets: got the text {wanted!r}; needs a list, of single tokens or directions")
     shifted = np.exp(logits.astype(np.float64) - logits.max())
     p = shifted / shifted.sum()
-    if wanted is None:
-        targets = [_token(model, int(i), p) for i in _most_probable(p, plan)]
-    else:
-        targets = [w if isinstance(w, Target) else _token(model, _token_id(model, w), p) for w in wanted]
-    if not targets:
-        raise ValueError("targets: empty; give tokens or directions, or None for the most probable next tokens")
+    chosen = _most_probable(p, plan).tolist() if wanted is None else wanted
+    targets = [w if isinstance(w, Target) else _token(model, tokens, w, p) for w in chosen]
     vectors = np.stack([_direction(model, target) for target in targets])
     return ChosenTargets(tuple(Logit(t.label, _only_token(t), t.probability) for t in targets), vectors)
 
@@ -80,23 +103,17 @@ def _most_probable(p: Float[np.ndarray, " V"], plan: AttributionPlan) -> np.ndar
     return order[:count]
 
 
-def _token(model: Model, token: int, p: Float[np.ndarray, " V"]) -> Target:
-    if not 0 <= token < len(p):
-        raise ValueError(f"targets: token {token} is outside the vocabulary of {model.name} (0..{len(p) - 1})")
-    label = model.tokenizer.decode([token]) if model.tokenizer is not None else str(token)
-    return Target(label, {token: 1.0}, float(p[token]))
+def _token(model: Model, tokens: Sequence[int], token: int, p: Float[np.ndarray, " V"]) -> Target:
+    return Target(model.text_behind(tokens, [token]), {token: 1.0}, float(p[token]))
 
 
-def _token_id(model: Model, wanted: int | str) -> int:
-    if not isinstance(wanted, str):
-        return int(wanted)
-    ids = model.tokenizer.encode(wanted) if model.tokenizer is not None else []
-    if len(ids) != 1:
-        raise ValueError(
-            f"targets: {wanted!r} is {len(ids)} tokens ({ids}); give a single token, its id, or the first token in "
-            "which the answers differ (diverging_answers)"
-        )
-    return ids[0]
+def _token_id(model: Model, prompt: Prompt, wanted: int | str) -> int:
+    if isinstance(wanted, str):
+        return model.answer_token(prompt, wanted)
+    token, size = scalars.integer(wanted, "targets"), model.config.vocab_size
+    if token >= size:
+        raise ValueError(f"targets: token {token} is outside the vocabulary of {model.name} (0..{size - 1})")
+    return token
 
 
 def _only_token(target: Target) -> int:

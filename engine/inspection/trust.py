@@ -1,4 +1,4 @@
-"""Whether a text can carry a verdict on dictionaries, and what stands between a dictionary and the model it is read in.
+"""Whether a text can carry a verdict on dictionaries.
 
 Dictionaries are judged by the activations of a text. Where the model does no better on the text than guessing, where
 many of its parts are unknown to the vocabulary, or where it is a few sentences, every place looks as good as another
@@ -42,15 +42,3 @@ def doubts(loss: Mapping[str, Any]) -> list[str]:
     if loss["tokens"] < FEWEST_TOKENS:
         found.append(f"it has {loss['tokens']} tokens, of {FEWEST_TOKENS} needed")
     return found
-
-
-def bos_note(card: Mapping[str, Any], prepend_bos: bool) -> list[str]:
-    """A line where the dictionary was trained with another beginning of texts than the model is run with."""
-    trained = card.get("prepend_bos")
-    if not isinstance(trained, bool) or trained == prepend_bos:
-        return []
-    did, does = ("with", "none") if trained else ("without", "one")
-    return [
-        f"  note: trained {did} a begin-of-sequence token before each text, and the model puts {does} there; "
-        f"--bos={'yes' if trained else 'no'} (prepend_bos={trained}) runs it as it was trained"
-    ]

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int
 
+from causeway.engine import scalars
 from causeway.engine.devices import RowParallel, local_parallel
 from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.intervention.edits import EMPTY, Edit, EditSpec, no_edit
@@ -25,7 +26,7 @@ from causeway.engine.intervention.taps import BoundTap
 from causeway.engine.model.cache import Prefix, Segment, prefill
 from causeway.engine.model.decode import Fed, Own, Rows, Shared, Steps, decode_segment, feed_segment
 from causeway.engine.model.refusals import check_first_edit, check_generation, check_taps
-from causeway.engine.model.rollouts import Generation, Rollouts
+from causeway.engine.model.rollouts import Ends, Generation, Rollouts
 from causeway.engine.model.sampling import Sampling, row_keys
 from causeway.engine.model.transformer import Transformer
 
@@ -43,8 +44,7 @@ class Layout:
     segments: tuple[int, ...]
 
     def __post_init__(self):
-        if self.rows < 1:
-            raise ValueError(f"Layout.rows: got {self.rows}; a bucket needs at least one row")
+        scalars.integer(self.rows, "Layout.rows", 1)
         if not self.segments or min(self.segments) < 1:
             raise ValueError(f"Layout.segments: got {self.segments}; needs positive lengths")
 
@@ -59,8 +59,7 @@ def segment_lengths(max_new_tokens: int, first: int = 16) -> tuple[int, ...]:
 
     Short ones first: most rows that stop, stop early, and each boundary lets them go.
     """
-    if max_new_tokens < 1:
-        raise ValueError(f"max_new_tokens: got {max_new_tokens}; needs at least 1")
+    max_new_tokens = scalars.integer(max_new_tokens, "max_new_tokens", 1)
     lengths, total = [], 0
     while total < max_new_tokens:
         lengths.append(min(max(first, total), max_new_tokens - total))
@@ -97,6 +96,7 @@ def generate_rows(
     forced: Int[np.ndarray, "R N"] | None = None,
     first_edit: int | None = None,
     parallel: RowParallel | None = None,
+    ends: Ends | None = None,
 ) -> Generation:
     """Draw R trials of a prompt; rows may differ in edit and trial number.
 
@@ -107,11 +107,13 @@ def generate_rows(
             shared prefix ends before it; it is part of what fixes the bits, so a sweep passes the plan's own.
         parallel: devices to spread buckets over (default: one). Place weights on them first (`parallel.replicate`).
         recomputed: edits act on the token being processed alone (see decode.py).
+        ends: asked between segments how many of each row's tokens [R, n] are kept; rows that are over leave.
 
     Raises:
-        ValueError: parts that do not fit each other or the model (`refusals`), or recomputed with an edit before the
-            last prompt token.
+        ValueError: parts that do not fit each other or the model (`refusals`), a seed of more than 32 bits, or
+            recomputed with an edit before the last prompt token.
     """
+    seed = scalars.seed(seed)
     check_generation(prompt, trials, edit_spec, edit, forced, layout.max_new_tokens, transformer.config.max_position)
     check_taps(taps, transformer.config, unread=("attn_pattern",))
     count, last = len(trials), len(prompt) - 1
@@ -130,7 +132,7 @@ def generate_rows(
         transformer, dictionary, parallel.replicate(shared_prefix(transformer, prompt, shared)),
         np.asarray(prompt, np.int32), shared, taps, layout, sampling, edit_spec, recomputed, parallel,
     )  # fmt: skip
-    return run.draw(np.asarray(trials), edit, seed, prompt_id, forced)
+    return run.draw(np.asarray(trials), edit, seed, prompt_id, forced, ends)
 
 
 def shared_prefix(transformer: Transformer, prompt: Sequence[int], length: int) -> Prefix:
@@ -175,7 +177,9 @@ class _Run:
     recomputed: bool
     parallel: RowParallel
 
-    def draw(self, trials: np.ndarray, edit: Edit, seed: int, prompt_id: int, forced: np.ndarray | None) -> Generation:
+    def draw(
+        self, trials: np.ndarray, edit: Edit, seed: int, prompt_id: int, forced: np.ndarray | None, ends: Ends | None
+    ) -> Generation:
         keys = np.asarray(jax.random.key_data(row_keys(seed, prompt_id, jnp.asarray(trials, jnp.int32))))
         out = Rollouts(len(trials), self.layout.max_new_tokens)
         stripes = [self._open(ids, edit, keys) for ids in self._stripes(np.arange(len(trials)))]
@@ -190,6 +194,10 @@ class _Run:
             for ids, steps in running:
                 out.keep_stripe(ids, steps, drawn)
             drawn += length
+            if ends is not None:
+                kept = ends(out.tokens[:, :drawn])
+                out.cut(kept)
+                stripes = [self._without(stripe, kept <= drawn) for stripe in stripes]
             if drawn < self.layout.max_new_tokens:
                 stripes = self._repack(stripes)
         return out.result(self.prompt)
@@ -230,6 +238,12 @@ class _Run:
         stripe.rows, segment, steps = program(self.parallel.replicate(shared), own)
         stripe.past = (*stripe.past, segment)
         return steps
+
+    def _without(self, stripe: _Stripe, over: np.ndarray) -> _Stripe:
+        """A stripe in which the rows that are over [R] do not live on."""
+        gone = np.stack([over[_padded(bucket, self.layout.rows)] for bucket in stripe.ids])
+        live = self.parallel.split(np.asarray(stripe.rows.live) & ~gone)
+        return dataclasses.replace(stripe, rows=dataclasses.replace(stripe.rows, live=live))
 
     def _repack(self, stripes: list[_Stripe]) -> list[_Stripe]:
         """Live rows of all stripes in their order, in as few buckets as hold them."""

@@ -1,32 +1,19 @@
 """A loaded model: modules, tokenizer and identity, as one immutable handle."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from causeway.engine import scalars
 from causeway.engine.intervention.sites import Place, own_place
+from causeway.engine.model import text
 from causeway.engine.model.config import ModelConfig, Numerics
 from causeway.engine.model.refusals import formed_stream
+from causeway.engine.model.text import Tokenizer
 from causeway.engine.model.transformer import Transformer
 
-
-class Tokenizer(Protocol):
-    """Text to token ids and back; no special token is ever added or removed silently."""
-
-    vocab_size: int
-    bos_id: int | None
-    eos_id: int | None
-    fingerprint: str
-
-    def encode(self, text: str, unknown: bool = False) -> list[int]:
-        """Token ids of a text, without special tokens around it; refused where a part is not in the vocabulary, unless
-        `unknown` lets it stand for itself, as in a corpus."""
-        ...
-
-    def decode(self, ids: Sequence[int]) -> str:
-        """Text of token ids, special tokens included."""
-        ...
+# A text, or token ids: a sequence of whole numbers, or a one-dimensional array of them (numpy, jax or torch).
+Prompt = str | Sequence[int]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,8 +25,10 @@ class Model:
         tokenizer: None for models used by token ids alone.
         name: the reference it was loaded from.
         identity: the fingerprint, or a function that computes it when it is first asked for (and remembers it).
-        prepend_bos: whether `tokens` puts the begin-of-sequence id before a text.
+        prepend_bos: whether `tokens` puts the begin-of-sequence id before a text that does not begin with it.
         read_place: reads the name of a place; whoever loads a model supplies one that knows its family's names.
+        own_stops: ids that end what the model writes, as its files name them; None takes the tokenizer's end of
+            sequence.
     """
 
     transformer: Transformer
@@ -48,6 +37,7 @@ class Model:
     identity: str | Callable[[], str]
     prepend_bos: bool = True
     read_place: Callable[[str], Place] = own_place
+    own_stops: tuple[int, ...] | None = None
 
     def __repr__(self) -> str:
         return f"Model({self.name!r}, {self.transformer!r}, storage {self.numerics.storage})"
@@ -91,44 +81,121 @@ class Model:
             return Place(stream)
         return Place(stream, scalars.layer(found.layer, self.config.num_layers, f"{where}: layer of {name!r}"))
 
-    def tokens(self, prompt: str | Sequence[int]) -> list[int]:
+    @property
+    def stop_ids(self) -> tuple[int, ...]:
+        """Ids that end what the model writes."""
+        if self.own_stops is not None:
+            return self.own_stops
+        end = None if self.tokenizer is None else self.tokenizer.eos_id
+        return () if end is None else (end,)
+
+    def tokens(self, prompt: Prompt, truncate: int | None = None) -> list[int]:
         """Token ids the model is run on: the BOS policy applies to text; ids pass unchanged.
 
+        Args:
+            prompt: one text, or the ids of one prompt.
+            truncate: keep at most this many tokens, the first ones, BOS included; None refuses what is too long.
+
         Raises:
-            ValueError: empty prompt, text without a tokenizer, an id outside the vocabulary, or too many tokens.
+            ValueError: neither text nor ids, an empty prompt, text without a tokenizer, an id outside the vocabulary,
+                or too many tokens.
         """
-        ids = self._encode(prompt) if isinstance(prompt, str) else [int(i) for i in prompt]
+        ids = self._encode(prompt) if isinstance(prompt, str) else _ids(prompt)
         if not ids:
-            raise ValueError(f"prompt: got {prompt!r}, which has no tokens; give at least one token")
-        out_of_range = [i for i in ids if not 0 <= i < self.config.vocab_size]
-        if out_of_range:
-            raise ValueError(
-                f"prompt: token id {out_of_range[0]} is outside the vocabulary of {self.name} "
-                f"(0..{self.config.vocab_size - 1}); check that the tokenizer belongs to the model"
-            )
-        if len(ids) > self.config.max_position:
-            raise ValueError(
-                f"prompt: {len(ids)} tokens, but the context of {self.name} is {self.config.max_position}; shorten it"
-            )
+            raise ValueError(f"prompt: got {scalars.shown(prompt)}, which has no tokens; give at least one token")
+        if truncate is not None:
+            ids = ids[: scalars.integer(truncate, "truncate", 1)]
+        self._check_ids(ids)
         return ids
 
-    def continuation(self, prompt: Sequence[int], ids: Sequence[int]) -> str:
-        """The text that token ids add to a prompt, a final end-of-sequence left out; ids where there is no tokenizer.
+    def answer_tokens(self, prompt: Prompt, answers: Sequence[str]) -> list[list[int]]:
+        """Token ids of each text where it continues the prompt; the one way to encode an answer, a target or a role.
 
-        Decoded behind the prompt's last token, because many tokenizers strip a text's first space.
+        A prompt of ids is taken as the text it decodes to, so answers have the same tokens behind both.
+
+        Raises:
+            ValueError: one text in place of a list, a text that changes the prompt's own tokens, or no tokenizer.
         """
+        if isinstance(answers, str | bytes) or not all(isinstance(answer, str) for answer in answers):
+            raise ValueError(f"answers: got {scalars.shown(answers)}; needs a list of texts, such as [' yes', ' no']")
+        tokenizer = self._tokenizer("answers")
+        before = prompt if isinstance(prompt, str) else text.text_of(tokenizer, self.tokens(prompt))
+        return text.continued(tokenizer, before, answers)[1]
+
+    def answer_token(self, prompt: Prompt, answer: str) -> int:
+        """The one token that a text is where it continues the prompt.
+
+        Raises:
+            ValueError: it is not one token there; see `answer_tokens`.
+        """
+        [ids] = self.answer_tokens(prompt, [answer])
+        if len(ids) != 1:
+            raise ValueError(
+                f"targets: {answer!r} is {len(ids)} tokens behind the prompt ({ids}); needs a single token, its id, or "
+                "the first token in which the answers differ (diverging_answers)"
+            )
+        return ids[0]
+
+    def text_of(self, ids: Sequence[int]) -> str:
+        """The text of token ids without the BOS before it; the ids where there is no tokenizer."""
+        return " ".join(map(str, ids)) if self.tokenizer is None else text.text_of(self.tokenizer, ids)
+
+    def text_behind(self, prompt: Sequence[int], ids: Sequence[int]) -> str:
+        """The text that token ids add to those of a prompt; the ids where there is no tokenizer."""
         if self.tokenizer is None:
             return " ".join(map(str, ids))
-        ids = list(ids[:-1]) if len(ids) and ids[-1] == self.tokenizer.eos_id else list(ids)
-        last = prompt[-1]
-        return self.tokenizer.decode([last, *ids])[len(self.tokenizer.decode([last])) :]
+        return text.text_behind(self.tokenizer, prompt, ids)
 
-    def _encode(self, text: str) -> list[int]:
+    def continuation(self, prompt: Sequence[int], ids: Sequence[int]) -> str:
+        """The same of tokens that were drawn: a final stop token of the model's is no part of the text."""
+        return self.text_behind(prompt, ids[:-1] if len(ids) and ids[-1] in self.stop_ids else ids)
+
+    def to_str_tokens(self, prompt: Prompt) -> list[str]:
+        """The prompt's tokens as one text each, BOS included; together they are its text, but where a character is cut
+        in two. Ids as text where there is no tokenizer.
+
+        Raises:
+            ValueError: see `tokens`.
+        """
+        ids = self.tokens(prompt)
+        return [str(i) for i in ids] if self.tokenizer is None else text.token_texts(self.tokenizer, ids)
+
+    def _encode(self, prompt: str) -> list[int]:
+        tokenizer = self._tokenizer("prompt")
+        ids = tokenizer.encode(prompt)
+        return text.with_bos(tokenizer, ids) if ids and self.prepend_bos else ids
+
+    def _tokenizer(self, name: str) -> Tokenizer:
         if self.tokenizer is None:
-            raise ValueError(f"prompt: got text, but {self.name} has no tokenizer; give token ids")
-        ids = self.tokenizer.encode(text)
-        if not ids:
-            return []
-        if self.prepend_bos and self.tokenizer.bos_id is not None:
-            return [self.tokenizer.bos_id, *ids]
-        return ids
+            raise ValueError(f"{name}: got text, but {self.name} has no tokenizer; give token ids")
+        return self.tokenizer
+
+    def _check_ids(self, ids: Sequence[int]) -> None:
+        last, context = self.config.vocab_size - 1, self.config.max_position
+        if max(ids) > last:
+            raise ValueError(
+                f"prompt: token id {max(ids)} is outside the vocabulary of {self.name} (0..{last}); check that the "
+                "tokenizer belongs to the model"
+            )
+        if len(ids) > context:
+            raise ValueError(
+                f"prompt: {len(ids)} tokens, but the context of {self.name} is {context}; shorten it (in Python, "
+                f"model.tokens(prompt, truncate={context}) keeps the first ones)"
+            )
+
+
+def _ids(prompt: Any) -> list[int]:
+    """The ids of one prompt, from a sequence or an array."""
+    values = prompt.tolist() if hasattr(prompt, "tolist") else prompt
+    if isinstance(values, bytes | bytearray | Mapping) or not isinstance(values, Iterable):
+        raise ValueError(f"prompt: got {scalars.shown(prompt)}; needs a text or a list of token ids")
+    values = list(values)
+    if any(isinstance(value, str) for value in values):
+        raise ValueError(
+            f"prompt: got a list of texts ({scalars.shown(values)}); needs one text, or the token ids of one prompt; "
+            "call it for each text"
+        )
+    found = scalars.integers(values, "prompt: token id")
+    if found.ndim != 1:
+        raise ValueError(f"prompt: got ids of shape {found.shape}; needs the token ids of one prompt, in one dimension")
+    return found.tolist()

@@ -7,6 +7,7 @@ Shapes: R rows, N steps, P tapped layers, W width of a reading, E slots of an ed
 """
 
 import dataclasses
+from collections.abc import Callable
 
 import jax
 import numpy as np
@@ -15,6 +16,10 @@ from jaxtyping import Bool, Float, Int
 from causeway.engine.arrays import AnyArray
 from causeway.engine.intervention.taps import Record
 from causeway.engine.model.decode import Steps
+
+# How many of each row's tokens are kept, asked of what is drawn so far; GOES_ON where the row is not over.
+Ends = Callable[[Int[np.ndarray, "R n"]], Int[np.ndarray, " R"]]
+GOES_ON = int(np.iinfo(np.int32).max)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +77,14 @@ class Rollouts:
         for kept, report in zip(self.reports, steps.edits, strict=True):
             for target, values in zip(kept, (report.before, report.after, report.applied), strict=True):
                 _place(target, ids, span, values, live)
+
+    def cut(self, lengths: Int[np.ndarray, " R"]) -> None:
+        """Drop what lies beyond each row's first so many tokens."""
+        beyond = np.arange(self.steps) >= lengths[:, None]
+        self.tokens[beyond], self.live[beyond] = -1, False
+        for kept in (*self.readings, *self.reports):
+            for target in kept:
+                target[beyond] = 0
 
     def _allocate(self, steps: Steps) -> None:
         def rows(values: AnyArray, *layers: int) -> np.ndarray:

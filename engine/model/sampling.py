@@ -17,6 +17,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from causeway.engine import scalars
+
+# Logits are divided by the temperature in float32: below this, the quotients of large logits are infinite and all of
+# them tie, where the limit of small temperatures is the greedy choice.
+GREEDY_BELOW = 1e-30
+
 
 class Purpose(IntEnum):
     """Tags that keep draws for different ends apart."""
@@ -30,8 +36,11 @@ class Purpose(IntEnum):
 class Sampling:
     """How tokens are chosen; static, part of the compiled program.
 
-    temperature: 0 is greedy. top_k: 0 keeps all. top_p: 1 keeps all. stop_tokens: ids that end a row (the stop token
-    itself is emitted).
+    temperature: 0 is greedy, and so is anything below 1e-30. top_k: 0 keeps all. top_p: 1 keeps all. stop_tokens: ids
+    that end a row (the stop token itself is emitted).
+
+    Raises:
+        ValueError: a setting that is no number of its range.
     """
 
     temperature: float = 0.7
@@ -40,12 +49,13 @@ class Sampling:
     stop_tokens: tuple[int, ...] = ()
 
     def __post_init__(self):
-        if self.temperature < 0:
-            raise ValueError(f"temperature: got {self.temperature}; needs 0 (greedy) or more")
-        if self.top_k < 0:
-            raise ValueError(f"top_k: got {self.top_k}; needs 0 (off) or a positive count")
-        if not 0 < self.top_p <= 1:
+        temperature = scalars.real(self.temperature, "temperature", low=0)
+        object.__setattr__(self, "temperature", 0.0 if temperature < GREEDY_BELOW else temperature)
+        object.__setattr__(self, "top_k", scalars.integer(self.top_k, "top_k"))
+        object.__setattr__(self, "top_p", scalars.real(self.top_p, "top_p", high=1))
+        if not self.top_p > 0:
             raise ValueError(f"top_p: got {self.top_p}; needs a probability mass in (0, 1]")
+        object.__setattr__(self, "stop_tokens", tuple(scalars.integers(self.stop_tokens, "stop_tokens").tolist()))
 
 
 def row_keys(seed: int | Array, prompt_id: int | Array, trials: Int[Array, " B"]) -> Key[Array, " B"]:

@@ -11,7 +11,7 @@ Shapes: n inner nodes (the root is node 0), e edges (node, token); numbers in fl
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -122,30 +122,6 @@ def _check_answers(answers: Sequence[Answer], token_lists: Sequence[Sequence[int
                     f"answers: {seen[ids[:i]]!r} begins {text!r}, so neither's probability is defined; end each with "
                     "what ends an answer (a newline, a stop token)"
                 )
-
-
-def tokenise_answers(
-    encode: Callable[[str], list[int]], prompt: str, answers: Sequence[Answer]
-) -> tuple[list[int], list[list[int]]]:
-    """Token ids of a prompt and of each answer as it continues the prompt.
-
-    The answer's tokens are those of prompt + answer beyond the prompt's own, because tokenizers merge across the
-    border.
-
-    Raises:
-        ValueError: an answer changes the prompt's own tokens (usually a space at the prompt's end).
-    """
-    prompt_ids = encode(prompt)
-    continued = []
-    for answer in answers:
-        ids = encode(prompt + answer.text)
-        if ids[: len(prompt_ids)] != prompt_ids:
-            raise ValueError(
-                f"answers: {answer.text!r} merges with the end of the prompt ({prompt[-12:]!r}) into other tokens; "
-                "move the space from the prompt's end to the answer's beginning"
-            )
-        continued.append(ids[len(prompt_ids) :])
-    return prompt_ids, continued
 
 
 @dataclasses.dataclass(frozen=True)

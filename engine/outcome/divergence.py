@@ -10,8 +10,7 @@ shared tokens belong to the prompt (they are fed, not predicted), and the answer
 import dataclasses
 from collections.abc import Sequence
 
-from causeway.engine.model.handle import Model
-from causeway.engine.outcome.answers import Answer, tokenise_answers
+from causeway.engine.model.handle import Model, Prompt
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,14 +55,11 @@ def first_divergence(prompt: Sequence[int], answers: Sequence[Sequence[int]]) ->
     return Divergence((*(int(i) for i in prompt), *(int(i) for i in answers[0][:shared])), shared, tokens)
 
 
-def diverging_answers(model: Model, prompt: str, answers: Sequence[str]) -> Divergence:
-    """Where the answers to a prompt part, from text; the model's own BOS policy applies.
+def diverging_answers(model: Model, prompt: Prompt, answers: Sequence[str]) -> Divergence:
+    """Where the answers to a prompt part, from text; the model's own BOS policy applies to a prompt of text.
 
     Raises:
-        ValueError: see `first_divergence`; a text whose tokens change when an answer is put behind it.
+        ValueError: see `first_divergence`; one text in place of the answers, or a prompt whose tokens change when an
+            answer is put behind it.
     """
-    ids = model.tokens(prompt)
-    if model.tokenizer is None:
-        raise ValueError(f"answers: got text, but {model.name} has no tokenizer; use first_divergence with token ids")
-    continued = tokenise_answers(model.tokenizer.encode, prompt, [Answer(text, text) for text in answers])[1]
-    return first_divergence(ids, continued)
+    return first_divergence(model.tokens(prompt), model.answer_tokens(prompt, answers))

@@ -25,6 +25,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset
 from jaxtyping import Bool
 
+from causeway.engine import scalars
 from causeway.engine.patching.causal_rule import CausalRule, Verdict, decide
 from causeway.engine.patching.cells import Cells, TrialCells, read_trials
 from causeway.engine.patching.contrasts import FAMILY, Contrast, make_contrasts
@@ -58,6 +59,9 @@ class EffectSettings:
     seed: int = 0
     estimates: EstimateSettings = dataclasses.field(default_factory=EstimateSettings)
     rule: CausalRule = dataclasses.field(default_factory=CausalRule)
+
+    def __post_init__(self):
+        scalars.seed(self.seed)
 
 
 def effects(source: pa.Table | pyarrow.dataset.Dataset, settings: EffectSettings | None = None) -> pa.Table:

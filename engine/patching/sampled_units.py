@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from causeway.engine.model.generate import Generation, generate_rows
+from causeway.engine.model.stops import Stops
 from causeway.engine.outcome.parsers import Parsed, match_tokens, parser
 from causeway.engine.patching.design import Rows, SweepPrompt
 from causeway.engine.patching.sweep import PatchSweep, what_was_done
@@ -59,6 +60,7 @@ def _generate_together(sweep: PatchSweep, prompt: SweepPrompt, rows: Rows) -> Ge
         recomputed=s.semantics == "recomputed",
         first_edit=sweep.first_edit(prompt),
         parallel=sweep.parallel,
+        ends=Stops(s.sampling.stop_tokens, s.stop_texts).ends(sweep.model, prompt.tokens),
     )
 
 

@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Int
 
+from causeway.engine import scalars
 from causeway.engine.devices import RowParallel
 from causeway.engine.dictionary.dictionary import Dictionary, check_stack
 from causeway.engine.intervention import scope as scopes
@@ -48,7 +49,8 @@ class SweepSettings:
     Attributes:
         outcome: exact or sampled. arms: names (`design.arm_names`). mode: delta, or replace (the original study's
             reconstruction). scope: where edits act (`intervention.scope`). semantics: cached or recomputed.
-        trials: rollouts of each arm. sampling, max widths: of rollouts. parser: how an answer is read.
+        trials: rollouts of each arm. sampling, max widths: of rollouts. stop_texts: texts that end one, beside the stop
+            tokens of `sampling`. parser: how an answer is read.
         rows: row bucket a device. unit_buckets: buckets a unit. recording: what is kept at every token.
     """
 
@@ -63,6 +65,7 @@ class SweepSettings:
     unit_buckets: int = 8
     segments: tuple[int, ...] = (16,)
     sampling: Sampling = dataclasses.field(default_factory=Sampling)
+    stop_texts: tuple[str, ...] = ()
     parser: str = "answers"
     recording: Recording = dataclasses.field(default_factory=Recording)
 
@@ -70,6 +73,7 @@ class SweepSettings:
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name}: got {getattr(self, name)!r}; needs one of {', '.join(allowed)}")
+        scalars.seed(self.seed)
         for name in ("trials", "rows", "unit_buckets"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: got {getattr(self, name)}; needs at least 1")

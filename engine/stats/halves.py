@@ -14,6 +14,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Int
 
+from causeway.engine import scalars
+
 
 def selection_half(
     prompt_ids: Int[np.ndarray, " P"], strata: Sequence[str] | None = None, *, seed: int
@@ -28,7 +30,7 @@ def selection_half(
     Raises:
         ValueError: an id comes twice.
     """
-    ids = np.asarray(prompt_ids)
+    ids, seed = np.asarray(prompt_ids), scalars.seed(seed)
     if len(np.unique(ids)) != len(ids):
         raise ValueError(f"prompt_ids: {len(ids)} given, {len(np.unique(ids))} distinct; give each prompt once")
     labels = np.asarray(["" for _ in ids] if strata is None else list(strata), dtype=str)

@@ -8,6 +8,8 @@ of the prompts that chose. The prompt is the unit: all that is read of one lies 
 import numpy as np
 from jaxtyping import Bool
 
+from causeway.engine import scalars
+
 
 def check_share(share: float) -> None:
     """Refuse what is no share.
@@ -32,5 +34,5 @@ def held_out(prompts: int, share: float, seed: int = 0) -> Bool[np.ndarray, " P"
     if prompts < 2:
         raise ValueError(f"held_out: {prompts} prompts cannot be split; needs two or more, or a share of 0")
     count = min(max(round(share * prompts), 1), prompts - 1)
-    mask[np.random.default_rng((seed, 4)).permutation(prompts)[:count]] = True
+    mask[np.random.default_rng((scalars.seed(seed), 4)).permutation(prompts)[:count]] = True
     return mask

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from causeway.engine import scalars
 from causeway.engine.devices import RowParallel, local_parallel
 from causeway.engine.model.generate import Layout, bucket_width, generate_rows, segment_lengths
 from causeway.engine.model.handle import Model
@@ -47,8 +48,8 @@ class ModelPlayer:
             raise ValueError(
                 f"player: {self.model.name} has no tokenizer, and games are played in text; give one that has"
             )
-        if self.max_new_tokens < 1:
-            raise ValueError(f"max_new_tokens: got {self.max_new_tokens}; an answer needs at least 1")
+        scalars.integer(self.max_new_tokens, "max_new_tokens", 1)
+        scalars.seed(self.seed)
 
     def __call__(self, games: Sequence[int], round_number: int, prompts: Sequence[str]) -> list[str]:
         """One answer for each prompt.
@@ -64,7 +65,7 @@ class ModelPlayer:
         for (width, _), rows in sorted(together.items()):
             drawn = self._draw([tokens[row] for row in rows], [games[row] for row in rows], round_number, width)
             for row, new in zip(rows, drawn, strict=True):
-                answers[row] = self._text(tokens[row], new)
+                answers[row] = self.model.text_behind(tokens[row], new)
         return answers
 
     def _tokens(self, prompt: str, game: int, round_number: int) -> list[int]:
@@ -115,11 +116,3 @@ class ModelPlayer:
         steps = min(width - 1 + self.max_new_tokens, self.model.config.max_position)
         first = min(width - 1 + SHORT_ANSWER, steps)
         return (first, *segment_lengths(steps - first)) if steps > first else (first,)
-
-    def _text(self, prompt: Sequence[int], new: Sequence[int]) -> str:
-        """What the new tokens add to the prompt's text: decoded by themselves they may lose their first space."""
-        assert self.model.tokenizer is not None
-        decode = self.model.tokenizer.decode
-        before, whole = decode(prompt), decode([*prompt, *new])
-        # Never the prompt itself, which names every choice, where a tokenizer rewrites text across the border.
-        return whole.removeprefix(before) if whole.startswith(before) else decode(new)

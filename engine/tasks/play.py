@@ -23,6 +23,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from causeway.engine import scalars
 from causeway.engine.model.sampling import Purpose
 from causeway.engine.outcome.parsers import parse_answers, parser
 from causeway.engine.tasks.slot_decisions import menu_answers
@@ -90,6 +91,7 @@ def play_games(
         ValueError: no games, rounds or menus asked for, or an unknown text or parser, or one that does not fit.
     """
     _check(count, max_rounds, menus, text, parser_name)
+    seed = scalars.seed(seed)
     balances = [_start(seed, number) if vary_start else START_BALANCE for number in range(count)]
     games = [_Running(n, Game(balance=balances[n], menu=menus[n % len(menus)])) for n in range(count)]
     for round_number in range(1, max_rounds + 1):

@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 
+from causeway.engine import scalars
 from causeway.engine.tasks.slot_machine import (
     PROMPTS,
     START_BALANCE,
@@ -86,7 +87,7 @@ def labelled_prompts(
         ValueError: fewer than `count` matched pairs of distinct states were found.
     """
     prompt_of = PROMPTS[text]
-    pairs = _matched_pairs(np.random.default_rng([seed, menu.smallest, menu.largest]), count, menu)
+    pairs = _matched_pairs(np.random.default_rng([scalars.seed(seed), menu.smallest, menu.largest]), count, menu)
     if len(pairs) < count:
         raise ValueError(f"count: got {count}; found {len(pairs)} matched pairs with this menu; ask for fewer")
     return [

@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from causeway.engine import scalars
 from causeway.engine.tasks import addition, agreement, capitals, sentiment, slot_decisions
 from causeway.engine.tasks.example import SPLITS, Example, Split
 
@@ -27,7 +28,7 @@ def draw(task: str, split: Split, count: int, seed: int) -> list[Example]:
     sampler = _sampler(task)
     if split not in SPLITS:
         raise ValueError(f"split: got {split!r}; needs one of {SPLITS}")
-    rng = np.random.default_rng([seed, SPLITS.index(split), list(TASKS).index(task)])
+    rng = np.random.default_rng([scalars.seed(seed), SPLITS.index(split), list(TASKS).index(task)])
     return [sampler(rng, split) for _ in range(count)]
 
 
@@ -53,7 +54,7 @@ def mixture(tasks: dict[str, float], split: Split, count: int, rng: np.random.Ge
 
 def texts(split: Split, count: int, seed: int, shares: dict[str, float] | None = None) -> list[str]:
     """Whole texts (prompt and answer) of a mixture of all tasks: what dictionaries are trained on."""
-    rng = np.random.default_rng([seed, SPLITS.index(split), len(TASKS)])
+    rng = np.random.default_rng([scalars.seed(seed), SPLITS.index(split), len(TASKS)])
     return [example.text for example in mixture(shares or dict.fromkeys(TASKS, 1.0), split, count, rng)]
 
 

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from causeway.engine.model.handle import Tokenizer
+from causeway.engine.model.text import Tokenizer, continued, with_bos, with_eos
 from causeway.engine.tasks import suite
 from causeway.engine.tasks.example import Example
 
@@ -61,8 +61,9 @@ def encode_examples(
     weights = np.zeros((len(examples), length), np.float32)
     for row, example in enumerate(examples):
         answer_text = (training and example.train_answer) or example.answer
-        prompt = [tokenizer.bos_id, *tokenizer.encode(example.prompt)]
-        ids = [*prompt, *tokenizer.encode(answer_text), tokenizer.eos_id]
+        own, [answer] = continued(tokenizer, example.prompt, [answer_text])
+        prompt = with_bos(tokenizer, own)
+        ids = with_eos(tokenizer, [*prompt, *answer])
         if len(ids) > length:
             raise ValueError(f"length: {length} is too short for {example.text!r}, which has {len(ids)} tokens")
         tokens[row, : len(ids)] = ids
@@ -119,7 +120,6 @@ class TextBatches:
 
 
 def join_documents(texts: Sequence[str], tokenizer: Tokenizer) -> Int[np.ndarray, " N"]:
-    """All texts as one sequence, each between <bos> and <eos> where the tokenizer has them."""
-    bos = [] if tokenizer.bos_id is None else [tokenizer.bos_id]
-    eos = [] if tokenizer.eos_id is None else [tokenizer.eos_id]
-    return np.array([i for text in texts for i in (*bos, *tokenizer.encode(text, unknown=True), *eos)], np.int32)
+    """All texts as one sequence, each between <bos> and <eos> where the tokenizer has them, once."""
+    documents = (with_bos(tokenizer, tokenizer.encode(text, unknown=True)) for text in texts)
+    return np.array([i for ids in documents for i in with_eos(tokenizer, ids)], np.int32)

@@ -21,6 +21,7 @@ import numpy as np
 from jaxtyping import Int
 
 from causeway.engine.model.handle import Model
+from causeway.engine.model.text import with_eos, without_bos
 
 Layout = Literal["documents", "packed"]
 LAYOUTS: tuple[Layout, ...] = ("documents", "packed")
@@ -78,8 +79,10 @@ def make_corpus(
             f"length: got {length}; rows of {model.name} hold {len(bos) + 2} to {model.config.max_position} tokens"
         )
     documents = [model.tokenizer.encode(text, unknown=True) for text in texts]
+    if bos:  # which the rows put there, so a text that brings its own does not get two
+        documents = [without_bos(model.tokenizer, ids) for ids in documents]
     if layout == "packed":
-        documents = [_join(documents, model.tokenizer.eos_id)]
+        documents = [[i for ids in documents for i in with_eos(model.tokenizer, ids)]]
     width = length - len(bos)
     windows = [bos + ids[i : i + width] for ids in documents for i in range(0, len(ids), width)]
     if not windows:
@@ -105,8 +108,3 @@ def split_texts(texts: Sequence[str], held_out: float = 0.1) -> tuple[list[str],
     order = np.random.default_rng(_SPLIT).permutation(len(texts))
     chosen = set(order[:count].tolist())
     return [t for i, t in enumerate(texts) if i not in chosen], [t for i, t in enumerate(texts) if i in chosen]
-
-
-def _join(documents: Sequence[list[int]], separator: int | None) -> list[int]:
-    end = [] if separator is None else [separator]
-    return [i for ids in documents for i in (*ids, *end)]

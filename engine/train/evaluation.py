@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from causeway.engine.model.handle import Tokenizer
+from causeway.engine.model.text import Tokenizer
 from causeway.engine.model.transformer import Transformer
 from causeway.engine.tasks import suite
 from causeway.engine.train.batches import TextBatches, encode_examples

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import optax
 
+from causeway.engine import scalars
 from causeway.engine.train.sparsity import TRAINED_KINDS, TrainedKind
 
 
@@ -55,6 +56,7 @@ class Recipe:
             raise ValueError(
                 f"l0_coefficient: got {self.l0_coefficient:g} for {self.kind}; needs a positive price, and jumprelu"
             )
+        scalars.seed(self.seed)
         for name in ("steps", "batch", "dead_after", "revive_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: got {getattr(self, name)}; needs at least 1")

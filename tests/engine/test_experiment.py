@@ -122,8 +122,15 @@ def test_what_cannot_be_run_is_refused(model, dictionary, refuses):
         cw.run(model, PROMPTS, edits=[cw.FeatureEdit(2, 24, 1.0)], dictionary=dictionary)
     with refuses("semantics: got 'clean'"):
         cw.generate(model, PROMPTS, semantics="clean")
-    with refuses("trials: got 0; needs at least 1"):
+    with refuses("trials: got 0; needs a whole number from 1"):
         cw.generate(model, PROMPTS, trials=0)
+    for seed in (2**32, -1, 1.5, "1", None):
+        with refuses("seed: got .*; needs a whole number from 0 to 4294967295"):
+            cw.generate(model, PROMPTS, seed=seed)
+    with refuses("temperature: got nan"):
+        cw.generate(model, PROMPTS, temperature=float("nan"))
+    with refuses("prompts: got b'abc'"):
+        cw.run(model, b"abc")
     with refuses("max_new_tokens"):
         cw.generate(model, PROMPTS, max_new_tokens=100)
 

@@ -1,5 +1,7 @@
+import dataclasses
 import json
 import shutil
+import warnings
 from fnmatch import fnmatch
 
 import huggingface_hub
@@ -74,6 +76,26 @@ def test_encoder_bias_of_a_gated_dictionary_finds_its_place(tmp_path):
 def test_storage_in_memory(tmp_path):
     save_dictionary(tmp_path, random_stack())
     assert load_dictionaries(tmp_path, storage="bfloat16").W_dec[...].dtype == jnp.bfloat16
+
+
+class Tokenizer:
+    bos_id = 1
+
+
+@pytest.mark.parametrize("trained", [True, False, None])
+@pytest.mark.parametrize("runs", [True, False])
+def test_another_way_with_bos_than_a_dictionary_was_trained_with_is_a_warning(tmp_path, model_dir, trained, runs):
+    save_dictionary(tmp_path / "saes", random_stack(), {} if trained is None else {"prepend_bos": trained})
+    model = dataclasses.replace(load_model(model_dir), tokenizer=Tokenizer(), prepend_bos=runs)
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        load_dictionaries(tmp_path / "saes", for_model=model)
+    told = [str(w.message) for w in found]
+    assert len(told) == (trained is not None and trained != runs)
+    if told:
+        yes = "yes" if trained else "no"
+        assert f"--bos={yes} (prepend_bos={trained})" in told[0]
+        assert "\n" not in told[0]
 
 
 def test_layer_comes_from_the_configuration_and_not_from_the_name(tmp_path):

@@ -1,5 +1,6 @@
 """Prompts, answers and features from files: what is read, and what is refused with its place named."""
 
+import dataclasses
 import json
 
 import pyarrow as pa
@@ -54,6 +55,18 @@ def test_prompts_are_tokenised_with_their_answers(write, model):
     assert list(one.tokens) == [model.tokenizer.bos_id, *model.tokenizer.encode("you lost. choice:")]
     assert one.answers == ANSWERS
     assert model.tokenizer.decode(one.answer_tokens[1]) == " bet $5"
+
+
+def test_answers_are_the_same_behind_text_and_behind_its_ids(write, model, data_dir):
+    """SentencePiece puts a space before a text: an answer by itself has one token more."""
+    stories = dataclasses.replace(model, tokenizer=load_tokenizer(data_dir / "models" / "stories260K"))
+    config = dataclasses.replace(model.config, vocab_size=512, max_position=64)
+    stories = dataclasses.replace(stories, transformer=Transformer(config, Numerics(), rngs=nnx.Rngs(0)))
+    text, answers = "Once upon a time, there was a little", (Answer(" girl", "girl"), Answer(" boy", "boy"))
+    path = write({"text": text, "group": "a"}, {"tokens": stories.tokens(text), "group": "a"})
+    one, other = read_prompts(path, stories, answers)
+    assert (one.tokens, one.answer_tokens) == (other.tokens, other.answer_tokens)
+    assert one.tokens + one.answer_tokens[0] == tuple(stories.tokens(text + " girl"))
 
 
 def test_a_prompts_own_answers_come_before_the_common_ones(write, model):

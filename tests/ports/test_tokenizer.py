@@ -4,6 +4,7 @@ import json
 import pytest
 import tokenizers
 
+from causeway.engine.model import text
 from causeway.ports.tokenizer import has_tokenizer, load_tokenizer
 from causeway.ports.word_tokenizer import build_word_tokenizer, save_word_tokenizer
 
@@ -118,8 +119,38 @@ def test_published_tokenizers(data_dir, name, hello):
     assert all(tokenizer.decode(tokenizer.encode(text)) == text for text in TEXTS)
 
 
+REAL = ["tokenizers/gpt2", "tokenizers/llama3", "tokenizers/qwen2", "models/stories260K"]
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_text_behind_text_has_the_tokens_of_the_whole_and_back(data_dir, name):
+    tokenizer, before = load_tokenizer(data_dir / name), "Once upon a time, there was a little"
+    own, continuations = text.continued(tokenizer, before, [" girl", "\nQ:", ".", " boy's 36 + 37"])
+    for ids in continuations:
+        added = text.text_behind(tokenizer, own, ids)
+        assert own + ids == tokenizer.encode(before + added)
+        # The same behind the prompt's ids: their text is the prompt's, BOS or not.
+        text_of = text.text_of(tokenizer, text.with_bos(tokenizer, own))
+        assert text.continued(tokenizer, text_of, [added]) == (own, [ids])
+    assert [text.text_behind(tokenizer, own, ids) for ids in continuations] == [" girl", "\nQ:", ".", " boy's 36 + 37"]
+    assert "".join(text.token_texts(tokenizer, own)) == before
+    halves = text.token_texts(tokenizer, tokenizer.encode("naïve 你好 🙂 ok"))
+    assert all(halves)
+    assert len(halves) == len(tokenizer.encode("naïve 你好 🙂 ok"))
+
+
+@pytest.mark.parametrize("name", [name for name in REAL if "qwen" not in name])
+def test_a_text_with_bos_has_one(data_dir, name):
+    tokenizer = load_tokenizer(data_dir / name)
+    for written in ("Hello world", " Hello", "\nHello", ""):
+        bos = tokenizer.decode([tokenizer.bos_id])
+        ids = text.with_bos(tokenizer, tokenizer.encode(written))
+        assert text.with_bos(tokenizer, tokenizer.encode(bos + written)) == ids
+        assert ids.count(tokenizer.bos_id) == 1
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["tokenizers/gpt2", "tokenizers/llama3", "tokenizers/qwen2", "models/stories260K"])
+@pytest.mark.parametrize("name", REAL)
 def test_ids_equal_transformers(data_dir, name):
     from transformers import PreTrainedTokenizerFast
 
@@ -127,8 +158,8 @@ def test_ids_equal_transformers(data_dir, name):
     ours = load_tokenizer(data_dir / name)
     assert ours.vocab_size == len(theirs)
     assert (ours.bos_id, ours.eos_id) == (theirs.bos_token_id, theirs.eos_token_id)
-    for text in TEXTS:
-        ids = theirs.encode(text, add_special_tokens=False)
-        assert ours.encode(text) == ids
+    for written in TEXTS:
+        ids = theirs.encode(written, add_special_tokens=False)
+        assert ours.encode(written) == ids
         assert ours.decode(ids) == theirs.decode(ids, clean_up_tokenization_spaces=False)
     assert (theirs.encode("a")[0] == ours.bos_id) is ours.files_prepend_bos

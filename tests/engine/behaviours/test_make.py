@@ -109,13 +109,13 @@ def test_answers_of_equal_length_are_preferred():
     assert [item.prompt for item in items].index("odd") == 5
     for name in ("factual_recall", "arithmetic"):
         for item in make_prompts(name, SIZES, 3)["train"]:
-            assert len(text_pieces(item.correct)) == len(text_pieces(item.incorrect))
+            assert len(text_pieces(item.prompt, item.correct)) == len(text_pieces(item.prompt, item.incorrect))
 
 
 def test_a_tokenizer_that_cannot_tell_answers_apart_gets_others(refuses):
     class Letters:
         def encode(self, text):
-            return [ord(text.strip()[0])]
+            return [ord(word[0]) for word in text.split()]
 
     candidate = Candidate("p", " apple", (Wrong(" avocado"), Wrong(" banana")), "g")
     rng = np.random.default_rng(0)
@@ -123,6 +123,18 @@ def test_a_tokenizer_that_cannot_tell_answers_apart_gets_others(refuses):
     lost = Candidate("p", " apple", (Wrong(" avocado"),), "g")
     with refuses("1 more have no wrong answer that the tokenizer tells apart"):
         deal("b", [lost], Sizes(1, 0), rng, token_pieces(Letters()))
+
+
+def test_a_tokenizers_pieces_are_those_behind_the_prompt():
+    class Prefixed:
+        """A piece a letter, with one more at the beginning of a text."""
+
+        def encode(self, text):
+            return [0, *map(ord, text)]
+
+    pieces = token_pieces(Prefixed())
+    assert pieces("The capital is", " Rome") == tuple(map(ord, " Rome"))
+    assert pieces("2+2=", "4") == (ord("4"),)
 
 
 def test_too_few_items_are_one_error_with_the_number_there_is(refuses):
@@ -197,7 +209,7 @@ def test_records_whose_answers_never_diverge_are_refused(refuses):
     with refuses("answers ' is' and ' is not': never diverge"):
         candidate_reader("own")(record)
     with refuses("never diverge"):
-        candidate_reader("own", lambda answer: (0,))({**record, "incorrect_answer": " are"})
+        candidate_reader("own", lambda prompt, answer: (0,))({**record, "incorrect_answer": " are"})
     pair = {"clean_prefix": "The cat", "patch_prefix": "The cats", "clean_answer": " is", "patch_answer": " is"}
     with refuses("never diverge"):
         candidate_reader("agreement_attractors")(pair)

@@ -280,7 +280,7 @@ def test_parallel_blocks_have_no_stream_between(tiny, cases, refuses):
 
 
 @pytest.mark.parametrize(("targets", "what"), [
-    ([40], "outside the vocabulary"), ([-1], "outside the vocabulary"), (["ab"], "is 2 tokens"), ([""], "is 0 tokens"),
+    ([40], "outside the vocabulary"), ([-1], "targets: got -1"), (["ab"], "is 2 tokens"), ([""], "is 0 tokens"),
     ([Target("far", {3: 1.0, 77: -1.0})], "77"), ([], "empty"), ([Target("none", {3: 0.0})], "is zero"),
     ([Target("empty", {})], "is zero"), ("ab", "needs a list"),
 ])  # fmt: skip

@@ -13,7 +13,7 @@ from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
 from causeway.engine.inspection.account import dictionary_account, loss_account, model_account
 from causeway.engine.inspection.page import card_page, dictionary_page, loss_page, model_page, places_page, quality_page
 from causeway.engine.inspection.sites import Fit, Places
-from causeway.engine.inspection.trust import bos_note, doubts, unknown_share
+from causeway.engine.inspection.trust import doubts, unknown_share
 from causeway.engine.intervention.sites import Site
 from causeway.engine.model.config import Numerics
 from causeway.engine.model.handle import Model
@@ -114,15 +114,6 @@ def test_unknown_parts_are_counted_where_tokens_count():
         0,
         1,
     ]
-
-
-@pytest.mark.parametrize(
-    ("trained", "does", "lines"), [(True, False, 1), (False, True, 1), (True, True, 0), (None, True, 0)]
-)
-def test_another_beginning_of_texts_is_said(trained, does, lines):
-    note = bos_note({"prepend_bos": trained}, does)
-    assert len(note) == lines
-    assert not lines or f"--bos={'yes' if trained else 'no'}" in note[0]
 
 
 def test_a_card_that_says_otherwise():

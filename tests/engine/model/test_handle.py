@@ -36,13 +36,25 @@ def test_text_gets_the_bos_token_and_ids_pass_unchanged(model, transformer, tiny
         ("", "has no tokens"),
         ([], "has no tokens"),
         ([1, 40], "token id 40 is outside the vocabulary of letters"),
-        ([-1], "token id -1"),
+        ([-1], "token id: got -1; needs a whole number"),
         ([1] * 65, "65 tokens, but the context of letters is 64"),
     ],
 )
 def test_prompts_that_cannot_be_run_are_refused(model, refuses, prompt, message):
     with refuses(message):
         model.tokens(prompt)
+
+
+def test_a_long_text_is_cut_where_it_is_asked_for(model, refuses):
+    with refuses(r"65 tokens, but the context of letters is 64; shorten it .*truncate=64\) keeps the first ones"):
+        model.tokens("a" * 64)
+    assert model.tokens("ab" * 50, truncate=64) == [0, *[1, 2] * 31, 1]
+    assert model.tokens("abc", truncate=2) == [0, 1]
+    assert model.tokens([1] * 100, truncate=3) == [1] * 3
+    assert model.tokens("abc", truncate=64) == model.tokens("abc")
+    for truncate in (0, -1, 1.5, True):
+        with refuses("truncate: got"):
+            model.tokens("abc", truncate=truncate)
 
 
 def test_text_without_a_tokenizer_is_refused(transformer, refuses):

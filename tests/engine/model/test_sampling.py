@@ -40,6 +40,33 @@ def test_draws_have_the_softmax_distribution():
         assert chisquare(counts[:-1], expected / expected.sum() * ROWS).pvalue > 1e-3
 
 
+def test_temperatures_too_small_for_float32_are_greedy():
+    assert Sampling(1e-38) == Sampling(1e-45) == Sampling(0.0)
+    logits = np.array([[2.0, 9.5, 9.4999, -3.0], [0.0, 0.0, 0.0, 0.0], [1e6, 0.0, -1e6, 1e6]], np.float32)
+    for temperature in (0.0, 1e-300, 1e-45, 1e-38, 1e-31):
+        found = choose(logits, row_keys(0, 0, np.arange(3)), 0, Sampling(temperature))
+        np.testing.assert_array_equal(found, [1, 0, 0])
+    for temperature in (1e-30, 1e-12):  # a draw, of what ties
+        found = choose(logits, row_keys(0, 0, np.arange(3)), 0, Sampling(temperature))
+        assert found[0] == 1
+        assert found[2] in (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("setting", "values"),
+    [
+        ("temperature", (-1, float("nan"), float("inf"), "0.7", None, True)),
+        ("top_p", (0, -0.5, 1.5, float("nan"), "1")),
+        ("top_k", (-1, 2.5, "3", True, float("nan"), 2**40)),
+        ("stop_tokens", ((1.5,), ("a",), (-1,), (2**40,))),
+    ],
+)
+def test_settings_that_are_no_numbers_of_their_range_are_refused(setting, values):
+    for value in values:
+        with pytest.raises(ValueError, match=f"^{setting}: got "):
+            Sampling(**{setting: value})
+
+
 def test_draws_of_a_row_at_different_steps_have_it_too():
     """Sixteen rows over 500 steps: the draws of a row are as independent as those of a batch."""
     keys = row_keys(3, 0, np.arange(16))

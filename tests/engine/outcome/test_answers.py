@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from causeway.engine.outcome.answers import Answer, answer_tree, score_answers, tokenise_answers
+from causeway.engine.outcome.answers import Answer, answer_tree, score_answers
 
 STOP, TEN, TWENTY, BET = (
     Answer("stop", "stop"),
@@ -12,16 +12,6 @@ STOP, TEN, TWENTY, BET = (
     Answer("all", "bet", 55),
 )
 ANSWERS, LISTS = (STOP, TEN, TWENTY, BET), ([1], [2, 3, 4], [2, 3, 5], [2, 6])
-PIECES = {"Answer:": 0, " ": 1, " b": 2, "b": 3, "et": 4, "s": 5, " s": 6, "top": 7}
-
-
-def encode(text: str) -> list[int]:
-    """Greedy longest match, merging across the border of a prompt and its answer as published tokenizers do."""
-    ids = []
-    while text:
-        piece = max((p for p in PIECES if text.startswith(p)), key=len)
-        ids, text = [*ids, PIECES[piece]], text[len(piece) :]
-    return ids
 
 
 @pytest.fixture
@@ -90,13 +80,3 @@ def test_rounding_never_makes_a_negative_probability():
 def test_answers_without_a_probability_of_their_own_are_refused(refuses, answers, lists, message):
     with refuses(message):
         answer_tree(9, answers, lists)
-
-
-def test_an_answer_is_what_it_adds_to_the_prompt():
-    ids, lists = tokenise_answers(encode, "Answer:", [Answer(" bet", "bet"), Answer(" stop", "stop")])
-    assert (ids, lists) == ([0], [[2, 4], [6, 7]])
-
-
-def test_an_answer_that_merges_with_the_prompt_is_refused(refuses):
-    with refuses("'bet' merges with the end of the prompt"):
-        tokenise_answers(encode, "Answer: ", [Answer("bet", "bet")])

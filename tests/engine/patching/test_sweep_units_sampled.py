@@ -1,5 +1,7 @@
 """Sampled units: the rollouts of a direct call, parsed; shared noise; what was set and what is read back."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -37,6 +39,33 @@ def computed(tiny_sweep, transformer, dictionary):
 def tokens_of(columns, number):
     """[rows, steps] of one prompt, -1 behind a row's end."""
     return np.array([[*ids, *[-1] * (STEPS - len(ids))] for ids in columns["tokens"][columns["prompt_id"] == number]])
+
+
+class Letters:
+    vocab_size, bos_id, eos_id, fingerprint = 40, None, None, "letters"
+
+    def decode(self, ids):
+        return "".join(chr(97 + i) for i in ids)
+
+
+def test_stop_texts_end_rollouts_and_are_part_of_the_plan(tiny_sweep, transformer, dictionary):
+    def make(**settings):
+        sweep = tiny_sweep.make_sweep(
+            transformer, dictionary, "sampled", ("baseline", "patch"), trials=3, prompts=tiny_sweep.make_prompts(1),
+            **settings,
+        )  # fmt: skip
+        return dataclasses.replace(sweep, model=dataclasses.replace(sweep.model, tokenizer=Letters()))
+
+    free = make()
+    texts = tiny_sweep.stacked(free, sampled_unit)[0]["response"]
+    stop = next(text for text in texts if len(text) == STEPS)[1:3]
+    stopped = make(stop_texts=(stop,))
+    found = tiny_sweep.stacked(stopped, sampled_unit)[0]
+    assert list(found["response"]) == [t if stop not in t else t[: t.index(stop) + 2] for t in texts]
+    assert list(found["response"]) != list(texts)
+    assert stopped.plan().fingerprint != free.plan().fingerprint
+    sampling = dataclasses.replace(free.settings.sampling, stop_tokens=(1,))
+    assert make(sampling=sampling).plan().fingerprint != free.plan().fingerprint
 
 
 def test_a_unit_is_what_a_direct_call_draws(computed):

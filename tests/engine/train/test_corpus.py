@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from causeway.engine.model.handle import Model
+from causeway.engine.train.batches import join_documents
 from causeway.engine.train.corpus import make_corpus, split_texts
 
 TEXTS = ["abcdefghij", "k", "lmnop"]
@@ -33,6 +34,30 @@ def test_documents_never_share_a_row_and_begin_with_bos(model):
     assert [Letters().decode(row[1:]) for row in rows] == ["abcd", "efgh", "ij", "k", "lmno", "p"]
     assert corpus.first == 1
     assert corpus.counts.sum() == len("".join(TEXTS))
+
+
+class Marked(Letters):
+    """`<` is written for <bos>, `>` for <eos>."""
+
+    def encode(self, text, unknown=False):
+        return [{"<": 1, ">": 2}.get(letter) or ord(letter) - ord("a") + 3 for letter in text]
+
+
+@pytest.mark.parametrize("layout", ["documents", "packed"])
+def test_a_text_that_brings_bos_and_eos_gets_no_second_ones(transformer, layout):
+    model = Model(transformer, Marked(), "marked", "0")
+    plain, marked = (make_corpus(model, texts, 5, layout) for texts in (TEXTS, [f"<{text}" for text in TEXTS]))
+    np.testing.assert_array_equal(marked.tokens, plain.tokens)
+    if layout == "packed":
+        np.testing.assert_array_equal(make_corpus(model, [f"{t}>" for t in TEXTS], 5, layout).tokens, plain.tokens)
+    bare = Model(transformer, Marked(), "marked", "0", prepend_bos=False)
+    assert make_corpus(bare, ["<abc"], 5).tokens[0].tolist() == [1, 3, 4, 5, 0]
+
+
+def test_joined_documents_have_one_of_each():
+    plain = join_documents(TEXTS, Marked())
+    np.testing.assert_array_equal(join_documents([f"<{text}>" for text in TEXTS], Marked()), plain)
+    assert plain[:2].tolist() == [1, 3]
 
 
 def test_packed_rows_are_full_but_for_the_last(model):
