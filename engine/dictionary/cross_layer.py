@@ -55,6 +55,8 @@ class CrossLayerTranscoder(nnx.Module):
     def __repr__(self) -> str:
         return describe(self)
 
+    __str__ = __repr__
+
     @property
     def num_layers(self) -> int:
         """L."""

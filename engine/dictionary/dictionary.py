@@ -77,6 +77,8 @@ class Dictionary(nnx.Module):
     def __repr__(self) -> str:
         return describe(self)
 
+    __str__ = __repr__
+
     def __len__(self) -> int:
         """How many layers are stacked."""
         return len(self.config.layers)

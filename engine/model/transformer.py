@@ -224,6 +224,8 @@ class Transformer(nnx.Module):
         c = self.config
         return f"Transformer({c.family}, {c.num_layers} layers, d_model {c.d_model}, {count:,} parameters)"
 
+    __str__ = __repr__
+
     def embed(self, tokens: Int[Array, "*rows"], positions: Int[Array, "*at"]) -> Float[Array, "*rows D"]:
         """Token ids at positions (of a shape that broadcasts to theirs) to residual-stream vectors."""
         dtype = self.numerics.compute_dtype

@@ -50,6 +50,7 @@ def test_reprs_are_short(tiny, cases, saes):
     for thing in (saes, model, crossing, streamed):
         assert len(repr(thing).splitlines()) == 1
         assert len(repr(thing)) < 160
+        assert str(thing) == repr(thing)
     assert "layers 0, 2" in repr(saes)
     assert f"{sum(leaf.size for leaf in jax.tree.leaves(model)):,} parameters" in repr(model)
 
