@@ -51,7 +51,7 @@ def layers() -> list[int] | None:
 
 
 def _layer(text: str) -> int:
-    if not text.strip().isdigit():
+    if not text.strip().isdecimal():
         raise ValueError(f"--layers: got {text!r}; needs layer numbers such as 0,1,2")
     return int(text)
 

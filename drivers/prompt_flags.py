@@ -35,7 +35,7 @@ def read() -> tuple[list[tuple[int, Any]], list[str]]:
     if not PROMPTS.value:
         return [], []
     from causeway.engine.behaviours.own_prompts import prompt_of
-    from causeway.ports.behaviour_prompts import read_lines
+    from causeway.ports.jsonl import read_lines
 
     found = read_lines(PROMPTS.value, prompt_of, SKIP_BAD.value)
     return list(zip(found.numbers, found.items, strict=True)), found.bad

@@ -155,7 +155,7 @@ def _site(config: _Config, hook: str | list[str], layer: int | None) -> tuple[in
     """Layer and stream of a hook; where files are a layer each, the layer is theirs."""
     name = hook if isinstance(hook, str) else str(hook[layer]) if layer is not None and layer < len(hook) else str(hook)
     match = HOOK.fullmatch(name)
-    if match is None or match[2] not in STREAMS or (layer is None and not match[1].isdigit()):
+    if match is None or match[2] not in STREAMS or (layer is None and not match[1].isdecimal()):
         raise ValueError(
             f"{config.where}: cannot read the hook {name!r}; known are model.layers.N followed by {', '.join(STREAMS)}"
         )

@@ -22,8 +22,9 @@ from causeway.ports import gemma2, gpt2, gpt_neox, llama, qwen3
 from causeway.ports.checkpoints import is_checkpoint, restore_transformer
 from causeway.ports.config_fields import read_json
 from causeway.ports.fingerprint import FileFingerprint
+from causeway.ports.foreign import interpreting
 from causeway.ports.hub import resolve
-from causeway.ports.safetensors_files import INDEX, WEIGHTS, open_directory, weight_files
+from causeway.ports.safetensors_files import INDEX, WEIGHTS, open_directory, read_index, weight_files
 from causeway.ports.tokenizer import FileTokenizer, has_tokenizer, load_tokenizer
 from causeway.ports.weights import load_transformer
 
@@ -101,7 +102,8 @@ def read_model_config(directory: Path) -> tuple[ModuleType, ModelConfig]:
     name = values.get("model_type")
     if not isinstance(name, str) or name not in FAMILIES:
         raise ValueError(f"{path}: model_type is {name!r}; the families read here are {', '.join(FAMILIES)}")
-    return FAMILIES[name], FAMILIES[name].read_config(values, str(path))
+    with interpreting(path, "configuration"):
+        return FAMILIES[name], FAMILIES[name].read_config(values, str(path))
 
 
 def _check_numerics(numerics: Numerics) -> Numerics:
@@ -121,8 +123,7 @@ def _complete(directory: Path) -> bool:
         return True
     if not (directory / INDEX).is_file():
         return False
-    shards = set(read_json(directory / INDEX).get("weight_map", {}).values())
-    return all((directory / shard).is_file() for shard in shards)
+    return all((directory / shard).is_file() for shard in read_index(directory / INDEX).values())
 
 
 def _bos_policy(asked: bool | None, tokenizer: FileTokenizer | None, directory: Path) -> bool:

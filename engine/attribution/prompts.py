@@ -154,7 +154,7 @@ def token_prompt(model: Model, prompt: str, targets: Sequence[str]) -> CircuitPr
 
 def _token(model: Model, text: str) -> int:
     number = text.removeprefix("id:")
-    if number != text and number.isdigit():
+    if number != text and number.isdecimal():
         ids = [int(number)]
     else:
         ids = model.tokenizer.encode(text) if model.tokenizer is not None else []

@@ -29,11 +29,11 @@ def test_prompts_of_several_sets(tmp_path):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ({"prompt": ""}, "line 2: prompt: missing"),
+        ({"prompt": ""}, "line 2: has neither a text"),
         ({"prompt": "a", "behaviour": "../x"}, "line 2: field behaviour: got '../x'"),
         ({"prompt": "a", "behaviour": ["x"]}, "line 2: field behaviour: got"),
         ({"prompt": "a", "id": {"x": 1}}, "line 2: field id: got"),
-        ({"prompt": "a", "tokens": [1.5]}, r"line 2: field tokens: got '\[1.5\]'"),
+        ({"prompt": "a", "tokens": [1.5]}, r"line 2: field tokens is \[1.5\]"),
     ],
 )
 def test_malformed_lines_are_named_or_skipped(tmp_path, line, message):
