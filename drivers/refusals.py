@@ -16,6 +16,9 @@ from causeway.drivers import flag_errors
 
 TRACEBACK = flags.DEFINE_bool("traceback", False, "Show where in the code an error was raised, not its line alone.")
 
+# A refusal that repeats what came may repeat very much.
+LONGEST = 4_000
+
 
 def run_driver(main: Callable[[list[str]], None], argv: list[str]) -> None:
     """Run a driver's main function on its arguments; argv[0] is what the person typed."""
@@ -48,5 +51,6 @@ def _parse(argv: list[str]) -> list[str]:
 
 def _refuse(command: str, error: str) -> NoReturn:
     """One line, whatever a library's message is like."""
-    print(f"{command}: {' '.join(error.split())}", file=sys.stderr)
+    line = " ".join(error.split())
+    print(f"{command}: {line if len(line) <= LONGEST else line[:LONGEST] + '...'}", file=sys.stderr)
     sys.exit(2)

@@ -15,6 +15,8 @@ from causeway.ports.text_files import CONFIG_BYTES, read_text
 
 # Ten times the deepest published model.
 MOST_LAYERS = 10_000
+# Texts in configurations are names, and refusals repeat them.
+MOST_LETTERS = 1_000
 _MISSING = object()
 
 
@@ -52,6 +54,8 @@ class Fields:
                 raise ValueError(f"{self.where}: field {name} is missing; it is required")
             return default
         kinds = kind if isinstance(kind, tuple) else (kind,)
+        if isinstance(value, str) and len(value) > MOST_LETTERS:
+            raise ValueError(f"{self.where}: field {name} has {len(value)} letters; needs a name")
         # bool is an int in Python, and an int is a good float in JSON.
         if isinstance(value, bool):
             good = bool in kinds

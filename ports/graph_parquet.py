@@ -23,14 +23,13 @@ from causeway.engine.sweep.durable import replacing
 from causeway.ports.config_fields import Fields
 from causeway.ports.foreign import interpreting
 from causeway.ports.json_text import parse_json
+from causeway.ports.outside_files import check_file
 from causeway.ports.parquet_files import read_parquet
 from causeway.ports.text_files import decoded
 
 NODES, EDGES = "nodes.parquet", "edges.parquet"
 KINDS = ("feature", "error", "token", "logit")
 EDGES_PER_BLOCK = 1 << 20
-# Row numbers are int32.
-MOST_EDGES = 1 << 31
 _HEAD = b"causeway.graph"
 _NODES = pa.schema([
     ("node", pa.int32()), ("kind", pa.dictionary(pa.int8(), pa.string())), ("layer", pa.int32()),
@@ -165,7 +164,13 @@ def _read_nodes(folder: Path) -> tuple[dict[str, np.ndarray], Fields]:
 
 
 def _read_edges(path: Path, n: int, m: int, nodes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    table = read_parquet(path, ("source", "target", "weight"), most=MOST_EDGES)
+    # Weights differ, so that none takes less than a bit of the file; rows without end in a few bytes are no edges.
+    table = read_parquet(path, ("source", "target", "weight"), most=8 * check_file(path))
+    kinds = {field.name: field.type for field in table.schema}
+    if not all(kinds.get(name) == pa.int32() for name in ("source", "target")) or not pa.types.is_floating(
+        kinds.get("weight", pa.null())
+    ):
+        raise ValueError(f"{path}: not the edges of a graph; needs a folder of write_graph_tables")
     source, target, weight = (table[name].to_numpy() for name in ("source", "target", "weight"))
     fits = (source >= 0) & (target >= 0) & (source < m) & ((target < n) | ((target >= m) & (target < nodes)))
     if not fits.all() or (np.diff(target) < 0).any():

@@ -44,7 +44,7 @@ def check_depth(value: Any) -> None:
         ValueError: saying so.
     """
     level = [value]
-    for _ in range(DEPTH + 1):
+    for _ in range(DEPTH):
         inner = [v.values() if isinstance(v, dict) else v for v in level if isinstance(v, dict | list)]
         level = [v for values in inner for v in values if isinstance(v, dict | list)]
         if not level:

@@ -28,7 +28,7 @@ def read_parquet(
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not Parquet, damaged, with nested columns, or of more rows than are read.
+        ValueError: not Parquet, damaged, of too many rows, or with columns of other things than numbers and texts.
     """
     path = Path(path)
     check_file(path, missing=missing)
@@ -38,11 +38,21 @@ def read_parquet(
             if not 0 <= rows <= most:
                 raise ValueError(f"says that it has {rows} rows; up to {most} are read")
             chosen = [field for field in file.schema_arrow if columns is None or field.name in columns]
-            if nested := [field.name for field in chosen if pa.types.is_nested(field.type)]:
-                raise ValueError(f"column {nested[0]} is nested; needs one value a row")
+            if other := [field for field in chosen if not _is_plain(field.type)]:
+                raise ValueError(f"column {other[0].name} holds {other[0].type}; needs numbers or texts")
             names = [field.name for field in chosen]
             if len(set(names)) < len(names):
                 raise ValueError(f"two columns have one name among {', '.join(names)}")
             table = file.read(None if columns is None else names)
         table.validate(full=True)
     return table
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    """Whether a column holds numbers, truth values, texts or nothing, one a row."""
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    tests = (
+        pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_string, pa.types.is_large_string,
+        pa.types.is_null,
+    )  # fmt: skip
+    return any(test(kind) for test in tests)

@@ -9,6 +9,7 @@ with BOS is a policy of its own, read off the files by `files_prepend_bos` and r
 """
 
 import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -128,7 +129,21 @@ def _parse(path: Path, content: bytes) -> tokenizers.Tokenizer:
         tokenizer = tokenizers.Tokenizer.from_buffer(content)
         if not tokenizer.get_vocab_size(with_added_tokens=True):
             raise ValueError("it has no tokens")
+        if tokenizer.post_processor is not None:
+            _check_template(json.loads(tokenizer.post_processor.__getstate__()))
+        # What a file asks for may fail only when it is used.
+        tokenizer.encode("", add_special_tokens=True)
     return tokenizer
+
+
+def _check_template(processor: dict[str, Any]) -> None:
+    """Refuse a template with special tokens that it does not list, at which the library panics."""
+    for inner in processor.get("processors", ()):
+        _check_template(inner)
+    pieces = [*processor.get("single", ()), *processor.get("pair", ())]
+    named = {piece["SpecialToken"]["id"] for piece in pieces if "SpecialToken" in piece}
+    if unknown := sorted(named - set(processor.get("special_tokens", ()))):
+        raise ValueError(f"its template puts {unknown[0][:40]!r} around a text, which is not among its special tokens")
 
 
 def _text_of(token: Any) -> str | None:

@@ -80,7 +80,8 @@ def parse_study_v2(text: str, _: Sequence[Answer] = ()) -> Parsed:
 
 def _dollars(digits: str) -> int | None:
     """An amount as a model wrote it; None for more digits than a table holds, which nobody could bet."""
-    return int(digits) if len(digits.lstrip("0")) <= MOST_DIGITS else None
+    digits = digits.lstrip("0") or "0"
+    return int(digits) if len(digits) <= MOST_DIGITS else None
 
 
 PARSERS: dict[str, Parser] = {"answers": parse_answers, "study_v1": parse_study_v1, "study_v2": parse_study_v2}

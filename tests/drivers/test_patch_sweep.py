@@ -88,9 +88,17 @@ REFUSALS = {
         "semantics: recomputed with",
     ),
     "devices": (("--devices=9",), "devices: got 9"),
-    "number": (("--rows=many",), "flag --rows=many"),
+    "number": (("--rows=many",), "--rows: got 'many'; needs a positive whole number"),
+    "wide id": (("--features={tmp}/wide.jsonl",), "line 1: feature: got 4294967296; needs a whole number from 0"),
+    "broken layer": (("--features={tmp}/broken.jsonl",), "line 1: layer: got 0.9; needs a whole number"),
+    "huge value": (("--features={tmp}/huge.jsonl",), "line 1: value_a: got 9999.*; needs a finite number"),
+    "value beyond float32": (("--value=safe=1e39,risky=0", "--features={tmp}/bare.jsonl"), "not finite in float32"),
+    "huge amount": (("--answers={tmp}/amount.json",), "amount: got 9999.*; needs a finite number"),
+    "answers": (("--answers=she,he",), "she,he: no such file; give a list such as"),
+    "not a number": (("--alpha=nan",), "--alpha: got nan; needs a finite number"),
+    "64 bits": (("--rows=99999999999999",), "--rows: got 99999999999999; needs a whole number of 32 bits"),
     "least": (("--limit_features=0",), "limit_features"),
-    "choice": (("--outcome=both",), "flag --outcome=both"),
+    "choice": (("--outcome=both",), "--outcome: got 'both'; needs one of exact, sampled"),
     "unknown flag": (("--rowz=3",), "Unknown command line flag 'rowz'"),
     "argument": (("more",), "unknown arguments: more"),
     "no workdir": (("--workdir=",), "--workdir: got nothing"),
@@ -103,6 +111,12 @@ def session(place, given, drive, tmp_path_factory):
     tmp = tmp_path_factory.mktemp("runs")
     for name, changes in (("layer", {"layer": 1}), ("feature", {"feature": 24})):
         write(tmp / f"{name}.jsonl", {"layer": 0, "feature": 0, "value_a": 1.0} | changes)
+    huge = 10**400 - 1
+    write(tmp / "wide.jsonl", {"layer": 0, "feature": 2**32, "value_a": 1.0})
+    write(tmp / "broken.jsonl", {"layer": 0.9, "feature": 0, "value_a": 1.0})
+    write(tmp / "huge.jsonl", {"layer": 0, "feature": 0, "value_a": huge})
+    write(tmp / "bare.jsonl", {"layer": 0, "feature": 0})
+    (tmp / "amount.json").write_text(json.dumps([{**ANSWERS[0], "amount": huge}, ANSWERS[1]]))
     write(tmp / "empty.jsonl", {"text": "", "group": "safe"})
     write(tmp / "long.jsonl", {"text": "you lost. " * 20 + "choice:", "group": "safe"})
     (tmp / "nested.json").write_text(json.dumps([{"text": " bet", "label": "go"}, ANSWERS[1]]))
