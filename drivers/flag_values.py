@@ -45,13 +45,19 @@ def numbers(flag: flags.FlagHolder[list[str]], kind: Callable[[str], Number]) ->
     """The entries of a list flag as numbers.
 
     Raises:
-        ValueError: an entry is not one.
+        ValueError: an entry is not one, or not one that a flag can mean.
     """
+    from causeway.engine import scalars
+
     try:
-        return [kind(entry) for entry in flag.value]
+        found = [kind(entry) for entry in flag.value]
     except ValueError:
         got = ",".join(flag.value)
-        raise ValueError(f"--{flag.name}: got {got!r}; needs numbers separated by commas") from None
+        raise ValueError(f"--{flag.name}: got {scalars.shown(got)}; needs numbers separated by commas") from None
+    for number in found:
+        check = scalars.real if isinstance(number, float) else scalars.integer
+        check(number, f"--{flag.name}")
+    return found
 
 
 def layer_numbers(flag: flags.FlagHolder[list[str]]) -> list[int]:

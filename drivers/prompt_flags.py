@@ -38,7 +38,8 @@ def read() -> tuple[list[tuple[int, Any]], list[str]]:
     if not PROMPTS.value:
         return [], []
     from causeway.engine.behaviours.own_prompts import prompt_of
-    from causeway.ports.behaviour_prompts import prompt_files, read_lines
+    from causeway.ports.behaviour_prompts import prompt_files
+    from causeway.ports.jsonl import read_lines
 
     lines: list[tuple[int, Any]] = []
     bad: list[str] = []

@@ -123,7 +123,7 @@ def _from_source(name: str, sizes, pieces):
     from causeway.engine.behaviours import own_prompts
     from causeway.engine.behaviours.deal import Sizes
     from causeway.engine.behaviours.make import candidate_reader, split_candidates
-    from causeway.ports.behaviour_prompts import read_lines
+    from causeway.ports.jsonl import read_lines
 
     def candidates(path):
         read = read_lines(path, candidate_reader(name, pieces), _SKIP_BAD.value)

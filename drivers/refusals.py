@@ -13,7 +13,12 @@ from typing import NoReturn
 from absl import app, flags
 from absl import logging as absl_logging
 
+from causeway.drivers import flag_errors
+
 TRACEBACK = flags.DEFINE_bool("traceback", False, "Show where in the code an error was raised, not its line alone.")
+
+# A refusal that repeats what came may repeat very much.
+LONGEST = 4_000
 
 
 def run_driver(main: Callable[[list[str]], None], argv: list[str]) -> None:
@@ -28,7 +33,7 @@ def run_driver(main: Callable[[list[str]], None], argv: list[str]) -> None:
         except (ValueError, OSError, app.UsageError) as error:
             if TRACEBACK.value:
                 raise
-            _refuse(argv[0], error)
+            _refuse(argv[0], str(error))
 
     logging.getLogger("jax").setLevel(logging.WARNING)
     warnings.formatwarning = lambda message, *_, **__: f"{argv[0]}: warning: {message}\n"
@@ -37,12 +42,17 @@ def run_driver(main: Callable[[list[str]], None], argv: list[str]) -> None:
 
 def _parse(argv: list[str]) -> list[str]:
     try:
-        return flags.FLAGS(argv)
+        parsed = flags.FLAGS(argv)
+        flag_errors.check_numbers()
+        return parsed
     except flags.Error as error:
-        _refuse(argv[0], error)
+        _refuse(argv[0], flag_errors.message(error))
+    except ValueError as error:
+        _refuse(argv[0], str(error))
 
 
-def _refuse(command: str, error: Exception) -> NoReturn:
+def _refuse(command: str, error: str) -> NoReturn:
     """One line, whatever a library's message is like."""
-    print(f"{command}: {' '.join(str(error).split())}", file=sys.stderr)
+    line = " ".join(error.split())
+    print(f"{command}: {line if len(line) <= LONGEST else line[:LONGEST] + '...'}", file=sys.stderr)
     sys.exit(2)

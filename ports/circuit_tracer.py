@@ -22,9 +22,10 @@ from pathlib import Path
 
 import numpy as np
 
+from causeway.engine import scalars
 from causeway.engine.dictionary.activations import Kind
 from causeway.engine.dictionary.dictionary import DictionaryConfig
-from causeway.ports.circuit_tracer_config import CONFIG, CROSS_LAYER, CircuitTracerConfig, read_config, read_yaml
+from causeway.ports.circuit_tracer_config import CONFIG, CROSS_LAYER, CircuitTracerConfig, read_config
 from causeway.ports.dictionary_sites import one_per_layer
 from causeway.ports.dictionary_source import DictionarySource, FeatureArray
 from causeway.ports.feature_arrays import in_memory, stored
@@ -32,7 +33,8 @@ from causeway.ports.gemma_scope import gemma_arrays
 from causeway.ports.npz_files import open_npz
 from causeway.ports.safetensors_files import TensorFile, open_file
 from causeway.ports.site_names import ANY_MODEL, SiteNames
-from causeway.ports.tensor_checks import check_tensors, read_finite
+from causeway.ports.tensor_checks import check_tensors, one_number, read_finite
+from causeway.ports.yaml_files import read_yaml
 
 NAME = "circuit_tracer"
 PATTERNS = (CONFIG, f"*/{CONFIG}")
@@ -142,14 +144,12 @@ def _take_k(config: CircuitTracerConfig, tensors: dict[str, TensorFile]) -> int:
         raise ValueError(f"{config.place}: activation is topk, but neither it nor the weights say k")
     if tensor is None:
         return config.k or 0
-    carried = tensor.read().ravel().tolist()
+    carried = scalars.integer(one_number(tensor), f"{tensor.file}: tensor k", 1)
     if config.activation not in (None, "topk"):
         raise ValueError(f"{tensor.file}: tensor k is {carried}, but {config.place} says {config.activation}, not topk")
-    if len(carried) != 1 or carried[0] <= 0 or carried[0] != int(carried[0]):
-        raise ValueError(f"{tensor.file}: tensor k is {carried}; needs one whole number above 0")
-    if config.k not in (None, carried[0]):
-        raise ValueError(f"{tensor.file}: tensor k is {carried[0]}, but {config.place} says {config.k}")
-    return int(carried[0])
+    if config.k not in (None, carried):
+        raise ValueError(f"{tensor.file}: tensor k is {carried}, but {config.place} says {config.k}")
+    return carried
 
 
 def _cross_layer(

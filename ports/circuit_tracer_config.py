@@ -8,14 +8,13 @@ Otherwise the layers lie beside config.yaml under the names of the format.
 import dataclasses
 import re
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
-
-import yaml
+from typing import Literal
 
 from causeway.ports.config_fields import Fields
 from causeway.ports.dictionary_sites import Sites, read_sites
 from causeway.ports.hub import resolve
 from causeway.ports.site_names import SiteNames
+from causeway.ports.yaml_files import read_yaml
 
 CONFIG = "config.yaml"
 PER_LAYER, CROSS_LAYER = "transcoder_set", "cross_layer_transcoder"
@@ -98,31 +97,14 @@ class CircuitTracerConfig:
         return self.place.parent / entry
 
 
-def read_yaml(place: Path) -> dict[str, Any]:
-    """A YAML mapping from a file, of plain values only.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: not YAML, or not a mapping.
-    """
-    if not place.is_file():
-        raise FileNotFoundError(f"{place}: no such file; it says which streams the transcoders read and write")
-    try:
-        values = yaml.safe_load(place.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{place}: not YAML ({' '.join(str(error).split())}); download it again") from None
-    if not isinstance(values, dict):
-        raise ValueError(f"{place}: holds a {type(values).__name__}; needs a mapping")
-    return values
-
-
 def read_config(place: Path) -> CircuitTracerConfig:
     """A config.yaml, every field used or known to change nothing.
 
     Raises:
         FileNotFoundError, ValueError: no such file, or one that is not understood.
     """
-    fields = Fields(str(place), read_yaml(place))
+    missing = "it says which streams the transcoders read and write"
+    fields = Fields(str(place), read_yaml(place, missing))
     kind = fields.take("model_kind", str)
     if kind not in LAYER_FILE:
         raise ValueError(f"{place}: model_kind {kind!r} is not read; read are {', '.join(LAYER_FILE)}")
@@ -135,7 +117,7 @@ def read_config(place: Path) -> CircuitTracerConfig:
         model_name=fields.take("model_name", str, ""),
         input_hook=fields.take("feature_input_hook", str),
         output_hook=fields.take("feature_output_hook", str),
-        transcoders=tuple(str(entry) for entry in fields.take("transcoders", list, [])),
+        transcoders=tuple(fields.texts("transcoders", [])),
         activation=None if activation is None else ACTIVATIONS[activation],
         k=fields.take("k", int, None),
     )

@@ -5,29 +5,31 @@ left. A field is thus used, listed as known to change nothing, or an error; a co
 library with a new switch in it cannot be half understood.
 """
 
-import json
-import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from causeway.engine import scalars
+from causeway.ports.json_text import parse_json
+from causeway.ports.text_files import CONFIG_BYTES, read_text
+
+# Ten times the deepest published model.
+MOST_LAYERS = 10_000
+# Texts in configurations are names, and refusals repeat them.
+MOST_LETTERS = 1_000
 _MISSING = object()
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file.
+def read_json(path: Path, most: int = CONFIG_BYTES) -> dict[str, Any]:
+    """A JSON object from a file of at most so many bytes.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not JSON, or not an object.
+        ValueError: too large, not JSON, or not an object.
     """
-    if not path.is_file():
-        names = sorted(p.name for p in path.parent.iterdir()) if path.parent.is_dir() else []
-        raise FileNotFoundError(f"{path}: no such file; {path.parent} holds {', '.join(names[:12]) or 'nothing'}")
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path}: not JSON ({error}); download it again") from None
+    names = sorted(p.name for p in path.parent.iterdir()) if path.parent.is_dir() and not path.exists() else []
+    text = read_text(path, most, missing=f"{path.parent} holds {', '.join(names[:12]) or 'nothing'}")
+    value = parse_json(text, str(path), "download it again")
     if not isinstance(value, dict):
         raise ValueError(f"{path}: holds a JSON {type(value).__name__}; needs an object")
     return value
@@ -52,23 +54,45 @@ class Fields:
                 raise ValueError(f"{self.where}: field {name} is missing; it is required")
             return default
         kinds = kind if isinstance(kind, tuple) else (kind,)
+        if isinstance(value, str) and len(value) > MOST_LETTERS:
+            raise ValueError(f"{self.where}: field {name} has {len(value)} letters; needs a name")
         # bool is an int in Python, and an int is a good float in JSON.
-        good = isinstance(value, bool) if bool in kinds else isinstance(value, kinds) and not isinstance(value, bool)
-        if float in kinds and isinstance(value, int) and not isinstance(value, bool):
-            value, good = float(value), True
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ValueError(f"{self.where}: field {name} is {value}; needs a finite number")
+        if isinstance(value, bool):
+            good = bool in kinds
+        elif float in kinds and isinstance(value, int | float):
+            return scalars.real(value, f"{self.where}: field {name}")
+        elif int in kinds and isinstance(value, int):
+            return scalars.integer(value, f"{self.where}: field {name}", -scalars.INT32_MAX)
+        else:
+            good = isinstance(value, kinds)
         if not good:
             names = " or ".join(k.__name__ for k in kinds)
-            raise ValueError(f"{self.where}: field {name} is {value!r}; needs {names}")
+            raise ValueError(f"{self.where}: field {name} is {scalars.shown(value)}; needs {names}")
         return value
 
-    def positive(self, name: str, default: Any = _MISSING) -> int:
-        """A whole number above zero."""
+    def positive(self, name: str, default: Any = _MISSING, most: int = scalars.INT32_MAX) -> int:
+        """A whole number above zero, and no more than `most`."""
         value = self.take(name, int, default)
-        if value <= 0:
-            raise ValueError(f"{self.where}: field {name} is {value}; needs a whole number above 0")
-        return value
+        return scalars.integer(value, f"{self.where}: field {name}", 1, most)
+
+    def layers(self, name: str) -> int:
+        """A number of layers: small, for things are made layer by layer before anything can be compared with files."""
+        return self.positive(name, most=MOST_LAYERS)
+
+    def texts(self, name: str, default: Any = _MISSING) -> list[str]:
+        """A list of strings.
+
+        Raises:
+            ValueError: absent without a default, no list, or something in it is no string.
+        """
+        values = self.take(name, list, default)
+        if any(not isinstance(value, str) for value in values or ()):
+            raise ValueError(f"{self.where}: field {name} is {scalars.shown(values)}; needs a list of strings")
+        return values
+
+    def inner(self, name: str) -> "Fields":
+        """The fields of an object that is a field."""
+        return Fields(f"{self.where} {name}", self.take(name, dict))
 
     @property
     def left(self) -> tuple[str, ...]:
@@ -83,7 +107,8 @@ class Fields:
         """
         given = self._left.pop(name, None)
         if given is not None and given != value:
-            raise ValueError(f"{self.where}: field {name} is {given!r}, which changes the model in a way not read here")
+            came = scalars.shown(given)
+            raise ValueError(f"{self.where}: field {name} is {came}, which changes the model in a way not read here")
 
     def ignore(self, names: Iterable[str]) -> None:
         """Cross off fields known to change nothing."""
@@ -97,7 +122,7 @@ class Fields:
             ValueError: fields are left, all of them named.
         """
         if self._left:
+            left = ", ".join(f"{name}={scalars.shown(value)}" for name, value in sorted(self._left.items()))
             raise ValueError(
-                f"{self.where}: unknown fields {', '.join(f'{k}={v!r}' for k, v in sorted(self._left.items()))}; "
-                "what they change is not known here, so they are not skipped"
+                f"{self.where}: unknown fields {left}; what they change is not known here, so they are not skipped"
             )

@@ -90,7 +90,7 @@ def read_windows(fields: Fields, num_layers: int, window: int, default: tuple[bo
     Raises:
         ValueError: another number of layers, or a kind of layer that is not implemented.
     """
-    kinds = fields.take("layer_types", list, None)
+    kinds = fields.texts("layer_types", None)
     if kinds is None:
         slides = default
     else:

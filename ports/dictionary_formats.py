@@ -26,6 +26,7 @@ from causeway.ports import (
     sparsify,
 )  # fmt: skip
 from causeway.ports.dictionary_source import DictionarySource
+from causeway.ports.foreign import interpreting
 from causeway.ports.hub import resolve
 from causeway.ports.site_names import ANY_MODEL, SiteNames
 from causeway.ports.tensor_checks import listed
@@ -49,7 +50,9 @@ def find_places(directory: Path) -> tuple[ModuleType, Places]:
     """
     root = _root(directory)
     for module in FORMATS:
-        if places := module.find(root):
+        with interpreting(root, f"folder of {module.NAME} dictionaries"):
+            places = module.find(root)
+        if places:
             return module, places
     names = sorted(path.name for path in root.iterdir())
     raise FileNotFoundError(
@@ -104,7 +107,12 @@ def open_places(
             f"{', '.join(unknown)}: {module.NAME} dictionaries have no such option; "
             f"they have {', '.join(known) or 'none'}"
         )
-    return [module.open_source(places[layer], **given, **options) for layer in sorted(places)]
+    return [_open(module, places[layer], {**given, **options}) for layer in sorted(places)]
+
+
+def _open(module: ModuleType, place: Path, options: Mapping[str, Any]) -> DictionarySource:
+    with interpreting(place, f"{module.NAME} dictionary"):
+        return module.open_source(place, **options)
 
 
 def _chosen(directory: Path, wanted: Collection[int] | None) -> tuple[ModuleType, Places]:
@@ -147,11 +155,16 @@ def _configurations(module: ModuleType) -> list[str]:
 
 def _files(module: ModuleType, place: Path) -> list[Path]:
     """What a layer is opened from."""
-    return [place, *(place.parent / name for name in module.weights(place))]
+    return [place, *(place.parent / name for name in _weights(module, place))]
 
 
 def _has_weights(module: ModuleType, place: Path) -> bool:
-    return all((place.parent / name).is_file() for name in module.weights(place))
+    return all((place.parent / name).is_file() for name in _weights(module, place))
+
+
+def _weights(module: ModuleType, place: Path) -> list[str]:
+    with interpreting(place, f"{module.NAME} dictionary"):
+        return module.weights(place)
 
 
 def _inside(path: Path, directory: Path, root: Path) -> str:

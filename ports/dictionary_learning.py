@@ -31,7 +31,7 @@ from causeway.ports.feature_arrays import in_memory, mapped, stored, without_inp
 from causeway.ports.feature_folds import in_blocks
 from causeway.ports.safetensors_files import TensorFile
 from causeway.ports.site_names import ANY_MODEL, SiteNames
-from causeway.ports.tensor_checks import check_tensors, read_finite
+from causeway.ports.tensor_checks import check_tensors, one_number, read_finite
 from causeway.ports.torch_files import chosen_file, open_file
 
 NAME = "dictionary_learning"
@@ -89,8 +89,8 @@ def open_source(place: Path, names: SiteNames = ANY_MODEL) -> DictionarySource:
     path = chosen_file(place.parent / WEIGHTS)
     tensors = open_file(path)
     beside = {n: tensors.pop(n) for n in BESIDE if n in tensors}
-    if "k" in beside and k not in (0, int(beside["k"].read())):
-        raise ValueError(f"{path}: tensor k is {int(beside['k'].read())}, but {place} has k = {k}; one is of another")
+    if k and "k" in beside and k != (carried := one_number(beside["k"])):
+        raise ValueError(f"{path}: tensor k is {carried:g}, but {place} has k = {k}; one is of another")
     if kind == "topk":
         tensors.pop("threshold", None)  # kept for the library's other way of using it
     check_tensors(tensors, _shapes(name, features, width), f"a {name}")
@@ -112,7 +112,7 @@ def _is_ours(path: Path) -> bool:
 
 def _trainer(place: Path) -> Fields:
     """The open record of the trainer; most of it tells how it was trained."""
-    return Fields(f"{place} trainer", read_json(place)["trainer"])
+    return Fields(str(place), read_json(place)).inner("trainer")
 
 
 def _shapes(name: str, features: int, width: int) -> dict[str, tuple[int, ...]]:
@@ -171,5 +171,6 @@ def _buffer(place: Path) -> dict[str, Any]:
 
 
 def _card(place: Path, beside: Mapping[str, TensorFile]) -> dict[str, Any]:
-    card = {"context_size": _buffer(place).get("ctx_len"), "l0": int(beside["k"].read()) if "k" in beside else None}
+    kept = int(one_number(beside["k"])) if "k" in beside else None
+    card = {"context_size": _buffer(place).get("ctx_len"), "l0": kept}
     return {name: value for name, value in card.items() if value is not None}

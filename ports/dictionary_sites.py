@@ -4,7 +4,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from causeway.engine import scalars
 from causeway.engine.intervention.sites import DICTIONARY_ONLY, EDITABLE
+from causeway.ports.config_fields import MOST_LAYERS
 from causeway.ports.site_names import ANY_MODEL, SiteNames
 
 # Streams of one vector a position (head_out counts as one, its heads laid side by side).
@@ -65,6 +67,7 @@ def one_per_layer(found: Iterable[tuple[int, Path]], root: Path) -> dict[int, Pa
     """
     places: dict[int, Path] = {}
     for layer, place in sorted(found):
+        scalars.integer(layer, f"{place}: its layer", 0, MOST_LAYERS - 1)
         if layer in places:
             both = f"{places[layer].relative_to(root)}, {place.relative_to(root)}"
             raise ValueError(f"layers: {root} has several dictionaries for layer {layer} ({both}); name one folder")

@@ -44,7 +44,7 @@ def read_config(values: Mapping[str, Any], where: str) -> ModelConfig:
     fields = Fields(where, values)
     require(fields, "model_type", "gemma2")
     require(fields, "use_bidirectional_attention", False)
-    num_layers, d_model = fields.positive("num_hidden_layers"), fields.positive("hidden_size")
+    num_layers, d_model = fields.layers("num_hidden_layers"), fields.positive("hidden_size")
     activation = read_activation(fields, "hidden_activation", "gelu_pytorch_tanh")
     if read_activation(fields, "hidden_act", "gelu_pytorch_tanh") != activation:
         # The published files carry an old field that transformers does not read; where it differs, nobody can tell.

@@ -52,7 +52,7 @@ def read_config(values: Mapping[str, Any], where: str) -> ModelConfig:
     d_model, num_heads = fields.positive("n_embd"), fields.positive("n_head")
     config = ModelConfig(
         family="gpt2",
-        num_layers=fields.positive("n_layer"),
+        num_layers=fields.layers("n_layer"),
         d_model=d_model,
         num_heads=num_heads,
         num_kv_heads=num_heads,

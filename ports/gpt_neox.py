@@ -54,7 +54,7 @@ def read_config(values: Mapping[str, Any], where: str) -> ModelConfig:
         raise ValueError(f"{where}: attention_bias is false; this reader implements attention with biases alone")
     config = ModelConfig(
         family="gpt_neox",
-        num_layers=fields.positive("num_hidden_layers"),
+        num_layers=fields.layers("num_hidden_layers"),
         d_model=d_model,
         num_heads=num_heads,
         num_kv_heads=num_heads,

@@ -20,6 +20,12 @@ from scipy.sparse import csr_array
 
 from causeway.engine.frozen.graph import AttributionGraph, Logit, PrunedGraph
 from causeway.engine.sweep.durable import replacing
+from causeway.ports.config_fields import Fields
+from causeway.ports.foreign import interpreting
+from causeway.ports.json_text import parse_json
+from causeway.ports.outside_files import check_file
+from causeway.ports.parquet_files import read_parquet
+from causeway.ports.text_files import decoded
 
 NODES, EDGES = "nodes.parquet", "edges.parquet"
 KINDS = ("feature", "error", "token", "logit")
@@ -66,6 +72,11 @@ def read_graph_tables(folder: Path) -> AttributionGraph:
         ValueError: tables that no graph was written to, or that do not belong together.
         FileNotFoundError: a table is missing.
     """
+    with interpreting(folder, "graph", "write it again"):
+        return _read_graph(folder)
+
+
+def _read_graph(folder: Path) -> AttributionGraph:
     nodes, head = _read_nodes(folder)
     kind = nodes["kind"]
     features, logits = kind == "feature", kind == "logit"
@@ -78,13 +89,13 @@ def read_graph_tables(folder: Path) -> AttributionGraph:
     places = np.stack([nodes[name][features] for name in ("layer", "position", "feature")], axis=1)
     return AttributionGraph(
         tokens=tuple(nodes["token"][kind == "token"].tolist()),
-        num_layers=head["num_layers"],
+        num_layers=head.take("num_layers", int),
         features=places.astype(np.int64),
-        activations=nodes["activation"][features].astype(head["activations"]),
+        activations=nodes["activation"][features].astype(head.take("activations", str)),
         logits=tuple(Logit(*end) for end in zip(*ends, strict=True)),
         edges=csr_array((weight, source, pointers), (rows, m)),
         totals=nodes["total"][features | logits],
-        active=head["active"],
+        active=head.take("active", int),
     )
 
 
@@ -142,21 +153,26 @@ def _numbers(*parts: np.ndarray) -> pa.Array:
     return pa.array(values, from_pandas=True)
 
 
-def _read_nodes(folder: Path) -> tuple[dict[str, np.ndarray], dict]:
+def _read_nodes(folder: Path) -> tuple[dict[str, np.ndarray], Fields]:
     path = folder / NODES
-    table = pq.read_table(path, partitioning=None)
-    try:
-        head = json.loads(table.schema.metadata[_HEAD])
-        columns = {field.name: table[field.name].to_numpy() for field in _NODES}
-    except (KeyError, TypeError, ValueError):
-        raise ValueError(f"{path}: not the nodes of a graph; needs a folder of write_graph_tables") from None
-    return columns, head
+    table = read_parquet(path)
+    if not table.schema.equals(_NODES) or _HEAD not in (table.schema.metadata or {}):
+        raise ValueError(f"{path}: not the nodes of a graph; needs a folder of write_graph_tables")
+    columns = {field.name: table[field.name].to_numpy() for field in _NODES}
+    head = parse_json(decoded(table.schema.metadata[_HEAD], str(path)), str(path))
+    return columns, Fields(f"{path} {_HEAD.decode()}", dict(head))
 
 
 def _read_edges(path: Path, n: int, m: int, nodes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    table = pq.read_table(path, columns=["source", "target", "weight"], partitioning=None)
+    # Weights differ, so that none takes less than a bit of the file; rows without end in a few bytes are no edges.
+    table = read_parquet(path, ("source", "target", "weight"), most=8 * check_file(path))
+    kinds = {field.name: field.type for field in table.schema}
+    if not all(kinds.get(name) == pa.int32() for name in ("source", "target")) or not pa.types.is_floating(
+        kinds.get("weight", pa.null())
+    ):
+        raise ValueError(f"{path}: not the edges of a graph; needs a folder of write_graph_tables")
     source, target, weight = (table[name].to_numpy() for name in ("source", "target", "weight"))
-    fits = (source < m) & ((target < n) | ((target >= m) & (target < nodes)))
+    fits = (source >= 0) & (target >= 0) & (source < m) & ((target < n) | ((target >= m) & (target < nodes)))
     if not fits.all() or (np.diff(target) < 0).any():
         raise ValueError(f"{path}: its edges are of another graph than the nodes beside it; write both again")
     return source, target, weight

@@ -76,7 +76,7 @@ def read_config(values: Mapping[str, Any], where: str) -> ModelConfig:
         raise ValueError(f"{where}: partial_rotary_factor is {rope.share}; a LLaMA turns whole heads")
     config = ModelConfig(
         family="llama",
-        num_layers=fields.positive("num_hidden_layers"),
+        num_layers=fields.layers("num_hidden_layers"),
         d_model=d_model,
         num_heads=num_heads,
         num_kv_heads=fields.positive("num_key_value_heads", num_heads),

@@ -22,7 +22,6 @@ The right one has about `top_k` active features a token on text without its firs
 """
 
 import dataclasses
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -252,8 +251,4 @@ def _model_name(path: Path) -> str:
     """The language model beside the dictionary, "" where no file says."""
     if not path.is_file():
         return ""
-    try:
-        name = json.loads(path.read_text(encoding="utf-8")).get("model_name")
-    except (ValueError, AttributeError):
-        return ""
-    return name if isinstance(name, str) else ""
+    return Fields(str(path), read_json(path)).take("model_name", str, "")

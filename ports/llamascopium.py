@@ -33,7 +33,7 @@ from causeway.ports.feature_arrays import in_memory, mapped, stored
 from causeway.ports.feature_folds import row_norms, scaled, threshold_on_norm, times_norm
 from causeway.ports.safetensors_files import TensorFile, open_file
 from causeway.ports.site_names import ANY_MODEL, SiteNames
-from causeway.ports.tensor_checks import check_tensors, read_finite
+from causeway.ports.tensor_checks import check_tensors, one_number
 
 NAME = "llamascopium"
 CONFIG = "config.json"
@@ -189,10 +189,10 @@ def _take_norms(config: _Config, tensors: dict[str, TensorFile], file: Path) -> 
     for hook in (config.hook_in, config.hook_out):
         if hook not in norms:
             raise ValueError(f"{file}: tensor {NORM}{hook} is missing; {config.where} says dataset-wise")
-        value = read_finite(norms[hook], np.dtype(np.float64))
-        if value.size != 1 or value.item() <= 0:
-            raise ValueError(f"{file}: tensor {NORM}{hook} is {value.tolist()}; needs one number above 0")
-        values.append(value.item())
+        value = one_number(norms[hook])
+        if value <= 0:
+            raise ValueError(f"{file}: tensor {NORM}{hook} is {value:g}; needs one number above 0")
+        values.append(value)
     return values[0], values[1]
 
 

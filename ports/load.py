@@ -21,8 +21,9 @@ from causeway.ports.checkpoints import is_checkpoint, read_about, restore_transf
 from causeway.ports.config_fields import read_json
 from causeway.ports.families import FAMILIES
 from causeway.ports.fingerprint import FileFingerprint
+from causeway.ports.foreign import interpreting
 from causeway.ports.hub import resolve
-from causeway.ports.safetensors_files import INDEX, WEIGHTS, open_directory, weight_files
+from causeway.ports.safetensors_files import INDEX, WEIGHTS, open_directory, read_index, weight_files
 from causeway.ports.site_names import names_of
 from causeway.ports.stop_tokens import GENERATION_CONFIG, read_stop_tokens
 from causeway.ports.tokenizer import FileTokenizer, has_tokenizer, load_tokenizer
@@ -103,7 +104,8 @@ def read_model_config(directory: Path) -> tuple[ModuleType, ModelConfig]:
     name = values.get("model_type")
     if not isinstance(name, str) or name not in FAMILIES:
         raise ValueError(f"{path}: model_type is {name!r}; the families read here are {', '.join(FAMILIES)}")
-    return FAMILIES[name], FAMILIES[name].read_config(values, str(path))
+    with interpreting(path, "configuration"):
+        return FAMILIES[name], FAMILIES[name].read_config(values, str(path))
 
 
 def _check_numerics(numerics: Numerics) -> Numerics:
@@ -123,8 +125,7 @@ def _complete(directory: Path) -> bool:
         return True
     if not (directory / INDEX).is_file():
         return False
-    shards = set(read_json(directory / INDEX).get("weight_map", {}).values())
-    return all((directory / shard).is_file() for shard in shards)
+    return all((directory / shard).is_file() for shard in read_index(directory / INDEX).values())
 
 
 def _bos_policy(asked: bool | None, tokenizer: FileTokenizer | None, directory: Path) -> bool:

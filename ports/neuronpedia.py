@@ -16,6 +16,7 @@ from typing import Any, TextIO
 
 from causeway.engine.frozen.graph import PrunedGraph
 from causeway.engine.sweep.durable import replacing, write_bytes
+from causeway.ports.config_fields import Fields, read_json
 from causeway.ports.graph_nodes import GraphNames, Node, check_names, kept_links, kept_nodes
 
 SCHEMA_VERSION = 1
@@ -69,10 +70,10 @@ def _listed(folder: Path) -> list[dict[str, Any]]:
     path = folder / LISTING
     if not path.exists():
         return []
-    try:
-        return list(json.loads(path.read_text())["graphs"])
-    except (ValueError, KeyError, TypeError):
-        raise ValueError(f"{path}: not a listing of graphs; remove it or write to another folder") from None
+    graphs = Fields(str(path), read_json(path)).take("graphs", list)
+    if not all(isinstance(entry, dict) for entry in graphs):
+        raise ValueError(f"{path}: not a listing of graphs; remove it or write to another folder")
+    return graphs
 
 
 def _metadata(pruned: PrunedGraph, names: GraphNames) -> dict[str, Any]:

@@ -5,27 +5,32 @@ stored without compression, as `numpy.savez` writes them, lie in the archive as 
 straight from its place in the file. Compressed members (`numpy.savez_compressed`) have no such place; they are
 decompressed up to the rows wanted, a block at a time, again for every range.
 
-Nothing is unpickled: arrays of Python objects, which need a pickle, are refused from their header alone.
+Nothing is unpickled: arrays of Python objects, which need a pickle, are refused from their header alone. What the
+archive says of its members is held to what its bytes allow before any of them is read (`zip_files`).
 
 Cost: one header per member; then the bytes of a range (compressed members: those before it as well).
 """
 
 import dataclasses
+import io
 import math
 import struct
 import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 import numpy as np
 from numpy.lib import format as npy
 
-from causeway.ports.safetensors_files import LFS_HEAD, TensorFile
+from causeway.ports.foreign import parsing
+from causeway.ports.safetensors_files import TensorFile
+from causeway.ports.zip_files import DEFLATED, STORED, check_members
 
 SUFFIX = ".npy"
 BLOCK_BYTES = 1 << 24
+# numpy writes headers of 128 bytes; it parses none beyond 10,000.
+HEADER_BYTES = 1 << 16
 # A zip member begins with a local header of this length, which ends in the lengths of a name and an extra field.
 LOCAL_HEADER = 30
 DTYPES = (np.float64, np.float32, np.float16, np.int64, np.int32)
@@ -52,28 +57,21 @@ def open_npz(path: Path) -> dict[str, TensorFile]:
     """Every array of an archive by name.
 
     Raises:
+        FileNotFoundError: no such file.
         ValueError: the file is a git-LFS pointer, damaged, or holds what is not an array of numbers.
     """
-    with path.open("rb") as file:
-        if file.read(len(LFS_HEAD)) == LFS_HEAD:
-            raise ValueError(f"{path}: a git-LFS pointer, not the file itself; run `git lfs pull` in its repository")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = [_describe(path, archive, info) for info in archive.infolist()]
-    except (zipfile.BadZipFile, EOFError, OSError) as error:
-        size = path.stat().st_size
-        raise ValueError(f"{path}: not a whole .npz file ({error}; {size} bytes on disk); download it again") from None
-    return {member.info.filename.removesuffix(SUFFIX): _entry(member) for member in members}
+    members = check_members(path, (STORED, DEFLATED))
+    with zipfile.ZipFile(path) as archive:
+        arrays = [_describe(path, archive, info) for info in members]
+    return {member.info.filename.removesuffix(SUFFIX): _entry(member) for member in arrays}
 
 
 def _describe(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Member:
     """A member from its header, checked against the bytes it occupies."""
-    with archive.open(info) as file:
-        try:
-            shape, fortran, dtype = _read_header(cast(BinaryIO, file))
-        except ValueError as error:
-            raise ValueError(f"{path}: member {info.filename} is not an array ({error}); download it again") from None
-        header = file.tell()
+    with parsing(f"{path} array {info.filename}", "array"):
+        with archive.open(info) as file:
+            head = io.BytesIO(file.read(HEADER_BYTES))
+        shape, fortran, dtype = _read_header(head)
     if dtype.hasobject:
         raise ValueError(
             f"{path}: array {info.filename} holds Python objects, which need a pickle; refusing to load it"
@@ -81,13 +79,13 @@ def _describe(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> _M
     if dtype.newbyteorder("=") not in DTYPES:
         names = ", ".join(np.dtype(d).name for d in DTYPES)
         raise ValueError(f"{path}: array {info.filename} has dtype {dtype}; read here are {names}; convert it first")
-    wanted = header + math.prod(shape) * dtype.itemsize
-    if wanted != info.file_size:
+    wanted = head.tell() + math.prod(shape) * dtype.itemsize
+    if wanted != info.file_size or any(size < 0 for size in shape):
         raise ValueError(
             f"{path}: array {info.filename} of shape {shape} and dtype {dtype} needs {wanted} bytes, "
             f"but the archive holds {info.file_size}; download it again"
         )
-    return _Member(path, info, shape, fortran, dtype, header)
+    return _Member(path, info, shape, fortran, dtype, head.tell())
 
 
 def _read_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
@@ -121,8 +119,9 @@ def _read(member: _Member, index: tuple[slice, ...] | None) -> np.ndarray:
     shape = member.shape[::-1] if member.fortran else member.shape
     where = (slice(None),) * len(shape) if index is None else index + (slice(None),) * (len(shape) - len(index))
     where = where[::-1] if member.fortran else where
-    values = _decompress(member, shape, where) if compressed else _map(member, shape)[where]
-    return np.array(values.T if member.fortran else values, member.dtype.newbyteorder("="))
+    with parsing(f"{member.path} array {member.info.filename}", "array"):
+        values = _decompress(member, shape, where) if compressed else _map(member, shape)[where]
+        return np.array(values.T if member.fortran else values, member.dtype.newbyteorder("="))
 
 
 def _map(member: _Member, shape: tuple[int, ...]) -> np.ndarray:
@@ -151,14 +150,9 @@ def _decompress(member: _Member, shape: tuple[int, ...], where: tuple[slice, ...
 def _rows(member: _Member, shape: tuple[int, ...], step: int) -> Iterator[np.ndarray]:
     """Blocks of `step` rows, in order."""
     width = math.prod(shape[1:])
-    try:
-        with zipfile.ZipFile(member.path) as archive, archive.open(member.info) as file:
-            file.seek(member.header)
-            for first in range(0, shape[0], step):
-                rows = min(step, shape[0] - first)
-                values = np.frombuffer(file.read(rows * width * member.dtype.itemsize), member.dtype)
-                yield values.reshape(rows, *shape[1:])
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise ValueError(
-            f"{member.path}: array {member.info.filename} is damaged ({error}); download it again"
-        ) from None
+    with zipfile.ZipFile(member.path) as archive, archive.open(member.info) as file:
+        file.seek(member.header)
+        for first in range(0, shape[0], step):
+            rows = min(step, shape[0] - first)
+            values = np.frombuffer(file.read(rows * width * member.dtype.itemsize), member.dtype)
+            yield values.reshape(rows, *shape[1:])

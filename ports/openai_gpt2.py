@@ -13,10 +13,12 @@ used where it is, under the names it was published with, since the location is w
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from causeway.engine.dictionary.dictionary import DictionaryConfig
+from causeway.engine.scalars import INT32_MAX
 from causeway.ports.dictionary_sites import one_per_layer
 from causeway.ports.dictionary_source import DictionarySource
 from causeway.ports.feature_arrays import stored, without_input_bias
@@ -97,9 +99,9 @@ def _activation(path: Path, contents: dict[str, Any], version: str) -> tuple[boo
         name, state = ("TopK", {"k": V5_K, "postact_fn": "ReLU"}) if "v5" in version else ("ReLU", {})
     if name == "ReLU":
         return False, 0, "relu"
-    after, k = state.get("postact_fn"), state.get("k")
+    after, k = (state.get("postact_fn"), state.get("k")) if isinstance(state, Mapping) else (None, None)
     kinds = {"ReLU": "topk", "Identity": "topk_signed"}
-    if name != "TopK" or after not in kinds or not isinstance(k, int) or k < 1:
+    if name != "TopK" or after not in kinds or not isinstance(k, int) or not 1 <= k <= INT32_MAX:
         raise ValueError(
             f"{path}: activation {name!r} with {state!r} is not read; read are ReLU, and TopK with k and a "
             "postact_fn of ReLU or Identity"

@@ -13,7 +13,9 @@ from typing import Any, TypeVar
 
 from causeway.engine.behaviours.own_prompts import placement
 from causeway.engine.behaviours.prompt import BehaviourPrompt
-from causeway.ports.behaviour_prompts import prompt_files, read_lines
+from causeway.ports.behaviour_prompts import prompt_files
+from causeway.ports.jsonl import read_lines
+from causeway.ports.record_fields import content_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,14 +71,7 @@ def feature_prompt(record: Mapping[str, Any]) -> FeaturePrompt:
     Raises:
         ValueError: neither a text nor token ids, or a name that cannot name a file.
     """
-    text, tokens = record.get("prompt"), record.get("tokens")
-    if tokens is not None:
-        if not isinstance(tokens, list) or not tokens or any(type(token) is not int for token in tokens):
-            raise ValueError(f"field tokens: got {str(tokens)[:40]!r}; needs a list of token ids that is not empty")
-        return FeaturePrompt(tokens, **_placed(record))
-    if not isinstance(text, str) or not text:
-        raise ValueError("prompt: missing or not text; needs a field `prompt` (or `tokens`, a list of ids)")
-    return FeaturePrompt(text, **_placed(record))
+    return FeaturePrompt(content_of(record, ("prompt", "text")), **_placed(record))
 
 
 def _placed(record: Mapping[str, Any]) -> dict[str, str]:

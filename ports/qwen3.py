@@ -19,7 +19,7 @@ def read_config(values: Mapping[str, Any], where: str) -> ModelConfig:
     """A Qwen3 config.json as a `ModelConfig`; arguments and errors as `llama.read_config`."""
     fields = Fields(where, values)
     require(fields, "model_type", "qwen3")
-    num_layers, num_heads = fields.positive("num_hidden_layers"), fields.positive("num_attention_heads")
+    num_layers, num_heads = fields.layers("num_hidden_layers"), fields.positive("num_attention_heads")
     rope = read_rope(fields)
     if rope.share not in (None, 1.0):
         raise ValueError(f"{where}: partial_rotary_factor is {rope.share}; a Qwen3 turns whole heads")

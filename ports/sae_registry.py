@@ -13,9 +13,10 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import yaml
-
+from causeway.ports.foreign import interpreting
 from causeway.ports.tensor_checks import listed
+from causeway.ports.text_files import CONFIG_BYTES, read_text
+from causeway.ports.yaml_files import parse_yaml
 
 PACKAGE, REGISTRY = "sae_lens", "pretrained_saes.yaml"
 RELEASE = re.compile(r"^(?:([\w.-]+)|\"([^\"\n]+)\"|'([^'\n]+)'):[ \t]*(?:#.*)?$", re.MULTILINE)
@@ -81,18 +82,16 @@ def registry_file() -> Path | None:
 
 def _release(path: Path, release: str) -> dict[str, Any] | None:
     """The entry of one release, parsed alone."""
-    content = path.read_text(encoding="utf-8")
+    content = read_text(path, CONFIG_BYTES)
     heads = list(RELEASE.finditer(content))
     for head, following in zip(heads, [*heads[1:], None], strict=True):
         if next(filter(None, head.groups())) != release:
             continue
-        try:
-            entry = yaml.safe_load(content[head.start() : following.start() if following else len(content)])[release]
+        lines = content[head.start() : following.start() if following else len(content)]
+        with interpreting(f"{path} release {release!r}", "entry", f"reinstall {PACKAGE}"):
+            entry = parse_yaml(lines, f"{path} release {release!r}")[release]
             if isinstance(entry["repo_id"], str) and all(isinstance(sae["id"], str) for sae in entry["saes"]):
                 return entry
-        except (yaml.YAMLError, KeyError, TypeError) as error:
-            reason = " ".join(str(error).split())
-            raise ValueError(f"{path}: release {release!r} cannot be read ({reason}); reinstall {PACKAGE}") from None
         raise ValueError(f"{path}: release {release!r} lacks a repo_id or an id; reinstall {PACKAGE}")
     return None
 

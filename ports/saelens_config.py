@@ -8,7 +8,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from causeway.ports.config_fields import Fields
+from causeway.engine.scalars import shown
+from causeway.ports.config_fields import MOST_LETTERS, Fields
 from causeway.ports.dictionary_sites import Sites, layer_of, read_sites
 from causeway.ports.saelens_versions import TRAINING_ONLY, is_old, migrate
 from causeway.ports.site_names import ANY_MODEL, SiteNames
@@ -144,13 +145,14 @@ def _architecture(where: str, fields: Fields) -> str:
 
 
 def _named(where: str, name: Any) -> str:
-    if not isinstance(name, str):
-        raise ValueError(f"{where}: hook_name is {name!r}; without it the dictionary has no place in the model")
+    if not isinstance(name, str) or len(name) > MOST_LETTERS:
+        raise ValueError(f"{where}: hook_name is {shown(name)}; without it the dictionary has no place in the model")
     return name
 
 
 def _read_site(where: str, metadata: Mapping[str, Any], transcodes: bool, reshape: str, names: SiteNames) -> Sites:
     name, written = _named(where, metadata.get("hook_name")), metadata.get("hook_name_out")
+    written = None if written is None else _named(where, written)
     if transcodes != (written not in (None, name)):
         raise ValueError(
             f"{where}: hook_name {name!r}, hook_name_out {written!r}: a transcoder writes another hook than it reads, "
@@ -159,7 +161,7 @@ def _read_site(where: str, metadata: Mapping[str, Any], transcodes: bool, reshap
     sites = read_sites(f"{where}: hook_name", name, written or name, names)
     index = metadata.get("hook_head_index")
     if index is not None:
-        raise ValueError(f"{where}: hook_head_index is {index!r}; read are dictionaries of all heads side by side")
+        raise ValueError(f"{where}: hook_head_index is {shown(index)}; read are dictionaries of all heads side by side")
     if reshape not in ("none", "hook_z") or (reshape == "hook_z" and (sites.stream != "head_out" or transcodes)):
         raise ValueError(
             f"{where}: reshape_activations {reshape!r} with hook_name {name!r}: hook_z goes with an SAE of "

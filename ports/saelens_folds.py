@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from causeway.ports.config_fields import read_json
+from causeway.engine.scalars import shown
+from causeway.ports.config_fields import Fields, read_json
 from causeway.ports.dictionary_source import FeatureArray
 from causeway.ports.feature_arrays import in_memory, without_input_bias
 from causeway.ports.feature_folds import in_blocks
@@ -75,7 +76,8 @@ def read_scaling(config: SaelensConfig, folder: Path, factor: float | None) -> S
         )
     files: tuple[Path, ...] = ()
     if factor is None and (averaged or whitens) and (folder / SCALER).is_file():
-        factor, files = read_json(folder / SCALER).get("scaling_factor"), (folder / SCALER,)
+        fields = Fields(str(folder / SCALER), read_json(folder / SCALER))
+        factor, files = fields.take("scaling_factor", float, None), (folder / SCALER,)
     if averaged and factor is None:
         raise ValueError(
             f"{config.where}: normalize_activations 'expected_average_only_in' needs the factor that inputs are scaled "
@@ -84,7 +86,7 @@ def read_scaling(config: SaelensConfig, folder: Path, factor: float | None) -> S
         )
     factor = 1.0 if factor is None else factor
     if isinstance(factor, bool) or not isinstance(factor, int | float) or not 0 < factor < math.inf:
-        raise ValueError(f"{FACTOR}: got {factor!r} for {config.where}; needs a number above 0")
+        raise ValueError(f"{FACTOR}: got {shown(factor)} for {config.where}; needs a number above 0")
     if not whitens:
         return Scaling(float(factor), files=files)
     return _read_whitening(config, folder / WHITENING, float(factor), files)

@@ -8,6 +8,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from causeway.engine.scalars import shown
+
 RENAMED = {
     "hook_point": "hook_name", "hook_point_head_index": "hook_head_index", "hook_point_layer": "hook_layer",
     "activation_fn_str": "activation_fn",
@@ -69,6 +71,8 @@ def migrate(values: Mapping[str, Any], where: str) -> dict[str, Any]:
     flat = {RENAMED.get(name, name): value for name, value in values.items()}
     activation = flat.pop("activation_fn", None) or "relu"
     options = flat.pop("activation_fn_kwargs", None) or {}
+    if not isinstance(options, Mapping):
+        raise ValueError(f"{where}: field activation_fn_kwargs is {shown(options)}; needs an object")
     flat.setdefault("architecture", "standard")
     if activation == "topk":
         flat |= {"architecture": "topk", "k": options.get("k")}
@@ -78,7 +82,7 @@ def migrate(values: Mapping[str, Any], where: str) -> dict[str, Any]:
     flat["normalize_activations"] = {None: "none", False: "none", True: "expected_average_only_in"}.get(norm, norm)
     metadata = flat.pop("metadata", None) or {}
     if not isinstance(metadata, Mapping):
-        raise ValueError(f"{where}: field metadata is {metadata!r}; needs an object")
+        raise ValueError(f"{where}: field metadata is {shown(metadata)}; needs an object")
     metadata = dict(metadata)
     metadata |= {name: flat.pop(name) for name in MOVED if name in flat}
     if flat.get("reshape_activations") is None and "hook_z" in str(metadata.get("hook_name")):

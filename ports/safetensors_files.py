@@ -14,7 +14,6 @@ process until they are let go; reading lets go of each tensor behind itself.
 """
 
 import dataclasses
-import json
 import mmap
 import struct
 from collections.abc import Callable, Mapping
@@ -22,13 +21,17 @@ from pathlib import Path, PurePosixPath
 
 import ml_dtypes
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
+
+from causeway.ports.config_fields import Fields, read_json
+from causeway.ports.foreign import parsing
+from causeway.ports.json_text import parse_json
+from causeway.ports.outside_files import check_file
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 MAPPED_BYTES = 1 << 24
-LFS_HEAD = b"version https://git-lfs"
 DTYPES = {
     "F64": np.dtype(np.float64),
     "F32": np.dtype(np.float32),
@@ -74,7 +77,7 @@ class _MappedFile:
     def __init__(self, path: Path):
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
-            self.header = json.loads(file.read(length))
+            self.header = parse_json(file.read(length).decode(), str(path))
             self.bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         self.path, self.data = path, 8 + length
 
@@ -149,14 +152,12 @@ def open_file(path: Path) -> dict[str, TensorFile]:
     Raises:
         ValueError: the file is a pickle, a git-LFS pointer, truncated, inconsistent, or of a dtype not read here.
     """
-    _refuse_lookalikes(path)
-    try:
+    if path.suffix in PICKLES:
+        target = path.with_suffix(".safetensors").name
+        raise ValueError(f"{path}: a pickle, which can run code when loaded; {how_to_convert(path, target)}")
+    check_file(path, missing="download it")
+    with parsing(path, "safetensors file"):
         handle = safe_open(path, framework="numpy")
-    except SafetensorError as error:
-        reason = str(error).removeprefix("Error while deserializing header: ")
-        raise ValueError(
-            f"{path}: not a whole safetensors file ({reason}; {path.stat().st_size} bytes on disk); download it again"
-        ) from None
     mapped = _MappedFile(path)
     return {name: _entry(mapped, handle, name) for name in handle.keys()}  # noqa: SIM118
 
@@ -180,16 +181,6 @@ def _copied(tensor: TensorFile) -> np.ndarray:
     values = np.array(tensor.view(), order="C")
     tensor.release()
     return values
-
-
-def _refuse_lookalikes(path: Path) -> None:
-    if path.suffix in PICKLES:
-        target = path.with_suffix(".safetensors").name
-        raise ValueError(f"{path}: a pickle, which can run code when loaded; {how_to_convert(path, target)}")
-    with path.open("rb") as file:
-        head = file.read(len(LFS_HEAD))
-    if head == LFS_HEAD:
-        raise ValueError(f"{path}: a git-LFS pointer, not the file itself; run `git lfs pull` in its repository")
 
 
 def how_to_convert(path: Path, target: str, trusted: bool = False) -> str:
@@ -223,7 +214,7 @@ def _nothing_to_open(directory: Path, weights: str) -> str:
 
 
 def _open_shards(index: Path) -> dict[str, TensorFile]:
-    names = _read_index(index)
+    names = read_index(index)
     shards: dict[str, dict[str, TensorFile]] = {}
     for shard in sorted(set(names.values())):
         path = index.parent / shard
@@ -239,17 +230,21 @@ def _open_shards(index: Path) -> dict[str, TensorFile]:
     return {tensor: shards[shard][tensor] for tensor, shard in names.items()}
 
 
-def _read_index(index: Path) -> dict[str, str]:
-    """Tensor name -> shard name, every shard a plain file name beside the index."""
-    try:
-        names = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-        entries = {str(tensor): str(shard) for tensor, shard in names.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{index}: not an index with a `weight_map` ({error}); download it again") from None
-    if not entries:
+def read_index(index: Path) -> dict[str, str]:
+    """Tensor name -> shard name, every shard a plain file name beside the index.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: no index, or one that names files elsewhere.
+    """
+    names = Fields(str(index), read_json(index)).take("weight_map", dict)
+    if not names:
         raise ValueError(f"{index}: its `weight_map` is empty; download it again")
-    for shard in set(entries.values()):
+    for shard in names.values():
+        if not isinstance(shard, str):
+            raise ValueError(f"{index}: names the shard {str(shard)[:40]}; needs the name of a file; download it again")
+    for shard in set(names.values()):
         # An index is outside input: a name with a folder in it could reach any file of the machine.
-        if PurePosixPath(shard).name != shard or "\\" in shard or shard in {"", ".", ".."}:
+        if PurePosixPath(shard).name != shard or "\\" in shard or "\0" in shard or shard in {"", ".", ".."}:
             raise ValueError(f"{index}: the shard name {shard!r} leaves the directory; refusing to follow it")
-    return entries
+    return names

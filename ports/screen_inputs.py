@@ -14,6 +14,7 @@ from typing import Any
 
 from causeway.engine.model.handle import Model
 from causeway.engine.screen.activations import LabelledTokens
+from causeway.ports.record_fields import content_of, label_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +73,7 @@ def label_prompts(
     Raises:
         ValueError: a label no record has, a missing field, no text, or a prompt that is empty or too long.
     """
-    labels = [str(record[label_field]) for record in records]
+    labels = [label_of(record, label_field, f"{where} record {n}") for n, record in enumerate(records, start=1)]
     counts = Counter(labels)
     listed = ", ".join(f"{label} ({count})" for label, count in sorted(counts.items())) or "none"
     for group in groups:
@@ -95,12 +96,9 @@ def label_prompts(
 
 
 def _prompt(record: Mapping[str, Any], label: str, strata: Sequence[str], model: Model, where: str) -> LabelledTokens:
-    given = record.get("tokens", record.get("text"))
-    if not isinstance(given, str | list):
-        raise ValueError(f"{where}: has neither text nor tokens; a prompt needs one")
     try:
-        ids = tuple(model.tokens(given))
-    except (ValueError, TypeError) as error:
+        ids = tuple(model.tokens(content_of(record)))
+    except ValueError as error:
         raise ValueError(f"{where}: {error}") from None
     begins = model.tokenizer is not None and ids[0] == model.tokenizer.bos_id and len(ids) > 1
     return LabelledTokens(ids, label, _stratum(record, strata, where), first=int(begins))

@@ -141,4 +141,4 @@ def _layer(place: Path) -> int:
 def _model(place: Path) -> str:
     """The model named by the training run's own file, "" without one."""
     run = place.parent.resolve().parent / RUN
-    return str(read_json(run).get("model") or "") if run.is_file() else ""
+    return Fields(str(run), read_json(run)).take("model", str, "") if run.is_file() else ""

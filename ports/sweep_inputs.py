@@ -6,44 +6,64 @@ a prompt's own. Features: the Parquet table of `screen`, or JSON lines with `lay
 for each group (`engine.patching.features` chooses among them).
 """
 
-import json
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from causeway.engine import scalars
 from causeway.engine.model.handle import Model
 from causeway.engine.outcome.answers import Answer
 from causeway.engine.patching.design import SweepPrompt
-from causeway.ports.jsonl import read_records
+from causeway.engine.patching.features import EXPLICIT
+from causeway.ports.foreign import parsing
+from causeway.ports.json_text import parse_json
+from causeway.ports.jsonl import read_lines, read_records
+from causeway.ports.parquet_files import read_parquet
+from causeway.ports.record_fields import content_of, label_of, text_of
+from causeway.ports.text_files import CONFIG_BYTES, read_text
+
+# Whole numbers that a float holds exactly.
+EXACT = 2**53
 
 
 def read_answers(source: str) -> tuple[Answer, ...]:
     """Answers from a JSON file, or from JSON text that begins with "[".
 
     Raises:
+        FileNotFoundError: no such file.
         ValueError: not a JSON list of objects with `text` and `label`.
     """
-    where = "answers" if source.lstrip().startswith("[") else source
-    try:
-        values = json.loads(source if where == "answers" else Path(source).read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{where}: not JSON ({error}); give a list of {{text, label, amount}}") from None
-    return make_answers(values, where)
+    example = 'give a list such as [{"text": " yes", "label": "yes"}, {"text": " no", "label": "no"}], or its file'
+    if source.lstrip().startswith("["):
+        return make_answers(parse_json(source, "answers", example), "answers")
+    text = read_text(source, CONFIG_BYTES, missing=example)
+    return make_answers(parse_json(text, source, example), source)
 
 
 def make_answers(values: Any, where: str) -> tuple[Answer, ...]:
-    """Answers from parsed JSON; `where` names the source in errors."""
+    """Answers from parsed JSON; `where` names the source in errors.
+
+    Raises:
+        ValueError: not a list of objects with `text` and `label`, texts, and perhaps `amount`, a finite number.
+    """
     if not isinstance(values, list) or not values:
         raise ValueError(f"{where}: got {type(values).__name__}; needs a list of {{text, label, amount}}")
-    for value in values:
-        if not isinstance(value, dict) or not {"text", "label"} <= value.keys() <= {"text", "label", "amount"}:
-            raise ValueError(f"{where}: got {json.dumps(value)[:60]}; each answer has text, label and perhaps amount")
-        if not isinstance(value.get("amount"), int | float | None):
-            raise ValueError(f"{where}: got amount {json.dumps(value['amount'])[:60]}; needs a number, or none at all")
-    return tuple(Answer(str(v["text"]), str(v["label"]), v.get("amount")) for v in values)
+    return tuple(_answer(value, where) for value in values)
+
+
+def _answer(value: Any, where: str) -> Answer:
+    if not isinstance(value, dict) or not {"text", "label"} <= value.keys() <= {"text", "label", "amount"}:
+        raise ValueError(f"{where}: got {scalars.shown(value)}; each answer has text, label and perhaps amount")
+    if not isinstance(value["text"], str):
+        raise ValueError(f"{where}: got text {scalars.shown(value['text'])}; needs a string")
+    amount = value.get("amount")
+    if amount is not None:
+        found = scalars.real(amount, f"{where}: amount")
+        # Whole amounts stay as they were written where a float holds them; larger ones are what a float makes of them.
+        amount = amount if abs(found) <= EXACT else found
+    return Answer(value["text"], label_of(value, "label", where), amount)
 
 
 def read_prompts(path: str, model: Model, answers: tuple[Answer, ...] = ()) -> list[SweepPrompt]:
@@ -63,28 +83,17 @@ def read_prompts(path: str, model: Model, answers: tuple[Answer, ...] = ()) -> l
 
 def _prompt(record: dict, number: int, where: str, model: Model, common: tuple[Answer, ...]) -> SweepPrompt:
     answers = make_answers(record["answers"], where) if "answers" in record else common
-    text, tokens = record.get("text") or "", record.get("tokens")
-    if not text and not tokens:
-        raise ValueError(f"{where}: has neither text nor tokens; a prompt needs one")
-    if not isinstance(text, str) or not _are_ids(tokens or []):
-        raise ValueError(f"{where}: needs text as a string, or tokens as a list of ids")
-    identity = number if isinstance(record.get("id"), str | None) else record["id"]
-    if type(identity) is not int or not 0 <= identity < 2**31:
-        raise ValueError(f"{where}: got id {identity!r}; needs a whole number from 0 to 2147483647, or text")
+    identity = number if isinstance(record.get("id"), str | None) else scalars.integer(record["id"], f"{where}: id")
     try:
-        given = text if tokens is None else tokens
+        given, text = content_of(record), text_of(record)
         ids = model.tokens(given)
         continued = model.answer_tokens(given, [answer.text for answer in answers]) if answers else []
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from None
     return SweepPrompt(
-        id=identity, group=str(record["group"]), text=text, tokens=tuple(ids),
+        id=identity, group=label_of(record, "group", where), text=text, tokens=tuple(ids),
         answers=answers, answer_tokens=tuple(tuple(c) for c in continued),
     )  # fmt: skip
-
-
-def _are_ids(tokens: Any) -> bool:
-    return isinstance(tokens, list) and all(type(token) is int for token in tokens)
 
 
 def read_feature_table(path: str) -> pa.Table:
@@ -94,21 +103,27 @@ def read_feature_table(path: str) -> pa.Table:
         FileNotFoundError: no such file.
         ValueError: neither Parquet nor JSON lines, or without layer and feature.
     """
-    if path.endswith(".parquet"):
-        try:
-            table = pq.read_table(path)
-        except FileNotFoundError:
-            raise FileNotFoundError(f"{path}: no such file; give the table of `screen`, or JSON lines") from None
-        except pa.ArrowInvalid as error:
-            raise ValueError(f"{path}: not a Parquet file ({error})") from None
+    if Path(path).suffix.lower() == ".parquet":
+        table = read_parquet(path, missing="give the table of `screen`, or JSON lines")
     else:
-        records = read_records(path, required=("layer", "feature"))
-        # A table takes its columns from the first row alone.
-        columns = {name: [record.get(name) for record in records] for name in dict.fromkeys(chain(*records))}
-        try:
-            table = pa.table(columns)
-        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-            raise ValueError(f"{path}: a field is not of one type in all records ({error})") from None
+        table = _listed_features(path)
     if missing := {"layer", "feature"} - set(table.column_names):
         raise ValueError(f"{path}: lacks the columns {sorted(missing)}; needs layer, feature and values")
     return table
+
+
+def _listed_features(path: str) -> pa.Table:
+    """JSON lines as a table, with numbers in the range of what they are for."""
+
+    def numbers(record: dict[str, Any]) -> dict[str, Any]:
+        if absent := [name for name in ("layer", "feature") if name not in record]:
+            raise ValueError(f"has no field {', '.join(absent)}; it has {', '.join(sorted(record)) or 'none'}")
+        checked = {name: scalars.integer(record[name], name) for name in ("layer", "feature")}
+        values = [name for name in record if name.startswith(EXPLICIT) and record[name] is not None]
+        return record | checked | {name: scalars.real(record[name], name) for name in values}
+
+    records = read_lines(path, numbers).items
+    # A table takes its columns from the first row alone.
+    columns = {name: [record.get(name) for record in records] for name in dict.fromkeys(chain(*records))}
+    with parsing(path, "list of features", "needs each field of one type in all records"):
+        return pa.table(columns)

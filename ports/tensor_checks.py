@@ -4,11 +4,13 @@ Converters fail closed. A tensor nobody asked for is as much an error as one tha
 the configuration belongs to another model, and the numbers would be wrong without any other sign.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 
 import ml_dtypes
 import numpy as np
 
+from causeway.engine import scalars
 from causeway.ports.safetensors_files import TensorFile
 from causeway.ports.tensor_copy import all_finite
 
@@ -103,6 +105,17 @@ def read_finite(tensor: TensorFile, dtype: np.dtype) -> np.ndarray:
             "the file is damaged, or was saved by a training run that diverged"
         )
     return values
+
+
+def one_number(tensor: TensorFile) -> float:
+    """The value of a tensor that holds one.
+
+    Raises:
+        ValueError: it holds more, none, or one that is not finite.
+    """
+    if math.prod(tensor.shape) != 1:
+        raise ValueError(f"{tensor.file}: tensor {tensor.name} has shape {tensor.shape}; needs one number")
+    return scalars.real(tensor.read().item(), f"{tensor.file}: tensor {tensor.name}")
 
 
 def to_stored(values: np.ndarray, name: str, dtype: str) -> np.ndarray:

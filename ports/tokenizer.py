@@ -9,6 +9,7 @@ with BOS is a policy of its own, read off the files by `files_prepend_bos` and r
 """
 
 import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,12 @@ from typing import Any
 import tokenizers
 
 from causeway.ports.config_fields import read_json
+from causeway.ports.foreign import interpreting, parsing
+from causeway.ports.outside_files import check_file
 
 TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
+# Several times the largest published one.
+MOST_BYTES = 1 << 27
 # Vocabularies without the rules that apply them.
 OTHER_FORMATS = ("tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tiktoken.model")
 
@@ -97,7 +102,8 @@ def load_tokenizer(directory: Path) -> FileTokenizer:
         FileNotFoundError: no tokenizer.json.
         ValueError: the file is damaged, or disagrees with tokenizer_config.json.
     """
-    return FileTokenizer(directory)
+    with interpreting(directory / TOKENIZER_CONFIG, "configuration of a tokenizer"):
+        return FileTokenizer(directory)
 
 
 def has_tokenizer(directory: Path) -> bool:
@@ -107,6 +113,7 @@ def has_tokenizer(directory: Path) -> bool:
 
 def _read_tokenizer(path: Path) -> bytes:
     if path.is_file():
+        check_file(path, MOST_BYTES)
         return path.read_bytes()
     others = [name for name in OTHER_FORMATS if (path.parent / name).is_file()]
     if others:
@@ -118,12 +125,25 @@ def _read_tokenizer(path: Path) -> bytes:
 
 
 def _parse(path: Path, content: bytes) -> tokenizers.Tokenizer:
-    if content.startswith(b"version https://git-lfs"):
-        raise ValueError(f"{path}: a git-LFS pointer, not the file itself; run `git lfs pull` in its repository")
-    try:
-        return tokenizers.Tokenizer.from_buffer(content)
-    except Exception as error:  # the library raises bare Exceptions
-        raise ValueError(f"{path}: not a tokenizer ({error}); download it again") from None
+    with parsing(path, "tokenizer"):
+        tokenizer = tokenizers.Tokenizer.from_buffer(content)
+        if not tokenizer.get_vocab_size(with_added_tokens=True):
+            raise ValueError("it has no tokens")
+        if tokenizer.post_processor is not None:
+            _check_template(json.loads(tokenizer.post_processor.__getstate__()))
+        # What a file asks for may fail only when it is used.
+        tokenizer.encode("", add_special_tokens=True)
+    return tokenizer
+
+
+def _check_template(processor: dict[str, Any]) -> None:
+    """Refuse a template with special tokens that it does not list, at which the library panics."""
+    for inner in processor.get("processors", ()):
+        _check_template(inner)
+    pieces = [*processor.get("single", ()), *processor.get("pair", ())]
+    named = {piece["SpecialToken"]["id"] for piece in pieces if "SpecialToken" in piece}
+    if unknown := sorted(named - set(processor.get("special_tokens", ()))):
+        raise ValueError(f"its template puts {unknown[0][:40]!r} around a text, which is not among its special tokens")
 
 
 def _text_of(token: Any) -> str | None:
@@ -155,7 +175,7 @@ def _unknown_id(tokenizer: tokenizers.Tokenizer) -> int | None:
 def _check_added_tokens(directory: Path, config: dict[str, Any], tokenizer: tokenizers.Tokenizer) -> None:
     """Tokens that only the config adds would be split into pieces here, silently."""
     for token_id, token in (config.get("added_tokens_decoder") or {}).items():
-        if tokenizer.token_to_id(_text_of(token) or "") != int(token_id):
+        if str(tokenizer.token_to_id(_text_of(token) or "")) != token_id:
             raise ValueError(
                 f"{directory / TOKENIZER_CONFIG}: added token {_text_of(token)!r} (id {token_id}) is not in "
                 f"{TOKENIZER}; save the tokenizer again with transformers so that both agree"

@@ -11,7 +11,6 @@ Cost: opening a zip costs its directory; bytes of a tensor, or of a range of it,
 """
 
 import dataclasses
-import zipfile
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -21,10 +20,14 @@ import ml_dtypes
 import numpy as np
 
 from causeway.ports import safetensors_files
-from causeway.ports.safetensors_files import LFS_HEAD, TensorFile
+from causeway.ports.foreign import parsing
+from causeway.ports.outside_files import check_file
+from causeway.ports.safetensors_files import TensorFile
+from causeway.ports.zip_files import STORED, check_members
 
 SUFFIXES = (".pt", ".pth", ".bin")
 CONVERTED = ".safetensors"
+ZIP_HEAD = b"PK\x03\x04"
 DTYPES = {
     "torch.float64": np.dtype(np.float64),
     "torch.float32": np.dtype(np.float32),
@@ -64,13 +67,9 @@ def open_contents(path: Path) -> dict[str, Any]:
         ValueError: torch is not installed, the file would run code, is damaged or a git-LFS pointer, holds no
             dictionary, or a tensor of a kind not read here.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; download it")
+    check_file(path, missing="download it")
     if path.suffix == CONVERTED:
         return dict(safetensors_files.open_file(path))
-    with path.open("rb") as file:
-        if file.read(len(LFS_HEAD)) == LFS_HEAD:
-            raise ValueError(f"{path}: a git-LFS pointer, not the file itself; run `git lfs pull` in its repository")
     contents = _load(path)
     if not isinstance(contents, Mapping):
         raise ValueError(f"{path}: holds a {type(contents).__name__}; needs a dictionary of tensors")
@@ -88,20 +87,24 @@ def _load(path: Path) -> Any:
         raise ValueError(
             f"{path}: a torch file, and torch is not installed; pip install torch, or {_conversion(path)}"
         ) from None
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except Exception as error:  # a damaged file fails anywhere in the unpickler: KeyError, OSError, IndexError...
-        # Torch puts an essay about its own options before the reason.
-        said = " ".join(str(error).split()).split("WeightsUnpickler error: ")[-1]
-        reason = f"{type(error).__name__}: {said}" if said else type(error).__name__
+    # A zip is told by its first bytes: that its directory cannot be read does not make it a file of the older kind.
+    with path.open("rb") as file:
+        zipped = file.read(len(ZIP_HEAD)) == ZIP_HEAD
+    if zipped:
+        check_members(path, (STORED,))
+    with parsing(path, "torch file"):
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+        except Exception as error:
+            # Torch puts an essay about its own options before the reason.
+            said = " ".join(str(error).split()).split("WeightsUnpickler error: ")[-1]
+            refused = "GLOBAL" in said or "REDUCE" in said
+            if not refused:
+                raise ValueError(f"{type(error).__name__}: {said}" if said else type(error).__name__) from error
     # torch names what it refuses to import or call; bytes that are no pickle at all fail in other words.
-    if "GLOBAL" in reason or "REDUCE" in reason:
-        raise ValueError(
-            f"{path}: a pickle that holds more than tensors and would run code when loaded, so it is not; if you trust "
-            f"it, {_conversion(path, trusted=True)}"
-        )
     raise ValueError(
-        f"{path}: not a whole torch file ({reason[:120]}; {path.stat().st_size} bytes on disk); download it again"
+        f"{path}: a pickle that holds more than tensors and would run code when loaded, so it is not; if you trust "
+        f"it, {_conversion(path, trusted=True)}"
     )
 
 
@@ -122,9 +125,15 @@ def _entry(path: Path, name: str, value: Any) -> Any:
         raise ValueError(
             f"{path}: tensor {name} is {layout} of {code}; read here are dense ones of {', '.join(DTYPES)}"
         )
+    # Strides may show one number as any amount of them; nobody stores weights so.
+    if value.numel() * value.element_size() > path.stat().st_size:
+        raise ValueError(
+            f"{path}: tensor {name} of shape {tuple(value.shape)} has more bytes than the file; download it again"
+        )
     # numpy has no bfloat16 of its own: torch hands over the bits, under the strides they have in the file.
-    bits = value.detach().view(torch.int16) if value.dtype == torch.bfloat16 else value.detach()
-    values = bits.numpy().view(DTYPES[code])
+    with parsing(f"{path} tensor {name}", "tensor"):
+        bits = value.detach().view(torch.int16) if value.dtype == torch.bfloat16 else value.detach()
+        values = bits.numpy().view(DTYPES[code])
     return _TorchTensor(path, name, tuple(value.shape), DTYPES[code], partial(np.array, values, order="K"), values)
 
 

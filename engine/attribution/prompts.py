@@ -155,7 +155,7 @@ def token_prompt(model: Model, prompt: str, targets: Sequence[str]) -> CircuitPr
 def _target(text: str) -> int | str:
     """The token id of `id:73`, or the text."""
     number = text.removeprefix("id:")
-    return int(number) if number != text and number.isdigit() else text
+    return int(number) if number != text and number.isdecimal() else text
 
 
 def _position(model: Model, prompt: str, name: str, place: int | str) -> int:

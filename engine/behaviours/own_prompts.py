@@ -34,6 +34,9 @@ def prompt_of(record: Mapping[str, Any]) -> BehaviourPrompt:
     Raises:
         ValueError: a field is missing or not a text, both answers are the same, or a name that cannot name a file.
     """
+    if "prompt" not in record and "text" in record:
+        # Other commands call it so; one file serves both.
+        record = {"prompt" if name == "text" else name: value for name, value in record.items()}
     prompt, correct, incorrect = texts(record, REQUIRED)
     if correct == incorrect:
         raise ValueError(f"correct_answer and incorrect_answer: both {correct!r}; needs two that differ")

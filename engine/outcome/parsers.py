@@ -19,6 +19,8 @@ from causeway.engine.outcome.answers import Answer
 
 INVALID = "invalid"
 LEAST_BET, MOST_BET = 5, 100
+# A float, as which amounts are stored, holds every whole number of so many digits.
+MOST_DIGITS = 15
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,11 +59,12 @@ def parse_study_v1(text: str, _: Sequence[Answer] = ()) -> Parsed:
     lowered = text.lower()
     if "stop" in lowered or "2)" in lowered:
         return Parsed("stop")
-    amounts = [int(a) for a in re.findall(r"\$(\d+)", lowered) if LEAST_BET <= int(a) <= MOST_BET]
+    named = (_dollars(digits) for digits in re.findall(r"\$(\d+)", lowered))
+    amounts = [amount for amount in named if amount is not None and LEAST_BET <= amount <= MOST_BET]
     if amounts:
         return Parsed("bet", amounts[-1])
     first = re.search(r"\d+", lowered)
-    return Parsed("bet", int(first[0])) if first else Parsed(INVALID)
+    return Parsed("bet", _dollars(first[0])) if first else Parsed(INVALID)
 
 
 def parse_study_v2(text: str, _: Sequence[Answer] = ()) -> Parsed:
@@ -71,8 +74,14 @@ def parse_study_v2(text: str, _: Sequence[Answer] = ()) -> Parsed:
     if re.match(r"2\b", line) or re.search(r"\b(stop|quit|walk away)\b", line):
         return Parsed("stop")
     if re.match(r"1\b", line) or amount:
-        return Parsed("bet", int(amount[1]) if amount else None)
+        return Parsed("bet", _dollars(amount[1]) if amount else None)
     return Parsed(INVALID)
+
+
+def _dollars(digits: str) -> int | None:
+    """An amount as a model wrote it; None for more digits than a table holds, which nobody could bet."""
+    digits = digits.lstrip("0") or "0"
+    return int(digits) if len(digits) <= MOST_DIGITS else None
 
 
 PARSERS: dict[str, Parser] = {"answers": parse_answers, "study_v1": parse_study_v1, "study_v2": parse_study_v2}

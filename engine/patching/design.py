@@ -69,8 +69,9 @@ class FeatureSet:
             twice = next(pair for pair, group in itertools.groupby(sorted(pairs)) if len(list(group)) > 1)
             raise ValueError(f"features: layer {twice[0]} feature {twice[1]} is named twice")
         for name, values in self.values.items():
-            if not np.isfinite(values).all():
-                raise ValueError(f"features: the values of {name!r} hold a number that is not finite")
+            # Values are set in float32, in which larger ones are infinite.
+            if not (np.abs(values) <= np.finfo(np.float32).max).all():
+                raise ValueError(f"features: the values of {name!r} hold a number that is not finite in float32")
 
     def check(self, dictionary: Dictionary) -> None:
         """Refuse features the dictionaries do not have.

@@ -8,13 +8,12 @@ from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Int
 
-from causeway.engine import scalars
 from causeway.engine.patching.design import FeatureSet
+from causeway.engine.screen.columns import numbers, whole_numbers
 from causeway.engine.screen.values import feature_values, strongest
 
-_EXPLICIT = "value_"
+EXPLICIT = "value_"
 
 
 def features_of(table: pa.Table, rule: str | Mapping[str, float], per_layer: int, limit: int | None) -> FeatureSet:
@@ -27,11 +26,13 @@ def features_of(table: pa.Table, rule: str | Mapping[str, float], per_layer: int
     Raises:
         ValueError: no feature is left, the table has no values for the rule, or a value has the name of an arm.
     """
+    for name in ("layer", "feature"):
+        whole_numbers(table, name)
     table = chosen(table, per_layer)
-    explicit = [name for name in table.column_names if name.startswith(_EXPLICIT)]
+    explicit = [name for name in table.column_names if name.startswith(EXPLICIT)]
     layer, feature = (whole_numbers(table, name) for name in ("layer", "feature"))
     if explicit:
-        values = {n.removeprefix(_EXPLICIT): table[n].to_numpy().astype(np.float64) for n in explicit}
+        values = {n.removeprefix(EXPLICIT): numbers(table, n) for n in explicit}
     else:
         values = dict(feature_values(table, rule).values)
     for name in values:
@@ -41,25 +42,14 @@ def features_of(table: pa.Table, rule: str | Mapping[str, float], per_layer: int
     return features if limit is None else features.first(limit)
 
 
-def whole_numbers(table: pa.Table, name: str) -> Int[np.ndarray, " N"]:
-    """A column of ids.
-
-    Raises:
-        ValueError: entries that are missing or not whole numbers.
-    """
-    column = table[name]
-    if not pa.types.is_integer(column.type) or column.null_count:
-        missing = f" with {column.null_count} missing" if column.null_count else ""
-        raise ValueError(f"features: column {name} is {column.type}{missing}; needs whole numbers")
-    return scalars.integers(column.to_numpy(), f"features: column {name}")
-
-
 def chosen(table: pa.Table, per_layer: int) -> pa.Table:
     """The strongest rows of each layer of a screening table, the strongest of all first; other tables as they are."""
     if not {"d", "q"} <= set(table.column_names):
         return table
+    for name in ("d", "q"):
+        numbers(table, name)
     kept = strongest(table, per_layer)
-    size = np.abs(kept["d"].to_numpy().astype(np.float64))
+    size = np.abs(numbers(kept, "d"))
     return kept.take(np.argsort(-size, kind="stable"))
 
 

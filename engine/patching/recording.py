@@ -24,6 +24,7 @@ from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.intervention.taps import BoundTap, Reader, TapSpec, bind_tap
 from causeway.engine.model.generate import Generation
 from causeway.engine.patching.design import FeatureSet
+from causeway.engine.screen.columns import whole_numbers
 from causeway.engine.sweep.layout import ArraySpec
 
 
@@ -118,13 +119,15 @@ def make_recording(what: str | pa.Table, dictionary: Dictionary, patched: Featur
         return dataclasses.replace(base, reader="all")
     if isinstance(what, str) and what.startswith("top:"):
         count = what.removeprefix("top:")
-        if not count.isdigit() or not 1 <= int(count) <= dictionary.num_features:
+        if not count.isdecimal() or not 1 <= int(count) <= dictionary.num_features:
             raise ValueError(f"record_features: got {what!r}; top:K needs K in 1..{dictionary.num_features}")
         return dataclasses.replace(base, reader="top_k", width=int(count))
     if isinstance(what, str) and what != "patched":
         raise ValueError(f"record_features: got {what!r}; needs all, top:K, patched, or a table of features")
-    columns = (patched.layer, patched.feature) if isinstance(what, str) else (what["layer"], what["feature"])
-    layer, feature = (np.asarray(column, np.int32) for column in columns)
+    if isinstance(what, str):
+        layer, feature = patched.layer, patched.feature
+    else:
+        layer, feature = (whole_numbers(what, name) for name in ("layer", "feature"))
     FeatureSet(layer, feature, {}).check(dictionary)
     by_layer = {int(n): feature[layer == n].tolist() for n in np.unique(layer)}
     ids = selected_ids(base.layers, by_layer)

@@ -17,6 +17,7 @@ import pyarrow as pa
 from jaxtyping import Float, Int
 
 from causeway.engine.screen import table as screen
+from causeway.engine.screen.columns import numbers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +54,7 @@ def feature_values(table: pa.Table, rule: str | Mapping[str, float]) -> FeatureV
     missing = [f"{rule}_{name}" for name in groups if f"{rule}_{name}" not in table.column_names]
     if missing or not groups:
         raise ValueError(f"table: lacks {missing or 'n_<group>'} for rule {rule!r}; make it with screen")
-    columns = {name: table[f"{rule}_{name}"].to_numpy().astype(np.float64) for name in groups}
+    columns = {name: numbers(table, f"{rule}_{name}") for name in groups}
     return FeatureValues(layer, feature, {name: np.nan_to_num(v, nan=0.0) for name, v in columns.items()})
 
 

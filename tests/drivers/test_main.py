@@ -74,3 +74,50 @@ def test_a_driver_of_its_own_process_answers_as_the_command_does(command):
 def test_drivers_are_short():
     """A driver reads flags and calls; what is longer computes something."""
     assert not [path.name for path in DRIVERS.glob("*.py") if len(path.read_text().splitlines()) > 150]
+
+
+# Numbers that flags cannot mean, each in a run of its own.
+NUMBERS = """
+import contextlib, io, json
+from absl import flags
+flags.DEFINE_integer("states", None, "x", lower_bound=2)
+flags.DEFINE_float("share", 0.5, "x", 0.0, 1.0)
+flags.DEFINE_float("heat", 0.5, "x")
+flags.DEFINE_enum("kind", "a", ["a", "b"], "x")
+flags.DEFINE_bool("quick", True, "x")
+LIST = flags.DEFINE_list("stops", [], "x")
+from causeway.drivers.flag_values import numbers
+from causeway.drivers.refusals import run_driver
+for given in ("--states=forty", "--states=2.5", "--states=1", "--states=" + "9" * 400, "--states=-5000000000",
+              "--share=2", "--heat=nan", "--heat=1e999", "--kind=c", "--quick=perhaps", "--stops=1,x",
+              "--stops=9999999999"):
+    err, status = io.StringIO(), None
+    with contextlib.redirect_stderr(err):
+        try:
+            run_driver(lambda argv: print(numbers(LIST, int)), ["causeway toy", given])
+        except SystemExit as end:
+            status = end.code
+    print(json.dumps([status, err.getvalue()]))
+    flags.FLAGS.unparse_flags()
+    flags.FLAGS["stops"].value = []
+    flags.FLAGS["states"].value = None
+    flags.FLAGS["heat"].value = 0.5
+"""
+
+
+def test_numbers_that_no_flag_can_mean_are_refused_in_our_words():
+    results = [json.loads(line) for line in python("-c", NUMBERS).splitlines()]
+    needed = [
+        "--states: got 'forty'; needs a whole number >= 2", "--states: got '2.5'; needs a whole number >= 2",
+        "--states: got '1'; needs a whole number >= 2", "needs a whole number of 32 bits",
+        "needs a whole number", "--share: got '2'; needs a number in the range [0.0, 1.0]",
+        "--heat: got nan; needs a finite number", "--heat: got inf; needs a finite number",
+        "--kind: got 'c'; needs one of a, b", "--quick: got 'perhaps'; needs true or false",
+        "--stops: got '1,x'; needs numbers separated by commas",
+        "--stops: got 9999999999; needs a whole number from 0 to 2147483647",
+    ]  # fmt: skip
+    assert [status for status, _ in results] == [2] * len(needed)
+    for (_, err), message in zip(results, needed, strict=True):
+        assert message in err
+        assert err.count("\n") == 1
+        assert len(err) < 200

@@ -58,12 +58,12 @@ def contents(workdir):
 REFUSALS = {
     "layer": (("--features={tmp}/layer.jsonl",), "layer"),
     "feature": (("--features={tmp}/feature.jsonl",), "features: id 24 is outside the dictionary's 0..23"),
-    "empty prompt": (("--prompts={tmp}/empty.jsonl",), "record 1: has neither text nor tokens"),
+    "empty prompt": (("--prompts={tmp}/empty.jsonl",), "record 1: has neither a text .* nor tokens"),
     "long prompt": (("--prompts={tmp}/long.jsonl",), "the context of .* is 24"),
     "no answers": (("--answers=",), "answers: prompt 0 has none; give --answers"),
     "answers that begin one another": (("--answers={tmp}/nested.json",), "' bet' begins ' bet \\$5'"),
     "no file": (("--prompts={tmp}/nowhere.jsonl",), "nowhere.jsonl: no such file"),
-    "a folder": (("--answers={tmp}",), "Is a directory"),
+    "a folder": (("--answers={tmp}",), "is a folder; give one of its files"),
     "no dictionaries": (("--dictionaries=",), "--dictionaries: got nothing"),
     "a layer of no dictionary": (("--layers=1",), "1"),
     "layers": (("--layers=first",), "--layers: got 'first'"),
@@ -94,9 +94,17 @@ REFUSALS = {
         "semantics: recomputed with",
     ),
     "devices": (("--devices=9",), "devices: got 9"),
-    "number": (("--rows=many",), "flag --rows=many"),
+    "number": (("--rows=many",), "--rows: got 'many'; needs a positive whole number"),
+    "wide id": (("--features={tmp}/wide.jsonl",), "line 1: feature: got 4294967296; needs a whole number from 0"),
+    "broken layer": (("--features={tmp}/broken.jsonl",), "line 1: layer: got 0.9; needs a whole number"),
+    "huge value": (("--features={tmp}/huge.jsonl",), "line 1: value_a: got 9999.*; needs a finite number"),
+    "value beyond float32": (("--value=safe=1e39,risky=0", "--features={tmp}/bare.jsonl"), "not finite in float32"),
+    "huge amount": (("--answers={tmp}/amount.json",), "amount: got 9999.*; needs a finite number"),
+    "answers": (("--answers=she,he",), "she,he: no such file; give a list such as"),
+    "not a number": (("--alpha=nan",), "--alpha: got nan; needs a finite number"),
+    "64 bits": (("--rows=99999999999999",), "--rows: got 99999999999999; needs a whole number of 32 bits"),
     "least": (("--limit_features=0",), "limit_features"),
-    "choice": (("--outcome=both",), "flag --outcome=both"),
+    "choice": (("--outcome=both",), "--outcome: got 'both'; needs one of exact, sampled"),
     "unknown flag": (("--rowz=3",), "Unknown command line flag 'rowz'"),
     "argument": (("more",), "unknown arguments: more"),
     "no workdir": (("--workdir=",), "--workdir: got nothing"),
@@ -109,6 +117,12 @@ def session(place, given, drive, tmp_path_factory):
     tmp = tmp_path_factory.mktemp("runs")
     for name, changes in (("layer", {"layer": 1}), ("feature", {"feature": 24})):
         write(tmp / f"{name}.jsonl", {"layer": 0, "feature": 0, "value_a": 1.0} | changes)
+    huge = 10**400 - 1
+    write(tmp / "wide.jsonl", {"layer": 0, "feature": 2**32, "value_a": 1.0})
+    write(tmp / "broken.jsonl", {"layer": 0.9, "feature": 0, "value_a": 1.0})
+    write(tmp / "huge.jsonl", {"layer": 0, "feature": 0, "value_a": huge})
+    write(tmp / "bare.jsonl", {"layer": 0, "feature": 0})
+    (tmp / "amount.json").write_text(json.dumps([{**ANSWERS[0], "amount": huge}, ANSWERS[1]]))
     write(tmp / "empty.jsonl", {"text": "", "group": "safe"})
     write(tmp / "long.jsonl", {"text": "you lost. " * 20 + "choice:", "group": "safe"})
     (tmp / "nested.json").write_text(json.dumps([{"text": " bet", "label": "go"}, ANSWERS[1]]))

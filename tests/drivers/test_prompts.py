@@ -93,7 +93,9 @@ def test_bad_input_is_one_line(drive, tmp_path):
             "--behaviours=grammar_agreement", "--source=a.jsonl", f"--out={tmp_path / 'x'}",
         ],
         "--test_source, --name": ["--behaviours=arithmetic", "--name=x", f"--out={tmp_path / 'x'}"],
-        "flag --seed=-1": ["--behaviours=arithmetic", "--seed=-1", f"--out={tmp_path / 'x'}"],
+        "--seed: got '-1'; needs a non-negative whole number": [
+            "--behaviours=arithmetic", "--seed=-1", f"--out={tmp_path / 'x'}",
+        ],
         "--name: got '../y'; needs letters": [
             "--behaviours=own", "--source=a.jsonl", "--name=../y", f"--out={tmp_path / 'x'}",
         ],

@@ -129,7 +129,7 @@ def test_bad_input_is_one_line(place, flags):
         "line 2: has no field group": file("unlabelled", safe, {"text": "game"}),
         "'risky' labels no prompt": file("lonely", safe, safe),
         "'risky' has 1 prompts": file("few", safe, {**safe, "text": "game: win"}, risky),
-        "record 2: prompt: got ''": file("empty", safe, {"text": "", "group": "risky"}),
+        "record 2: has neither a text": file("empty", safe, {"text": "", "group": "risky"}),
         "tokens, but the context": file("long", safe, {"text": "game " * 90, "group": "risky"}),
         "no field 'round' to stratify by": [*file("flat", safe, risky), "--strata=round"],
         "no such file": [*flags, "--prompts=absent.jsonl", f"--out={place / 'refused'}"],

@@ -6,7 +6,8 @@ import pytest
 
 from causeway.engine.behaviours.deal import Sizes
 from causeway.engine.behaviours.make import make_prompts
-from causeway.ports.behaviour_prompts import prompt_files, read_lines, read_prompts, write_prompts
+from causeway.ports.behaviour_prompts import prompt_files, read_prompts, write_prompts
+from causeway.ports.jsonl import read_lines
 
 GOOD = json.dumps({"prompt": "The cat", "correct_answer": " is", "incorrect_answer": " are", "subject": "cat"})
 
@@ -29,7 +30,7 @@ def test_what_is_written_is_read(tmp_path, name):
         (GOOD.replace('" is"', "3").encode(), "line 2: field correct_answer: got '3'; needs a text"),
         (GOOD.replace('"The cat"', '""').encode(), "line 2: field prompt: got ''"),
         (GOOD.replace(" is", " are").encode(), "line 2: correct_answer and incorrect_answer: both ' are'"),
-        (GOOD.replace("The cat", "The caté").encode("latin-1"), "line 2: not JSON"),
+        (GOOD.replace("The cat", "The caté").encode("latin-1"), "line 2: byte 19 (0xe9) is not UTF-8"),
         (GOOD.replace('"subject": "cat"', '"behaviour": "../x"').encode(), "line 2: field behaviour: got '../x'"),
         (GOOD.replace('"subject": "cat"', '"group": ["x"]').encode(), "line 2: field group: got"),
         (GOOD.replace("The cat", r"The \ud800").encode(), "line 2: not JSON ('utf-8' codec can't encode"),

@@ -251,9 +251,9 @@ def test_refused_configuration(tmp_path, changes, message):
 def test_yaml_that_is_none(tmp_path):
     place = write(tmp_path, [layer_tensors(0)])
     for text, message in (
-        ("a: [1", "not YAML"),
+        ("a: [1", "not a readable YAML"),
         ("- a", "holds a list; needs a mapping"),
-        ("!!python/x y", "not YAML"),
+        ("!!python/x y", "not a readable YAML"),
     ):
         (tmp_path / "config.yaml").write_text(text)
         with pytest.raises(ValueError, match=rf"config\.yaml: {message}") as caught:
@@ -269,8 +269,8 @@ def test_yaml_that_is_none(tmp_path):
         (lambda t: t.update(log_thresholds=np.zeros(F)), "no place in a transcoder of .*: log_thresholds"),
         (lambda t: t.update(W_skip=np.zeros((D, OUT))), r"W_skip has shape \(5, 7\); the configuration needs \(7, 5\)"),
         (lambda t: t.update({THRESHOLD: np.zeros(F + 1)}), rf"{THRESHOLD} has shape \(9,\)"),
-        (lambda t: t.update(k=np.array(0)), r"tensor k is \[0\]; needs one whole number above 0"),
-        (lambda t: t.update(k=np.array([3, 3])), r"tensor k is \[3, 3\]; needs one whole number"),
+        (lambda t: t.update(k=np.array(0)), r"tensor k: got 0.0; needs a whole number from 1"),
+        (lambda t: t.update(k=np.array([3, 3])), r"tensor k has shape \(2,\); needs one number"),
         (lambda t: t.update({"k": np.array(3), THRESHOLD: np.zeros(F)}), "no place in a transcoder"),
     ],
 )  # fmt: skip
@@ -285,5 +285,5 @@ def test_a_k_that_contradicts_the_configuration(tmp_path):
     tensors = layer_tensors(0) | {"k": np.array(3)}
     with pytest.raises(ValueError, match=r"layer_0\.safetensors: tensor k is 3, but .*config\.yaml says 4"):
         open_source(write(tmp_path, [tensors], {"activation": "topk", "k": 4}))
-    with pytest.raises(ValueError, match=r"tensor k is \[3\], but .*config\.yaml says relu, not topk"):
+    with pytest.raises(ValueError, match=r"tensor k is 3, but .*config\.yaml says relu, not topk"):
         open_source(write(tmp_path, [tensors], {"activation": "relu"}))

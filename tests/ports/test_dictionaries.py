@@ -121,7 +121,7 @@ def test_weights_of_other_layers_are_not_opened(tmp_path):
     folders = save_dictionary(tmp_path, random_stack())
     (folders[1] / "sae_weights.safetensors").write_bytes(b"damaged")
     load_dictionaries(tmp_path, layers=[0])
-    with pytest.raises(ValueError, match="not a whole safetensors file"):
+    with pytest.raises(ValueError, match="not a readable safetensors file"):
         load_dictionaries(tmp_path)
 
 

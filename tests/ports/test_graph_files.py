@@ -74,6 +74,9 @@ def test_a_slug_written_again_replaces_its_entry(graph, tmp_path):
     listing = json.loads((tmp_path / "graph-metadata.json").read_text())["graphs"]
     assert [entry["slug"] for entry in listing] == ["two", "one"]
     (tmp_path / "graph-metadata.json").write_text("[")
+    with pytest.raises(ValueError, match=r"graph-metadata\.json: not JSON"):
+        write_neuronpedia(tmp_path, pruned, NAMES)
+    (tmp_path / "graph-metadata.json").write_text('{"graphs": [1]}')
     with pytest.raises(ValueError, match="not a listing of graphs"):
         write_neuronpedia(tmp_path, pruned, NAMES)
 

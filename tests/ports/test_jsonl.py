@@ -40,9 +40,9 @@ def test_records_and_another_field(file):
         ("a.jsonl", '{"text": "one"}\n\n{"prompt": "two"}', r"a\.jsonl line 3: got fields prompt; .* 'text'"),
         ("a.json", '["one", 2]', r"a\.json entry 2: got int; needs a string"),
         ("a.json", '["one"', r"a\.json: not JSON"),
-        ("a.jsonl", "\n", "holds no text"),
+        ("a.jsonl", "\n", "holds no usable line"),
         ("a.txt", "", "holds no text"),
-        ("a.csv", "", r"suffix '\.csv' is not read; needs one of \.jsonl, \.json, \.txt"),
+        ("a.csv", "", r"suffix '\.csv' is not read; needs one of \.jsonl, \.ndjson, \.json, \.txt"),
     ],
 )
 def test_bad_texts(file, name, content, message):
@@ -55,7 +55,7 @@ def test_bad_texts(file, name, content, message):
     [
         ("a.jsonl", '{"prompt": "p"}\n{"label": 1}', r"line 2: has no field prompt; it has label"),
         ("a.jsonl", '"text"', r"line 1: got a JSON str; needs an object"),
-        ("a.json", "[]", "holds no record"),
+        ("a.json", "[]", "holds no usable line"),
         ("a.txt", "text", "plain text has no fields"),
     ],
 )

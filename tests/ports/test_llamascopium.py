@@ -166,8 +166,8 @@ NORM = "dataset_average_activation_norm.blocks.12.hook_resid_post"
         (lambda t: t.update(W_E_glu=np.zeros((D, F))), "no place in a Llamascopium dictionary: W_E_glu"),
         (lambda t: t.update(W_D=np.zeros((D, F))), r"tensor W_D has shape \(6, 9\); the configuration needs \(9, 6\)"),
         (lambda t: t.pop(NORM), f"sae_weights.safetensors: tensor {NORM} is missing; .* says dataset-wise"),
-        (lambda t: t.update({NORM: np.array(0.0)}), f"{NORM} is 0.0; needs one number above 0"),
-        (lambda t: t.update({NORM: np.array(np.nan)}), f"{NORM} has 1 of 1 values that are not finite"),
+        (lambda t: t.update({NORM: np.array(0.0)}), f"{NORM} is 0; needs one number above 0"),
+        (lambda t: t.update({NORM: np.array(np.nan)}), f"{NORM}: got nan; needs a finite number"),
     ],
 )
 def test_refused_tensors(tmp_path, change, message):

@@ -64,7 +64,7 @@ def test_truncated_archive_is_named(tmp_path, keep):
     path = tmp_path / "params.npz"
     np.savez(path, a=np.zeros(64, np.float32))
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(ValueError, match=r"params\.npz: not a whole \.npz file .* download it again"):
+    with pytest.raises(ValueError, match=r"params\.npz: not a readable zip file .* bytes on disk\); download it"):
         open_npz(path)
 
 
@@ -74,7 +74,7 @@ def test_damaged_compressed_values_are_named(tmp_path):
     content = bytearray(path.read_bytes())
     content[5000:5100] = bytes(100)
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"params\.npz: array a\.npy is damaged"):
+    with pytest.raises(ValueError, match=r"params\.npz array a\.npy: not a readable array \(BadZipFile"):
         open_npz(path)["a"].read()
 
 
@@ -87,7 +87,7 @@ def test_pointer_is_told_apart(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"no array at all", "member a.npy is not an array"),
+        (b"no array at all", "array a.npy: not a readable array"),
         (np.zeros(3, np.complex64), "array a.npy has dtype complex64; read here are float64"),
         (np.zeros(3, np.dtype("V2")), "array a.npy has dtype |V2"),
     ],

@@ -110,8 +110,8 @@ def test_without_the_package(no_registry):
         ),
         ("out/a", "leaves its repository"),
         ("out/b", "leaves its repository"),
-        ("broken/a", "release 'broken' cannot be read"),
-        ("unnamed/a", "release 'unnamed' cannot be read"),
+        ("broken/a", "release 'broken': not a readable YAML file"),
+        ("unnamed/a", "release 'unnamed': not a readable entry"),
     ],
 )
 def test_refused(registry, reference, message):

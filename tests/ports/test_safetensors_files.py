@@ -67,7 +67,7 @@ def test_truncated_file_is_named(tmp_path, keep):
     path = tmp_path / "model.safetensors"
     save_file({"a": np.zeros(8, np.float32)}, path)
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(ValueError, match=r"model\.safetensors: not a whole safetensors file .* download it again"):
+    with pytest.raises(ValueError, match=r"model\.safetensors: not a readable safetensors file .* download it again"):
         open_directory(tmp_path)
 
 
@@ -85,7 +85,7 @@ def test_truncated_file_is_named(tmp_path, keep):
 )
 def test_inconsistent_header_is_refused(tmp_path, header, data):
     write_raw(tmp_path / "model.safetensors", header, data)
-    with pytest.raises(ValueError, match="not a whole safetensors file"):
+    with pytest.raises(ValueError, match="not a readable safetensors file"):
         open_directory(tmp_path)
 
 
@@ -93,7 +93,7 @@ def test_header_length_that_lies_is_refused(tmp_path):
     path = tmp_path / "model.safetensors"
     save_file({"a": np.zeros(8, np.float32)}, path)
     path.write_bytes(struct.pack("<Q", 1 << 40) + path.read_bytes()[8:])
-    with pytest.raises(ValueError, match="not a whole safetensors file"):
+    with pytest.raises(ValueError, match="not a readable safetensors file"):
         open_directory(tmp_path)
 
 
@@ -173,8 +173,18 @@ class TestShards:
         with pytest.raises(ValueError, match=r"index\.json: its `weight_map` is empty"):
             open_directory(tmp_path)
 
-    @pytest.mark.parametrize("content", ["", "[]", "{}", '{"weight_map": [1]}'])
-    def test_damaged_index(self, tmp_path, content):
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            ("", "not JSON"),
+            ("[]", "holds a JSON list; needs an object"),
+            ("{}", "field weight_map is missing"),
+            ('{"weight_map": [1]}', r"field weight_map is \[1\]; needs dict"),
+            ('{"weight_map": {"a": ["b"]}}', r"names the shard \['b'\]; needs the name of a file"),
+            ('{"weight_map": {"a": "/etc/passwd"}}', "leaves the directory"),
+        ],
+    )
+    def test_damaged_index(self, tmp_path, content, message):
         (tmp_path / "model.safetensors.index.json").write_text(content)
-        with pytest.raises(ValueError, match="not an index"):
+        with pytest.raises(ValueError, match=message):
             open_directory(tmp_path)

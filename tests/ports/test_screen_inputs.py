@@ -47,8 +47,8 @@ def test_repeats_count_once_unless_kept(model):
     ("second", "strata", "message"),
     [
         (record([1], "rsky"), (), "'risky' labels no prompt of file; 'group' has rsky \\(1\\), safe \\(1\\)"),
-        ({"group": "risky"}, (), "file record 2: has neither text nor tokens"),
-        (record([], "risky"), (), "file record 2: .*no tokens"),
+        ({"group": "risky"}, (), "file record 2: has neither a text .* nor tokens"),
+        (record([], "risky"), (), "file record 2: field tokens is \\[\\]; needs a list"),
         (record([1] * 33, "risky"), (), "file record 2: .*33 tokens, but the context"),
         (record([99], "risky"), (), "file record 2: .*99 is outside the vocabulary"),
         (record(["a"], "risky"), (), "file record 2: "),

@@ -90,19 +90,19 @@ def test_names_of_prompts_leave_their_place_as_number(write, model):
     ("record", "message"),
     [
         ({"text": "choice:"}, "line 1: has no field group"),
-        ({"text": "", "group": "a"}, "record 1: has neither text nor tokens"),
-        ({"group": "a"}, "record 1: has neither text nor tokens"),
-        ({"text": 5, "group": "a"}, "record 1: needs text as a string"),
-        ({"tokens": [1.5], "group": "a"}, "record 1: needs text as a string, or tokens as a list of ids"),
+        ({"text": "", "group": "a"}, "record 1: has neither a text .* nor tokens"),
+        ({"group": "a"}, "record 1: has neither a text .* nor tokens"),
+        ({"text": 5, "group": "a"}, "record 1: field text is 5; needs a text"),
+        ({"tokens": [1.5], "group": "a"}, r"record 1: field tokens is \[1\.5\]; needs a list of token ids"),
         ({"tokens": [9999], "group": "a"}, "record 1: prompt: token id 9999 is outside the vocabulary"),
         ({"text": "you lost. " * 9, "group": "a"}, "record 1: prompt: .* but the context of tiny is 12"),
-        ({"text": "choice:", "group": "a", "id": -1}, "record 1: got id -1"),
-        ({"text": "choice:", "group": "a", "id": 1.5}, "record 1: got id 1.5"),
+        ({"text": "choice:", "group": "a", "id": -1}, "record 1: id: got -1"),
+        ({"text": "choice:", "group": "a", "id": 1.5}, "record 1: id: got 1.5"),
         ({"text": "choice:", "group": "a", "answers": []}, "record 1: got list; needs a list of"),
         ({"text": "choice:", "group": "a", "answers": [{"text": "x"}]}, "record 1: got .* each answer has text, label"),
         (
             {"text": "choice:", "group": "a", "answers": [{"text": "x", "label": "y", "amount": "5"}]},
-            'record 1: got amount "5"',
+            "record 1: amount: got '5'; needs a finite number",
         ),
         ("{", "line 1: not JSON"),
     ],
@@ -137,10 +137,12 @@ def test_features_from_lines_and_from_a_table(write, tmp_path):
 def test_features_that_cannot_be_read_are_refused(write, refuses, tmp_path):
     refuses("has no field feature", read_feature_table, write({"layer": 1}, name="f.jsonl"))
     mixed = write({"layer": 1, "feature": 2}, {"layer": "one", "feature": 2}, name="f.jsonl")
-    refuses("not of one type in all records", read_feature_table, mixed)
+    refuses("line 2: layer: got 'one'; needs a whole number", read_feature_table, mixed)
+    mixed = write({"layer": 1, "feature": 2, "note": 1}, {"layer": 1, "feature": 3, "note": "b"}, name="f.jsonl")
+    refuses("needs each field of one type in all records", read_feature_table, mixed)
     pq.write_table(pa.table({"layer": [1]}), tmp_path / "lacking.parquet")
     refuses("lacks the columns .'feature'.", read_feature_table, str(tmp_path / "lacking.parquet"))
-    refuses("not a Parquet file", read_feature_table, write("hello there", name="f.parquet"))
+    refuses("not a readable Parquet file", read_feature_table, write("hello there", name="f.parquet"))
     refuses("suffix '.csv' is not read", read_feature_table, write("layer,feature", name="f.csv"))
 
 

@@ -104,7 +104,7 @@ def test_no_tokenizer(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("{}", "not a tokenizer"), ("version https://git-lfs.github.com/spec/v1\n", "git-LFS pointer")],
+    [("{}", "not a readable tokenizer"), ("version https://git-lfs.github.com/spec/v1\n", "git-LFS pointer")],
 )
 def test_damaged_file(tmp_path, content, message):
     (tmp_path / "tokenizer.json").write_text(content)

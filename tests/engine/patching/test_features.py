@@ -65,6 +65,24 @@ def test_missing_and_fractional_entries_are_refused(refuses):
             features_of(pa.table({"layer": pa.array(column), "feature": [1], "value_a": [1.0]}), "mean", 1, None)
 
 
+@pytest.mark.parametrize("column", [[2**32 + 7], [2**63], [-1], [2.9], [float("nan")], [True], ["7"], [None]])
+def test_ids_are_checked_before_they_are_narrowed(refuses, column):
+    for name, other in (("layer", "feature"), ("feature", "layer")):
+        kind = pa.uint64() if column == [2**63] else None
+        table = pa.table({name: pa.array(column, kind), other: [1], "value_a": [1.0]})
+        with refuses(f"features: column {name}"):
+            features_of(table, "mean", 1, None)
+
+
+def test_whole_floats_are_ids_and_values_stay_in_float32(refuses):
+    assert pairs(features_of(pa.table({"layer": [1.0], "feature": [2.0], "value_a": [3]}), "mean", 1, None)) == [(1, 2)]
+    for value in (1e39, float("inf")):
+        with refuses("values of 'a' hold a number that is not finite in float32"):
+            features_of(pa.table({"layer": [1], "feature": [2], "value_a": [value]}), "mean", 1, None)
+    with refuses("column value_a is string; needs numbers"):
+        features_of(pa.table({"layer": [1], "feature": [2], "value_a": ["x"]}), "mean", 1, None)
+
+
 def test_rules_as_a_person_writes_them(refuses):
     assert parse_rule("mean_active") == "mean_active"
     assert parse_rule("safe=0, risky=2.5") == {"safe": 0.0, "risky": 2.5}
