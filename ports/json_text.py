@@ -25,7 +25,7 @@ def parse_json(content: str, where: str, advice: str = "") -> Any:
         ValueError: not JSON, or beyond the limits above.
     """
     try:
-        value = json.loads(content, object_pairs_hook=_object)
+        value = _DECODER.decode(content)
         # Few texts have so many brackets, and only those can be too deep.
         if content.count("[") + content.count("{") > DEPTH:
             check_depth(value)
@@ -59,3 +59,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             if found[name] != value:
                 raise ValueError(f"an object has {name[:40]!r} twice, with two values")
     return found
+
+
+# Made once: making one takes as long as a short line.
+_DECODER = json.JSONDecoder(object_pairs_hook=_object)
