@@ -37,7 +37,8 @@ def token_pieces(tokenizer: Tokenizer) -> Pieces:
 
     @functools.cache
     def behind(ending: str, answer: str) -> tuple[int, ...]:
-        return tuple(continued(tokenizer, ending, [answer])[1][0])
+        tokenizer.encode(answer)  # refuses what is not in the vocabulary; whether a prompt is, is for whoever runs it
+        return tuple(continued(tokenizer, ending, [answer], unknown=True)[1][0])
 
     return lambda prompt, answer: behind(_last_word(prompt), answer)
 

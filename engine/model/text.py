@@ -6,7 +6,8 @@ together with it, and tokens that continue others are decoded behind them. Nothi
 a target or a role by itself.
 """
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 
@@ -47,29 +48,30 @@ def with_eos(tokenizer: Tokenizer, ids: Sequence[int]) -> list[int]:
 
 
 def continued(
-    tokenizer: Tokenizer, before: str, texts: Sequence[str], name: str = "answers"
+    tokenizer: Tokenizer, before: str, texts: Sequence[str], unknown: bool = False
 ) -> tuple[list[int], list[list[int]]]:
     """The tokens of a text, and of others where they continue it: those of both together beyond its own.
 
     Args:
-        name: of the others, for errors.
+        unknown: whether parts that are not in the vocabulary stand for themselves, as in `Tokenizer.encode`.
 
     Raises:
         ValueError: a text changes the tokens before it (usually a space at their end), or holds a part that is not in
             the vocabulary.
     """
-    ids = tokenizer.encode(before)
-    return ids, [_behind(tokenizer, before, ids, text, name) for text in texts]
+    encode = functools.partial(tokenizer.encode, unknown=True) if unknown else tokenizer.encode
+    ids = encode(before)
+    return ids, [_behind(encode, before, ids, text) for text in texts]
 
 
-def _behind(tokenizer: Tokenizer, before: str, ids: list[int], text: str, name: str) -> list[int]:
+def _behind(encode: Callable[[str], list[int]], before: str, ids: list[int], text: str) -> list[int]:
     try:
-        whole = tokenizer.encode(before + text)
+        whole = encode(before + text)
     except ValueError as error:
-        raise ValueError(f"{name}: {text!r} behind {before[-12:]!r} has no tokens ({error})") from None
+        raise ValueError(f"answers: {text!r} behind {before[-12:]!r} has no tokens ({error})") from None
     if whole[: len(ids)] != ids:
         raise ValueError(
-            f"{name}: {text!r} merges with the end of the prompt ({before[-12:]!r}) into other tokens; "
+            f"answers: {text!r} merges with the end of the prompt ({before[-12:]!r}) into other tokens; "
             f"move the space from the prompt's end to the text's beginning, or give token ids"
         )
     return whole[len(ids) :]

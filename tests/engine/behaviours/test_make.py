@@ -114,7 +114,7 @@ def test_answers_of_equal_length_are_preferred():
 
 def test_a_tokenizer_that_cannot_tell_answers_apart_gets_others(refuses):
     class Letters:
-        def encode(self, text):
+        def encode(self, text, unknown=False):
             return [ord(word[0]) for word in text.split()]
 
     candidate = Candidate("p", " apple", (Wrong(" avocado"), Wrong(" banana")), "g")
@@ -129,7 +129,7 @@ def test_a_tokenizers_pieces_are_those_behind_the_prompt():
     class Prefixed:
         """A piece a letter, with one more at the beginning of a text."""
 
-        def encode(self, text):
+        def encode(self, text, unknown=False):
             return [0, *map(ord, text)]
 
     pieces = token_pieces(Prefixed())
