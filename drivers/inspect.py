@@ -16,8 +16,6 @@ from absl import app, flags
 from causeway.drivers import model_flags
 from causeway.drivers.refusals import run_driver
 
-# So that --help lists them.
-flags.adopt_module_key_flags(model_flags)
 _TEXT = flags.DEFINE_list("text", [], "Text files (.txt, .json, .jsonl) to run the model on.")
 _FIELD = flags.DEFINE_string("field", "text", "The field that holds the text, where a file holds records.")
 _ROWS = flags.DEFINE_integer("rows", 64, "Rows of text used, at most.", lower_bound=1)

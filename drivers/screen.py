@@ -17,9 +17,6 @@ from absl import app, flags
 from causeway.drivers import game_flags, model_flags
 from causeway.drivers.refusals import run_driver
 
-# So that --help lists them.
-flags.adopt_module_key_flags(model_flags)
-flags.adopt_module_key_flags(game_flags)
 _PROMPTS = flags.DEFINE_string("prompts", None, "JSON lines with text (or tokens), a label, and fields for --strata.")
 _GROUPS = flags.DEFINE_list("groups", ["safe", "risky"], "The two labels compared, the reference first.")
 _LABEL_FIELD = flags.DEFINE_string("label_field", "group", "Field of the label in --prompts.")

@@ -14,7 +14,6 @@ from causeway.drivers import model_flags
 from causeway.drivers.flag_values import given
 from causeway.drivers.refusals import run_driver
 
-flags.adopt_module_key_flags(model_flags)
 _SOURCE = flags.DEFINE_integer("source_layer", None, "Layer whose features write.", lower_bound=0)
 _TARGET = flags.DEFINE_integer("target_layer", None, "Layer above it, whose features read.", lower_bound=0)
 _TOP_K = flags.DEFINE_integer("top_k", 10, "Sources kept of each target.", lower_bound=1)

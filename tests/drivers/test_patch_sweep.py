@@ -91,7 +91,7 @@ REFUSALS = {
     "number": (("--rows=many",), "flag --rows=many"),
     "least": (("--limit_features=0",), "limit_features"),
     "choice": (("--outcome=both",), "flag --outcome=both"),
-    "unknown flag": (("--rowz=3",), "Unknown command line flag 'rowz'"),
+    "unknown flag": (("--rowz=3",), "--rowz: no such flag; did you mean --rows?"),
     "argument": (("more",), "unknown arguments: more"),
     "no workdir": (("--workdir=",), "--workdir: got nothing"),
 }  # fmt: skip
