@@ -109,7 +109,7 @@ def session(place, given, drive, tmp_path_factory):
     runs = {
         "exact": given(f"--workdir={tmp / 'exact'}"),
         "again": given(f"--workdir={tmp / 'exact'}", "--alpha=0.1"),
-        "another plan": given(f"--workdir={tmp / 'exact'}", "--seed=3", "--scope=last_prompt"),
+        "another plan": given(f"--workdir={tmp / 'exact'}", "--seed=3", "--scope=decode"),
         "pilot": given(f"--workdir={tmp / 'pilot'}", "--limit_features=2"),
         "plan": given(f"--workdir={tmp / 'planned'}", "--plan=abstract"),
         "sampled": given(f"--workdir={tmp / 'sampled'}", *SAMPLED, "--export_study"),
@@ -137,6 +137,8 @@ def test_a_sweep_from_files_to_effects(session):
     tmp, runs = session
     assert runs["exact"]["status"] == 0, runs["exact"]["err"]
     assert "p_stop:" in runs["exact"]["out"]
+    # The rule of the values reads the last prompt token; edits act there unless told otherwise, and say so.
+    assert "set at the last prompt token (last_prompt), values: given, delta form" in runs["exact"]["out"]
     assert str(tmp / "exact") in runs["exact"]["out"]
     trials = pq.read_table(tmp / "exact" / "trials.parquet")
     # Of each prompt: a baseline, two no-ops, and four features under 2 + 1 + 3 + 8 arms.
@@ -158,7 +160,7 @@ def test_a_workdir_of_another_plan_is_refused_with_its_fields(session):
     line = runs["another plan"]["err"]
     assert line.count("\n") == 1
     assert "config.settings.seed: 0 in the workdir, 3 now" in line
-    assert 'config.settings.scope: "last_prompt_and_decode" in the workdir, "last_prompt" now' in line
+    assert 'config.settings.scope: "last_prompt" in the workdir, "decode" now' in line
 
 
 def test_a_pilot_is_the_first_features(session):
