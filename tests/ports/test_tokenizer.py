@@ -93,10 +93,10 @@ def test_parts_outside_the_vocabulary_are_refused_unless_asked_for(tmp_path):
 
 
 def test_a_bundled_model_names_the_prompts_it_knows(tmp_path):
-    with pytest.raises(ValueError, match="--behaviours=bundled_slot_machine,bundled_agreement,.*` makes prompts"):
+    with pytest.raises(ValueError, match=r"--behaviours=bundled_slot_machine,bundled_agreement,.*` makes prompts"):
         load_tokenizer(BUNDLED / "tiny").encode("Calculate: 53 + 51 =")
     save_word_tokenizer(build_word_tokenizer(["the cat sat"], 100), tmp_path)
-    with pytest.raises(ValueError, match="give token ids$"):
+    with pytest.raises(ValueError, match=r"give token ids$"):
         load_tokenizer(tmp_path).encode("the dog sat")
 
 
