@@ -88,7 +88,7 @@ PAGES: MappingProxyType[str, Page] = MappingProxyType(
         "intervene": Page(
             (
                 f'causeway intervene --prompt="44+95=" --correct=139. --incorrect=138. {_TRANSCODERS} '
-                "--features=1:-1:304 --workdir=runs/without",
+                "--features=1:5:336 --workdir=runs/without",
             ),
             ("workdir", ("prompt", "prompts"), ("features", "graphs")),
             ("model", "dictionaries", "correct", "incorrect", "operation", "mode", "held_out"),
@@ -99,7 +99,10 @@ PAGES: MappingProxyType[str, Page] = MappingProxyType(
             ("model", "dictionaries", "top_k", "weighting", "texts"),
         ),
         "train_model": Page(
-            ("causeway train_model --workdir=runs/tiny.work --out=runs/tiny --config.schedule.steps=20",),
+            (
+                "causeway train_model --workdir=runs/tiny.work --out=runs/tiny --config.schedule.steps=20 "
+                "--config.schedule.warmup_steps=5",
+            ),
             ("workdir", "out"),
             ("config", "data", "field", "tokenizer", "overwrite"),
         ),

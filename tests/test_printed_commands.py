@@ -84,7 +84,7 @@ def test_every_block_says_what_it_is_and_every_link_leads_somewhere(page):
 def test_the_streams_that_are_named_are_there():
     from causeway.engine.intervention.sites import STREAMS
 
-    listed = printed.prose("docs/python.md").partition("order of a block:")[2].partition("\n\nLayers")[0]
+    listed = printed.prose("docs/python.md").partition("order of a block:")[2].partition("\n\n`attn_in` and")[0]
     named = re.findall(r"`(\w+)`", listed)
     assert len(named) >= 10
     assert [name for name in STREAMS if name in named] == named

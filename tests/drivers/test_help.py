@@ -94,6 +94,18 @@ def test_the_example_is_taken_and_what_is_needed_is_refused_without(looked, name
         assert needed & set(re.findall(r"--(\w+)", err)), err
 
 
+@pytest.mark.slow(weeks=9)
+def test_the_examples_run(command, tmp_path):
+    """All but the demo, which has a test of its own, and the benchmark."""
+    examples = dict.fromkeys(
+        line for name, about in PAGES.items() if name not in ("demo", "bench") for line in about.example
+    )
+    for line in examples:
+        arguments, environment = command(*shlex.split(line)[1:])
+        done = subprocess.run(arguments, env=environment, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, line + done.stderr
+
+
 def test_flags_of_the_model_are_a_group_of_their_own(looked):
     page = looked["screen"]["short"][1]
     model = page[page.index("\nmodel:") : page.index("\nexpert (")]
