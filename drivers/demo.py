@@ -20,7 +20,7 @@ from causeway.drivers.refusals import run_driver
 
 _WORKDIR = flags.DEFINE_string("workdir", "causeway_demo", "Where everything is written; the same command resumes.")
 _PROMPTS = flags.DEFINE_integer("prompts", 24, "Game states of each group.", lower_bound=8)
-_PER_LAYER = flags.DEFINE_integer("per_layer", 20, "Features of each layer to patch.", lower_bound=2)
+_PER_LAYER = flags.DEFINE_integer("per_layer", 15, "Features of each layer to patch.", lower_bound=2)
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of states and draws.")
 
 

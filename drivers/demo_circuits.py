@@ -31,13 +31,14 @@ def _explain(model, transcoders, prompt: str, answers: tuple[str, str], folder: 
     from causeway.ports.graph_methods import to_neuronpedia
 
     parting = cw.diverging_answers(model, prompt, answers)
-    graph = cw.attribute(model, transcoders, parting.prompt, targets=[cw.logit_difference(*parting.tokens)])
+    right, wrong = parting.tokens
+    graph = cw.attribute(model, transcoders, parting.prompt, targets=[cw.logit_difference(right, wrong)])
     path = to_neuronpedia(graph, folder, model, slug)
     scores = graph.scores()
-    right, other = (model.tokenizer.decode([token]) for token in parting.tokens)
+    names = [model.tokenizer.decode([token]) for token in parting.tokens]
     clean = _difference(model, transcoders, parting, [])
     print(f"\n  {prompt!r}: why {answers[0]!r} and not {answers[1]!r}?")
-    print(f"    target: logit of {right!r} less that of {other!r}, {clean:.2f} at the token where they part")
+    print(f"    target: logit of {names[0]!r} less that of {names[1]!r}, {clean:.2f} at the token where they part")
     print(
         f"    {len(graph.features)} features, {graph.edges.nnz:,} edges, {scores.replacement:.0%} of the influence",
         end="",

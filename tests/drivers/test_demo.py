@@ -37,7 +37,7 @@ def test_exact_and_sampled_halves_agree_on_whole_answers(demo):
 def test_what_was_found_is_told(demo):
     workdir, (first, _) = demo
     out = first["out"]
-    assert "80 features differ most" in out
+    assert "60 features differ most" in out
     assert "set at the last prompt token (last_prompt)" in out
     # The strongest feature makes the model bet, in every way it is looked at.
     assert re.search(r"layer  2 feature    121  patch:risky - noop +\+0\.\d+ \[\+.* causal", out)
