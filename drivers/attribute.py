@@ -21,8 +21,6 @@ from causeway.drivers.config_values import take_values
 from causeway.drivers.flag_values import MOST_SEED, folder
 from causeway.drivers.refusals import run_driver
 
-for _module in (model_flags, prompt_flags, graph_files):
-    flags.adopt_module_key_flags(_module)
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Values of flags, such as configs/circuits_qwen3_4b.py.")
 _TARGET = text_list_flag.define(
     "target", "Tokens explained, by text behind the prompt or as id:73 (default: likely ones)."

@@ -1,4 +1,12 @@
-"""How fast is it, and how far from the floor?"""
+"""How fast is it, and how far from the floor?
+
+`causeway bench NAME` runs one of these, on models with random weights of published shapes:
+
+    patch_sweep   rollouts and exact answers a second, with and without recordings (a minute or two)
+    load          files of Llama-3.1-8B's width to arrays, against a plain read of them (writes 2.5 GB to /tmp)
+    attribute     one attribution graph, from tokens to edges (half a minute)
+    intervene     1,000 interventions on one prompt, against as many passes (half a minute)
+"""
 
 import json
 import os
@@ -8,6 +16,7 @@ from typing import cast
 
 from absl import flags
 
+from causeway.drivers.help import suggestion
 from causeway.drivers.refusals import run_driver
 
 _THREADS = flags.DEFINE_integer("threads", 1, "CPU threads to use (0: all); figures are meant for one.", lower_bound=0)
@@ -22,18 +31,22 @@ _COMPUTE = flags.DEFINE_enum("compute", "float32", ["float32", "bfloat16"], "Dty
 _ALL_ROWS = flags.DEFINE_bool("all_rows", True, "attribute: also time a graph with a row for every active feature.")
 _TOKENS = flags.DEFINE_integer("tokens", 32, "attribute: tokens of the prompt.", lower_bound=2)
 _NODES = flags.DEFINE_integer("nodes", 2048, "attribute: node budget.", lower_bound=1)
-BENCHMARKS = ("patch_sweep", "load", "attribute", "intervene")
 
 
 def main(argv: list[str]) -> None:
-    """Run one benchmark."""
+    """Run one benchmark; without a name, list them."""
     names = argv[1:]
+    if not names:
+        print((__doc__ or "").strip())
+        return
     if len(names) != 1 or names[0] not in BENCHMARKS:
-        raise ValueError(f"got {' '.join(names) or 'nothing'}; needs one benchmark: {', '.join(BENCHMARKS)}")
+        near = suggestion(names[0], BENCHMARKS) if len(names) == 1 else ""
+        hint = f" (did you mean {near}?)" if near else ""
+        raise ValueError(f"got {' '.join(names)}{hint}; needs one benchmark: {', '.join(BENCHMARKS)}")
     # Loading has threads of its own, so one core is only what was asked for.
     threads = _THREADS.value if names[0] != "load" or _THREADS.present else 0
     _pin(threads)
-    figures = {"patch_sweep": _patch_sweep, "load": _load, "attribute": _attribute, "intervene": _intervene}[names[0]]()
+    figures = BENCHMARKS[names[0]]()
     import jax
 
     device = jax.devices()[0]
@@ -73,6 +86,9 @@ def _intervene() -> dict[str, float]:
     from causeway.engine.bench.intervene import measure_interventions
 
     return measure_interventions(GraphShape(tokens=_TOKENS.value), _REPEATS.value)
+
+
+BENCHMARKS = {"patch_sweep": _patch_sweep, "load": _load, "attribute": _attribute, "intervene": _intervene}
 
 
 def _pin(threads: int) -> None:

@@ -12,8 +12,6 @@ from absl import app, flags
 from causeway.drivers import model_flags
 from causeway.drivers.refusals import run_driver
 
-# So that --help lists them.
-flags.adopt_module_key_flags(model_flags)
 _OUT = flags.DEFINE_string("out", None, "Directory to make.")
 _VERIFY = flags.DEFINE_bool("verify", False, "Compare the model's logits with torch's before the directory is named.")
 _TOLERANCE = flags.DEFINE_float(

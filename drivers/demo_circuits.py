@@ -10,6 +10,7 @@ from pathlib import Path
 CASES = (("44+95=", "139.", "138."), ("today the painter behind the tables under the key", " is", " are"))
 TRANSCODERS = "bundled:tiny/transcoders"
 STEPS = (1, 2, 4, 8, 16, 32)
+SHOWN = 4
 
 
 def show_circuits(model, folder: Path) -> None:
@@ -19,42 +20,57 @@ def show_circuits(model, folder: Path) -> None:
     transcoders = cw.load_dictionaries(TRANSCODERS, for_model=model)
     print(f"\nattribution graphs: {transcoders.num_features} transcoder features a layer")
     for slug, (prompt, correct, wrong) in zip(("addition", "agreement"), CASES, strict=True):
-        _explain(model, transcoders, prompt, correct, wrong, folder, slug)
+        _explain(model, transcoders, prompt, (correct, wrong), folder, slug)
 
 
-def _explain(model, transcoders, prompt: str, correct: str, wrong: str, folder: Path, slug: str) -> None:
+def _explain(model, transcoders, prompt: str, answers: tuple[str, str], folder: Path, slug: str) -> None:
+    """One prompt's graph, its strongest features, and what the model says without them."""
     import numpy as np
 
     import causeway as cw
     from causeway.ports.graph_methods import to_neuronpedia
 
-    parting = cw.diverging_answers(model, prompt, [correct, wrong])
-    right, other = parting.tokens
-    graph = cw.attribute(model, transcoders, parting.prompt, targets=[cw.logit_difference(right, other)])
+    parting = cw.diverging_answers(model, prompt, answers)
+    right, wrong = parting.tokens
+    graph = cw.attribute(model, transcoders, parting.prompt, targets=[cw.logit_difference(right, wrong)])
     path = to_neuronpedia(graph, folder, model, slug)
     scores = graph.scores()
-    print(f"  {prompt!r}: why {correct!r} and not {wrong!r}?")
+    names = [model.tokenizer.decode([token]) for token in parting.tokens]
+    clean = _difference(model, transcoders, parting, [])
+    print(f"\n  {prompt!r}: why {answers[0]!r} and not {answers[1]!r}?")
+    print(f"    target: logit of {names[0]!r} less that of {names[1]!r}, {clean:.2f} at the token where they part")
     print(
-        f"    {len(graph.features)} features, {graph.edges.nnz} edges, replacement {scores.replacement:.2f}, ", end=""
+        f"    {len(graph.features)} features, {graph.edges.nnz:,} edges, {scores.replacement:.0%} of the influence",
+        end="",
     )
-    print(f"completeness {scores.completeness:.2f}; {path}")
+    print(f" through features; {path}")
     effects = graph.total_effects(np.ones(1))[: len(graph.features)]
     strongest = (-effects).argsort()
-    clean = _difference(model, transcoders, parting, [])
+    for layer, position, feature in graph.features[strongest[:SHOWN]]:
+        token = model.tokenizer.decode([graph.tokens[position]])
+        effect = effects[(graph.features == (layer, position, feature)).all(axis=1)][0]
+        print(f"    layer {layer} feature {feature:>3} at {token!r}: {effect:+.2f} of it")
+    _switch_off(model, transcoders, parting, graph.features[strongest], effects[strongest], clean, answers[1])
+
+
+def _switch_off(model, transcoders, parting, features, effects, clean: float, wrong: str) -> None:
+    """Without the strongest features, more and more of them, until the other answer wins."""
+    import causeway as cw
+
     for count in STEPS:
-        chosen = strongest[:count]
         edits = [
             cw.FeatureEdit(int(layer), int(feature), operation="zero", scope=f"positions:{position}")
-            for layer, position, feature in graph.features[chosen]
+            for layer, position, feature in features[:count]
         ]
         measured = _difference(model, transcoders, parting, edits)
         print(
-            f"    without the {count:2} strongest: logit difference {clean:.2f} -> {measured:.2f} "
-            f"(the graph says {clean - effects[chosen].sum():.2f})"
+            f"    without the {count:2} strongest: {clean:.2f} -> {measured:.2f} "
+            f"(the graph says {clean - effects[:count].sum():.2f})"
         )
         if measured < 0:
             print(f"    the model now answers {wrong!r}")
             return
+    print("    the answer stays")
 
 
 def _difference(model, transcoders, parting, edits: list) -> float:

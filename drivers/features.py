@@ -17,8 +17,6 @@ from causeway.drivers.flag_values import folder
 from causeway.drivers.left_out import tell, usable
 from causeway.drivers.refusals import run_driver
 
-# So that --help lists them.
-flags.adopt_module_key_flags(model_flags)
 _PROMPTS = flags.DEFINE_list("prompts", [], "JSONL files with a `prompt` a line, or a folder of behaviours' files.")
 _BEHAVIOURS = flags.DEFINE_list("behaviours", [], "Behaviours taken (default: all in --prompts).")
 _SPLIT = flags.DEFINE_list("split", [], "Splits taken, such as train,test (default: all in --prompts).")

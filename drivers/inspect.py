@@ -18,8 +18,6 @@ from causeway.drivers import model_flags
 from causeway.drivers.flag_values import TASKS
 from causeway.drivers.refusals import run_driver
 
-# So that --help lists them.
-flags.adopt_module_key_flags(model_flags)
 _TEXT = flags.DEFINE_list(
     "text", [], f"Text files (.txt, .json, .jsonl) to run the model on, or `{TASKS}` for texts the bundled model knows."
 )

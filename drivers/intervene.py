@@ -21,8 +21,6 @@ from causeway.drivers.config_values import take_values
 from causeway.drivers.flag_values import MOST_SEED, folder
 from causeway.drivers.refusals import run_driver
 
-for _module in (model_flags, prompt_flags, intervention_flags):
-    flags.adopt_module_key_flags(_module)
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Values of flags; its section `intervene` is read.")
 _IMPORTANCE = flags.DEFINE_bool("importance", False, "Correlate all features with the logit difference over prompts.")
 _ACTIVE = flags.DEFINE_integer("min_active", 5, "Prompts a feature must be active on to be tested.", lower_bound=1)

@@ -5,9 +5,9 @@ Nothing heavy is imported here, so that help comes at once; a driver imports jax
 
 import importlib
 import sys
+from importlib import metadata
 
-from absl import flags
-
+from causeway.drivers.help import suggestion
 from causeway.drivers.refusals import run_driver
 
 QUESTIONS = {
@@ -33,7 +33,7 @@ def overview() -> str:
     width = max(map(len, QUESTIONS))
     lines = [f"  {name:<{width}}  {question}" for name, question in QUESTIONS.items()]
     head = "causeway: causal experiments inside language models\n\nusage: causeway DRIVER [--flag=value ...]\n"
-    return "\n".join([head, *lines, "", "causeway DRIVER --help tells a driver's flags."])
+    return "\n".join([head, *lines, "", "causeway DRIVER --help tells a driver's flags, with an example that runs."])
 
 
 def run() -> None:
@@ -42,21 +42,32 @@ def run() -> None:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(overview())
         return
+    if arguments[0] == "--version":
+        print(versions())
+        return
     name, *rest = arguments
     if name not in QUESTIONS:
-        sys.exit(f"causeway: no driver {name!r}; needs one of {', '.join(QUESTIONS)}")
+        near = suggestion(name, QUESTIONS)
+        print(f"causeway: no driver {name!r}; " + _instead(near), file=sys.stderr)
+        sys.exit(2)
     driver = importlib.import_module(f"causeway.drivers.{name}")
-    if {"-h", "--help", "--helpshort", "--helpfull"} & set(rest):
-        print(driver_help(name, driver.__doc__ or ""))
-        return
     run_driver(driver.main, [f"causeway {name}", *rest])
 
 
-def driver_help(name: str, text: str) -> str:
-    """A driver's purpose and flags, those of the flag modules it shares with others included."""
-    modules = [m for m in flags.FLAGS.flags_by_module_dict() if m.startswith("causeway.drivers.")]
-    listed = "\n".join(flags.FLAGS.module_help(module) for module in modules)
-    return f"causeway {name}: {text.strip()}\n{listed}"
+def _instead(near: str) -> str:
+    return f"did you mean {near}?" if near else f"needs one of {', '.join(QUESTIONS)}"
+
+
+def versions() -> str:
+    """What a report of a fault should name."""
+    return ", ".join(f"{name} {_version(name)}" for name in ("causeway", "jax", "jaxlib", "numpy"))
+
+
+def _version(distribution: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return "not installed"
 
 
 if __name__ == "__main__":

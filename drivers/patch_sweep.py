@@ -27,7 +27,7 @@ _DRAWS = flags.DEFINE_integer("random_draws", 1, "Random control features for ea
 _OUTCOME = flags.DEFINE_enum("outcome", "exact", ["exact", "sampled"], "Answer probabilities, or sampled rollouts.")
 _MODE = flags.DEFINE_enum("mode", "delta", ["delta", "replace"], "Edit form; replace is the original study's.")
 _SCOPE = flags.DEFINE_string(
-    "scope", "last_prompt_and_decode", "last_prompt, decode, last_prompt_and_decode, all, or positions:2:5,-1."
+    "scope", "last_prompt", "last_prompt, decode, last_prompt_and_decode (the study's), all, or positions:2:5,-1."
 )
 _SEMANTICS = flags.DEFINE_enum("semantics", "cached", ["cached", "recomputed"], "Whether earlier edits go on acting.")
 _PARSER = flags.DEFINE_enum("parser", "answers", ["answers", "study_v1", "study_v2"], "How a rollout is read.")
@@ -86,7 +86,7 @@ def main(argv: list[str]) -> None:
     guard = DiskGuard(workdir, warn=limits[0], stop=limits[1])
     if run.run(sweep, workdir, guard=guard, repair=_REPAIR.value).stopped:
         sys.exit(_STOPPED)
-    print("\n".join(summary.lines(run.finish(workdir, settings))))
+    print("\n".join(summary.lines(run.finish(workdir, settings, sweep.about))))
     print(f"\neverything is in {workdir}: summary.json, effects.parquet, trials.parquet")
     if _EXPORT.value:
         print("study files: " + ", ".join(map(str, study_export.export_study(workdir, table))))

@@ -1,4 +1,5 @@
-"""Running a driver so that bad input ends it with one line and exit status 2, not with a traceback.
+"""Running a driver so that bad input ends it with one line and exit status 2, not with a traceback, and --help with
+its page.
 
 Not part of `main`, which is a program: run by `python -m` it is imported a second time under its own name, and absl
 refuses flags that are defined twice.
@@ -8,12 +9,14 @@ import logging
 import sys
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
 from absl import app, flags
 from absl import logging as absl_logging
 
 from causeway.drivers import flag_errors
+from causeway.drivers import help as help_text
 
 TRACEBACK = flags.DEFINE_bool("traceback", False, "Show where in the code an error was raised, not its line alone.")
 
@@ -22,7 +25,13 @@ LONGEST = 4_000
 
 
 def run_driver(main: Callable[[list[str]], None], argv: list[str]) -> None:
-    """Run a driver's main function on its arguments; argv[0] is what the person typed."""
+    """Run a driver's main function on its arguments; argv[0] is what the person typed, or the driver's file."""
+    if help_text.asked(argv[1:]):
+        # "causeway screen", or the path of screen.py where it is a process of its own.
+        driver = Path(argv[0].split()[-1]).stem
+        text = sys.modules[main.__module__].__doc__ or ""
+        print(help_text.page(driver, text, full=bool(help_text.FULL & set(argv[1:]))))
+        return
 
     def guarded(parsed: list[str]) -> None:
         if not flags.FLAGS["verbosity"].present:
@@ -45,10 +54,18 @@ def _parse(argv: list[str]) -> list[str]:
         parsed = flags.FLAGS(argv)
         flag_errors.check_numbers()
         return parsed
+    except flags.UnrecognizedFlagError as error:
+        _refuse(argv[0], _unknown(error.flagname))
     except flags.Error as error:
         _refuse(argv[0], flag_errors.message(error))
     except ValueError as error:
         _refuse(argv[0], str(error))
+
+
+def _unknown(name: str) -> str:
+    """What a flag that is not there was probably meant to be."""
+    near = help_text.suggestion(name, help_text.own_flags())
+    return f"--{name}: no such flag; " + (f"did you mean --{near}?" if near else "--help lists the flags")
 
 
 def _refuse(command: str, error: str) -> NoReturn:

@@ -18,9 +18,6 @@ from causeway.drivers import game_flags, model_flags
 from causeway.drivers.flag_values import MOST_SEED
 from causeway.drivers.refusals import run_driver
 
-# So that --help lists them.
-flags.adopt_module_key_flags(model_flags)
-flags.adopt_module_key_flags(game_flags)
 _PROMPTS = flags.DEFINE_string("prompts", None, "JSON lines with text (or tokens), a label, and fields for --strata.")
 _GROUPS = flags.DEFINE_list(
     "groups", None, "The two labels compared, the reference first (default: the two in --prompts; safe,risky of games)."

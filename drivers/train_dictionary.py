@@ -16,9 +16,6 @@ from causeway.drivers import corpus_flags, dictionary_flags
 from causeway.drivers.flag_values import folder, given
 from causeway.drivers.refusals import run_driver
 
-# So that --help lists them.
-flags.adopt_module_key_flags(corpus_flags)
-flags.adopt_module_key_flags(dictionary_flags)
 _MODEL = flags.DEFINE_string("model", None, "Directory, hub id or bundled:NAME of the model.")
 _BUFFER = flags.DEFINE_integer("buffer_mib", 1024, "Memory for activations, MiB.", lower_bound=1)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Checkpoints; the same command continues an interrupted run.")

@@ -13,7 +13,6 @@ from causeway.drivers import model_flags
 from causeway.drivers.flag_values import folder
 from causeway.drivers.refusals import run_driver
 
-flags.adopt_module_key_flags(model_flags)
 _SOURCE = flags.DEFINE_integer("source_layer", None, "Layer whose features write (negative: from the end).")
 _TARGET = flags.DEFINE_integer("target_layer", None, "Layer above it, whose features read.")
 _TOP_K = flags.DEFINE_integer("top_k", 10, "Sources kept of each target.", lower_bound=1)

@@ -18,6 +18,7 @@ import tokenizers
 
 from causeway.ports.config_fields import read_json
 from causeway.ports.foreign import interpreting, parsing
+from causeway.ports.hub import BUNDLED
 from causeway.ports.outside_files import check_file
 
 TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
@@ -52,6 +53,7 @@ class FileTokenizer:
         self.unknown_id = _unknown_id(self._tokenizer)
         self.files_prepend_bos = self._detect_bos(config)
         self.fingerprint = hashlib.sha256(content).hexdigest()
+        self._is_bundled = BUNDLED in directory.resolve().parents
 
     def _detect_bos(self, config: dict[str, Any]) -> bool:
         """`add_bos_token` when written down, else what the file's post-processor puts around an empty text."""
@@ -87,8 +89,18 @@ class FileTokenizer:
             if token_id == unknown_id and text[start:end] != token:
                 raise ValueError(
                     f"prompt: {text[start:end]!r} in {text[:60]!r} is not in the model's vocabulary and would be run "
-                    f"as {token!r}; use words it knows, or give token ids"
+                    f"as {token!r}; use words it knows, or give token ids{self._known_prompts()}"
                 )
+
+    def _known_prompts(self) -> str:
+        """Where prompts come from that a bundled model knows every word of."""
+        if not self._is_bundled:
+            return ""
+        from causeway.engine.behaviours.bundled_tasks import PREFIX
+        from causeway.engine.behaviours.catalogue import BEHAVIOURS
+
+        names = ",".join(name for name in BEHAVIOURS if name.startswith(PREFIX))
+        return f"; `causeway prompts --behaviours={names}` makes prompts that this bundled model knows"
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of token ids, special tokens included."""

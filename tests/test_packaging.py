@@ -53,6 +53,11 @@ def test_the_folders_are_importable_under_the_one_name_alone():
     assert found[1] == str(list(FOLDERS))
 
 
+def test_a_look_at_the_package_shows_the_public_names_alone():
+    shown = python("import causeway as cw\ncw.load_model\nprint(dir(cw) == sorted(cw.__all__))")
+    assert shown == "True\n"
+
+
 def test_the_public_names_are_where_they_are_said_to_be():
     names = python("import causeway as cw\nfor name in cw.__all__: getattr(cw, name)\nprint(len(cw.__all__))")
     assert int(names) > 10
@@ -116,6 +121,6 @@ def test_the_command_is_installed():
     if not command.exists():
         pytest.skip("causeway is not installed in this environment")
     wrong = subprocess.run([command, "pathc_sweep"], capture_output=True, text=True)
-    assert wrong.returncode != 0
+    assert wrong.returncode == 2
     assert wrong.stderr.count("\n") == 1
-    assert "no driver 'pathc_sweep'; needs one of demo" in wrong.stderr
+    assert "no driver 'pathc_sweep'; did you mean patch_sweep?" in wrong.stderr

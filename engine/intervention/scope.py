@@ -79,6 +79,22 @@ def intervals(scope: Scope, prompt_length: int) -> list[tuple[int, int]]:
     return spans
 
 
+def words(scope: str) -> str:
+    """A scope as a reader of results is told it: "at the last prompt token".
+
+    Raises:
+        ValueError: unknown scope.
+    """
+    named = {
+        "last_prompt": "at the last prompt token",
+        "decode": "at every token of the answer",
+        "last_prompt_and_decode": "at the last prompt token and every token of the answer",
+        "all": "at every token",
+    }
+    parts = _parts(scope)
+    return named.get(scope) or f"at position {', '.join(parts)} of the prompt"
+
+
 def _parts(scope: str) -> list[str]:
     """The texts of a scope's intervals."""
     if scope in NAMED:

@@ -55,11 +55,12 @@ class SweepPrompt:
 
 @dataclasses.dataclass(frozen=True)
 class FeatureSet:
-    """The features patched and their values by group name, all [N]."""
+    """The features patched and their values by group name, all [N]; `rule` says where the values are from."""
 
     layer: Int[np.ndarray, " N"]
     feature: Int[np.ndarray, " N"]
     values: Mapping[str, Float[np.ndarray, " N"]]
+    rule: str = "given"
 
     def __post_init__(self):
         pairs = list(zip(self.layer.tolist(), self.feature.tolist(), strict=True))
@@ -85,9 +86,14 @@ class FeatureSet:
         if outside.size:
             raise ValueError(f"features: id {outside[0]} is outside the dictionary's 0..{dictionary.num_features - 1}")
 
+    def take(self, which: slice | Sequence[int]) -> "FeatureSet":
+        """Some of the features, in the order given."""
+        values = {name: column[which] for name, column in self.values.items()}
+        return FeatureSet(self.layer[which], self.feature[which], values, self.rule)
+
     def first(self, count: int) -> "FeatureSet":
         """The first `count` features, as listed."""
-        return FeatureSet(self.layer[:count], self.feature[:count], {k: v[:count] for k, v in self.values.items()})
+        return self.take(slice(count))
 
 
 @dataclasses.dataclass(frozen=True)

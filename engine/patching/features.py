@@ -38,7 +38,8 @@ def features_of(table: pa.Table, rule: str | Mapping[str, float], per_layer: int
     for name in values:
         if not name or ":" in name or name == "ablate":
             raise ValueError(f"features: got {name!r} as name of a value; needs text without ':' other than 'ablate'")
-    features = FeatureSet(layer, feature, values)
+    ruled = isinstance(rule, str) and not explicit
+    features = FeatureSet(layer, feature, values, f"{rule} of each group" if ruled else "given")
     return features if limit is None else features.first(limit)
 
 

@@ -8,7 +8,7 @@ original_rule.parquet                                  the original study's deci
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -71,8 +71,11 @@ def check_effects(sweep: PatchSweep, settings: EffectSettings) -> None:
     make_contrasts(arms, settings.values or None, noop_is_baseline=settings.noop_is_baseline)
 
 
-def finish(workdir: Path, settings: EffectSettings) -> dict[str, Any]:
+def finish(workdir: Path, settings: EffectSettings, about: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Estimate the effects of a finished sweep and write `effects.parquet` and `summary.json`.
+
+    Args:
+        workdir: of the sweep. settings: what is compared. about: what was done to features (`PatchSweep.about`).
 
     Returns:
         The summary.
@@ -80,7 +83,11 @@ def finish(workdir: Path, settings: EffectSettings) -> dict[str, Any]:
     trials = pyarrow.dataset.dataset(workdir / "trials.parquet")
     table = effects(trials, settings)
     _write_table(workdir / "effects.parquet", table)
-    summary = summarise(trials, table) | {"original_rule": write_original_rule(workdir, trials)}
+    summary = (
+        {"edits": dict(about or {})}
+        | summarise(trials, table)
+        | {"original_rule": write_original_rule(workdir, trials)}
+    )
     write_bytes(workdir / "summary.json", (json.dumps(summary, indent=1) + "\n").encode())
     return summary
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset
 
+from causeway.engine.intervention import scope
 from causeway.engine.patching.cells import read_trials
 from causeway.engine.patching.contrasts import FAMILY
 from causeway.engine.patching.effect_results import ALL
@@ -84,6 +85,10 @@ def lines(summary: dict[str, Any], shown: int = 10) -> list[str]:
     """The summary for a terminal."""
     prompts = ", ".join(f"{n} {name}" for name, n in summary["prompts"].items())
     out = [f"{summary['features']} features, prompts: {prompts}, arms: {', '.join(summary['arms'])}"]
+    if edits := summary.get("edits"):
+        out.append(
+            f"set {scope.words(edits['scope'])} ({edits['scope']}), values: {edits['values']}, {edits['mode']} form"
+        )
     for name, outcome in summary["outcomes"].items():
         if not any(row["effect"] for row in outcome["strongest"]):
             out += ["", f"{name}: no feature changes it"]

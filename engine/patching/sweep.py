@@ -57,7 +57,7 @@ class SweepSettings:
     outcome: Outcome
     arms: tuple[str, ...]
     mode: Literal["delta", "replace"] = "delta"
-    scope: str = "last_prompt_and_decode"
+    scope: str = "last_prompt"
     semantics: Literal["cached", "recomputed"] = "cached"
     trials: int = 1
     seed: int = 0
@@ -182,6 +182,11 @@ class PatchSweep:
                 f"max_new_tokens: {new} after a prompt of {most} tokens exceeds the context of "
                 f"{self.model.config.max_position}; draw fewer or shorten the prompts"
             )
+
+    @property
+    def about(self) -> dict[str, str]:
+        """What is done to features, for those who read the result: scope, form of the edit, rule of the values."""
+        return {"scope": self.settings.scope, "mode": self.settings.mode, "values": self.features.rule}
 
     @property
     def labels(self) -> tuple[str, ...]:

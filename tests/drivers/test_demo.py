@@ -1,33 +1,62 @@
-"""`causeway demo` on the bundled model, smaller than by default."""
+"""`causeway demo` as it is printed in the README: what it says is so, in both halves, and it resumes."""
 
 import json
-from pathlib import Path
+import re
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-BUNDLED = Path(__file__).resolve().parents[2] / "ports" / "bundled" / "tiny"
+EFFECT = re.compile(r"exact ([+-]\d\.\d+), rollouts ([+-]\d\.\d+) \[([+-]\d\.\d+), ([+-]\d\.\d+)\]")
+
+
+@pytest.fixture(scope="module")
+def demo(drive, tmp_path_factory):
+    """The default demo, twice in one folder; and where."""
+    workdir = tmp_path_factory.mktemp("demo") / "here"
+    return workdir, drive("demo", (f"--workdir={workdir}",), (f"--workdir={workdir}",))
 
 
 @pytest.mark.slow
-def test_the_demo_tells_what_it_found_and_resumes(drive, tmp_path):
-    if not (BUNDLED / "saes").is_dir():
-        pytest.skip("bundled:tiny has no SAEs yet; train_dictionary makes them")
-    small = (f"--workdir={tmp_path / 'demo'}", "--prompts=8", "--per_layer=4")
-    first, again = drive("demo", small, small)
-    for run in (first, again):
-        assert run["status"] == 0, run["err"]
-        assert "features differ most" in run["out"]
-        assert "p_stop" in run["out"]
-        assert str(tmp_path / "demo") in run["out"]
+def test_exact_and_sampled_halves_agree_on_whole_answers(demo):
+    workdir, (first, _) = demo
+    assert first["status"] == 0, first["err"]
+    rows = [tuple(map(float, found)) for found in EFFECT.findall(first["out"])]
+    assert len(rows) == 5
+    assert all(low <= exact <= high for exact, _, low, high in rows)
+    assert "inside the rollouts' interval for 5 of 5\n" in first["out"]
+    prompt = json.loads((workdir / "exact" / "prompts.jsonl").read_text().splitlines()[0])
+    # Stopping, and twenty amounts to bet: " stop." has two tokens, " bet $5." four.
+    assert sorted(map(len, prompt["answer_tokens"]))[:2] == [2, 4]
+    assert len(prompt["answer_tokens"]) == 21
+    trials = pq.read_table(workdir / "exact" / "trials.parquet", columns=["p_stop", "p_bet", "p_invalid"])
+    np.testing.assert_allclose(sum(trials[name].to_numpy() for name in trials.column_names), 1, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_what_was_found_is_told(demo):
+    workdir, (first, _) = demo
+    out = first["out"]
+    assert "60 features differ most" in out
+    assert "set at the last prompt token (last_prompt)" in out
+    # The strongest feature makes the model bet, in every way it is looked at.
+    assert re.search(r"layer  2 feature    121  patch:risky - noop +\+0\.\d+ \[\+.* causal", out)
+    assert "logit of '9' less that of '8'" in out
+    assert "the model now answers '138.'" in out
+    assert "the model now answers ' are'" in out
+    assert str(workdir) in out
+
+
+@pytest.mark.slow
+def test_the_demo_resumes_and_says_the_same(demo):
+    workdir, (first, again) = demo
+    assert again["status"] == 0
     assert not {"edited_answers", "decode_segment"} & set(again["compiled"])
+    assert again["out"].splitlines()[:-2] == first["out"].splitlines()[:-2]
     for outcome in ("exact", "sampled"):
-        workdir = tmp_path / "demo" / outcome
-        summary = json.loads((workdir / "summary.json").read_text())
-        assert summary["prompts"].keys() == {"safe", "risky"}
-        conditions = set(pq.read_table(workdir / "trials.parquet", columns=["condition"])["condition"].to_pylist())
-        assert {f"{a}_with_{b}_patch" for a in ("safe", "risky") for b in ("safe", "risky")} <= conditions
-        assert {"safe_baseline", "risky_baseline"} <= conditions
+        summary = json.loads((workdir / outcome / "summary.json").read_text())
+        assert summary["prompts"] == {"risky": 24, "safe": 24}
+        assert summary["edits"] == {"scope": "last_prompt", "mode": "delta", "values": "q90 of each group"}
 
 
 def test_flags_out_of_range_are_refused(drive):

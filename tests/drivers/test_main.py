@@ -46,6 +46,13 @@ def test_every_driver_is_listed_by_its_question():
     assert python("-m", "causeway.drivers.main", "--help") == text
 
 
+def test_the_version_and_near_names_are_told():
+    command = [sys.executable, "-P", "-m", "causeway.drivers.main"]
+    assert python("-m", "causeway.drivers.main", "--version").startswith("causeway ")
+    wrong = subprocess.run([*command, "scren"], capture_output=True, text=True)
+    assert (wrong.returncode, wrong.stderr) == (2, "causeway: no driver 'scren'; did you mean screen?\n")
+
+
 def test_errors_of_input_are_one_line_and_bugs_are_not_hidden():
     results = [json.loads(line) for line in python("-c", ERRORS).splitlines()]
     assert results[0] == [0, ""]

@@ -105,7 +105,7 @@ REFUSALS = {
     "64 bits": (("--rows=99999999999999",), "--rows: got 99999999999999; needs a whole number of 32 bits"),
     "least": (("--limit_features=0",), "limit_features"),
     "choice": (("--outcome=both",), "--outcome: got 'both'; needs one of exact, sampled"),
-    "unknown flag": (("--rowz=3",), "Unknown command line flag 'rowz'"),
+    "unknown flag": (("--rowz=3",), "--rowz: no such flag; did you mean --rows?"),
     "argument": (("more",), "unknown arguments: more"),
     "no workdir": (("--workdir=",), "--workdir: got nothing"),
 }  # fmt: skip
@@ -129,7 +129,7 @@ def session(place, given, drive, tmp_path_factory):
     runs = {
         "exact": given(f"--workdir={tmp / 'exact'}"),
         "again": given(f"--workdir={tmp / 'exact'}", "--alpha=0.1"),
-        "another plan": given(f"--workdir={tmp / 'exact'}", "--seed=3", "--scope=last_prompt"),
+        "another plan": given(f"--workdir={tmp / 'exact'}", "--seed=3", "--scope=decode"),
         "pilot": given(f"--workdir={tmp / 'pilot'}", "--limit_features=2"),
         "plan": given(f"--workdir={tmp / 'planned'}", "--plan=abstract"),
         "sampled": given(f"--workdir={tmp / 'sampled'}", *SAMPLED, "--export_study"),
@@ -157,6 +157,8 @@ def test_a_sweep_from_files_to_effects(session):
     tmp, runs = session
     assert runs["exact"]["status"] == 0, runs["exact"]["err"]
     assert "p_stop:" in runs["exact"]["out"]
+    # The rule of the values reads the last prompt token; edits act there unless told otherwise, and say so.
+    assert "set at the last prompt token (last_prompt), values: given, delta form" in runs["exact"]["out"]
     assert str(tmp / "exact") in runs["exact"]["out"]
     trials = pq.read_table(tmp / "exact" / "trials.parquet")
     # Of each prompt: a baseline, two no-ops, and four features under 2 + 1 + 3 + 8 arms.
@@ -178,7 +180,7 @@ def test_a_workdir_of_another_plan_is_refused_with_its_fields(session):
     line = runs["another plan"]["err"]
     assert line.count("\n") == 1
     assert "config.settings.seed: 0 in the workdir, 3 now" in line
-    assert 'config.settings.scope: "last_prompt_and_decode" in the workdir, "last_prompt" now' in line
+    assert 'config.settings.scope: "last_prompt" in the workdir, "decode" now' in line
 
 
 def test_a_pilot_is_the_first_features(session):

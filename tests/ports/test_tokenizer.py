@@ -5,6 +5,7 @@ import pytest
 import tokenizers
 
 from causeway.engine.model import text
+from causeway.ports.hub import BUNDLED
 from causeway.ports.tokenizer import has_tokenizer, load_tokenizer
 from causeway.ports.word_tokenizer import build_word_tokenizer, save_word_tokenizer
 
@@ -90,6 +91,14 @@ def test_parts_outside_the_vocabulary_are_refused_unless_asked_for(tmp_path):
         tokenizer.encode("the<unk> dog")
     assert tokenizer.encode("the dog sat", unknown=True)[1] == tokenizer.unknown_id
     assert tokenizer.encode("the<unk> cat")[1] == tokenizer.unknown_id
+
+
+def test_a_bundled_model_names_the_prompts_it_knows(tmp_path):
+    with pytest.raises(ValueError, match=r"--behaviours=bundled_slot_machine,bundled_agreement,.*` makes prompts"):
+        load_tokenizer(BUNDLED / "tiny").encode("Calculate: 53 + 51 =")
+    save_word_tokenizer(build_word_tokenizer(["the cat sat"], 100), tmp_path)
+    with pytest.raises(ValueError, match=r"give token ids$"):
+        load_tokenizer(tmp_path).encode("the dog sat")
 
 
 def test_no_tokenizer(tmp_path):

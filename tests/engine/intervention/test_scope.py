@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from causeway.engine.intervention.edits import FOREVER
-from causeway.engine.intervention.scope import NAMED, intervals, slots
+from causeway.engine.intervention.scope import NAMED, intervals, slots, words
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,12 @@ from causeway.engine.intervention.scope import NAMED, intervals, slots
 def test_intervals_of_a_prompt_of_seven_tokens(scope, expected):
     assert intervals(scope, 7) == expected
     assert slots(scope) == len(expected)
+
+
+def test_a_scope_is_told_in_words():
+    assert words("last_prompt") == "at the last prompt token"
+    assert words("positions:3,-1") == "at position 3, -1 of the prompt"
+    assert len({words(name) for name in NAMED}) == len(NAMED)
 
 
 def test_named_scopes_meet_without_overlap():

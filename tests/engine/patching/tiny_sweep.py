@@ -41,7 +41,8 @@ def make_sweep(
 ) -> PatchSweep:  # fmt: skip
     """A sweep; what is not named is small."""
     features = features or make_features()
-    given = {"rows": 8, "unit_buckets": 2, "segments": ()}
+    # Edits go on at the answer's tokens: of the scopes that begin at the prompt's end, the one that asks most.
+    given = {"rows": 8, "unit_buckets": 2, "segments": (), "scope": "last_prompt_and_decode"}
     if outcome == "sampled":
         sampling = Sampling(1.0, stop_tokens=(STOP,))
         recording = make_recording(record, dictionary, features, top_logits)

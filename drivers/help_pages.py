@@ -1,0 +1,119 @@
+"""Which flags of every driver come first in its --help, and an example of its use that runs as it stands.
+
+A driver's flags that are named neither here nor in MODEL_FLAGS are `expert`.
+"""
+
+import dataclasses
+from types import MappingProxyType
+
+MODEL_FLAGS = (
+    "model", "dictionaries", "layers", "bos", "storage", "compute", "devices", "parallel", "gating",
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Page:
+    """How a driver's flags are grouped.
+
+    Attributes:
+        example: commands that run in this order, the last one of the driver.
+        needed: flags that must be given; a tuple of names is a choice of one. common: those that are used most.
+    """
+
+    example: tuple[str, ...]
+    needed: tuple[str | tuple[str, ...], ...] = ()
+    common: tuple[str, ...] = ()
+
+    @property
+    def first(self) -> tuple[str, ...]:
+        """Needed and common flags, by name."""
+        alternatives = [(entry,) if isinstance(entry, str) else entry for entry in self.needed]
+        return (*(name for names in alternatives for name in names), *self.common)
+
+
+_STATES = "causeway screen --states=20 --out=runs/screen"
+_PROMPTS = "causeway prompts --behaviours=bundled_agreement --train=8 --test=4 --out=runs/prompts"
+_TRANSCODERS = "--dictionaries=bundled:tiny/transcoders"
+
+PAGES: MappingProxyType[str, Page] = MappingProxyType(
+    {
+        "demo": Page(("causeway demo",), (), ("workdir", "prompts", "per_layer", "seed")),
+        "inspect": Page(
+            ("causeway inspect --model=bundled:tiny --dictionaries=bundled:tiny",),
+            (),
+            ("model", "dictionaries", "text", "field", "rows", "json"),
+        ),
+        "convert": Page(
+            ("causeway convert --model=bundled:tiny --storage=bfloat16 --out=runs/tiny_bfloat16",),
+            ("out", ("model", "dictionaries")),
+            ("storage", "verify", "tolerance"),
+        ),
+        "prompts": Page(
+            (_PROMPTS,),
+            ("out",),
+            ("behaviours", "train", "test", "source", "name", "model", "seed", "overwrite"),
+        ),
+        "evaluate": Page(
+            (_PROMPTS, "causeway evaluate --prompts=runs/prompts --out=runs/baseline"),
+            ("prompts", "out"),
+            ("model", "behaviours", "split", "by", "generate", "skip_bad", "overwrite"),
+        ),
+        "features": Page(
+            (_PROMPTS, f"causeway features {_TRANSCODERS} --prompts=runs/prompts --out=runs/features"),
+            ("prompts", "out"),
+            ("model", "dictionaries", "positions", "top_k", "behaviours", "split", "overwrite"),
+        ),
+        "screen": Page(
+            (_STATES,),
+            ("out", ("prompts", "states", "play")),
+            ("model", "dictionaries", "groups", "label_field", "strata", "overwrite"),
+        ),
+        "patch_sweep": Page(
+            (
+                _STATES,
+                "causeway patch_sweep --prompts=runs/screen/prompts.jsonl --features=runs/screen/screen.parquet "
+                "--limit_features=8 --workdir=runs/exact",
+            ),
+            ("prompts", "features", "workdir"),
+            ("model", "dictionaries", "answers", "outcome", "scope", "value", "limit_features", "plan"),
+        ),
+        "attribute": Page(
+            (
+                'causeway attribute --prompt="44+95=" --correct=139. --incorrect=138. '
+                f"{_TRANSCODERS} --workdir=runs/addition",
+            ),
+            ("workdir", ("prompt", "prompts")),
+            ("model", "dictionaries", "correct", "incorrect", "target", "max_feature_nodes", "format"),
+        ),
+        "intervene": Page(
+            (
+                f'causeway intervene --prompt="44+95=" --correct=139. --incorrect=138. {_TRANSCODERS} '
+                "--features=1:5:336 --workdir=runs/without",
+            ),
+            ("workdir", ("prompt", "prompts"), ("features", "graphs")),
+            ("model", "dictionaries", "correct", "incorrect", "operation", "mode", "held_out"),
+        ),
+        "virtual_weights": Page(
+            (f"causeway virtual_weights {_TRANSCODERS} --source_layer=0 --target_layer=2 --out=runs/weights.parquet",),
+            ("source_layer", "target_layer", "out"),
+            ("model", "dictionaries", "top_k", "weighting", "texts"),
+        ),
+        "train_model": Page(
+            (
+                "causeway train_model --workdir=runs/tiny.work --out=runs/tiny --config.schedule.steps=20 "
+                "--config.schedule.warmup_steps=5",
+            ),
+            ("workdir", "out"),
+            ("config", "data", "field", "tokenizer", "overwrite"),
+        ),
+        "train_dictionary": Page(
+            (
+                "causeway train_dictionary --model=bundled:tiny --data=tasks --texts=500 --length=64 --features=256 "
+                "--l0=16 --steps=50 --workdir=runs/saes.work --out=runs/saes",
+            ),
+            ("model", "data", "features", "workdir", "out"),
+            ("kind", "l0", "k", "transcoder", "layers"),
+        ),
+        "bench": Page(("causeway bench intervene",), (), ("threads", "json", "repeats", "rows", "tokens", "nodes")),
+    }
+)
