@@ -121,8 +121,8 @@ def test_what_was_probably_meant_is_named(drive):
     for run, said in (
         (near, "causeway screen: --ot: no such flag; did you mean --out?\n"),
         (far, "causeway screen: --xyzzy: no such flag; --help lists the flags\n"),
-        (word, "causeway screen: flag --states=forty: needs an integer >= 2\n"),
-        (few, "causeway screen: flag --states=1: needs an integer >= 2\n"),
-        (yes, "causeway screen: flag --overwrite=perhaps: needs true or false\n"),
+        (word, "causeway screen: --states: got 'forty'; needs a whole number >= 2\n"),
+        (few, "causeway screen: --states: got '1'; needs a whole number >= 2\n"),
+        (yes, "causeway screen: --overwrite: got 'perhaps'; needs true or false\n"),
     ):
         assert (run["status"], run["err"]) == (2, said)
