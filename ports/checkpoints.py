@@ -141,7 +141,8 @@ def layer_folder(layer: int) -> str:
 def _described(source: DictionarySource) -> dict[str, Any]:
     return {
         "config": dataclasses.asdict(source.config), "format": source.format, "model_name": source.model_name,
-        "value_scale": source.value_scale, "card": json.loads(json.dumps(dict(source.card), default=str)),
+        "value_scale": source.value_scale, "centred": source.centred,
+        "card": json.loads(json.dumps(dict(source.card), default=str)),
         "feature_axes": {name: array.feature_axis for name, array in source.arrays.items()},
         "shapes": {name: list(array.shape) for name, array in source.arrays.items()},
     }  # fmt: skip

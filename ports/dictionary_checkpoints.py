@@ -114,8 +114,9 @@ def _source(directory: Path, entry: Mapping[str, Any], storage: np.dtype) -> Dic
         axis = entry["feature_axes"][name]
         arrays[name] = FeatureArray(tuple(shape), axis, storage, functools.partial(_read, folder, name, axis))
     return DictionarySource(
-        folder, entry["format"], config, arrays, (folder,), entry["model_name"], entry["value_scale"], entry["card"]
-    )
+        folder, entry["format"], config, arrays, (folder,), entry["model_name"], entry["value_scale"],
+        entry.get("centred", False), entry["card"],
+    )  # fmt: skip
 
 
 def _read(folder: Path, name: str, axis: int | None, start: int, stop: int) -> np.ndarray:

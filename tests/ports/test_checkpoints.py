@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import signal
@@ -101,6 +102,14 @@ def test_a_checkpoint_can_be_converted_again(tmp_path, stacks, equal_trees):
     save_dictionaries(tmp_path / "again", open_dictionaries(stacks[1], [5]), np.dtype("bfloat16"))
     want = load_dictionaries(stacks[0], [5], storage="bfloat16")
     assert equal_trees(load_dictionaries(tmp_path / "again", storage="bfloat16"), want)
+
+
+def test_what_a_source_says_beside_its_arrays_is_kept(tmp_path, stacks):
+    told = [dataclasses.replace(source, centred=True, card={"l0": 7}) for source in open_dictionaries(stacks[0], [5])]
+    save_dictionaries(tmp_path / "told", told, np.dtype("float32"))
+    for one, other in zip(told, open_dictionaries(tmp_path / "told"), strict=True):
+        for name in ("format", "config", "model_name", "value_scale", "centred", "card"):
+            assert getattr(one, name) == getattr(other, name)
 
 
 def test_an_interrupted_conversion_goes_on_where_it_stopped(tmp_path, stacks, monkeypatch, equal_trees):
