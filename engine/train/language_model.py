@@ -21,7 +21,7 @@ from jaxtyping import Array, Bool, Float
 from causeway.engine.model.forward import next_token_logits
 from causeway.engine.model.transformer import Transformer
 from causeway.engine.train.batches import Batch, BatchesAt
-from causeway.engine.train.checkpoint import Checkpoints
+from causeway.engine.train.checkpoint import Checkpoints, keeping
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,16 +75,18 @@ def train(
         schedule: steps and rates.
         checkpoints: where to save and resume; None trains in memory only.
         report: called with (steps done, loss) after every step; the loss is a device scalar, so reading it waits.
+
+    Raises:
+        Stopped: a signal came, and the steps done are saved.
     """
     state, first = TrainState(transformer, make_optimiser(schedule).init(transformer)), 0
     if checkpoints is not None and (found := checkpoints.restore(state)) is not None:
         first, state = found
-    for step in range(first, schedule.steps):
-        state, loss = _update(state, batches_at(step), schedule)
-        done = step + 1
-        report(done, loss)
-        if checkpoints is not None and (done % schedule.checkpoint_every == 0 or done == schedule.steps):
-            checkpoints.save(done, state)
+    with keeping(checkpoints, schedule.checkpoint_every, schedule.steps) as keep:
+        for step in range(first, schedule.steps):
+            state, loss = _update(state, batches_at(step), schedule)
+            report(step + 1, loss)
+            keep(step + 1, state)
     return state.transformer
 
 
