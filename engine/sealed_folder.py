@@ -11,7 +11,7 @@ Cost of a check: one reading of the files, 1.8 GB/s a core on the machine these 
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -63,13 +63,13 @@ class SealedFolder:
         self._checked: dict[Path, tuple[int, int, int]] = {}
         self._entries = self._read()
 
-    def check(self, under: str = "") -> None:
-        """Compare files with the list: all of them, or those whose paths begin with `under`.
+    def check(self, chosen: Callable[[str], bool] = lambda name: True) -> None:
+        """Compare files with the list: all of them, or those whose relative paths are chosen.
 
         Raises:
             ValueError: a file is missing or is not what was sealed; the first one is named.
         """
-        named = {self._folder / name: entry for name, entry in self._entries.items() if name.startswith(under)}
+        named = {self._folder / name: entry for name, entry in self._entries.items() if chosen(name)}
         stamps = {path: self._stamp(path, entry["size"]) for path, entry in named.items()}
         due = [path for path, stamp in stamps.items() if self._checked.get(path) != stamp]
         for path, found in zip(due, _digests(due), strict=True):

@@ -19,7 +19,7 @@ from causeway.engine.model.config import PRECISIONS, ModelConfig, Numerics, Prec
 from causeway.engine.model.handle import Model
 from causeway.engine.model.placement import Where
 from causeway.ports import gemma2, gpt2, gpt_neox, llama, qwen3
-from causeway.ports.checkpoints import is_checkpoint, restore_transformer
+from causeway.ports.checkpoints import is_checkpoint, open_sealed, restore_transformer
 from causeway.ports.config_fields import read_json
 from causeway.ports.fingerprint import FileFingerprint
 from causeway.ports.hub import resolve
@@ -83,6 +83,7 @@ def model_directory(reference: str | Path) -> Path:
 
 def _restore(directory: Path, numerics: Numerics, name: str, prepend_bos: bool | None, sharding: Where) -> Model:
     """The same from a directory that `causeway convert` made."""
+    open_sealed(directory)
     tokenizer = load_tokenizer(directory) if has_tokenizer(directory) else None
     policy = _bos_policy(prepend_bos, tokenizer, directory)
     transformer, fingerprint = restore_transformer(directory, numerics, sharding)

@@ -1,6 +1,5 @@
 """Checkpoints restore what was saved, keep the latest, and refuse another run's and damaged ones."""
 
-import json
 import os
 import signal
 
@@ -108,11 +107,14 @@ def test_without_the_damaged_step_the_one_before_is_restored(two_steps):
 
 
 def test_a_signal_saves_the_step_it_came_in(tmp_path):
-    with Checkpoints(tmp_path, {}) as checkpoints:
-        with pytest.raises(Stopped, match="after step 3 of 9; rerun"), keeping(checkpoints, 4, 9) as keep:
+    def train(checkpoints):
+        with keeping(checkpoints, 4, 9) as keep:
             for done in range(1, 10):
                 if done == 3:
                     os.kill(os.getpid(), signal.SIGTERM)
                 keep(done, {"a": jnp.int32(done)})
+
+    with Checkpoints(tmp_path, {}) as checkpoints:
+        with pytest.raises(Stopped, match="after step 3 of 9; rerun"):
+            train(checkpoints)
         assert checkpoints.latest_step == 3
-    assert json.loads((tmp_path / "checkpoints" / "3" / "run.json").read_text()) == {}
