@@ -1,14 +1,13 @@
 """The `causeway` command: `causeway DRIVER [flags]`; alone it lists the drivers by the question each answers.
 
-Nothing heavy is imported here, so that help comes at once; a driver imports jax when it runs.
+Nothing heavy is imported here, so that help comes at once; a driver imports jax when it runs. What handles signals is
+imported first and alone, so that it is in place while the rest is imported.
 """
 
 import importlib
 import sys
 
-from absl import flags
-
-from causeway.drivers.refusals import run_driver
+from causeway.drivers.interruption import interruptible
 
 QUESTIONS = {
     "demo": "show me everything on the bundled model, on this laptop, in a few minutes",
@@ -38,13 +37,19 @@ def overview() -> str:
 
 def run() -> None:
     """Entry point of the console script."""
-    arguments = sys.argv[1:]
+    with interruptible("causeway"):
+        _run(sys.argv[1:])
+
+
+def _run(arguments: list[str]) -> None:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(overview())
         return
     name, *rest = arguments
     if name not in QUESTIONS:
         sys.exit(f"causeway: no driver {name!r}; needs one of {', '.join(QUESTIONS)}")
+    from causeway.drivers.refusals import run_driver
+
     driver = importlib.import_module(f"causeway.drivers.{name}")
     if {"-h", "--help", "--helpshort", "--helpfull"} & set(rest):
         print(driver_help(name, driver.__doc__ or ""))
@@ -54,6 +59,8 @@ def run() -> None:
 
 def driver_help(name: str, text: str) -> str:
     """A driver's purpose and flags, those of the flag modules it shares with others included."""
+    from absl import flags
+
     modules = [m for m in flags.FLAGS.flags_by_module_dict() if m.startswith("causeway.drivers.")]
     listed = "\n".join(flags.FLAGS.module_help(module) for module in modules)
     return f"causeway {name}: {text.strip()}\n{listed}"

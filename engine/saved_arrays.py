@@ -11,6 +11,8 @@ Cost: the arrays' bytes once, either way.
 
 import contextlib
 import errno
+import glob
+import logging
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -35,11 +37,20 @@ def save_arrays(directory: Path, arrays: Mapping[str, jax.Array]) -> None:
     if directory.exists():
         raise FileExistsError(f"{directory}: already there; name another directory")
     partial = directory.absolute().with_name(f"{directory.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    with _one_line(directory, "cannot be written"):
-        ocp.save(str(partial), dict(arrays))
-    sync_tree(partial)
-    os.replace(partial, directory)
+    try:
+        _remove_leftovers(partial)
+        with _one_line(directory, "cannot be written"):
+            ocp.save(str(partial), dict(arrays))
+        sync_tree(partial)
+        os.replace(partial, directory)
+    finally:
+        _remove_leftovers(partial)
+
+
+def _remove_leftovers(partial: Path) -> None:
+    """Orbax's own temporary name begins with the one it was given."""
+    for left in partial.parent.glob(f"{glob.escape(partial.name)}*"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def described_arrays(directory: Path) -> dict[str, jax.ShapeDtypeStruct]:
@@ -81,11 +92,16 @@ def restore_arrays(directory: Path, wanted: Mapping[str, jax.ShapeDtypeStruct]) 
 
 @contextlib.contextmanager
 def _one_line(directory: Path, what: str) -> Iterator[None]:
-    """Orbax and TensorStore raise errors of many types and lines, a full disk among them."""
+    """Orbax and TensorStore raise errors of many types and lines, a full disk among them; Orbax logs them as well."""
+    told = logging.getLogger("absl")
+    silent = told.disabled
     try:
+        told.disabled = True
         yield
     except Exception as error:
         if is_disk_full(error):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(directory)) from error
         reason = " ".join(str(error).split())[:120]
         raise ValueError(f"{directory}: {what} ({type(error).__name__}: {reason})") from error
+    finally:
+        told.disabled = silent

@@ -21,6 +21,7 @@ import numpy as np
 from jaxtyping import Int
 
 from causeway.engine.model.handle import Model
+from causeway.engine.scalars import real
 
 Layout = Literal["documents", "packed"]
 LAYOUTS: tuple[Layout, ...] = ("documents", "packed")
@@ -97,8 +98,8 @@ def split_texts(texts: Sequence[str], held_out: float = 0.1) -> tuple[list[str],
     Raises:
         ValueError: a share outside (0, 1), or too few texts to have both.
     """
-    count = round(held_out * len(texts))
-    if not 0 < held_out < 1 or not 0 < count < len(texts):
+    count = round(real(held_out, "held_out", 0, 1) * len(texts))
+    if not 0 < count < len(texts):
         raise ValueError(
             f"held_out: a share of {held_out} of {len(texts)} texts leaves one side empty; give more texts"
         )

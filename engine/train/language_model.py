@@ -20,6 +20,7 @@ from jaxtyping import Array, Bool, Float
 
 from causeway.engine.model.forward import next_token_logits
 from causeway.engine.model.transformer import Transformer
+from causeway.engine.scalars import integer, real
 from causeway.engine.train.batches import Batch, BatchesAt
 from causeway.engine.train.checkpoint import Checkpoints, keeping
 
@@ -45,6 +46,10 @@ class Schedule:
     checkpoint_every: int = 250
 
     def __post_init__(self):
+        for name, low in (("steps", 1), ("warmup_steps", 0), ("checkpoint_every", 1)):
+            integer(getattr(self, name), name, low)
+        for name in ("learning_rate", "weight_decay", "clip_norm"):
+            real(getattr(self, name), name, 0)
         if not 0 <= self.warmup_steps < self.steps:
             raise ValueError(
                 f"warmup_steps: got {self.warmup_steps}; needs at least 0 and less than steps = {self.steps}"
