@@ -62,7 +62,7 @@ def save_circuit_tracer(
     _check(dictionary.config, KINDS[:2] if crosses else KINDS)
     names = []
     # Layers of a set that is there beyond the new one's would count as the new one's.
-    with replacing_folder(place.parent, lambda entry: _SET.fullmatch(entry.name) is not None) as partial:
+    with replacing_folder(place.parent, is_written) as partial:
         for layer in dictionary.config.layers:
             for name, tensors in _layer_files(dictionary, layer).items():
                 names.append(name)
@@ -72,6 +72,11 @@ def save_circuit_tracer(
         content = _yaml(dictionary.config, CROSS_LAYER if crosses else PER_LAYER, model_name, scan)
         (partial / CONFIG).write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
     return [place.parent / name for name in (*names, CONFIG)]
+
+
+def is_written(entry: Path) -> bool:
+    """Whether an entry of a folder is a file of such a set."""
+    return _SET.fullmatch(entry.name) is not None
 
 
 def _check(config: DictionaryConfig, kinds: tuple[str, ...]) -> None:

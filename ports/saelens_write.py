@@ -61,6 +61,11 @@ def write_folder(folder: Path, dictionary: Dictionary, layer: int, metadata: Map
         (partial / CONFIG).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
+def is_written(entry: Path) -> bool:
+    """Whether an entry of a folder is a dictionary."""
+    return (entry / CONFIG).is_file()
+
+
 def _config(dictionary: Dictionary, layer: int, metadata: Mapping[str, Any]) -> dict[str, Any]:
     config, pursues = dictionary.config, dictionary.config.kind == "matching_pursuit"
     placed = {"hook_name": _hook(config.stream, layer), "hook_head_index": None}

@@ -108,6 +108,11 @@ def split_texts(texts: Sequence[str], held_out: float = 0.1) -> tuple[list[str],
     return [t for i, t in enumerate(texts) if i not in chosen], [t for i, t in enumerate(texts) if i in chosen]
 
 
+def texts_sha256(texts: Sequence[str]) -> str:
+    """What a run over texts is bound to."""
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()
+
+
 def _join(documents: Sequence[list[int]], separator: int | None) -> list[int]:
     end = [] if separator is None else [separator]
     return [i for ids in documents for i in (*ids, *end)]
