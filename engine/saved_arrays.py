@@ -23,8 +23,8 @@ import jax.numpy as jnp
 from jax.sharding import SingleDeviceSharding
 from orbax.checkpoint import v1 as ocp
 
-from causeway.engine.sealed_folder import sync_tree
 from causeway.engine.sweep.durable import is_disk_full
+from causeway.engine.whole_folder import sync_tree
 
 
 def save_arrays(directory: Path, arrays: Mapping[str, jax.Array]) -> None:

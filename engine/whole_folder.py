@@ -14,7 +14,6 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from causeway.engine.sealed_folder import sync_tree
 from causeway.engine.sweep import durable
 
 
@@ -58,6 +57,14 @@ def put_back(folder: Path) -> None:
         os.replace(old, folder)
         durable.sync(folder.parent)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def sync_tree(folder: Path) -> None:
+    """Fsync every file and folder of a folder, and itself last."""
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if not path.is_symlink() and (path.is_file() or path.is_dir()):
+            durable.sync(path)
+    durable.sync(folder)
 
 
 @contextlib.contextmanager
