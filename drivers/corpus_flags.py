@@ -23,20 +23,30 @@ def length(model) -> int:
     return min(LENGTH.value, model.config.max_position)
 
 
-def corpora(model):
-    """Rows to train on, and held-out rows."""
-    from causeway.engine.train.corpus import Layout, make_corpus
+def texts() -> tuple[list[str], list[str]]:
+    """Texts to train on, and held-out ones; no model is needed for that.
 
-    layout = cast(Layout, LAYOUT.value)
-    return [make_corpus(model, texts, length(model), layout, INCLUDE_BOS.value) for texts in _texts()]
-
-
-def _texts() -> tuple[list[str], list[str]]:
+    Raises:
+        ValueError: too few texts, or a number that is none.
+    """
+    from causeway.engine import scalars
     from causeway.engine.tasks import suite
     from causeway.engine.train.corpus import split_texts
     from causeway.ports.jsonl import read_texts
 
+    seed, share = scalars.seed(SEED.value, "--seed"), scalars.real(HELD_OUT.value, "--held_out", 0, 1)
     if DATA.value == [TASKS]:
-        count = max(1, round(HELD_OUT.value * TEXTS.value))
-        return suite.texts("train", TEXTS.value, SEED.value), suite.texts("held_out", count, SEED.value)
-    return split_texts([text for path in DATA.value for text in read_texts(path, FIELD.value)], HELD_OUT.value)
+        count = max(1, round(share * TEXTS.value))
+        return suite.texts("train", TEXTS.value, seed), suite.texts("held_out", count, seed)
+    try:
+        return split_texts([text for path in DATA.value for text in read_texts(path, FIELD.value)], share)
+    except ValueError as error:
+        raise ValueError(f"--data={','.join(DATA.value)}: {error}") from None
+
+
+def corpora(model, given: tuple[list[str], list[str]]):
+    """Rows to train on, and held-out rows."""
+    from causeway.engine.train.corpus import Layout, make_corpus
+
+    layout = cast(Layout, LAYOUT.value)
+    return [make_corpus(model, part, length(model), layout, INCLUDE_BOS.value) for part in given]

@@ -1,5 +1,7 @@
 """Flags that say what dictionaries are made and how."""
 
+from typing import cast
+
 from absl import app, flags
 
 from causeway.drivers.corpus_flags import SEED
@@ -16,16 +18,22 @@ LAYERS = flags.DEFINE_list("layers", ["all"], "Model layers, comma-separated, -1
 KIND = flags.DEFINE_enum(
     "kind", "jumprelu", ["jumprelu", "topk", "batchtopk"], "Activation; batchtopk is written as jumprelu."
 )
-FEATURES = flags.DEFINE_integer("features", None, "Features a layer.")
-L0 = flags.DEFINE_float("l0", None, "jumprelu: active features a token to aim at.")
-K = flags.DEFINE_float("k", None, "topk and batchtopk: active features a token (in the mean, for batchtopk).")
+FEATURES = flags.DEFINE_integer("features", None, "Features a layer (default: 8 for each number of the stream).")
+L0 = flags.DEFINE_float("l0", None, "jumprelu: active features a token to aim at (default: 32).")
+K = flags.DEFINE_float(
+    "k", None, "topk and batchtopk: active features a token, in the mean for batchtopk (default: 32)."
+)
 L0_COEFFICIENT = flags.DEFINE_float("l0_coefficient", None, "jumprelu: price of an active feature, not a target.")
-STEPS = flags.DEFINE_integer("steps", 2000, "Optimiser steps.", lower_bound=1)
+STEPS = flags.DEFINE_integer(
+    "steps", None, "Optimiser steps (default: ten passes over the data, 500 at least, 20,000 at most).", lower_bound=1
+)
 BATCH = flags.DEFINE_integer("batch", 1024, "Tokens a step.", lower_bound=1)
 LEARNING_RATE = flags.DEFINE_float("learning_rate", 2e-3, "Peak rate of Adam; lower leaves fewer features dead.")
 FORMAT = flags.DEFINE_enum(
     "format", None, ["saelens", "circuit_tracer"], "Files written (default: SAELens 6; circuit-tracer if cross-layer)."
 )
+# Defaults: features for each number of the stream; active ones, but no more than a share of all; passes and steps.
+WIDER, ACTIVE, ACTIVE_SHARE, PASSES, FEWEST_STEPS, MOST_STEPS = 8, 32, 4, 10, 500, 20_000
 
 
 def _transcodes() -> bool:
@@ -38,10 +46,10 @@ def file_format() -> str:
 
 
 def check() -> None:
-    """Refuse what no format could hold, before it is trained.
+    """Refuse what no format could hold, before it is trained; each kind takes its own way of saying how sparse.
 
     Raises:
-        UsageError: a kind, a form and a format that do not go together.
+        UsageError: a kind, a form, a format and a sparsity that do not go together.
     """
     if _transcodes() and KIND.value == "topk":
         raise app.UsageError("--kind: got topk; no format read here holds such transcoders, so take batchtopk")
@@ -49,6 +57,11 @@ def check() -> None:
         raise app.UsageError("--format: got saelens; cross-layer transcoders are written for circuit_tracer")
     if file_format() == "circuit_tracer" and not _transcodes():
         raise app.UsageError("--format: got circuit_tracer, which holds transcoders; SAEs are written for saelens")
+    kind, sparsity = KIND.value, _sparsity()
+    allowed = ("l0", "l0_coefficient") if kind == "jumprelu" else ("k",)
+    if not set(sparsity) <= set(allowed):
+        flagged = ", ".join(f"--{name}={value:g}" for name, value in sparsity.items())
+        raise app.UsageError(f"--kind: {kind} takes its sparsity from --{' and --'.join(allowed)}; got {flagged}")
 
 
 def design(model):
@@ -80,25 +93,31 @@ def _check_written(stream: str, flag: str) -> None:
         raise app.UsageError(f"--{flag}: {stream} has no name in {file_format()} files; take one of {', '.join(named)}")
 
 
-def recipe():
-    """How to train; each kind takes its own way of saying how sparse.
+def recipe(width: int, tokens: int):
+    """How to train; what was not said follows from the stream and the data.
+
+    Args:
+        width: numbers of a vector that is read. tokens: to train on.
 
     Raises:
-        UsageError: it was said in another way, or not at all.
+        ValueError: a number that cannot be.
     """
     from causeway.engine.train.recipe import Recipe
+    from causeway.engine.train.sparsity import TrainedKind
 
-    kind, given = KIND.value, {flag.name: flag.value for flag in (L0, K, L0_COEFFICIENT) if flag.value is not None}
-    allowed = ("l0", "l0_coefficient") if kind == "jumprelu" else ("k",)
-    if not given or not set(given) <= set(allowed):
-        flagged = ", ".join(f"--{name}={value:g}" for name, value in given.items()) or "nothing"
-        raise app.UsageError(f"--kind: {kind} takes its sparsity from --{' and --'.join(allowed)}; got {flagged}")
+    features = WIDER * width if FEATURES.value is None else FEATURES.value
+    told = _sparsity()
     # With a price alone, the target serves only to set the thresholds training starts from.
-    active = given.get("k") or given.get("l0") or FEATURES.value / 32
+    default = features / 32 if L0_COEFFICIENT.value is not None else max(1, min(ACTIVE, features // ACTIVE_SHARE))
+    steps = STEPS.value or min(max(PASSES * tokens // BATCH.value, FEWEST_STEPS), MOST_STEPS)
     return Recipe(
-        kind, FEATURES.value, active, STEPS.value, BATCH.value, SEED.value, LEARNING_RATE.value,
-        l0_coefficient=L0_COEFFICIENT.value,
+        cast(TrainedKind, KIND.value), features, told.get("k", told.get("l0", default)), steps, BATCH.value, SEED.value,
+        LEARNING_RATE.value, l0_coefficient=L0_COEFFICIENT.value,
     )  # fmt: skip
+
+
+def _sparsity() -> dict[str, float]:
+    return {flag.name: flag.value for flag in (L0, K, L0_COEFFICIENT) if flag.value is not None}
 
 
 def _layers(count: int, named: set[int]) -> tuple[int, ...]:

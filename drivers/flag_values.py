@@ -27,18 +27,36 @@ def given(flag: flags.FlagHolder[str | None], needed: str) -> str:
     return flag.value
 
 
-def folder(flag: flags.FlagHolder[str | None]) -> Path:
-    """The folder of a flag that must be given, known to be one that can be made and written to; it is not made yet.
+def all_given(example: str, *names: flags.FlagHolder) -> None:
+    """Refuse at once where flags that must be given are not, all of them in one line.
+
+    Args:
+        example: a command that has them. names: the flags.
 
     Raises:
-        ValueError: it is not given, or cannot be.
+        ValueError: one is missing.
     """
-    path = Path(given(flag, "a directory to write"))
+    if missing := [f"--{flag.name}" for flag in names if not flag.value]:
+        raise ValueError(f"{', '.join(missing)}: got nothing; needed as in `{example}`")
+
+
+def folder(flag: flags.FlagHolder[str | None], default: Path | None = None) -> Path:
+    """The folder of a flag, known to be one that can be made and written to; it is not made yet.
+
+    Raises:
+        ValueError: it is not given and has no default, or cannot be.
+    """
+    path = Path(flag.value or default or given(flag, "a directory to write"))
     there = next(place for place in (path.absolute(), *path.absolute().parents) if place.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         wrong = "may not be written to" if there.is_dir() else "is a file"
         raise ValueError(f"--{flag.name}: got {path}, but {there} {wrong}; give a directory to write")
     return path
+
+
+def workdir_beside(flag: flags.FlagHolder[str | None], out: Path) -> Path:
+    """The workdir of a run whose results go to `out`: that of the flag, or OUT.work."""
+    return folder(flag, out.with_name(f"{out.name}.work"))
 
 
 def numbers(flag: flags.FlagHolder[list[str]], kind: Callable[[str], Number]) -> list[Number]:

@@ -1,14 +1,14 @@
 """The `causeway` command: `causeway DRIVER [flags]`; alone it lists the drivers by the question each answers.
 
-Nothing heavy is imported here, so that help comes at once; a driver imports jax when it runs.
+Nothing heavy is imported here, so that help comes at once; a driver imports jax when it runs. What handles signals is
+imported first and alone, so that it is in place while the rest is imported.
 """
 
 import importlib
 import sys
 from importlib import metadata
 
-from causeway.drivers.help import suggestion
-from causeway.drivers.refusals import run_driver
+from causeway.drivers.interruption import interruptible
 
 QUESTIONS = {
     "demo": "show me everything on the bundled model, on this laptop, in a few minutes",
@@ -38,7 +38,11 @@ def overview() -> str:
 
 def run() -> None:
     """Entry point of the console script."""
-    arguments = sys.argv[1:]
+    with interruptible("causeway"):
+        _run(sys.argv[1:])
+
+
+def _run(arguments: list[str]) -> None:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(overview())
         return
@@ -47,9 +51,12 @@ def run() -> None:
         return
     name, *rest = arguments
     if name not in QUESTIONS:
-        near = suggestion(name, QUESTIONS)
-        print(f"causeway: no driver {name!r}; " + _instead(near), file=sys.stderr)
+        from causeway.drivers.help import suggestion
+
+        print(f"causeway: no driver {name!r}; " + _instead(suggestion(name, QUESTIONS)), file=sys.stderr)
         sys.exit(2)
+    from causeway.drivers.refusals import run_driver
+
     driver = importlib.import_module(f"causeway.drivers.{name}")
     run_driver(driver.main, [f"causeway {name}", *rest])
 

@@ -1,10 +1,11 @@
-"""Running a driver so that bad input ends it with one line and exit status 2, not with a traceback, and --help with
-its page.
+"""Running a driver so that bad input ends it with one line and exit status 2, not with a traceback; a full disk with
+status 3 where the same command goes on; a signal as `interruption` says; and --help with its page.
 
 Not part of `main`, which is a program: run by `python -m` it is imported a second time under its own name, and absl
 refuses flags that are defined twice.
 """
 
+import errno
 import logging
 import sys
 import warnings
@@ -15,7 +16,7 @@ from typing import NoReturn
 from absl import app, flags
 from absl import logging as absl_logging
 
-from causeway.drivers import flag_errors
+from causeway.drivers import flag_errors, interruption
 from causeway.drivers import help as help_text
 
 TRACEBACK = flags.DEFINE_bool("traceback", False, "Show where in the code an error was raised, not its line alone.")
@@ -40,13 +41,19 @@ def run_driver(main: Callable[[list[str]], None], argv: list[str]) -> None:
         try:
             main(parsed)
         except (ValueError, OSError, app.UsageError) as error:
-            if TRACEBACK.value:
+            if TRACEBACK.value or interruption.came():
                 raise
-            _refuse(argv[0], str(error))
+            _refuse(argv[0], error)
 
     logging.getLogger("jax").setLevel(logging.WARNING)
     warnings.formatwarning = lambda message, *_, **__: f"{argv[0]}: warning: {message}\n"
-    app.run(guarded, argv, flags_parser=_parse)
+    with interruption.interruptible(argv[0], _resumes(), lambda: TRACEBACK.value):
+        app.run(guarded, argv, flags_parser=_parse)
+
+
+def _resumes() -> bool:
+    """Whether the driver keeps what it has done: one that does has this flag."""
+    return "workdir" in flags.FLAGS
 
 
 def _parse(argv: list[str]) -> list[str]:
@@ -59,7 +66,7 @@ def _parse(argv: list[str]) -> list[str]:
     except flags.Error as error:
         _refuse(argv[0], flag_errors.message(error))
     except ValueError as error:
-        _refuse(argv[0], str(error))
+        _refuse(argv[0], error)
 
 
 def _unknown(name: str) -> str:
@@ -68,8 +75,13 @@ def _unknown(name: str) -> str:
     return f"--{name}: no such flag; " + (f"did you mean --{near}?" if near else "--help lists the flags")
 
 
-def _refuse(command: str, error: str) -> NoReturn:
+def _refuse(command: str, error: Exception | str) -> NoReturn:
     """One line, whatever a library's message is like."""
-    line = " ".join(error.split())
-    print(f"{command}: {line if len(line) <= LONGEST else line[:LONGEST] + '...'}", file=sys.stderr)
-    sys.exit(2)
+    line, status = " ".join(str(error).split()), 2
+    line = line if len(line) <= LONGEST else line[:LONGEST] + "..."
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        line = f"stopped because the disk is full ({error.filename}); free space and rerun the same command"
+        if _resumes():
+            line, status = f"{line} to resume", interruption.RESUMABLE
+    print(f"{command}: {line}", file=sys.stderr)
+    sys.exit(status)

@@ -13,12 +13,15 @@ from pathlib import Path
 from absl import app, flags
 
 from causeway.drivers import corpus_flags, dictionary_flags
-from causeway.drivers.flag_values import folder, given
+from causeway.drivers.counter import counter
+from causeway.drivers.flag_values import all_given, folder, workdir_beside
 from causeway.drivers.refusals import run_driver
 
 _MODEL = flags.DEFINE_string("model", None, "Directory, hub id or bundled:NAME of the model.")
 _BUFFER = flags.DEFINE_integer("buffer_mib", 1024, "Memory for activations, MiB.", lower_bound=1)
-_WORKDIR = flags.DEFINE_string("workdir", None, "Checkpoints; the same command continues an interrupted run.")
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Checkpoints; the same command continues an interrupted run (default: OUT.work)."
+)
 _CHECKPOINT_EVERY = flags.DEFINE_integer("checkpoint_every", 500, "Steps between checkpoints.", lower_bound=1)
 _REPORT_EVERY = flags.DEFINE_integer("report_every", 200, "Steps between lines of progress.", lower_bound=1)
 _OUT = flags.DEFINE_string("out", None, "Directory for the dictionaries and quality.json.")
@@ -26,17 +29,18 @@ _STORAGE = flags.DEFINE_enum("storage", "float32", ["float32", "bfloat16", "floa
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace dictionaries that are already in --out.")
 
 
+QUALITY = "quality.json"
+EXAMPLE = "causeway train_dictionary --model=bundled:tiny --data=texts.jsonl --out=saes"
+
+
 def main(argv: list[str]) -> None:
-    """Train, write, read back what was written and measure that."""
+    """Train, write, read back what was written and measure that; the results get their name last."""
     if len(argv) > 1:
         raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
-    model_name = given(_MODEL, "a directory, a hub id or bundled:NAME")
-    workdir, out = folder(_WORKDIR), folder(_OUT)
-    if not (corpus_flags.DATA.value and dictionary_flags.FEATURES.value):
-        raise ValueError("--data, --features: got nothing; needs texts to train on and a number of features a layer")
-    there = [*out.glob("*/cfg.json"), *out.glob("config.yaml")]
-    if there and not _OVERWRITE.value:
-        raise app.UsageError(f"--out: {out} holds dictionaries already; give another directory or --overwrite")
+    all_given(EXAMPLE, _MODEL, corpus_flags.DATA, _OUT)
+    out = folder(_OUT)
+    workdir = workdir_beside(_WORKDIR, out)
+    _refuse_there(out)
     dictionary_flags.check()
 
     from causeway.engine.train.checkpoint import Checkpoints
@@ -44,48 +48,80 @@ def main(argv: list[str]) -> None:
     from causeway.engine.train.harvest import Shuffled, Source
     from causeway.ports.load import load_model
 
-    recipe, model = dictionary_flags.recipe(), load_model(model_name)
+    texts, model = corpus_flags.texts(), load_model(_MODEL.value or "")
     design = dictionary_flags.design(model)
-    training, held_out = corpus_flags.corpora(model)
+    training, held_out = corpus_flags.corpora(model, texts)
     source = Source(model.transformer, training, design.stream, design.layers, design.write_stream)
+    recipe = dictionary_flags.recipe(source.d_in, int(training.counts.sum()))
     data = Shuffled(source, recipe.batch, recipe.seed, _BUFFER.value)
     identity = {
         **dataclasses.asdict(recipe), **design.identity, "model": model.fingerprint, "text": training.fingerprint,
         "buffer_mib": _BUFFER.value,
     }  # fmt: skip
-    print(f"{training.counts.sum()} tokens to train on, {held_out.counts.sum()} held out; layers {list(design.layers)}")
-    with Checkpoints(workdir / "checkpoints", identity) as checkpoints:
+    _announce(recipe, design, training, held_out)
+    with Checkpoints(workdir, identity) as checkpoints:
         trained = train_dictionaries(
             recipe, data, design, checkpoints, _CHECKPOINT_EVERY.value, _reporter(recipe.steps)
         )
-    _write(out, model, trained, recipe.kind)
-    _report(out, model, design, held_out, identity)
+        _write(out, model, trained, design, held_out, identity)
 
 
-def _write(out: Path, model, trained, kind: str) -> None:
+def _refuse_there(out: Path) -> None:
+    if any(_is_result(entry) for entry in out.glob("*")) and not _OVERWRITE.value:
+        raise app.UsageError(f"--out: {out} holds dictionaries already; give another directory or --overwrite")
+
+
+def _is_result(entry: Path) -> bool:
+    """Whether an entry of --out belongs to dictionaries, and is replaced with them."""
+    from causeway.ports import circuit_tracer_write, saelens_write
+
+    return saelens_write.is_written(entry) or circuit_tracer_write.is_written(entry) or entry.name == QUALITY
+
+
+def _announce(recipe, design, training, held_out) -> None:
+    tokens = int(training.counts.sum())
+    print(f"{tokens} tokens to train on, {held_out.counts.sum()} held out; layers {list(design.layers)}")
+    aim = f"{recipe.active:g} active a token" if recipe.l0_coefficient is None else f"price {recipe.l0_coefficient:g}"
+    passes = f"{recipe.steps} steps, {recipe.steps * recipe.batch / tokens:.1f} passes over the text"
+    print(f"{recipe.kind}: {recipe.features} features a layer, {aim}; {passes}", flush=True)
+
+
+def _write(out: Path, model, trained, design, held_out, identity) -> None:
+    """All files into a folder beside --out, which takes its name when the report of what was read back is in it."""
+    from causeway.engine.whole_folder import replacing_folder
     from causeway.ports.circuit_tracer_write import save_circuit_tracer
     from causeway.ports.dictionaries import save_dictionary
 
-    storage, overwrite = _STORAGE.value, _OVERWRITE.value
-    if dictionary_flags.file_format() == "circuit_tracer":
-        save_circuit_tracer(out, trained, model.name, storage=storage, overwrite=overwrite)
-        return
-    metadata = {"model_name": model.name, "prepend_bos": model.prepend_bos,
-                "context_size": corpus_flags.length(model), "training_architecture": kind}  # fmt: skip
-    save_dictionary(out, trained, metadata, storage=storage, overwrite=overwrite)
+    _refuse_there(out)
+    with replacing_folder(out, _is_result) as partial:
+        if dictionary_flags.file_format() == "circuit_tracer":
+            save_circuit_tracer(partial, trained, model.name, storage=_STORAGE.value)
+        else:
+            metadata = {
+                "model_name": model.name, "prepend_bos": model.prepend_bos,
+                "context_size": corpus_flags.length(model), "training_architecture": dictionary_flags.KIND.value,
+            }  # fmt: skip
+            save_dictionary(partial, trained, metadata, storage=_STORAGE.value)
+        figures = _measured(partial, model, design, held_out)
+        report = {"identity": identity, "storage": _STORAGE.value, "layers": [f.as_dict() for f in figures]}
+        (partial / QUALITY).write_text(json.dumps(report, indent=2) + "\n")
+
+    from causeway.engine.train.quality import quality_table
+
+    print(f"{quality_table(figures)}\ndictionaries and {QUALITY} are in {out}")
 
 
-def _report(out: Path, model, design, held_out, identity) -> None:
-    """Measure what was written, as read back."""
+def _measured(folder: Path, model, design, held_out):
+    """The figures of what was written, as read back."""
     from causeway.engine.inspection.cross_layer import measure_cross_layer
-    from causeway.engine.train.quality import measure_quality, quality_table
+    from causeway.engine.train.quality import measure_quality
     from causeway.ports.dictionaries import load_dictionaries
 
-    measure = measure_cross_layer if design.cross_layer else measure_quality
-    figures = measure(model.transformer, load_dictionaries(out, design.layers, for_model=model), held_out)
-    report = {"identity": identity, "storage": _STORAGE.value, "layers": [f.as_dict() for f in figures]}
-    (out / "quality.json").write_text(json.dumps(report, indent=2) + "\n")
-    print(quality_table(figures))
+    print("measuring on the held-out text what was written ...", flush=True)
+    written = load_dictionaries(folder, design.layers, for_model=model)
+    if design.cross_layer:
+        return measure_cross_layer(model.transformer, written, held_out, counter("tokens measured"))
+    return measure_quality(model.transformer, written, held_out, progress=counter("passes of the measurement"))
 
 
 def _reporter(steps: int):

@@ -1,15 +1,17 @@
 """Make a small language model from scratch, on the synthetic tasks or on your own texts."""
 
+import functools
 import json
 import sys
+import tempfile
 import time
 from pathlib import Path
 
-from absl import flags
+from absl import app, flags
 from ml_collections import config_flags
 
 import causeway.configs
-from causeway.drivers.flag_values import folder
+from causeway.drivers.flag_values import all_given, folder, workdir_beside
 from causeway.drivers.refusals import run_driver
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -19,7 +21,7 @@ _CONFIG = config_flags.DEFINE_config_file(
     lock_config=True,
 )
 _WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Checkpoints; the same command with the same directory continues an interrupted run."
+    "workdir", None, "Checkpoints; the same command continues an interrupted run (default: OUT.work)."
 )
 _OUT = flags.DEFINE_string("out", None, "Directory for the trained model in the Hugging Face layout.")
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace a model that is already in --out.")
@@ -32,46 +34,57 @@ _REPORT_EVERY = flags.DEFINE_integer("report_every", 50, "Steps between lines of
 
 
 def main(argv: list[str]) -> None:
-    """Train, write the model, read it back and evaluate it."""
+    """Train, write the model, read it back and evaluate it; the model gets its name last."""
     if len(argv) > 1:
-        raise ValueError(f"arguments: {' '.join(argv[1:])} are not flags; see --help")
-    workdir, out = _directories()
-    config = _CONFIG.value
+        raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
+    all_given("causeway train_model --data=texts.jsonl --out=model", _OUT)
+    out = folder(_OUT)
+    workdir, config = workdir_beside(_WORKDIR, out), _CONFIG.value
+    _refuse_there(out)
 
     from causeway.engine import scalars
+    from causeway.engine.sweep.durable import write_bytes
     from causeway.engine.train.checkpoint import Checkpoints
+    from causeway.engine.train.corpus import texts_sha256
     from causeway.engine.train.language_model import Schedule, train
-    from causeway.ports.llama import save_llama
-    from causeway.ports.load import load_model
+    from causeway.engine.whole_folder import replacing_folder
 
     scalars.seed(config.seed, "--config.seed")
-    texts, held_out = _texts()
-    tokenizer = _tokenizer(out, texts)
+    schedule, (texts, held_out) = Schedule(**config.schedule), _texts()
+    tokenizer, copy = _tokenizer(texts)
     transformer = _initial_model(config, tokenizer.vocab_size)
     batches, evaluate = _task_data(tokenizer) if not _DATA.value else _text_data(tokenizer, texts, held_out)
-    schedule = Schedule(**config.schedule)
-    identity = {**json.loads(config.to_json()), "tokenizer": tokenizer.fingerprint, "data": _fingerprint(texts)}
+    identity = {**json.loads(config.to_json()), "tokenizer": tokenizer.fingerprint, "data": texts_sha256(texts)}
     start = time.monotonic()
 
     def report(done: int, loss) -> None:
         if done % _REPORT_EVERY.value == 0 or done == schedule.steps:
             print(f"step {done} / {schedule.steps}  loss {loss:.4f}  {time.monotonic() - start:.0f} s", flush=True)
 
-    with Checkpoints(workdir / "checkpoints", identity) as checkpoints:
+    with Checkpoints(workdir, identity) as checkpoints:
         transformer = train(transformer, batches, schedule, checkpoints, report)
-    save_llama(out, transformer, dtype=config.storage, overwrite=_OVERWRITE.value)
-    figures = evaluate(load_model(out).transformer)
-    summary = {"figures": figures, "seconds": round(time.monotonic() - start), "identity": identity}
-    (workdir / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+        _refuse_there(out)
+        with replacing_folder(out) as partial:
+            figures = _written(partial, transformer, copy, evaluate)
+            told = {"figures": figures, "seconds": round(time.monotonic() - start), "identity": identity}
+            write_bytes(workdir / "summary.json", json.dumps(told, indent=2).encode() + b"\n")
     print(f"{out}: " + ", ".join(f"{name} {value:.3f}" for name, value in figures.items()))
 
 
-def _directories() -> tuple[Path, Path]:
-    """The two directories, refused before anything is computed where they cannot be used."""
-    workdir, out = folder(_WORKDIR), folder(_OUT)
+def _refuse_there(out: Path) -> None:
     if (out / "model.safetensors").exists() and not _OVERWRITE.value:
         raise FileExistsError(f"--out: {out} holds a model already; give another directory or --overwrite")
-    return workdir, out
+
+
+def _written(folder: Path, transformer, copy_tokenizer, evaluate) -> dict[str, float]:
+    """The figures of the model that was written into a folder, as read back."""
+    from causeway.ports.llama import save_llama
+    from causeway.ports.load import load_model
+
+    save_llama(folder, transformer, dtype=_CONFIG.value.storage)
+    copy_tokenizer(folder)
+    print("measuring what was written ...", flush=True)
+    return evaluate(load_model(folder).transformer)
 
 
 def _texts() -> tuple[list[str], list[str]]:
@@ -86,16 +99,17 @@ def _texts() -> tuple[list[str], list[str]]:
     return split_texts([text for path in _DATA.value for text in read_texts(path, _FIELD.value)])
 
 
-def _tokenizer(out: Path, texts: list[str]):
-    """The given or a new tokenizer, written beside the model."""
+def _tokenizer(texts: list[str]):
+    """The given or a new tokenizer, and a function that writes its files into a folder."""
     from causeway.ports.tokenizer import load_tokenizer
     from causeway.ports.word_tokenizer import build_word_tokenizer, copy_tokenizer, save_word_tokenizer
 
     if _TOKENIZER.value:
-        copy_tokenizer(_TOKENIZER.value, out)
-    else:
-        save_word_tokenizer(build_word_tokenizer(texts, _CONFIG.value.max_vocabulary), out)
-    return load_tokenizer(out)
+        return load_tokenizer(Path(_TOKENIZER.value)), functools.partial(copy_tokenizer, _TOKENIZER.value)
+    write = functools.partial(save_word_tokenizer, build_word_tokenizer(texts, _CONFIG.value.max_vocabulary))
+    with tempfile.TemporaryDirectory() as directory:
+        write(directory)
+        return load_tokenizer(Path(directory)), write
 
 
 def _initial_model(config, vocab_size: int):
@@ -103,8 +117,10 @@ def _initial_model(config, vocab_size: int):
 
     from causeway.engine.model.config import ModelConfig, Numerics
     from causeway.engine.model.transformer import Transformer
+    from causeway.engine.scalars import seed
 
-    return Transformer(ModelConfig(**config.model, vocab_size=vocab_size), Numerics(), rngs=nnx.Rngs(config.seed))
+    rngs = nnx.Rngs(seed(config.seed, "--config.seed"))
+    return Transformer(ModelConfig(**config.model, vocab_size=vocab_size), Numerics(), rngs=rngs)
 
 
 def _task_data(tokenizer):
@@ -128,12 +144,6 @@ def _text_data(tokenizer, texts: list[str], held_out: list[str]):
     shape = {"rows": _CONFIG.value.text.rows, "length": _CONFIG.value.text.length, "seed": _CONFIG.value.seed}
     unseen = TextBatches(join_documents(held_out, tokenizer), **shape)
     return TextBatches(join_documents(texts, tokenizer), **shape), lambda t: {"held_out_loss": text_loss(t, unseen)}
-
-
-def _fingerprint(texts: list[str]) -> str:
-    import hashlib
-
-    return hashlib.sha256("\0".join(texts).encode()).hexdigest()
 
 
 if __name__ == "__main__":

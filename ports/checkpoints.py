@@ -3,10 +3,12 @@
     causeway.json     what it is: kind, configuration, stored dtype, where it came from
     arrays/           a model's parameters (Orbax)
     layer_NNNNN/      a dictionary's arrays, one folder a layer (Orbax)
+    checksums.json    of every file, written last (`engine.sealed_folder`)
     config.json, generation_config.json, tokenizer files: a model's, as they were
 
 A directory is made under the name `NAME.partial` and renamed when all of it is there. A killed conversion of
-dictionaries goes on with the first layer that is missing, if it is the same conversion.
+dictionaries goes on with the first layer that is missing, if it is the same conversion. Files are read against their
+checksums before anything of them is used: of dictionaries those of the layers wanted.
 
 Cost: a model is in memory while it is converted; of dictionaries one layer.
 """
@@ -28,6 +30,9 @@ from causeway.engine.model.handle import Model
 from causeway.engine.model.placement import Where, parameter_name, place_abstract
 from causeway.engine.model.transformer import Transformer, abstract_transformer
 from causeway.engine.saved_arrays import restore_arrays, save_arrays
+from causeway.engine.sealed_folder import SealedFolder, seal
+from causeway.engine.sweep import durable
+from causeway.engine.whole_folder import replacing_folder
 from causeway.ports.config_fields import read_json
 from causeway.ports.dictionary_source import DictionarySource
 from causeway.ports.placed_dictionaries import place_layer
@@ -35,6 +40,7 @@ from causeway.ports.placed_dictionaries import place_layer
 ABOUT, ARRAYS = "causeway.json", "arrays"
 VERSION = 1
 COPIED = ("config.json", "generation_config.json", "tokenizer*.json", "special_tokens_map.json")
+REMEDY = "convert it again"
 
 
 def is_checkpoint(directory: Path) -> bool:
@@ -42,8 +48,19 @@ def is_checkpoint(directory: Path) -> bool:
     return (directory / ABOUT).is_file() and directory.suffix != ".partial"
 
 
+def open_sealed(directory: Path) -> SealedFolder:
+    """A checkpoint's checksums; the files beside its arrays are checked, the arrays are not yet.
+
+    Raises:
+        ValueError: a file is damaged.
+    """
+    sealed = SealedFolder(directory, REMEDY)
+    sealed.check(lambda name: "/" not in name)
+    return sealed
+
+
 def read_about(directory: Path, kind: str) -> dict[str, Any]:
-    """What a checkpoint says of itself.
+    """What a checkpoint, opened before, says of itself.
 
     Raises:
         ValueError: it is of another kind or version.
@@ -68,21 +85,20 @@ def save_model(out: Path, model: Model, source: Path, check: Callable[[Path], No
     Raises:
         FileExistsError: `out` is there already.
     """
-    partial = _partial(out)
-    shutil.rmtree(partial, ignore_errors=True)  # a model is one step: what a killed one left is of no use
-    partial.mkdir(parents=True)
+    _refuse_existing(out)
     leaves = jax.tree_util.tree_leaves_with_path(model.transformer)
-    save_arrays(partial / ARRAYS, {parameter_name(path): leaf for path, leaf in leaves})
-    for pattern in COPIED:
-        for file in sorted(source.glob(pattern)):
-            shutil.copyfile(file, partial / file.name)
     about = {
         "kind": "model", "config": dataclasses.asdict(model.config), "storage": model.numerics.storage,
         "name": model.name, "source": model.fingerprint, "prepend_bos": model.prepend_bos,
     }  # fmt: skip
-    _write_about(partial, about)
-    check(partial)
-    partial.rename(out)
+    with replacing_folder(out) as partial:
+        save_arrays(partial / ARRAYS, {parameter_name(path): leaf for path, leaf in leaves})
+        for pattern in COPIED:
+            for file in sorted(source.glob(pattern)):
+                shutil.copyfile(file, partial / file.name)
+        _write_about(partial, about)
+        seal(partial)
+        check(partial)
 
 
 def restore_transformer(directory: Path, numerics: Numerics, where: Where) -> tuple[Transformer, str]:
@@ -94,6 +110,7 @@ def restore_transformer(directory: Path, numerics: Numerics, where: Where) -> tu
     Raises:
         ValueError: damaged, or not a model.
     """
+    open_sealed(directory).check()
     about = read_about(directory, "model")
     given = about["config"] | {"rope_scaling": RopeScaling(**about["config"]["rope_scaling"])}
     given["windows"] = tuple(given["windows"])
@@ -115,22 +132,23 @@ def save_dictionaries(out: Path, sources: Sequence[DictionarySource], storage: n
         FileExistsError: `out` is there already.
         ValueError: a file is damaged.
     """
-    partial = _partial(out)
+    _refuse_existing(out)
     about = {
         "kind": "dictionaries", "storage": storage.name, "layers": [_described(source) for source in sources],
         "files": [_stamp(file) for source in sources for file in source.files],
     }  # fmt: skip
-    if not _continues(partial, about):
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        _write_about(partial, about)
-    for left in partial.glob("*.orbax-checkpoint-tmp*"):
-        shutil.rmtree(left)
-    for source in sources:
-        folder = partial / layer_folder(source.layer)
-        if not folder.exists():
-            save_arrays(folder, place_layer(source, Replicated(), storage))
-    partial.rename(out)
+    with replacing_folder(out, resume=True) as partial:
+        if not _continues(partial, about):
+            shutil.rmtree(partial)
+            partial.mkdir()
+            _write_about(partial, about)
+        for left in partial.glob("*.partial*"):
+            shutil.rmtree(left)
+        for source in sources:
+            folder = partial / layer_folder(source.layer)
+            if not folder.exists():
+                save_arrays(folder, place_layer(source, Replicated(), storage))
+        seal(partial)
 
 
 def layer_folder(layer: int) -> str:
@@ -160,14 +178,11 @@ def _continues(partial: Path, about: Mapping[str, Any]) -> bool:
     return read_json(partial / ABOUT) == json.loads(json.dumps({"version": VERSION, **about}))
 
 
-def _partial(out: Path) -> Path:
+def _refuse_existing(out: Path) -> None:
     if out.exists():
         raise FileExistsError(f"{out}: already there; name another directory, or remove it")
-    return out.with_name(f"{out.name}.partial")
 
 
 def _write_about(directory: Path, about: Mapping[str, Any]) -> None:
-    text = json.dumps({"version": VERSION, **about}, indent=2)
-    part = directory / f"{ABOUT}.part"
-    part.write_text(text + "\n", encoding="utf-8")
-    part.replace(directory / ABOUT)
+    text = json.dumps({"version": VERSION, **about}, indent=2) + "\n"
+    durable.write_bytes(directory / ABOUT, text.encode())

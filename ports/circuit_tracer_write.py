@@ -11,17 +11,19 @@ from pathlib import Path
 
 import numpy as np
 import yaml
-from safetensors.numpy import save_file
 
 from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
 from causeway.engine.dictionary.dictionary import Dictionary, DictionaryConfig
 from causeway.engine.intervention.sites import EDITABLE
+from causeway.engine.whole_folder import replacing_folder
 from causeway.ports.circuit_tracer_config import CONFIG, CROSS_LAYER, LAYER_FILE, PER_LAYER
+from causeway.ports.safetensors_write import write_tensors
 from causeway.ports.site_names import HOOK_OF
 from causeway.ports.tensor_checks import to_stored
 
 # The last for transcoders of one layer alone.
 KINDS = ("relu", "jumprelu", "topk_signed")
+_SET = re.compile(rf"{re.escape(CONFIG)}|(layer|W_enc|W_dec)_\d+\.safetensors")
 # Its hooks are TransformerLens's, and those that it puts around the MLP; streams of the model's width.
 HOOKS = {stream: hook for stream, hook in HOOK_OF.items() if stream in EDITABLE and hook != "attn.hook_out"}
 
@@ -35,7 +37,7 @@ def save_circuit_tracer(
     scan: str = "",
     overwrite: bool = False,
 ) -> list[Path]:
-    """Write a stack of transcoders, or one that crosses layers.
+    """Write a stack of transcoders, or one that crosses layers; the set is whole or not there.
 
     Args:
         directory: made if absent.
@@ -57,27 +59,23 @@ def save_circuit_tracer(
         raise FileExistsError(f"{place}: already there; name another directory or pass overwrite=True")
     crosses = isinstance(dictionary, CrossLayerTranscoder)
     _check(dictionary.config, KINDS[:2] if crosses else KINDS)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    _clear(place)
-    files = []
-    for layer in dictionary.config.layers:
-        for name, tensors in _layer_files(dictionary, layer).items():
-            files.append(place.parent / name)
-            # An int says how many features TopK keeps; everything else is weights.
-            stored = {n: t if t.dtype.kind == "i" else to_stored(t, n, storage) for n, t in tensors.items()}
-            save_file(stored, files[-1])
-    # config.yaml last: a folder without it is no set, so a killed process leaves none half written.
-    content = _yaml(dictionary.config, CROSS_LAYER if crosses else PER_LAYER, model_name, scan)
-    place.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
-    return [*files, place]
+    names = []
+    # Layers of a set that is there beyond the new one's would count as the new one's.
+    with replacing_folder(place.parent, is_written) as partial:
+        for layer in dictionary.config.layers:
+            for name, tensors in _layer_files(dictionary, layer).items():
+                names.append(name)
+                # An int says how many features TopK keeps; everything else is weights.
+                stored = {n: t if t.dtype.kind == "i" else to_stored(t, n, storage) for n, t in tensors.items()}
+                write_tensors(partial / name, stored)
+        content = _yaml(dictionary.config, CROSS_LAYER if crosses else PER_LAYER, model_name, scan)
+        (partial / CONFIG).write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    return [place.parent / name for name in (*names, CONFIG)]
 
 
-def _clear(place: Path) -> None:
-    """Take away a set that is there: layers it has beyond the new one's would count as the new one's."""
-    place.unlink(missing_ok=True)
-    for path in place.parent.glob("*.safetensors"):
-        if re.fullmatch(r"(layer|W_enc|W_dec)_\d+\.safetensors", path.name):
-            path.unlink()
+def is_written(entry: Path) -> bool:
+    """Whether an entry of a folder is a file of such a set."""
+    return _SET.fullmatch(entry.name) is not None
 
 
 def _check(config: DictionaryConfig, kinds: tuple[str, ...]) -> None:

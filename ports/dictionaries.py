@@ -19,6 +19,7 @@ from causeway.engine.dictionary.fit import fitted_config
 from causeway.engine.dictionary.placement import Placement, Replicated
 from causeway.engine.model.config import PRECISIONS, Precision
 from causeway.engine.model.handle import Model
+from causeway.engine.whole_folder import replacing_folder
 from causeway.ports import sae_registry
 from causeway.ports.bos_policy import warn_of_bos
 from causeway.ports.checkpoints import is_checkpoint
@@ -128,10 +129,10 @@ def save_dictionary(
     storage: str = "float32",
     overwrite: bool = False,
 ) -> list[Path]:
-    """Write a stack as SAELens 6 folders `blocks.{layer}.{hook}`, one a layer.
+    """Write a stack as SAELens 6 folders `blocks.{layer}.{hook}`, one a layer; all of them or none.
 
     Args:
-        directory: made if absent.
+        directory: made if absent; what else is in it stays, so that layers can be written one after the other.
         dictionary: a stack over the layers its configuration names, or one unstacked dictionary.
         metadata: entries for every cfg.json's `metadata` (model_name, ...).
         storage: dtype of the matrices on disk: float32, float16 or bfloat16. Vectors are float32.
@@ -151,8 +152,10 @@ def save_dictionary(
         if (folder / CONFIG).exists() and not overwrite:
             raise FileExistsError(f"{folder}: already there; name another directory or pass overwrite=True")
     stacked = dictionary.W_enc[...].ndim == 3
-    for index, (layer, folder) in enumerate(zip(config.layers, folders, strict=True)):
-        write_folder(folder, take(dictionary, index) if stacked else dictionary, layer, metadata or {}, storage)
+    with replacing_folder(directory) as partial:
+        for index, (layer, folder) in enumerate(zip(config.layers, folders, strict=True)):
+            one = take(dictionary, index) if stacked else dictionary
+            write_folder(partial / folder.name, one, layer, metadata or {}, storage)
     return folders
 
 

@@ -1,11 +1,11 @@
 """Converted dictionaries back into memory: whole, split by features or streamed, in any dtype.
 
-Each layer's arrays are restored by Orbax onto their shards; a stack is filled layer by layer in place, so that beside
-the stack there is one layer.
+Each layer's arrays are checked against their checksums and restored by Orbax onto their shards; a stack is filled layer
+by layer in place, so that beside the stack there is one layer. Streamed from disk, a layer is checked the first time.
 """
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
 from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.dictionary.placement import Placement, Replicated, Sharded, Streamed, StreamedDictionaries
 from causeway.engine.saved_arrays import described_arrays, restore_arrays
-from causeway.ports.checkpoints import layer_folder, read_about
+from causeway.engine.sealed_folder import SealedFolder
+from causeway.ports.checkpoints import layer_folder, open_sealed, read_about
 from causeway.ports.dictionary_source import DictionarySource, FeatureArray
 from causeway.ports.placed_dictionaries import Loaded, common_config, refuse_streaming
 
@@ -29,9 +30,10 @@ def open_checkpoint(directory: Path, wanted: Sequence[int] | None) -> list[Dicti
     Raises:
         ValueError: damaged, not of dictionaries, or without a layer that is wanted.
     """
+    sealed = open_sealed(directory)
     about = read_about(directory, "dictionaries")
     storage = np.dtype(jnp.dtype(about["storage"]))
-    sources = {entry["config"]["layers"][0]: _source(directory, entry, storage) for entry in about["layers"]}
+    sources = {entry["config"]["layers"][0]: _source(sealed, directory, entry, storage) for entry in about["layers"]}
     if missing := sorted(set(wanted or ()) - set(sources)):
         raise ValueError(f"layers: {directory} has no dictionary for {missing}; it has {sorted(sources)}")
     return [sources[layer] for layer in sorted(sources if wanted is None else wanted)]
@@ -41,17 +43,18 @@ def restore_dictionaries(directory: Path, sources: Sequence[DictionarySource], p
     """What `load_dictionaries` returns, from a checkpoint.
 
     Raises:
-        ValueError: the dictionaries do not stack, or values are not finite in the dtype.
+        ValueError: a file is damaged, the dictionaries do not stack, or values are not finite in the dtype.
     """
+    sealed = open_sealed(directory)
     cross_layer = any(len(source.arrays["W_dec"].shape) == 3 for source in sources)
     if isinstance(placement, Streamed):
         refuse_streaming(sources, cross_layer)
-        return _streamed(directory, sources, placement, dtype)
+        return _streamed(sealed, directory, sources, placement, dtype)
     config = common_config(sources, ("W_dec",) if cross_layer else ())
     stacks: dict[str, jax.Array] = {}
     decoders: list[jax.Array] = []
     for place, source in enumerate(sources):
-        arrays = _restore(directory, source, placement, dtype)
+        arrays = _restore(sealed, directory, source, placement, dtype)
         if cross_layer:
             decoders.append(arrays.pop("W_dec"))
         for name, array in arrays.items():
@@ -62,15 +65,20 @@ def restore_dictionaries(directory: Path, sources: Sequence[DictionarySource], p
     return Dictionary(config, **stacks)
 
 
-def _streamed(directory: Path, sources: Sequence[DictionarySource], placement: Streamed, dtype: np.dtype) -> Loaded:
+def _streamed(
+    sealed: SealedFolder, directory: Path, sources: Sequence[DictionarySource], placement: Streamed, dtype: np.dtype
+) -> Loaded:
     by_layer = {source.layer: source for source in sources}
 
+    def restored(layer: int, where: Replicated | Sharded) -> dict[str, jax.Array]:
+        return _restore(sealed, directory, by_layer[layer], where, dtype)
+
     def from_disk(layer: int) -> Dictionary:
-        return Dictionary(by_layer[layer].config, **_restore(directory, by_layer[layer], placement.each, dtype))
+        return Dictionary(by_layer[layer].config, **restored(layer, placement.each))
 
     if placement.keep == "disk":
         return StreamedDictionaries([source.config for source in sources], from_disk, placement.resident)
-    held = {layer: jax.device_get(_restore(directory, by_layer[layer], Replicated(), dtype)) for layer in by_layer}
+    held = {layer: jax.device_get(restored(layer, Replicated())) for layer in by_layer}
 
     def from_host(layer: int) -> Dictionary:
         shardings = {n: _sharding(by_layer[layer].arrays[n], placement.each) for n in held[layer]}
@@ -82,13 +90,20 @@ def _streamed(directory: Path, sources: Sequence[DictionarySource], placement: S
 
 
 def _restore(
-    directory: Path, source: DictionarySource, placement: Replicated | Sharded, dtype: np.dtype
+    sealed: SealedFolder, directory: Path, source: DictionarySource, placement: Replicated | Sharded, dtype: np.dtype
 ) -> dict[str, jax.Array]:
     wanted = {
         name: jax.ShapeDtypeStruct(array.shape, dtype, sharding=_sharding(array, placement))
         for name, array in source.arrays.items()
     }
-    return restore_arrays(directory / layer_folder(source.layer), wanted)
+    return restore_arrays(_checked(sealed, directory, source.layer), wanted)
+
+
+def _checked(sealed: SealedFolder, directory: Path, layer: int) -> Path:
+    """The folder of a layer, once its files are known to be what was written."""
+    folder = layer_folder(layer)
+    sealed.check(lambda name: name.startswith(f"{folder}/"))
+    return directory / folder
 
 
 def _sharding(array: FeatureArray, placement: Replicated | Sharded):
@@ -106,26 +121,28 @@ def _write(whole: jax.Array, one: jax.Array, place: int) -> jax.Array:
     return jax.lax.dynamic_update_index_in_dim(whole, one, place, 0)
 
 
-def _source(directory: Path, entry: Mapping[str, Any], storage: np.dtype) -> DictionarySource:
+def _source(sealed: SealedFolder, directory: Path, entry: Mapping[str, Any], storage: np.dtype) -> DictionarySource:
     config = DictionaryConfig(**entry["config"] | {"layers": tuple(entry["config"]["layers"])})
     folder = directory / layer_folder(config.layers[0])
+    whole = functools.partial(_on_host, sealed, directory, config.layers[0])
     arrays = {}
     for name, shape in entry["shapes"].items():
         axis = entry["feature_axes"][name]
-        arrays[name] = FeatureArray(tuple(shape), axis, storage, functools.partial(_read, folder, name, axis))
+        arrays[name] = FeatureArray(tuple(shape), axis, storage, functools.partial(_read, whole, name, axis))
     return DictionarySource(
         folder, entry["format"], config, arrays, (folder,), entry["model_name"], entry["value_scale"],
         entry.get("centred", False), entry["card"],
     )  # fmt: skip
 
 
-def _read(folder: Path, name: str, axis: int | None, start: int, stop: int) -> np.ndarray:
+def _read(whole: Callable[[], dict[str, np.ndarray]], name: str, axis: int | None, start: int, stop: int) -> np.ndarray:
     """For whoever wants a range on the host."""
-    values = _on_host(folder)[name]
+    values = whole()[name]
     return values if axis is None else values[(slice(None),) * axis + (slice(start, stop),)]
 
 
 @functools.lru_cache(maxsize=1)
-def _on_host(folder: Path) -> dict[str, np.ndarray]:
+def _on_host(sealed: SealedFolder, directory: Path, layer: int) -> dict[str, np.ndarray]:
     """A layer restored whole; the last one is kept, as ranges of it are asked for one after another."""
+    folder = _checked(sealed, directory, layer)
     return jax.device_get(restore_arrays(folder, described_arrays(folder)))

@@ -11,11 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors.numpy import save_file
-
 from causeway.engine.intervention.sites import Place
 from causeway.engine.model.config import ModelConfig
 from causeway.engine.model.transformer import Transformer
+from causeway.engine.whole_folder import replacing_folder
 from causeway.ports.config_fields import Fields
 from causeway.ports.decoder_config import (
     PUBLISHED_ACTIVATIONS,
@@ -27,6 +26,7 @@ from causeway.ports.decoder_config import (
 )
 from causeway.ports.module_names import ModuleNames
 from causeway.ports.safetensors_files import WEIGHTS, TensorFile
+from causeway.ports.safetensors_write import write_tensors
 from causeway.ports.tensor_checks import without_copy
 from causeway.ports.weights import TensorMap, export_tensors
 
@@ -166,10 +166,10 @@ def config_json(config: ModelConfig, dtype: str) -> dict[str, Any]:
 def save_llama(
     directory: Path | str, transformer: Transformer, *, dtype: str = "float32", overwrite: bool = False
 ) -> None:
-    """Write config.json and model.safetensors that Hugging Face and `load_model` read.
+    """Write config.json and model.safetensors that Hugging Face and `load_model` read; both or neither.
 
     Args:
-        directory: made if absent.
+        directory: made if absent; other files in it stay.
         transformer: the modules.
         dtype: of the file: float64, float32, float16 or bfloat16.
         overwrite: replace weights that are already there.
@@ -183,9 +183,7 @@ def save_llama(
         raise FileExistsError(f"{directory / WEIGHTS}: already there; name another directory or pass overwrite=True")
     config = transformer.config
     tensors = export_tensors(transformer, name_map(config), dtype)
-    directory.mkdir(parents=True, exist_ok=True)
-    # Written beside and renamed, so that a killed process never leaves half a file under the real name.
-    partial = directory / f"{WEIGHTS}.partial"
-    save_file(tensors, partial, metadata={"format": "pt"})
-    partial.replace(directory / WEIGHTS)
-    (directory / "config.json").write_text(json.dumps(config_json(config, dtype), indent=2) + "\n", encoding="utf-8")
+    with replacing_folder(directory) as partial:
+        write_tensors(partial / WEIGHTS, tensors, {"format": "pt"})
+        text = json.dumps(config_json(config, dtype), indent=2) + "\n"
+        (partial / "config.json").write_text(text, encoding="utf-8")

@@ -17,7 +17,7 @@ import jax
 from causeway.engine.model.config import PRECISIONS, ModelConfig, Numerics, Precision
 from causeway.engine.model.handle import Model
 from causeway.engine.model.placement import Where
-from causeway.ports.checkpoints import is_checkpoint, read_about, restore_transformer
+from causeway.ports.checkpoints import is_checkpoint, open_sealed, read_about, restore_transformer
 from causeway.ports.config_fields import read_json
 from causeway.ports.families import FAMILIES
 from causeway.ports.fingerprint import FileFingerprint
@@ -83,6 +83,7 @@ def model_directory(reference: str | Path) -> Path:
 
 def _restore(directory: Path, numerics: Numerics, name: str, prepend_bos: bool | None, sharding: Where) -> Model:
     """The same from a directory that `causeway convert` made; BOS stands before texts as for the model converted."""
+    open_sealed(directory)
     tokenizer = load_tokenizer(directory) if has_tokenizer(directory) else None
     kept = read_about(directory, "model").get("prepend_bos")
     policy = _bos_policy(kept if prepend_bos is None else prepend_bos, tokenizer, directory)

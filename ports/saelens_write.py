@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import save_file
 
 from causeway.engine.dictionary.dictionary import Dictionary, DictionaryConfig
+from causeway.engine.whole_folder import replacing_folder
 from causeway.ports.saelens import CONFIG, GATED, INPUT_NORMS, WEIGHTS
+from causeway.ports.safetensors_write import write_tensors
 from causeway.ports.site_names import HOOK_OF
 from causeway.ports.tensor_checks import to_stored
 
@@ -33,10 +34,10 @@ NORMS = {"none": "none"} | {ours: theirs for theirs, ours in INPUT_NORMS.items()
 
 
 def write_folder(folder: Path, dictionary: Dictionary, layer: int, metadata: Mapping[str, Any], storage: str) -> None:
-    """Write one unstacked dictionary.
+    """Write one unstacked dictionary, whole or not at all.
 
     Args:
-        folder: made if absent.
+        folder: made if absent; a dictionary that is there is replaced.
         dictionary: arrays without a stacking axis.
         layer: the model layer it belongs to.
         metadata: further entries of cfg.json's `metadata` (model_name, figures of its training, ...).
@@ -51,11 +52,14 @@ def write_folder(folder: Path, dictionary: Dictionary, layer: int, metadata: Map
         name: to_stored(array, name, storage if array.ndim == 2 else "float32")
         for name, array in _published_arrays(dictionary).items()
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    # cfg.json last: a folder without it is not a dictionary, so a killed process leaves none half written.
-    (folder / CONFIG).unlink(missing_ok=True)
-    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
-    (folder / CONFIG).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    with replacing_folder(folder) as partial:
+        write_tensors(partial / WEIGHTS, tensors, {"format": "pt"})
+        (partial / CONFIG).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def is_written(entry: Path) -> bool:
+    """Whether an entry of a folder is a dictionary."""
+    return (entry / CONFIG).is_file()
 
 
 def _config(dictionary: Dictionary, layer: int, metadata: Mapping[str, Any]) -> dict[str, Any]:

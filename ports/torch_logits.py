@@ -32,7 +32,10 @@ def torch_logits(directory: Path, tokens: Int[np.ndarray, "B T"]) -> Float[np.nd
     """Logits in float32 of the model of a directory."""
     import torch
     from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
 
+    # A bar of its own for reading the weights would stand in the middle of a driver's output.
+    logging.disable_progress_bar()
     model = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32, attn_implementation="eager").eval()
     with torch.no_grad():
         return model(torch.tensor(tokens)).logits.numpy()

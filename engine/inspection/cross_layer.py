@@ -8,6 +8,8 @@ Cost: an encode of all layers and a decode into all, `TOKENS_AT_ONCE` tokens at 
 of all layers are held.
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,7 +25,10 @@ TOKENS_AT_ONCE = 64
 
 
 def measure_cross_layer(
-    transformer: Transformer, transcoder: CrossLayerTranscoder, corpus: Corpus
+    transformer: Transformer,
+    transcoder: CrossLayerTranscoder,
+    corpus: Corpus,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[LayerQuality]:
     """The figures of every layer.
 
@@ -31,6 +36,7 @@ def measure_cross_layer(
         transformer: the model, of as many layers.
         transcoder: all its layers.
         corpus: held-out rows; their activations at all layers are held at once.
+        progress: called with (tokens done, in all) after each group of them.
 
     Raises:
         ValueError: the corpus has no counted token, or widths or layers are not the model's.
@@ -47,7 +53,10 @@ def measure_cross_layer(
         raise ValueError("corpus: holds no token that counts; give held-out text")
     x, y = source.read(rows), target.read(rows)
     means = y.mean(axis=1, dtype=np.float64).astype(np.float32)
-    parts = [_part(transcoder, x, y, means, start) for start in range(0, tokens, TOKENS_AT_ONCE)]
+    parts = []
+    for start in range(0, tokens, TOKENS_AT_ONCE):
+        parts.append(_part(transcoder, x, y, means, start))
+        progress(min(start + TOKENS_AT_ONCE, tokens), tokens)
     return layer_figures(config.layers, transcoder.num_features, tokens, parts)
 
 

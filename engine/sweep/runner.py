@@ -126,7 +126,8 @@ class _Run:
         try:
             with Interrupt(lambda: self._stop("signal")) as interrupt:
                 self._compute_and_commit(interrupt)
-                table = self._merge()
+            # A merge can be done again from its beginning: signals end it as they end everything else.
+            table = self._merge()
         finally:
             self._pending.clear()
             self._progress.close()
@@ -137,12 +138,12 @@ class _Run:
         return report
 
     def _compute_and_commit(self, interrupt: Interrupt) -> None:
-        """Starts the threads and commits their results until the last thread is over."""
+        """Starts the threads and commits their results until the last thread is over, or a signal is overdue."""
         for index, compute in enumerate(self._computes):
-            # Daemons: a second signal must not wait for a unit that may take many minutes.
+            # Daemons: a signal must not wait for a unit that may take many minutes.
             threading.Thread(target=self._work, args=(index, compute), daemon=True).start()
         alive = len(self._computes)
-        while alive:
+        while alive and not interrupt.overdue:
             try:
                 kind, *payload = self._results.get(timeout=_POLL_SECONDS)
             except queue.Empty:

@@ -1,91 +1,145 @@
-"""Training checkpoints: save and restore a state by step, with Orbax.
+"""Training checkpoints: save and restore a state by step.
 
-A checkpoint directory belongs to one run. Beside every step lies the run's identity (its resolved configuration, as
-JSON); restoring under another identity is refused with the fields that differ, because a resumed run must be the
-run that was interrupted. Orbax writes each step under a temporary name and renames it when complete, so a killed
-process loses the step being written and nothing else; the leftovers are removed at the next start.
+    workdir/.lock                     held by the one run that writes
+           /checkpoints/250/arrays/   the state after 250 steps (Orbax), leaves under their path names
+                           /run.json  the run's identity: its resolved configuration
+                           /checksums.json
 
-States are any pytrees of arrays (NNX modules and optax states included): leaves are stored under their path names,
-which makes the files independent of how the containers are registered. Cost: one copy of the state to the host.
+A workdir belongs to one run. Restoring under another identity is refused with the fields that differ, because a resumed
+run must be the run that was interrupted. A step is written beside and renamed when all of it is on disk, so a killed
+process loses the step being written and nothing else; what it left is removed at the next start. Every file is read
+against its checksum before a step is used.
+
+States are any pytrees of arrays (NNX modules and optax states included): leaves stored under their path names make the
+files independent of how the containers are registered. Cost: one copy of the state to the host.
 """
 
+import contextlib
 import json
-from collections.abc import Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import jax
-from orbax.checkpoint import v1 as ocp
+
+from causeway.engine.saved_arrays import restore_arrays, save_arrays
+from causeway.engine.sealed_folder import SealedFolder, seal
+from causeway.engine.sweep import durable
+from causeway.engine.sweep.interrupt import Interrupt, Stopped
+from causeway.engine.whole_folder import replacing_folder
 
 State = TypeVar("State")
 
+FOLDER, ARRAYS, RUN = "checkpoints", "arrays", "run.json"
+
 
 class Checkpoints:
-    """The checkpoints of one training run; a context manager."""
+    """The checkpoints of one training run; a context manager that holds the workdir for this process."""
 
-    def __init__(self, directory: str | Path, identity: Mapping[str, Any], keep: int = 2):
-        """Open or create a checkpoint directory.
+    def __init__(self, workdir: str | Path, identity: Mapping[str, Any], keep: int = 2):
+        """Name the workdir and the run; files are touched on entering.
 
         Args:
-            directory: where steps are kept.
+            workdir: where the checkpoints are kept.
             identity: JSON-ready configuration of the run; every restored step must carry the same.
             keep: how many of the latest steps stay on disk.
         """
-        self._directory = Path(directory).absolute()
+        self._workdir = Path(workdir).absolute()
+        self._folder = self._workdir / FOLDER
         self._identity = json.loads(json.dumps(dict(identity)))
-        self._checkpointer = ocp.training.Checkpointer(
-            str(self._directory),
-            preservation_policy=ocp.training.preservation_policies.LatestN(keep),
-            save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(1),
-            cleanup_tmp_directories=True,
-        )
+        self._keep = keep
+        self._held = contextlib.ExitStack()
 
     def __enter__(self) -> "Checkpoints":
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._held.enter_context(durable.exclusive(self._workdir / ".lock"))
+        for path in self._folder.iterdir():
+            if path.suffix == ".partial":
+                shutil.rmtree(path)
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._checkpointer.close()
+        self._held.close()
 
     @property
     def latest_step(self) -> int | None:
-        """The last complete step, or None in a new directory."""
-        latest = self._checkpointer.latest
-        return None if latest is None else int(latest.step)
+        """The last complete step, or None in a new workdir."""
+        return max(self._steps(), default=None)
 
     def save(self, step: int, state: Any) -> None:
         """Write a state and wait until it is on disk; a step that is there already is left alone."""
-        if self.latest_step == step:
+        if step in self._steps():
             return
-        self._checkpointer.save(step, _named_leaves(state), custom_metadata={"identity": self._identity})
+        with replacing_folder(self._folder / str(step)) as partial:
+            save_arrays(partial / ARRAYS, _named_leaves(state))
+            (partial / RUN).write_text(json.dumps(self._identity, indent=1) + "\n", encoding="utf-8")
+            seal(partial)
+        for old in self._steps()[: -self._keep]:
+            self._remove(old)
 
     def restore(self, like: State) -> tuple[int, State] | None:
-        """The latest step and its state, or None in a new directory.
+        """The latest step and its state, or None in a new workdir.
 
         Args:
             like: a state of the same structure, of arrays or `jax.ShapeDtypeStruct`s.
 
         Raises:
-            ValueError: the directory belongs to a run of another configuration.
+            ValueError: the workdir belongs to a run of another configuration, or a file of the step is damaged.
         """
         step = self.latest_step
         if step is None:
             return None
-        self._check_identity(step)
-        device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-        abstract = {name: _abstract(leaf, device) for name, leaf in _named_leaves(like).items()}
-        loaded = self._checkpointer.load(step, abstract)
-        return step, jax.tree.unflatten(jax.tree.structure(like), [loaded[name] for name in abstract])
+        folder = self._folder / str(step)
+        SealedFolder(folder, f"delete {folder}, and the same command goes on from the step before").check()
+        self._check_identity(json.loads((folder / RUN).read_bytes()))
+        wanted = {name: _abstract(leaf) for name, leaf in _named_leaves(like).items()}
+        loaded = restore_arrays(folder / ARRAYS, wanted)
+        return step, jax.tree.unflatten(jax.tree.structure(like), [loaded[name] for name in wanted])
 
-    def _check_identity(self, step: int) -> None:
-        stored = (self._checkpointer.metadata(step).custom_metadata or {}).get("identity", {})
+    def _steps(self) -> list[int]:
+        return sorted(int(path.name) for path in self._folder.iterdir() if path.name.isdecimal())
+
+    def _remove(self, step: int) -> None:
+        """Under another name first: a step that is half removed must not look like one that is damaged."""
+        gone = self._folder / f"{step}.partial"
+        (self._folder / str(step)).rename(gone)
+        shutil.rmtree(gone)
+
+    def _check_identity(self, stored: Mapping[str, Any]) -> None:
         names = sorted(set(stored) | set(self._identity))
         differing = [n for n in names if stored.get(n) != self._identity.get(n)]
         if differing:
             pairs = "; ".join(f"{n}: {stored.get(n)!r} there, {self._identity.get(n)!r} now" for n in differing)
             raise ValueError(
-                f"checkpoint directory {self._directory} belongs to another run ({pairs}); "
+                f"workdir {self._workdir} belongs to another run ({pairs}); "
                 "give the same configuration or another directory"
             )
+
+
+@contextlib.contextmanager
+def keeping(checkpoints: Checkpoints | None, every: int, steps: int) -> Iterator[Callable[[int, Any], None]]:
+    """Gives what is to be called after every step with (steps done, state), so that a run survives and stops cleanly.
+
+    Args:
+        checkpoints: None keeps nothing. every: steps between checkpoints; one is always written at the end.
+        steps: of the whole run.
+
+    Raises:
+        Stopped: a signal came; the step it came in is saved.
+    """
+    if checkpoints is None:
+        yield lambda done, state: None
+        return
+
+    def keep(done: int, state: Any) -> None:
+        if done % every == 0 or done == steps or interrupt.requested:
+            checkpoints.save(done, state)
+        if interrupt.requested:
+            raise Stopped(f"stopped by a signal after step {done} of {steps}; rerun the same command to resume")
+
+    with Interrupt() as interrupt:
+        yield keep
 
 
 def _named_leaves(state: Any) -> dict[str, Any]:
@@ -93,6 +147,6 @@ def _named_leaves(state: Any) -> dict[str, Any]:
     return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_flatten_with_path(state)[0]}
 
 
-def _abstract(leaf: Any, device: jax.sharding.Sharding) -> jax.ShapeDtypeStruct:
+def _abstract(leaf: Any) -> jax.ShapeDtypeStruct:
     """Shape, dtype and placement; a leaf that names its sharding keeps it."""
-    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=getattr(leaf, "sharding", None) or device)
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=getattr(leaf, "sharding", None))

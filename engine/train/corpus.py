@@ -22,6 +22,7 @@ from jaxtyping import Int
 
 from causeway.engine.model.handle import Model
 from causeway.engine.model.text import with_eos, without_bos
+from causeway.engine.scalars import real
 
 Layout = Literal["documents", "packed"]
 LAYOUTS: tuple[Layout, ...] = ("documents", "packed")
@@ -100,11 +101,16 @@ def split_texts(texts: Sequence[str], held_out: float = 0.1) -> tuple[list[str],
     Raises:
         ValueError: a share outside (0, 1), or too few texts to have both.
     """
-    count = round(held_out * len(texts))
-    if not 0 < held_out < 1 or not 0 < count < len(texts):
+    count = round(real(held_out, "held_out", 0, 1) * len(texts))
+    if not 0 < count < len(texts):
         raise ValueError(
             f"held_out: a share of {held_out} of {len(texts)} texts leaves one side empty; give more texts"
         )
     order = np.random.default_rng(_SPLIT).permutation(len(texts))
     chosen = set(order[:count].tolist())
     return [t for i, t in enumerate(texts) if i not in chosen], [t for i, t in enumerate(texts) if i in chosen]
+
+
+def texts_sha256(texts: Sequence[str]) -> str:
+    """What a run over texts is bound to."""
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()

@@ -34,7 +34,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
 from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.train import sparsity
-from causeway.engine.train.checkpoint import Checkpoints
+from causeway.engine.train.checkpoint import Checkpoints, keeping
 from causeway.engine.train.design import Design
 from causeway.engine.train.folding import fold
 from causeway.engine.train.harvest import Shuffled
@@ -92,6 +92,9 @@ def train_dictionaries(
     Returns:
         The stack, or the transcoder that crosses layers, float32, in the units of the streams. The result of an
         interrupted and resumed run is the uninterrupted run's to the bit.
+
+    Raises:
+        Stopped: a signal came, and the steps done are saved.
     """
     program = _Program(recipe, design, data.d_in)
     found = None
@@ -99,11 +102,11 @@ def train_dictionaries(
         buffer = jax.ShapeDtypeStruct((len(design.layers), data.capacity, data.width), jnp.float32)
         found = checkpoints.restore(jax.eval_shape(program.start, buffer, 1))
     state = found[1] if found else _start(program, *data.buffer(0))
-    for done in range(int(state.step) + 1, recipe.steps + 1):
-        state, progress = _update(program, state, *data(done - 1))
-        report(done, progress)
-        if checkpoints is not None and (done % checkpoint_every == 0 or done == recipe.steps):
-            checkpoints.save(done, state)
+    with keeping(checkpoints, checkpoint_every, recipe.steps) as keep:
+        for done in range(int(state.step) + 1, recipe.steps + 1):
+            state, progress = _update(program, state, *data(done - 1))
+            report(done, progress)
+            keep(done, state)
     return fold(recipe, state, design)
 
 

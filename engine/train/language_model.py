@@ -20,8 +20,9 @@ from jaxtyping import Array, Bool, Float
 
 from causeway.engine.model.forward import next_token_logits
 from causeway.engine.model.transformer import Transformer
+from causeway.engine.scalars import integer, real
 from causeway.engine.train.batches import Batch, BatchesAt
-from causeway.engine.train.checkpoint import Checkpoints
+from causeway.engine.train.checkpoint import Checkpoints, keeping
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +46,10 @@ class Schedule:
     checkpoint_every: int = 250
 
     def __post_init__(self):
+        for name, low in (("steps", 1), ("warmup_steps", 0), ("checkpoint_every", 1)):
+            integer(getattr(self, name), name, low)
+        for name in ("learning_rate", "weight_decay", "clip_norm"):
+            real(getattr(self, name), name, 0)
         if not 0 <= self.warmup_steps < self.steps:
             raise ValueError(
                 f"warmup_steps: got {self.warmup_steps}; needs at least 0 and less than steps = {self.steps}"
@@ -75,16 +80,18 @@ def train(
         schedule: steps and rates.
         checkpoints: where to save and resume; None trains in memory only.
         report: called with (steps done, loss) after every step; the loss is a device scalar, so reading it waits.
+
+    Raises:
+        Stopped: a signal came, and the steps done are saved.
     """
     state, first = TrainState(transformer, make_optimiser(schedule).init(transformer)), 0
     if checkpoints is not None and (found := checkpoints.restore(state)) is not None:
         first, state = found
-    for step in range(first, schedule.steps):
-        state, loss = _update(state, batches_at(step), schedule)
-        done = step + 1
-        report(done, loss)
-        if checkpoints is not None and (done % schedule.checkpoint_every == 0 or done == schedule.steps):
-            checkpoints.save(done, state)
+    with keeping(checkpoints, schedule.checkpoint_every, schedule.steps) as keep:
+        for step in range(first, schedule.steps):
+            state, loss = _update(state, batches_at(step), schedule)
+            report(step + 1, loss)
+            keep(step + 1, state)
     return state.transformer
 
 

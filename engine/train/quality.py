@@ -19,7 +19,8 @@ Cost: an encode and a decode a token and layer, and three further passes over `l
 
 import dataclasses
 import functools
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -82,7 +83,11 @@ class LayerQuality:
 
 
 def measure_quality(
-    transformer: Transformer, dictionary: Dictionary, corpus: Corpus, loss_rows: int = 128
+    transformer: Transformer,
+    dictionary: Dictionary,
+    corpus: Corpus,
+    loss_rows: int = 128,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[LayerQuality]:
     """The figures of every layer of a stack.
 
@@ -91,6 +96,8 @@ def measure_quality(
         dictionary: a stack.
         corpus: held-out rows.
         loss_rows: rows used for the cross-entropy figures, at most.
+        progress: called with (groups of rows done, in all) after each; a group is read twice, and once more for every
+            loss of it.
 
     Raises:
         ValueError: the corpus has no counted token, or the stack's width or layers are not the model's.
@@ -105,10 +112,17 @@ def measure_quality(
             )
     if not corpus.counts.sum():
         raise ValueError("corpus: holds no token that counts; give held-out text")
-    figures, means = _reconstruction(dictionary, source, target)
-    if config.output_stream not in EDITABLE:
+    editable, head = config.output_stream in EDITABLE, corpus.head(loss_rows)
+    passes = 2 * _count(corpus) + editable * _count(head) * (1 + 3 * len(config.layers))
+    counter = itertools.count(1)
+
+    def tick() -> None:
+        progress(next(counter), passes)
+
+    figures, means = _reconstruction(dictionary, source, target, tick)
+    if not editable:
         return figures
-    losses = _losses(transformer, dictionary, corpus.head(loss_rows), means)
+    losses = _losses(transformer, dictionary, head, means, tick)
     return [dataclasses.replace(figure, **loss) for figure, loss in zip(figures, losses, strict=True)]
 
 
@@ -119,15 +133,20 @@ def clean_loss(transformer: Transformer, corpus: Corpus) -> float:
 
 
 def _reconstruction(
-    dictionary: Dictionary, source: Source, target: Source
+    dictionary: Dictionary, source: Source, target: Source, tick: Callable[[], None]
 ) -> tuple[list[LayerQuality], Float[np.ndarray, "P O"]]:
     """Everything that needs no further forward pass, and each layer's mean."""
     rows = np.arange(len(source.corpus.tokens))
     # The mean first: sums of squares around it do not cancel, however far from 0 the stream lies.
-    total = sum(target.read(group).sum(axis=1, dtype=np.float64) for group in _groups(rows))
+    totals, parts = [], []
+    for group in _groups(rows):
+        totals.append(target.read(group).sum(axis=1, dtype=np.float64))
+        tick()
     tokens = int(source.corpus.counts.sum())
-    means = total / tokens
-    parts = [_group_sums(dictionary, source, target, group, means) for group in _groups(rows)]
+    means = sum(totals) / tokens
+    for group in _groups(rows):
+        parts.append(_group_sums(dictionary, source, target, group, means))
+        tick()
     return layer_figures(dictionary.config.layers, dictionary.num_features, tokens, parts), means
 
 
@@ -195,20 +214,34 @@ def _sums(
     return jax.lax.map(layer, (dictionary, x, y, means.astype(x.dtype)))
 
 
+def _count(corpus: Corpus) -> int:
+    """Number of groups of rows."""
+    return -(-len(corpus.tokens) // ROWS_PER_PASS)
+
+
 def _losses(
-    transformer: Transformer, dictionary: Dictionary, corpus: Corpus, means: Float[np.ndarray, "P O"]
+    transformer: Transformer,
+    dictionary: Dictionary,
+    corpus: Corpus,
+    means: Float[np.ndarray, "P O"],
+    tick: Callable[[], None],
 ) -> list[dict[str, Any]]:
     """The mean losses of each layer, by the names of their fields."""
     layers, stream = dictionary.config.layers, dictionary.config.output_stream
     totals, count = np.zeros((len(layers), 4)), 0
     for tokens, lengths in _padded(corpus):
-        passes = partial(_loss, transformer, tokens, lengths, corpus.first)
-        clean = float(passes(Instruments()))
+
+        def loss(instruments: Instruments, tokens=tokens, lengths=lengths) -> float:
+            found = float(_loss(transformer, tokens, lengths, corpus.first, instruments))
+            tick()
+            return found
+
+        clean = loss(Instruments())
         for i, layer in enumerate(layers):
             spliced = Instruments((bind(EditSpec(stream, "replace"), _everywhere(layer, corpus.first), dictionary),))
             swapped = (_everywhere(layer, corpus.first, vector) for vector in (means[i], np.zeros_like(means[i])))
             mean, zero = (Instruments((bind(EditSpec(stream, "swap"), edit, None),)) for edit in swapped)
-            totals[i] += clean, *(float(passes(edited)) for edited in (spliced, mean, zero))
+            totals[i] += clean, *(loss(edited) for edited in (spliced, mean, zero))
         count += _predicted(lengths, corpus.first)
     names = ("loss_clean", "loss_spliced", "loss_mean", "loss_zero")
     return [dict(zip(names, row, strict=True)) for row in (totals / count).tolist()]

@@ -1,11 +1,12 @@
 """How a stack of dictionaries is trained, as data."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 import optax
 
-from causeway.engine import scalars
+from causeway.engine.scalars import integer, real, seed
 from causeway.engine.train.sparsity import TRAINED_KINDS, TrainedKind
 
 
@@ -46,20 +47,23 @@ class Recipe:
     def __post_init__(self):
         if self.kind not in TRAINED_KINDS:
             raise ValueError(f"kind: got {self.kind!r}; needs one of {', '.join(TRAINED_KINDS)}")
+        for name in ("features", "steps", "batch", "dead_after", "revive_every"):
+            integer(getattr(self, name), name, 1)
+        seed(self.seed)
+        for name in ("active", "learning_rate", "target_weight", "bandwidth"):
+            real(getattr(self, name), name, 0)
+        for name in ("warmup", "decay"):
+            real(getattr(self, name), name, 0, 1)
         if not 0 < self.active < self.features:
             raise ValueError(
                 f"active: got {self.active:g} of {self.features} features; needs more than 0 and fewer than all"
             )
         if self.kind == "topk" and self.active != int(self.active):
             raise ValueError(f"active: got k = {self.active:g} for topk; needs a whole number")
-        if self.l0_coefficient is not None and (self.kind != "jumprelu" or self.l0_coefficient <= 0):
+        if self.l0_coefficient is not None and (self.kind != "jumprelu" or not 0 < self.l0_coefficient < math.inf):
             raise ValueError(
                 f"l0_coefficient: got {self.l0_coefficient:g} for {self.kind}; needs a positive price, and jumprelu"
             )
-        scalars.seed(self.seed)
-        for name in ("steps", "batch", "dead_after", "revive_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: got {getattr(self, name)}; needs at least 1")
 
     def rate(self) -> Callable:
         """The learning rate by step: up, flat, down to 0."""

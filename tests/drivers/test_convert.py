@@ -60,6 +60,7 @@ def test_verify_compares_with_torch_before_the_directory_is_named(drive, tmp_pat
     )
     assert good["status"] == 0, good["err"]
     assert "verify: logits differ from torch's by at most" in good["out"]
+    assert "Loading weights" not in good["err"] + good["out"]
     assert strict["status"] == 2
     assert "is more than --tolerance=0" in strict["err"]
     assert (tmp_path / "good").is_dir()

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from absl import flags
 
 import causeway as cw
 
@@ -11,7 +12,14 @@ SMALL = ("--features=32", "--l0=4", "--steps=12", "--batch=64", "--length=16", "
 SAES = (*SMALL, "--layers=-1,1", "--stream=hook_resid_post")
 REFUSALS = {
     "sparsity": (("--kind=topk", "--l0=4", "--features=32"), "--kind: topk takes its sparsity from --k; got --l0=4"),
-    "features": (("--l0=4",), "--features: got nothing"),
+    "features": (("--features=1",), "active: got 1 of 1 features; needs more than 0 and fewer than all"),
+    "nothing given": (
+        ("--data=", "--out="),
+        "--data, --out: got nothing; needed as in `causeway train_dictionary --model=bundled:tiny --data=texts.jsonl",
+    ),
+    "share": (("--held_out=nan",), "--held_out: got nan; needs a finite number from 0 to 1"),
+    "seed": (("--seed=4294967296",), "--seed: got 4294967296; needs a whole number from 0 to 4294967295"),
+    "rate": (("--learning_rate=inf",), "learning_rate: got inf; needs a finite number"),
     "out": (("--l0=4", "--features=32", f"--out={__file__}"), "is a file; give a directory to write"),
     "layers": (("--l0=4", "--features=32", "--layers=1,9"), "--layers: got 9; needs a whole number from -4 to 3"),
     "words": (("--l0=4", "--features=32", "--layers=top"), "--layers: got 'top'"),
@@ -87,6 +95,27 @@ def test_bad_flags_are_refused_in_one_line(place, runs, name):
     assert REFUSALS[name][1] in run["err"]
     assert "Traceback" not in run["err"]
     assert not (place / "refused").exists()
+
+
+def test_what_is_not_said_follows_from_the_model_and_the_data(place, drive):
+    """The shortest command there is; its defaults are told before the training starts."""
+    from causeway.drivers import dictionary_flags
+
+    arguments = ["--model=bundled:tiny", f"--data={place / 'texts.json'}", f"--out={place / 'short'}"]
+    few = ["--steps=2", "--batch=64", "--length=16"]
+    (run,) = drive("train_dictionary", [*arguments, *few])
+    assert run["status"] == 0, run["err"]
+    assert f"jumprelu: {8 * 128} features a layer, 32 active a token; 2 steps" in run["out"]
+    assert (place / "short.work" / "checkpoints" / "2").is_dir()
+    assert f"quality.json are in {place / 'short'}" in run["out"]
+    flags.FLAGS.unparse_flags()
+    flags.FLAGS(["", "--kind=batchtopk"])
+    recipes = {tokens: dictionary_flags.recipe(16, tokens) for tokens in (2000, 300_000, 10**9)}
+    assert [r.steps for r in recipes.values()] == [500, 2929, 20_000]
+    assert (recipes[2000].features, recipes[2000].active) == (128, 32)
+    flags.FLAGS(["", "--kind=topk", "--features=40"])
+    assert dictionary_flags.recipe(16, 2000).active == 10
+    flags.FLAGS.unparse_flags()
 
 
 @pytest.mark.parametrize("name", ["transcoder", pytest.param("skip", marks=pytest.mark.slow), "cross_layer"])

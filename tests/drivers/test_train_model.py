@@ -40,12 +40,12 @@ def texts(tmp_path):
 
 
 def test_a_decoder_from_own_texts(tmp_path, texts):
-    places = (f"--workdir={tmp_path / 'run'}", f"--out={tmp_path / 'model'}")
+    places = (f"--out={tmp_path / 'model'}",)
     done = drive(*places, f"--data={texts}", *SMALL)
     assert done.returncode == 0, done.stderr
     model = cw.load_model(tmp_path / "model")
     assert model.tokens("the cat")[0] == model.tokenizer.bos_id
-    assert json.loads((tmp_path / "run" / "summary.json").read_text())["figures"]["held_out_loss"] < 5
+    assert json.loads((tmp_path / "model.work" / "summary.json").read_text())["figures"]["held_out_loss"] < 5
     refused = drive(*places, f"--data={texts}", *SMALL)
     assert refused.returncode != 0
     assert refused.stderr.count("\n") == 1
@@ -53,9 +53,9 @@ def test_a_decoder_from_own_texts(tmp_path, texts):
 
 
 def test_missing_directories_and_unknown_fields_are_refused(tmp_path):
-    missing = drive(f"--out={tmp_path / 'o'}")
+    missing = drive()
     assert missing.returncode != 0
-    assert missing.stderr.startswith("causeway train_model: --workdir")
+    assert missing.stderr.startswith("causeway train_model: --out: got nothing; needed as in `causeway train_model --")
     unknown = drive(f"--out={tmp_path / 'o'}", f"--workdir={tmp_path / 'w'}", "--config.schedule.stepz=3")
     assert unknown.returncode != 0
     assert "stepz" in unknown.stderr

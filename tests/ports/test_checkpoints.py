@@ -135,8 +135,10 @@ def test_an_interrupted_conversion_goes_on_where_it_stopped(tmp_path, stacks, mo
 def test_another_conversion_does_not_go_on_with_the_first(tmp_path, stacks, monkeypatch):
     sources = open_dictionaries(stacks[0])
     partial = tmp_path / "out.partial"
-    monkeypatch.setattr(type(partial), "rename", lambda *_: None)
-    save_dictionaries(tmp_path / "out", sources, np.dtype("float32"))
+    monkeypatch.setattr(checkpoints, "seal", lambda folder: pytest.fail("stopped here"))
+    with pytest.raises(pytest.fail.Exception):
+        save_dictionaries(tmp_path / "out", sources, np.dtype("float32"))
+    assert partial.is_dir()
     monkeypatch.undo()
     save_dictionaries(tmp_path / "out", sources, np.dtype("bfloat16"))
     about = json.loads((tmp_path / "out" / "causeway.json").read_text())
@@ -169,11 +171,11 @@ def test_a_killed_conversion_leaves_nothing_under_the_name(tmp_path, stacks, equ
     assert done.returncode == -signal.SIGKILL
     assert not out.exists()
     assert (tmp_path / "out.partial" / "layer_00002").is_dir()
-    (tmp_path / "out.partial" / "layer_00005.orbax-checkpoint-tmp").mkdir()
+    (tmp_path / "out.partial" / "layer_00005.partial.orbax-checkpoint-tmp").mkdir()
     save_dictionaries(out, open_dictionaries(stacks[0]), np.dtype("float32"))
     assert equal_trees(load_dictionaries(out), load_dictionaries(stacks[0]))
     assert sorted(path.name for path in out.iterdir()) == [
-        "causeway.json", "layer_00002", "layer_00005", "layer_00007",
+        "causeway.json", "checksums.json", "layer_00002", "layer_00005", "layer_00007",
     ]  # fmt: skip
 
 
@@ -215,14 +217,6 @@ class TestRefused:
         with pytest.raises(ValueError, match="belongs to layer 2, but"):
             load_dictionaries(stacks[1], for_model=load_model(model_dir))
 
-    def test_arrays_that_are_gone_or_damaged(self, converted, stacks):
-        (converted / "arrays" / "commit_success.txt").unlink()
-        for file in (converted / "arrays").rglob("*"):
-            if file.is_file():
-                file.unlink()
-        with pytest.raises(ValueError, match=r"arrays: not a whole checkpoint .*convert again"):
-            load_model(converted)
-
     def test_values_too_large_for_the_dtype_asked_for(self, tmp_path):
         stack = random_stack()
         stack.W_dec[...] = stack.W_dec[...] * 1e6
@@ -230,3 +224,72 @@ class TestRefused:
         save_dictionaries(tmp_path / "out", open_dictionaries(tmp_path / "published"), np.dtype("float32"))
         with pytest.raises(ValueError, match="W_dec has values that are not finite in float16"):
             load_dictionaries(tmp_path / "out", storage="float16")
+
+
+def files_of(folder):
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def flip(file, random) -> bytes:
+    """One bit of a file turned; its bytes before."""
+    good = file.read_bytes()
+    bad = bytearray(good)
+    bad[random.integers(len(bad))] ^= 1 << random.integers(8)
+    file.write_bytes(bad)
+    return good
+
+
+class TestDamage:
+    """Whatever file is touched, it is named and nothing is loaded."""
+
+    def test_of_a_model(self, converted):
+        random = np.random.default_rng(0)
+        for file in files_of(converted):
+            if not file.stat().st_size:
+                continue
+            good = flip(file, random)
+            with pytest.raises(ValueError, match=r"damaged: .*; convert it again") as caught:
+                load_model(converted)
+            assert f"{file} (" in str(caught.value)
+            file.write_bytes(good)
+        load_model(converted)
+
+    def test_a_file_that_is_gone_or_cut(self, converted):
+        data = max(files_of(converted / "arrays"), key=lambda file: file.stat().st_size)
+        good = data.read_bytes()
+        data.write_bytes(good[:-10])
+        with pytest.raises(ValueError, match=rf"damaged: .*{data.name} \({len(good) - 10} bytes of {len(good)}\)"):
+            load_model(converted)
+        data.unlink()
+        with pytest.raises(ValueError, match=rf"damaged: .*{data.name} \(missing\); convert it again"):
+            load_model(converted)
+        (converted / "checksums.json").unlink()
+        with pytest.raises(ValueError, match=r"damaged: .*checksums.json \(missing\); convert it again"):
+            load_model(converted)
+
+    @pytest.mark.parametrize("how", ["stack", "disk", "host", "convert"])
+    def test_of_dictionaries(self, stacks, how, tmp_path):
+        uses = {
+            "stack": lambda: load_dictionaries(stacks[1], [5, 7]),
+            "disk": lambda: list(load_dictionaries(stacks[1], [5, 7], placement=Streamed(2, "disk"))),
+            "host": lambda: load_dictionaries(stacks[1], [5, 7], placement=Streamed(2, "host")),
+            "convert": lambda: save_dictionaries(
+                tmp_path / "again", open_dictionaries(stacks[1], [5, 7]), np.dtype("float32")
+            ),
+        }
+        data = max(files_of(stacks[1] / "layer_00007"), key=lambda file: file.stat().st_size)
+        good = flip(data, np.random.default_rng(0))
+        with pytest.raises(ValueError, match=rf"damaged: .*layer_00007.*{data.name} .*; convert it again"):
+            uses[how]()
+        load_dictionaries(stacks[1], [2, 5])
+        data.write_bytes(good)
+        flip(stacks[1] / "causeway.json", np.random.default_rng(1))
+        with pytest.raises(ValueError, match=r"damaged: .*causeway.json .*; convert it again"):
+            uses[how]()
+
+    def test_of_a_layer_that_was_whole_when_it_was_streamed_first(self, stacks):
+        streamed = load_dictionaries(stacks[1], placement=Streamed(1, "disk"))
+        list(streamed)
+        flip(max(files_of(stacks[1] / "layer_00002"), key=lambda file: file.stat().st_size), np.random.default_rng(0))
+        with pytest.raises(ValueError, match=r"damaged: .*layer_00002"):
+            list(streamed)

@@ -11,9 +11,10 @@ import pytest
 from safetensors.numpy import load_file
 
 from causeway.engine.dictionary.dictionary import Dictionary, DictionaryConfig, take
-from causeway.ports import hub
+from causeway.ports import circuit_tracer_write, hub, saelens_write
 from causeway.ports.dictionaries import load_dictionaries, save_dictionary
 from causeway.ports.load import load_model
+from causeway.ports.safetensors_write import write_tensors
 
 D, F = 8, 12
 EXTRA = {
@@ -221,3 +222,38 @@ class TestRefused:
     def test_stream_without_a_name_there(self, tmp_path):
         with pytest.raises(ValueError, match="stream 'attn_in' has no SAELens name"):
             save_dictionary(tmp_path, random_stack(stream="attn_in"))
+
+
+WRITERS = {
+    "saelens": (saelens_write, lambda place, stack, **more: save_dictionary(place, stack, **more)),
+    "circuit_tracer": (
+        circuit_tracer_write,
+        lambda place, stack, **more: circuit_tracer_write.save_circuit_tracer(place, stack, "a model", **more),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("there", [False, True])
+def test_a_set_is_written_whole_or_not_at_all(tmp_path, monkeypatch, name, there):
+    module, write = WRITERS[name]
+    stack, written = random_stack(layers=(0, 1, 2)), []
+    if there:
+        write(tmp_path / "out", stack)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    def full(path, tensors, metadata=None):
+        if len(written) == 2:
+            raise OSError(28, "No space left on device", str(path))
+        written.append(write_tensors(path, tensors, metadata))
+
+    monkeypatch.setattr(module, "write_tensors", full)
+    with pytest.raises(OSError, match="No space left"):
+        write(tmp_path / "out", random_stack(layers=(0, 1, 2)), overwrite=there)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["out"] * there
+
+
+def test_errors_of_the_disk_are_those_of_python(tmp_path):
+    with pytest.raises(FileNotFoundError, match="No such file or directory"):
+        write_tensors(tmp_path / "nowhere" / "file", {"a": np.zeros(2)})

@@ -39,7 +39,10 @@ def test_figures_equal_plain_numpy(transformer, corpus, monkeypatch, skip, at_on
     x, y = (Source(transformer, corpus, s, (0, 1, 2)).read(np.arange(9)) for s in ("mlp_in", "mlp_out"))
     f = np.asarray(transcoder.encode_all(x))
     error = y.astype(np.float64) - np.asarray(transcoder.reconstruct(x))
-    for i, figures in enumerate(measure_cross_layer(transformer, transcoder, corpus)):
+    told = []
+    measured = measure_cross_layer(transformer, transcoder, corpus, lambda *counts: told.append(counts))
+    assert told[-1] == (corpus.counts.sum(), corpus.counts.sum())
+    for i, figures in enumerate(measured):
         spread = ((y[i] - y[i].mean(0, dtype=np.float64)) ** 2).sum()
         assert figures.layer == i
         assert figures.tokens == x.shape[1] == corpus.counts.sum()

@@ -61,6 +61,19 @@ def test_kill_at_a_step_of_the_commit(toy, finished, contents, tmp_path, crash):
     assert not list(tmp_path.rglob("*.tmp"))
 
 
+def test_a_unit_that_takes_long_is_not_waited_for(toy, tmp_path):
+    process = start(tmp_path, seconds=60)
+    wait_for(lambda: (tmp_path / "events.jsonl").exists(), process)
+    time.sleep(0.5)
+    began = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    told = process.communicate(timeout=30)[1]
+    assert process.returncode == 3
+    assert time.monotonic() - began < 5
+    assert "stopped by a signal, 0 of 6 units finished; rerun the same command to resume" in told
+    assert Store(tmp_path, toy.make_plan()).finished() == []
+
+
 def test_signal_stops_cleanly_and_says_how_to_resume(toy, tmp_path):
     process = start(tmp_path, seconds=0.1)
     wait_for(lambda: list(tmp_path.glob("units/*.json")), process)

@@ -1,4 +1,7 @@
-"""Checkpoints restore what was saved, keep the latest, and refuse another run's."""
+"""Checkpoints restore what was saved, keep the latest, and refuse another run's and damaged ones."""
+
+import os
+import signal
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +12,8 @@ from flax import nnx
 
 from causeway.engine.model.config import ModelConfig, Numerics
 from causeway.engine.model.transformer import Transformer
-from causeway.engine.train.checkpoint import Checkpoints
+from causeway.engine.sweep.interrupt import Stopped
+from causeway.engine.train.checkpoint import Checkpoints, keeping
 
 CONFIG = ModelConfig("llama", 2, 8, 2, 1, 4, 16, 11, 32)
 
@@ -18,6 +22,20 @@ CONFIG = ModelConfig("llama", 2, 8, 2, 1, 4, 16, 11, 32)
 def state():
     model = Transformer(CONFIG, Numerics(), rngs=nnx.Rngs(0))
     return model, optax.adamw(1e-3).init(model), jnp.int32(3)
+
+
+@pytest.fixture
+def two_steps(tmp_path):
+    """A workdir with steps 1 and 2, and a function that restores it."""
+    with Checkpoints(tmp_path, {"rate": 1.0}) as checkpoints:
+        for step in (1, 2):
+            checkpoints.save(step, {"a": jnp.arange(8.0) + step, "b": jnp.int32(step)})
+
+    def restore():
+        with Checkpoints(tmp_path, {"rate": 1.0}) as checkpoints:
+            return checkpoints.restore({"a": jnp.zeros(8), "b": jnp.int32(0)})
+
+    return tmp_path / "checkpoints", restore
 
 
 def test_round_trip_of_modules_and_optimiser_states(tmp_path, state):
@@ -36,13 +54,16 @@ def test_a_new_directory_holds_nothing(tmp_path, state):
         assert checkpoints.restore(state) is None
 
 
-def test_only_the_latest_are_kept(tmp_path):
+def test_only_the_latest_are_kept_and_leftovers_go(tmp_path):
     with Checkpoints(tmp_path, {}, keep=2) as checkpoints:
-        for step in range(4):
+        for step in (8, 9, 10, 11):
             checkpoints.save(step, {"a": jnp.full(2, step)})
         _, restored = checkpoints.restore({"a": jnp.zeros(2, jnp.int32)})
-    np.testing.assert_array_equal(restored["a"], [3, 3])
-    assert sorted(path.name for path in tmp_path.iterdir() if path.name.isdigit()) == ["2", "3"]
+    np.testing.assert_array_equal(restored["a"], [11, 11])
+    (tmp_path / "checkpoints" / "12.partial" / "arrays").mkdir(parents=True)
+    with Checkpoints(tmp_path, {}, keep=2) as checkpoints:
+        assert checkpoints.latest_step == 11
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["10", "11"]
 
 
 def test_another_configuration_is_refused_by_field(tmp_path):
@@ -50,3 +71,50 @@ def test_another_configuration_is_refused_by_field(tmp_path):
         checkpoints.save(0, {"a": jnp.zeros(2)})
     with Checkpoints(tmp_path, {"rate": 2.0, "seed": 0}) as checkpoints, pytest.raises(ValueError, match="rate: 1"):
         checkpoints.restore({"a": jnp.zeros(2)})
+
+
+def test_one_run_at_a_time(tmp_path):
+    with Checkpoints(tmp_path, {}), pytest.raises(ValueError, match=rf"in use by process {os.getpid()}"):
+        Checkpoints(tmp_path, {}).__enter__()
+
+
+def test_a_flip_in_any_file_is_named_with_what_to_do(two_steps):
+    folder, restore = two_steps
+    random = np.random.default_rng(0)
+    for file in sorted(path for path in (folder / "2").rglob("*") if path.is_file()):
+        good = file.read_bytes()
+        if good:
+            bad = bytearray(good)
+            bad[random.integers(len(bad))] ^= 1 << random.integers(8)
+            file.write_bytes(bad)
+            with pytest.raises(ValueError, match=r"^damaged: ") as caught:
+                restore()
+            assert f"{file} (" in str(caught.value)
+            assert f"delete {folder / '2'}, and the same command goes on" in str(caught.value)
+        file.unlink()
+        with pytest.raises(ValueError, match=r"damaged: .*\(missing\)"):
+            restore()
+        file.write_bytes(good)
+    assert restore()[0] == 2
+
+
+def test_without_the_damaged_step_the_one_before_is_restored(two_steps):
+    folder, restore = two_steps
+    (folder / "2").rename(folder / "elsewhere")
+    step, restored = restore()
+    assert step == 1
+    np.testing.assert_array_equal(restored["a"], np.arange(8.0) + 1)
+
+
+def test_a_signal_saves_the_step_it_came_in(tmp_path):
+    def train(checkpoints):
+        with keeping(checkpoints, 4, 9) as keep:
+            for done in range(1, 10):
+                if done == 3:
+                    os.kill(os.getpid(), signal.SIGTERM)
+                keep(done, {"a": jnp.int32(done)})
+
+    with Checkpoints(tmp_path, {}) as checkpoints:
+        with pytest.raises(Stopped, match="after step 3 of 9; rerun"):
+            train(checkpoints)
+        assert checkpoints.latest_step == 3
