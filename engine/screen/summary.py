@@ -48,7 +48,7 @@ def summarise(table: pa.Table, *, alpha: float = ALPHA, count: int = 20) -> dict
             "test": reading[f"test{suffix}"],
             "least_p": reading[f"least_p{suffix}"],
             "can_tell": reading[f"least_p{suffix}"] < alpha,
-        },  # fmt: skip
+        },
         "tested": int(tested.sum()),
         "significant": int(different.sum()),
         "by_layer": {

@@ -37,8 +37,6 @@ DRAWN, WORK = 100_000_000, 2_000_000_000
 # A feature goes on to the next stage where no more deals than these are as extreme as the one that came.
 NEAR = 10
 DEALS_AT_ONCE, FEATURES_AT_ONCE = 1_000, 4_000
-# Share of values that are not 0 above which a dense product is the faster one.
-DENSE = 0.1
 # Equal sums differ by rounding.
 TIE = 1e-9
 
@@ -128,18 +126,13 @@ def _extreme(
     low, high = (came - tie)[:, None], (came + tie)[:, None]
     above, below = np.zeros(len(came), np.int64), np.zeros(len(came), np.int64)
     blocks = [slice(i, i + FEATURES_AT_ONCE) for i in range(0, len(came), FEATURES_AT_ONCE)]
-    parts = [_fast(values[block]) for block in blocks]
+    parts = [values[block] for block in blocks]
     for deal in deals:
         for block, part in zip(blocks, parts, strict=True):
             sums = part @ deal
             above[block] += (sums >= low[block]).sum(axis=1)
             below[block] += (sums <= high[block]).sum(axis=1)
     return above, below
-
-
-def _fast(values: sparse.csr_array) -> sparse.csr_array | Float[np.ndarray, "F n"]:
-    """The form whose products with deals are the faster ones."""
-    return values.toarray() if values.nnz > DENSE * math.prod(values.shape) else values
 
 
 def _p(above: Int[np.ndarray, " F"], below: Int[np.ndarray, " F"], deals: int) -> Float[np.ndarray, " F"]:
@@ -152,7 +145,8 @@ def _staged(
     """p of every feature from random deals, and how many deals the last stage had."""
     p, going = np.full(values.shape[0], np.nan), np.arange(values.shape[0])
     count = int(np.clip(WORK // max(1, values.nnz), FEWEST_DEALS, FIRST_DEALS))
-    for stage in itertools.count():
+    stage = 0
+    while True:
         # The deal that came is one of them.
         rng = np.random.default_rng((seed, 6, stage))
         above, below = _extreme(values[going], second, _drawn(second, strata, count - 1, rng))
@@ -161,4 +155,4 @@ def _staged(
         most = min(DRAWN // len(second), WORK // max(1, values[going].nnz), DEALS_A_TEST * len(p), count * MORE)
         if not going.size or most < 2 * count:
             return p, count
-        count = most
+        count, stage = most, stage + 1
