@@ -42,9 +42,7 @@ _STOP = flags.DEFINE_list("stop_tokens", [], "Token ids that end a rollout, besi
 _RECORD = flags.DEFINE_string("record_features", "", "Record at every token: top:K, all, patched, or a features file.")
 _TOP_LOGITS = flags.DEFINE_integer("record_logits", 0, "Record this many largest next-token logits.", lower_bound=0)
 _ROWS = flags.DEFINE_integer("rows", 64, "Row bucket per device; part of the plan.", lower_bound=1)
-_BUCKETS = flags.DEFINE_integer(
-    "unit_buckets", 8, "Buckets of a unit, what is lost at most when killed.", lower_bound=1
-)
+_BUCKETS = flags.DEFINE_integer("unit_buckets", 8, "Buckets of a unit, the most that a kill loses.", lower_bound=1)
 _LIMIT = flags.DEFINE_integer(
     "limit_features", None, "Pilot: the first features alone, a plan of its own.", lower_bound=1
 )

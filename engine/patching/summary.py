@@ -129,7 +129,7 @@ def _lines(name: str, outcome: dict[str, Any], baseline: float | None, shown: in
 _MISSING = {
     "q": f"{FEWEST_PROMPTS} prompts to test, {FEWEST_DISTINCT} of them moved",
     "effect": f"{FEWEST_PROMPTS} other prompts to estimate, {FEWEST_DISTINCT} of them moved",
-    "envelope": "random features (19 or more)",
+    "envelope": "random features (19 or more: raise random_draws where features are few)",
 }
 
 

@@ -72,6 +72,8 @@ REFUSALS = {
     "scope": (("--scope=first",), "scope: got 'first'; needs one of"),
     "position": (("--scope=positions:9",), "is outside a prompt of"),
     "value": (("--value=safe=low",), "value: got 'safe=low'"),
+    "value of no group": (("--value=riksy=1,safe=0",), "value: got 'riksy', which is no group; .* safe, risky"),
+    "no values": (("--features={tmp}/bare.jsonl",), "features: the table has not groups' means"),
     "doses": (("--doses=0.5,half",), "--doses: got '0.5,half'"),
     "stop tokens": (("--stop_tokens=x", "--outcome=sampled"), "--stop_tokens: got 'x'"),
     "one disk limit": (("--disk_limits=0.8",), "--disk_limits: got 1 numbers; needs two"),
@@ -103,6 +105,7 @@ def session(place, given, drive, tmp_path_factory):
     tmp = tmp_path_factory.mktemp("runs")
     for name, changes in (("layer", {"layer": 1}), ("feature", {"feature": 24})):
         write(tmp / f"{name}.jsonl", {"layer": 0, "feature": 0, "value_a": 1.0} | changes)
+    write(tmp / "bare.jsonl", {"layer": 0, "feature": 0})
     write(tmp / "empty.jsonl", {"text": "", "group": "safe"})
     write(tmp / "long.jsonl", {"text": "you lost. " * 20 + "choice:", "group": "safe"})
     (tmp / "nested.json").write_text(json.dumps([{"text": " bet", "label": "go"}, ANSWERS[1]]))
@@ -112,6 +115,7 @@ def session(place, given, drive, tmp_path_factory):
         "another plan": given(f"--workdir={tmp / 'exact'}", "--seed=3", "--scope=last_prompt"),
         "pilot": given(f"--workdir={tmp / 'pilot'}", "--limit_features=2"),
         "plan": given(f"--workdir={tmp / 'planned'}", "--plan=abstract"),
+        "one layer": given(f"--workdir={tmp / 'layer'}", "--layers=2", "--plan=abstract"),
         "sampled": given(f"--workdir={tmp / 'sampled'}", *SAMPLED, "--export_study"),
     }
     runs |= {
@@ -131,6 +135,10 @@ def test_bad_input_is_refused_in_one_line_before_anything_is_compiled(session, n
     assert re.search(REFUSALS[name][1], run["err"]), run["err"]
     assert not HEAVY & set(run["compiled"])
     assert not (tmp / "refused").exists()
+
+
+def test_layers_choose_among_the_tables_features(session):
+    assert session[1]["one layer"]["status"] == 0, session[1]["one layer"]["err"]
 
 
 def test_a_sweep_from_files_to_effects(session):
