@@ -8,11 +8,9 @@ with p and interval over prompts from one method (`engine.stats.paired`), or nei
 
 Within prompts (sampled trials of fewer prompts than that method needs): the trials are the observations, prompts are
 taken as they are, and nothing is claimed about other prompts; the interval's name says so.
-Shares get exact tests a prompt and Newcombe's interval; over P prompts their limits combine by the same rule (MOVER)
-
-    low = effect - sqrt(sum_p (d_p - l_p)^2) / P,    high = effect + sqrt(sum_p (u_p - d_p)^2) / P
-
-Amounts get Welch's t with the Satterthwaite freedom over all cells.
+Shares of one prompt get an exact test and Newcombe's interval. Shares of several prompts, and amounts, get p and
+interval of Welch's t with the Satterthwaite freedom over all cells, each prompt counting the same; neither where no
+cell varies.
 
 Shapes: cells [F, P]; results [F]. Cost: elementwise, and a median a row.
 """
@@ -25,7 +23,7 @@ from jaxtyping import Float, Int
 
 from causeway.engine.patching.cells import Cells
 from causeway.engine.stats.paired import FEWEST_DISTINCT, FEWEST_PROMPTS, METHOD, paired_mean, verdict
-from causeway.engine.stats.proportions import CountPair, ExactTest, combined_exact_test, risk_difference
+from causeway.engine.stats.proportions import CountPair, ExactTest, exact_test, risk_difference
 from causeway.engine.stats.strata import StratifiedDifference, stratified_difference
 
 Unit = Literal["prompt", "trial", "none"]
@@ -37,7 +35,7 @@ class EstimateSettings:
 
     Attributes:
         confidence: of all intervals.
-        trial_test: exact test for shares within a few prompts.
+        trial_test: exact test for shares within one prompt.
     """
 
     confidence: float = 0.95
@@ -112,19 +110,18 @@ def _note(prompts: int, told: bool, somewhere_not: bool) -> str:
 def _within_prompts(treated: Cells, reference: Cells, settings: EstimateSettings, tested: bool) -> Estimate:
     n = treated.count.shape[1]
     scope = "trials within one prompt" if n == 1 else f"trials within {n} prompts"
-    if treated.square is None:
-        effect, low, high = _mean_risk_difference(treated, reference, settings.confidence)
-        p = (
-            combined_exact_test(_counts(treated, reference), settings.trial_test)
-            if tested
-            else np.full(len(effect), np.nan)
-        )
+    if treated.square is None and n == 1:
+        counts = CountPair(*(column[:, 0] for column in _counts(treated, reference)))
+        effect, low, high = risk_difference(counts, settings.confidence)
+        p = exact_test(counts, settings.trial_test) if tested else np.full(len(effect), np.nan)
         interval, test = f"Newcombe, {scope}", f"{settings.trial_test} exact, {scope}"
     else:
         pooled = _welch(treated, reference)
-        effect, p = pooled.difference, pooled.p if tested else pooled.p * np.nan
+        effect, p = _mean_difference(pooled, treated, reference), pooled.p if tested else pooled.p * np.nan
         low, high = pooled.interval(settings.confidence)
-        interval, test = f"Welch t, {scope}", f"Welch t, {scope}"
+        interval = test = f"Welch t, {scope}"
+        # A cell that does not vary has an interval of no width, which says nothing.
+        low, high = (np.where(pooled.error > 0, end, np.nan) for end in (low, high))
     both = ((treated.count > 0) & (reference.count > 0)).sum(axis=1)
     return Estimate(
         both, _trials(treated, reference), both, effect, low, high, p, "trial", interval,
@@ -133,23 +130,20 @@ def _within_prompts(treated: Cells, reference: Cells, settings: EstimateSettings
     )  # fmt: skip
 
 
-def _mean_risk_difference(
-    treated: Cells, reference: Cells, confidence: float
-) -> tuple[Float[np.ndarray, " F"], Float[np.ndarray, " F"], Float[np.ndarray, " F"]]:
-    """Mean over prompts of the risk differences, with Newcombe's limits combined (MOVER)."""
-    difference, low, high = risk_difference(_counts(treated, reference), confidence)
-    known = ~np.isnan(difference)
+def _mean_difference(pooled: StratifiedDifference, treated: Cells, reference: Cells) -> Float[np.ndarray, " F"]:
+    """The pooled difference; where single trials show no variance, of all prompts that have both arms."""
+    differences = treated.mean - reference.mean
+    known = ~np.isnan(differences)
     with np.errstate(invalid="ignore", divide="ignore"):
-        prompts = known.sum(axis=1)
-        effect = np.where(known, difference, 0.0).sum(axis=1) / prompts
-        below = np.sqrt(np.where(known, np.square(difference - low), 0.0).sum(axis=1)) / prompts
-        above = np.sqrt(np.where(known, np.square(high - difference), 0.0).sum(axis=1)) / prompts
-    return effect, effect - below, effect + above
+        plain = np.where(known, differences, 0.0).sum(axis=1) / known.sum(axis=1)
+    return np.where(np.isnan(pooled.difference), plain, pooled.difference)
 
 
 def _welch(treated: Cells, reference: Cells) -> StratifiedDifference:
     """Mean over prompts of the differences of means, each prompt counting the same."""
-    parts = [a.T for c in (reference, treated) for a in (c.mean, c.variance, c.count)]
+    # A share is the mean of zeros and ones, whose squares they are.
+    cells = (c if c.square is not None else Cells(c.count, c.total, c.total) for c in (reference, treated))
+    parts = [a.T for c in cells for a in (c.mean, c.variance, c.count)]
     return stratified_difference(*parts, equal_weights=True)
 
 

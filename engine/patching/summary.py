@@ -109,8 +109,13 @@ def lines(summary: dict[str, Any], shown: int = 10) -> list[str]:
     held = summary["answers_hold"]
     if held is not None and held < LITTLE:
         out.append(f"the answers hold {held:.2g} of the probability; read {LOG_ODDS}, or give other answers")
+    rows = [row for outcome in summary["outcomes"].values() for row in outcome["strongest"][:shown]]
+    methods = dict.fromkeys(row["interval"] for row in rows if row["interval"] != "none")
+    if methods:
+        out.append(f"{summary['reading']['settings']['estimates']['confidence']:.0%} intervals: {'; '.join(methods)}")
     for name, outcome in summary["outcomes"].items():
-        out += ["", *_lines(name, outcome, summary["mean_by_arm"][name].get("baseline"), shown)]
+        title = f"{name} ({summary['reading']['log_odds']})" if name == LOG_ODDS else name
+        out += ["", *_lines(title, outcome, summary["mean_by_arm"][name].get("baseline"), shown)]
     return out
 
 

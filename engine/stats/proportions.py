@@ -126,24 +126,3 @@ def exact_test(
         return float(TESTS[test]([[k_2, k_1], [n_2 - k_2, n_1 - k_1]], alternative))
 
     return per_distinct_row(p_value, *table)
-
-
-def combined_exact_test(table: CountPair, test: ExactTest = "fisher") -> Float[np.ndarray, " rows"]:
-    """One two-sided p value from the tables [rows, P] of a few prompts, never added up (Simpson's paradox).
-
-    One prompt: the two-sided exact test. Several: the one-sided exact p values of each direction are combined by
-    Fisher's method, and the smaller of the two directions is doubled.
-    """
-    if np.shape(table.trials_1)[-1] == 1:
-        return exact_test(CountPair(*(column[..., 0] for column in table)), test)
-    directions: tuple[Alternative, ...] = ("less", "greater")
-    sides = [_evidence(exact_test(table, test, side)) for side in directions]
-    combined = [stats.combine_pvalues(p, method="fisher", axis=-1).pvalue for p in sides]
-    return np.minimum(1.0, 2 * np.minimum(*combined))
-
-
-def _evidence(p: Float[np.ndarray, "rows P"]) -> Float[np.ndarray, "rows P"]:
-    """Missing prompts carry no evidence (p = 1, which adds nothing to Fisher's sum); an underflowed p stays finite."""
-    filled = np.where(np.isnan(p), 1.0, np.maximum(p, np.finfo(np.float64).tiny))
-    filled[np.isnan(p).all(axis=-1)] = np.nan
-    return filled

@@ -4,15 +4,16 @@ import json
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset
 import pyarrow.parquet
 import pytest
 from scipy import stats
 
-from causeway.engine.patching.cells import read_trials
+from causeway.engine.patching.cells import Cells, read_trials
 from causeway.engine.patching.contrasts import make_contrasts
 from causeway.engine.patching.effects import METADATA_KEY, EffectSettings, effects
-from causeway.engine.patching.estimates import EstimateSettings
+from causeway.engine.patching.estimates import EstimateSettings, estimate
 from causeway.engine.stats.paired import METHOD, paired_mean
 
 VALUES = ("safe", "risky")
@@ -238,13 +239,35 @@ def test_one_sampled_prompt_gets_an_exact_test_and_an_interval_over_its_trials()
     assert "too few to generalise over prompts" in row["note"]
 
 
-def test_a_few_sampled_prompts_combine_their_tables():
+def test_a_few_sampled_prompts_are_taken_as_they_are():
     trials = _sampled({"noop": 0.2, "patch:safe": 0.6}, prompts=3, trials=25)
-    table = effects(trials, EffectSettings(estimates=EstimateSettings(trial_test="boschloo")))
-    (row,) = _rows(table, contrast="patch:safe - noop", outcome="p_stop", group="all")
-    assert row["interval"] == "Newcombe, trials within 3 prompts"
+    (row,) = _rows(effects(trials), contrast="patch:safe - noop", outcome="p_stop", group="all")
+    assert row["interval"] == row["test"] == "Welch t, trials within 3 prompts"
     assert row["p"] < 0.001
     assert 0 < row["low"] < row["effect"] < row["high"] < 0.7
+    assert row["is_causal"] is None
+    single = effects(trials.filter(pc.less(trials["trial"], 1)))
+    (row,) = _rows(single, contrast="patch:safe - noop", outcome="p_stop", group="all")
+    assert row["effect"] is not None
+    assert row["low"] is row["p"] is None
+
+
+@pytest.mark.parametrize(("prompts", "trials"), [(1, 30), (2, 10), (4, 4), (9, 4), (9, 30)])
+def test_intervals_and_tests_within_prompts_hold_what_they_say(prompts, trials):
+    """Shares of a few prompts from their trials: 1,000 features, of no effect and of one."""
+    rng = np.random.default_rng(prompts)
+    base = np.linspace(0.2, 0.5, prompts)
+
+    def cells(rate):
+        drawn = rng.binomial(trials, rate, size=(1000, prompts)).astype(float)
+        return Cells(np.full(drawn.shape, float(trials)), drawn)
+
+    for effect in (0.0, 0.25):
+        found = estimate(cells(base + effect), cells(base), EstimateSettings(), sampled=True)
+        told = ~np.isnan(found.low)
+        assert told.mean() > 0.9
+        assert 0.925 < ((found.low <= effect) & (effect <= found.high))[told].mean() < 0.99
+        assert effect or np.mean(found.p[told] < 0.05) < 0.07
 
 
 def test_sampled_amounts_leave_unread_answers_out_and_count_a_stop_as_nothing():

@@ -11,6 +11,7 @@ import pytest
 from causeway.engine.patching.effects import EffectSettings, effects
 from causeway.engine.patching.run import write_original_rule
 from causeway.engine.patching.summary import lines, summarise
+from causeway.engine.stats.paired import METHOD
 
 GROUPS = ("safe", "risky")
 
@@ -79,6 +80,7 @@ def test_the_original_rule_stands_beside_ours_where_it_can(trials, tmp_path):
 def test_lines_for_a_terminal(summary):
     text = lines(summary, shown=1)
     assert text[0].startswith("3 features, prompts: 8 risky, 8 safe")
+    assert text[1] == f"95% intervals: {METHOD}"
     assert sum(line.startswith("  layer") for line in text) == len([line for line in text if line.startswith("p_")]) + 1
     hollow = {"low": None, "high": None, "q": None, "is_causal": None}
     row = summary["outcomes"]["p_stop"]["strongest"][0] | hollow
@@ -89,7 +91,7 @@ def test_lines_for_a_terminal(summary):
 def test_without_random_features_it_is_said_that_nothing_can_be_told(summary):
     assert summary["outcomes"]["p_stop"]["causal_features"] == 0
     (line,) = (line for line in lines(summary) if line.startswith("p_stop"))
-    missing = "10 other prompts to estimate, 6 of them moved and random features (19 or more: raise random_draws where features are few)"
+    missing = "10 other prompts to estimate, 6 of them moved and random features (19 or more: raise random_draws"
     assert f"4 tests cannot tell, for want of {missing}" in line
 
 
