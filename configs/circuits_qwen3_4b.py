@@ -27,7 +27,6 @@ def get_config() -> ConfigDict:
             "max_logits": 10,
             "desired_logit_prob": 0.95,
             # Means over all prompts with zeros counted, with an interval, instead of a frequency to pass.
-            "interval": "bootstrap",
             "edges_per_node": 10,
             # Half of the prompts choose nodes and edges, the other half gives their means and intervals.
             "held_out": 0.5,

@@ -11,7 +11,6 @@ import json
 import re
 import sys
 from pathlib import Path
-from typing import cast
 
 from absl import app, flags
 from ml_collections import config_flags
@@ -36,8 +35,7 @@ _FLOOR = flags.DEFINE_float("edge_floor", None, "Share of a row below which edge
 _CUT = flags.DEFINE_bool("cut", False, "SAEs of the stream: let it pass through reconstruction and error alone.")
 _MAX_NODES = flags.DEFINE_integer("max_nodes", 200, "Nodes of a behaviour's aggregate.", lower_bound=1)
 _PER_NODE = flags.DEFINE_integer("edges_per_node", 10, "Sources of each of them.", lower_bound=1)
-_INTERVAL = flags.DEFINE_enum("interval", "t", ["t", "bootstrap"], "Intervals over prompts; bootstrap from 20 on.")
-_SEED = flags.DEFINE_integer("seed", 0, "Seed of the bootstrap and of which prompts are held out.", 0, MOST_SEED)
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of which prompts are held out.", 0, MOST_SEED)
 _HELD_OUT = flags.DEFINE_float("held_out", 0.0, "Share of prompts whose means and intervals are of what others choose.")
 _DOCUMENTED = flags.DEFINE_bool("documented", False, "Also write the circuit pipeline's own, uncorrected aggregate.")
 
@@ -106,11 +104,9 @@ def _write_aggregate(sweep, workdir: Path, behaviour: str, split: str) -> None:
     from causeway.engine.attribution.aggregate import AggregateSettings, aggregate
     from causeway.engine.attribution.documented import documented_of_group
     from causeway.engine.circuits.graph_summary import aggregate_lines
-    from causeway.engine.stats.paired import Interval
     from causeway.ports import aggregate_files
 
-    interval, held = cast(Interval, _INTERVAL.value), _HELD_OUT.value
-    settings = AggregateSettings(_MAX_NODES.value, _PER_NODE.value, interval, seed=_SEED.value, held_out=held)
+    settings = AggregateSettings(_MAX_NODES.value, _PER_NODE.value, seed=_SEED.value, held_out=_HELD_OUT.value)
     group, about = (behaviour, split), {"model": sweep.model.name, "behaviour": behaviour, "split": split}
     found = aggregate(lambda: ((p.roles, graph) for p, graph in sweep.graphs(workdir, group)), settings)
     paths = aggregate_files.write_aggregate(workdir / behaviour, split, found, about)

@@ -25,12 +25,9 @@ _CONFIG = config_flags.DEFINE_config_file("config", None, "Values of flags; its 
 _IMPORTANCE = flags.DEFINE_bool("importance", False, "Correlate all features with the logit difference over prompts.")
 _ACTIVE = flags.DEFINE_integer("min_active", 5, "Prompts a feature must be active on to be tested.", lower_bound=1)
 _READING = flags.DEFINE_enum("reading", "max", ["max", "last"], "A feature's activation on a prompt, for --importance.")
-_INTERVAL = flags.DEFINE_enum("interval", "t", ["t", "bootstrap"], "Intervals over prompts; bootstrap from 20 on.")
 _CORRECTION = flags.DEFINE_enum("correction", "bh", ["bh", "by"], "Control of false discoveries; by: any dependence.")
 _GAP = flags.DEFINE_float("min_gap", 0.1, "Smallest |clean - corrupt| of which a recovery is a share.", lower_bound=0)
-_SEED = flags.DEFINE_integer(
-    "seed", 456, "Seed of bootstrap, sign flips, generation, and of what is held out.", 0, MOST_SEED
-)
+_SEED = flags.DEFINE_integer("seed", 456, "Seed of generation and of what is held out.", 0, MOST_SEED)
 _GENERATE = flags.DEFINE_integer("generate", 0, "Continue each prompt by so many tokens under it.", lower_bound=0)
 _TEMPERATURE = flags.DEFINE_float("temperature", 0.0, "Of generation; 0 takes the most probable token.", lower_bound=0)
 _DOCUMENTED = flags.DEFINE_bool("documented", False, "Also give the documented relative effect, effect / |baseline|.")
@@ -86,12 +83,10 @@ def _write(sweep, workdir: Path, behaviour: str) -> None:
     from causeway.engine.circuits.results import results_of
     from causeway.engine.circuits.summary import SummarySettings, summary_of
     from causeway.engine.stats.multiple import Method
-    from causeway.engine.stats.paired import Interval
     from causeway.ports import intervention_files as files
 
     place = workdir / behaviour
-    interval, correction = cast(Interval, _INTERVAL.value), cast(Method, _CORRECTION.value)
-    settings = SummarySettings(interval, correction=correction, seed=_SEED.value, min_gap=_GAP.value)
+    settings = SummarySettings(correction=cast(Method, _CORRECTION.value), min_gap=_GAP.value)
     for family in files.FAMILIES:
         found = (
             result

@@ -16,7 +16,9 @@ _PROMPTS = flags.DEFINE_string("prompts", None, "JSON lines with text (or tokens
 _ANSWERS = flags.DEFINE_string(
     "answers", None, "Answers of prompts with none of their own: a JSON file or text, a list of {text, label, amount}."
 )
-_FEATURES = flags.DEFINE_string("features", None, "Features: the table of `screen`, or JSON lines (value_<group>).")
+_FEATURES = flags.DEFINE_string(
+    "features", None, 'Table of `screen`, or JSON lines {"layer", "feature", "value_GROUP"}.'
+)
 _PER_LAYER = flags.DEFINE_integer(
     "per_layer", 300, "Features of each layer taken from a screening table, by |d|.", lower_bound=1
 )
@@ -41,20 +43,18 @@ _STOP = flags.DEFINE_string("stop_tokens", None, stop_flag.HELP)
 _RECORD = flags.DEFINE_string("record_features", "", "Record at every token: top:K, all, patched, or a features file.")
 _TOP_LOGITS = flags.DEFINE_integer("record_logits", 0, "Record this many largest next-token logits.", lower_bound=0)
 _ROWS = flags.DEFINE_integer("rows", 64, "Row bucket per device; part of the plan.", lower_bound=1)
-_BUCKETS = flags.DEFINE_integer(
-    "unit_buckets", 8, "Buckets of a unit, what is lost at most when killed.", lower_bound=1
-)
+_BUCKETS = flags.DEFINE_integer("unit_buckets", 8, "Buckets of a unit, the most that a kill loses.", lower_bound=1)
 _LIMIT = flags.DEFINE_integer(
-    "limit_features", None, "Pilot: the first features only (a plan of its own).", lower_bound=1
+    "limit_features", None, "Pilot: the first features alone, a plan of its own.", lower_bound=1
 )
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where everything is written; the same command resumes.")
 _PLAN = flags.DEFINE_enum("plan", None, ["abstract", "measured"], "Only estimate units, time, memory and disk.")
 _REPAIR = flags.DEFINE_bool("repair", False, "Check all data and compute damaged units again.")
 _DISK = flags.DEFINE_list("disk_limits", ["0.8", "0.95"], "Fractions of the disk to warn at, and to stop at.")
 _CORRECTION = flags.DEFINE_enum("correction", "bh", ["bh", "by"], "False discovery rate: bh, or by (any dependence).")
-_SPLIT = flags.DEFINE_bool("split", True, "Select on one half of the prompts, estimate on the other.")
+_SPLIT = flags.DEFINE_bool("split", True, "Select on half of the prompts, estimate on the others; else none is causal.")
 _ALPHA = flags.DEFINE_float("alpha", 0.05, "Bound on q of a causal feature.")
-_TAU = flags.DEFINE_float("tau", 0.05, "Least change of a probability of a causal feature.")
+_TAU = flags.DEFINE_float("tau", 0.05, "Least change of a probability of a causal feature; of log odds four times it.")
 _EXPORT = flags.DEFINE_bool("export_study", False, "Also write the original study's result files (sampled).")
 
 
@@ -105,7 +105,9 @@ def _sweep(table, prompts_file: str):
     dictionary = model_flags.load_dictionaries(model)
     answers = sweep_inputs.read_answers(_ANSWERS.value) if _ANSWERS.value else ()
     prompts = sweep_inputs.read_prompts(prompts_file, model, answers)
-    features = features_of(table, parse_rule(_VALUE.value), _PER_LAYER.value, _LIMIT.value)
+    layers, groups = dictionary.config.layers if model_flags.LAYERS.value else (), [p.group for p in prompts]
+    rule, most = parse_rule(_VALUE.value), (_PER_LAYER.value, _LIMIT.value)
+    features = features_of(table, rule, *most, groups=groups, layers=layers)
     settings = _settings(dictionary, features, sampling, stops_of(model, stop))
     return PatchSweep(model, dictionary, tuple(prompts), features, settings, model_flags.parallel())
 

@@ -19,7 +19,7 @@ import networkx as nx
 
 from causeway.engine.attribution.aggregate import OUTPUT, Aggregate
 from causeway.engine.frozen.documented import DocumentedAggregate
-from causeway.engine.stats.paired import PairedMean
+from causeway.engine.stats.paired import METHOD, PairedMean
 from causeway.engine.sweep.durable import replacing, write_bytes
 
 Record = dict[str, Any]
@@ -49,7 +49,7 @@ def write_aggregate(folder: Path, split: str, found: Aggregate, metadata: Mappin
     ]  # fmt: skip
     settings = found.settings
     about = {
-        **metadata, "prompts": found.prompts, "interval": settings.interval, "confidence": settings.confidence,
+        **metadata, "prompts": found.prompts, "interval": METHOD, "confidence": settings.confidence,
         "max_nodes": settings.max_nodes, "edges_per_node": settings.edges_per_node, "held_out": settings.held_out,
         "chosen_on": found.chosen_on,
     }  # fmt: skip
@@ -79,7 +79,7 @@ def write_documented(folder: Path, split: str, found: DocumentedAggregate, metad
 
 
 def _mean(name: str, mean: PairedMean, i: int) -> Record:
-    """Mean and interval; null where one prompt gives no interval."""
+    """Mean and interval; null where the prompts cannot tell."""
     low, high = (None if math.isnan(value) else float(value) for value in (mean.low[i], mean.high[i]))
     short = "" if name == "weight" else f"{name}_"
     return {name: float(mean.effect[i]), f"{short}low": low, f"{short}high": high}

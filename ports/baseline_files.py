@@ -67,7 +67,9 @@ def draw_rates(out: Path, split: str, metrics: Mapping[str, Mapping[str, Any]]) 
     for shift, (key, label) in zip((-0.15, 0.15), RATES.items(), strict=True):
         found = [entry[key] for entry in metrics.values()]
         rates = [f["rate"] for f in found]
-        spans = [[f["rate"] - f["low"] for f in found], [f["high"] - f["rate"] for f in found]]
+        # No bar where there is no interval.
+        ends = [(f["rate"], f["rate"]) if f["low"] is None else (f["low"], f["high"]) for f in found]
+        spans = [[abs(rate - end[side]) for rate, end in zip(rates, ends, strict=True)] for side in (0, 1)]
         places = [place + shift for place in range(len(found))]
         axes.bar(places, rates, width=0.28, yerr=spans, capsize=3, label=label)
     for place, entry in enumerate(metrics.values()):

@@ -22,8 +22,8 @@ print(*(values[name] for name in "{2}".split()), "jax" in sys.modules)
 
 
 @pytest.mark.parametrize(("driver", "given", "names", "expected"), [
-    ("attribute", "--max_logits=3", "model max_logits interval layers held_out",
-     "Qwen/Qwen3-4B 3 bootstrap [] 0.5 False"),
+    ("attribute", "--max_logits=3", "model max_logits edges_per_node layers held_out",
+     "Qwen/Qwen3-4B 3 10 [] 0.5 False"),
     ("intervene", "--mode=constrained", "model mode operation held_out",
      "Qwen/Qwen3-4B constrained ['zero', 'inhibit:1', 'patch'] 0.5 False"),
 ])  # fmt: skip

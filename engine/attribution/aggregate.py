@@ -10,7 +10,8 @@ budget, active features beyond it count as 0 too: they were less influential tha
 Nodes are joined by layer, feature and place (`keys`). Those with the largest mean |total effect| are kept, and of each
 node the sources with the largest mean |weight|. With `held_out`, they are chosen on the other prompts and all means and
 intervals are of those held out (`stats.held_out`); without it of the prompts that chose them, which describes these
-prompts and claims too much for others.
+prompts and claims too much for others. Intervals are `stats.paired`'s: none of fewer than 10 prompts, nor of a node or
+edge that shows in fewer than 6.
 
 Graphs are read three times, one at a time. Memory: N nodes x P prompts, and stored edges among the N nodes.
 """
@@ -26,7 +27,7 @@ from causeway.engine import scalars
 from causeway.engine.attribution.keys import Key, column_keys, unpack
 from causeway.engine.frozen.graph import AttributionGraph
 from causeway.engine.stats.held_out import check_share, held_out
-from causeway.engine.stats.paired import Interval, PairedMean, paired_mean
+from causeway.engine.stats.paired import PairedMean, paired_mean
 
 OUTPUT = -1
 
@@ -36,14 +37,13 @@ class AggregateSettings:
     """What is kept of a behaviour's graphs, and how intervals are made.
 
     Attributes:
-        max_nodes: nodes kept. edges_per_node: sources kept of each. interval: t or bootstrap over prompts.
-        confidence: of the interval. seed: of the bootstrap and of which prompts are held out. held_out: share of the
-            prompts that estimate what the others choose; 0 takes all for both.
+        max_nodes: nodes kept. edges_per_node: sources kept of each. confidence: of intervals over prompts. seed: of
+            which prompts are held out. held_out: share of the prompts that estimate what the others choose; 0 takes
+            all for both.
     """
 
     max_nodes: int = 200
     edges_per_node: int = 10
-    interval: Interval = "t"
     confidence: float = 0.95
     seed: int = 0
     held_out: float = 0.0
@@ -166,7 +166,7 @@ def _package(
     settings: AggregateSettings,
 ) -> Aggregate:
     def means(rows: np.ndarray) -> PairedMean:
-        return paired_mean(rows, interval=settings.interval, confidence=settings.confidence, seed=settings.seed)
+        return paired_mean(rows, confidence=settings.confidence)
 
     estimating = held if held.any() else ~held
     pairs, which = np.unique(edges[:2].astype(np.int64), axis=1, return_inverse=True)

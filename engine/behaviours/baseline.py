@@ -9,8 +9,10 @@ Margin success is what the pipeline's document calls accuracy; it asks for more 
 by it. Sign accuracy is accuracy. The two differ also because dividing by the number of tokens can turn the order of
 answers of unequal length round; `sign_accuracy_equal_length` counts only answers of equal length.
 
-Intervals of rates are Wilson's, for items taken as independent. Items of a group (a noun) are not, so the mean
-difference also comes as the mean of the group means, with Student's interval over groups.
+Items of a group (a noun) are not independent. Intervals of rates count them as the fewer that they are worth
+(`stats.proportions.clustered_interval`); the mean difference also comes as the mean of the group means, with an
+interval over groups. Fewer than 10 groups give no interval. A decision is `certain` where the interval of its rate
+leaves out the threshold.
 """
 
 import dataclasses
@@ -20,13 +22,13 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from scipy import stats
 
 from causeway.engine.behaviours.catalogue import Criterion
 from causeway.engine.behaviours.final_answers import Generated
 from causeway.engine.behaviours.prompt import BehaviourPrompt
 from causeway.engine.behaviours.teacher_forcing import AnswerPair
-from causeway.engine.stats.proportions import wilson_interval
+from causeway.engine.stats.paired import paired_mean
+from causeway.engine.stats.proportions import FEWEST_CLUSTERS, clustered_interval
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 PASS, FAIL = "PASS", "FAIL"
@@ -83,8 +85,9 @@ def metrics(scores: Sequence[Score], criterion: Criterion) -> dict[str, Any]:
     """
     if not scores:
         raise ValueError("scores: empty; a baseline needs at least one prompt")
-    margin = rate([s.normalised_difference > criterion.min_score_diff for s in scores])
+    margin = rate([s.normalised_difference > criterion.min_score_diff for s in scores], scores)
     passed = margin["rate"] >= criterion.success_threshold
+    equal = [s for s in scores if s.equal_length]
     normalised = np.array([s.normalised_difference for s in scores])
     return {
         "prompts": len(scores),
@@ -92,10 +95,11 @@ def metrics(scores: Sequence[Score], criterion: Criterion) -> dict[str, Any]:
         "min_score_diff": criterion.min_score_diff,
         "success_threshold": criterion.success_threshold,
         "margin_success": margin,
-        "sign_accuracy": rate([s.difference > 0 for s in scores]),
-        "sign_accuracy_normalised": rate([s.normalised_difference > 0 for s in scores]),
-        "sign_accuracy_equal_length": rate([s.difference > 0 for s in scores if s.equal_length]),
+        "sign_accuracy": rate([s.difference > 0 for s in scores], scores),
+        "sign_accuracy_normalised": rate([s.normalised_difference > 0 for s in scores], scores),
+        "sign_accuracy_equal_length": rate([s.difference > 0 for s in equal], equal),
         "decision": PASS if passed else FAIL,
+        "certain": margin["low"] is not None and not margin["low"] <= criterion.success_threshold <= margin["high"],
         "normalised_difference": _spread(normalised) | {"over_groups": _over_groups(scores)},
         "difference": _spread(np.array([s.difference for s in scores])),
         "answer_tokens": {
@@ -106,13 +110,18 @@ def metrics(scores: Sequence[Score], criterion: Criterion) -> dict[str, Any]:
     } | _generation(scores)
 
 
-def rate(successes: Sequence[bool]) -> dict[str, Any]:
-    """A proportion with Wilson's 95 % interval; None where nothing was counted."""
+def rate(successes: Sequence[bool], scores: Sequence[Score] = ()) -> dict[str, Any]:
+    """A proportion with its 95 % interval; None where nothing was counted, or too few to tell.
+
+    Args:
+        scores: the prompts counted, whose groups are clusters; without them items are independent.
+    """
     count, total = int(np.sum(successes)), len(successes)
     if not total:
         return {"rate": None, "count": 0, "of": 0, "low": None, "high": None}
-    low, high = wilson_interval(np.array([count]), np.array([total]))
-    return {"rate": count / total, "count": count, "of": total, "low": float(low[0]), "high": float(high[0])}
+    clusters = [s.item.group for s in scores] or [str(i) for i in range(total)]
+    low, high = (None if math.isnan(end) else end for end in clustered_interval(np.asarray(successes), clusters))
+    return {"rate": count / total, "count": count, "of": total, "low": low, "high": high}
 
 
 def by_value(scores: Sequence[Score], name: str, criterion: Criterion) -> list[dict[str, Any]]:
@@ -135,7 +144,8 @@ def _value_row(name: str, value: str, members: Sequence[Score], criterion: Crite
     }
     row: dict[str, Any] = {"field": name, "value": value, "prompts": len(members)}
     for test, passes in tests.items():
-        found = rate([passes(s) for s in members])
+        # Of one group's items the group is no cluster but what is asked about.
+        found = rate([passes(s) for s in members], () if name == "group" else members)
         row |= {test: found["rate"], f"{test}_low": found["low"], f"{test}_high": found["high"]}
     return row | {"mean_normalised_difference": float(np.mean([s.normalised_difference for s in members]))}
 
@@ -143,14 +153,21 @@ def _value_row(name: str, value: str, members: Sequence[Score], criterion: Crite
 def line(behaviour: str, split: str, measured: dict[str, Any]) -> str:
     """One line of a report."""
     margin, sign = measured["margin_success"], measured["sign_accuracy"]
+    decision = measured["decision"] + ("" if measured["certain"] else " (too close to call)")
+    if margin["low"] is None:
+        decision = f"{measured['decision']} (cannot tell: {measured['groups']} groups, {FEWEST_CLUSTERS} needed)"
     text = (
-        f"{behaviour} {split}: {measured['decision']}; margin success {margin['rate']:.0%} "
-        f"[{margin['low']:.0%}, {margin['high']:.0%}] of {margin['of']}, needs "
-        f"{measured['success_threshold']:.0%} above {measured['min_score_diff']:g}; sign accuracy {sign['rate']:.0%} "
-        f"[{sign['low']:.0%}, {sign['high']:.0%}]"
+        f"{behaviour} {split}: {decision}; margin success {_with_interval(margin)} of {margin['of']}, needs "
+        f"{measured['success_threshold']:.0%} above {measured['min_score_diff']:g}; "
+        f"sign accuracy {_with_interval(sign)}"
     )
     written = measured.get("generation_accuracy")
     return f"{text}; final answers {written['rate']:.0%}" if written else text
+
+
+def _with_interval(found: dict[str, Any]) -> str:
+    interval = "no interval" if found["low"] is None else f"[{found['low']:.0%}, {found['high']:.0%}]"
+    return f"{found['rate']:.0%} {interval}"
 
 
 def row_of(score: Score, criterion: Criterion) -> dict[str, Any]:
@@ -180,15 +197,13 @@ def _spread(values: Float[np.ndarray, " N"]) -> dict[str, Any]:
 
 
 def _over_groups(scores: Sequence[Score]) -> dict[str, Any]:
-    """Mean of the group means with Student's 95 % interval; no interval from one group."""
+    """Mean of the group means with its 95 % interval over groups; None where they are too few to tell."""
     groups: dict[str, list[float]] = {}
     for score in scores:
         groups.setdefault(score.item.group, []).append(score.normalised_difference)
-    means = np.array([np.mean(values) for values in groups.values()])
-    if len(means) < 2:
-        return {"mean": float(means.mean()), "low": None, "high": None}
-    half = stats.t.ppf(0.975, len(means) - 1) * means.std(ddof=1) / math.sqrt(len(means))
-    return {"mean": float(means.mean()), "low": float(means.mean() - half), "high": float(means.mean() + half)}
+    found = paired_mean(np.array([[np.mean(values) for values in groups.values()]]))
+    low, high = (None if np.isnan(end[0]) else float(end[0]) for end in (found.low, found.high))
+    return {"mean": float(found.effect[0]), "low": low, "high": high}
 
 
 def _generation(scores: Sequence[Score]) -> dict[str, Any]:
@@ -196,6 +211,6 @@ def _generation(scores: Sequence[Score]) -> dict[str, Any]:
     if not written:
         return {}
     return {
-        "generation_accuracy": rate([w.correct for w in written]),
+        "generation_accuracy": rate([w.correct for w in written], [s for s in scores if s.generated]),
         "generation_unreadable": sum(w.number is None for w in written),
     }

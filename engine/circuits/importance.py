@@ -13,9 +13,12 @@ whatever the differences are, and then it holds for any x.
 With 20 prompts and 163,000 features the largest correlations are noise, so all tested features of all layers are one
 family of tests (q), and features active on fewer than `min_active` prompts are not tested. Correlations that were
 picked for their size are too large: of the features found (q at most `LEVEL`), prompts held out give another score,
-with its interval (Fisher's z) and a q among those found alone. A correlation is no effect: `sweep` measures effects.
+with its interval (Fisher's z) and a q among those found alone. That score takes normal scores of the activations too:
+of activations with heavy tails Fisher's interval holds the score in 80 of 100 cases, of their ranks in 94 to 97 (more
+for features active on few prompts). A correlation is no effect: `sweep` measures effects.
 
-Sums are kept, not activations: 5 L F numbers in float64, whatever the prompts.
+Sums are kept, not activations: 5 L F numbers in float64, whatever the prompts. Prompts held out keep the activations
+that are not 0.
 """
 
 import dataclasses
@@ -24,7 +27,7 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy import stats
+from scipy import sparse, stats
 
 from causeway.engine.circuits.intervene import CleanRun
 from causeway.engine.stats.multiple import Method, adjust
@@ -83,23 +86,32 @@ class Importance:
     Args:
         layers: whose features are read. features: F. differences: of all prompts that will be added, in that order.
         reading: max over the prompt's tokens but the first, or last.
+        keep: keep the activations, so that these prompts can estimate what others find.
 
     Raises:
         ValueError: fewer than `FEWEST` prompts, or an unknown reading.
     """
 
-    def __init__(self, layers: tuple[int, ...], features: int, differences: Sequence[float], reading: Reading = "max"):
+    def __init__(
+        self,
+        layers: tuple[int, ...],
+        features: int,
+        differences: Sequence[float],
+        reading: Reading = "max",
+        *,
+        keep: bool = False,
+    ):
         if reading not in READINGS:
             raise ValueError(f"reading: got {reading!r}; needs one of {', '.join(READINGS)}")
         check_enough(len(differences), f"{len(differences)} prompts")
         self.layers, self.reading, self.count = layers, reading, 0
         y = np.asarray(differences, np.float64)
-        scores = stats.norm.ppf((stats.rankdata(y) - 0.5) / len(y))
-        self.y = np.stack([y - y.mean(), scores - scores.mean()])
+        self.y = np.stack([y - y.mean(), _normal_scores(y)])
         shape = (len(layers), features)
         # Means and sums of squares about them, updated prompt by prompt: plain sums would cancel.
         self.mean, self.square, self.cross = np.zeros(shape), np.zeros(shape), np.zeros((2, *shape))
         self.active = np.zeros(shape, np.int64)
+        self.kept: list[list[sparse.csr_array]] | None = [[] for _ in layers] if keep else None
 
     def add(self, run: CleanRun) -> None:
         """The next prompt."""
@@ -112,6 +124,8 @@ class Importance:
             self.square[row] += moved * (x - self.mean[row])
             self.cross[:, row] += y[:, None] * x
             self.active[row] += x != 0
+            if self.kept is not None:
+                self.kept[row].append(sparse.csr_array(x[None]))
 
     def result(
         self, min_active: int = 5, correction: Method = "bh", held_out: "Importance | None" = None
@@ -123,29 +137,52 @@ class Importance:
         """
         r, score, p = self._tests(min_active)
         q = adjust(p, correction).q
-        again = [None] * len(self.layers) if held_out is None else held_out._again(q <= LEVEL, correction)
+        again = [None] * len(self.layers) if held_out is None else held_out._again(q <= LEVEL, min_active, correction)
         return [
             LayerImportance(layer, self.count, r[i], score[i], p[i], q[i], self.mean[i], self.active[i], again[i])
             for i, layer in enumerate(self.layers)
         ]
 
-    def _again(self, found: Bool[np.ndarray, "L F"], correction: Method) -> list[HeldOut]:
+    def _again(self, found: Bool[np.ndarray, "L F"], min_active: int, correction: Method) -> list[HeldOut]:
         """Features that other prompts found."""
-        _, score, p = (np.where(found, values, np.nan) for values in self._tests(1))
-        reach = stats.norm.isf(0.025) / np.sqrt(self.count - 3) if self.count > 3 else np.nan
-        with np.errstate(divide="ignore"):
-            z = np.arctanh(score)
+        if self.kept is None:
+            raise ValueError("held_out: its activations were not kept; make it with keep=True")
+        score = np.full(found.shape, np.nan)
+        for row, rows in enumerate(self.kept):
+            chosen = np.flatnonzero(found[row] & (self.active[row] >= min_active))
+            if chosen.size:
+                score[row, chosen] = self._ranked(sparse.vstack(rows, format="csc")[:, chosen].toarray())
+        with np.errstate(divide="ignore", invalid="ignore"):
+            reach = stats.norm.isf(0.025) / np.sqrt(self.count - 3) if self.count > 3 else np.nan
+            z, p = np.arctanh(score), self._p(score)
         columns = score, np.tanh(z - reach), np.tanh(z + reach), p, adjust(p, correction).q
         return [HeldOut(self.count, *(column[i] for column in columns)) for i in range(len(self.layers))]
+
+    def _ranked(self, x: Float[np.ndarray, "n k"]) -> Float[np.ndarray, " k"]:
+        """Correlations of the activations' normal scores with those of the differences; NaN where one is constant."""
+        x = _normal_scores(x)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            sizes = np.square(x).sum(axis=0) * np.square(self.y[1]).sum()
+            return np.clip(self.y[1] @ x / np.sqrt(np.where(sizes > 0, sizes, np.nan)), -1, 1)
+
+    def _p(self, score: Float[np.ndarray, "L F"]) -> Float[np.ndarray, "L F"]:
+        """Student's t with n - 2 degrees."""
+        t = score * np.sqrt((self.count - 2) / (1 - score * score))
+        return 2 * stats.t.sf(np.abs(t), self.count - 2)
 
     def _tests(self, min_active: int) -> tuple[Float[np.ndarray, "L F"], ...]:
         """Correlations, scores and p; NaN where not tested."""
         y_square = np.square(self.y).sum(axis=1)
         with np.errstate(divide="ignore", invalid="ignore"):
             r, score = np.clip(self.cross / np.sqrt(self.square * y_square[:, None, None]), -1, 1)
-            t = score * np.sqrt((self.count - 2) / (1 - score * score))
+            p = self._p(score)
         # The mean of a constant is off by an ulp; what is left of its variance is rounding.
         varies = self.square > self.count * np.square(1e-7 * self.mean)
         tested = varies & (self.active >= min_active) & (y_square[0] > 0)
-        p = np.where(tested, 2 * stats.t.sf(np.abs(t), self.count - 2), np.nan)
-        return np.where(tested, r, np.nan), np.where(tested, score, np.nan), p
+        return tuple(np.where(tested, column, np.nan) for column in (r, score, p))
+
+
+def _normal_scores(values: Float[np.ndarray, " n *k"]) -> Float[np.ndarray, " n *k"]:
+    """Quantiles of a normal at the values' ranks, about their mean; equal values have one rank."""
+    scores = stats.norm.ppf((stats.rankdata(values, axis=0) - 0.5) / len(values))
+    return scores - scores.mean(axis=0)

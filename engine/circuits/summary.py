@@ -3,9 +3,9 @@
     effect = baseline - intervened        recovery = (intervened - baseline) / (clean - baseline)
 
 Rows of a table are gathered by (kind, operation, value, layer, place) and, of single features, by feature, and averaged
-over the prompts they were run on: features taken from graphs are met on some prompts only. p is that of a sign-flip
-test over prompts, q its adjustment among all of one operation. A recovery is left out (NaN) where clean and corrupt
-differ by less than `min_gap`: a ratio over next to nothing is noise.
+over the prompts they were run on: features taken from graphs are met on some prompts only. p and the intervals are
+`engine.stats.paired`'s, neither where the prompts are too few to tell; q adjusts p among all of one operation. A
+recovery is left out (NaN) where clean and corrupt differ by less than `min_gap`: a ratio over next to nothing is noise.
 
 Shapes: N rows of the summary, P prompts.
 """
@@ -21,8 +21,7 @@ from jaxtyping import Float
 from causeway.engine import scalars
 from causeway.engine.circuits.predicted import agreement
 from causeway.engine.stats.multiple import Method, adjust
-from causeway.engine.stats.paired import Interval, paired_mean
-from causeway.engine.stats.sign_flip import sign_flip_test
+from causeway.engine.stats.paired import FEWEST_DISTINCT, FEWEST_PROMPTS, METHOD, paired_mean
 
 KEY = ("kind", "operation", "value", "layer", "place", "features")
 
@@ -32,14 +31,12 @@ class SummarySettings:
     """How effects over prompts are estimated.
 
     Attributes:
-        interval: t or bootstrap. confidence: of intervals. correction: bh or by. seed: of bootstrap and sign flips.
+        confidence: of intervals. correction: bh or by.
         min_gap: smallest |clean - corrupt| of which a recovery is a share.
     """
 
-    interval: Interval = "t"
     confidence: float = 0.95
     correction: Method = "bh"
-    seed: int = 0
     min_gap: float = 0.1
 
     def __post_init__(self):
@@ -58,7 +55,10 @@ def summary_of(tables: Iterable[pa.Table], settings: SummarySettings = SummarySe
     reading = {
         "effect": "baseline - intervened, mean over the prompts a row was run on",
         "recovery": "(intervened - baseline) / (clean - baseline), mean over prompts",
-        "q": f"{settings.correction} among the rows of one operation",
+        "interval": f"{settings.confidence:.0%}, of the mean over prompts like these; {METHOD}",
+        "p": "by the interval's own method: below 0.05 where a 95 % interval leaves 0 out",
+        "cannot tell": f"interval, p, q are null below {FEWEST_PROMPTS} prompts, or {FEWEST_DISTINCT} off the others",
+        "q": f"{settings.correction} among the rows of one operation; too small where effects are strongly skewed",
         "slope": "of measured over predicted changes of single features, a graph each",
     }
     return {
@@ -106,10 +106,8 @@ def _table(
 ) -> list[dict[str, Any]]:
     if not keys:
         return []
-    options = {"interval": s.interval, "confidence": s.confidence, "seed": s.seed}
-    effect, restored = (paired_mean(values, **options) for values in (effects, recoveries))  # type: ignore[arg-type]
-    p = sign_flip_test(effects, seed=s.seed)
-    q = np.full(len(p), np.nan)
+    effect, restored = (paired_mean(values, confidence=s.confidence) for values in (effects, recoveries))
+    p, q = effect.p, np.full(len(effect.p), np.nan)
     operations = np.array([key[1] for key in keys])
     for operation in np.unique(operations):
         mine = operations == operation

@@ -190,12 +190,12 @@ class InterventionSweep:
         for prompt, other in zip(self.prompts, self.held.tolist(), strict=True):
             if prompt.behaviour == behaviour:
                 sides[other].append(prompt)
-        return self._importance(sides[0], reading), self._importance(sides[1], reading) if sides[1] else None
+        return self._importance(sides[0], reading), self._importance(sides[1], reading, True) if sides[1] else None
 
-    def _importance(self, prompts: Sequence[CircuitPrompt], reading: Reading) -> Importance:
+    def _importance(self, prompts: Sequence[CircuitPrompt], reading: Reading, keep: bool = False) -> Importance:
         layers, count = tuple(sorted(self.transcoders.config.layers)), self.transcoders.num_features
         differences = [difference(self._clean(p).logits[-1], p.answers or (0, 0)) for p in prompts]
-        found = Importance(layers, count, differences, reading)
+        found = Importance(layers, count, differences, reading, keep=keep)
         for prompt in prompts:
             found.add(self._clean(prompt))
         return found

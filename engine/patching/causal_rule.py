@@ -1,13 +1,19 @@
 """When a feature is called causal: five criteria, each its own column, decided on the prompts of all contexts.
 
     q         q < alpha over the family of features x contrasts
-    effect    |effect| > tau, with the sign it had where it was selected
-    sign      the effect has one sign in every context                            (needs two contexts or more)
+    effect    on prompts that did not select it: |effect| > tau, its interval on one side of 0, with the sign it had
+              where it was selected                                               (needs prompts in two halves)
     envelope  |effect| is beyond the 95 % envelope of random features             (needs random arms)
+    sign      the effect has one sign in every context                            (needs two contexts or more)
     dose      the outcome rises or falls steadily with the dose                   (needs a dose ladder of three or more)
 
-A feature is causal when q and effect hold and so does every other criterion that could be evaluated; those that could
-not are listed in `not_evaluated`, never passed over in silence.
+A feature is causal when the first three hold and so do those of the others that could be evaluated, and not causal when
+any that was evaluated fails. Where none fails and one of the first three could not be evaluated, `is_causal` is null:
+it cannot be told. No test over a few dozen prompts is safe against every skew: with lognormal differences and 400
+features that do nothing, q falls below 0.05 in a third of sweeps, on all prompts or on half of them. The other half
+does not repeat it, and random features share it, so nothing is called causal without both; then no sweep of 80 has a
+false one (`tests/engine/patching/test_effects_skewed.py`). Criteria that were not evaluated are listed in
+`not_evaluated`.
 
 The envelope of a layer is the conformal quantile of |effect| over the layer's random controls in the same contrast:
 the ceil(0.95 (n + 1))-th smallest of n, so that a feature no different from random ones exceeds it with probability at
@@ -26,11 +32,12 @@ import pyarrow as pa
 from jaxtyping import Bool, Float, Int
 from scipy import stats
 
-from causeway.engine.patching.cells import AMOUNT
+from causeway.engine.patching.cells import AMOUNT, LOG_ODDS
 from causeway.engine.patching.contrasts import Contrast
 from causeway.engine.patching.effect_results import ALL, Key, Result
 
-CRITERIA = ("q", "effect", "sign", "envelope", "dose")
+NEEDED = ("q", "effect", "envelope")
+CRITERIA = (*NEEDED, "sign", "dose")
 FEWEST_DOSES = 3
 # Differences between dose steps below this share of the curve's range are rounding, not steps.
 FLAT = 1e-6
@@ -42,7 +49,8 @@ class CausalRule:
 
     Attributes:
         alpha: bound on q.
-        tau: least |effect| on a probability. tau_amount: least |effect| on an amount, in its own units.
+        tau: least |effect| on a probability; on log odds 4 tau nats, by which a probability of 0.5 moves by tau.
+        tau_amount: least |effect| on an amount, in its own units.
         envelope: share of random features inside the envelope.
         least_rho: least |Spearman's rho| of a dose ladder.
     """
@@ -59,7 +67,7 @@ class CausalRule:
 
     def threshold(self, outcome: str) -> float:
         """tau in the outcome's units."""
-        return self.tau_amount if outcome == AMOUNT else self.tau
+        return {AMOUNT: self.tau_amount, LOG_ODDS: 4 * self.tau}.get(outcome, self.tau)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,12 +99,19 @@ class Verdict:
         return cls({name: Criterion(no, no) for name in CRITERIA}, nan, nan, decided=False)
 
     @property
+    def fails(self) -> Bool[np.ndarray, " F"]:
+        """A criterion was evaluated and does not hold."""
+        return np.any([c.evaluated & ~c.holds for c in self.criteria.values()], axis=0)
+
+    @property
+    def told(self) -> Bool[np.ndarray, " F"]:
+        """Whether it can be told: something fails, or all that is needed was evaluated."""
+        return self.fails | np.all([self.criteria[name].evaluated for name in NEEDED], axis=0)
+
+    @property
     def is_causal(self) -> Bool[np.ndarray, " F"]:
-        """q and effect hold, and all others that were evaluated."""
-        needed = self.criteria["q"].holds & self.criteria["effect"].holds
-        for name in CRITERIA[2:]:
-            needed = needed & (self.criteria[name].holds | ~self.criteria[name].evaluated)
-        return needed
+        """All that is needed holds and nothing fails."""
+        return self.told & ~self.fails
 
     def columns(self) -> dict[str, pa.Array]:
         """Columns of the effects table; null where not evaluated or not decided."""
@@ -107,7 +122,7 @@ class Verdict:
         return columns | {
             "envelope": pa.array(self.envelope, pa.float64(), from_pandas=True),
             "dose_rho": pa.array(self.dose_rho, pa.float64(), from_pandas=True),
-            "is_causal": pa.array(self.is_causal, pa.bool_(), mask=undecided),
+            "is_causal": pa.array(self.is_causal, pa.bool_(), mask=undecided | ~self.told),
             "not_evaluated": pa.array(self._not_evaluated(), pa.string(), mask=undecided),
         }
 
@@ -142,15 +157,22 @@ def decide(
     rho, steady = _dose_response(results, outcome, contrast, contrasts, rule.least_rho)
     known = ~np.isnan(effect)
     with np.errstate(invalid="ignore"):
-        same = np.sign(result.tested.effect) == np.sign(effect)
         criteria = {
             "q": Criterion(q < rule.alpha, ~np.isnan(q)),
-            "effect": Criterion((np.abs(effect) > rule.threshold(outcome)) & same, known),
-            "sign": _sign(results, outcome, contrast),
+            "effect": _size(result, rule.threshold(outcome)),
             "envelope": Criterion(np.abs(effect) > bound, known & ~np.isnan(bound)),
+            "sign": _sign(results, outcome, contrast),
             "dose": steady,
         }
     return Verdict(criteria, bound, rho)
+
+
+def _size(result: Result, tau: float) -> Criterion:
+    """Large enough and, by its interval, not 0, on other prompts than selected it; what is too small is so anyway."""
+    effect, low, high = result.estimate.effect, result.estimate.low, result.estimate.high
+    large = (np.abs(effect) > tau) & (np.sign(result.tested.effect) == np.sign(effect))
+    seen = ~np.isnan(low) & (result.selection is not None)
+    return Criterion(large & ((low > 0) | (high < 0)), ~np.isnan(effect) & (~large | seen))
 
 
 def envelope(controls: Float[np.ndarray, "C F"], layer: Int[np.ndarray, " F"], share: float) -> Float[np.ndarray, " F"]:

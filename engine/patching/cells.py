@@ -5,9 +5,14 @@ Rows come in any order and in batches; only sums are kept, so memory does not gr
     total[f, a, p] = sum over trials of the outcome,    count[f, a, p] = trials that have it
 
 Columns read: prompt_id, group, layer, feature, arm, and the outcome's. Exact tables carry a probability a label
-(p_stop, p_bet, p_invalid) and expected_amount; sampled ones carry action (stop, bet, invalid, ...) and amount, which
-become the same outcome names: p_<action> is the share of *all* trials, invalid ones included, and expected_amount is
-the mean over trials with a readable answer, a stop counting 0.
+(p_stop, p_bet), p_other for what is none of the answers, and expected_amount; sampled ones carry action (stop, bet,
+invalid, ...) and amount, which become the same outcome names: p_<action> is the share of *all* trials, invalid ones
+(that could not be read) included, and expected_amount is the mean over trials with a readable answer, a stop counting
+0. Exact tables have one outcome more, for prompts on which the answers hold little of the probability:
+
+    log_odds = log P(first label) - log P(second label)        nats; of one label alone log P - log (1 - P)
+
+An expected amount of 0 in all rows of an exact table is that of answers without amounts, and no outcome.
 
 A cell that is empty is filled from the row that stands for every feature (`trial_axes`), if there is one.
 
@@ -16,7 +21,7 @@ Shapes: F (layer, feature) pairs, A arms, P prompts. Memory: 16 F A P bytes an o
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,8 +32,10 @@ from jaxtyping import Float, Int
 
 from causeway.engine.patching.trial_axes import COLUMNS, EVERY, TrialAxes, text
 
-AMOUNT = "expected_amount"
+AMOUNT, LOG_ODDS = "expected_amount", "log_odds"
 INVALID = "invalid"
+# Of exact tables: the probability of what is none of the answers.
+OTHER = "p_other"
 # What an action is worth when it names no amount; a bet without a readable amount is left out instead.
 ACTIONS_WITHOUT_AMOUNT = ("stop",)
 # One batch of rows -> the outcome of each row, NaN where the row has none.
@@ -87,6 +94,7 @@ class TrialCells:
         layer, feature: [F] the pairs, sorted. arms: names, sorted. prompt_ids: [P], sorted. group_of: [P] names.
         outcomes: name -> Cells over [F, A, P].
         sampled: whether rows are sampled trials (and not exact probabilities).
+        log_odds: what that outcome is, "" where there is none.
     """
 
     layer: Int[np.ndarray, " F"]
@@ -96,6 +104,7 @@ class TrialCells:
     group_of: np.ndarray
     outcomes: Mapping[str, Cells]
     sampled: bool
+    log_odds: str = ""
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -132,9 +141,12 @@ def read_trials(
         raise ValueError(f"trials: no outcome among the columns {names}; needs p_<label>, {AMOUNT} or action")
     axes = TrialAxes.of(dataset)
     sums = _sums(dataset, axes, wanted, {AMOUNT} if sampled else set())
+    if not sampled and AMOUNT in sums and not sums[AMOUNT].total.any() and len(sums) > 1:
+        del sums[AMOUNT]
     outcomes = {name: _shared(cells, axes) for name, cells in sums.items()}
     layer, feature = axes.pairs[: axes.kept].T
-    return TrialCells(layer, feature, axes.arms, axes.prompt_ids, axes.group_of, outcomes, sampled)
+    log_odds = "" if sampled else log_odds_of(names)
+    return TrialCells(layer, feature, axes.arms, axes.prompt_ids, axes.group_of, outcomes, sampled, log_odds)
 
 
 def action_is(action: str) -> Extractor:
@@ -164,10 +176,36 @@ def _column(name: str) -> Extractor:
     return lambda batch: _numbers(batch[name])
 
 
+def label_columns(names: Sequence[str]) -> tuple[str, ...]:
+    """Columns of an exact table that hold an answer's probability, in order."""
+    return tuple(name for name in names if name.startswith("p_") and name not in (OTHER, f"p_{INVALID}"))
+
+
+def log_odds_of(names: Sequence[str]) -> str:
+    """What log_odds is in a table of these columns; "" where it has none."""
+    labels = label_columns(names)
+    if not labels:
+        return ""
+    return f"log {labels[0]} - log {labels[1] if len(labels) > 1 else f'(1 - {labels[0]})'}, nats"
+
+
+def _log_odds(names: Sequence[str]) -> Extractor:
+    first, *others = label_columns(names)
+
+    def read(batch: pa.RecordBatch) -> Float[np.ndarray, " rows"]:
+        p = _numbers(batch[first])
+        q = _numbers(batch[others[0]]) if others else 1 - p
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.log(p) - np.log(q)
+
+    return read
+
+
 def _extractors(dataset: pyarrow.dataset.Dataset, sampled: bool) -> dict[str, Extractor]:
     names = dataset.schema.names
     if not sampled:
-        return {name: _column(name) for name in sorted(names) if name.startswith("p_") or name == AMOUNT}
+        found = {name: _column(name) for name in sorted(names) if name.startswith("p_") or name == AMOUNT}
+        return found | ({LOG_ODDS: _log_odds(names)} if label_columns(names) else {})
     actions: set[str] = {INVALID}
     for batch in dataset.to_batches(columns=["action"]):
         actions |= set(pc.unique(text(batch["action"])).drop_null().to_pylist())

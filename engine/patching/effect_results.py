@@ -60,6 +60,7 @@ class Result:
         return {
             "n_prompts": self.estimate.prompts,
             "n_trials": self.estimate.trials,
+            "n_distinct": self.estimate.distinct,
             "effect": self.estimate.effect,
             "low": self.estimate.low,
             "high": self.estimate.high,

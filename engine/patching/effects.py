@@ -3,16 +3,19 @@
 One row of the result is (layer, feature, contrast, group, outcome):
 
     effect, low, high     mean paired difference, arm minus reference, and the interval named in `interval`
-    p, q                  q over the family (features x contrasts in the roles primary and tested), one family for each
-                          (group, outcome), of `family_size` tests; other roles: p alone, the dose ladder neither
+    p, q                  by the method named in `test`, which is the interval's: p < 0.05 where a 95 % interval of the
+                          same prompts leaves 0 out; q over the family (features x contrasts in the roles primary and
+                          tested), one family for each (group, outcome), of `family_size` tests; other roles: p alone,
+                          the dose ladder neither
+    n_distinct            prompts that stand off the others; too few of them, or of prompts, and low, high, p are null
     unit, note            what interval and p generalise over ("prompt" or "trial"), and what to beware of
 
-Group "all" pools the prompts of all contexts; it is where `is_causal` is decided (`engine.patching.causal_rule`). The
-share of invalid answers is an outcome of its own, p_invalid, tested like the others. With `split`, p and q come from
-one half of the prompts and effect and interval from the other, so a selected effect is not inflated by its selection.
+Group "all" pools the prompts of all contexts; it is where `is_causal` is decided (`engine.patching.causal_rule`). What
+is none of the answers is an outcome of its own, p_other (p_invalid of sampled trials), tested like the others. With
+`split`, p and q come from one half of the prompts and effect and interval from the other, so a selected effect is not
+inflated by its selection.
 
-Shapes: F features, C contrasts, G groups, O outcomes: F C G O rows. Cost: reading aside, mostly the sign-flip test,
-F C G O P x 4,000 operations; 10,000 features x 12 arms x 50 prompts take about 5 s an outcome on one core.
+Shapes: F features, C contrasts, G groups, O outcomes: F C G O rows. Cost: reading aside, elementwise.
 """
 
 import dataclasses
@@ -33,7 +36,7 @@ from causeway.engine.patching.effect_results import ALL, Key, Result
 from causeway.engine.patching.estimates import Estimate, EstimateSettings, estimate
 from causeway.engine.stats import multiple
 from causeway.engine.stats.halves import selection_half
-from causeway.engine.stats.sign_flip import FEWEST_PROMPTS
+from causeway.engine.stats.paired import FEWEST_DISTINCT, FEWEST_PROMPTS
 
 METADATA_KEY = b"causeway.effects"
 
@@ -46,7 +49,7 @@ class EffectSettings:
         values: patch values in order, the reference first; () sorts them by name.
         noop_is_baseline: whether the no-op equals the baseline (edits in delta form) and may be left out.
         correction: "bh", or "by" for any dependence between tests.
-        split: select on one half of the prompts, estimate on the other.
+        split: select on one half of the prompts, estimate on the other; without it nothing is called causal.
         seed: key of the split.
         estimates: intervals and tests.
         rule: when a feature is called causal.
@@ -55,7 +58,7 @@ class EffectSettings:
     values: tuple[str, ...] = ()
     noop_is_baseline: bool = True
     correction: multiple.Method = "bh"
-    split: bool = False
+    split: bool = True
     seed: int = 0
     estimates: EstimateSettings = dataclasses.field(default_factory=EstimateSettings)
     rule: CausalRule = dataclasses.field(default_factory=CausalRule)
@@ -162,8 +165,13 @@ def _reading(cells: TrialCells, settings: EffectSettings, split: bool) -> dict[s
     asked = settings.split and not split
     return {
         "sign": "effect, low, high are arm minus reference, as the contrast is written",
-        "q": f"{settings.correction} over features x contrasts ({', '.join(FAMILY)}), each group and outcome apart",
+        "interval": f"{settings.estimates.confidence:.0%}, of the mean over prompts like these; method in the row",
+        "p": "by the interval's own method: below 0.05 where a 95 % interval of the same prompts leaves 0 out",
+        "cannot tell": f"low, high and p are null below {FEWEST_PROMPTS} prompts, or {FEWEST_DISTINCT} off the others",
+        "q": f"{settings.correction} over features x contrasts ({', '.join(FAMILY)}), each group and outcome apart; "
+        "too small where differences are strongly skewed: nothing is causal without random features and a second half",
         "outcomes": list(cells.outcomes),
+        "log_odds": cells.log_odds,
         "kind": "sampled trials" if cells.sampled else "exact probabilities",
         "groups": {g: int((cells.group_of == g).sum()) for g in cells.groups},
         "split": f"not done: {len(cells.prompt_ids)} prompts, needs {2 * FEWEST_PROMPTS}" if asked else split,

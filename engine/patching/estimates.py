@@ -4,17 +4,15 @@ Over prompts (the rule): each prompt gives one paired difference of means over i
 
     x[f, p] = mean_trials(arm) - mean_trials(reference),    effect_f = mean_p x[f, p]
 
-with a t or bootstrap interval over prompts, and a sign-flip permutation p.
+with p and interval over prompts from one method (`engine.stats.paired`), or neither where the prompts cannot tell.
 
-Within prompts (sampled trials with fewer prompts than a sign-flip test can ever reject with): the trials are the
-observations, prompts are taken as they are, and nothing is claimed about other prompts; the interval's name says so.
-Shares get exact tests a prompt and Newcombe's interval; over P prompts their limits combine by the same rule (MOVER)
+Within prompts (sampled trials of fewer prompts than that method needs): the trials are the observations, prompts are
+taken as they are, and nothing is claimed about other prompts; the interval's name says so.
+Shares of one prompt get an exact test and Newcombe's interval. Shares of several prompts, and amounts, get p and
+interval of Welch's t with the Satterthwaite freedom over all cells, each prompt counting the same; neither where no
+cell varies.
 
-    low = effect - sqrt(sum_p (d_p - l_p)^2) / P,    high = effect + sqrt(sum_p (u_p - d_p)^2) / P
-
-Amounts get Welch's t with the Satterthwaite freedom over all cells.
-
-Shapes: cells [F, P]; results [F]. Cost: see `engine.stats.sign_flip`.
+Shapes: cells [F, P]; results [F]. Cost: elementwise, and a median a row.
 """
 
 import dataclasses
@@ -24,9 +22,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from causeway.engine.patching.cells import Cells
-from causeway.engine.stats.paired import Interval, paired_mean
-from causeway.engine.stats.proportions import CountPair, ExactTest, combined_exact_test, risk_difference
-from causeway.engine.stats.sign_flip import FEWEST_PROMPTS, sign_flip_test, smallest_p
+from causeway.engine.stats.paired import FEWEST_DISTINCT, FEWEST_PROMPTS, METHOD, paired_mean, verdict
+from causeway.engine.stats.proportions import CountPair, ExactTest, exact_test, risk_difference
 from causeway.engine.stats.strata import StratifiedDifference, stratified_difference
 
 Unit = Literal["prompt", "trial", "none"]
@@ -38,15 +35,11 @@ class EstimateSettings:
 
     Attributes:
         confidence: of all intervals.
-        interval: over prompts, "t" or "bootstrap".
-        trial_test: exact test for shares within a few prompts.
-        seed: key of permutation signs and bootstrap draws.
+        trial_test: exact test for shares within one prompt.
     """
 
     confidence: float = 0.95
-    interval: Interval = "t"
     trial_test: ExactTest = "fisher"
-    seed: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,13 +48,15 @@ class Estimate:
 
     Attributes:
         prompts, trials: [F] prompts with both arms, and their trials in the treated arm.
-        effect, low, high, p: [F]; p is NaN where nothing can be tested or no test was asked for.
+        distinct: [F] prompts whose difference stands off the others' (`stats.paired`); all of them within prompts.
+        effect, low, high, p: [F]; NaN where the data cannot tell, p also where no test was asked for.
         unit: what the interval and the p generalise over. interval, test: their names.
         note: what a reader must be told, or "".
     """
 
     prompts: Int[np.ndarray, " F"]
     trials: Int[np.ndarray, " F"]
+    distinct: Int[np.ndarray, " F"]
     effect: Float[np.ndarray, " F"]
     low: Float[np.ndarray, " F"]
     high: Float[np.ndarray, " F"]
@@ -89,69 +84,66 @@ def estimate(
 
 
 def _over_prompts(treated: Cells, reference: Cells, settings: EstimateSettings, tested: bool) -> Estimate:
-    differences = treated.mean - reference.mean
-    n = differences.shape[1]
-    mean = paired_mean(differences, interval=settings.interval, confidence=settings.confidence, seed=settings.seed)
-    p = sign_flip_test(differences, seed=settings.seed) if tested else np.full(len(differences), np.nan)
-    alone = n < 2
+    mean = paired_mean(treated.mean - reference.mean, confidence=settings.confidence)
+    told = not np.isnan(mean.low).all()
     return Estimate(
-        mean.prompts, _trials(treated, reference), mean.effect, mean.low, mean.high, p,
-        "none" if alone else "prompt",
-        "none: one prompt without trial variation" if alone else f"{settings.interval} over prompts",
-        "none" if alone or not tested else "sign-flip permutation over prompts",
-        _few_prompts_note(n),
+        mean.prompts, _trials(treated, reference), mean.distinct, mean.effect, mean.low, mean.high,
+        mean.p if tested else np.full(len(mean.p), np.nan),
+        "prompt" if told else "none", METHOD if told else "none", METHOD if told and tested else "none",
+        _note(treated.count.shape[1], told, bool(np.isnan(mean.low).any())),
     )  # fmt: skip
 
 
-def _few_prompts_note(n: int) -> str:
-    if n < 2:
-        return f"{n} prompt: no interval or test over prompts exists; use {FEWEST_PROMPTS} or more"
-    if n < FEWEST_PROMPTS:
-        return f"{n} prompts: too few for p < 0.05 (least possible {smallest_p(n):.3g}); use {FEWEST_PROMPTS} or more"
+def _note(prompts: int, told: bool, somewhere_not: bool) -> str:
+    """What a reader must know of rows without interval."""
+    if prompts < FEWEST_PROMPTS:
+        return verdict(prompts)
+    if somewhere_not:
+        rows = "rows with" if told else "all rows have"
+        return (
+            f"{rows} n_prompts below {FEWEST_PROMPTS} or n_distinct (prompts that stand off the others) below "
+            f"{FEWEST_DISTINCT}: cannot tell"
+        )
     return ""
 
 
 def _within_prompts(treated: Cells, reference: Cells, settings: EstimateSettings, tested: bool) -> Estimate:
     n = treated.count.shape[1]
     scope = "trials within one prompt" if n == 1 else f"trials within {n} prompts"
-    if treated.square is None:
-        effect, low, high = _mean_risk_difference(treated, reference, settings.confidence)
-        p = (
-            combined_exact_test(_counts(treated, reference), settings.trial_test)
-            if tested
-            else np.full(len(effect), np.nan)
-        )
+    if treated.square is None and n == 1:
+        counts = CountPair(*(column[:, 0] for column in _counts(treated, reference)))
+        effect, low, high = risk_difference(counts, settings.confidence)
+        p = exact_test(counts, settings.trial_test) if tested else np.full(len(effect), np.nan)
         interval, test = f"Newcombe, {scope}", f"{settings.trial_test} exact, {scope}"
     else:
         pooled = _welch(treated, reference)
-        effect, p = pooled.difference, pooled.p if tested else pooled.p * np.nan
+        effect, p = _mean_difference(pooled, treated, reference), pooled.p if tested else pooled.p * np.nan
         low, high = pooled.interval(settings.confidence)
-        interval, test = f"Welch t, {scope}", f"Welch t, {scope}"
-    both = (treated.count > 0) & (reference.count > 0)
+        interval = test = f"Welch t, {scope}"
+        # A cell that does not vary has an interval of no width, which says nothing.
+        low, high = (np.where(pooled.error > 0, end, np.nan) for end in (low, high))
+    both = ((treated.count > 0) & (reference.count > 0)).sum(axis=1)
     return Estimate(
-        both.sum(axis=1), _trials(treated, reference), effect, low, high, p, "trial", interval,
+        both, _trials(treated, reference), both, effect, low, high, p, "trial", interval,
         test if tested else "none",
         f"{n} prompt(s): too few to generalise over prompts (use {FEWEST_PROMPTS}); interval and p cover {scope}",
     )  # fmt: skip
 
 
-def _mean_risk_difference(
-    treated: Cells, reference: Cells, confidence: float
-) -> tuple[Float[np.ndarray, " F"], Float[np.ndarray, " F"], Float[np.ndarray, " F"]]:
-    """Mean over prompts of the risk differences, with Newcombe's limits combined (MOVER)."""
-    difference, low, high = risk_difference(_counts(treated, reference), confidence)
-    known = ~np.isnan(difference)
+def _mean_difference(pooled: StratifiedDifference, treated: Cells, reference: Cells) -> Float[np.ndarray, " F"]:
+    """The pooled difference; where single trials show no variance, of all prompts that have both arms."""
+    differences = treated.mean - reference.mean
+    known = ~np.isnan(differences)
     with np.errstate(invalid="ignore", divide="ignore"):
-        prompts = known.sum(axis=1)
-        effect = np.where(known, difference, 0.0).sum(axis=1) / prompts
-        below = np.sqrt(np.where(known, np.square(difference - low), 0.0).sum(axis=1)) / prompts
-        above = np.sqrt(np.where(known, np.square(high - difference), 0.0).sum(axis=1)) / prompts
-    return effect, effect - below, effect + above
+        plain = np.where(known, differences, 0.0).sum(axis=1) / known.sum(axis=1)
+    return np.where(np.isnan(pooled.difference), plain, pooled.difference)
 
 
 def _welch(treated: Cells, reference: Cells) -> StratifiedDifference:
     """Mean over prompts of the differences of means, each prompt counting the same."""
-    parts = [a.T for c in (reference, treated) for a in (c.mean, c.variance, c.count)]
+    # A share is the mean of zeros and ones, whose squares they are.
+    cells = (c if c.square is not None else Cells(c.count, c.total, c.total) for c in (reference, treated))
+    parts = [a.T for c in cells for a in (c.mean, c.variance, c.count)]
     return stratified_difference(*parts, equal_weights=True)
 
 

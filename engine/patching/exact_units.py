@@ -13,6 +13,7 @@ from jaxtyping import Float
 from causeway.engine.intervention.edits import EMPTY
 from causeway.engine.outcome.answers import score_answers
 from causeway.engine.outcome.exact import Background, edited_answers, start_layer
+from causeway.engine.patching.cells import OTHER
 from causeway.engine.patching.design import Rows, SweepPrompt
 from causeway.engine.patching.sweep import PatchSweep, what_was_done
 from causeway.engine.sweep.layout import UnitResult
@@ -37,7 +38,7 @@ def exact_unit(sweep: PatchSweep, index: int) -> UnitResult:
     columns = what_was_done(prompt, rows, **report)
     # A prompt may list its labels in another order; the table has one.
     columns |= {f"p_{label}": scores.probability[:, tree.labels.index(label)] for label in sweep.labels}
-    columns |= {"p_invalid": scores.invalid, "expected_amount": scores.expected_amount}
+    columns |= {OTHER: scores.invalid, "expected_amount": scores.expected_amount}
     return UnitResult(columns, {})
 
 

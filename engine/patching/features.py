@@ -4,31 +4,44 @@ A screening table gives the strongest features of each layer by |d| and values b
 table with columns `value_<group>` gives every row's own values.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 
 from causeway.engine.patching.design import FeatureSet
 from causeway.engine.screen.columns import numbers, whole_numbers
-from causeway.engine.screen.values import feature_values, strongest
+from causeway.engine.screen.values import feature_values, groups_of, strongest
 
 EXPLICIT = "value_"
 
 
-def features_of(table: pa.Table, rule: str | Mapping[str, float], per_layer: int, limit: int | None) -> FeatureSet:
+def features_of(
+    table: pa.Table,
+    rule: str | Mapping[str, float],
+    per_layer: int,
+    limit: int | None,
+    *,
+    groups: Sequence[str] = (),
+    layers: Sequence[int] = (),
+) -> FeatureSet:
     """The features and values of a table.
 
     Args:
         rule: of values, for tables without explicit ones. per_layer: features taken of each layer of a screening
-            table. limit: keep the first so many, strongest first.
+            table. limit: keep the first so many, strongest first. groups: of the prompts, the names that a rule of
+            numbers may give values to, besides the table's own groups; () lets any name pass. layers: the table's
+            features of these layers are meant; () means of all.
 
     Raises:
-        ValueError: no feature is left, the table has no values for the rule, or a value has the name of an arm.
+        ValueError: no feature is left, the table has no values for the rule, a rule's name is no group, or a value has
+            the name of an arm.
     """
     for name in ("layer", "feature"):
         whole_numbers(table, name)
-    table = chosen(table, per_layer)
+    table = chosen(_of_layers(table, layers), per_layer)
+    if not isinstance(rule, str) and groups:
+        _check_names(rule, [*groups_of(table), *groups])
     explicit = [name for name in table.column_names if name.startswith(EXPLICIT)]
     layer, feature = (whole_numbers(table, name) for name in ("layer", "feature"))
     if explicit:
@@ -41,6 +54,30 @@ def features_of(table: pa.Table, rule: str | Mapping[str, float], per_layer: int
     ruled = isinstance(rule, str) and not explicit
     features = FeatureSet(layer, feature, values, f"{rule} of each group" if ruled else "given")
     return features if limit is None else features.first(limit)
+
+
+def _of_layers(table: pa.Table, layers: Sequence[int]) -> pa.Table:
+    """The rows of some layers."""
+    if not layers:
+        return table
+    there = whole_numbers(table, "layer")
+    kept = table.filter(pa.array(np.isin(there, list(layers))))
+    if not kept.num_rows:
+        found = ", ".join(map(str, np.unique(there)))
+        raise ValueError(
+            f"layers: got {', '.join(map(str, layers))}, but the table has features of {found}; give those"
+        )
+    return kept
+
+
+def _check_names(rule: Mapping[str, float], groups: Sequence[str]) -> None:
+    """A name that is mistyped would patch every prompt with what was meant for one group."""
+    known = list(dict.fromkeys(groups))
+    if unknown := [name for name in rule if name not in known]:
+        example = ",".join(f"{name}=0" for name in known)
+        raise ValueError(
+            f"value: got {unknown[0]!r}, which is no group; the groups are {', '.join(known)}: --value={example}"
+        )
 
 
 def chosen(table: pa.Table, per_layer: int) -> pa.Table:

@@ -30,6 +30,7 @@ from causeway.engine.model.sampling import Sampling
 from causeway.engine.outcome.answers import AnswerTree, answer_tree
 from causeway.engine.outcome.exact import CleanTree, clean_tree
 from causeway.engine.outcome.parsers import INVALID, parser
+from causeway.engine.patching.cells import OTHER
 from causeway.engine.patching.design import FeatureSet, Rows, SweepPrompt, condition_name, make_rows
 from causeway.engine.patching.recording import Recording
 from causeway.engine.sweep.fingerprint import array_sha256, arrays_sha256, config_sha256
@@ -151,8 +152,9 @@ class PatchSweep:
         if len({frozenset(names) for names in labels}) > 1:
             raise ValueError(f"answers: prompts differ in their labels ({sorted(labels)}); give all the same labels")
 
-        if INVALID in self.labels:
-            raise ValueError(f"answers: a label is {INVALID!r}, the name of what no answer matches; choose another")
+        for taken in (INVALID, OTHER.removeprefix("p_")):
+            if taken in self.labels:
+                raise ValueError(f"answers: a label is {taken!r}, the name of what no answer matches; choose another")
 
     def _check_prompt(self, prompt: SweepPrompt) -> None:
         """What would otherwise stop the sweep at this prompt's first unit."""
@@ -301,7 +303,7 @@ _WHAT = [
 def exact_schema(labels: tuple[str, ...]) -> pa.Schema:
     """Columns of exact trials: what was done, then probabilities and the expected amount."""
     outcome = [(f"p_{label}", pa.float64()) for label in labels]
-    return pa.schema([*_WHAT, *outcome, ("p_invalid", pa.float64()), ("expected_amount", pa.float64())])
+    return pa.schema([*_WHAT, *outcome, (OTHER, pa.float64()), ("expected_amount", pa.float64())])
 
 
 def sampled_schema() -> pa.Schema:

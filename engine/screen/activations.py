@@ -15,7 +15,8 @@ A prompt's values are a function of the prompt, the rows of a pass and its bucke
 the prompts nor their neighbours change them, and so they change the sums by float64 rounding alone.
 
 Shapes: P dictionaries, B rows of a pass and device, T bucket, D stream, F features.
-Memory: [P, B, T, D] inside a pass and [B, F] outside; [T, F] more for mean and max. Never [prompts, layers, F].
+Memory: [P, B, T, D] inside a pass and [B, F] outside; [T, F] more for mean and max. Of [prompts, layers, F] only what
+is not 0.
 Cost: one forward pass a prompt, and 2 P D F operations (times T for mean and max).
 """
 

@@ -2,6 +2,7 @@
 
 Where the table has strata, what counts is the comparison within them: a feature that merely reads the balance is
 strong in the plain columns and not in the stratified ones. Null p values (features that never varied) are in no count.
+Where no data of so few prompts could make q small, that is said instead of a count of nothing.
 """
 
 import json
@@ -27,8 +28,9 @@ def summarise(table: pa.Table, *, alpha: float = ALPHA, count: int = 20) -> dict
         count: strongest features listed, by |d| over all layers.
 
     Returns:
-        reading (how the columns are to be read), compared (the columns counted by), tested, significant, by_layer
-        (tested, significant and greatest |d|) and strongest (the table's rows).
+        reading (how the columns are to be read), compared (the columns counted by, their test, and whether it can tell
+        anything), tested, significant, by_layer (tested, significant and greatest |d|) and strongest (the table's
+        rows).
     """
     suffix = "_stratified" if "q_stratified" in table.column_names else ""
     q, d = (table[name + suffix].to_numpy().astype(np.float64) for name in ("q", "d"))
@@ -36,9 +38,17 @@ def summarise(table: pa.Table, *, alpha: float = ALPHA, count: int = 20) -> dict
     strength = np.where(tested & np.isfinite(d), np.abs(d), -1.0)
     order = np.argsort(-strength, kind="stable")[:count]
     strongest = table.take(order[strength[order] >= 0])
+    reading = json.loads(table.schema.metadata[METADATA_KEY])
     return {
-        "reading": json.loads(table.schema.metadata[METADATA_KEY]),
-        "compared": {"d": f"d{suffix}", "q": f"q{suffix}", "alpha": alpha},
+        "reading": reading,
+        "compared": {
+            "d": f"d{suffix}",
+            "q": f"q{suffix}",
+            "alpha": alpha,
+            "test": reading[f"test{suffix}"],
+            "least_p": reading[f"least_p{suffix}"],
+            "can_tell": reading[f"least_p{suffix}"] < alpha,
+        },
         "tested": int(tested.sum()),
         "significant": int(different.sum()),
         "by_layer": {
@@ -68,6 +78,9 @@ def lines(summary: Mapping[str, Any], shown: int = 10) -> list[str]:
     first, second = reading["groups"]
     d, q = compared["d"], compared["q"]
     found = f"{summary['significant']} of {summary['tested']} features that vary have {q} < {compared['alpha']:g}"
+    how = f"p: {compared['test']}"
+    if not compared["can_tell"]:
+        how += f"; cannot tell: so few prompts give no p below {compared['least_p']:.2g}, whatever they hold"
     layers = ", ".join(f"{layer}: {entry['significant']}" for layer, entry in summary["by_layer"].items())
     header = f"{'layer':>5} {'feature':>7} {d:>12} {q:>12} {'mean ' + first:>14} {'mean ' + second:>14} {'active':>13}"
     rows = [
@@ -76,7 +89,7 @@ def lines(summary: Mapping[str, Any], shown: int = 10) -> list[str]:
         f"{row[f'active_fraction_{second}']:>7.0%}"
         for row in summary["strongest"][:shown]
     ]
-    return [f"{found} (by layer {layers}); d is {second} minus {first}", *([header, *rows] if rows else [])]
+    return [f"{found} (by layer {layers}); d is {second} minus {first}", how, *([header, *rows] if rows else [])]
 
 
 def _plain(row: Mapping[str, Any]) -> dict[str, Any]:

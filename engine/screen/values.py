@@ -50,12 +50,21 @@ def feature_values(table: pa.Table, rule: str | Mapping[str, float]) -> FeatureV
     rules = ("mean", "mean_active", *(f"q{round(100 * q):02d}" for q in screen.QUANTILES))
     if rule not in rules:
         raise ValueError(f"rule: got {rule!r}; needs one of {rules}, or one number for each group")
-    groups = [name.removeprefix("n_") for name in table.column_names if name.startswith("n_")]
+    groups = groups_of(table)
     missing = [f"{rule}_{name}" for name in groups if f"{rule}_{name}" not in table.column_names]
     if missing or not groups:
-        raise ValueError(f"table: lacks {missing or 'n_<group>'} for rule {rule!r}; make it with screen")
+        what = f"the column {missing[0]}" if missing else "groups' means"
+        raise ValueError(
+            f"features: the table has not {what}, which value {rule!r} reads; take the table of screen, or give each "
+            "feature its values in columns value_<group>, or all of them one with --value=<group>=NUMBER,..."
+        )
     columns = {name: numbers(table, f"{rule}_{name}") for name in groups}
     return FeatureValues(layer, feature, {name: np.nan_to_num(v, nan=0.0) for name, v in columns.items()})
+
+
+def groups_of(table: pa.Table) -> list[str]:
+    """The groups that a screening table compares; none of other tables."""
+    return [name.removeprefix("n_") for name in table.column_names if name.startswith("n_")]
 
 
 def strongest(table: pa.Table, per_layer: int, *, greatest_q: float = 1.0, least_d: float = 0.0) -> pa.Table:

@@ -9,15 +9,17 @@ It keeps its coverage at 0 and n, where the Wald interval collapses. Exact tests
 zero is an answer and not an exception. Arms that share random numbers are positively correlated; these tests take
 them as independent and are then conservative.
 
+Items in clusters (all questions about one noun) are not independent; `clustered_interval` counts them as fewer.
+
 Shapes: integer counts [...]; rows with n = 0 give NaN. Cost: scipy's scalar routines run once for each *distinct*
 table, and 30 trials an arm allow at most 961 of those whatever the number of features.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy import stats
 
 from causeway.engine.stats.distinct import per_distinct_row
@@ -33,6 +35,8 @@ class CountPair(NamedTuple):
 
 
 ExactTest = Literal["fisher", "boschloo", "barnard"]
+# Clusters (or independent items) of which a proportion has an interval: the spread of fewer is too uncertain.
+FEWEST_CLUSTERS = 10
 Alternative = Literal["two-sided", "less", "greater"]
 TESTS: dict[str, Callable] = {
     "fisher": lambda table, side: stats.fisher_exact(table, alternative=side).pvalue,
@@ -42,18 +46,49 @@ TESTS: dict[str, Callable] = {
 
 
 def wilson_interval(
-    successes: Int[np.ndarray, "*rows"], trials: Int[np.ndarray, "*rows"], confidence: float = 0.95
+    successes: Float[np.ndarray, "*rows"], trials: Float[np.ndarray, "*rows"], confidence: float = 0.95
 ) -> tuple[Float[np.ndarray, "*rows"], Float[np.ndarray, "*rows"]]:
-    """Wilson score interval of each proportion, as (low, high)."""
+    """Wilson score interval of each proportion, as (low, high); counts may be of effective trials, not whole."""
+    z = stats.norm.isf((1 - confidence) / 2)
+    n = np.asarray(trials, np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rate = successes / n
+        centre = (rate + z * z / (2 * n)) / (1 + z * z / n)
+        reach = z / (1 + z * z / n) * np.sqrt(rate * (1 - rate) / n + np.square(z / (2 * n)))
+    # At 0 and n the ends are exact but for rounding.
+    low, high = np.where(rate == 0, 0.0, centre - reach), np.where(rate == 1, 1.0, centre + reach)
+    return np.where(n > 0, low, np.nan), np.where(n > 0, high, np.nan)
 
-    def interval(k: int, n: int) -> tuple[float, float]:
-        if n == 0:
-            return np.nan, np.nan
-        found = stats.binomtest(k, n).proportion_ci(confidence, method="wilson")
-        return found.low, found.high
 
-    both = per_distinct_row(interval, successes, trials)
-    return both[..., 0], both[..., 1]
+def clustered_interval(
+    successes: Bool[np.ndarray, " n"], clusters: Sequence[str], confidence: float = 0.95
+) -> tuple[float, float]:
+    """Wilson's interval of a proportion whose items come in clusters, of as many items as they are worth.
+
+    Korn and Graubard (1998): the items' number is divided by how much more the proportion varies than that of
+    independent ones, estimated from the clusters' residuals, and multiplied by (z / t)^2, t's degrees being the number
+    of clusters with the rarer outcome and one: they alone show the spread. Where all items agree nothing is known of
+    how alike those of a cluster are, and each cluster counts as one item.
+
+    Returns:
+        (low, high); NaN with fewer than `FEWEST_CLUSTERS`.
+    """
+    hits, which = np.asarray(successes, np.float64), np.unique(clusters, return_inverse=True)[1]
+    count, groups = len(hits), len(np.unique(which))
+    if groups < FEWEST_CLUSTERS:
+        return np.nan, np.nan
+    worth = float(count) if groups == count else _worth(hits, which, groups, (1 - confidence) / 2)
+    low, high = wilson_interval(np.array(hits.mean() * worth), np.array(worth), confidence)
+    return float(low), float(high)
+
+
+def _worth(hits: Float[np.ndarray, " n"], which: Int[np.ndarray, " n"], groups: int, tail: float) -> float:
+    """How many independent items the clusters' items are worth."""
+    count, rate = len(hits), float(hits.mean())
+    variance = groups / (groups - 1) * np.square(np.bincount(which, hits - rate)).sum() / count**2
+    worth = min(rate * (1 - rate) / variance, count) if variance > 0 else groups
+    rarer = min(len(np.unique(which[hits == outcome])) for outcome in (0, 1)) or groups
+    return float(worth * (stats.norm.isf(tail) / stats.t.isf(tail, max(rarer + 1, 4))) ** 2)
 
 
 def risk_difference(
@@ -91,24 +126,3 @@ def exact_test(
         return float(TESTS[test]([[k_2, k_1], [n_2 - k_2, n_1 - k_1]], alternative))
 
     return per_distinct_row(p_value, *table)
-
-
-def combined_exact_test(table: CountPair, test: ExactTest = "fisher") -> Float[np.ndarray, " rows"]:
-    """One two-sided p value from the tables [rows, P] of a few prompts, never added up (Simpson's paradox).
-
-    One prompt: the two-sided exact test. Several: the one-sided exact p values of each direction are combined by
-    Fisher's method, and the smaller of the two directions is doubled.
-    """
-    if np.shape(table.trials_1)[-1] == 1:
-        return exact_test(CountPair(*(column[..., 0] for column in table)), test)
-    directions: tuple[Alternative, ...] = ("less", "greater")
-    sides = [_evidence(exact_test(table, test, side)) for side in directions]
-    combined = [stats.combine_pvalues(p, method="fisher", axis=-1).pvalue for p in sides]
-    return np.minimum(1.0, 2 * np.minimum(*combined))
-
-
-def _evidence(p: Float[np.ndarray, "rows P"]) -> Float[np.ndarray, "rows P"]:
-    """Missing prompts carry no evidence (p = 1, which adds nothing to Fisher's sum); an underflowed p stays finite."""
-    filled = np.where(np.isnan(p), 1.0, np.maximum(p, np.finfo(np.float64).tiny))
-    filled[np.isnan(p).all(axis=-1)] = np.nan
-    return filled

@@ -72,11 +72,13 @@ REFUSALS = {
     "scope": (("--scope=first",), "scope: got 'first'; needs one of"),
     "position": (("--scope=positions:9",), "is outside a prompt of"),
     "value": (("--value=safe=low",), "value: got 'safe=low'"),
+    "value of no group": (("--value=riksy=1,safe=0",), "value: got 'riksy', which is no group; .* safe, risky"),
+    "no values": (("--features={tmp}/bare.jsonl",), "features: the table has not groups' means"),
     "doses": (("--doses=0.5,half",), "--doses: got '0.5,half'"),
     "stop tokens": (("--stop_tokens=[1,", "--outcome=sampled"), "--stop_tokens: got '\\[1,', which is not JSON"),
     "stop id": (("--stop_tokens=1,900", "--outcome=sampled"), "stop: got 900; needs a whole number from 0 to"),
-    "seed": (("--seed=4294967296",), "flag --seed=4294967296"),
-    "negative seed": (("--seed=-1",), "flag --seed=-1"),
+    "seed": (("--seed=4294967296",), "--seed: got .4294967296.; needs a whole number in the range"),
+    "negative seed": (("--seed=-1",), "--seed: got .-1.; needs a whole number in the range"),
     "one disk limit": (("--disk_limits=0.8",), "--disk_limits: got 1 numbers; needs two"),
     "disk limit": (("--disk_limits=high,low",), "--disk_limits: got 'high,low'"),
     "disk order": (("--disk_limits=0.9,0.8",), "disk guard: got warn=0.9, stop=0.8"),
@@ -132,6 +134,7 @@ def session(place, given, drive, tmp_path_factory):
         "another plan": given(f"--workdir={tmp / 'exact'}", "--seed=3", "--scope=decode"),
         "pilot": given(f"--workdir={tmp / 'pilot'}", "--limit_features=2"),
         "plan": given(f"--workdir={tmp / 'planned'}", "--plan=abstract"),
+        "one layer": given(f"--workdir={tmp / 'layer'}", "--layers=2", "--plan=abstract"),
         "sampled": given(f"--workdir={tmp / 'sampled'}", *SAMPLED, "--export_study"),
     }
     runs |= {
@@ -151,6 +154,10 @@ def test_bad_input_is_refused_in_one_line_before_anything_is_compiled(session, n
     assert re.search(REFUSALS[name][1], run["err"]), run["err"]
     assert not HEAVY & set(run["compiled"])
     assert not (tmp / "refused").exists()
+
+
+def test_layers_choose_among_the_tables_features(session):
+    assert session[1]["one layer"]["status"] == 0, session[1]["one layer"]["err"]
 
 
 def test_a_sweep_from_files_to_effects(session):

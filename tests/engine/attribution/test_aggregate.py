@@ -130,7 +130,7 @@ def test_the_interval_of_prompts_held_out_holds_what_it_says():
     """All effects alike: of those that seem largest on some prompts, these prompts give intervals above the truth."""
     missed = {0.0: [], 0.5: []}
     for seed in range(40):
-        noise = [({}, noisy_graph(100 * seed + i)) for i in range(16)]
+        noise = [({}, noisy_graph(100 * seed + i)) for i in range(24)]
         for share, found in missed.items():
             kept = aggregate(lambda noise=noise: noise, AggregateSettings(max_nodes=3, held_out=share, seed=seed))
             found += ((kept.attribution.low > 1) | (kept.attribution.high < 1)).tolist()
@@ -150,14 +150,18 @@ def noisy_graph(seed: int) -> AttributionGraph:
     )  # fmt: skip
 
 
-def test_order_of_prompts_and_bootstrap(graphs):
-    settings = AggregateSettings(max_nodes=12, interval="bootstrap")
+def test_order_of_prompts_and_too_few_for_an_interval(graphs):
+    settings = AggregateSettings(max_nodes=12)
     found, turned = aggregate(lambda: graphs, settings), aggregate(lambda: graphs[::-1], settings)
     assert found.nodes == turned.nodes
     np.testing.assert_allclose(found.attribution.effect, turned.attribution.effect, atol=1e-12)
-    assert (found.attribution.low <= found.attribution.effect).all()
-    one = aggregate(lambda: graphs[:1], settings)
-    assert np.isnan(one.attribution.low).all()
+    assert np.isnan(found.attribution.low).all()
+    many = aggregate(lambda: graphs * 3, settings)
+    told = ~np.isnan(many.attribution.low)
+    assert told.any()
+    assert (many.attribution.low <= many.attribution.effect)[told].all()
+    # What shows in one prompt of four shows in three of twelve.
+    assert not told[many.frequency < 0.5].any()
 
 
 def test_keys_unpack(graphs):

@@ -5,7 +5,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from causeway.engine.behaviours.baseline import by_value, metrics, row_of, scores_of
+from causeway.engine.behaviours.baseline import by_value, line, metrics, row_of, scores_of
 from causeway.engine.behaviours.catalogue import Criterion, criterion_of
 from causeway.engine.behaviours.final_answers import Generated, final_number, marked_number
 from causeway.engine.behaviours.gsm8k import from_record
@@ -28,7 +28,7 @@ def test_margin_and_sign_are_named_apart():
     assert found["sign_accuracy_normalised"]["rate"] == 0.75
     assert found["sign_accuracy_equal_length"]["of"] == 3
     assert found["decision"] == "PASS"
-    assert found["sign_accuracy"]["low"] < 0.5 < found["sign_accuracy"]["high"]
+    assert (found["sign_accuracy"]["low"], found["certain"]) == (None, False)
     assert found["normalised_difference"]["mean"] == pytest.approx((3 + 1 - 1 + 1) / 4)
     assert found["normalised_difference"]["over_groups"]["mean"] == pytest.approx(1.0)
     assert found["groups"] == 2
@@ -37,6 +37,23 @@ def test_margin_and_sign_are_named_apart():
 
 def test_a_difference_of_the_margin_itself_is_no_success():
     assert metrics(_scores(), Criterion(3.0, 0.5))["margin_success"]["count"] == 0
+
+
+def _of_groups(groups, size, right):
+    """Prompts of groups whose items are all alike, right in as many groups as said."""
+    items = [BehaviourPrompt("p", " a", " b", group=f"g{i // size}") for i in range(groups * size)]
+    pairs = [AnswerPair((1,), (3,), (4,), 0)] * len(items)
+    return scores_of(items, pairs, np.array([[-1.0, -4.0] if i // size < right else [-4.0, -1.0]
+                                             for i in range(groups * size)]))  # fmt: skip
+
+
+def test_a_decision_near_its_threshold_is_too_close_to_call():
+    near, clear = (metrics(_of_groups(20, 30, right), Criterion(2.0, 0.8)) for right in (17, 20))
+    assert (near["decision"], near["certain"]) == (clear["decision"], clear["certain"] ^ True) == ("PASS", False)
+    assert "PASS (too close to call); margin success 85% [" in line("b", "test", near)
+    assert "PASS; margin success 100% [" in line("b", "test", clear)
+    few = metrics(_of_groups(4, 30, 4), Criterion(2.0, 0.8))
+    assert "PASS (cannot tell: 4 groups, 10 needed); margin success 100% no interval" in line("b", "test", few)
 
 
 def test_one_prompt_has_no_spread():

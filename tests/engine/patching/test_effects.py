@@ -4,15 +4,17 @@ import json
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset
 import pyarrow.parquet
 import pytest
 from scipy import stats
 
-from causeway.engine.patching.cells import read_trials
+from causeway.engine.patching.cells import Cells, read_trials
 from causeway.engine.patching.contrasts import make_contrasts
 from causeway.engine.patching.effects import METADATA_KEY, EffectSettings, effects
-from causeway.engine.patching.estimates import EstimateSettings
+from causeway.engine.patching.estimates import EstimateSettings, estimate
+from causeway.engine.stats.paired import METHOD, paired_mean
 
 VALUES = ("safe", "risky")
 ARMS = ("noop", "patch:safe", "patch:risky", "ablate")
@@ -33,7 +35,7 @@ def _exact(features=4, prompts=16, arms=ARMS, seed=0, layers=2):
                 noise = 0.0 if arm == "noop" else rng.normal(0, 0.02)
                 rows.append(place | {"arm": arm, "p_stop": base + 0.1 * (arm != "baseline") + shift + noise})
     for row in rows:
-        row |= {"p_bet": 0.9 - row["p_stop"], "p_invalid": 0.1, "expected_amount": 10 * (0.9 - row["p_stop"])}
+        row |= {"p_bet": 0.9 - row["p_stop"], "p_other": 0.1, "expected_amount": 10 * (0.9 - row["p_stop"])}
     return pa.Table.from_pylist(rows)
 
 
@@ -66,9 +68,22 @@ def test_effect_and_interval_are_those_of_the_paired_differences():
         place = {"layer": feature % 2, "feature": 100 + feature}
         x = _cell(trials, **place, arm="patch:risky") - _cell(trials, **place, arm="noop")
         (row,) = _rows(table, **place, contrast="patch:risky - noop", group="all", outcome="p_stop")
-        interval = stats.ttest_1samp(x, 0).confidence_interval()
-        np.testing.assert_allclose([row["effect"], row["low"], row["high"]], [x.mean(), interval.low, interval.high])
-        assert (row["n_prompts"], row["unit"], row["interval"]) == (16, "prompt", "t over prompts")
+        expected = paired_mean(x[None])
+        got = [row[name] for name in ("effect", "low", "high", "p")]
+        np.testing.assert_allclose(got, [x.mean(), expected.low[0], expected.high[0], expected.p[0]])
+        student = stats.ttest_1samp(x, 0).confidence_interval()
+        assert row["low"] <= student.low < student.high <= row["high"]
+        assert (row["n_prompts"], row["unit"]) == (16, "prompt")
+        assert row["interval"] == row["test"] == METHOD
+
+
+def test_p_and_interval_of_a_row_agree():
+    """Without a split they come from the same prompts by one method."""
+    table = effects(_exact(features=40, prompts=24), EffectSettings(values=VALUES, split=False))
+    rows = [r for r in table.to_pylist() if r["p"] is not None]
+    assert len(rows) > 200
+    for row in rows:
+        assert (row["p"] < 0.05) == (row["low"] > 0 or row["high"] < 0)
 
 
 def test_the_primary_contrast_compares_two_patched_arms_in_the_order_given():
@@ -101,12 +116,45 @@ def test_q_covers_features_times_contrasts_of_one_group_and_outcome():
     assert all(r["q"] is None for r in _rows(table, role="noop"))
 
 
-def test_invalid_rate_is_an_outcome_of_its_own():
+def test_what_is_no_answer_is_an_outcome_of_its_own_and_no_change_is_neither_tested_nor_causal():
     table = effects(_exact())
-    rows = _rows(table, outcome="p_invalid", contrast="ablate - noop", group="all")
+    rows = _rows(table, outcome="p_other", contrast="ablate - noop", group="all")
     assert len(rows) == 4
-    np.testing.assert_allclose([r["effect"] for r in rows], 0, atol=1e-12)
-    assert all(r["p"] == 1 for r in rows)
+    for row in rows:
+        assert (row["effect"], row["n_distinct"], row["is_causal"]) == (0, 0, False)
+        assert row["low"] is row["high"] is row["p"] is row["q"] is None
+
+
+def test_log_odds_move_where_probabilities_cannot():
+    """Answers that hold a thousandth of the probability: the odds between them still tell."""
+    trials = _exact(prompts=12)
+    small = {name: pa.array(np.asarray(trials[name]) * 1e-3) for name in ("p_stop", "p_bet")}
+    for name, column in small.items():
+        trials = trials.set_column(trials.column_names.index(name), name, column)
+    table = effects(trials, EffectSettings(values=VALUES))
+    where = {"contrast": "patch:risky - noop", "group": "all", "feature": 101}
+    (row,), (odds,) = _rows(table, outcome="p_stop", **where), _rows(table, outcome="log_odds", **where)
+    x = {a: _cell(trials, arm=a, feature=101) * 1e3 for a in ("noop", "patch:risky")}
+    logit = {a: np.log(v) - np.log(0.9 - v) for a, v in x.items()}
+    np.testing.assert_allclose(odds["effect"], (logit["patch:risky"] - logit["noop"]).mean())
+    assert abs(row["effect"]) < 1e-3 < 0.5 < odds["effect"]
+    assert (row["is_causal"], odds["is_causal"]) == (False, None)
+    reading = json.loads(table.schema.metadata[METADATA_KEY])
+    assert reading["log_odds"] == "log p_stop - log p_bet, nats"
+
+
+def test_log_odds_of_one_label_are_against_all_else():
+    table = effects(_exact().drop_columns(["p_bet", "expected_amount"]))
+    assert json.loads(table.schema.metadata[METADATA_KEY])["log_odds"] == "log p_stop - log (1 - p_stop), nats"
+    assert {r["outcome"] for r in table.to_pylist()} == {"p_stop", "p_other", "log_odds"}
+
+
+def test_answers_without_amounts_have_no_expected_amount():
+    trials = _exact()
+    place = trials.column_names.index("expected_amount")
+    none = trials.set_column(place, "expected_amount", pa.array(np.zeros(trials.num_rows)))
+    assert "expected_amount" in {r["outcome"] for r in effects(trials).to_pylist()}
+    assert "expected_amount" not in {r["outcome"] for r in effects(none).to_pylist()}
 
 
 def test_baseline_stands_in_for_a_noop_that_was_not_run_only_in_delta_form():
@@ -135,7 +183,7 @@ def test_a_row_of_one_layer_stands_for_the_features_of_that_layer():
 def test_split_tests_on_one_half_and_estimates_on_the_other():
     trials = _exact(prompts=40)
     table = effects(trials, EffectSettings(values=VALUES, split=True, seed=3))
-    whole = effects(trials, EffectSettings(values=VALUES))
+    whole = effects(trials, EffectSettings(values=VALUES, split=False))
     where = {"feature": 101, "contrast": "patch:risky - noop", "group": "all", "outcome": "p_stop"}
     (row,), (both,) = _rows(table, **where), _rows(whole, **where)
     assert (row["n_prompts"], row["n_prompts_selection"]) == (20, 20)
@@ -146,17 +194,37 @@ def test_split_tests_on_one_half_and_estimates_on_the_other():
 
 def test_a_split_that_is_impossible_is_not_done_and_said():
     table = effects(_exact(prompts=8), EffectSettings(split=True))
-    assert "needs 12" in json.loads(table.schema.metadata[METADATA_KEY])["split"]
+    assert "needs 20" in json.loads(table.schema.metadata[METADATA_KEY])["split"]
 
 
 @pytest.mark.parametrize(
-    ("prompts", "note"), [(1, "no interval or test over prompts exists"), (4, "least possible 0.125")]
+    ("prompts", "note"),
+    [
+        (1, "cannot tell: 1 prompts are too few"),
+        (9, "cannot tell: 9 prompts are too few"),
+        (10, ""),
+    ],
 )
 def test_too_few_prompts_is_said(prompts, note):
     rows = _rows(effects(_exact(prompts=prompts)), group="all", contrast="ablate - noop", outcome="p_stop")
-    assert all(note in r["note"] for r in rows)
-    assert all((r["low"] is None) == (prompts == 1) for r in rows)
+    assert all(r["note"].startswith(note) for r in rows)
+    assert all((r["low"] is None) == (r["p"] is None) == (prompts < 10) for r in rows)
     assert not any(r["is_causal"] for r in rows)
+
+
+def test_an_effect_on_a_few_prompts_is_no_mean_that_can_be_told():
+    trials = _exact(prompts=20).to_pylist()
+    for row in trials:
+        if row["arm"] == "patch:risky" and row["feature"] == 103:
+            base = next(r for r in trials if r["prompt_id"] == row["prompt_id"] and r["arm"] == "noop")
+            row["p_stop"] = base["p_stop"] + (0.5 + 0.01 * row["prompt_id"] if row["prompt_id"] < 5 else 0.0)
+    where = {"feature": 103, "contrast": "patch:risky - noop", "group": "all", "outcome": "p_stop"}
+    (row,) = _rows(effects(pa.Table.from_pylist(trials), EffectSettings(split=False)), **where)
+    assert row["n_distinct"] == 5
+    assert row["effect"] > 0.1
+    assert row["low"] is row["p"] is row["is_causal"] is None
+    assert "cannot tell" in row["note"]
+    assert row["not_evaluated"].startswith("q, effect")
 
 
 def test_one_sampled_prompt_gets_an_exact_test_and_an_interval_over_its_trials():
@@ -171,13 +239,35 @@ def test_one_sampled_prompt_gets_an_exact_test_and_an_interval_over_its_trials()
     assert "too few to generalise over prompts" in row["note"]
 
 
-def test_a_few_sampled_prompts_combine_their_tables():
+def test_a_few_sampled_prompts_are_taken_as_they_are():
     trials = _sampled({"noop": 0.2, "patch:safe": 0.6}, prompts=3, trials=25)
-    table = effects(trials, EffectSettings(estimates=EstimateSettings(trial_test="boschloo")))
-    (row,) = _rows(table, contrast="patch:safe - noop", outcome="p_stop", group="all")
-    assert row["interval"] == "Newcombe, trials within 3 prompts"
+    (row,) = _rows(effects(trials), contrast="patch:safe - noop", outcome="p_stop", group="all")
+    assert row["interval"] == row["test"] == "Welch t, trials within 3 prompts"
     assert row["p"] < 0.001
     assert 0 < row["low"] < row["effect"] < row["high"] < 0.7
+    assert row["is_causal"] is None
+    single = effects(trials.filter(pc.less(trials["trial"], 1)))
+    (row,) = _rows(single, contrast="patch:safe - noop", outcome="p_stop", group="all")
+    assert row["effect"] is not None
+    assert row["low"] is row["p"] is None
+
+
+@pytest.mark.parametrize(("prompts", "trials"), [(1, 30), (2, 10), (4, 4), (9, 4), (9, 30)])
+def test_intervals_and_tests_within_prompts_hold_what_they_say(prompts, trials):
+    """Shares of a few prompts from their trials: 1,000 features, of no effect and of one."""
+    rng = np.random.default_rng(prompts)
+    base = np.linspace(0.2, 0.5, prompts)
+
+    def cells(rate):
+        drawn = rng.binomial(trials, rate, size=(1000, prompts)).astype(float)
+        return Cells(np.full(drawn.shape, float(trials)), drawn)
+
+    for effect in (0.0, 0.25):
+        found = estimate(cells(base + effect), cells(base), EstimateSettings(), sampled=True)
+        told = ~np.isnan(found.low)
+        assert told.mean() > 0.9
+        assert 0.925 < ((found.low <= effect) & (effect <= found.high))[told].mean() < 0.99
+        assert effect or np.mean(found.p[told] < 0.05) < 0.07
 
 
 def test_sampled_amounts_leave_unread_answers_out_and_count_a_stop_as_nothing():
@@ -199,10 +289,10 @@ def test_many_sampled_prompts_are_the_unit():
 
 
 def test_a_context_of_one_prompt_survives_a_split_of_sampled_trials():
-    trials = _sampled({"noop": 0.4, "patch:risky": 0.6}, prompts=14, trials=3)
-    group = pa.array(["risky" if p == 13 else "safe" for p in trials["prompt_id"].to_pylist()])
+    trials = _sampled({"noop": 0.4, "patch:risky": 0.6}, prompts=22, trials=3)
+    group = pa.array(["risky" if p == 21 else "safe" for p in trials["prompt_id"].to_pylist()])
     table = effects(trials.set_column(trials.column_names.index("group"), "group", group), EffectSettings(split=True))
-    assert {r["n_prompts"] for r in _rows(table, group="all", outcome="p_stop")} == {7}
+    assert {r["n_prompts"] for r in _rows(table, group="all", outcome="p_stop")} == {11}
 
 
 def test_arms_that_cannot_be_read_and_broken_tables_are_refused():

@@ -25,7 +25,7 @@ def _trials(slope, features=40, prompts=24, doses=DOSES, random=True, groups=VAL
             if random:
                 rows.append(place | {"arm": "random:risky", "p_stop": base + rng.normal(0, noise)})
     for row in rows:
-        row["p_invalid"] = 0.0
+        row["p_other"] = 1 - row["p_stop"]
     return pa.Table.from_pylist(rows)
 
 
@@ -45,7 +45,7 @@ def test_a_clean_effect_meets_every_criterion_and_only_it_is_declared():
 
 
 def test_opposite_signs_in_two_contexts_are_not_causal():
-    rows = _decided(_trials(lambda f, g: (0.3 if g == "safe" else -0.1) if f == 0 else 0.0))
+    rows = _decided(_trials(lambda f, g: (0.3 if g == "safe" else -0.1) if f == 0 else 0.0, prompts=60))
     assert rows[0]["criterion_q"] or rows[0]["criterion_effect"]
     assert rows[0]["criterion_sign"] is False
     assert not rows[0]["is_causal"]
@@ -60,15 +60,34 @@ def test_an_effect_below_tau_is_not_causal_however_certain():
 
 
 def test_what_could_not_be_evaluated_is_listed_and_null():
-    rows = _decided(_trials(lambda f, g: 0.2, features=3, doses=(), random=False, groups=("only",)))
-    assert {r["not_evaluated"] for r in rows} == {"sign, envelope, dose"}
+    rows = _decided(_trials(lambda f, g: 0.2, features=3, doses=(), groups=("only",)))
+    assert {r["not_evaluated"] for r in rows} == {"envelope, sign, dose"}
     assert all(r["criterion_envelope"] is None and r["criterion_dose"] is None for r in rows)
-    assert all(r["is_causal"] for r in rows)
 
 
-def test_too_few_controls_leave_the_envelope_open():
-    rows = _decided(_trials(lambda f, g: 0.2, features=5))
+@pytest.mark.parametrize("random", [False, True])
+def test_nothing_is_called_causal_without_enough_random_features(random):
+    """19 make an envelope; without one a feature fails or is not told."""
+    rows = _decided(_trials(lambda f, g: 0.2 if f < 3 else 0.0, features=5, random=random))
+    assert [r["is_causal"] for r in rows] == [None, None, None, False, False]
     assert {r["not_evaluated"] for r in rows} == {"envelope"}
+
+
+def test_without_contexts_and_doses_the_random_features_decide():
+    rows = _decided(_trials(lambda f, g: 0.2 if f < 3 else 0.0, doses=(), groups=("only",)))
+    assert [r["feature"] for r in rows if r["is_causal"]] == [0, 1, 2]
+    assert {r["is_causal"] for r in rows} == {True, False}
+
+
+def test_a_causal_row_has_its_interval_on_one_side_of_nothing():
+    """The half that estimates has to agree with the half that selects."""
+    table = effects(_trials(lambda f, g: 0.04 * f / 40, features=40, prompts=40, noise=0.05), EffectSettings(
+        split=True, rule=CausalRule(tau=0.001)))  # fmt: skip
+    rows = [r for r in table.to_pylist() if r["criterion_q"] and r["outcome"] == "p_stop" and r["group"] == "all"]
+    straddling = [r for r in rows if r["low"] < 0 < r["high"]]
+    assert straddling
+    assert not any(r["is_causal"] for r in straddling)
+    assert any(r["is_causal"] for r in rows)
 
 
 def test_controls_and_single_contexts_are_never_declared():
@@ -98,10 +117,10 @@ def test_ladders_to_two_values_may_go_opposite_ways():
         place = {"prompt_id": prompt, "group": group, "layer": 0, "feature": 0, "trial": 0}
         rows += [place | {"arm": arm, "p_stop": base + 0.1 * (v - own)} for arm, v in arms.items()]
     table = effects(pa.Table.from_pylist(rows), EffectSettings(values=VALUES))
-    (row,) = (r for r in table.to_pylist() if r["role"] == "primary" and r["group"] == "all")
+    (row,) = (r for r in table.to_pylist() if (r["role"], r["group"], r["outcome"]) == ("primary", "all", "p_stop"))
     assert row["effect"] == pytest.approx(0.2)
     assert row["criterion_dose"]
-    assert row["is_causal"]
+    assert row["is_causal"] is None
 
 
 def test_a_random_feature_is_outside_the_envelope_one_time_in_twenty():

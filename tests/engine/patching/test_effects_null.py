@@ -45,14 +45,14 @@ def _sweep(features, prompts, trials, shift, *, true=0, effect=0.0, seed=0):
 
 
 def _declared(table):
-    """is_causal of the family's rows on p_stop."""
-    rows = [r for r in table.to_pylist() if r["is_causal"] is not None and r["outcome"] == "p_stop"]
-    return rows, np.array([r["is_causal"] for r in rows])
+    """is_causal of the family's rows on p_stop; what cannot be told is not declared."""
+    rows = [r for r in table.to_pylist() if (r["outcome"], r["group"]) == ("p_stop", "all") and r["q"] is not None]
+    return rows, np.array([bool(r["is_causal"]) for r in rows])
 
 
 @pytest.fixture(scope="module")
 def null_sweep():
-    return _sweep(features=500, prompts=20, trials=6, shift=0.15)
+    return _sweep(features=300, prompts=40, trials=6, shift=0.15)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def null_effects(null_sweep):
 
 def test_our_rule_declares_no_more_than_alpha_under_the_null(null_effects):
     rows, declared = _declared(null_effects)
-    assert len(rows) == 500 * 3
+    assert len(rows) > 290 * 3
     assert declared.mean() <= 0.05
     # The correction, not the threshold on size, does it: so it is for an effect of any size too.
     assert np.mean([r["criterion_q"] for r in rows]) <= 0.05
@@ -70,7 +70,7 @@ def test_our_rule_declares_no_more_than_alpha_under_the_null(null_effects):
 
 def test_p_values_of_the_family_are_uniform_and_the_confound_is_seen_where_it_is(null_effects):
     rows = [r for r in null_effects.to_pylist() if r["outcome"] == "p_stop" and r["group"] == "all"]
-    p = np.array([r["p"] for r in rows if r["role"] == "primary"])
+    p = np.array([r["p"] for r in rows if r["role"] == "primary" and r["p"] is not None])
     assert (p < 0.05).mean() <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / len(p))
     assert 0.4 < p.mean() < 0.6
     confound = np.array([r["effect"] for r in rows if r["contrast"] == "noop - baseline"])
@@ -94,7 +94,7 @@ def test_any_declaration_in_a_null_family_is_as_rare_as_alpha():
 
 
 def test_true_effects_are_found_among_null_features_and_few_others():
-    table = effects(_sweep(features=120, prompts=40, trials=6, shift=0.15, true=12, effect=0.25, seed=1), SETTINGS)
+    table = effects(_sweep(features=120, prompts=80, trials=6, shift=0.15, true=12, effect=0.25, seed=1), SETTINGS)
     rows, declared = _declared(table)
     primary = np.array([r["role"] == "primary" for r in rows])
     true = np.array([r["feature"] < 12 for r in rows])

@@ -52,8 +52,10 @@ def test_tables_without_values_are_refused(screened, refuses):
     with refuses("q99.*needs one of"):
         features_of(screened, "q99", 300, None)
     bare = pa.table({"layer": [0], "feature": [1]})
-    with refuses("table: lacks"):
+    with refuses("features: the table has not groups' means.*columns value_<group>.*--value=<group>=NUMBER"):
         features_of(bare, "mean", 300, None)
+    with refuses("features: the table has not the column mean_active_risky"):
+        features_of(screened.drop_columns(["mean_active_risky"]), "mean_active", 300, None)
     assert features_of(bare, {"on": 2.0}, 300, None).values["on"].tolist() == [2.0]
 
 
@@ -97,3 +99,23 @@ def test_what_a_group_is_called_is_kept_apart_from_the_arms_names(refuses):
         with refuses("name of a value"):
             features_of(pa.table({"layer": [0], "feature": [1], f"value_{name}": [1.0]}), "mean", 1, None)
     assert np.isfinite(features_of(pa.table({"layer": [0], "feature": [1]}), {"b 1": 1.0}, 1, None).values["b 1"]).all()
+
+
+def test_layers_choose_among_the_tables_features(screened, refuses):
+    assert pairs(features_of(screened, "mean", 300, None, layers=(4, 7))) == [(4, 3), (4, 8)]
+    assert pairs(features_of(screened, "mean", 1, None, layers=(0, 4))) == [(0, 9), (4, 3)]
+    listed = pa.table({"layer": [7, 2], "feature": [5, 5], "value_calm": [0, 1]})
+    assert pairs(features_of(listed, "mean", 1, None, layers=[2])) == [(2, 5)]
+    with refuses("layers: got 2, 3, but the table has features of 0, 4; give those"):
+        features_of(screened, "mean", 300, None, layers=(2, 3))
+
+
+def test_numbers_are_given_to_groups_that_there_are(screened, refuses):
+    given = features_of(screened, {"safe": 0.0, "risky": 2.0}, 300, None, groups=("safe", "risky"))
+    assert list(given.values) == ["safe", "risky"]
+    with refuses("value: got 'riksy', which is no group; the groups are safe, risky: --value=safe=0,risky=0"):
+        features_of(screened, {"safe": 0.0, "riksy": 2.0}, 300, None, groups=("risky",))
+    bare = pa.table({"layer": [0], "feature": [1]})
+    assert features_of(bare, {"boy": 1.0}, 300, None, groups=("boy", "girl")).values["boy"].tolist() == [1.0]
+    with refuses("the groups are boy, girl"):
+        features_of(bare, {"by": 1.0}, 300, None, groups=("boy", "girl"))

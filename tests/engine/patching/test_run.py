@@ -29,7 +29,7 @@ def planted(tiny, tiny_sweep, transformer):
     values = {"safe": np.zeros(5), "risky": np.full(5, 3.0)}
     features = FeatureSet(np.array([0, 0, 2, 2, 2]), np.array([1, 4, 5, 9, 14]), values)
     return tiny_sweep.make_sweep(
-        transformer, dictionary, features=features, prompts=tiny_sweep.make_prompts(24), rows=64, draws=2,
+        transformer, dictionary, features=features, prompts=tiny_sweep.make_prompts(24), rows=64, draws=4,
         doses=(0.25, 0.5, 0.75),
     )  # fmt: skip
 

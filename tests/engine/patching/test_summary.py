@@ -11,6 +11,7 @@ import pytest
 from causeway.engine.patching.effects import EffectSettings, effects
 from causeway.engine.patching.run import write_original_rule
 from causeway.engine.patching.summary import lines, summarise
+from causeway.engine.stats.paired import METHOD
 
 GROUPS = ("safe", "risky")
 
@@ -79,8 +80,28 @@ def test_the_original_rule_stands_beside_ours_where_it_can(trials, tmp_path):
 def test_lines_for_a_terminal(summary):
     text = lines(summary, shown=1)
     assert text[0].startswith("3 features, prompts: 8 risky, 8 safe")
+    assert text[1] == f"95% intervals: {METHOD}"
     assert sum(line.startswith("  layer") for line in text) == len([line for line in text if line.startswith("p_")]) + 1
     hollow = {"low": None, "high": None, "q": None, "is_causal": None}
     row = summary["outcomes"]["p_stop"]["strongest"][0] | hollow
-    outcomes = {"p_stop": {"causal_features": 0, "tests": 1, "strongest": [row]}}
-    assert "no interval  q -" in lines(summary | {"outcomes": outcomes})[-1]
+    outcomes = {"p_stop": summary["outcomes"]["p_stop"] | {"strongest": [row]}}
+    assert "no interval  q -  cannot tell" in lines(summary | {"outcomes": outcomes})[-1]
+
+
+def test_without_random_features_it_is_said_that_nothing_can_be_told(summary):
+    assert summary["outcomes"]["p_stop"]["causal_features"] == 0
+    (line,) = (line for line in lines(summary) if line.startswith("p_stop"))
+    missing = "10 other prompts to estimate, 6 of them moved and random features (19 or more: raise random_draws"
+    assert f"4 tests cannot tell, for want of {missing}" in line
+
+
+def test_answers_that_hold_next_to_nothing_are_said_to(trials):
+    def page(share):
+        table = trials.to_table().drop_columns(["action", "amount"])
+        p = np.random.default_rng(0).uniform(0.5, 1, table.num_rows) * share
+        table = table.append_column("p_stop", pa.array(p / 2)).append_column("p_bet", pa.array(p / 2))
+        exact = pyarrow.dataset.dataset(table.append_column("p_other", pa.array(1 - p)))
+        return lines(summarise(exact, effects(exact, EffectSettings(values=GROUPS))))
+
+    assert page(0.01)[1] == "the answers hold 0.0077 of the probability; read log_odds, or give other answers"
+    assert not any("the answers hold" in line for line in page(0.5))

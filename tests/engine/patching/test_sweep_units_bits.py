@@ -68,7 +68,7 @@ def test_another_row_bucket_is_another_plan_and_equal_within_rounding(compute):
     plan, (eight, _) = compute("exact")
     other, (five, _) = compute("exact", rows=5)
     assert other.fingerprint != plan.fingerprint
-    for name in ("p_stop", "p_bet", "p_invalid"):
+    for name in ("p_stop", "p_bet", "p_other"):
         np.testing.assert_allclose(eight[name].astype(float), five[name].astype(float), atol=ACROSS_WIDTHS)
 
 

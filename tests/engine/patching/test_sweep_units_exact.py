@@ -43,7 +43,7 @@ def expected(sweep, prompt):
     label = np.array([a.label for a in prompt.answers])
     columns = {f"p_{name}": p[:, label == name].sum(1) for name in sweep.labels}
     amounts = np.array([a.amount or 0 for a in prompt.answers])
-    return columns | {"p_invalid": 1 - p.sum(1), "expected_amount": p @ amounts / p.sum(1)}
+    return columns | {"p_other": 1 - p.sum(1), "expected_amount": p @ amounts / p.sum(1)}
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +163,7 @@ def test_labels_stand_for_themselves_whatever_order_a_prompt_lists_them_in(tiny_
         two, tokens=one.tokens, answers=one.answers[::-1], answer_tokens=one.answer_tokens[::-1]
     )
     columns, _ = tiny_sweep.stacked(make_sweep("exact", ("baseline",), prompts=(one, turned)), exact_unit)
-    for name in ("p_stop", "p_bet", "p_invalid", "expected_amount"):
+    for name in ("p_stop", "p_bet", "p_other", "expected_amount"):
         np.testing.assert_allclose(*columns[name].astype(float), rtol=1e-5)
     assert INVALID not in columns["condition"]
     assert columns["p_stop"][0] != columns["p_bet"][0]

@@ -7,8 +7,10 @@ import pytest
 from scipy import stats
 
 from causeway.engine.screen.accumulate import GroupSums
+from causeway.engine.screen.summary import lines, summarise
 from causeway.engine.screen.table import METADATA_KEY, screen_table
 from causeway.engine.screen.values import feature_values, strongest
+from causeway.engine.stats import multiple
 
 GROUPS = ("safe", "risky")
 
@@ -52,7 +54,9 @@ def test_equals_scipy_on_whole_arrays():
             )
             d = (risky.mean(0) - safe.mean(0)) / pooled
         np.testing.assert_allclose(_column(table, "t", layer), expected.statistic, rtol=1e-8)
-        np.testing.assert_allclose(_column(table, "p", layer), expected.pvalue, rtol=1e-6)
+        tested = ~np.isnan(expected.pvalue)
+        p, welch = _column(table, "p", layer)[tested], expected.pvalue[tested]
+        np.testing.assert_allclose(p[welch > 0.01], welch[welch > 0.01], atol=0.06)
         np.testing.assert_allclose(_column(table, "d", layer), d, rtol=1e-8)
         np.testing.assert_allclose(_column(table, "mean_risky", layer), risky.mean(0))
         np.testing.assert_allclose(_column(table, "active_fraction_safe", layer), (safe > 0).mean(0))
@@ -122,7 +126,7 @@ def test_the_strongest_of_each_layer():
     size = np.abs(_column(best, "d"))
     assert (np.diff(size[:5]) <= 0).all()
     assert best["feature"][0].as_py() == 2
-    assert strongest(screen_table(_sums(values, labels)), 5, greatest_q=0.001)["feature"].to_pylist() == [2, 2]
+    assert strongest(screen_table(_sums(values, labels)), 5, greatest_q=0.01)["feature"].to_pylist() == [2, 2]
 
 
 def test_bad_input_is_named():
@@ -140,3 +144,55 @@ def test_bad_input_is_named():
         screen_table(sums)
     with pytest.raises(ValueError, match="no activations"):
         screen_table(GroupSums(GROUPS))
+
+
+@pytest.mark.parametrize(("safe", "risky"), [(460, 20), (240, 240), (80, 4), (20, 20), (5, 5), (2, 38)])
+def test_labels_at_random_find_no_feature(safe, risky):
+    """Sparse lognormal features of two layers; in the strata, the groups sit unevenly."""
+    rng = np.random.default_rng((safe, risky))
+    labels = np.array(["safe"] * safe + ["risky"] * risky)
+    rate = rng.choice([0.02, 0.1, 0.5, 1.0], size=300)
+    values = {
+        layer: np.where(rng.random((len(labels), 300)) < rate, rng.lognormal(size=(len(labels), 300)), 0)
+        for layer in (0, 3)
+    }
+    table = screen_table(_sums(values, labels, strata=(np.arange(len(labels)) % 3).astype(str)))
+    for suffix in ("", "_stratified"):
+        p = _column(table, f"p{suffix}")
+        p = p[~np.isnan(p)]
+        for alpha in (0.001, 0.01, 0.05, 0.2):
+            assert (p <= alpha).sum() <= stats.binom.isf(1e-3, len(p), alpha) if len(p) else True
+        assert (_column(table, f"q{suffix}") < 0.05).sum() == 0
+    if (safe, risky) == (460, 20):
+        # What the test stands in for.
+        x = np.concatenate(list(values.values()), axis=1)
+        welch = stats.ttest_ind(x[labels == "risky"], x[labels == "safe"], equal_var=False).pvalue
+        assert (multiple.adjust(welch).q < 0.05).sum() > 50
+
+
+def test_a_difference_is_found_in_groups_of_one_to_twenty():
+    rng = np.random.default_rng(5)
+    labels = np.array(["safe"] * 460 + ["risky"] * 20)
+    x = np.where(rng.random((480, 200)) < 0.1, rng.lognormal(size=(480, 200)), 0)
+    x[labels == "risky", :5] += rng.lognormal(size=(20, 5))
+    q = _column(screen_table(_sums({0: x}, labels)), "q")
+    assert (q[:5] < 0.05).all()
+    assert (q[5:] < 0.05).sum() <= 1
+
+
+def test_prompts_too_few_for_any_p_are_said_to_tell_nothing():
+    labels = np.array([*["safe"] * 3, *["risky"] * 3])
+    table = screen_table(_sums({0: np.random.default_rng(0).random((6, 4))}, labels))
+    reading = json.loads(table.schema.metadata[METADATA_KEY])
+    assert reading["test"] == "difference of means, all 20 deals of the labels"
+    assert reading["least_p"] == pytest.approx(0.1)
+    text = "\n".join(lines(summarise(table)))
+    assert "cannot tell: so few prompts give no p below 0.1, whatever they hold" in text
+
+
+def test_layers_of_other_rows_are_refused():
+    sums = GroupSums(GROUPS)
+    sums.update(0, np.ones((4, 2)), ["safe", "risky", "safe", "risky"])
+    sums.update(1, np.ones((4, 2)), ["safe", "safe", "risky", "risky"])
+    with pytest.raises(ValueError, match="layer 1: other rows than layer 0"):
+        screen_table(sums)

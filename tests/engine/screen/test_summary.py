@@ -43,7 +43,8 @@ def test_strata_decide_where_there_are_any():
     assert (got["significant"], got["by_layer"]["7"]["significant"]) == (1, 1)
     text = "\n".join(lines(got, shown=2))
     assert "1 of 8 features that vary have q_stratified < 0.05" in text
-    assert len(text.split("\n")) == 4
+    assert "p: difference of means, deals of the labels drawn at random" in text
+    assert len(text.split("\n")) == 5
 
 
 def test_prompts_that_a_stratified_comparison_rests_on():

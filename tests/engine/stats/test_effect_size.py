@@ -1,4 +1,4 @@
-"""Cohen's d: the formula, its sign, invariance to shift and scale, and the coverage of its interval."""
+"""Cohen's d: the formula, its sign, invariance to shift and scale."""
 
 import numpy as np
 
@@ -23,10 +23,3 @@ def test_does_not_change_with_shift_and_positive_scale():
 
 def test_without_variation_there_is_no_d():
     assert np.isnan(_d(np.ones((1, 4)), np.ones((1, 4)) * 2)).all()
-
-
-def test_interval_covers_the_truth():
-    rng = np.random.default_rng(1)
-    a, b = rng.normal(0, 1, size=(4000, 25)), rng.normal(0.6, 1, size=(4000, 40))
-    low, high = effect_size.cohens_d_interval(_d(a, b), 25, 40)
-    assert 0.94 < ((low < 0.6) & (high > 0.6)).mean() < 0.965

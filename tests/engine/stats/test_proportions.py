@@ -44,18 +44,26 @@ def test_more_successes_than_trials_is_refused():
         proportions.exact_test(CountPair(np.array([6]), np.array([5]), np.array([3]), np.array([5])))
 
 
-def test_combined_over_prompts_keeps_its_level_and_does_not_add_tables_up():
-    rng = np.random.default_rng(2)
-    rates = np.array([0.1, 0.9, 0.5])
-    n = np.full((3000, 3), 20)
-    p = proportions.combined_exact_test(CountPair(rng.binomial(n, rates), n, rng.binomial(n, rates), n))
-    assert (p < 0.05).mean() <= 0.05
-    # Simpson: both prompts fall, the total rises.
-    table = CountPair(np.array([[90, 5]]), np.array([[100, 50]]), np.array([[40, 0]]), np.array([[50, 10]]))
-    less = proportions.combined_exact_test(table)
-    assert (
-        less[0]
-        > proportions.combined_exact_test(
-            CountPair(*(np.array([[20, 20]]) * np.array(m) for m in ([1, 1], [2, 2], [0, 0], [2, 2])))
-        )[0]
-    )
+@pytest.mark.parametrize(("size", "alike"), [(1, 0.0), (10, 0.0), (10, 0.3), (10, 0.9), (3, 0.9)])
+def test_the_interval_of_clustered_items_covers(size, alike):
+    """10 to 80 clusters; one that takes the items for independent covers 40 to 70 % of alike ones."""
+    rng = np.random.default_rng(0)
+    for groups, rate in ((10, 0.5), (20, 0.8), (80, 0.95)):
+        covered, naive = [], []
+        for _ in range(400):
+            p = rng.beta(rate * (1 - alike) / alike, (1 - rate) * (1 - alike) / alike, groups) if alike else rate
+            hits = rng.random((groups, size)) < np.broadcast_to(p, groups)[:, None]
+            low, high = proportions.clustered_interval(hits.ravel(), np.repeat(np.arange(groups), size).astype(str))
+            covered.append(low <= rate <= high)
+            ends = proportions.wilson_interval(np.array(hits.sum()), np.array(hits.size))
+            naive.append(ends[0] <= rate <= ends[1])
+        assert 0.91 <= np.mean(covered) <= 0.999
+        assert np.mean(naive) < 0.75 if alike * size >= 3 else True
+
+
+def test_few_clusters_tell_nothing_and_items_that_agree_count_as_their_clusters():
+    names = np.repeat(np.arange(12), 5).astype(str)
+    assert np.isnan(proportions.clustered_interval(np.ones(45, bool), names[:45])).all()
+    low, high = proportions.clustered_interval(np.ones(60, bool), names)
+    assert high == 1
+    assert low < proportions.wilson_interval(np.array(12), np.array(12))[0] < 0.8
