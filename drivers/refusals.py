@@ -42,5 +42,12 @@ def _parse(argv: list[str]) -> list[str]:
 
 def _refuse(command: str, error: Exception) -> NoReturn:
     """One line, whatever a library's message is like."""
-    print(f"{command}: {' '.join(str(error).split())}", file=sys.stderr)
+    print(f"{command}: {' '.join(_text(error).split())}", file=sys.stderr)
     sys.exit(2)
+
+
+def _text(error: Exception) -> str:
+    """An error of the operating system without its number, with the file that it was about."""
+    if isinstance(error, OSError) and error.errno is not None and str(error).startswith("[Errno"):
+        return f"{error.filename or 'while reading or writing'}: {error.strerror}"
+    return str(error)

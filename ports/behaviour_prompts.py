@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 from causeway.engine.behaviours.own_prompts import prompt_of, record_of
 from causeway.engine.behaviours.prompt import BehaviourPrompt
 from causeway.engine.sweep import durable
+from causeway.engine.sweep.checksums import read_bytes
 
 T = TypeVar("T")
 
@@ -51,7 +52,7 @@ def read_lines(path: Path | str, parse: Callable[[Mapping[str, Any]], T], skip_b
         raise FileNotFoundError(f"{path}: no such file")
     read = Lines[T]([], [], [])
     # Bytes, so that a line in another encoding is one bad line; not splitlines, which also cuts inside JSON strings.
-    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
+    for number, line in enumerate(read_bytes(path).split(b"\n"), start=1):
         if not line.strip():
             continue
         try:

@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 from scipy.sparse import csr_array
 
 from causeway.engine.frozen.graph import AttributionGraph, Logit, PrunedGraph
-from causeway.engine.sweep.durable import replacing
+from causeway.engine.sweep.checksums import check, read_bytes, recorded
+from causeway.engine.sweep.durable import remove, replacing
 
 NODES, EDGES = "nodes.parquet", "edges.parquet"
 KINDS = ("feature", "error", "token", "logit")
@@ -42,20 +43,20 @@ def write_graph_tables(folder: Path, graph: AttributionGraph | PrunedGraph) -> t
         The two files.
     """
     whole, pruned = (graph.graph, graph) if isinstance(graph, PrunedGraph) else (graph, None)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / NODES).unlink(missing_ok=True)
     schema = pa.schema([
         ("target", pa.int32()), ("source", pa.int32()), ("weight", pa.from_numpy_dtype(whole.edges.dtype)),
         ("kept", pa.bool_()),
     ])  # fmt: skip
-    with (
-        replacing(folder / EDGES) as temporary,
-        pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
-    ):
-        for block in _edge_blocks(whole, pruned, schema):
-            writer.write_table(block)
-    with replacing(folder / NODES) as temporary:
-        pq.write_table(_node_table(whole, pruned), temporary, compression="zstd")
+    with recorded(folder, (NODES, EDGES)):
+        remove(folder / NODES)
+        with (
+            replacing(folder / EDGES) as temporary,
+            pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
+        ):
+            for block in _edge_blocks(whole, pruned, schema):
+                writer.write_table(block)
+        with replacing(folder / NODES) as temporary:
+            pq.write_table(_node_table(whole, pruned), temporary, compression="zstd")
     return folder / NODES, folder / EDGES
 
 
@@ -63,7 +64,7 @@ def read_graph_tables(folder: Path) -> AttributionGraph:
     """The graph of a folder, to the bit.
 
     Raises:
-        ValueError: tables that no graph was written to, or that do not belong together.
+        ValueError: tables that no graph was written to, that changed since, or that do not belong together.
         FileNotFoundError: a table is missing.
     """
     nodes, head = _read_nodes(folder)
@@ -144,7 +145,7 @@ def _numbers(*parts: np.ndarray) -> pa.Array:
 
 def _read_nodes(folder: Path) -> tuple[dict[str, np.ndarray], dict]:
     path = folder / NODES
-    table = pq.read_table(path, partitioning=None)
+    table = pq.read_table(pa.BufferReader(read_bytes(path)))
     try:
         head = json.loads(table.schema.metadata[_HEAD])
         columns = {field.name: table[field.name].to_numpy() for field in _NODES}
@@ -154,6 +155,7 @@ def _read_nodes(folder: Path) -> tuple[dict[str, np.ndarray], dict]:
 
 
 def _read_edges(path: Path, n: int, m: int, nodes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    check(path)
     table = pq.read_table(path, columns=["source", "target", "weight"], partitioning=None)
     source, target, weight = (table[name].to_numpy() for name in ("source", "target", "weight"))
     fits = (source < m) & ((target < n) | ((target >= m) & (target < nodes)))

@@ -13,6 +13,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from causeway.engine.sweep.checksums import read_bytes
+
 SUFFIXES = (".jsonl", ".json", ".txt")
 
 
@@ -29,7 +31,7 @@ def read_texts(path: Path | str, field: str = "text") -> list[str]:
     """
     path = _check(path)
     if path.suffix == ".txt":
-        texts = [line for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
+        texts = [line for line in read_bytes(path).decode("utf-8").split("\n") if line.strip()]
     else:
         texts = [_text(value, field, where) for where, value in _values(path)]
     if not texts:
@@ -68,7 +70,7 @@ def _check(path: Path | str) -> Path:
 
 def _values(path: Path) -> Iterator[tuple[str, Any]]:
     """(where, value) for each entry."""
-    content = path.read_text(encoding="utf-8")
+    content = read_bytes(path).decode("utf-8")
     if content.lstrip().startswith("["):
         for number, value in enumerate(_parse(content, str(path)), start=1):
             yield f"{path} entry {number}", value

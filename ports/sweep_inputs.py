@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from causeway.engine.model.handle import Model
 from causeway.engine.outcome.answers import Answer, tokenise_answers
 from causeway.engine.patching.design import SweepPrompt
+from causeway.engine.sweep.checksums import read_bytes
 from causeway.ports.jsonl import read_records
 
 
@@ -29,7 +30,7 @@ def read_answers(source: str) -> tuple[Answer, ...]:
     """
     where = "answers" if source.lstrip().startswith("[") else source
     try:
-        values = json.loads(source if where == "answers" else Path(source).read_text(encoding="utf-8"))
+        values = json.loads(source if where == "answers" else read_bytes(Path(source)).decode("utf-8"))
     except json.JSONDecodeError as error:
         raise ValueError(f"{where}: not JSON ({error}); give a list of {{text, label, amount}}") from None
     return make_answers(values, where)
@@ -108,7 +109,7 @@ def read_feature_table(path: str) -> pa.Table:
     """
     if path.endswith(".parquet"):
         try:
-            table = pq.read_table(path)
+            table = pq.read_table(pa.BufferReader(read_bytes(Path(path))))
         except FileNotFoundError:
             raise FileNotFoundError(f"{path}: no such file; give the table of `screen`, or JSON lines") from None
         except pa.ArrowInvalid as error:
