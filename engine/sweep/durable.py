@@ -100,7 +100,13 @@ def reserve(path: Path, start: int) -> None:
 
 
 def remove(path: Path) -> None:
-    """Removes a file, if it is there, and makes the removal durable."""
+    """Removes a file, if it is there, and makes the removal durable.
+
+    Raises:
+        ValueError: a folder of that name is there.
+    """
+    if path.is_dir():
+        raise ValueError(f"{path}: is a folder, where a file belongs; move it away")
     if path.exists():
         path.unlink()
         sync(path.parent)

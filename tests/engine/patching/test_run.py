@@ -124,9 +124,7 @@ def test_an_interrupted_sweep_ends_with_the_bytes_of_an_uninterrupted_one(tiny_s
 
 def test_a_workdir_of_another_plan_is_refused_with_the_field(finished, planted, make_sweep, refuses):
     workdir, _, _ = finished
-    with refuses(
-        r"of another plan: .*scope: \"last_prompt_and_decode\" in the workdir, \"last_prompt\" now.*use another --workdir"
-    ):
+    with refuses(r'another plan: .*scope: "last_prompt_and_decode" in the workdir, "last_prompt" now.*use another'):
         run.run(make_sweep(scope="last_prompt"), workdir)
 
 
