@@ -11,6 +11,7 @@ meanwhile, a folder where a file belongs or the other way around.
 import contextlib
 import errno
 import fcntl
+import functools
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -137,7 +138,7 @@ def remove_leftovers(folder: Path) -> None:
 
 @contextlib.contextmanager
 def exclusive(path: Path) -> Iterator[Callable[[], bool]]:
-    """Holds the lock file `path`; the operating system frees it when the process dies, however it dies.
+    """Holds the lock file `path`, made and removed here; the system frees it when the process dies, however it dies.
 
     Yields:
         A function that tells whether the file held is still there under its name, and so its folder.
@@ -146,26 +147,38 @@ def exclusive(path: Path) -> Iterator[Callable[[], bool]]:
         ValueError: another live process holds it, or it is not a file.
     """
     try:
-        opened = open(path, "a+")  # noqa: SIM115
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     except IsADirectoryError:
         raise ValueError(f"{path}: is a folder, where a lock file belongs; remove it") from None
-    with opened as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            holder = file.read().strip()
-            raise ValueError(
-                f"{path.parent}: in use by process {holder}; wait for it, or name another folder"
-            ) from None
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
-        try:
-            yield lambda: path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno()))
-        finally:
-            # The next one to hold it writes its own number; a file of no one's is empty whoever had it.
-            file.truncate(0)
+    there = functools.partial(_is_file, path, descriptor)
+    try:
+        _lock(descriptor, path)
+        # Its last holder may have removed the file between our opening and locking it.
+        if not there():
+            raise ValueError(f"{path.parent}: in use by another process; wait for it, or name another folder")
+        yield there
+        if there():
+            path.unlink()
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, path: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
+        raise ValueError(f"{path.parent}: in use by process {holder}; wait for it, or name another folder") from None
+    with contextlib.suppress(OSError):  # the number is for people; a full disk is told by what is written next
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+
+
+def _is_file(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except OSError:
+        return False
 
 
 def is_disk_full(error: BaseException) -> bool:
