@@ -8,7 +8,6 @@ over prompts. The same command resumes.
 """
 
 import json
-import re
 import sys
 from pathlib import Path
 
@@ -51,9 +50,10 @@ def main(argv: list[str]) -> None:
     sweep.check_held_out(_HELD_OUT.value if prompt_flags.PROMPTS.value else 0.0)
     if sweep.run(workdir, repair=prompt_flags.REPAIR.value).stopped:
         sys.exit(prompt_flags.STOPPED)
-    _write_graphs(sweep, workdir)
-    for behaviour, split in sweep.groups() if prompt_flags.PROMPTS.value else ():
-        _write_aggregate(sweep, workdir, behaviour, split)
+    with prompt_flags.alone(workdir):
+        _write_graphs(sweep, workdir)
+        for behaviour, split in sweep.groups() if prompt_flags.PROMPTS.value else ():
+            _write_aggregate(sweep, workdir, behaviour, split)
     print(f"everything is in {workdir}: graphs/, scores.jsonl, graphs.parquet")
 
 
@@ -86,10 +86,10 @@ def _sweep():
 def _write_graphs(sweep, workdir: Path) -> None:
     from causeway.engine.circuits import graph_summary
     from causeway.engine.sweep.durable import write_bytes
+    from causeway.ports.graph_slugs import graph_slugs
 
-    records = []
-    for number, (prompt, graph) in enumerate(sweep.graphs(workdir)):
-        slug = prompt.id if re.fullmatch(r"[\w.-]+", prompt.id) else f"prompt-{number:05d}"
+    records, slugs = [], graph_slugs([prompt.id for prompt in sweep.prompts])
+    for slug, (prompt, graph) in zip(slugs, sweep.graphs(workdir), strict=True):
         records.append(graph_files.write(workdir / "graphs", slug, sweep, prompt, graph))
         print(
             "{slug}: graph of {features} of {active} active features, replacement {replacement:.3f}, completeness "

@@ -64,9 +64,10 @@ def _criterion(name: str):
 
 
 def _check(out: Path, sets) -> None:
-    """Refuse a baseline that is there already, a margin that is no number, and fields that no prompt has."""
-    from causeway.ports.baseline_files import metrics_path
+    """Refuse a baseline that is there already, files of one name, a margin that is no number, fields of no prompt."""
+    from causeway.ports.baseline_files import metrics_path, names
 
+    names(sets)
     there = [path for _, split in sets if (path := metrics_path(out, split)).exists()]
     if there and not _OVERWRITE.value:
         raise ValueError(f"--out: {there[0]} is there already; give another directory or --overwrite")
@@ -102,12 +103,20 @@ def _score(model, parallel, items, pairs):
 
 
 def _write(out: Path, model, scored) -> None:
+    from causeway.engine.sweep.checksums import written_alone
+    from causeway.ports import baseline_files as files
+
+    with written_alone(out, files.names(scored)):
+        _write_files(out, model, scored)
+    print(f"everything is in {out}")
+
+
+def _write_files(out: Path, model, scored) -> None:
     from causeway.engine.behaviours.baseline import by_value, line, metrics, row_of
     from causeway.engine.sweep import durable
     from causeway.engine.sweep.environment import environment
     from causeway.ports import baseline_files as files
 
-    out.mkdir(parents=True, exist_ok=True)
     for split in {split for _, split in scored}:
         durable.remove(files.metrics_path(out, split))
     found: dict[str, dict] = {}
@@ -125,7 +134,6 @@ def _write(out: Path, model, scored) -> None:
     for split, measured in found.items():
         files.draw_rates(out, split, measured)
         files.write_metrics(out, split, {"behaviours": measured, **about})
-    print(f"everything is in {out}")
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
     out = folder(_OUT)
     from causeway.engine.features.extract import check_request
-    from causeway.ports.feature_files import check_absent, remove
+    from causeway.ports.feature_files import check_absent, check_distinct, written
     from causeway.ports.prompt_sets import feature_prompt, read_sets
 
     if not _PROMPTS.value:
@@ -44,6 +44,7 @@ def main(argv: list[str]) -> None:
     positions = _positions()
     sets, bad = read_sets(_PROMPTS.value, feature_prompt, _BEHAVIOURS.value, _SPLIT.value, _SKIP_BAD.value)
     tell(bad)
+    check_distinct(sets)
     if not _OVERWRITE.value:
         for key in sets:
             check_absent(out, *key)
@@ -53,9 +54,9 @@ def main(argv: list[str]) -> None:
     for _, tokens in runnable.values():
         check_request(model.transformer, dictionary, tokens, positions, _TOP_K.value)
     for (behaviour, split), (prompts, tokens) in runnable.items():
-        remove(out, behaviour, split)
-        found, samples = _extract(out, behaviour, split, tokens, model, dictionary, positions, parallel)
-        _write(out, behaviour, split, prompts, model, dictionary, positions, found, samples)
+        with written(out, behaviour, split, dictionary.config.layers):
+            found, samples = _extract(out, behaviour, split, tokens, model, dictionary, positions, parallel)
+            _write(out, behaviour, split, prompts, model, dictionary, positions, found, samples)
     print(f"everything is in {out}")
 
 

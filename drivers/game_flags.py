@@ -65,7 +65,7 @@ def write_games(path: Path, games) -> None:
     from causeway.engine.sweep import durable
     from causeway.engine.tasks.play import game_record
 
-    path.parent.mkdir(parents=True, exist_ok=True)
+    durable.make_folder(path.parent)
     durable.write_bytes(path, "".join(json.dumps(game_record(game)) + "\n" for game in games).encode())
 
 

@@ -57,10 +57,11 @@ def main(argv: list[str]) -> None:
         sweep.check_importance()
     if sweep.run(workdir, repair=prompt_flags.REPAIR.value).stopped:
         sys.exit(prompt_flags.STOPPED)
-    for behaviour in dict.fromkeys(prompt.behaviour for prompt in sweep.prompts):
-        _write(sweep, workdir, behaviour)
-    if _GENERATE.value:
-        _generate(sweep, workdir)
+    with prompt_flags.alone(workdir):
+        for behaviour in dict.fromkeys(prompt.behaviour for prompt in sweep.prompts):
+            _write(sweep, workdir, behaviour)
+        if _GENERATE.value:
+            _generate(sweep, workdir)
     print(f"everything is in {workdir}")
 
 

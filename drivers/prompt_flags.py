@@ -1,5 +1,6 @@
 """Flags of what `attribute` and `intervene` work on, one prompt or a file of them, and where it is written."""
 
+import contextlib
 import dataclasses
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,11 @@ WORKDIR = flags.DEFINE_string("workdir", None, "Where everything is written; the
 REPAIR = flags.DEFINE_bool("repair", False, "Check all data and compute damaged units again.")
 # Exit status of a run that was stopped and can be resumed.
 STOPPED = 3
+# What a run writes into its workdir under these names; a behaviour has a folder of its own name beside them.
+_OWN_NAMES = {
+    "units", "graphs", "plan.json", "events.jsonl", "graphs.json", "graphs.parquet", "scores.jsonl",
+    "interventions.json", "interventions.parquet", "generations.jsonl",
+}  # fmt: skip
 
 
 def check() -> None:
@@ -51,6 +57,13 @@ def read() -> tuple[list[tuple[int, Any]], list[str]]:
     return lines, bad
 
 
+def alone(workdir: Path) -> contextlib.AbstractContextManager:
+    """Holds the workdir while what follows from its units is written, so that two runs never write one file at once."""
+    from causeway.engine.sweep.durable import LOCK_FILE, exclusive
+
+    return exclusive(workdir / LOCK_FILE)
+
+
 def prompts(model: Any, lines: list[tuple[int, Any]], bad: list[str], targets: list[str]) -> tuple[Any, ...]:
     """What was read, with the model's tokens; `targets` are tokens that one prompt without answers is explained by."""
     from causeway.engine.attribution.prompts import answers_prompt, named_lines, token_prompt
@@ -58,6 +71,11 @@ def prompts(model: Any, lines: list[tuple[int, Any]], bad: list[str], targets: l
     if PROMPTS.value:
         found, more = named_lines(model, lines, Path(PROMPTS.value), SKIP_BAD.value)
         tell(bad + more)
+        if taken := {prompt.behaviour for prompt in found} & _OWN_NAMES:
+            raise ValueError(
+                f"--prompts: a behaviour is named {min(taken)!r}, as what the run itself writes to --workdir; name the "
+                "file or its field `behaviour` otherwise"
+            )
         return found
     if CORRECT.value is not None:
         return (answers_prompt(model, str(PROMPT.value), CORRECT.value, str(INCORRECT.value)),)

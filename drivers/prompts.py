@@ -66,16 +66,17 @@ def main(argv: list[str]) -> None:
 
 def _write(out: Path, made) -> None:
     """All splits; none of an earlier draw stays beside them, for a group may be in its other split."""
-    from causeway.engine.sweep import durable
+    from causeway.engine.sweep import checksums, durable
     from causeway.ports.behaviour_prompts import write_prompts
 
-    out.mkdir(parents=True, exist_ok=True)
-    for place in (out / f"{name}_{split}.jsonl" for name, splits in made.items() for split in splits):
-        durable.remove(place)
-    for name, splits in made.items():
-        for split, prompts in splits.items():
+    files = {f"{name}_{split}.jsonl": prompts for name, splits in made.items() for split, prompts in splits.items()}
+    with checksums.written_alone(out, files):
+        for file in files:
+            durable.remove(out / file)
+        for file, prompts in files.items():
             if prompts:
-                write_prompts(out / f"{name}_{split}.jsonl", prompts)
+                write_prompts(out / file, prompts)
+    for name, splits in made.items():
         counts = ", ".join(f"{len(prompts)} {split}" for split, prompts in splits.items())
         print(f"{name}: {counts} items of {len({p.group for s in splits.values() for p in s})} groups")
     print(f"everything is in {out}")

@@ -77,7 +77,7 @@ def _unknown(name: str) -> str:
 
 def _refuse(command: str, error: Exception | str) -> NoReturn:
     """One line, whatever a library's message is like."""
-    line, status = " ".join(str(error).split()), 2
+    line, status = " ".join(_text(error).split()), 2
     line = line if len(line) <= LONGEST else line[:LONGEST] + "..."
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         line = f"stopped because the disk is full ({error.filename}); free space and rerun the same command"
@@ -85,3 +85,10 @@ def _refuse(command: str, error: Exception | str) -> NoReturn:
             line, status = f"{line} to resume", interruption.RESUMABLE
     print(f"{command}: {line}", file=sys.stderr)
     sys.exit(status)
+
+
+def _text(error: Exception | str) -> str:
+    """An error of the operating system without its number, with the file that it was about."""
+    if isinstance(error, OSError) and error.errno is not None and str(error).startswith("[Errno"):
+        return f"{error.filename or 'while reading or writing'}: {error.strerror}"
+    return str(error)

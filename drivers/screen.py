@@ -125,13 +125,13 @@ def _write(out: Path, table, records: list[dict], summary: dict) -> None:
     """The table last: with it the screen is whole."""
     import pyarrow.parquet as pq
 
-    from causeway.engine.sweep import durable
+    from causeway.engine.sweep import checksums, durable
 
-    out.mkdir(parents=True, exist_ok=True)
-    durable.write_bytes(out / "prompts.jsonl", "".join(json.dumps(record) + "\n" for record in records).encode())
-    durable.write_bytes(out / "summary.json", (json.dumps(summary, indent=2) + "\n").encode())
-    with durable.replacing(out / "screen.parquet") as path:
-        pq.write_table(table, path)
+    with checksums.written_alone(out, ["prompts.jsonl", "summary.json", "screen.parquet"]):
+        durable.write_bytes(out / "prompts.jsonl", "".join(json.dumps(record) + "\n" for record in records).encode())
+        durable.write_bytes(out / "summary.json", (json.dumps(summary, indent=2) + "\n").encode())
+        with durable.replacing(out / "screen.parquet") as path:
+            pq.write_table(table, path)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import networkx as nx
 from causeway.engine.attribution.aggregate import OUTPUT, Aggregate
 from causeway.engine.frozen.documented import DocumentedAggregate
 from causeway.engine.stats.paired import METHOD, PairedMean
-from causeway.engine.sweep.durable import replacing, write_bytes
+from causeway.engine.sweep.durable import make_folder, replacing, write_bytes
 
 Record = dict[str, Any]
 
@@ -89,7 +89,7 @@ def _write(
     folder: Path, stem: str, nodes: Iterable[Record], edges: Iterable[Record], metadata: Mapping[str, Any]
 ) -> list[Path]:
     nodes, edges = list(nodes), list(edges)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     graph = nx.DiGraph(metadata=json.dumps(metadata))
     for node in nodes:
         graph.add_node(node["id"], **_present(node, {"id"}))

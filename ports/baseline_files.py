@@ -13,7 +13,7 @@ import csv
 import io
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,34 @@ def table_path(out: Path, behaviour: str, split: str, kind: str = "") -> Path:
 def metrics_path(out: Path, split: str) -> Path:
     """The file of a split's metrics."""
     return out / f"baseline_metrics_{split}.json"
+
+
+def names(sets: Iterable[tuple[str, str]]) -> list[str]:
+    """Every file that may be written of (behaviour, split) pairs, relative to the folder.
+
+    Raises:
+        ValueError: two pairs would be written to one file.
+    """
+    here, sets = Path(), list(sets)
+    own = [path for behaviour, split in sets for path in _own(here, behaviour, split)]
+    own += [place(here, split) for split in {split for _, split in sets} for place in (metrics_path, _rates_path)]
+    if len(set(own)) < len(own):
+        twice = next(path for path in own if own.count(path) > 1)
+        raise ValueError(f"--prompts: two behaviours or splits would both be written to {twice}; rename one of them")
+    return [path.as_posix() for path in own]
+
+
+def _own(out: Path, behaviour: str, split: str) -> list[Path]:
+    tables = [table_path(out, behaviour, split, kind) for kind in ("", "groups")]
+    return [*tables, _figure_path(out, behaviour, split)]
+
+
+def _figure_path(out: Path, behaviour: str, split: str) -> Path:
+    return out / "figures" / f"baseline_{behaviour}_{split}.png"
+
+
+def _rates_path(out: Path, split: str) -> Path:
+    return out / "figures" / f"baseline_rates_{split}.png"
 
 
 def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -58,7 +86,7 @@ def draw_differences(
     axes.set(xlabel="normalised log-probability difference (nats a token)", ylabel="prompts")
     axes.set_title(f"{behaviour}, {split}: {metrics['decision']}")
     axes.legend()
-    _save(figure, out / "figures" / f"baseline_{behaviour}_{split}.png")
+    _save(figure, _figure_path(out, behaviour, split))
 
 
 def draw_rates(out: Path, split: str, metrics: Mapping[str, Mapping[str, Any]]) -> None:
@@ -77,7 +105,7 @@ def draw_rates(out: Path, split: str, metrics: Mapping[str, Mapping[str, Any]]) 
     axes.set_xticks(range(len(metrics)), list(metrics), rotation=20, ha="right")
     axes.set(ylim=(0, 1.02), ylabel="share of prompts", title=f"{split}: rates with 95 % intervals")
     axes.legend(loc="lower right")
-    _save(figure, out / "figures" / f"baseline_rates_{split}.png")
+    _save(figure, _rates_path(out, split))
 
 
 def _figure(width: float):
@@ -93,6 +121,6 @@ def _figure(width: float):
 
 
 def _save(figure, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    durable.make_folder(path.parent)
     with durable.replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=120)

@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 from scipy.sparse import csr_array
 
 from causeway.engine.frozen.graph import AttributionGraph, Logit, PrunedGraph
-from causeway.engine.sweep.durable import replacing
+from causeway.engine.sweep.checksums import recorded
+from causeway.engine.sweep.durable import remove, replacing
 from causeway.ports.config_fields import Fields
 from causeway.ports.foreign import interpreting
 from causeway.ports.json_text import parse_json
@@ -48,20 +49,20 @@ def write_graph_tables(folder: Path, graph: AttributionGraph | PrunedGraph) -> t
         The two files.
     """
     whole, pruned = (graph.graph, graph) if isinstance(graph, PrunedGraph) else (graph, None)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / NODES).unlink(missing_ok=True)
     schema = pa.schema([
         ("target", pa.int32()), ("source", pa.int32()), ("weight", pa.from_numpy_dtype(whole.edges.dtype)),
         ("kept", pa.bool_()),
     ])  # fmt: skip
-    with (
-        replacing(folder / EDGES) as temporary,
-        pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
-    ):
-        for block in _edge_blocks(whole, pruned, schema):
-            writer.write_table(block)
-    with replacing(folder / NODES) as temporary:
-        pq.write_table(_node_table(whole, pruned), temporary, compression="zstd")
+    with recorded(folder, (NODES, EDGES)):
+        remove(folder / NODES)
+        with (
+            replacing(folder / EDGES) as temporary,
+            pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
+        ):
+            for block in _edge_blocks(whole, pruned, schema):
+                writer.write_table(block)
+        with replacing(folder / NODES) as temporary:
+            pq.write_table(_node_table(whole, pruned), temporary, compression="zstd")
     return folder / NODES, folder / EDGES
 
 
@@ -69,7 +70,7 @@ def read_graph_tables(folder: Path) -> AttributionGraph:
     """The graph of a folder, to the bit.
 
     Raises:
-        ValueError: tables that no graph was written to, or that do not belong together.
+        ValueError: tables that no graph was written to, that changed since, or that do not belong together.
         FileNotFoundError: a table is missing.
     """
     with interpreting(folder, "graph", "write it again"):

@@ -9,7 +9,7 @@ from pathlib import Path
 import networkx as nx
 
 from causeway.engine.frozen.graph import PrunedGraph
-from causeway.engine.sweep.durable import replacing
+from causeway.engine.sweep.durable import make_folder, replacing
 from causeway.ports.graph_nodes import GraphNames, Node, check_names, kept_links, kept_nodes
 
 
@@ -33,7 +33,7 @@ def as_networkx(pruned: PrunedGraph, names: GraphNames) -> nx.DiGraph:
 def write_graphml(folder: Path, pruned: PrunedGraph, names: GraphNames) -> Path:
     """Write `<slug>.graphml` and return its path."""
     graph = as_networkx(pruned, names)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     path = folder / f"{names.slug}.graphml"
     with replacing(path) as temporary:
         nx.write_graphml(graph, temporary)

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from causeway.engine.frozen.heads import HeadSplit
-from causeway.engine.sweep.durable import write_bytes
+from causeway.engine.sweep.durable import make_folder, write_bytes
 
 
 def write_head_splits(folder: Path, slug: str, splits: Iterable[tuple[str, str, HeadSplit]]) -> Path:
     """Write the splits of (target, source) edges; returns the file."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     path = folder / f"{slug}_heads.json"
     records = [
         {

@@ -30,7 +30,7 @@ _HELD_OUT = ("score", "low", "high", "p", "q")
 def write_results(folder: Path, behaviour: str, family: str, results: Iterable[InterventionResult]) -> Path:
     """Every intervention of a behaviour; lists as JSON, empty where a number does not apply."""
     path = folder / f"intervention_{family}_{behaviour}.csv"
-    folder.mkdir(parents=True, exist_ok=True)
+    durable.make_folder(folder)
     with durable.replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(_RESULT)

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from causeway.engine.frozen.graph import PrunedGraph
-from causeway.engine.sweep.durable import replacing, write_bytes
+from causeway.engine.sweep.checksums import recorded
+from causeway.engine.sweep.durable import make_folder, replacing, write_bytes
 from causeway.ports.config_fields import Fields, read_json
 from causeway.ports.graph_nodes import GraphNames, Node, check_names, kept_links, kept_nodes
 
@@ -41,10 +42,10 @@ def write_neuronpedia(folder: Path, pruned: PrunedGraph, names: GraphNames) -> P
         The file written.
 
     Raises:
-        ValueError: names that do not belong to the graph, or a listing in the folder that is not JSON.
+        ValueError: names that do not belong to the graph, or a listing in the folder that is damaged.
     """
     check_names(pruned, names)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     listing, metadata = _listed(folder), _metadata(pruned, names)
     path = folder / f"{names.slug}.json"
     nodes = list(kept_nodes(pruned, names.vocab_size))
@@ -55,7 +56,8 @@ def write_neuronpedia(folder: Path, pruned: PrunedGraph, names: GraphNames) -> P
         _write_list(file, "links", ({"source": s, "target": t, "weight": w} for s, t, w in links))
         file.write("}\n")
     graphs = [entry for entry in listing if entry.get("slug") != names.slug] + [metadata]
-    write_bytes(folder / LISTING, (json.dumps({"graphs": graphs}, indent=1) + "\n").encode())
+    with recorded(folder, [LISTING]):
+        write_bytes(folder / LISTING, (json.dumps({"graphs": graphs}, indent=1) + "\n").encode())
     return path
 
 

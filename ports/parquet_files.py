@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from causeway.engine.sweep.checksums import check
 from causeway.ports.foreign import parsing
 from causeway.ports.outside_files import check_file
 
@@ -28,10 +29,12 @@ def read_parquet(
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not Parquet, damaged, of too many rows, or with columns of other things than numbers and texts.
+        ValueError: not the file that a command of ours wrote there, not Parquet, damaged, of too many rows, or with
+            columns of other things than numbers and texts.
     """
     path = Path(path)
     check_file(path, missing=missing)
+    check(path)
     with parsing(path, "Parquet file", "make it again"):
         with pq.ParquetFile(path) as file:
             rows = file.metadata.num_rows

@@ -21,7 +21,8 @@ import pyarrow.dataset
 
 from causeway.engine.patching.design import EVERY
 from causeway.engine.patching.original_rule import original_rule
-from causeway.engine.sweep.durable import write_bytes
+from causeway.engine.sweep import finished_table
+from causeway.engine.sweep.durable import make_folder, write_bytes
 
 STUDY_ARMS = ("baseline", "patch:safe", "patch:risky")
 
@@ -55,7 +56,7 @@ def export_study(workdir: Path, features: pa.Table) -> list[Path]:
     Raises:
         ValueError: the sweep has not the study's arms, contexts and sampled answers.
     """
-    trials = pyarrow.dataset.dataset(workdir / "trials.parquet")
+    trials = pyarrow.dataset.dataset(finished_table(workdir, "trials", "patch_sweep").path)
     decisions = original_rule(trials)
     layers, ids = (decisions[name].to_pylist() for name in ("layer", "feature"))
     name = f"L{min(layers)}_{max(layers)}_0_{time.strftime('%Y%m%d_%H%M%S')}.json"
@@ -85,7 +86,7 @@ def _cohen_d(features: pa.Table) -> dict[tuple[int, int], float]:
 
 
 def _write(path: Path, value: Any) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     write_bytes(path, (json.dumps(value, indent=1) + "\n").encode())
     return path
 

@@ -4,12 +4,14 @@ UTF-8 with or without a byte order mark, and UTF-16 and UTF-32 with one (PowerSh
 \n, \r\n or \r. Anything else is refused in one line that names the file and the first byte that does not fit: a guess
 would put other characters into a text without a word.
 
-Every text that a person or another program wrote is read here.
+Every text that a person or another program wrote is read here; one that a command of ours wrote and recorded a checksum
+of is read against it (`engine.sweep.checksums`).
 """
 
 import codecs
 from pathlib import Path
 
+from causeway.engine.sweep.checksums import read_bytes
 from causeway.ports.outside_files import check_file
 
 # Texts are held in memory whole; a configuration is small, and a large one is none.
@@ -63,7 +65,7 @@ def decoded(line: bytes, where: str) -> str:
 def _read(path: Path, most: int, missing: str) -> tuple[bytes, bytes, str]:
     """Content without its mark, the mark, and the encoding."""
     check_file(path, most, missing)
-    content = path.read_bytes()
+    content = read_bytes(path)
     mark, encoding = next(((m, e) for m, e in _MARKS if content.startswith(m)), (b"", "utf-8"))
     if encoding == "utf-8" and (zero := content.find(b"\0")) >= 0:
         raise ValueError(

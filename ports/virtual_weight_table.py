@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from causeway.engine.frozen.virtual_weights import VirtualWeights
-from causeway.engine.sweep.durable import replacing
+from causeway.engine.sweep.durable import make_folder, replacing
 
 
 def write_virtual_weights(path: Path, found: VirtualWeights) -> int:
@@ -17,7 +17,7 @@ def write_virtual_weights(path: Path, found: VirtualWeights) -> int:
         "target": target.astype(np.int32), "rank": rank.astype(np.int32),
         "source": found.source[target, rank].astype(np.int32), "weight": found.weight[target, rank],
     }  # fmt: skip
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with replacing(path) as temporary:
         pq.write_table(pa.table(columns), temporary, compression="zstd")
     return len(target)

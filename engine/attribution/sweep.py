@@ -8,6 +8,7 @@ formats are no part of the plan, and another export computes nothing again.
 """
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
@@ -60,7 +61,11 @@ class GraphSweep:
                 raise ValueError(f"{error} (prompt {prompt.id})") from None
 
     def plan(self) -> Plan:
-        """Units, layout and everything that decides the numbers."""
+        """Units, layout and everything that decides the numbers; made once, as it hashes them."""
+        return self._plan
+
+    @functools.cached_property
+    def _plan(self) -> Plan:
         count, size = len(self.prompts), self.unit_prompts
         sizes = tuple(min(size, count - start) for start in range(0, count, size))
         parts = {
@@ -70,13 +75,13 @@ class GraphSweep:
             "rows": ROWS_VERSION,
         }
         config = {
-            "model": self.model.name,
             "numerics": dataclasses.asdict(self.model.numerics),
             "settings": dataclasses.asdict(self.settings),
             "prompts": count,
         }
         schema = graph_schema(self.model.numerics.accumulate)
-        return Plan("attribute", config, parts, sizes, Layout(schema, table="graphs"))
+        about = {"model": self.model.name}
+        return Plan("attribute", config, parts, sizes, Layout(schema, table="graphs"), about)
 
     def unit(self, index: int) -> UnitResult:
         """The graphs of one unit."""

@@ -5,7 +5,6 @@ these are compared before anything is run.
 """
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,8 +13,7 @@ import pyarrow.parquet as pq
 from causeway.engine.attribution.prompts import CircuitPrompt
 from causeway.engine.attribution.rows import row_graph
 from causeway.engine.frozen.graph import AttributionGraph
-from causeway.engine.sweep import file_sha256
-from causeway.engine.sweep.plan import PLAN_FILE
+from causeway.engine.sweep import finished_table
 
 _DECIDES = ("id", "tokens", "target_token", "target_label")
 
@@ -36,39 +34,32 @@ class StoredGraphs:
     """Where each prompt's graph lies.
 
     Attributes:
-        path: the table. graphs: by prompt id. parts: digests of what they were made with (weights, dictionaries).
-            first: the first position that has features in them.
+        path: the table. digest: its sha256. graphs: by prompt id. parts: digests of what they were made with (weights,
+            dictionaries). first: the first position that has features in them.
     """
 
     path: Path
+    digest: str
     graphs: Mapping[str, StoredGraph]
     parts: Mapping[str, str]
     first: int
 
     @classmethod
     def open(cls, workdir: Path) -> "StoredGraphs":
-        """The graphs of a finished run.
+        """The graphs of a finished run, known to be the ones that were written.
 
         Raises:
-            FileNotFoundError: the folder has no graphs.parquet or no plan.json.
+            FileNotFoundError: the folder has no graphs.parquet or no plan.json. ValueError: one of them is damaged.
         """
-        path, planned = workdir / "graphs.parquet", workdir / PLAN_FILE
-        for file in (path, planned):
-            if not file.is_file():
-                raise FileNotFoundError(f"{file}: no such file; needs the --workdir of a finished `attribute` run")
+        found = finished_table(workdir, "graphs", "attribute")
         graphs: dict[str, StoredGraph] = {}
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(found.path) as file:
             for group in range(file.num_row_groups):
                 columns = file.read_row_group(group, columns=list(_DECIDES)).to_pydict()
                 for row, (name, *decides) in enumerate(zip(*(columns[c] for c in _DECIDES), strict=True)):
                     graphs[name] = StoredGraph(group, row, *map(tuple, decides))
-        plan = json.loads(planned.read_text())
-        return cls(path, graphs, plan["parts"], plan["config"]["settings"]["ignore_first"])
-
-    @property
-    def digest(self) -> str:
-        """sha256 of the table."""
-        return file_sha256(self.path)
+        first = found.plan["config"]["settings"]["ignore_first"]
+        return cls(found.path, found.sha256, graphs, found.plan["parts"], first)
 
     def check(self, weights: str, dictionaries: str) -> None:
         """Refuse graphs of another model or other transcoders, whose features and predictions are others.

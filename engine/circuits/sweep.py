@@ -69,7 +69,7 @@ class InterventionSweep:
         if self.settings.needs_graphs and self.graphs is None:
             raise ValueError("graphs: none; features are given by name, or taken from the graphs of an attribute run")
         if self.graphs is not None:
-            self.graphs.check(self.model.fingerprint, dictionary_digest(cast(Dictionary, self.transcoders)))
+            self.graphs.check(self.model.fingerprint, self._digest)
             for prompt in self.prompts:
                 self.graphs.check_prompt(prompt)
         for prompt in self.prompts:
@@ -80,26 +80,32 @@ class InterventionSweep:
         object.__setattr__(self, "partners", minimal_pairs(self.prompts) if self.settings.patches else {})
 
     def plan(self) -> Plan:
-        """Units, layout and everything that decides the numbers."""
+        """Units, layout and everything that decides the numbers; made once, as it hashes them."""
+        return self._plan
+
+    @functools.cached_property
+    def _digest(self) -> str:
+        return dictionary_digest(cast(Dictionary, self.transcoders))
+
+    @functools.cached_property
+    def _plan(self) -> Plan:
         prompts = [[p.describe(), p.answers, dict(p.roles), p.counterfactual] for p in self.prompts]
         parts = {
             "weights": self.model.fingerprint,
-            "dictionaries": dictionary_digest(cast(Dictionary, self.transcoders)),
+            "dictionaries": self._digest,
             "prompts": config_sha256(prompts),
             "graphs": "" if self.graphs is None else self.graphs.digest,
             "rows": ROWS_VERSION,
         }
         config = {
-            "model": self.model.name,
             "numerics": dataclasses.asdict(self.model.numerics),
             "settings": dataclasses.asdict(self.settings),
             "prompts": len(self.prompts),
         }
         # How many rows a prompt has is known when its graph is read: a unit is one row of lists.
         lists = [(field.name, pa.list_(field.type)) for field in SCHEMA]
-        return Plan(
-            "intervene", config, parts, (1,) * len(self.prompts), Layout(pa.schema(lists), table="interventions")
-        )
+        layout, about = Layout(pa.schema(lists), table="interventions"), {"model": self.model.name}
+        return Plan("intervene", config, parts, (1,) * len(self.prompts), layout, about)
 
     def unit(self, index: int) -> UnitResult:
         """All rows of one prompt."""

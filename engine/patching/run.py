@@ -28,12 +28,15 @@ from causeway.engine.patching.original_rule import original_rule
 from causeway.engine.patching.sampled_units import sampled_unit
 from causeway.engine.patching.summary import count_original_rule, summarise
 from causeway.engine.patching.sweep import PatchSweep
-from causeway.engine.sweep import DiskGuard, Store, SweepReport, UnitResult, run_sweep
+from causeway.engine.sweep import DiskGuard, Store, SweepReport, UnitResult, finished_table, run_sweep
+from causeway.engine.sweep.checksums import written_alone
 from causeway.engine.sweep.durable import replacing, write_bytes
 from causeway.engine.sweep.estimate import Estimate, estimate_abstract, estimate_measured, uncompressed_bytes
 
 # Feature values are mostly zeros: their shards take about a tenth; a little less is assumed.
 COMPRESSION = 8
+# What is derived from the trials and may be read by others.
+RESULTS = ("effects.parquet", "summary.json", "original_rule.parquet")
 
 
 def compute(sweep: PatchSweep) -> Callable[[int], UnitResult]:
@@ -45,18 +48,18 @@ def compute(sweep: PatchSweep) -> Callable[[int], UnitResult]:
 def run(sweep: PatchSweep, workdir: Path, *, guard: DiskGuard | None = None, repair: bool = False) -> SweepReport:
     """Compute what is missing of a sweep; the same call resumes."""
     plan = sweep.plan()
-    plan.bind(workdir)
-    _echo_prompts(sweep, workdir)
-    store = Store(workdir, plan)
     expected = uncompressed_bytes(plan) // COMPRESSION
-    return run_sweep(store, compute(sweep), guard=guard, expected_bytes=expected, repair=repair)
+    return run_sweep(
+        Store(workdir, plan), compute(sweep), guard=guard, expected_bytes=expected, repair=repair,
+        beside={"prompts.jsonl": _echo(sweep)},
+    )  # fmt: skip
 
 
-def _echo_prompts(sweep: PatchSweep, workdir: Path) -> None:
-    """Write what the prompts were run as, token ids included."""
+def _echo(sweep: PatchSweep) -> bytes:
+    """What the prompts were run as, token ids included."""
     fields = ("id", "group", "text", "tokens", "answer_tokens")
     lines = [json.dumps({name: getattr(prompt, name) for name in fields}) for prompt in sweep.prompts]
-    write_bytes(workdir / "prompts.jsonl", ("\n".join(lines) + "\n").encode())
+    return ("\n".join(lines) + "\n").encode()
 
 
 def check_effects(sweep: PatchSweep, settings: EffectSettings) -> None:
@@ -79,16 +82,20 @@ def finish(workdir: Path, settings: EffectSettings, about: Mapping[str, str] | N
 
     Returns:
         The summary.
+
+    Raises:
+        ValueError: the trials are not those that were written, or another process writes here.
     """
-    trials = pyarrow.dataset.dataset(workdir / "trials.parquet")
+    trials = pyarrow.dataset.dataset(finished_table(workdir, "trials", "patch_sweep").path)
     table = effects(trials, settings)
-    _write_table(workdir / "effects.parquet", table)
-    summary = (
-        {"edits": dict(about or {})}
-        | summarise(trials, table)
-        | {"original_rule": write_original_rule(workdir, trials)}
-    )
-    write_bytes(workdir / "summary.json", (json.dumps(summary, indent=1) + "\n").encode())
+    with written_alone(workdir, RESULTS):
+        _write_table(workdir / "effects.parquet", table)
+        summary = (
+            {"edits": dict(about or {})}
+            | summarise(trials, table)
+            | {"original_rule": write_original_rule(workdir, trials)}
+        )
+        write_bytes(workdir / "summary.json", (json.dumps(summary, indent=1) + "\n").encode())
     return summary
 
 

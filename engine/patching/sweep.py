@@ -259,7 +259,11 @@ class PatchSweep:
         return index * most + np.arange(chosen.stop - chosen.start)
 
     def plan(self) -> Plan:
-        """The sweep's plan: units, layout and everything that decides its numbers."""
+        """The sweep's plan: units, layout and everything that decides its numbers; made once, as it hashes them."""
+        return self._plan
+
+    @functools.cached_property
+    def _plan(self) -> Plan:
         count = len(self.rows)
         sizes = [min(self.unit_rows, count - start) for start in range(0, count, self.unit_rows)]
         schema = exact_schema(self.labels) if self.settings.outcome == "exact" else sampled_schema()
@@ -274,14 +278,14 @@ class PatchSweep:
             ),
             "rows": ROWS_VERSION,
         }
-        config: dict[str, Any] = {"model": self.model.name, "numerics": dataclasses.asdict(self.model.numerics)}
-        config |= {
+        config: dict[str, Any] = {
+            "numerics": dataclasses.asdict(self.model.numerics),
             "settings": self.settings.describe(),
             "prompts": len(self.prompts),
             "features": len(self.features.layer),
         }
-        table = "trials"
-        return Plan("patch_sweep", config, parts, tuple(sizes * len(self.prompts)), Layout(schema, table, arrays))
+        rows, layout = tuple(sizes * len(self.prompts)), Layout(schema, "trials", arrays)
+        return Plan("patch_sweep", config, parts, rows, layout, {"model": self.model.name})
 
 
 def dictionary_digest(dictionary: Dictionary) -> str:

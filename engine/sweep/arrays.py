@@ -2,7 +2,8 @@
 
 An array is [array_rows, *row_shape]; its shard (outer chunk) is [U, *row_shape], so unit u writes exactly the file
 `c/u/0/...`, once and whole. Inside a shard, inner chunks of about a mebibyte let a reader fetch few rows. Chunks are
-zstd-compressed and carry a crc32c, as does the shard's index: without it zarr checks nothing.
+zstd-compressed and carry a crc32c, as does the shard's index: without it zarr checks nothing. The metadata files are
+written here and not by TensorStore: their bytes are a function of the plan alone, so what is there can be compared.
 
 TensorStore's `file` store writes under a lock name, fsyncs and renames, so a shard too is whole or absent. Chunks equal
 to the fill value are stored all the same: a unit of zeros must leave a file, or it could not be told from a lost one.
@@ -30,26 +31,36 @@ _BYTES_CODEC = {"name": "bytes", "configuration": {"endian": "little"}}
 _CRC = {"name": "crc32c"}
 
 
-def create_group(folder: Path, plan: Plan) -> None:
-    """Makes the group's folder and metadata, if they are not there as they should be."""
-    folder.mkdir(parents=True, exist_ok=True)
+def metadata(group: Path, plan: Plan) -> dict[Path, bytes]:
+    """Every metadata file of the plan's arrays and of the group that holds them, as it has to be."""
     attributes = {"sweep": plan.name, "fingerprint": plan.fingerprint}
-    metadata = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
-    path, data = folder / METADATA_FILE, json.dumps(metadata, indent=1).encode()
-    if not path.exists() or path.read_bytes() != data:
-        durable.write_bytes(path, data)
+    documents = {group: {"zarr_format": 3, "node_type": "group", "attributes": attributes}}
+    for name, spec in plan.layout.arrays.items():
+        documents[group / name] = _metadata(plan, spec)
+    return {folder / METADATA_FILE: json.dumps(document, indent=1).encode() for folder, document in documents.items()}
 
 
-def open_array(folder: Path, plan: Plan, spec: ArraySpec, *, create: bool = False) -> ts.TensorStore:
-    """Opens an array, or makes it.
+def create(group: Path, plan: Plan) -> None:
+    """Makes the folders and metadata of the plan's arrays, where they are not there as they should be."""
+    for path, data in metadata(group, plan).items():
+        durable.make_folder(path.parent)
+        if not path.is_file() or path.read_bytes() != data:
+            durable.write_bytes(path, data)
+
+
+def open_array(folder: Path, plan: Plan, spec: ArraySpec, *, write: bool = False) -> ts.TensorStore:
+    """Opens an array that was made.
 
     Raises:
         ValueError: its metadata are not those of the plan, which, as the plan is checked before, means damage.
     """
-    document = _document(folder, plan, spec)
+    store = {"driver": "file", "path": str(folder)}
+    document = {"driver": "zarr3", "kvstore": store, "store_data_equal_to_fill_value": True}
     try:
-        return ts.open(document, open=True, create=create, read=True, write=create).result()
-    except ValueError as error:
+        if (folder / METADATA_FILE).read_bytes() != metadata(folder.parent, plan)[folder / METADATA_FILE]:
+            raise ValueError("not as the plan says")
+        return ts.open(document, open=True, create=False, read=True, write=write).result()
+    except (OSError, ValueError) as error:
         if durable.is_disk_full(error):
             raise
         raise ValueError(
@@ -91,8 +102,8 @@ def remove_shard(folder: Path, unit: int, spec: ArraySpec) -> None:
         shutil.rmtree(folder / "c" / str(unit)) if spec.row_shape else durable.remove(shard_path(folder, unit, spec))
 
 
-def _document(folder: Path, plan: Plan, spec: ArraySpec) -> dict[str, Any]:
-    """The TensorStore spec; its metadata are a function of the plan alone."""
+def _metadata(plan: Plan, spec: ArraySpec) -> dict[str, Any]:
+    """An array's metadata, as zarr 3 has them."""
     sharding = {
         "chunk_shape": [_inner_rows(plan.rows_per_unit, spec), *spec.row_shape],
         "codecs": [_BYTES_CODEC, {"name": "zstd", "configuration": {"level": 3}}, _CRC],
@@ -100,17 +111,18 @@ def _document(folder: Path, plan: Plan, spec: ArraySpec) -> dict[str, Any]:
         "index_location": "end",
     }
     chunk_shape = [plan.rows_per_unit, *spec.row_shape]
-    metadata = {
+    return {
+        "zarr_format": 3,
+        "node_type": "array",
         "shape": [plan.array_rows, *spec.row_shape],
         "data_type": spec.dtype,
         "fill_value": False if spec.dtype == "bool" else 0,
         "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": chunk_shape}},
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
         "codecs": [{"name": "sharding_indexed", "configuration": sharding}],
         "dimension_names": ["row", *spec.axes],
         "attributes": dict(spec.attributes),
     }
-    store = {"driver": "file", "path": str(folder)}
-    return {"driver": "zarr3", "kvstore": store, "metadata": metadata, "store_data_equal_to_fill_value": True}
 
 
 def _inner_rows(rows_per_unit: int, spec: ArraySpec) -> int:

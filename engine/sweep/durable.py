@@ -3,30 +3,77 @@
 The order is always: write under a temporary name in the same folder, fsync the file, rename (atomic in POSIX), fsync
 the folder. A reader therefore never sees half a file under a final name, and a rename that was reported done survives
 a power cut. What a killed process leaves behind is a file named `.<name>.tmp`, which the next writer removes.
+
+What the operating system refuses is told with the file that it was about: a full disk, a folder that was removed
+meanwhile, a folder where a file belongs or the other way around.
 """
 
 import contextlib
 import errno
 import fcntl
+import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+LOCK_FILE = ".lock"
+_BLOCK = 1 << 20
 # TensorStore raises ValueError with the operating system's number in its text instead of an OSError.
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
+class DiskFull(OSError):
+    """No space is left, or the quota is used up, for a file that is named."""
+
+    def __str__(self) -> str:
+        return f"{self.filename}: the disk is full; free space and run the same command again"
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Gives a temporary path to write; on success it becomes `path` durably, on an error it is removed."""
+    """Gives a temporary path to write; on success it becomes `path` durably, on an error it is removed.
+
+    Raises:
+        DiskFull: there is no space. FileNotFoundError: the folder is not there (any more).
+        ValueError: a folder of that name is there.
+    """
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         yield temporary
         sync(temporary)
         os.replace(temporary, path)
         sync(path.parent)
+    except OSError as error:
+        if (told := _told(error, path)) is not None:
+            raise told from error
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _told(error: OSError, path: Path) -> Exception | None:
+    """What an error of writing `path` means, where that is known."""
+    if is_disk_full(error):
+        return DiskFull(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+    if path.is_dir():
+        return ValueError(f"{path}: is a folder, where a file is to be written; move it away")
+    if not path.parent.is_dir():
+        return FileNotFoundError(f"{path.parent}: the folder is not there; was it removed while this ran?")
+    return None
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder with those above it, if they are not there.
+
+    Raises:
+        ValueError: a file has its name, or that of one above it.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        file = next(place for place in (path, *path.parents) if place.exists() or place.is_symlink())
+        raise ValueError(f"{file}: is a file, where a folder is needed; move it away or name another folder") from None
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -35,8 +82,32 @@ def write_bytes(path: Path, data: bytes) -> None:
         temporary.write_bytes(data)
 
 
+def reserve(path: Path, start: int) -> None:
+    """Takes the space of a file's holes from byte `start` on, which must not have been written yet.
+
+    A write into a hole of a mapped file on a full disk does not fail but kills the process (SIGBUS).
+
+    Raises:
+        OSError: there is no space.
+    """
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), start, size - start)
+            return
+        file.seek(start)
+        for left in range(size - start, 0, -_BLOCK):
+            file.write(bytes(min(left, _BLOCK)))
+
+
 def remove(path: Path) -> None:
-    """Removes a file, if it is there, and makes the removal durable."""
+    """Removes a file, if it is there, and makes the removal durable.
+
+    Raises:
+        ValueError: a folder of that name is there.
+    """
+    if path.is_dir():
+        raise ValueError(f"{path}: is a folder, where a file belongs; move it away")
     if path.exists():
         path.unlink()
         sync(path.parent)
@@ -66,24 +137,48 @@ def remove_leftovers(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def exclusive(path: Path) -> Iterator[None]:
-    """Holds the lock file `path`; the operating system frees it when the process dies, however it dies.
+def exclusive(path: Path) -> Iterator[Callable[[], bool]]:
+    """Holds the lock file `path`, made and removed here; the system frees it when the process dies, however it dies.
+
+    Yields:
+        A function that tells whether the file held is still there under its name, and so its folder.
 
     Raises:
-        ValueError: another live process holds it.
+        ValueError: another live process holds it, or it is not a file.
     """
-    with open(path, "a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise ValueError(
-                f"workdir {path.parent}: in use by process {file.read().strip()}; wait for it or use another --workdir"
-            ) from None
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
-        yield
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except IsADirectoryError:
+        raise ValueError(f"{path}: is a folder, where a lock file belongs; remove it") from None
+    there = functools.partial(_is_file, path, descriptor)
+    try:
+        _lock(descriptor, path)
+        # Its last holder may have removed the file between our opening and locking it.
+        if not there():
+            raise ValueError(f"{path.parent}: in use by another process; wait for it, or name another folder")
+        yield there
+        if there():
+            path.unlink()
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, path: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
+        raise ValueError(f"{path.parent}: in use by process {holder}; wait for it, or name another folder") from None
+    with contextlib.suppress(OSError):  # the number is for people; a full disk is told by what is written next
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+
+
+def _is_file(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except OSError:
+        return False
 
 
 def is_disk_full(error: BaseException) -> bool:

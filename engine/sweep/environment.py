@@ -4,6 +4,7 @@ A sweep may be resumed on another machine or another version; its bits then need
 place, so a change of what decides them is told to the person, not refused.
 """
 
+import functools
 import platform
 import socket
 import subprocess
@@ -46,6 +47,8 @@ def _device_kind() -> str:
     return jax.devices()[0].device_kind if jax else f"host {platform.machine()}"
 
 
+@functools.cache
+@functools.cache
 def _code_state() -> str:
     """Commit of the checkout this file belongs to, with `-dirty` if changed; `installed` outside a checkout."""
     source = Path(__file__).resolve()

@@ -2,9 +2,10 @@
 
 A plan is a name, a resolved configuration, named digests of everything else that decides the numbers (weights,
 dictionaries, tokenizer, inputs, numerics, version of the code's row format), the rows of every unit and the layout of
-the data. Its fingerprint is the sha256 of all of these. The first run writes `plan.json` into the workdir; every later
-run must bring the same plan or is refused with a field-by-field difference. Versions, host, device and state of the
-code are recorded beside it but do not enter the fingerprint.
+the data. Its fingerprint is the sha256 of all of these. The first run writes `plan.json` into the workdir, sealed
+(`sealed`); every later run must bring the same plan or is refused, with what differs in words, and field by field in
+the error's notes. What says where things lay (`about`: the model's path), versions, host, device and state of the code
+are recorded beside it but do not enter the fingerprint: content decides, so a moved model goes on where it was.
 
 Units: unit u holds unit_rows[u] rows, at most U = rows_per_unit. Where they sit depends on the plan alone (row i of
 unit u is array row u*U + i), never on devices, order or interruption.
@@ -14,20 +15,19 @@ import dataclasses
 import functools
 import itertools
 import json
-import operator
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from causeway.engine.sweep import durable
+from causeway.engine.sweep.differences import differing_fields, in_words
 from causeway.engine.sweep.environment import bits_may_differ, environment
 from causeway.engine.sweep.fingerprint import canonical, config_sha256
 from causeway.engine.sweep.layout import Layout
+from causeway.engine.sweep.sealed import SEAL, DamagedDocument, read_sealed, write_sealed
 
-FORMAT = 1
+# Of workdirs: 2 seals plans and manifests. Those of another format are refused, not read half checked.
+FORMAT = 2
 PLAN_FILE = "plan.json"
-_SHOWN_DIFFERENCES = 12
-_SHOWN_CHARACTERS = 60
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +40,7 @@ class Plan:
         parts: digests by name, e.g. {"weights": sha256, "tokenizer": ..., "rows": "3"}.
         unit_rows: rows of every unit, each at least 1.
         layout: the table and the arrays.
+        about: JSON-able facts for people that decide nothing, as where the model was loaded from.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Plan:
     parts: Mapping[str, str]
     unit_rows: tuple[int, ...]
     layout: Layout
+    about: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
         if not self.unit_rows or min(self.unit_rows) < 1:
@@ -93,78 +95,62 @@ class Plan:
             A warning where versions or device changed since the first run in a way that may change bits, else "".
 
         Raises:
-            ValueError: the workdir belongs to another plan, or holds units without a plan.
+            ValueError: the workdir belongs to another plan, its plan is damaged, or it holds units without a plan.
         """
         path = workdir / PLAN_FILE
         if not path.exists():
-            return self._write(path)
-        stored = _read(path)
+            if any(workdir.glob("units/*.json")):
+                raise ValueError(
+                    f"{path}: missing, though there are finished units; rerun with --repair to write it again, or use "
+                    "another --workdir"
+                )
+            self.write(workdir)
+            return ""
+        stored = read_plan(workdir)
         differences = differing_fields(stored, self.describe())
         if differences:
-            raise ValueError(f"workdir {workdir} is of another plan: {_joined(differences)}; use another --workdir")
-        return bits_may_differ(stored.get("recorded", {}), environment())
+            error = ValueError(f"workdir {workdir} is of another plan: {in_words(differences)}; use another --workdir")
+            error.add_note("field by field: " + "; ".join(map(str, differences)))
+            raise error
+        return bits_may_differ(stored["recorded"], environment())
 
-    def _write(self, path: Path) -> str:
-        if any(path.parent.glob("units/*.json")):
-            raise ValueError(f"workdir {path.parent}: holds finished units but no {PLAN_FILE}; use another --workdir")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        document = {"fingerprint": self.fingerprint, **self.describe(), "recorded": environment()}
-        durable.write_bytes(path, (json.dumps(document, indent=1) + "\n").encode())
-        return ""
+    def write(self, workdir: Path) -> None:
+        """Writes `plan.json`, replacing a damaged one."""
+        document = {"fingerprint": self.fingerprint, **self.describe(), "about": dict(self.about)}
+        write_sealed(workdir / PLAN_FILE, {**document, "recorded": environment()})
 
 
-def differing_fields(stored: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """One text per field in which two described plans differ: `config.temperature: 0.7 in the workdir, 0.8 now`.
+def read_plan(workdir: Path) -> dict[str, Any]:
+    """The plan of a workdir as it was written: `fingerprint`, what `describe` gives, `about` and `recorded`.
 
-    Fields that are recorded but not part of the plan (present in `stored` alone at the top) do not count.
+    Raises:
+        FileNotFoundError: there is none. DamagedDocument: it is damaged. ValueError: it is of another format.
     """
-    differences: list[str] = []
-    for field in now:
-        _compare(field, stored.get(field, _ABSENT), now[field], differences)
-    return differences
-
-
-class _Absent:
-    def __repr__(self):
-        return "absent"
-
-
-_ABSENT = _Absent()
-
-
-def _compare(where: str, stored: Any, now: Any, differences: list[str]) -> None:
-    """Appends the differing leaves of two JSON values; lists of unequal length are leaves."""
-    if isinstance(stored, dict) and isinstance(now, dict):
-        for key in sorted(stored.keys() | now.keys()):
-            _compare(f"{where}.{key}", stored.get(key, _ABSENT), now.get(key, _ABSENT), differences)
-    elif isinstance(stored, list) and isinstance(now, list) and len(stored) == len(now):
-        for index, pair in enumerate(zip(stored, now, strict=True)):
-            _compare(f"{where}[{index}]", *pair, differences)
-    elif stored != now or type(stored) is not type(now):
-        before, after = _shown(stored, now), _shown(now, stored)
-        differences.append(f"{where}: {before} in the workdir, {after} now")
-
-
-def _shown(value: Any, other: Any) -> str:
-    """A value in few characters, starting near where it differs from the other one."""
-    text, other_text = (repr(v) if isinstance(v, _Absent) else json.dumps(v) for v in (value, other))
-    common = sum(1 for _ in itertools.takewhile(bool, map(operator.eq, text, other_text)))
-    if max(len(text), len(other_text)) > _SHOWN_CHARACTERS and common > _SHOWN_CHARACTERS // 3:
-        text = "..." + text[common - _SHOWN_CHARACTERS // 3 :]
-    short = text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 3] + "..."
-    return f"{len(value)} entries {short}" if isinstance(value, list) else short
-
-
-def _joined(differences: list[str]) -> str:
-    rest = len(differences) - _SHOWN_DIFFERENCES
-    return "; ".join(differences[:_SHOWN_DIFFERENCES]) + (f"; and {rest} more" if rest > 0 else "")
-
-
-def _read(path: Path) -> dict[str, Any]:
+    path = workdir / PLAN_FILE
     try:
-        stored = json.loads(path.read_text())
-    except ValueError:
-        stored = None
-    if not isinstance(stored, dict):
-        raise ValueError(f"{path}: not a plan (damaged JSON); restore it from a copy or use another --workdir")
+        return _of_this_format(path, read_sealed(path))
+    except DamagedDocument as error:
+        _refuse_unsealed(path)
+        raise DamagedDocument(
+            f"{error}; rerun the command that made it with --repair to write it again, restore a copy, or use another "
+            "--workdir"
+        ) from None
+
+
+def _of_this_format(path: Path, stored: dict[str, Any]) -> dict[str, Any]:
+    if stored["format"] != FORMAT:
+        raise ValueError(
+            f"{path}: of format {stored['format']}, made by another version; this one goes on with format {FORMAT} "
+            "alone; use another --workdir"
+        )
     return stored
+
+
+def _refuse_unsealed(path: Path) -> None:
+    """Format 1 had no checksums: such a plan is old, not damaged."""
+    try:
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return
+    if isinstance(document, dict) and SEAL not in document and document.get("format") == 1:
+        _of_this_format(path, document)

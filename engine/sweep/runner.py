@@ -15,11 +15,12 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from causeway.engine.sweep.durable import is_disk_full
+from causeway.engine.sweep.checksums import recorded
+from causeway.engine.sweep.durable import is_disk_full, write_bytes
 from causeway.engine.sweep.environment import environment
 from causeway.engine.sweep.guard import DiskGuard
 from causeway.engine.sweep.interrupt import Interrupt
@@ -63,6 +64,7 @@ def run_sweep(
     guard: DiskGuard | None = None,
     expected_bytes: int = 0,
     repair: bool = False,
+    beside: Mapping[str, bytes] | None = None,
 ) -> SweepReport:
     """Computes and commits every unit that is not finished; the same call resumes.
 
@@ -74,19 +76,22 @@ def run_sweep(
         guard: of the disk; by default with its own limits on the workdir.
         expected_bytes: estimated bytes of the whole plan, refused up front if what is missing cannot fit.
         repair: read all data first, and compute damaged units again.
+        beside: files written into the workdir once it is known to be of this plan and held, by name.
 
     Returns:
         How far it came. A signal or a full disk ends it early, without an error, resumable.
 
     Raises:
         ValueError: workdir of another plan or in use, damaged data without `repair`, not enough disk.
+        FileNotFoundError: the workdir was removed meanwhile.
         Exception: whatever `compute` raised, after units in flight elsewhere are over; finished units stay.
     """
     guard = guard or DiskGuard(store.workdir)
-    with store.writing() as warning:
+    with store.writing(repair) as warning:
         repaired = store.repair() if repair else []
         done = store.finished()
         guard.require(round(expected_bytes * (1 - len(done) / store.plan.units)), f"the rest of {store.plan.name}")
+        _write_beside(store.workdir, beside or {})
         progress = Progress(store.plan, store.workdir, guard, done)
         missing = _missing(store.plan.units, done, units)
         progress.event("start", f"{len(missing)} units to compute, {len(done)} finished", environment=environment())
@@ -96,6 +101,13 @@ def run_sweep(
             progress.event("warning", f"bits may differ from those of earlier units: {warning}")
         run = _Run(store, list(compute) if isinstance(compute, Sequence) else [compute], guard, progress)
         return run.to_end(missing, limit, done)
+
+
+def _write_beside(workdir: Path, files: Mapping[str, bytes]) -> None:
+    if files:
+        with recorded(workdir, files):
+            for name, data in files.items():
+                write_bytes(workdir / name, data)
 
 
 def _missing(total: int, done: Iterable[int], units: Iterable[int] | None) -> list[int]:
@@ -123,15 +135,21 @@ class _Run:
         """Computes units until none is left or something stops the run, then merges if the plan is done."""
         started = time.monotonic()
         self._pending.extend(missing[:limit])
+        table = None
         try:
             with Interrupt(lambda: self._stop("signal")) as interrupt:
                 self._compute_and_commit(interrupt)
             # A merge can be done again from its beginning: signals end it as they end everything else.
             table = self._merge()
+        except KeyboardInterrupt:
+            # The second signal: units in flight are left behind, and computed again by the next run.
+            self._stop("signal")
         finally:
             self._pending.clear()
             self._progress.close()
         finished, seconds = len(done) + self._computed, time.monotonic() - started
+        if table is None and not self._stopped and finished == self._store.plan.units:
+            raise FileNotFoundError(f"workdir {self._store.workdir}: finished units were removed while the sweep ran")
         stopped: Stopped = "" if table else self._stopped or "limit"
         report = SweepReport(self._store.plan.units, finished, self._computed, seconds, stopped, table)
         self._progress.event("end", _describe_end(report), computed=self._computed, seconds=seconds)
@@ -194,6 +212,7 @@ class _Run:
 
     def _commit(self, unit: int, result: UnitResult, notes: dict) -> None:
         try:
+            self._store.check_there()
             finished_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
             self._store.commit(unit, result, {**notes, "finished": finished_at})
         except Exception as error:
@@ -204,10 +223,12 @@ class _Run:
         self._progress.unit_done(self._store.plan.unit_rows[unit])
 
     def _merge(self) -> Path | None:
+        self._store.check_there()
         try:
             return self._store.merge()
         except Exception as error:
             if not is_disk_full(error):
+                self._store.check_there()
                 raise
             self._stop("disk")
             return None
@@ -216,8 +237,16 @@ class _Run:
         if is_disk_full(error):
             self._stop("disk")
         else:
-            self._error = self._error or error
+            self._error = self._error or self._gone() or error
             self._pending.clear()
+
+    def _gone(self) -> FileNotFoundError | None:
+        """The reason for whatever else failed, where the workdir is not there any more."""
+        try:
+            self._store.check_there()
+        except FileNotFoundError as gone:
+            return gone
+        return None
 
     def _stop(self, reason: Stopped) -> None:
         self._stopped = self._stopped or reason

@@ -9,51 +9,32 @@
 
 A unit is finished when its manifest is there. Commit order: shards, Parquet, all durable, then the manifest by atomic
 rename. So a process killed at any moment loses the units in flight and nothing else, and as data files hold no time
-and no host, a resumed workdir has the same data bytes as an uninterrupted one. Resuming lists manifests and compares
-sizes; `verify` reads everything and compares sha256.
+and no host, a resumed workdir has the same data bytes as an uninterrupted one.
+
+What is trusted: plan and manifests carry their own checksums and the plan's fingerprint, metadata of arrays are
+compared with the plan's, rows with their sha256 whenever they are read. Resuming lists manifests and compares sizes of
+data files; `verify` reads everything and compares sha256.
 """
 
 import contextlib
-import dataclasses
-import json
-from collections.abc import Iterator, Mapping
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import tensorstore as ts
 
 from causeway.engine.sweep import arrays, durable, table
 from causeway.engine.sweep.fingerprint import file_sha256
 from causeway.engine.sweep.layout import UnitResult
-from causeway.engine.sweep.plan import Plan
+from causeway.engine.sweep.manifest import Damage, DamagedStore, Manifest, entry_of
+from causeway.engine.sweep.plan import PLAN_FILE, Plan, read_plan
+from causeway.engine.sweep.sealed import DamagedDocument, write_sealed
 
-
-@dataclasses.dataclass(frozen=True)
-class Damage:
-    """A file that is not what its manifest says.
-
-    Attributes:
-        unit: the unit it belongs to; None for the merged table.
-        path: relative to the workdir.
-        reason: what was found instead.
-    """
-
-    unit: int | None
-    path: str
-    reason: str
-
-
-class DamagedStore(ValueError):
-    """Finished data are missing or changed; names the first file and says how to recompute it."""
-
-    def __init__(self, workdir: Path, damages: list[Damage]):
-        first, rest = damages[0], len(damages) - 1
-        more = f" (and {rest} more damaged files)" if rest else ""
-        super().__init__(f"{workdir / first.path}: {first.reason}{more}; rerun with --repair to recompute it")
-        self.damages = damages
+_MANIFEST = re.compile(r"\d{5,}\.json", re.ASCII)
 
 
 class Store:
@@ -65,6 +46,7 @@ class Store:
         self._specs = dict(plan.layout.arrays)
         self._arrays: dict[str, ts.TensorStore] = {}
         self._units = self.workdir / "units"
+        self._held: Callable[[], bool] = lambda: True
 
     @property
     def table_path(self) -> Path:
@@ -72,51 +54,73 @@ class Store:
         return self.workdir / f"{self.plan.layout.table}.parquet"
 
     @contextlib.contextmanager
-    def writing(self) -> Iterator[str]:
-        """Holds the workdir for one writer: binds the plan, makes folders and arrays, removes leftovers.
+    def writing(self, repair: bool = False) -> Iterator[str]:
+        """Holds the workdir for one writer: binds the plan, makes folders, removes leftovers.
+
+        Args:
+            repair: write a damaged or missing plan again, where the finished units are of this one.
 
         Yields:
             The plan's warning about changed versions, or "".
 
         Raises:
-            ValueError: another live process writes here, or the workdir is of another plan.
+            ValueError: another live process writes here, the workdir is of another plan, or its plan is damaged.
         """
-        self.workdir.mkdir(parents=True, exist_ok=True)
-        with durable.exclusive(self.workdir / ".lock"):
+        durable.make_folder(self.workdir)
+        with durable.exclusive(self.workdir / durable.LOCK_FILE) as self._held:
+            if repair:
+                self._repair_plan()
             warning = self.plan.bind(self.workdir)
-            self._units.mkdir(exist_ok=True)
+            durable.make_folder(self._units)
             for folder in (self.workdir, self._units):
                 durable.remove_leftovers(folder)
             yield warning
+
+    def check_there(self) -> None:
+        """Refuses to go on where the workdir being written was removed, or another stands in its place.
+
+        Raises:
+            FileNotFoundError: it is gone, and what was finished with it.
+        """
+        if not self._held() or not self._units.is_dir():
+            raise FileNotFoundError(
+                f"workdir {self.workdir}: was removed while the sweep ran, with what was finished in it; run the same "
+                "command again to compute everything again"
+            )
 
     def finished(self) -> list[int]:
         """Finished units in order, after a quick check that their files are there with their sizes.
 
         Raises:
-            DamagedStore: a file is missing or has another size.
+            DamagedStore: a manifest or metadata are damaged, or a file is missing or has another size.
+            ValueError: a file among the manifests is none of this plan's.
         """
-        damages = [damage for unit in self._listed() for damage in self._damages(unit, deep=False)]
-        if damages:
+        units = self._listed()
+        damages = self._metadata_damages(units)
+        if damages := damages + [damage for unit in units for damage in self._manifest(unit).damages(deep=False)]:
             raise DamagedStore(self.workdir, damages)
-        return self._listed()
+        return units
 
     def verify(self) -> list[Damage]:
         """Every damaged file of every finished unit and of the merged table, by sha256 (reads all data)."""
-        damages = [damage for unit in self._listed() for damage in self._damages(unit, deep=True)]
-        if self._merged_manifest.exists():
-            damages += self._check(None, self._merged_manifest, deep=True)
-        return damages
+        units = self._listed()
+        damages = self._metadata_damages(units)
+        damages += [damage for unit in units for damage in self._manifest(unit).damages(deep=True)]
+        return damages + (self._merged().damages(deep=True) if self._merged_path.exists() else [])
 
     def repair(self) -> list[Damage]:
-        """Removes every damaged unit's manifest, then its data, so that it is computed again; says what was damaged."""
+        """Removes every damaged unit's manifest, then its data, so that it is computed again; says what was damaged.
+
+        Metadata of arrays follow from the plan and are written again.
+        """
         damages = self.verify()
         for unit in sorted({damage.unit for damage in damages if damage.unit is not None}):
             self._discard(unit)
         if damages:
-            durable.remove(self._merged_manifest)
+            durable.remove(self._merged_path)
             durable.remove(self.table_path)
-        for name in self._specs:
-            self._repair_metadata(name)
+        if self._group.exists():
+            arrays.create(self._group, self.plan)
         return damages
 
     def commit(self, unit: int, result: UnitResult, notes: Mapping[str, Any]) -> int:
@@ -136,11 +140,11 @@ class Store:
         """
         rows = self._checked(unit, result)
         try:
-            paths = [self._write_shard(name, unit, result.arrays[name]) for name in self._specs]
-            durable.write_bytes(self._rows_path(unit), table.encode(rows))
-            files = [self._entry(path) for path in [*paths, self._rows_path(unit)]]
+            shards = [self._write_shard(name, unit, result.arrays[name]) for name in self._specs]
+            files = [entry_of(self.workdir, path, file_sha256(path)) for path in shards]
+            files.append(self._write_rows(unit, table.encode(rows)))
             document = {"unit": unit, "rows": len(rows), "fingerprint": self.plan.fingerprint, "files": files}
-            self._write_manifest(self._manifest_path(unit), {**document, "notes": dict(notes)})
+            write_sealed(self._manifest_path(unit), {**document, "notes": dict(notes)})
         except BaseException:
             # Without its manifest the unit does not exist; its files would only keep a full disk full.
             self._discard(unit)
@@ -154,27 +158,28 @@ class Store:
             DamagedStore: a Parquet file is not the one that was written.
         """
         for unit in self.finished():
-            damages = self._check(unit, self._manifest_path(unit), deep=True, only=".parquet")
-            if damages:
-                raise DamagedStore(self.workdir, damages)
-            yield pq.read_table(self._rows_path(unit), partitioning=None)
+            yield self._manifest(unit).table(self._rows_path(unit))
 
     def array(self, name: str) -> ts.TensorStore:
         """A dense array for reading, [array_rows, *row_shape]; rows of unfinished units read as zeros."""
         return arrays.open_array(self._folder(name), self.plan, self._specs[name])
 
     def merge(self) -> Path | None:
-        """Writes the merged table if all units are finished and it is not there; its path, or None."""
+        """Writes the merged table if all units are finished and it is not there; its path, or None.
+
+        A table that is there is checked by size; whoever reads it compares its sha256 (`finished_table`).
+
+        Raises:
+            DamagedStore: a file of a unit, or the table that is there, is not the one that was written.
+        """
         if len(self.finished()) < self.plan.units:
             return None
-        if self._merged_manifest.exists():
-            damages = self._check(None, self._merged_manifest, deep=False)
-            if damages:
-                raise DamagedStore(self.workdir, damages)
+        if self._merged_path.exists():
+            self._merged().check(deep=False)
             return self.table_path
-        table.merge(self.tables(), self.table_path, self.plan.layout.schema)
-        entry = self._entry(self.table_path)
-        self._write_manifest(self._merged_manifest, {"fingerprint": self.plan.fingerprint, "files": [entry]})
+        sha256 = table.merge(self.tables(), self.table_path, self.plan.layout.schema)
+        entry = entry_of(self.workdir, self.table_path, sha256)
+        write_sealed(self._merged_path, {"fingerprint": self.plan.fingerprint, "files": [entry]})
         return self.table_path
 
     def rows_bytes(self, unit: int) -> int:
@@ -187,8 +192,12 @@ class Store:
         return sorted(path for path in found if path.is_file())
 
     @property
-    def _merged_manifest(self) -> Path:
+    def _merged_path(self) -> Path:
         return self.table_path.with_suffix(".json")
+
+    @property
+    def _group(self) -> Path:
+        return self.workdir / f"{self.plan.layout.group}.zarr"
 
     def _manifest_path(self, unit: int) -> Path:
         return self._units / f"{unit:05d}.json"
@@ -197,10 +206,25 @@ class Store:
         return self._units / f"{unit:05d}.parquet"
 
     def _folder(self, name: str) -> Path:
-        return self.workdir / f"{self.plan.layout.group}.zarr" / name
+        return self._group / name
+
+    def _manifest(self, unit: int) -> Manifest:
+        return Manifest.read(self.workdir, self._manifest_path(unit), self.plan.fingerprint, unit)
+
+    def _merged(self) -> Manifest:
+        return Manifest.read(self.workdir, self._merged_path, self.plan.fingerprint)
 
     def _listed(self) -> list[int]:
-        return sorted(int(path.stem) for path in self._units.glob("*.json"))
+        """The units that have a manifest; a file that is no manifest of this plan would be taken for one."""
+        units = []
+        for path in self._units.glob("*.json"):
+            if not _MANIFEST.fullmatch(path.name) or not path.is_file() or int(path.stem) >= self.plan.units:
+                raise ValueError(
+                    f"{path}: no manifest of this sweep, whose units are 00000 to {self.plan.units - 1:05d}; move it "
+                    "away"
+                )
+            units.append(int(path.stem))
+        return sorted(units)
 
     def _checked(self, unit: int, result: UnitResult) -> pa.Table:
         if self._manifest_path(unit).exists():
@@ -216,9 +240,14 @@ class Store:
     def _write_shard(self, name: str, unit: int, rows: np.ndarray) -> Path:
         folder, spec = self._folder(name), self._specs[name]
         if name not in self._arrays:
-            arrays.create_group(folder.parent, self.plan)
-            self._arrays[name] = arrays.open_array(folder, self.plan, spec, create=True)
+            arrays.create(self._group, self.plan)
+            self._arrays[name] = arrays.open_array(folder, self.plan, spec, write=True)
         return arrays.write_shard(self._arrays[name], folder, unit, rows, self.plan, spec)
+
+    def _write_rows(self, unit: int, data: bytes) -> dict[str, Any]:
+        path = self._rows_path(unit)
+        durable.write_bytes(path, data)
+        return entry_of(self.workdir, path, hashlib.sha256(data).hexdigest())
 
     def _discard(self, unit: int) -> None:
         """Removes the manifest first: a manifest without its data would be damage."""
@@ -228,42 +257,20 @@ class Store:
         for name, spec in self._specs.items():
             arrays.remove_shard(self._folder(name), unit, spec)
 
-    def _entry(self, path: Path) -> dict[str, Any]:
-        relative = path.relative_to(self.workdir).as_posix()
-        return {"path": relative, "size": path.stat().st_size, "sha256": file_sha256(path)}
+    def _metadata_damages(self, units: list[int]) -> list[Damage]:
+        """Metadata of arrays, there once a unit is, that are not what the plan says."""
+        expected = arrays.metadata(self._group, self.plan) if units and self._specs else {}
+        wrong = [path for path, data in expected.items() if not path.is_file() or path.read_bytes() != data]
+        names = [path.relative_to(self.workdir).as_posix() for path in wrong]
+        return [Damage(None, name, "missing, or not as the plan says") for name in names]
 
-    def _write_manifest(self, path: Path, document: Mapping[str, Any]) -> None:
-        durable.write_bytes(path, (json.dumps(document, indent=1) + "\n").encode())
-
-    def _damages(self, unit: int, deep: bool) -> list[Damage]:
-        return self._check(unit, self._manifest_path(unit), deep)
-
-    def _check(self, unit: int | None, manifest: Path, deep: bool, only: str = "") -> list[Damage]:
+    def _repair_plan(self) -> None:
+        """Writes a damaged or missing plan again; units tell, by the fingerprint in their manifests, whose it was."""
+        path = self.workdir / PLAN_FILE
         try:
-            entries = json.loads(manifest.read_text())["files"]
-        except (ValueError, KeyError, TypeError):
-            return [Damage(unit, manifest.relative_to(self.workdir).as_posix(), "damaged manifest")]
-        reasons = {e["path"]: self._reason(e, deep) for e in entries if e["path"].endswith(only)}
-        return [Damage(unit, path, reason) for path, reason in reasons.items() if reason]
-
-    def _reason(self, entry: Mapping[str, Any], deep: bool) -> str:
-        path = self.workdir / entry["path"]
-        if not path.exists():
-            return "missing, though its manifest is there"
-        size = path.stat().st_size
-        if size != entry["size"]:
-            return f"{size} bytes, but its manifest says {entry['size']}"
-        if deep and file_sha256(path) != entry["sha256"]:
-            return f"corrupted: its sha256 is not the {entry['sha256'][:12]}... of its manifest"
-        return ""
-
-    def _repair_metadata(self, name: str) -> None:
-        """An array's metadata follow from the plan: what does not match is written again."""
-        folder = self._folder(name)
-        if folder.exists():
-            arrays.create_group(folder.parent, self.plan)
-            try:
-                arrays.open_array(folder, self.plan, self._specs[name])
-            except ValueError:
-                durable.remove(folder / arrays.METADATA_FILE)
-                arrays.open_array(folder, self.plan, self._specs[name], create=True)
+            read_plan(self.workdir)
+        except (DamagedDocument, FileNotFoundError):
+            own = {self._manifest(unit).fingerprint for unit in self._listed()} - {""}
+            if own - {self.plan.fingerprint}:
+                raise ValueError(f"{path}: damaged, and its units are of another plan; use another --workdir") from None
+            self.plan.write(self.workdir)

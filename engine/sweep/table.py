@@ -2,9 +2,11 @@
 
 Parquet bytes are a function of the rows, the schema and the writer's settings. The settings are fixed here and no
 time or host enters a file, so a unit computed twice gives equal bytes. Pages carry checksums. The merged table has one
-row group per unit and is written in one pass that holds one unit at a time.
+row group per unit and is written in one pass that holds one unit at a time and hashes what it writes.
 """
 
+import hashlib
+import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -54,11 +56,34 @@ def encode(table: pa.Table) -> bytes:
     return sink.getvalue().to_pybytes()
 
 
-def merge(sources: Iterable[pa.Table], path: Path, schema: pa.Schema) -> None:
-    """Writes one row group per source, in order, durably and atomically; holds one source at a time."""
-    with durable.replacing(path) as temporary, pq.ParquetWriter(temporary, schema, **_SETTINGS) as writer:
-        for table in sources:
-            writer.write_table(table, row_group_size=table.num_rows)
+def merge(sources: Iterable[pa.Table], path: Path, schema: pa.Schema) -> str:
+    """Writes one row group per source, in order, durably and atomically; holds one source at a time.
+
+    Returns:
+        The sha256 of the file.
+    """
+    with durable.replacing(path) as temporary:
+        with _Hashed(temporary, "w") as file, pq.ParquetWriter(file, schema, **_SETTINGS) as writer:
+            for table in sources:
+                writer.write_table(table, row_group_size=table.num_rows)
+        return file.digest.hexdigest()
+
+
+class _Hashed(io.FileIO):
+    """A file that knows the sha256 of what was written to it, from its start to its end."""
+
+    def __init__(self, path: Path, mode: str):
+        super().__init__(path, mode)
+        self.digest = hashlib.sha256()
+
+    def write(self, data: Any) -> int:
+        """Writes all of it."""
+        view = memoryview(data).cast("B")
+        self.digest.update(view)
+        left = view
+        while left.nbytes:
+            left = left[super().write(left) :]
+        return view.nbytes
 
 
 def _column(values: Any, field: pa.Field) -> pa.Array | pa.ChunkedArray:

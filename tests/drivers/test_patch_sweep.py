@@ -186,8 +186,8 @@ def test_a_workdir_of_another_plan_is_refused_with_its_fields(session):
     assert runs["another plan"]["status"] == 2
     line = runs["another plan"]["err"]
     assert line.count("\n") == 1
-    assert "config.settings.seed: 0 in the workdir, 3 now" in line
-    assert 'config.settings.scope: "last_prompt" in the workdir, "decode" now' in line
+    assert "seed: 0 in the workdir, 3 now" in line
+    assert 'scope: "last_prompt" in the workdir, "decode" now' in line
 
 
 def test_a_pilot_is_the_first_features(session):

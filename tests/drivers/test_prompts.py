@@ -11,7 +11,11 @@ def _write(path, records):
 
 
 def _names(folder):
-    return sorted(path.name for path in folder.iterdir())
+    """The files of a folder whose checksums stand beside them."""
+    names = {path.name for path in folder.iterdir()}
+    recorded = {line.split("  ")[1] for line in (folder / "causeway.sha256").read_text().splitlines()}
+    assert names == recorded | {"causeway.sha256"}
+    return sorted(recorded)
 
 
 def test_the_four_behaviours_twice_and_sources(drive, tmp_path):

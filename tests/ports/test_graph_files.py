@@ -74,6 +74,9 @@ def test_a_slug_written_again_replaces_its_entry(graph, tmp_path):
     listing = json.loads((tmp_path / "graph-metadata.json").read_text())["graphs"]
     assert [entry["slug"] for entry in listing] == ["two", "one"]
     (tmp_path / "graph-metadata.json").write_text("[")
+    with pytest.raises(ValueError, match=r"graph-metadata\.json: not the file that was written here"):
+        write_neuronpedia(tmp_path, pruned, NAMES)
+    (tmp_path / "causeway.sha256").unlink()
     with pytest.raises(ValueError, match=r"graph-metadata\.json: not JSON"):
         write_neuronpedia(tmp_path, pruned, NAMES)
     (tmp_path / "graph-metadata.json").write_text('{"graphs": [1]}')
@@ -128,6 +131,9 @@ def test_tables_of_different_graphs_are_refused(graph, tmp_path):
     edges = tmp_path / "a" / "edges.parquet"
     table = pq.read_table(edges)
     pq.write_table(table.set_column(1, "source", [np.full(len(table), 40, np.int32)]), edges)
+    with pytest.raises(ValueError, match=r"edges\.parquet: not the file that was written here"):
+        read_graph_tables(tmp_path / "a")
+    (tmp_path / "a" / "causeway.sha256").unlink()
     with pytest.raises(ValueError, match="another graph"):
         read_graph_tables(tmp_path / "a")
     pq.write_table(table, tmp_path / "a" / "nodes.parquet")

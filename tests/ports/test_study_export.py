@@ -4,11 +4,11 @@ import json
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from causeway.engine.patching.design import condition_name
 from causeway.engine.patching.original_rule import original_rule
+from causeway.engine.sweep import Layout, Plan, Store, UnitResult, run_sweep
 from causeway.ports.study_export import check_study, export_study
 
 GROUPS, FEATURES = ("safe", "risky"), ((3, 10), (5, 7))
@@ -32,10 +32,16 @@ def trials():
     return pa.Table.from_pylist(rows)
 
 
+def finish(workdir, table):
+    """A finished sweep whose trials are a table."""
+    plan = Plan("patch_sweep", {}, {}, (table.num_rows,), Layout(table.schema))
+    run_sweep(Store(workdir, plan), lambda unit: UnitResult(table))
+
+
 @pytest.fixture(scope="module")
 def exported(trials, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("export")
-    pq.write_table(trials, workdir / "trials.parquet")
+    finish(workdir, trials)
     screened = pa.table({"layer": [3, 5], "feature": [10, 7], "d": [0.7, -1.2], "q": [0.0, 0.1]})
     paths = export_study(workdir, screened)
     return paths, *(json.loads(path.read_text()) for path in paths)
@@ -85,11 +91,10 @@ def test_sweeps_without_the_studys_arms_or_samples_are_refused(trials, tmp_path)
         (trials.drop_columns(["action"]), "run the sampled outcome"),
     )):  # fmt: skip
         folder = tmp_path / str(i)
-        folder.mkdir()
-        pq.write_table(table, folder / "trials.parquet")
+        finish(folder, table)
         with pytest.raises(ValueError, match=message):
             export_study(folder, pa.table({"layer": [3], "feature": [10]}))
-        assert [path.name for path in folder.iterdir()] == ["trials.parquet"]
+        assert not [*folder.glob("checkpoint_*"), *folder.glob("response_logs/*")]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from causeway.engine.attribution import sweep as sweep_module
 from causeway.engine.attribution.prompts import CircuitPrompt, pair_prompt, token_prompt
 from causeway.engine.attribution.rows import graph_row, graph_schema, row_graph
 from causeway.engine.attribution.sweep import GraphSweep
@@ -64,6 +65,16 @@ def test_other_budgets_are_another_plan(sweep, tmp_path, refuses):
     other = dataclasses.replace(sweep, settings=dataclasses.replace(PLAN, max_feature_nodes=41))
     with refuses("max_feature_nodes: 40 in the workdir, 41 now"):
         other.run(tmp_path)
+
+
+def test_a_moved_model_goes_on_and_dictionaries_are_hashed_once(sweep, tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(sweep_module, "dictionary_digest", lambda dictionary: calls.append(dictionary) or "0" * 64)
+    sweep.plan().bind(tmp_path)
+    moved = dataclasses.replace(sweep, model=dataclasses.replace(sweep.model, name="elsewhere"))
+    moved.plan().bind(tmp_path)
+    assert list(moved.graphs(tmp_path)) == list(moved.graphs(tmp_path)) == []
+    assert len(calls) == 2
 
 
 def test_a_graph_is_a_row_and_back(model, transcoders):

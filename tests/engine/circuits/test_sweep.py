@@ -1,6 +1,7 @@
 """Sweeps of interventions: resumable, each row what `intervene` gives, patches of pairs, predictions of graphs."""
 
 import dataclasses
+import shutil
 
 import jax
 import numpy as np
@@ -68,6 +69,19 @@ def graphs(model, transcoders, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("graphs")
     GraphSweep(model, transcoders, PROMPTS, AttributionPlan(max_feature_nodes=None), ONE).run(workdir)
     return StoredGraphs.open(workdir)
+
+
+@pytest.mark.parametrize("name", ["graphs.parquet", "graphs.json", "plan.json"])
+def test_graphs_that_changed_since_are_not_opened(graphs, tmp_path, name):
+    shutil.copytree(graphs.path.parent, tmp_path / "run")
+    assert StoredGraphs.open(tmp_path / "run").digest == graphs.digest
+    path = tmp_path / "run" / name
+    data = path.read_bytes()
+    for at in np.linspace(1, len(data) - 4, 8).astype(int):
+        place = data.find(b'"', at) + 1 if name.endswith("json") else at
+        path.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+        with pytest.raises(ValueError, match=rf"{name}: (corrupted|damaged).*--repair"):
+            StoredGraphs.open(tmp_path / "run")
 
 
 @pytest.fixture

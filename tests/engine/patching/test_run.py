@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import shutil
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -13,6 +14,7 @@ from causeway.engine.patching.design import FeatureSet
 from causeway.engine.patching.effects import EffectSettings
 from causeway.engine.patching.exact_units import exact_unit
 from causeway.engine.patching.sampled_units import sampled_unit
+from causeway.engine.sweep import checksums
 
 PLANTED = (2, 5)
 GROUPS = ("safe", "risky")
@@ -124,7 +126,7 @@ def test_an_interrupted_sweep_ends_with_the_bytes_of_an_uninterrupted_one(tiny_s
 
 def test_a_workdir_of_another_plan_is_refused_with_the_field(finished, planted, make_sweep, refuses):
     workdir, _, _ = finished
-    with refuses(r"of another plan: config.*use another --workdir"):
+    with refuses(r'another plan: .*scope: "last_prompt_and_decode" in the workdir, "last_prompt" now.*use another'):
         run.run(make_sweep(scope="last_prompt"), workdir)
 
 
@@ -137,6 +139,36 @@ def test_a_changed_file_is_named_and_repaired_to_the_same_bytes(tiny_sweep, make
         run.run(sweep, tmp_path)
     assert run.run(sweep, tmp_path, repair=True).computed == 1
     assert hashes(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["trials.parquet", "trials.json", "plan.json"])
+def test_effects_are_estimated_of_the_trials_that_were_written(finished, tmp_path, refuses, name):
+    """Any changed byte of what they are read from stops them."""
+    workdir, settings = tmp_path / "run", EffectSettings(values=GROUPS, split=True)
+    shutil.copytree(finished[0], workdir)
+    run.finish(workdir, settings)
+    before, data = hashes(workdir), (workdir / name).read_bytes()
+    for at in np.linspace(1, len(data) - 4, 12).astype(int):
+        place = data.find(b'"', at) + 1 if name.endswith("json") else at
+        (workdir / name).write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+        with refuses(rf"{name}: (corrupted|damaged).*--repair"):
+            run.finish(workdir, settings)
+    (workdir / name).write_bytes(data)
+    assert hashes(workdir) == before
+
+
+def test_results_have_their_checksums_beside_them(finished, planted, tmp_path):
+    workdir = tmp_path / "run"
+    shutil.copytree(finished[0], workdir)
+    for name in ("effects.parquet", "summary.json", "prompts.jsonl"):
+        checksums.check(workdir / name)
+        (workdir / name).write_bytes((workdir / name).read_bytes() + b" ")
+        with pytest.raises(ValueError, match=f"{name}: not the file that was written here"):
+            checksums.check(workdir / name)
+    assert run.run(planted, workdir).computed == 0
+    run.finish(workdir, EffectSettings(values=GROUPS, split=True))
+    for name in ("effects.parquet", "summary.json", "prompts.jsonl"):
+        checksums.check(workdir / name)
 
 
 @pytest.mark.parametrize("outcome", ["exact", "sampled"])

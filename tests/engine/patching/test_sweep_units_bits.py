@@ -1,5 +1,6 @@
 """A row's bytes are a function of the row and the plan: not of devices, of how rows are spread, of units or order."""
 
+import dataclasses
 import functools
 import itertools
 
@@ -7,6 +8,7 @@ import jax
 import numpy as np
 import pytest
 
+from causeway.engine.patching import sweep as sweep_module
 from causeway.engine.patching.exact_units import exact_unit
 from causeway.engine.patching.sampled_units import sampled_unit
 
@@ -103,6 +105,21 @@ def test_devices_and_names_of_prompts_values_are_where_they_belong(make_sweep, t
     assert make_sweep("exact", ("baseline", "ablate"), features=renamed).plan().fingerprint != (
         make_sweep("exact", ("baseline", "ablate")).plan().fingerprint
     )
+
+
+def test_content_decides_and_not_where_the_model_lay(make_sweep):
+    sweep = make_sweep()
+    moved = dataclasses.replace(sweep, model=dataclasses.replace(sweep.model, name="elsewhere/tiny"))
+    assert moved.plan().fingerprint == sweep.plan().fingerprint
+    assert moved.plan().about == {"model": "elsewhere/tiny"}
+
+
+def test_dictionaries_are_hashed_once(make_sweep, monkeypatch):
+    calls = []
+    monkeypatch.setattr(sweep_module, "dictionary_digest", lambda dictionary: calls.append(dictionary) or "0" * 64)
+    sweep = make_sweep()
+    assert sweep.plan() is sweep.plan()
+    assert len(calls) == 1
 
 
 def test_weights_are_placed_once_on_all_devices(make_sweep):

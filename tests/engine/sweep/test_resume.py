@@ -74,6 +74,22 @@ def test_a_unit_that_takes_long_is_not_waited_for(toy, tmp_path):
     assert Store(tmp_path, toy.make_plan()).finished() == []
 
 
+def test_a_second_signal_stops_at_once_and_is_told_in_one_line(toy, finished, contents, tmp_path):
+    process = start(tmp_path, seconds=3)
+    wait_for(lambda: (tmp_path / "events.jsonl").exists(), process)
+    for _ in range(2):
+        time.sleep(0.4)
+        process.send_signal(signal.SIGINT)
+    sent = time.monotonic()
+    told = process.communicate(timeout=20)[1]
+    assert time.monotonic() - sent < 2.5
+    assert process.returncode == 3
+    assert told.count("stopped by a signal, 0 of 6 units finished; rerun the same command to resume") == 1
+    assert "Traceback" not in told
+    assert start(tmp_path).wait(timeout=20) == 0
+    assert contents(Store(tmp_path, toy.make_plan())) == contents(finished)
+
+
 def test_signal_stops_cleanly_and_says_how_to_resume(toy, tmp_path):
     process = start(tmp_path, seconds=0.1)
     wait_for(lambda: list(tmp_path.glob("units/*.json")), process)
