@@ -8,10 +8,11 @@ import dataclasses
 import jax
 import numpy as np
 
+from causeway.engine.model.finite import NotFiniteError
 from causeway.engine.model.generate import Generation, generate_rows
 from causeway.engine.outcome.parsers import Parsed, match_tokens, parser
 from causeway.engine.patching.design import Rows, SweepPrompt
-from causeway.engine.patching.sweep import PatchSweep, what_was_done
+from causeway.engine.patching.sweep import PatchSweep, row_name, what_was_done
 from causeway.engine.sweep.layout import UnitResult
 
 
@@ -44,22 +45,25 @@ def _arrays(generation: Generation) -> dict:
 
 def _generate_together(sweep: PatchSweep, prompt: SweepPrompt, rows: Rows) -> Generation:
     s = sweep.settings
-    return generate_rows(
-        sweep.model.transformer,
-        prompt.tokens,
-        trials=rows.trial,
-        layout=s.widths,
-        sampling=s.sampling,
-        seed=s.seed,
-        prompt_id=prompt.id,
-        edit_spec=sweep.edit_spec,
-        edit=sweep.edit(prompt, rows),
-        dictionary=sweep.dictionary,
-        taps=s.recording.taps(sweep.dictionary, sweep.model.config.num_layers),
-        recomputed=s.semantics == "recomputed",
-        first_edit=sweep.first_edit(prompt),
-        parallel=sweep.parallel,
-    )
+    try:
+        return generate_rows(
+            sweep.model.transformer,
+            prompt.tokens,
+            trials=rows.trial,
+            layout=s.widths,
+            sampling=s.sampling,
+            seed=s.seed,
+            prompt_id=prompt.id,
+            edit_spec=sweep.edit_spec,
+            edit=sweep.edit(prompt, rows),
+            dictionary=sweep.dictionary,
+            taps=s.recording.taps(sweep.dictionary, sweep.model.config.num_layers),
+            recomputed=s.semantics == "recomputed",
+            first_edit=sweep.first_edit(prompt),
+            parallel=sweep.parallel,
+        )
+    except NotFiniteError as error:
+        raise error.of(row_name(prompt, rows, error.row)) from None
 
 
 def _outcome(sweep: PatchSweep, prompt: SweepPrompt, generation: Generation) -> dict:

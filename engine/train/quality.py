@@ -19,6 +19,7 @@ Cost: an encode and a decode a token and layer, and three further passes over `l
 
 import dataclasses
 import functools
+import math
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -34,8 +35,10 @@ from causeway.engine.intervention.apply import bind
 from causeway.engine.intervention.edits import FOREVER, EditSpec, no_edit
 from causeway.engine.intervention.instruments import Instruments
 from causeway.engine.intervention.sites import EDITABLE
-from causeway.engine.model.forward import run
+from causeway.engine.model.finite import NotFiniteError, refuse
+from causeway.engine.model.forward import causal_pass, run
 from causeway.engine.model.transformer import Transformer
+from causeway.engine.precision import full_precision
 from causeway.engine.train.corpus import Corpus
 from causeway.engine.train.harvest import Source
 
@@ -114,8 +117,8 @@ def measure_quality(
 
 def clean_loss(transformer: Transformer, corpus: Corpus) -> float:
     """The model's own mean next-token loss in nats, at the tokens that count."""
-    parts = [(_loss(transformer, *group, corpus.first, Instruments()), group[1]) for group in _padded(corpus)]
-    return sum(float(loss) for loss, _ in parts) / sum(_predicted(lengths, corpus.first) for _, lengths in parts)
+    parts = [(_summed_loss(transformer, *group, corpus.first), group[1]) for group in _padded(corpus)]
+    return sum(loss for loss, _ in parts) / sum(_predicted(lengths, corpus.first) for _, lengths in parts)
 
 
 def _reconstruction(
@@ -140,10 +143,18 @@ def layer_figures(
         layers: model layers. features: F. tokens: N in all groups.
         parts: for each group the sums of |y - y'|^2, |y - mean|^2, |y - y'| / |y|, |f| [P] and of firings [P, F], and
             the largest |f| [P].
+
+    Raises:
+        NotFiniteError: a sum is not a number.
     """
     sums, tops = zip(*parts, strict=True)
     error, spread, relative, size, fired = functools.reduce(partial(jax.tree.map, np.add), sums)
     active, largest = fired.sum(axis=1), np.max(tops, axis=0)
+    if (broken := ~np.isfinite(np.stack([error, spread, relative, size])).all(axis=0)).any():
+        raise NotFiniteError(
+            f"the dictionary of layer {layers[int(broken.argmax())]}: what it makes of the text is not finite; its "
+            "files are damaged, or it belongs to another model"
+        )
     return [
         LayerQuality(
             layer=layer,
@@ -202,13 +213,13 @@ def _losses(
     layers, stream = dictionary.config.layers, dictionary.config.output_stream
     totals, count = np.zeros((len(layers), 4)), 0
     for tokens, lengths in _padded(corpus):
-        passes = partial(_loss, transformer, tokens, lengths, corpus.first)
-        clean = float(passes(Instruments()))
+        passes = partial(_summed_loss, transformer, tokens, lengths, corpus.first)
+        clean = passes()
         for i, layer in enumerate(layers):
             spliced = Instruments((bind(EditSpec(stream, "replace"), _everywhere(layer, corpus.first), dictionary),))
             swapped = (_everywhere(layer, corpus.first, vector) for vector in (means[i], np.zeros_like(means[i])))
             mean, zero = (Instruments((bind(EditSpec(stream, "swap"), edit, None),)) for edit in swapped)
-            totals[i] += clean, *(float(passes(edited)) for edited in (spliced, mean, zero))
+            totals[i] += clean, *(passes(edited) for edited in (spliced, mean, zero))
         count += _predicted(lengths, corpus.first)
     names = ("loss_clean", "loss_spliced", "loss_mean", "loss_zero")
     return [dict(zip(names, row, strict=True)) for row in (totals / count).tolist()]
@@ -234,6 +245,21 @@ def _everywhere(layer: int, first: int, mean: Float[np.ndarray, " D"] | None = N
         return edit
     vectors = np.broadcast_to(mean.astype(np.float32), (ROWS_PER_PASS, 1, len(mean)))
     return dataclasses.replace(edit, scale=np.float32(0) * ones, shift=np.float32(1) * ones, vectors=vectors)
+
+
+def _summed_loss(
+    transformer: Transformer, tokens: Int[np.ndarray, "B T"], lengths: Int[np.ndarray, " B"], first: int,
+    instruments: Instruments = Instruments(),  # noqa: B008 (immutable)
+) -> float:  # fmt: skip
+    """`_loss` on the host.
+
+    Raises:
+        NotFiniteError: it is not a number.
+    """
+    loss = float(_loss(transformer, tokens, lengths, first, instruments))
+    if not math.isfinite(loss):
+        refuse(partial(full_precision(causal_pass), transformer, jnp.asarray(tokens), instruments, lengths))
+    return loss
 
 
 @jax.jit
