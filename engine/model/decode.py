@@ -63,7 +63,7 @@ class Steps:
     """What S steps produced.
 
     tokens: [S, B] chosen ids, -1 where the row was over. live: [S, B] whether the step's input was a token of the
-    row. finite: [S, B] whether its logits and what was read are numbers; of rows that are over it says nothing.
+    row. finite: [S, B] whether its last stream and its logits are numbers; of rows that are over it says nothing.
     readings: for each tap and tapped layer, values [S, B, W] and, for top_k, ids. edits: one report [S, B, E] an
     edit.
     """
@@ -214,9 +214,9 @@ def decode_segment(
         forced = own.forced[step]
         chosen = jnp.where(forced >= 0, forced, choose(logits, rows.keys, shared.drawn + step, sampling))
         stopped = jnp.isin(chosen, jnp.array(sampling.stop_tokens, jnp.int32)) & (forced < 0)
-        readings, reports = _collect(instruments, observers)
-        finite = _finite(instruments, stream, logits, readings)
-        out = Steps(jnp.where(rows.live, chosen, -1), rows.live, finite, readings, reports)
+        # The largest logit is looked for anyway, and is NaN where any is.
+        finite = jnp.all(jnp.isfinite(stream), axis=-1) & jnp.isfinite(jnp.max(logits, axis=-1))
+        out = Steps(jnp.where(rows.live, chosen, -1), rows.live, finite, *_collect(instruments, observers))
         return (Rows(chosen, rows.live & ~stopped, rows.key_data), segment), out
 
     carry = (own.rows, empty_segment(transformer, own.rows.token.shape[0], length))
@@ -240,18 +240,6 @@ def _collect(instruments: Instruments, observers: list[Observer]):
         total = sum(found[1:], found[0])
         reports.append(jax.tree.map(lambda a: a[:, -1], total))
     return tuple(readings), tuple(reports)
-
-
-def _finite(
-    instruments: Instruments, stream: Float[Array, "B D"], logits: Float[Array, "B V"],
-    readings: tuple[tuple[tuple[Array, Array | None], ...], ...],
-) -> Bool[Array, " B"]:  # fmt: skip
-    """Whether a step gave numbers. The largest logit is looked for anyway, and is NaN where any is."""
-    finite = jnp.all(jnp.isfinite(stream), axis=-1) & jnp.isfinite(jnp.max(logits, axis=-1))
-    for tap, layers in zip(instruments.taps, readings, strict=True):
-        for values, _ in layers if tap.spec.reader != "raw" else ():
-            finite &= jnp.all(jnp.isfinite(values), axis=-1)
-    return finite
 
 
 @jax.tree_util.register_dataclass

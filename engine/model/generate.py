@@ -10,6 +10,7 @@ Each segment's results go to the host before the next one of that bucket starts 
 """
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -25,7 +26,7 @@ from causeway.engine.intervention.edits import EMPTY, Edit, EditSpec, no_edit
 from causeway.engine.intervention.taps import BoundTap
 from causeway.engine.model.cache import Prefix, Segment, prefill
 from causeway.engine.model.decode import Fed, Own, Rows, Shared, Steps, decode_segment, feed_segment
-from causeway.engine.model.finite import NotFiniteError, traced
+from causeway.engine.model.finite import NotFiniteError, all_finite, traced
 from causeway.engine.model.refusals import check_first_edit, check_generation, check_taps
 from causeway.engine.model.rollouts import Generation, Rollouts
 from causeway.engine.model.sampling import Sampling, row_keys
@@ -304,10 +305,14 @@ def check_segment(steps: Steps, ids: list[np.ndarray], again: Callable[[int], No
     Raises:
         NotFiniteError: its `row` is that of the request.
     """
+    finite, live = np.asarray(steps.finite), np.asarray(steps.live)
+    for values, _ in itertools.chain.from_iterable(steps.readings):
+        if not all_finite(values):
+            finite = finite & np.asarray(np.isfinite(values)).reshape(*finite.shape, -1).all(axis=-1)
+    broken = (live & ~finite).any(axis=1)
     for device, mine in enumerate(ids):
-        broken = (steps.live[device] & ~steps.finite[device]).any(axis=0)
-        if broken.any():
-            error = traced(partial(again, device), broken)
+        if broken[device].any():
+            error = traced(partial(again, device), broken[device])
             raise NotFiniteError(str(error), int(mine[error.row]))
 
 

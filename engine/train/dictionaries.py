@@ -22,17 +22,20 @@ operations a step, P (P + 1) / 2 decoders instead of P where layers are crossed;
 few arrays [P, B, F].
 """
 
+import collections
 import dataclasses
 from collections.abc import Callable
 from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
 from causeway.engine.dictionary.dictionary import Dictionary
+from causeway.engine.model.finite import NotFiniteError
 from causeway.engine.train import sparsity
 from causeway.engine.train.checkpoint import Checkpoints
 from causeway.engine.train.design import Design
@@ -92,6 +95,10 @@ def train_dictionaries(
     Returns:
         The stack, or the transcoder that crosses layers, float32, in the units of the streams. The result of an
         interrupted and resumed run is the uninterrupted run's to the bit.
+
+    Raises:
+        NotFiniteError: the model's streams, or a step's reconstruction, are not numbers; no checkpoint is written
+            after that.
     """
     program = _Program(recipe, design, data.d_in)
     found = None
@@ -99,12 +106,27 @@ def train_dictionaries(
         buffer = jax.ShapeDtypeStruct((len(design.layers), data.capacity, data.width), jnp.float32)
         found = checkpoints.restore(jax.eval_shape(program.start, buffer, 1))
     state = found[1] if found else _start(program, *data.buffer(0))
+    unseen: collections.deque[tuple[int, Progress]] = collections.deque()
     for done in range(int(state.step) + 1, recipe.steps + 1):
         state, progress = _update(program, state, *data(done - 1))
         report(done, progress)
-        if checkpoints is not None and (done % checkpoint_every == 0 or done == recipe.steps):
+        unseen.append((done, progress))
+        saves = done % checkpoint_every == 0 or done == recipe.steps
+        # A step behind, so that the device has work while the host waits; but nothing is saved unseen.
+        while len(unseen) > (not saves):
+            _check_progress(*unseen.popleft(), design)
+        if checkpoints is not None and saves:
             checkpoints.save(done, state)
     return fold(recipe, state, design)
+
+
+def _check_progress(step: int, progress: Progress, design: Design) -> None:
+    finite = np.isfinite(np.asarray(progress.unexplained))
+    if not finite.all():
+        raise NotFiniteError(
+            f"step {step}: the reconstruction of layer {design.layers[int(finite.argmin())]} "
+            f"{design.write_stream or design.stream} is not finite; lower the learning rate"
+        )
 
 
 @dataclasses.dataclass(frozen=True)

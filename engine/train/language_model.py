@@ -9,7 +9,9 @@ caller, so a run that is killed and started again is the run that was never kill
 Cost: 6 x parameters x tokens operations a step, plus attention; memory: weights, two optimiser moments, activations.
 """
 
+import collections
 import dataclasses
+import math
 from collections.abc import Callable
 from functools import partial
 
@@ -18,8 +20,10 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float
 
-from causeway.engine.model.forward import next_token_logits
+from causeway.engine.model.finite import traced
+from causeway.engine.model.forward import causal_pass, next_token_logits
 from causeway.engine.model.transformer import Transformer
+from causeway.engine.precision import full_precision
 from causeway.engine.train.batches import Batch, BatchesAt
 from causeway.engine.train.checkpoint import Checkpoints
 
@@ -75,17 +79,36 @@ def train(
         schedule: steps and rates.
         checkpoints: where to save and resume; None trains in memory only.
         report: called with (steps done, loss) after every step; the loss is a device scalar, so reading it waits.
+
+    Raises:
+        NotFiniteError: a step's loss or gradient are not numbers; it names the step, and layer and site where the pass
+            itself ends so. No checkpoint is written after that.
     """
     state, first = TrainState(transformer, make_optimiser(schedule).init(transformer)), 0
     if checkpoints is not None and (found := checkpoints.restore(state)) is not None:
         first, state = found
+    losses: collections.deque[tuple[int, Array]] = collections.deque()
     for step in range(first, schedule.steps):
-        state, loss = _update(state, batches_at(step), schedule)
-        done = step + 1
+        batches, done = batches_at(step), step + 1
+        state, loss = _update(state, batches, schedule)
         report(done, loss)
-        if checkpoints is not None and (done % schedule.checkpoint_every == 0 or done == schedule.steps):
+        losses.append((done, loss))
+        saves = done % schedule.checkpoint_every == 0 or done == schedule.steps
+        # A step behind, so that the device has work while the host waits; but nothing is saved unseen.
+        while len(losses) > (not saves):
+            _check_loss(*losses.popleft(), state.transformer, batches_at)
+        if checkpoints is not None and saves:
             checkpoints.save(done, state)
     return state.transformer
+
+
+def _check_loss(step: int, loss: Float[Array, ""], transformer: Transformer, batches_at: BatchesAt) -> None:
+    """Refuse a step without a loss. `_update` has not made it, so that the weights still show where numbers end."""
+    if math.isfinite(float(loss)):
+        return
+    for batch in batches_at(step - 1):
+        error = traced(partial(full_precision(causal_pass), transformer, jnp.asarray(batch.tokens[:, :-1])))
+        raise error.of(f"step {step}: loss or gradient are not numbers (lower the learning rate?)")
 
 
 def make_optimiser(schedule: Schedule) -> optax.GradientTransformation:
@@ -119,10 +142,15 @@ def answers_right(transformer: Transformer, batch: Batch) -> Bool[Array, " B"]:
 
 @partial(jax.jit, static_argnames="schedule", donate_argnames="state")
 def _update(state: TrainState, batches: tuple[Batch, ...], schedule: Schedule) -> tuple[TrainState, Float[Array, ""]]:
-    """One step: the new state and the loss before it."""
+    """One step, and the loss before it; where loss or gradient are not numbers, a loss of NaN and the state as it was.
+
+    All weights would be NaN else, and nothing would tell where that began.
+    """
     loss, gradient = jax.value_and_grad(mean_loss)(state.transformer, batches)
+    loss = jnp.where(jnp.isfinite(optax.global_norm(gradient)), loss, jnp.nan)
     step, moments = make_optimiser(schedule).update(gradient, state.moments, state.transformer)
-    return TrainState(optax.apply_updates(state.transformer, step), moments), loss
+    after = TrainState(optax.apply_updates(state.transformer, step), moments)
+    return jax.tree.map(partial(jnp.where, jnp.isfinite(loss)), after, state), loss
 
 
 def _weighted_sum(transformer: Transformer, batch: Batch) -> tuple[Array, Array]:
