@@ -67,7 +67,8 @@ def record_prompt(transformer: Transformer, tokens: Sequence[int], dictionary: D
     """
     width, length = bucket(len(tokens), transformer.config.max_position), len(tokens)
     padded = jnp.asarray(np.pad(np.asarray(tokens, np.int32), (0, width - length)))
-    record = record_pass(transformer, padded, tuple(sorted({dictionary.stream, dictionary.output_stream})))
+    reads = tuple(sorted({dictionary.stream, dictionary.output_stream}))
+    record = record_pass(transformer, padded, jnp.int32(length), reads)
     if not np.asarray(record.finite)[:length].all():
         refuse(lambda: full_precision(causal_pass)(transformer, padded[None], lengths=jnp.array([length])))
     return record
@@ -75,18 +76,20 @@ def record_prompt(transformer: Transformer, tokens: Sequence[int], dictionary: D
 
 @partial(jax.jit, static_argnames="reads")
 @full_precision
-def record_pass(transformer: Transformer, tokens: Int[Array, " T"], reads: tuple[str, ...]) -> FrozenRecord:
-    """Run a prompt once and keep what the frozen pass needs.
+def record_pass(
+    transformer: Transformer, tokens: Int[Array, " T"], length: Int[Array, ""], reads: tuple[str, ...]
+) -> FrozenRecord:
+    """Run a prompt once and keep what the frozen pass needs; zeros where there is no token.
 
     Args:
         transformer: the modules.
-        tokens: padded on the right.
+        tokens: padded on the right. length: how many there are.
         reads: further streams wanted, beside resid_pre, mlp_out and resid_post.
     """
     config = transformer.config
     streams = tuple(dict.fromkeys((*STREAMS, *_middle(config), *_written(config), *reads)))
     taps = tuple(bind_tap(TapSpec(stream, "raw", tuple(range(config.num_layers))), None) for stream in streams)
-    out = causal_pass(transformer, tokens[None], Instruments((), taps))
+    out = causal_pass(transformer, tokens[None], Instruments((), taps), length[None])
     found = {stream: jnp.asarray(record.values)[:, 0] for stream, record in zip(streams, out.records, strict=True)}
     pattern = found.pop("attn_pattern")
     blocks = transformer.blocks

@@ -24,7 +24,7 @@ from causeway.engine.arrays import AnyArray
 from causeway.engine.intervention.apply import EditReport
 from causeway.engine.intervention.instruments import Instruments, Observer
 from causeway.engine.intervention.taps import Record
-from causeway.engine.model.attention import attend_sequence, causal_mask, window_of
+from causeway.engine.model.attention import attend_sequence, blank, causal_mask, window_of
 from causeway.engine.model.block import apply_block
 from causeway.engine.model.finite import refuse, rows_finite, traced
 from causeway.engine.model.refusals import check_taps
@@ -64,8 +64,8 @@ def causal_pass(
 ) -> Pass:
     """Run token sequences, right-padded to T; `lengths` gives each row's number of tokens (default: all T).
 
-    Padding is never attended to by a token before it, so it cannot change a valid result. A program to build on: who
-    runs it looks at `Pass.finite` (`run` does).
+    Padding is never attended to by a token before it, so it cannot change a valid result, be it finite or not. A
+    program to build on: who runs it looks at `Pass.finite` (`run` does).
 
     Raises:
         ValueError: a tap of a layer that the model lacks.
@@ -83,6 +83,7 @@ def causal_pass(
 
         def attend(q, k, v):
             nonlocal cache
+            v = v if lengths is None else blank(v, valid)
             mask = causal_mask(length, window_of(config, index))
             z, pattern = attend_sequence(q, k, v, mask, config, numerics)
             observe("attn_pattern", pattern)

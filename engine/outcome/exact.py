@@ -23,7 +23,7 @@ from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.intervention.apply import EditReport, bind
 from causeway.engine.intervention.edits import EMPTY, Edit, EditSpec
 from causeway.engine.intervention.instruments import Instruments, Observer
-from causeway.engine.model.attention import RowKeys, SharedKeys, attend_pieces, window_of, within
+from causeway.engine.model.attention import RowKeys, SharedKeys, attend_pieces, blank, window_of, within
 from causeway.engine.model.block import apply_block
 from causeway.engine.model.cache import Prefix
 from causeway.engine.model.decode import by_group, by_row, own
@@ -114,8 +114,9 @@ def _tree_block(
         queries = jnp.repeat(nodes.positions, repeat)
         pieces = [within(prefix, queries, jnp.arange(prefix.mask.shape[-1]), window)]
         if count > 1:
-            seen = jnp.repeat(nodes.ancestors, repeat, axis=0)
-            above = RowKeys(jnp.einsum("bngk->gbnk", k), jnp.einsum("bngk->gbnk", v), seen)
+            visible = jnp.repeat(nodes.ancestors, repeat, axis=0)
+            values = jnp.einsum("bngk->gbnk", blank(v, nodes.positions[None] >= 0))
+            above = RowKeys(jnp.einsum("bngk->gbnk", k), values, visible)
             pieces.append(within(above, queries, nodes.positions, window))
         own_piece = (own(k, q), own(v, q))
         z = attend_pieces(by_group(q, config.num_kv_heads), own_piece, tuple(pieces), config, transformer.numerics)
