@@ -234,10 +234,9 @@ class CleanRun:
 
     def _slots(self, batch: Batch) -> Slots:
         dtype = np.dtype(self.model.numerics.accumulate)
-        return Slots(
-            batch.layer, batch.position, batch.feature, batch.scale.astype(dtype), batch.shift.astype(dtype),
-            np.asarray(batch.first, np.int32),
-        )  # fmt: skip
+        with np.errstate(over="ignore"):  # what a dtype cannot hold is named by the pass
+            scale, shift = batch.scale.astype(dtype), batch.shift.astype(dtype)
+        return Slots(batch.layer, batch.position, batch.feature, scale, shift, np.asarray(batch.first, np.int32))
 
 
 def check_transcoders(model: Model, transcoders: Transcoders) -> None:

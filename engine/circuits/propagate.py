@@ -115,8 +115,8 @@ def _logits(clean: Clean, x: Float[Array, "B T D"], mode: Mode, whole: bool) -> 
     final = HeldNorm(norm, clean.record.final_scale[at], True if whole else clean.held[-1])
     normalised = final(x) if mode == "constrained" else norm(x)
     logits, count = clean.transformer.logits(normalised), clean.transformer.config.num_layers
-    seen("final_norm", count, normalised)
-    seen("logits", count, logits)
+    seen("final_norm", count, normalised, positions=at)
+    seen("logits", count, logits, positions=at)
     return logits
 
 
@@ -191,7 +191,7 @@ class _Meeting:
 
     def observe(self, stream: str, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
         """Hold MLP outputs, find this layer's pushes where its features are read, add them where they write."""
-        seen(stream, self.index, x, self.clean.record.finite[None])
+        self._show(stream, x)
         if stream == "mlp_out" and self.constrained:
             held = self._held_output(x)
             x = held if isinstance(self.here, bool) else jnp.where(self.here, held, x)
@@ -201,8 +201,11 @@ class _Meeting:
         if stream != self.config.output_stream:
             return x
         x = self._written(x)
-        seen(stream, self.index, x, self.clean.record.finite[None], edited=True)
+        self._show(stream, x, edited=True)
         return x
+
+    def _show(self, stream: str, x: Float[Array, "B T *D"], edited: bool = False) -> None:
+        seen(stream, self.index, x, self.clean.record.finite[None], jnp.arange(x.shape[1])[None], edited)
 
     def _held_output(self, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
         """The clean output, and what the skip connection makes of a changed input."""

@@ -48,11 +48,11 @@ class Observer:
             ValueError: an edit's dictionary reads a stream that did not pass before the one it writes.
         """
         edits = self.instruments.edits
-        seen(stream, self.layer, x, self.real)
+        seen(stream, self.layer, x, self.real, self.positions)
         for i, edit in enumerate(edits):
             if edit.spec.stream == stream:
                 x = write_edit(self._change(i, edit, x), x)
-                seen(stream, self.layer, x, self.real, edited=True)
+                seen(stream, self.layer, x, self.real, self.positions, edited=True)
         for i, edit in enumerate(edits):
             if edit.reads == stream != edit.spec.stream:
                 self._pending[i], self.reports[i] = read_edit(edit, x, self.layer, self.positions)
@@ -93,5 +93,5 @@ class Observer:
     def _shown(self, tap: BoundTap, reading: Reading) -> Reading:
         """The reading, shown as a place of its own where it is not the stream itself."""
         if tap.spec.reader != "raw":
-            seen(f"{tap.spec.stream} read by {tap.spec.reader}", self.layer, reading[0], self.real)
+            seen(f"{tap.spec.stream} read by {tap.spec.reader}", self.layer, reading[0], self.real, self.positions)
         return reading

@@ -52,15 +52,16 @@ class Place:
     """Where numbers ended.
 
     Attributes:
-        layer: for `final_norm` and `logits` the number of layers. site: a stream, or what was read of it. row, token:
-            counted in what was run. dtype: of the stream. largest: the largest finite size there. finite: whether it
-            is only the squares that are too large. edited: whether an edit of this very stream did it.
+        layer: for `final_norm` and `logits` the number of layers. site: a stream, or what was read of it. row: of those
+            that ran together. position: the token's, -1 where none is known. dtype: of the stream. largest: the
+            largest finite size there. finite: whether it is only the squares that are too large. edited: whether an
+            edit of this very stream did it.
     """
 
     layer: int
     site: str
     row: int
-    token: int
+    position: int
     dtype: str
     largest: float
     finite: bool
@@ -74,7 +75,8 @@ class Place:
         else:
             limit = float(ml_dtypes.finfo(self.dtype).max)
             wrong = f"is not finite in {self.dtype}, which holds numbers up to {limit:.5g}"
-        return f"{site} {wrong} (token {self.token}); {self._advice()}"
+        where = f" (position {self.position})" if self.position >= 0 else ""
+        return f"{site} {wrong}{where}; {self._advice()}"
 
     def _advice(self) -> str:
         if self.edited:
@@ -96,11 +98,16 @@ def all_finite(values: AnyArray) -> bool:
         return bool(np.isfinite(values.sum()) or np.isfinite(values).all())
 
 
-def seen(site: str, layer: Any, x: Array, real: Any = None, edited: bool = False) -> None:
-    """Show a stream [B, T, ...] to the watcher, where there is one; `real` [B, T] or what broadcasts to it."""
+def seen(site: str, layer: Any, x: Array, real: Any = None, positions: Any = None, edited: bool = False) -> None:
+    """Show a stream [B, T, ...] to the watcher, where there is one.
+
+    Args:
+        real: which tokens count, [B, T] or what broadcasts to it; None: all. positions: of the tokens, likewise.
+        edited: whether it has just been edited.
+    """
     watcher = _WATCHER.get()
     if watcher is not None and not isinstance(x, jax.core.Tracer):
-        watcher(site, layer, x, real, edited)
+        watcher(site, layer, x, real, positions, edited)
 
 
 def traced(again: Callable[[], object], rows: AnyArray | None = None) -> NotFiniteError:
@@ -149,7 +156,7 @@ class _Watcher:
         self.rows = rows
         self.found: list[Place] = []
 
-    def __call__(self, site: str, layer: Any, x: Array, real: Any, edited: bool) -> None:
+    def __call__(self, site: str, layer: Any, x: Array, real: Any, positions: Any, edited: bool) -> None:
         values = np.asarray(x)
         # Patterns are [B, H, T, S]: the tokens of every other stream are the second axis.
         values = np.moveaxis(values, 2, 1) if site == "attn_pattern" else values
@@ -167,7 +174,9 @@ class _Watcher:
         row, token = map(int, np.unravel_index(bad.argmax(), bad.shape))
         here = values[row, token]
         largest = float(np.abs(here[np.isfinite(here)]).max(initial=0))
-        self.found.append(Place(int(layer), site, row, token, str(x.dtype), largest, bool(finite[row, token]), edited))
+        at = -1 if positions is None else int(np.broadcast_to(np.asarray(positions), bad.shape)[row, token])
+        only_squares = bool(finite[row, token])
+        self.found.append(Place(int(layer), site, row, at, str(x.dtype), largest, only_squares, edited))
         raise _Found
 
 

@@ -128,9 +128,9 @@ def _tree_block(
 def _edge_log_probability(transformer: Transformer, x: Float[Array, "B n D"], nodes: Nodes) -> Float[Array, "B e"]:
     normalised = transformer.final_norm(x)
     logits = transformer.logits(normalised)
-    count, real = transformer.config.num_layers, nodes.positions[None] >= 0
-    seen("final_norm", count, normalised, real)
-    seen("logits", count, logits, real)
+    count, positions = transformer.config.num_layers, nodes.positions[None]
+    seen("final_norm", count, normalised, positions >= 0, positions)
+    seen("logits", count, logits, positions >= 0, positions)
     normaliser = jax.nn.logsumexp(logits, axis=-1)
     node, token = nodes.edges[:, 0], nodes.edges[:, 1]
     return logits[:, node, token] - normaliser[:, node]

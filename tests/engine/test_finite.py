@@ -133,7 +133,9 @@ def test_what_pads_and_fills_up_alarms_nobody(call, tiny, tools):
 
 
 @pytest.mark.parametrize("path", INJECTED)
-@pytest.mark.parametrize("family", ["llama", "gpt2", "gpt_neox", "gemma2", "qwen3"])
+@pytest.mark.parametrize(
+    "family", ["llama", *(pytest.param(n, marks=pytest.mark.slow) for n in ("gpt2", "gpt_neox", "gemma2", "qwen3"))]
+)
 def test_every_family_names_the_site(path, family, tiny):
     """Norms behind attention and MLP, a norm of queries and keys, and parallel blocks hide nothing."""
     changes = tiny.FAMILIES[family] | {"windows": ()}
@@ -154,12 +156,12 @@ def test_float16_says_what_to_do(call, tiny, tools):
 
 def test_a_square_that_overflows_is_not_taken_for_nothing(tiny):
     """Values of 1e25 are numbers in float32, and so would be the logits: the norm divides by infinity and gives 0."""
-    with pytest.raises(NotFiniteError, match=r"layer 1 mlp_out reaches [1-9.]+e\+2\d, too large for float32"):
+    with pytest.raises(NotFiniteError, match=r"layer 1 mlp_out reaches [0-9.]+e\+2\d, too large for float32"):
         experiment.run(named(scaled(tiny, "mlp.down", 1e25)), [PROMPT])
 
 
 @pytest.mark.parametrize("mode", ["delta", "replace"])
-@pytest.mark.parametrize("semantics", ["cached", "recomputed"])
+@pytest.mark.parametrize("semantics", ["cached", pytest.param("recomputed", marks=pytest.mark.slow)])
 def test_an_edit_that_overflows_is_named_with_its_row(mode, semantics, transformer, tools):
     arms = [[FeatureEdit(0, 3, value, scope="last_prompt_and_decode")] for value in (1.0, 3e38)]
     with pytest.raises(NotFiniteError, match=r"layer 0 resid_post .*the edit there makes it so") as caught:
