@@ -24,7 +24,7 @@ from causeway.engine.behaviours.prompt import BehaviourPrompt
 from causeway.engine.devices import RowParallel, local_parallel
 from causeway.engine.intervention.instruments import Instruments
 from causeway.engine.intervention.taps import BoundTap, TapSpec, bind_tap
-from causeway.engine.model.forward import causal_pass
+from causeway.engine.model.forward import causal_pass, check_rows
 from causeway.engine.model.generate import bucket_width
 from causeway.engine.model.handle import Model
 from causeway.engine.model.transformer import Transformer
@@ -91,6 +91,7 @@ def answer_log_probabilities(
 
     Raises:
         ValueError: fewer than one row.
+        NotFiniteError: a log probability is not a number; it names the prompt by its number from 1 on, layer and site.
     """
     if rows < 1:
         raise ValueError(f"rows: got {rows}; a pass needs at least one row")
@@ -100,9 +101,11 @@ def answer_log_probabilities(
     listed = [row for index, pair in enumerate(pairs) for row in _rows(pair, index)]
     out, done = np.zeros((len(pairs), 2)), 0
     for batch, width, reads in _passes(listed, rows * parallel.count, transformer.config.max_position):
-        own = _arrays(batch, rows * parallel.count, width, reads)
-        own = tuple(parallel.split(a.reshape(parallel.count, rows, -1)) for a in own)
+        arrays = _arrays(batch, rows * parallel.count, width, reads)
+        own = tuple(parallel.split(a.reshape(parallel.count, rows, -1)) for a in arrays)
         found = np.asarray(parallel.program(_read)(shared, own), np.float64).reshape(rows * parallel.count, -1)
+        names = [f"prompt {row.pair + 1}" for row in batch]
+        check_rows(np.asarray(np.isfinite(found).all(axis=1)), transformer, arrays[0], arrays[1][:, 0], names)
         for row, values in zip(batch, found, strict=False):
             for value, (_, _, answer) in zip(values, row.reads, strict=False):
                 out[row.pair, answer] += value

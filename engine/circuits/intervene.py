@@ -24,8 +24,10 @@ from causeway.engine.circuits.rows import AnyIntervention, Batch, InterventionRo
 from causeway.engine.devices import RowParallel, local_parallel
 from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
 from causeway.engine.dictionary.dictionary import take
+from causeway.engine.dictionary.finite import refuse_features
 from causeway.engine.frozen.record import record_prompt
 from causeway.engine.frozen.sources import Transcoders, check_of_model, of_model
+from causeway.engine.model.finite import all_finite, traced
 from causeway.engine.model.handle import Model
 from causeway.engine.precision import full_precision
 
@@ -60,7 +62,8 @@ class Intervened:
 
     def _encoded(self, before: bool) -> Float[np.ndarray, "L T F"]:
         pairs = zip(self.layers, self.streams, strict=True)
-        return np.stack([np.asarray(encoded(self.transcoders, at, jnp.asarray(x), before=before)) for at, x in pairs])
+        found = [np.asarray(encoded(self.transcoders, at, jnp.asarray(x), before=before)) for at, x in pairs]
+        return np.stack([_numbers(f, at, self.transcoders) for f, at in zip(found, self.layers, strict=True)])
 
 
 @functools.partial(jax.jit, static_argnames=("layer", "before"))
@@ -78,6 +81,13 @@ def encoded(transcoders: Transcoders, layer: int, x: Float[jax.Array, "T D"], be
         return p
     log_scale, _, bias = (a[place].astype(x.dtype) for a in transcoders.elementwise_parameters())
     return p * jnp.exp(log_scale) + bias
+
+
+def _numbers(f: Float[np.ndarray, "T F"], layer: int, transcoders: Transcoders) -> Float[np.ndarray, "T F"]:
+    """Feature values of a layer, refused where one is not a number."""
+    if not all_finite(f):
+        refuse_features(int(np.isfinite(f).all(axis=0).argmin()), layer, transcoders)
+    return f
 
 
 def intervene(
@@ -105,6 +115,7 @@ def intervene(
     Raises:
         ValueError: an empty list, a layer, position or feature out of range, a layer without transcoder or outside
             the layers named, an unknown mode, or transcoders that do not fit the model.
+        NotFiniteError: the pass, with or without the interventions, does not give numbers.
     """
     run = CleanRun(model, transcoders, prompt)
     holding = _holding(mode, constrained_layers, held_layers, model.config.num_layers)
@@ -147,7 +158,7 @@ class CleanRun:
     def activations(self, layer: int) -> Float[np.ndarray, "T F"]:
         """Clean feature activations of one layer."""
         x = self.record.streams[self.transcoders.config.stream][layer, : len(self.tokens)]
-        return np.asarray(encoded(self.transcoders, layer, x))
+        return _numbers(np.asarray(encoded(self.transcoders, layer, x)), layer, self.transcoders)
 
     def last_logits(
         self,
@@ -185,6 +196,7 @@ class CleanRun:
 
         Raises:
             ValueError: see `intervene`.
+            NotFiniteError: naming the row's intervention, layer and site.
         """
         count = self.model.config.num_layers
         holding = holding or _holding(mode, None, None, count)
@@ -207,6 +219,13 @@ class CleanRun:
             filled = slots + slots[:1] * (self.parallel.count - len(slots))
             out = program(clean, self.parallel.split(jax.tree.map(lambda *leaves: np.stack(leaves), *filled)))
             for i, batch in enumerate(stripe):
+                broken = ~np.asarray(out.finite[i])
+                if broken[: len(batch.rows)].any():
+                    again = functools.partial(
+                        full_precision(propagate), clean, slots[i], mode=mode, whole=holding.whole, keep=keep
+                    )
+                    error = traced(again, broken)
+                    raise error.of(interventions.name(int(batch.rows[error.row])))
                 yield batch.rows, jax.tree.map(lambda a, i=i: a[i], out)
 
     def _stripes(self, batches: list[Batch]) -> Iterator[list[Batch]]:
@@ -218,10 +237,9 @@ class CleanRun:
 
     def _slots(self, batch: Batch) -> Slots:
         dtype = np.dtype(self.model.numerics.accumulate)
-        return Slots(
-            batch.layer, batch.position, batch.feature, batch.scale.astype(dtype), batch.shift.astype(dtype),
-            np.asarray(batch.first, np.int32),
-        )  # fmt: skip
+        with np.errstate(over="ignore"):  # what a dtype cannot hold is named by the pass
+            scale, shift = batch.scale.astype(dtype), batch.shift.astype(dtype)
+        return Slots(batch.layer, batch.position, batch.feature, scale, shift, np.asarray(batch.first, np.int32))
 
 
 def _holding(mode: Mode, constrained: Sequence[int] | None, held: Sequence[int] | None, num_layers: int) -> Holding:

@@ -37,6 +37,7 @@ from causeway.engine.frozen.record import FrozenRecord
 from causeway.engine.frozen.sources import Transcoders, places
 from causeway.engine.model.attention import attend_sequence, causal_mask, window_of
 from causeway.engine.model.block import apply_block
+from causeway.engine.model.finite import rows_finite, seen
 from causeway.engine.model.transformer import Block, Transformer, layer
 
 Mode = Literal["open", "freeze_attention", "constrained"]
@@ -74,9 +75,11 @@ class Slots:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Propagated:
-    """logits: [B, Q, V]. streams: what the transcoders read, [L, B, T, D], where kept. pushes: value - f [B, E]."""
+    """logits: [B, Q, V]. finite: whether a row's are numbers [B]. streams: what the transcoders read, [L, B, T, D],
+    where kept. pushes: value - f [B, E]."""
 
     logits: Float[Array, "B Q V"]
+    finite: Bool[Array, " B"]
     streams: Float[Array, "L B T D"] | None
     pushes: Float[Array, "B E"]
 
@@ -103,16 +106,19 @@ def propagate(clean: Clean, slots: Slots, *, mode: Mode, whole: bool, keep: bool
         return x, meeting.pushes, kept if kept is None else kept.at[index].set(meeting.read)
 
     x, pushes, kept = jax.lax.fori_loop(slots.first, config.num_layers, body, (x, pushes, kept))
-    return Propagated(_logits(clean, x, mode, whole), kept, pushes)
+    logits = _logits(clean, x, mode, whole)
+    return Propagated(logits, jnp.all(rows_finite(logits), axis=1), kept, pushes)
 
 
 def _logits(clean: Clean, x: Float[Array, "B T D"], mode: Mode, whole: bool) -> Float[Array, "B Q V"]:
     norm, at = clean.transformer.final_norm, clean.positions
     x = x[:, at]
-    if mode == "constrained":
-        final = HeldNorm(norm, clean.record.final_scale[at], True if whole else clean.holding.norms[-1])
-        return clean.transformer.logits(final(x))
-    return clean.transformer.logits(norm(x))
+    final = HeldNorm(norm, clean.record.final_scale[at], True if whole else clean.holding.norms[-1])
+    normalised = final(x) if mode == "constrained" else norm(x)
+    logits, count = clean.transformer.logits(normalised), clean.transformer.config.num_layers
+    seen("final_norm", count, normalised, positions=at)
+    seen("logits", count, logits, positions=at)
+    return logits
 
 
 @jax.tree_util.register_dataclass
@@ -192,13 +198,21 @@ class _Meeting:
 
     def observe(self, stream: str, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
         """Hold MLP outputs, find this layer's pushes where its features are read, add them where they write."""
+        self._show(stream, x)
         if stream == "mlp_out" and self.constrained:
             held = self._held_output(x)
             x = held if self.whole else jnp.where(self.here(self.clean.holding.outputs), held, x)
         if stream == self.config.stream:
             self.read = x
             self.pushes = jnp.where(self.slots.layer == self.index, self._push(x), self.pushes)
-        return self._written(x) if stream == self.config.output_stream else x
+        if stream != self.config.output_stream:
+            return x
+        x = self._written(x)
+        self._show(stream, x, edited=True)
+        return x
+
+    def _show(self, stream: str, x: Float[Array, "B T *D"], edited: bool = False) -> None:
+        seen(stream, self.index, x, self.clean.record.finite[None], jnp.arange(x.shape[1])[None], edited)
 
     def _held_output(self, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
         """The clean output, and what the skip connection makes of a changed input."""

@@ -124,6 +124,15 @@ class InterventionRows:
         if not (np.isfinite(self.scale).all() and np.isfinite(self.shift).all()):
             raise ValueError("interventions: a value is not finite; needs finite activations")
 
+    def name(self, row: int) -> str:
+        """How an error names one row: its first slot, and how many more there are."""
+        slots = np.flatnonzero(self.row == row)
+        if not len(slots):
+            return "without an intervention"
+        layer, position, feature = (int(a[slots[0]]) for a in (self.layer, self.position, self.feature))
+        more = f" and {len(slots) - 1} more" if len(slots) > 1 else ""
+        return f"intervention at layer {layer}, position {position}, feature {feature}{more}"
+
     def batches(self, rows: int, num_layers: int) -> Iterator["Batch"]:
         """Rows alike in first edited layer and number of slots, so many at a time; fewer where each has many slots.
 

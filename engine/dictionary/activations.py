@@ -39,8 +39,8 @@ def relu(p: Float[Array, "*rows"]) -> Float[Array, "*rows"]:
 
 
 def jumprelu(p: Float[Array, "*rows"], threshold: Float[Array, "*rows"]) -> Float[Array, "*rows"]:
-    """p above its threshold (strict), else 0."""
-    return jnp.where(p > threshold, p, 0)
+    """p above its threshold (strict), else 0; what is not a number stays so."""
+    return jnp.where(p <= threshold, 0, p)
 
 
 def gated(
@@ -49,8 +49,8 @@ def gated(
     gate_bias: Float[Array, "*rows"],
     magnitude_bias: Float[Array, "*rows"],
 ) -> Float[Array, "*rows"]:
-    """A gate decides whether the feature is on, a rescaled and shifted copy decides how much."""
-    return jnp.where(p + gate_bias > 0, relu(p * jnp.exp(log_scale) + magnitude_bias), 0)
+    """A gate decides whether the feature is on, a rescaled and shifted copy how much; NaN stays NaN."""
+    return jnp.where(p + gate_bias <= 0, 0, relu(p * jnp.exp(log_scale) + magnitude_bias))
 
 
 def elementwise(kind: Kind, p: Float[Array, "*rows"], parameters: tuple[Array, ...]) -> Float[Array, "*rows"]:

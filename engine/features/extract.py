@@ -31,10 +31,11 @@ from jaxtyping import Array, Bool, Float, Int
 from causeway.engine.devices import RowParallel, local_parallel
 from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
 from causeway.engine.dictionary.dictionary import Dictionary, take
+from causeway.engine.dictionary.finite import check_features
 from causeway.engine.features.positions import Positions
 from causeway.engine.intervention.instruments import Instruments
 from causeway.engine.intervention.taps import BoundTap, TapSpec, bind_tap
-from causeway.engine.model.forward import causal_pass
+from causeway.engine.model.forward import causal_pass, check_rows
 from causeway.engine.model.generate import bucket_width
 from causeway.engine.model.transformer import Transformer
 
@@ -88,6 +89,7 @@ def extract_features(
     Raises:
         ValueError: before anything is compiled, for a prompt without a chosen token or longer than the context, k
             outside 1..F, or dictionaries of another width or of layers not there.
+        NotFiniteError: a prompt's pass, or a feature, is not all numbers.
     """
     check_request(transformer, dictionary, prompts, positions, top_k, rows)
     starts = sample_starts(samples_of(prompts, positions), len(prompts))
@@ -98,7 +100,7 @@ def extract_features(
     reader = _Reader(parallel, parallel.replicate(transformer), parallel.replicate(dictionary), positions, top_k, rows)
     done = 0
     for chosen, width in _passes(prompts, rows * parallel.count, transformer.config.max_position):
-        for layer, part, there in reader.read([prompts[i] for i in chosen], width, full is not None):
+        for layer, part, there in reader.read([prompts[i] for i in chosen], chosen, width, full is not None):
             places = np.concatenate([np.arange(starts[i], starts[i + 1]) for i in chosen])
             sums[layer].add(part, there, chosen, places)
             if full is not None:
@@ -157,9 +159,13 @@ class _Reader:
     rows: int
 
     def read(
-        self, batch: Sequence[Sequence[int]], width: int, full: bool
+        self, batch: Sequence[Sequence[int]], numbers: Int[np.ndarray, " n"], width: int, full: bool
     ) -> Iterator[tuple[int, dict[str, np.ndarray], Bool[np.ndarray, "B S"]]]:
-        """(layer, its part, which samples are there) of up to rows x devices prompts, one layer at a time."""
+        """(layer, its part, which samples are there) of up to rows x devices prompts, one layer at a time.
+
+        Raises:
+            NotFiniteError: naming a prompt by its number from 1 on, layer and site.
+        """
         config, devices = self.dictionary.config, self.parallel.count
         count, size = self.rows * devices, self.positions.width(width)
         tokens, lengths = np.zeros((count, width), np.int32), np.ones(count, np.int32)
@@ -172,11 +178,16 @@ class _Reader:
             self.parallel.split(a.reshape(devices, self.rows, *a.shape[1:])) for a in (tokens, lengths, places, there)
         ]
         tap = bind_tap(TapSpec(config.stream, "raw", config.layers), None)
-        streams = self.parallel.program(_streams)((self.transformer, tap), tuple(own[:3]))
+        streams, finite = self.parallel.program(_streams)((self.transformer, tap), tuple(own[:3]))
+        check_rows(finite, self.transformer, tokens, lengths, [f"prompt {number + 1}" for number in numbers])
         for index, layer in enumerate(config.layers):
             shared = (self.dictionary, self.parallel.replicate(np.int32(index)))
             part = self.parallel.program(_features, k=self.k, full=full)(shared, (streams, own[3]))
-            yield layer, {n: _joined(n, np.asarray(a)) for n, a in part.items()}, there
+            part = {n: _joined(n, np.asarray(a)) for n, a in part.items()}
+            check_features(
+                part["strength"].sum(axis=0), np.arange(self.dictionary.num_features), layer, self.dictionary
+            )
+            yield layer, part, there
 
 
 def _joined(name: str, values: Float[np.ndarray, "devices ..."]) -> np.ndarray:
@@ -186,12 +197,13 @@ def _joined(name: str, values: Float[np.ndarray, "devices ..."]) -> np.ndarray:
 
 def _streams(
     shared: tuple[Transformer, BoundTap], own: tuple[Int[Array, "B T"], Int[Array, " B"], Int[Array, "B S"]]
-) -> Float[Array, "P B S D"]:
-    """What the dictionaries read at the chosen positions."""
+) -> tuple[Float[Array, "P B S D"], Bool[Array, " B"]]:
+    """What the dictionaries read at the chosen positions, and whether each row's pass gave numbers."""
     (transformer, tap), (tokens, lengths, places) = shared, own
-    values = jnp.asarray(causal_pass(transformer, tokens, Instruments(taps=(tap,)), lengths).records[0].values)
+    out = causal_pass(transformer, tokens, Instruments(taps=(tap,)), lengths)
+    values = jnp.asarray(out.records[0].values)
     values = values.reshape(*values.shape[:3], -1)
-    return values[:, jnp.arange(len(tokens))[:, None], places]
+    return values[:, jnp.arange(len(tokens))[:, None], places], jnp.all(out.finite, axis=1)
 
 
 def _features(

@@ -28,9 +28,12 @@ from jaxtyping import Array, Float, Int
 
 from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
 from causeway.engine.dictionary.dictionary import take
+from causeway.engine.dictionary.finite import refuse_features
+from causeway.engine.frozen.record import record_prompt
 from causeway.engine.frozen.sources import Transcoders
 from causeway.engine.model.attention import attend_sequence, window_of
 from causeway.engine.model.block import apply_block, ignore
+from causeway.engine.model.finite import all_finite
 from causeway.engine.model.handle import Model
 from causeway.engine.model.transformer import Transformer
 from causeway.engine.precision import full_precision
@@ -47,6 +50,7 @@ def documented_attribution(
 
     Raises:
         ValueError: a target outside the vocabulary, or a prompt that the model cannot be run on.
+        NotFiniteError: the pass, its gradient or a feature is not all numbers.
     """
     tokens = model.tokens(prompt)
     if not 0 <= target < model.config.vocab_size:
@@ -55,7 +59,12 @@ def documented_attribution(
         )
     x, g = _streams_and_gradients(model.transformer, jnp.asarray(tokens, jnp.int32), jnp.int32(target))
     rows = [_product(transcoders, x[at], g[at], place) for place, at in enumerate(transcoders.config.layers)]
-    return np.stack([np.asarray(row) for row in rows])
+    found = np.stack([np.asarray(row) for row in rows])
+    if not all_finite(found):
+        record_prompt(model.transformer, tokens, transcoders.config)
+        place, feature = np.unravel_index(np.argmin(np.isfinite(found)), found.shape)
+        refuse_features(int(feature), transcoders.config.layers[place], transcoders)
+    return found
 
 
 def documented_differential(

@@ -20,13 +20,14 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from causeway.engine.dictionary.config import DictionaryConfig
 from causeway.engine.frozen.plan import bucket
 from causeway.engine.intervention.instruments import Instruments
 from causeway.engine.intervention.taps import TapSpec, bind_tap
 from causeway.engine.model.config import ModelConfig
+from causeway.engine.model.finite import refuse, rows_finite
 from causeway.engine.model.forward import causal_pass
 from causeway.engine.model.transformer import Transformer
 from causeway.engine.precision import full_precision
@@ -43,7 +44,8 @@ class FrozenRecord:
         pattern: attention patterns [L, H, T, S]. attn_scale, mlp_scale: 1 / sigma of the norms before attention and
             MLP, [L, T]. attn_post_scale: of the norm behind attention, ones where the family has none. final_scale:
             [T]. embedding: the stream before the first block [T, D], position embeddings left out. streams: the
-            streams that dictionaries may read or write, [L, T, D] each. logits: [T, V].
+            streams that dictionaries may read or write, [L, T, D] each. logits: [T, V]. finite: [T], whether a token's
+            streams and logits are numbers.
     """
 
     pattern: Float[Array, "L H T S"]
@@ -54,29 +56,40 @@ class FrozenRecord:
     embedding: Float[Array, "T D"]
     streams: dict[str, Float[Array, "L T D"]]
     logits: Float[Array, "T V"]
+    finite: Bool[Array, " T"]
 
 
 def record_prompt(transformer: Transformer, tokens: Sequence[int], dictionary: DictionaryConfig) -> FrozenRecord:
-    """Run a prompt once, padded to its bucket, and keep what the frozen pass and a dictionary's streams need."""
-    width = bucket(len(tokens), transformer.config.max_position)
-    padded = np.pad(np.asarray(tokens, np.int32), (0, width - len(tokens)))
-    return record_pass(transformer, jnp.asarray(padded), tuple(sorted({dictionary.stream, dictionary.output_stream})))
+    """Run a prompt once, padded to its bucket, and keep what the frozen pass and a dictionary's streams need.
+
+    Raises:
+        NotFiniteError: the pass does not give numbers.
+    """
+    width, length = bucket(len(tokens), transformer.config.max_position), len(tokens)
+    padded = jnp.asarray(np.pad(np.asarray(tokens, np.int32), (0, width - length)))
+    reads = tuple(sorted({dictionary.stream, dictionary.output_stream}))
+    record = record_pass(transformer, padded, jnp.int32(length), reads)
+    if not np.asarray(record.finite)[:length].all():
+        refuse(lambda: full_precision(causal_pass)(transformer, padded[None], lengths=jnp.array([length])))
+    return record
 
 
 @partial(jax.jit, static_argnames="reads")
 @full_precision
-def record_pass(transformer: Transformer, tokens: Int[Array, " T"], reads: tuple[str, ...]) -> FrozenRecord:
-    """Run a prompt once and keep what the frozen pass needs.
+def record_pass(
+    transformer: Transformer, tokens: Int[Array, " T"], length: Int[Array, ""], reads: tuple[str, ...]
+) -> FrozenRecord:
+    """Run a prompt once and keep what the frozen pass needs; zeros where there is no token.
 
     Args:
         transformer: the modules.
-        tokens: padded on the right.
+        tokens: padded on the right. length: how many there are.
         reads: further streams wanted, beside resid_pre, mlp_out and resid_post.
     """
     config = transformer.config
     streams = tuple(dict.fromkeys((*STREAMS, *_middle(config), *_written(config), *reads)))
     taps = tuple(bind_tap(TapSpec(stream, "raw", tuple(range(config.num_layers))), None) for stream in streams)
-    out = causal_pass(transformer, tokens[None], Instruments((), taps))
+    out = causal_pass(transformer, tokens[None], Instruments((), taps), length[None])
     found = {stream: jnp.asarray(record.values)[:, 0] for stream, record in zip(streams, out.records, strict=True)}
     pattern = found.pop("attn_pattern")
     blocks = transformer.blocks
@@ -95,6 +108,7 @@ def record_pass(transformer: Transformer, tokens: Int[Array, " T"], reads: tuple
         embedding=embedding.astype(middle.dtype),
         streams=found,
         logits=out.logits[0],
+        finite=out.finite[0] & rows_finite(out.logits)[0],
     )
 
 

@@ -7,6 +7,7 @@ from scipy.sparse import csr_array, vstack
 from causeway.engine.frozen.influence import Edges
 from causeway.engine.frozen.pullback import Scores
 from causeway.engine.frozen.sources import ActiveFeatures
+from causeway.engine.model.finite import NotFiniteError, all_finite
 
 
 class SourceColumns:
@@ -56,8 +57,18 @@ class SparseRows:
         self.layers: list[np.ndarray] = []
 
     def add(self, values: Float[np.ndarray, "r c"], columns: np.ndarray, own: np.ndarray, layers: np.ndarray) -> None:
-        """Rows over some columns; `own` are the rows' own columns (-1 for logits)."""
+        """Rows over some columns; `own` are the rows' own columns (-1 for logits).
+
+        Raises:
+            NotFiniteError: an edge is not a number.
+        """
         totals = np.abs(values).sum(axis=1, dtype=np.float64)
+        if not all_finite(totals):
+            raise NotFiniteError(
+                f"edges to a target of layer {layers[np.argmin(np.isfinite(totals))]} are not finite, though the "
+                "prompt's pass and its features are: weights of the model or of the transcoders are too large for "
+                "products of both, or hold NaN"
+            )
         row, place = np.nonzero(np.abs(values) > self.floor * totals[:, None])
         pointers = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=len(values)))])
         order = columns[place]

@@ -23,6 +23,7 @@ from jaxtyping import Array, Float, Int
 from causeway.engine.dictionary.config import DictionaryConfig
 from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
 from causeway.engine.dictionary.dictionary import Dictionary, take
+from causeway.engine.dictionary.finite import check_features
 from causeway.engine.dictionary.fit import fitted
 from causeway.engine.frozen.record import FrozenRecord
 from causeway.engine.model.handle import Model
@@ -99,7 +100,11 @@ def of_model(model: Model, transcoders: Transcoders) -> Transcoders:
 
 
 def active_features(dictionary: Transcoders, record: FrozenRecord, length: int, first: int) -> ActiveFeatures:
-    """Encode a recorded prompt of `length` tokens; positions below `first` are left out."""
+    """Encode a recorded prompt of `length` tokens; positions below `first` are left out.
+
+    Raises:
+        NotFiniteError: an activation is not a number.
+    """
     layers, width = record.attn_scale.shape
     found, values = [], []
     # Stacks may hold layers in any order; nodes are lexicographic.
@@ -108,6 +113,7 @@ def active_features(dictionary: Transcoders, record: FrozenRecord, length: int, 
         # Sums over features are kept in the dtype of sums, which is that of the logits.
         f = np.asarray(_encode(dictionary, layer, x)[first:length], record.logits.dtype)
         position, feature = np.nonzero(f)
+        check_features(f[position, feature], feature, layer, dictionary)
         found.append(np.stack([np.full_like(position, layer), position + first, feature], axis=1))
         values.append(f[position, feature])
     nodes, activations = np.concatenate(found), np.concatenate(values)

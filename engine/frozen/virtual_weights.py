@@ -31,11 +31,13 @@ from scipy.sparse import csr_array, vstack
 from causeway.engine import scalars
 from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
 from causeway.engine.dictionary.dictionary import Dictionary
+from causeway.engine.dictionary.finite import broken_arrays
 from causeway.engine.dictionary.fit import fitted
 from causeway.engine.frozen.attribute import check_request, check_streams
 from causeway.engine.frozen.pullback import read_in
 from causeway.engine.frozen.record import record_prompt
 from causeway.engine.frozen.sources import Transcoders, active_features, of_model
+from causeway.engine.model.finite import NotFiniteError, all_finite
 from causeway.engine.model.handle import Model
 from causeway.engine.model.transformer import Transformer, layer
 from causeway.engine.precision import full_precision
@@ -139,6 +141,7 @@ def virtual_weights(
     Raises:
         ValueError: layers that have no dictionary or stand the wrong way round, no co-activation where it is needed,
             or fewer features than `top_k`.
+        NotFiniteError: a weight is not a number.
     """
     transcoders = fitted(transcoders, transformer.config, "the model")
     check_streams(transcoders)
@@ -147,6 +150,8 @@ def virtual_weights(
     count = transcoders.num_features
     readers = _readers(transformer, transcoders, target_layer)
     writers = _writers(transcoders, source_layer, target_layer)
+    for at, side, rows in ((target_layer, "reads", readers), (source_layer, "writes", writers)):
+        _check_rows(transcoders, at, side, rows)
     kept = [
         _row_block(readers, writers, slice(start, min(start + block, count)), top_k, weighting, together, block)
         for start in range(0, count, block)
@@ -177,6 +182,16 @@ def _check(
         raise ValueError(
             f"together: got {'none' if together is None else 'activations'} with weighting {weighting!r}; era and "
             "twera need the activations of both layers, raw none"
+        )
+
+
+def _check_rows(transcoders: Transcoders, at: int, side: str, rows: Float[Array, "F D"]) -> None:
+    """Before anything is multiplied: in a list of the largest products a NaN may not show."""
+    finite = np.asarray(jnp.isfinite(rows).all(axis=1))
+    if not finite.all():
+        arrays = ", ".join(broken_arrays(transcoders, at)) or "its product with the model's norm"
+        raise NotFiniteError(
+            f"transcoders: what feature {int(np.argmin(finite))} of layer {at} {side} is not finite; it is in {arrays}"
         )
 
 
@@ -211,7 +226,13 @@ def _row_block(
         if together is not None:
             factors = jnp.asarray(together.factors(rows, columns, weighting), targets.dtype)
         weight, source = _join(targets, writers[columns], factors, weight, source, start)
-    return np.asarray(weight), np.asarray(source)
+    found = np.asarray(weight)
+    if not all_finite(found):
+        raise NotFiniteError(
+            f"virtual weights of feature {rows.start + int(np.argmin(np.isfinite(found).all(axis=1)))} are not finite: "
+            "the transcoders' weights or activations are too large for their products"
+        )
+    return found, np.asarray(source)
 
 
 @partial(jax.jit, donate_argnames=("weight", "source"))

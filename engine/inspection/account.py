@@ -18,6 +18,7 @@ from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
 from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.inspection.trust import unknown_share
 from causeway.engine.model.config import ModelConfig
+from causeway.engine.model.finite import NotFiniteError, all_finite
 from causeway.engine.model.handle import Model
 from causeway.engine.train.corpus import Corpus
 from causeway.engine.train.quality import clean_loss
@@ -60,6 +61,9 @@ def dictionary_account(
     Args:
         dictionary: a stack over the layers of its configuration.
         origin: what the files say beyond that (format, model_name, value_scale, card), taken over as it is.
+
+    Raises:
+        NotFiniteError: a feature's norm is not a number.
     """
     config = dictionary.config
     leaves = jax.tree_util.tree_leaves_with_path(dictionary)
@@ -79,8 +83,8 @@ def dictionary_account(
         "bytes": sum(leaf.nbytes for _, leaf in leaves),
         "dtypes": sorted({str(leaf.dtype) for _, leaf in leaves}),
         "arrays": {_name(path): list(leaf.shape) for path, leaf in leaves},
-        "decoder_norms": [_spread(norms) for norms in _decoder_norms(dictionary)],
-        "encoder_norms": [_spread(_norms(matrix, axis=0)) for matrix in dictionary.W_enc[...]],
+        "decoder_norms": _spreads("W_dec", dictionary, _decoder_norms(dictionary)),
+        "encoder_norms": _spreads("W_enc", dictionary, [_norms(matrix, axis=0) for matrix in dictionary.W_enc[...]]),
         "thresholds": [_spread(np.asarray(row)) for row in dictionary.threshold[...]]
         if hasattr(dictionary, "threshold")
         else None,
@@ -112,6 +116,21 @@ def _decoder_norms(dictionary: Dictionary | CrossLayerTranscoder) -> list[np.nda
 
 def _norms(matrix: jax.Array, axis: int | tuple[int, ...]) -> np.ndarray:
     return np.asarray(jnp.sqrt(jnp.sum(jnp.square(matrix.astype(jnp.float32)), axis=axis)))
+
+
+def _spreads(array: str, dictionary: Dictionary | CrossLayerTranscoder, norms: list[np.ndarray]) -> list[list[float]]:
+    """Of each layer's norms.
+
+    Raises:
+        NotFiniteError: one is not a number, naming layer, array and feature.
+    """
+    for layer, values in zip(dictionary.config.layers, norms, strict=True):
+        if not all_finite(values):
+            raise NotFiniteError(
+                f"dictionary of layer {layer}: {array} of feature {int(np.isfinite(values).argmin())} has no finite "
+                "norm; its files are damaged, or its training diverged"
+            )
+    return [_spread(values) for values in norms]
 
 
 def _spread(values: np.ndarray) -> list[float]:

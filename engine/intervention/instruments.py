@@ -10,10 +10,11 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int
+from jaxtyping import Array, Bool, Int
 
 from causeway.engine.intervention.apply import BoundEdit, Change, EditReport, read_edit, write_edit
-from causeway.engine.intervention.taps import BoundTap, read
+from causeway.engine.intervention.taps import BoundTap, Reading, read
+from causeway.engine.model.finite import seen
 
 
 @jax.tree_util.register_dataclass
@@ -26,10 +27,16 @@ class Instruments:
 
 
 class Observer:
-    """One layer's meeting point. `layer` is an int where layers are unrolled, traced where they are scanned."""
+    """One layer's meeting point. `layer` is an int where layers are unrolled, traced where they are scanned.
 
-    def __init__(self, instruments: Instruments, layer: int | Array, positions: Int[Array, "rows T"]):
-        self.instruments, self.layer, self.positions = instruments, layer, positions
+    `real` tells which tokens count, [B, T] or what broadcasts to it; None: all.
+    """
+
+    def __init__(
+        self, instruments: Instruments, layer: int | Array, positions: Int[Array, "rows T"],
+        real: Bool[Array, "rows T"] | None = None,
+    ):  # fmt: skip
+        self.instruments, self.layer, self.positions, self.real = instruments, layer, positions, real
         self.readings: dict[int, tuple[Array, Array | None]] = {}
         self.reports: dict[int, EditReport] = {}
         self._pending: dict[int, Change] = {}
@@ -41,9 +48,11 @@ class Observer:
             ValueError: an edit's dictionary reads a stream that did not pass before the one it writes.
         """
         edits = self.instruments.edits
+        seen(stream, self.layer, x, self.real, self.positions)
         for i, edit in enumerate(edits):
             if edit.spec.stream == stream:
                 x = write_edit(self._change(i, edit, x), x)
+                seen(stream, self.layer, x, self.real, self.positions, edited=True)
         for i, edit in enumerate(edits):
             if edit.reads == stream != edit.spec.stream:
                 self._pending[i], self.reports[i] = read_edit(edit, x, self.layer, self.positions)
@@ -67,7 +76,7 @@ class Observer:
         layers = tap.spec.layers
         if isinstance(self.layer, int):
             if self.layer in layers:
-                self.readings[i] = read(tap, x, layers.index(self.layer))
+                self.readings[i] = self._shown(tap, read(tap, x, layers.index(self.layer)))
             return
         if tap.spec.reader == "raw":
             self.readings[i] = read(tap, x, 0)
@@ -78,4 +87,11 @@ class Observer:
         position = jnp.asarray(place)[jnp.minimum(self.layer, len(place) - 1)]
         shapes = jax.eval_shape(lambda: read(tap, x, 0))
         zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
-        self.readings[i] = jax.lax.cond(position >= 0, lambda: read(tap, x, position), lambda: zeros)
+        here = jax.lax.cond(position >= 0, lambda: read(tap, x, position), lambda: zeros)
+        self.readings[i] = self._shown(tap, here)
+
+    def _shown(self, tap: BoundTap, reading: Reading) -> Reading:
+        """The reading, shown as a place of its own where it is not the stream itself."""
+        if tap.spec.reader != "raw":
+            seen(f"{tap.spec.stream} read by {tap.spec.reader}", self.layer, reading[0], self.real, self.positions)
+        return reading

@@ -38,6 +38,11 @@ def causal_mask(length: int, window: int | Array | None) -> Bool[Array, "T S"]:
     return mask if window is None else mask & (positions > positions.T - window)
 
 
+def blank(v: Float[Array, "B T G K"], real: Bool[Array, "rows T"]) -> Float[Array, "B T G K"]:
+    """Values with zeros at what is no token: a weight of 0 times an infinity or NaN would be NaN for all who see it."""
+    return jnp.where(real[..., None, None], v, 0)
+
+
 def _scaled(scores: Array, config: ModelConfig) -> Array:
     """Scores after scale and cap."""
     scores = scores * config.score_scale

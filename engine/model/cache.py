@@ -79,7 +79,9 @@ def prefill(transformer: Transformer, tokens: Int[Array, " T0"], length: Int[Arr
 
     A prompt always goes through alone in its bucket, so its bits do not depend on which other prompts are run.
     """
-    keys, values = causal_pass(transformer, tokens[None], keep_cache=True).cache
+    # What padding holds is no matter. What tokens hold shows where it is attended to, in the passes that use the cache.
+    lengths = length[None]
+    keys, values = causal_pass(transformer, tokens[None], lengths=lengths, keep_cache=True).cache
     return Prefix(
         keys=jnp.einsum("ltgk->lgkt", keys[:, 0]), values=jnp.einsum("ltgk->lgtk", values[:, 0]), length=length
     )

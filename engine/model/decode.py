@@ -63,12 +63,14 @@ class Steps:
     """What S steps produced.
 
     tokens: [S, B] chosen ids, -1 where the row was over. live: [S, B] whether the step's input was a token of the
-    row. readings: for each tap and tapped layer, values [S, B, W] and, for top_k, ids. edits: one report [S, B, E] an
+    row. finite: [S, B] whether its last stream and its logits are numbers; of rows that are over it says nothing.
+    readings: for each tap and tapped layer, values [S, B, W] and, for top_k, ids. edits: one report [S, B, E] an
     edit.
     """
 
     tokens: Int[AnyArray, "S B"]
     live: Bool[AnyArray, "S B"]
+    finite: Bool[AnyArray, "S B"]
     readings: tuple[tuple[tuple[AnyArray, AnyArray | None], ...], ...]
     edits: tuple[EditReport, ...]
 
@@ -101,8 +103,9 @@ def decode_token(
     step: Int[Array, ""],
     instruments: Instruments,
     recomputed: bool,
+    live: Bool[Array, " B"] | None = None,
 ) -> tuple[Array, Segment, list[Observer]]:
-    """Run one token a row at `position`; step `step` of `current` is written.
+    """Run one token a row at `position`; step `step` of `current` is written. `live` tells which rows count.
 
     Returns:
         The final stream [B, D] after the last norm, the segment, and one observer a layer.
@@ -114,9 +117,10 @@ def decode_token(
     at = position[None, None]
     # The clean stream of a pair stands at position -1 for the instruments, where no edit acts.
     seen_at = jnp.concatenate([jnp.full((1, streams - 1), -1, at.dtype), at], axis=1)
+    real = None if live is None else live[:, None]
     observers = []
     for index, block in enumerate(blocks):
-        observers.append(Observer(instruments, index, seen_at))
+        observers.append(Observer(instruments, index, seen_at, real))
 
         def attend(q, k, v, index=index):
             nonlocal current
@@ -126,7 +130,7 @@ def decode_token(
             return by_row(z, q.shape)
 
         x = apply_block(block, x, at, config, attend, observers[-1])
-    observers.append(Observer(instruments, config.num_layers, seen_at))
+    observers.append(Observer(instruments, config.num_layers, seen_at, real))
     return observers[-1]("final_norm", transformer.final_norm(x))[:, -1], current, observers
 
 
@@ -204,13 +208,15 @@ def decode_segment(
         rows, segment = carry
         stream, segment, observers = decode_token(
             transformer, blocks(), rows.token, shared.start + step, shared.prefix, own.past, segment, step, instruments,
-            recomputed,
+            recomputed, rows.live,
         )  # fmt: skip
         logits = observers[-1]("logits", transformer.logits(stream[:, None]))[:, 0]
         forced = own.forced[step]
         chosen = jnp.where(forced >= 0, forced, choose(logits, rows.keys, shared.drawn + step, sampling))
         stopped = jnp.isin(chosen, jnp.array(sampling.stop_tokens, jnp.int32)) & (forced < 0)
-        out = Steps(jnp.where(rows.live, chosen, -1), rows.live, *_collect(instruments, observers))
+        # The largest logit is looked for anyway, and is NaN where any is.
+        finite = jnp.all(jnp.isfinite(stream), axis=-1) & jnp.isfinite(jnp.max(logits, axis=-1))
+        out = Steps(jnp.where(rows.live, chosen, -1), rows.live, finite, *_collect(instruments, observers))
         return (Rows(chosen, rows.live & ~stopped, rows.key_data), segment), out
 
     carry = (own.rows, empty_segment(transformer, own.rows.token.shape[0], length))

@@ -9,18 +9,24 @@ is [B, T]. Positions with no token (right padding) are invalid and their values 
 """
 
 import dataclasses
+import functools
 import operator
+from collections.abc import Sequence
+from functools import partial
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from causeway.engine.arrays import AnyArray
 from causeway.engine.intervention.apply import EditReport
 from causeway.engine.intervention.instruments import Instruments, Observer
 from causeway.engine.intervention.taps import Record
-from causeway.engine.model.attention import attend_sequence, causal_mask, window_of
+from causeway.engine.model.attention import attend_sequence, blank, causal_mask, window_of
 from causeway.engine.model.block import apply_block
+from causeway.engine.model.finite import refuse, rows_finite, traced
 from causeway.engine.model.refusals import check_taps
 from causeway.engine.model.transformer import Transformer
 from causeway.engine.precision import full_precision
@@ -31,11 +37,14 @@ from causeway.engine.precision import full_precision
 class Pass:
     """What one forward pass returns.
 
-    logits: [B, T, V], accumulation dtype. records: one a tap. edits: one report [B, T, E] an edit. cache: keys
-    and values of all layers, [L, B, T, G, K] each; empty unless asked for.
+    logits: [B, T, V], accumulation dtype. finite: [B, T], whether a token's last stream and what the taps read of it
+    are numbers (true of padding); the logits, which not all callers form, are not looked at. records: one a tap.
+    edits: one report [B, T, E] an edit. cache: keys and values of all layers, [L, B, T, G, K] each; empty unless asked
+    for.
     """
 
     logits: Float[Array, "B T V"]
+    finite: Bool[Array, "B T"]
     records: tuple[Record, ...] = ()
     edits: tuple[EditReport, ...] = ()
     cache: tuple[Float[Array, "L B T G K"], ...] = ()
@@ -55,7 +64,8 @@ def causal_pass(
 ) -> Pass:
     """Run token sequences, right-padded to T; `lengths` gives each row's number of tokens (default: all T).
 
-    Padding is never attended to by a token before it, so it cannot change a valid result.
+    Padding is never attended to by a token before it, so it cannot change a valid result, be it finite or not. A
+    program to build on: who runs it looks at `Pass.finite` (`run` does).
 
     Raises:
         ValueError: a tap of a layer that the model lacks.
@@ -64,14 +74,16 @@ def causal_pass(
     check_taps(instruments.taps, config)
     length = tokens.shape[1]
     positions = jnp.arange(length)[None]
+    valid = _valid(tokens, lengths)
 
     def body(x, scanned):
         block, index = scanned
-        observe = Observer(instruments, index, positions)
+        observe = Observer(instruments, index, positions, valid)
         cache = ()
 
         def attend(q, k, v):
             nonlocal cache
+            v = v if lengths is None else blank(v, valid)
             mask = causal_mask(length, window_of(config, index))
             z, pattern = attend_sequence(q, k, v, mask, config, numerics)
             observe("attn_pattern", pattern)
@@ -84,10 +96,28 @@ def causal_pass(
     layers = jnp.arange(config.num_layers)
     x = transformer.embed(tokens, positions)
     x, (readings, reports, cache) = jax.lax.scan(body, x, (transformer.blocks, layers))
-    last = Observer(instruments, config.num_layers, positions)
-    logits = last("logits", transformer.logits(last("final_norm", transformer.final_norm(x))))
-    valid = jnp.ones(tokens.shape, bool) if lengths is None else positions < lengths[:, None]
-    return Pass(logits, _records(instruments, readings, last, valid), _total(instruments, reports), cache)
+    last = Observer(instruments, config.num_layers, positions, valid)
+    normalised = last("final_norm", transformer.final_norm(x))
+    logits = last("logits", transformer.logits(normalised))
+    records = _records(instruments, readings, last, valid)
+    finite = ~valid | (rows_finite(normalised) & _read_finite(instruments, records))
+    return Pass(logits, finite, records, _total(instruments, reports), cache)
+
+
+def _read_finite(instruments: Instruments, records: tuple[Record, ...]) -> Bool[Array, "B T"] | Literal[True]:
+    """Whether what feature and projection taps read is finite; a stream read raw tells by what follows from it."""
+    found = [
+        jnp.all(jnp.isfinite(record.values), axis=(0, 3))
+        for tap, record in zip(instruments.taps, records, strict=True)
+        if tap.spec.reader != "raw"
+    ]
+    return functools.reduce(operator.and_, found, True)
+
+
+def _valid(tokens: Int[Array, "B T"], lengths: Int[Array, " B"] | None) -> Bool[Array, "B T"]:
+    if lengths is None:
+        return jnp.ones(tokens.shape, bool)
+    return jnp.arange(tokens.shape[1]) < lengths[:, None]
 
 
 def _records(instruments: Instruments, readings: dict, last: Observer, valid: Bool[Array, "B T"]) -> tuple[Record, ...]:
@@ -105,6 +135,26 @@ def _records(instruments: Instruments, readings: dict, last: Observer, valid: Bo
     return tuple(records)
 
 
+def check_rows(
+    finite: AnyArray, transformer: Transformer, tokens: Int[np.ndarray, "B T"], lengths: Int[np.ndarray, " B"],
+    names: Sequence[str],
+) -> None:  # fmt: skip
+    """Refuse rows whose pass does not give numbers; those behind the last name only fill the batch.
+
+    Args:
+        finite: [B] in any shape, from the program that ran them. names: of the rows, for the error.
+
+    Raises:
+        NotFiniteError: naming row, layer and site.
+    """
+    broken = ~np.asarray(finite).reshape(-1)
+    broken[len(names) :] = False
+    if broken.any():
+        rows = np.flatnonzero(broken)[:1]
+        again = partial(full_precision(causal_pass), transformer, jnp.asarray(tokens[rows]), lengths=lengths[rows])
+        raise traced(again).of(names[rows[0]])
+
+
 def _total(instruments: Instruments, reports: dict[int, EditReport]) -> tuple[EditReport, ...]:
     """Reports summed over layers; an edit acts in one layer a slot."""
 
@@ -114,4 +164,29 @@ def _total(instruments: Instruments, reports: dict[int, EditReport]) -> tuple[Ed
     return tuple(total(reports[i]) for i in range(len(instruments.edits)))
 
 
-run = jax.jit(full_precision(causal_pass), static_argnames="keep_cache")
+@partial(jax.jit, static_argnames="keep_cache")
+@full_precision
+def _run(
+    transformer: Transformer, tokens: Array, instruments: Instruments, lengths: Array | None, keep_cache: bool
+) -> tuple[Pass, Bool[Array, " B"]]:
+    out = causal_pass(transformer, tokens, instruments, lengths, keep_cache)
+    return out, jnp.all(out.finite & (rows_finite(out.logits) | ~_valid(tokens, lengths)), axis=1)
+
+
+def run(
+    transformer: Transformer,
+    tokens: Int[AnyArray, "B T"],
+    instruments: Instruments = Instruments(),  # noqa: B008 (immutable)
+    lengths: Int[AnyArray, " B"] | None = None,
+    keep_cache: bool = False,
+) -> Pass:
+    """`causal_pass`, compiled, and refused where it does not give numbers. Inside another program it only traces.
+
+    Raises:
+        NotFiniteError: naming row, layer and site; and see `causal_pass`.
+    """
+    tokens, lengths = jnp.asarray(tokens), None if lengths is None else jnp.asarray(lengths)
+    out, finite = _run(transformer, tokens, instruments, lengths, keep_cache)
+    if not isinstance(finite, jax.core.Tracer) and not np.all(finite):
+        refuse(partial(full_precision(causal_pass), transformer, tokens, instruments, lengths), ~finite)
+    return out

@@ -10,8 +10,10 @@ Each segment's results go to the host before the next one of that bucket starts 
 """
 
 import dataclasses
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -25,10 +27,12 @@ from causeway.engine.intervention.edits import EMPTY, Edit, EditSpec, no_edit
 from causeway.engine.intervention.taps import BoundTap
 from causeway.engine.model.cache import Prefix, Segment, prefill
 from causeway.engine.model.decode import Fed, Own, Rows, Shared, Steps, decode_segment, feed_segment
+from causeway.engine.model.finite import NotFiniteError, all_finite, traced
 from causeway.engine.model.refusals import check_first_edit, check_generation, check_taps
 from causeway.engine.model.rollouts import Ends, Generation, Rollouts
 from causeway.engine.model.sampling import Sampling, row_keys
 from causeway.engine.model.transformer import Transformer
+from causeway.engine.precision import full_precision
 
 WIDTHS = (8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192, 16384)
 
@@ -112,6 +116,7 @@ def generate_rows(
     Raises:
         ValueError: parts that do not fit each other or the model (`refusals`), a seed of more than 32 bits, or
             recomputed with an edit before the last prompt token.
+        NotFiniteError: a row's streams or logits stop being numbers; its `row` is that row.
     """
     seed = scalars.seed(seed)
     check_generation(prompt, trials, edit_spec, edit, forced, layout.max_new_tokens, transformer.config.max_position)
@@ -162,6 +167,17 @@ class _Stripe:
 
 
 @dataclasses.dataclass(frozen=True)
+class _Segment:
+    """A segment on its way: whose it is, what comes of it, and what it was made from, should it have to be traced."""
+
+    ids: list[np.ndarray]
+    steps: Steps
+    shared: Shared
+    own: Own
+    static: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
 class _Run:
     """One prompt's generation: what stays fixed while its stripes go through the segments."""
 
@@ -185,14 +201,14 @@ class _Run:
         stripes = [self._open(ids, edit, keys) for ids in self._stripes(np.arange(len(trials)))]
         drawn = 0
         for length in self.layout.segments:
-            running: list[tuple[list[np.ndarray], Steps]] = []
+            running: list[_Segment] = []
             for stripe in stripes:
                 # The device starts on this stripe before the host waits for the one before it.
-                running.append((stripe.ids, self._segment(stripe, drawn, length, forced)))
+                running.append(self._segment(stripe, drawn, length, forced))
                 if len(running) > 1:
-                    out.keep_stripe(*running.pop(0), drawn)
-            for ids, steps in running:
-                out.keep_stripe(ids, steps, drawn)
+                    self._deliver(running.pop(0), out, drawn)
+            for segment in running:
+                self._deliver(segment, out, drawn)
             drawn += length
             if ends is not None:
                 kept = ends(out.tokens[:, :drawn])
@@ -215,29 +231,46 @@ class _Run:
         edit = self.parallel.split(jax.tree.map(lambda a: np.asarray(a)[chosen], edit))
         token = np.full(chosen.shape, self.prompt[-1], np.int32)
         rows = self.parallel.split(Rows(token, _used(ids, self.layout.rows), keys[chosen]))
-        between = self.prompt[self.shared : -1]
-        if not len(between):
+        if len(self.prompt) - 1 == self.shared:
             return _Stripe(ids, edit, rows, ())
+        fed = self.parallel.replicate(self._fed())
+        return _Stripe(ids, edit, rows, (self.parallel.program(feed_segment, edit_spec=self.edit_spec)(fed, edit),))
+
+    def _fed(self) -> Fed:
+        """The prompt tokens that differ from row to row, padded in front to their bucket."""
+        between = self.prompt[self.shared : -1]
         first = bucket_width(len(between)) - len(between)
-        fed = Fed(
+        return Fed(
             self.transformer, self.dictionary, self.prefix, jnp.asarray(np.pad(between, (first, 0))),
             jnp.int32(first), jnp.int32(self.shared - first),
         )  # fmt: skip
-        segment = self.parallel.program(feed_segment, edit_spec=self.edit_spec)(self.parallel.replicate(fed), edit)
-        return _Stripe(ids, edit, rows, (segment,))
 
-    def _segment(self, stripe: _Stripe, drawn: int, length: int, forced: np.ndarray | None) -> Steps:
+    def _segment(self, stripe: _Stripe, drawn: int, length: int, forced: np.ndarray | None) -> "_Segment":
         """Start one segment of one stripe; the stripe moves on."""
         start = jnp.int32(len(self.prompt) - 1 + drawn)
         shared = Shared(self.transformer, self.dictionary, self.prefix, self.taps, start, jnp.int32(drawn))
         taken = np.stack([_forced(forced, bucket, drawn, length, self.layout.rows) for bucket in stripe.ids])
         own = Own(stripe.rows, stripe.edit, stripe.past, self.parallel.split(taken))
-        program = self.parallel.program(
-            decode_segment, length=length, sampling=self.sampling, edit_spec=self.edit_spec, recomputed=self.recomputed
-        )
-        stripe.rows, segment, steps = program(self.parallel.replicate(shared), own)
+        shared = self.parallel.replicate(shared)
+        static = {"length": length, "sampling": self.sampling, "edit_spec": self.edit_spec}
+        static |= {"recomputed": self.recomputed}
+        stripe.rows, segment, steps = self.parallel.program(decode_segment, **static)(shared, own)
         stripe.past = (*stripe.past, segment)
-        return steps
+        return _Segment(stripe.ids, steps, shared, own, static)
+
+    def _deliver(self, segment: "_Segment", out: Rollouts, drawn: int) -> None:
+        """Wait for a segment's results and keep them, if they are numbers."""
+        steps = jax.device_get(segment.steps)
+        check_segment(steps, segment.ids, lambda device: self._again(segment, device))
+        out.keep_stripe(segment.ids, steps, drawn)
+
+    def _again(self, segment: "_Segment", device: int) -> None:
+        """All that a segment's numbers come from, from the prompt on, as plain functions."""
+        own = jax.tree.map(lambda a: a[device], segment.own)
+        shared_prefix(self.transformer, self.prompt.tolist(), self.shared)
+        if len(self.prompt) - 1 > self.shared:
+            full_precision(feed_segment)(self._fed(), own.edit, edit_spec=self.edit_spec)
+        full_precision(decode_segment)(segment.shared, own, **segment.static)
 
     def _without(self, stripe: _Stripe, over: np.ndarray) -> _Stripe:
         """A stripe in which the rows that are over [R] do not live on."""
@@ -278,6 +311,23 @@ class _Run:
         rows = dataclasses.replace(rows, live=_used(places, width))
         ids = [numbers[bucket] for bucket in places]
         return _Stripe(ids, *(self.parallel.split(tree) for tree in (edit, rows, past)))
+
+
+def check_segment(steps: Steps, ids: list[np.ndarray], again: Callable[[int], None]) -> None:
+    """Refuse live rows that stopped being numbers; `again` runs one device's rows as plain functions.
+
+    Raises:
+        NotFiniteError: its `row` is that of the request.
+    """
+    finite, live = np.asarray(steps.finite), np.asarray(steps.live)
+    for values, _ in itertools.chain.from_iterable(steps.readings):
+        if not all_finite(values):
+            finite = finite & np.asarray(np.isfinite(values)).reshape(*finite.shape, -1).all(axis=-1)
+    broken = (live & ~finite).any(axis=1)
+    for device, mine in enumerate(ids):
+        if broken[device].any():
+            error = traced(partial(again, device), broken[device])
+            raise NotFiniteError(str(error), int(mine[error.row]))
 
 
 def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:

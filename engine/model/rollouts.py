@@ -56,10 +56,9 @@ class Rollouts:
         self.reports: list[list[np.ndarray]] = []
 
     def keep_stripe(self, ids: list[np.ndarray], steps: Steps, drawn: int) -> None:
-        """Wait for a segment of one bucket on each device, and copy it."""
-        got = jax.device_get(steps)
+        """Copy a segment of one bucket on each device, come to the host."""
         for device, mine in enumerate(ids):
-            self.keep(mine, drawn, jax.tree.map(lambda a, device=device: a[device], got))
+            self.keep(mine, drawn, jax.tree.map(lambda a, device=device: a[device], steps))
 
     def keep(self, ids: np.ndarray, drawn: int, steps: Steps) -> None:
         """Copy a bucket's segment to its rows."""

@@ -48,9 +48,13 @@ class _Norm(nnx.Module):
         return x
 
     def inverse_sigma(self, x: Float[Array, "*rows D"]) -> Float[Array, "*rows"]:
-        """1 / sigma, the root mean square of each centred input, in the accumulation dtype."""
+        """1 / sigma, the root mean square of each centred input, in the accumulation dtype; NaN where it overflows.
+
+        1 / infinity would be 0: an input too large to measure would go on as if nothing had been there.
+        """
         centred = self.centre(x.astype(self.numerics.accumulate_dtype))
-        return jax.lax.rsqrt(jnp.mean(centred * centred, axis=-1) + self.eps)
+        square = jnp.mean(centred * centred, axis=-1)
+        return jnp.where(square < jnp.inf, jax.lax.rsqrt(square + self.eps), jnp.nan)
 
     def normalise(self, x: Float[Array, "*rows D"]) -> Float[Array, "*rows D"]:
         """x centred and over sigma, without gain and bias."""

@@ -23,10 +23,11 @@ from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.intervention.apply import EditReport, bind
 from causeway.engine.intervention.edits import EMPTY, Edit, EditSpec
 from causeway.engine.intervention.instruments import Instruments, Observer
-from causeway.engine.model.attention import RowKeys, SharedKeys, attend_pieces, window_of, within
+from causeway.engine.model.attention import RowKeys, SharedKeys, attend_pieces, blank, window_of, within
 from causeway.engine.model.block import apply_block
 from causeway.engine.model.cache import Prefix
 from causeway.engine.model.decode import by_group, by_row, own
+from causeway.engine.model.finite import all_finite, refuse, seen
 from causeway.engine.model.generate import WIDTHS, bucket_width, first_edited_position, shared_prefix
 from causeway.engine.model.transformer import Block, Transformer, layer
 from causeway.engine.outcome.answers import AnswerTree
@@ -71,6 +72,7 @@ def clean_tree(
 
     Raises:
         ValueError: prompt and answers exceed the context.
+        NotFiniteError: the pass does not give numbers.
     """
     shared = len(prompt) - 1 if first_edit is None else min(first_edit, len(prompt) - 1)
     tree = tree.after(prompt[shared:-1])
@@ -82,6 +84,8 @@ def clean_tree(
     prefix = shared_prefix(transformer, prompt, shared)
     nodes = _device_nodes(tree, shared)
     streams, edges = _clean(transformer, prefix, nodes)
+    if not all_finite(edges):
+        refuse(lambda: _clean(transformer, shared_prefix(transformer, prompt, shared), nodes))
     return CleanTree(prefix, nodes, streams, edges)
 
 
@@ -110,8 +114,9 @@ def _tree_block(
         queries = jnp.repeat(nodes.positions, repeat)
         pieces = [within(prefix, queries, jnp.arange(prefix.mask.shape[-1]), window)]
         if count > 1:
-            seen = jnp.repeat(nodes.ancestors, repeat, axis=0)
-            above = RowKeys(jnp.einsum("bngk->gbnk", k), jnp.einsum("bngk->gbnk", v), seen)
+            visible = jnp.repeat(nodes.ancestors, repeat, axis=0)
+            values = jnp.einsum("bngk->gbnk", blank(v, nodes.positions[None] >= 0))
+            above = RowKeys(jnp.einsum("bngk->gbnk", k), values, visible)
             pieces.append(within(above, queries, nodes.positions, window))
         own_piece = (own(k, q), own(v, q))
         z = attend_pieces(by_group(q, config.num_kv_heads), own_piece, tuple(pieces), config, transformer.numerics)
@@ -121,7 +126,11 @@ def _tree_block(
 
 
 def _edge_log_probability(transformer: Transformer, x: Float[Array, "B n D"], nodes: Nodes) -> Float[Array, "B e"]:
-    logits = transformer.logits(transformer.final_norm(x))
+    normalised = transformer.final_norm(x)
+    logits = transformer.logits(normalised)
+    count, positions = transformer.config.num_layers, nodes.positions[None]
+    seen("final_norm", count, normalised, positions >= 0, positions)
+    seen("logits", count, logits, positions >= 0, positions)
     normaliser = jax.nn.logsumexp(logits, axis=-1)
     node, token = nodes.edges[:, 0], nodes.edges[:, 1]
     return logits[:, node, token] - normaliser[:, node]
@@ -133,7 +142,7 @@ def _clean(transformer: Transformer, prefix: Prefix, nodes: Nodes) -> tuple[Arra
     def body(x, scanned):
         block, index, keys, values = scanned
         shared = SharedKeys(keys, values, jnp.arange(keys.shape[-1]) < prefix.length)
-        observe = Observer(Instruments(), index, nodes.positions[None])
+        observe = Observer(Instruments(), index, nodes.positions[None], nodes.positions[None] >= 0)
         return _tree_block(transformer, block, x, nodes, shared, observe), x[0]
 
     layers = jnp.arange(transformer.config.num_layers)
@@ -176,21 +185,22 @@ def edited_answers(
 ) -> tuple[Float[Array, "B e"], EditReport]:
     """Edge log probabilities of B rows that all edit one layer, and what the edit did ([B, n, E]).
 
-    `own` is the edit and its `start_layer`; a program for `jax.jit` or `RowParallel.program`.
+    `own` is the edit and its `start_layer`; a program for `jax.jit` or `RowParallel.program`. What is not finite on the
+    way is not finite in the edges.
     """
     edit, start = own
     transformer, clean = background.transformer, background.clean
     nodes, prefix = clean.nodes, clean.prefix
     instruments = Instruments((bind(spec, edit, background.dictionary),))
-    rows, positions = edit.layer.shape[0], nodes.positions[None]
+    rows, positions, real = edit.layer.shape[0], nodes.positions[None], nodes.positions[None] >= 0
     x = jnp.broadcast_to(clean.streams[start], (rows, *clean.streams.shape[1:]))
-    below = Observer(instruments, start - 1, positions)
+    below = Observer(instruments, start - 1, positions, real)
     x = below("resid_post", x)
     report = _wide(below.reports[0]) if below.reports else _nothing_done(rows, x.shape[1], spec.slots, x.dtype)
 
     def body(index, carry):
         x, report = carry
-        observe = Observer(instruments, index, positions)
+        observe = Observer(instruments, index, positions, real)
         keys, values = prefix.keys[index], prefix.values[index]
         piece = SharedKeys(keys, values, jnp.arange(keys.shape[-1]) < prefix.length)
         x = _tree_block(transformer, layer(transformer.blocks, index), x, nodes, piece, observe)

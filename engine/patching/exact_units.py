@@ -4,19 +4,27 @@ Rows are dealt to buckets of one layer each, because a bucket starts at its laye
 each with its own starting layer. The baseline needs no row: it is the clean pass itself.
 """
 
+from functools import partial
 from operator import itemgetter
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from causeway.engine.intervention.edits import EMPTY
+from causeway.engine.intervention.edits import EMPTY, Edit, EditSpec
+from causeway.engine.model.finite import all_finite, traced
 from causeway.engine.outcome.answers import score_answers
 from causeway.engine.outcome.exact import Background, edited_answers, start_layer
 from causeway.engine.patching.cells import OTHER
 from causeway.engine.patching.design import Rows, SweepPrompt
-from causeway.engine.patching.sweep import PatchSweep, what_was_done
+from causeway.engine.patching.sweep import PatchSweep, row_name, what_was_done
+from causeway.engine.precision import full_precision
 from causeway.engine.sweep.layout import UnitResult
+
+# One bucket's edit, and the layer it starts at.
+Own = tuple[Edit, np.ndarray]
 
 
 def exact_unit(sweep: PatchSweep, index: int) -> UnitResult:
@@ -28,12 +36,6 @@ def exact_unit(sweep: PatchSweep, index: int) -> UnitResult:
     edges, report = _run(sweep, prompt, rows, background)
     baseline = rows.layer == EMPTY
     edges[baseline] = np.asarray(clean.edges)
-    if np.isnan(edges).any():
-        row = int(np.isnan(edges).any(axis=1).argmax())
-        raise FloatingPointError(
-            f"prompt {prompt.id}: layer {rows.layer[row]} feature {rows.feature[row]} {rows.arms[rows.arm[row]]} gives "
-            "logits that are not numbers; its value is too large for the model's dtype"
-        )
     scores = score_answers(tree, edges[:, : len(tree.edges)])
     columns = what_was_done(prompt, rows, **report)
     # A prompt may list its labels in another order; the table has one.
@@ -54,21 +56,30 @@ def _run(
     report = {name: np.zeros(shape, np.float32) for name in ("before", "after")} | {"applied": np.zeros(shape, bool)}
     background = sweep.parallel.replicate(background)
     program = sweep.parallel.program(edited_answers, spec=sweep.edit_spec)
-    running = []
+    running: list[tuple[list[np.ndarray], Own, Any]] = []
     for stripe in _stripes(rows, width, devices):
         placed = np.stack([np.resize(bucket, width) for bucket in stripe])
         own = [jax.tree.map(itemgetter(bucket), edit) for bucket in placed]
         starts = np.array([start_layer(sweep.edit_spec, mine, background.clean) for mine in own], np.int32)
         together = jax.tree.map(lambda *a: np.stack(a), *own)
-        running.append((stripe, program(background, sweep.parallel.split((together, starts)))))
-    for stripe, result in running:
+        running.append((stripe, (together, starts), program(background, sweep.parallel.split((together, starts)))))
+    for stripe, given, result in running:
         got, done = jax.device_get(result)
         for device, bucket in enumerate(stripe):
             used = slice(0, len(bucket))
+            if not all_finite(got[device]):
+                again = partial(_again, background, jax.tree.map(itemgetter(device), given), sweep.edit_spec)
+                error = traced(again, ~np.isfinite(got[device]).all(axis=1))
+                raise error.of(row_name(prompt, rows, int(bucket[error.row % len(bucket)])))
             out[bucket] = got[device][used]
             for name, target in report.items():
                 target[bucket] = getattr(done, name)[device][used]
     return out, report
+
+
+def _again(background: Background, own: Own, spec: EditSpec) -> None:
+    """One bucket as a plain function."""
+    full_precision(edited_answers)(background, jax.tree.map(jnp.asarray, own), spec=spec)
 
 
 def _stripes(rows: Rows, width: int, devices: int) -> list[list[np.ndarray]]:

@@ -8,11 +8,12 @@ import dataclasses
 import jax
 import numpy as np
 
+from causeway.engine.model.finite import NotFiniteError
 from causeway.engine.model.generate import Generation, generate_rows
 from causeway.engine.model.stops import Stops
 from causeway.engine.outcome.parsers import Parsed, match_tokens, parser
 from causeway.engine.patching.design import Rows, SweepPrompt
-from causeway.engine.patching.sweep import PatchSweep, what_was_done
+from causeway.engine.patching.sweep import PatchSweep, row_name, what_was_done
 from causeway.engine.sweep.layout import UnitResult
 
 
@@ -45,23 +46,26 @@ def _arrays(generation: Generation) -> dict:
 
 def _generate_together(sweep: PatchSweep, prompt: SweepPrompt, rows: Rows) -> Generation:
     s = sweep.settings
-    return generate_rows(
-        sweep.model.transformer,
-        prompt.tokens,
-        trials=rows.trial,
-        layout=s.widths,
-        sampling=s.sampling,
-        seed=s.seed,
-        prompt_id=prompt.id,
-        edit_spec=sweep.edit_spec,
-        edit=sweep.edit(prompt, rows),
-        dictionary=sweep.dictionary,
-        taps=s.recording.taps(sweep.dictionary, sweep.model.config.num_layers),
-        recomputed=s.semantics == "recomputed",
-        first_edit=sweep.first_edit(prompt),
-        parallel=sweep.parallel,
-        ends=Stops(s.sampling.stop_tokens, s.stop_texts).ends(sweep.model, prompt.tokens),
-    )
+    try:
+        return generate_rows(
+            sweep.model.transformer,
+            prompt.tokens,
+            trials=rows.trial,
+            layout=s.widths,
+            sampling=s.sampling,
+            seed=s.seed,
+            prompt_id=prompt.id,
+            edit_spec=sweep.edit_spec,
+            edit=sweep.edit(prompt, rows),
+            dictionary=sweep.dictionary,
+            taps=s.recording.taps(sweep.dictionary, sweep.model.config.num_layers),
+            recomputed=s.semantics == "recomputed",
+            first_edit=sweep.first_edit(prompt),
+            parallel=sweep.parallel,
+            ends=Stops(s.sampling.stop_tokens, s.stop_texts).ends(sweep.model, prompt.tokens),
+        )
+    except NotFiniteError as error:
+        raise error.of(row_name(prompt, rows, error.row)) from None
 
 
 def _outcome(sweep: PatchSweep, prompt: SweepPrompt, generation: Generation) -> dict:

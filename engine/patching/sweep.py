@@ -23,7 +23,8 @@ from causeway.engine import scalars
 from causeway.engine.devices import RowParallel
 from causeway.engine.dictionary.dictionary import Dictionary, check_stack
 from causeway.engine.intervention import scope as scopes
-from causeway.engine.intervention.edits import Edit, EditSpec, check_edit
+from causeway.engine.intervention.edits import EMPTY, Edit, EditSpec, check_edit
+from causeway.engine.model.finite import NotFiniteError
 from causeway.engine.model.generate import Layout as Widths
 from causeway.engine.model.handle import Model
 from causeway.engine.model.sampling import Sampling
@@ -232,7 +233,10 @@ class PatchSweep:
 
         def run(prompt: SweepPrompt) -> CleanTree:
             tree = self.answer_tree(prompt)
-            return clean_tree(self.model.transformer, prompt.tokens, tree, self.first_edit(prompt))
+            try:
+                return clean_tree(self.model.transformer, prompt.tokens, tree, self.first_edit(prompt))
+            except NotFiniteError as error:
+                raise error.of(f"prompt {prompt.id}") from None
 
         return functools.lru_cache(maxsize=2)(run)
 
@@ -314,6 +318,13 @@ def sampled_schema() -> pa.Schema:
     """Columns of sampled trials: what was done, the row of `activations.zarr`, action, amount, text and token ids."""
     outcome = [("action", pa.string()), ("amount", pa.float64()), ("response", pa.string())]
     return pa.schema([*_WHAT, ("array_row", pa.int64()), *outcome, ("tokens", pa.list_(pa.int32()))])
+
+
+def row_name(prompt: SweepPrompt, rows: Rows, row: int) -> str:
+    """How an error names one row."""
+    arm, layer = rows.arms[rows.arm[row]], rows.layer[row]
+    edit = "" if layer == EMPTY else f" of layer {layer} feature {rows.feature[row]}"
+    return f"prompt {prompt.id}, arm {arm}{edit}"
 
 
 def what_was_done(prompt: SweepPrompt, rows: Rows, before: np.ndarray, after: np.ndarray, applied: np.ndarray) -> dict:

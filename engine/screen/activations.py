@@ -27,13 +27,15 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from causeway.engine.devices import RowParallel, local_parallel
 from causeway.engine.dictionary.dictionary import Dictionary, check_stack, take
+from causeway.engine.dictionary.finite import refuse_features
 from causeway.engine.intervention.instruments import Instruments
 from causeway.engine.intervention.taps import BoundTap, TapSpec, bind_tap
-from causeway.engine.model.forward import causal_pass
+from causeway.engine.model.finite import all_finite
+from causeway.engine.model.forward import causal_pass, check_rows
 from causeway.engine.model.generate import bucket_width
 from causeway.engine.model.transformer import Transformer
 from causeway.engine.screen.accumulate import UNSTRATIFIED, GroupSums
@@ -81,6 +83,7 @@ def group_sums(
     Raises:
         ValueError: before anything is compiled, for a group with fewer than two prompts, a label that is no group, an
             empty prompt or one longer than the context, or dictionaries of another width or of layers not there.
+        NotFiniteError: a prompt's pass, or a feature, is not all numbers.
     """
     sums = GroupSums(groups)
     check_groups([prompt.group for prompt in prompts], groups)
@@ -92,7 +95,7 @@ def group_sums(
         batch = [prompts[i] for i in chosen]
         labels = [prompt.group for prompt in batch]
         strata = [prompt.stratum for prompt in batch]
-        for layer, values in reader.read(batch, width, rows):
+        for layer, values in reader.read(batch, chosen, width, rows):
             sums.update(layer, values, labels, strata)
         done += len(batch)
         if progress:
@@ -128,9 +131,13 @@ class _Reader:
     position: Position
 
     def read(
-        self, batch: Sequence[LabelledTokens], width: int, rows: int
+        self, batch: Sequence[LabelledTokens], numbers: Int[np.ndarray, " n"], width: int, rows: int
     ) -> Iterator[tuple[int, Float[np.ndarray, "n F"]]]:
-        """(layer, feature values) of up to rows x devices prompts, one layer at a time."""
+        """(layer, feature values) of up to rows x devices prompts, one layer at a time.
+
+        Raises:
+            NotFiniteError: naming a prompt by its number from 1 on, layer and site.
+        """
         config, count = self.dictionary.config, len(batch)
         tap = bind_tap(TapSpec(config.stream, "raw", config.layers), None)
         # A pass that is not full repeats its last prompt, so that all passes of a bucket have one shape.
@@ -139,22 +146,27 @@ class _Reader:
         for row, prompt in enumerate(full):
             tokens[row, : len(prompt.tokens)] = prompt.tokens
         spans = np.array([(prompt.first, len(prompt.tokens)) for prompt in full], np.int32)
-        tokens, spans = (self.parallel.split(a.reshape(self.parallel.count, rows, -1)) for a in (tokens, spans))
+        own = tuple(self.parallel.split(a.reshape(self.parallel.count, rows, -1)) for a in (tokens, spans))
         program = self.parallel.program(_streams, last=self.position == "last")
-        streams = program((self.transformer, tap), (tokens, spans))
+        streams, finite = program((self.transformer, tap), own)
+        check_rows(finite, self.transformer, tokens, spans[:, 1], [f"prompt {number + 1}" for number in numbers])
         for index, layer in enumerate(config.layers):
             shared = (self.dictionary, self.parallel.replicate(np.int32(index)))
-            values = self.parallel.program(_features, position=self.position)(shared, (streams, spans))
-            yield layer, np.asarray(values).reshape(len(full), -1)[:count]
+            values = self.parallel.program(_features, position=self.position)(shared, (streams, own[1]))
+            values = np.asarray(values).reshape(len(full), -1)[:count]
+            if not all_finite(values):
+                refuse_features(int(np.isfinite(values).all(axis=0).argmin()), layer, self.dictionary)
+            yield layer, values
 
 
 def _streams(
     shared: tuple[Transformer, BoundTap], own: tuple[Int[Array, "B T"], Int[Array, "B 2"]], *, last: bool
-) -> Float[Array, "P B ..."]:
-    """The stream of the tapped layers: [P, B, D] at the last token, or [P, B, T, D]."""
+) -> tuple[Float[Array, "P B ..."], Bool[Array, " B"]]:
+    """The stream of the tapped layers, [P, B, D] at the last token or [P, B, T, D], and whether rows gave numbers."""
     (transformer, tap), (tokens, spans) = shared, own
-    values = jnp.asarray(causal_pass(transformer, tokens, Instruments(taps=(tap,)), spans[:, 1]).records[0].values)
-    return values[:, jnp.arange(len(tokens)), spans[:, 1] - 1] if last else values
+    out = causal_pass(transformer, tokens, Instruments(taps=(tap,)), spans[:, 1])
+    values, finite = jnp.asarray(out.records[0].values), jnp.all(out.finite, axis=1)
+    return (values[:, jnp.arange(len(tokens)), spans[:, 1] - 1] if last else values), finite
 
 
 def _features(
@@ -213,7 +225,7 @@ def _check(
         raise ValueError(f"dictionary: layer {outside[0]}, but the model has layers 0..{config.num_layers - 1}")
     tap = bind_tap(TapSpec(dictionary.config.stream, "raw", dictionary.config.layers), None)
     own = jax.ShapeDtypeStruct((1, 2), jnp.int32), jax.ShapeDtypeStruct((1, 2), jnp.int32)
-    width = jax.eval_shape(lambda t, o: _streams((t, tap), o, last=False), transformer, own).shape[-1]
+    width = jax.eval_shape(lambda t, o: _streams((t, tap), o, last=False)[0], transformer, own).shape[-1]
     if width != dictionary.W_enc[...].shape[-2]:
         raise ValueError(
             f"dictionary: reads width {dictionary.W_enc[...].shape[-2]}, but {dictionary.config.stream} of this model "

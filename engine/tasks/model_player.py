@@ -18,6 +18,7 @@ import numpy as np
 
 from causeway.engine import scalars
 from causeway.engine.devices import RowParallel, local_parallel
+from causeway.engine.model.finite import NotFiniteError
 from causeway.engine.model.generate import Layout, bucket_width, generate_rows, segment_lengths
 from causeway.engine.model.handle import Model
 from causeway.engine.model.sampling import Sampling
@@ -99,10 +100,13 @@ class ModelPlayer:
         forced = np.full((len(tokens), layout.max_new_tokens), -1, np.int32)
         for row, ids in enumerate(tokens):
             forced[row, : len(ids) - 1] = ids[1:]
-        generation = generate_rows(
-            self._placed, tokens[0][:1], trials=np.asarray(games), layout=layout, sampling=self.sampling,
-            seed=self.seed, prompt_id=round_number, forced=forced, parallel=self._devices,
-        )  # fmt: skip
+        try:
+            generation = generate_rows(
+                self._placed, tokens[0][:1], trials=np.asarray(games), layout=layout, sampling=self.sampling,
+                seed=self.seed, prompt_id=round_number, forced=forced, parallel=self._devices,
+            )  # fmt: skip
+        except NotFiniteError as error:
+            raise error.of(f"game {games[error.row]}, round {round_number}") from None
         starts = [len(ids) - 1 for ids in tokens]
         new = [row[start : start + self.max_new_tokens] for row, start in zip(generation.tokens, starts, strict=True)]
         ends = (-1, *self.sampling.stop_tokens)

@@ -14,6 +14,7 @@ States are any pytrees of arrays (NNX modules and optax states included): leaves
 files independent of how the containers are registered. Cost: one copy of the state to the host.
 """
 
+import collections
 import contextlib
 import json
 import shutil
@@ -118,27 +119,35 @@ class Checkpoints:
 
 
 @contextlib.contextmanager
-def keeping(checkpoints: Checkpoints | None, every: int, steps: int) -> Iterator[Callable[[int, Any], None]]:
-    """Gives what is to be called after every step with (steps done, state), so that a run survives and stops cleanly.
+def keeping(
+    checkpoints: Checkpoints | None, every: int, steps: int, check: Callable[[int, Any, Any], None]
+) -> Iterator[Callable[[int, Any, Any], None]]:
+    """Gives what is to be called after every step with (steps done, state, result), so that a run survives and stops
+    cleanly, and no state is saved after a result that is no number.
 
     Args:
         checkpoints: None keeps nothing. every: steps between checkpoints; one is always written at the end.
-        steps: of the whole run.
+        steps: of the whole run. check: called with (step, state, result), raises for a step that has gone wrong.
 
     Raises:
         Stopped: a signal came; the step it came in is saved.
     """
-    if checkpoints is None:
-        yield lambda done, state: None
-        return
+    unseen: collections.deque[tuple[int, Any]] = collections.deque()
 
-    def keep(done: int, state: Any) -> None:
-        if done % every == 0 or done == steps or interrupt.requested:
+    def keep(done: int, state: Any, result: Any) -> None:
+        stopping = interrupt is not None and interrupt.requested
+        saves = done % every == 0 or done == steps or stopping
+        unseen.append((done, result))
+        # A step behind, so that the device has work while the host waits; but nothing is saved unseen.
+        while len(unseen) > (not saves):
+            step, seen = unseen.popleft()
+            check(step, state, seen)
+        if checkpoints is not None and saves:
             checkpoints.save(done, state)
-        if interrupt.requested:
+        if stopping:
             raise Stopped(f"stopped by a signal after step {done} of {steps}; rerun the same command to resume")
 
-    with Interrupt() as interrupt:
+    with Interrupt() if checkpoints is not None else contextlib.nullcontext() as interrupt:
         yield keep
 
 

@@ -28,11 +28,13 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
 from causeway.engine.dictionary.dictionary import Dictionary
+from causeway.engine.model.finite import NotFiniteError
 from causeway.engine.train import sparsity
 from causeway.engine.train.checkpoint import Checkpoints, keeping
 from causeway.engine.train.design import Design
@@ -95,6 +97,8 @@ def train_dictionaries(
 
     Raises:
         Stopped: a signal came, and the steps done are saved.
+        NotFiniteError: the model's streams, or a step's reconstruction, are not numbers; no checkpoint is written
+            after that.
     """
     program = _Program(recipe, design, data.d_in)
     found = None
@@ -102,12 +106,21 @@ def train_dictionaries(
         buffer = jax.ShapeDtypeStruct((len(design.layers), data.capacity, data.width), jnp.float32)
         found = checkpoints.restore(jax.eval_shape(program.start, buffer, 1))
     state = found[1] if found else _start(program, *data.buffer(0))
-    with keeping(checkpoints, checkpoint_every, recipe.steps) as keep:
+    with keeping(checkpoints, checkpoint_every, recipe.steps, partial(_check_progress, design)) as keep:
         for done in range(int(state.step) + 1, recipe.steps + 1):
             state, progress = _update(program, state, *data(done - 1))
             report(done, progress)
-            keep(done, state)
+            keep(done, state, progress)
     return fold(recipe, state, design)
+
+
+def _check_progress(design: Design, step: int, state: DictionaryState, progress: Progress) -> None:
+    finite = np.isfinite(np.asarray(progress.unexplained))
+    if not finite.all():
+        raise NotFiniteError(
+            f"step {step}: the reconstruction of layer {design.layers[int(finite.argmin())]} "
+            f"{design.write_stream or design.stream} is not finite; lower the learning rate"
+        )
 
 
 @dataclasses.dataclass(frozen=True)

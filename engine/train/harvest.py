@@ -14,11 +14,11 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from causeway.engine.intervention.instruments import Instruments
 from causeway.engine.intervention.taps import BoundTap, TapSpec, bind_tap
-from causeway.engine.model.forward import run
+from causeway.engine.model.forward import check_rows, run
 from causeway.engine.model.transformer import Transformer
 from causeway.engine.train.corpus import Corpus
 
@@ -72,15 +72,21 @@ class Source:
         return self.transformer.config.width(stream)
 
     def read(self, rows: Int[np.ndarray, " rows"]) -> Float[np.ndarray, "P N W"]:
-        """Activations at the counted tokens of these rows, float32, in the order of the rows."""
+        """Activations at the counted tokens of these rows, float32, in the order of the rows.
+
+        Raises:
+            NotFiniteError: a row's pass does not give numbers.
+        """
         positions = np.arange(self.corpus.tokens.shape[1])
         parts = []
         for start in range(0, len(rows), ROWS_PER_PASS):
             chosen = rows[start : start + ROWS_PER_PASS]
             # The last group repeats its last row, so that all groups have one shape and one compilation.
             padded = np.pad(chosen, (0, ROWS_PER_PASS - len(chosen)), mode="edge")
-            lengths = self.corpus.lengths[padded]
-            values = np.asarray(_read(self.transformer, self.corpus.tokens[padded], lengths, self._taps()))
+            lengths, tokens = self.corpus.lengths[padded], self.corpus.tokens[padded]
+            found, finite = _read(self.transformer, tokens, lengths, self._taps())
+            check_rows(finite, self.transformer, tokens, lengths, [f"row {row + 1} of the text" for row in chosen])
+            values = np.asarray(found)
             counted = (positions >= self.corpus.first) & (positions < self.corpus.lengths[chosen][:, None])
             parts.append(values[:, : len(chosen)][:, counted])
         return np.concatenate(parts, axis=1)
@@ -92,9 +98,10 @@ class Source:
 @jax.jit
 def _read(
     transformer: Transformer, tokens: Int[Array, "B T"], lengths: Int[Array, " B"], taps: tuple[BoundTap, ...]
-) -> Float[Array, "P B T W"]:
-    found = [record.values for record in run(transformer, tokens, Instruments(taps=taps), lengths).records]
-    return jnp.concatenate([v.reshape(*v.shape[:3], -1).astype(jnp.float32) for v in found], axis=-1)
+) -> tuple[Float[Array, "P B T W"], Bool[Array, " B"]]:
+    out = run(transformer, tokens, Instruments(taps=taps), lengths)
+    found = [v.reshape(*v.shape[:3], -1).astype(jnp.float32) for v in (record.values for record in out.records)]
+    return jnp.concatenate(found, axis=-1), jnp.all(out.finite, axis=1)
 
 
 class Shuffled:

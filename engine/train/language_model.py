@@ -10,6 +10,7 @@ Cost: 6 x parameters x tokens operations a step, plus attention; memory: weights
 """
 
 import dataclasses
+import math
 from collections.abc import Callable
 from functools import partial
 
@@ -18,8 +19,10 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float
 
-from causeway.engine.model.forward import next_token_logits
+from causeway.engine.model.finite import traced
+from causeway.engine.model.forward import causal_pass, next_token_logits
 from causeway.engine.model.transformer import Transformer
+from causeway.engine.precision import full_precision
 from causeway.engine.scalars import integer, real
 from causeway.engine.train.batches import Batch, BatchesAt
 from causeway.engine.train.checkpoint import Checkpoints, keeping
@@ -83,16 +86,28 @@ def train(
 
     Raises:
         Stopped: a signal came, and the steps done are saved.
+        NotFiniteError: a step's loss or gradient are not numbers; it names the step, and layer and site where the pass
+            itself ends so. No checkpoint is written after that.
     """
     state, first = TrainState(transformer, make_optimiser(schedule).init(transformer)), 0
     if checkpoints is not None and (found := checkpoints.restore(state)) is not None:
         first, state = found
-    with keeping(checkpoints, schedule.checkpoint_every, schedule.steps) as keep:
+    check = partial(_check_loss, batches_at)
+    with keeping(checkpoints, schedule.checkpoint_every, schedule.steps, check) as keep:
         for step in range(first, schedule.steps):
             state, loss = _update(state, batches_at(step), schedule)
             report(step + 1, loss)
-            keep(step + 1, state)
+            keep(step + 1, state, loss)
     return state.transformer
+
+
+def _check_loss(batches_at: BatchesAt, step: int, state: TrainState, loss: Float[Array, ""]) -> None:
+    """Refuse a step without a loss. `_update` has not made it, so that the weights still show where numbers end."""
+    if math.isfinite(float(loss)):
+        return
+    for batch in batches_at(step - 1):
+        error = traced(partial(full_precision(causal_pass), state.transformer, jnp.asarray(batch.tokens[:, :-1])))
+        raise error.of(f"step {step}: loss or gradient are not numbers (lower the learning rate?)")
 
 
 def make_optimiser(schedule: Schedule) -> optax.GradientTransformation:
@@ -126,10 +141,15 @@ def answers_right(transformer: Transformer, batch: Batch) -> Bool[Array, " B"]:
 
 @partial(jax.jit, static_argnames="schedule", donate_argnames="state")
 def _update(state: TrainState, batches: tuple[Batch, ...], schedule: Schedule) -> tuple[TrainState, Float[Array, ""]]:
-    """One step: the new state and the loss before it."""
+    """One step, and the loss before it; where loss or gradient are not numbers, a loss of NaN and the state as it was.
+
+    All weights would be NaN else, and nothing would tell where that began.
+    """
     loss, gradient = jax.value_and_grad(mean_loss)(state.transformer, batches)
+    loss = jnp.where(jnp.isfinite(optax.global_norm(gradient)), loss, jnp.nan)
     step, moments = make_optimiser(schedule).update(gradient, state.moments, state.transformer)
-    return TrainState(optax.apply_updates(state.transformer, step), moments), loss
+    after = TrainState(optax.apply_updates(state.transformer, step), moments)
+    return jax.tree.map(partial(jnp.where, jnp.isfinite(loss)), after, state), loss
 
 
 def _weighted_sum(transformer: Transformer, batch: Batch) -> tuple[Array, Array]:

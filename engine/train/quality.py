@@ -20,6 +20,7 @@ Cost: an encode and a decode a token and layer, and three further passes over `l
 import dataclasses
 import functools
 import itertools
+import math
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -35,8 +36,10 @@ from causeway.engine.intervention.apply import bind
 from causeway.engine.intervention.edits import FOREVER, EditSpec, no_edit
 from causeway.engine.intervention.instruments import Instruments
 from causeway.engine.intervention.sites import EDITABLE
-from causeway.engine.model.forward import run
+from causeway.engine.model.finite import NotFiniteError, refuse
+from causeway.engine.model.forward import causal_pass, run
 from causeway.engine.model.transformer import Transformer
+from causeway.engine.precision import full_precision
 from causeway.engine.train.corpus import Corpus
 from causeway.engine.train.harvest import Source
 
@@ -128,8 +131,8 @@ def measure_quality(
 
 def clean_loss(transformer: Transformer, corpus: Corpus) -> float:
     """The model's own mean next-token loss in nats, at the tokens that count."""
-    parts = [(_loss(transformer, *group, corpus.first, Instruments()), group[1]) for group in _padded(corpus)]
-    return sum(float(loss) for loss, _ in parts) / sum(_predicted(lengths, corpus.first) for _, lengths in parts)
+    parts = [(_summed_loss(transformer, *group, corpus.first), group[1]) for group in _padded(corpus)]
+    return sum(loss for loss, _ in parts) / sum(_predicted(lengths, corpus.first) for _, lengths in parts)
 
 
 def _reconstruction(
@@ -159,10 +162,18 @@ def layer_figures(
         layers: model layers. features: F. tokens: N in all groups.
         parts: for each group the sums of |y - y'|^2, |y - mean|^2, |y - y'| / |y|, |f| [P] and of firings [P, F], and
             the largest |f| [P].
+
+    Raises:
+        NotFiniteError: a sum is not a number.
     """
     sums, tops = zip(*parts, strict=True)
     error, spread, relative, size, fired = functools.reduce(partial(jax.tree.map, np.add), sums)
     active, largest = fired.sum(axis=1), np.max(tops, axis=0)
+    if (broken := ~np.isfinite(np.stack([error, spread, relative, size])).all(axis=0)).any():
+        raise NotFiniteError(
+            f"the dictionary of layer {layers[int(broken.argmax())]}: what it makes of the text is not finite; its "
+            "files are damaged, or it belongs to another model"
+        )
     return [
         LayerQuality(
             layer=layer,
@@ -232,7 +243,7 @@ def _losses(
     for tokens, lengths in _padded(corpus):
 
         def loss(instruments: Instruments, tokens=tokens, lengths=lengths) -> float:
-            found = float(_loss(transformer, tokens, lengths, corpus.first, instruments))
+            found = _summed_loss(transformer, tokens, lengths, corpus.first, instruments)
             tick()
             return found
 
@@ -267,6 +278,21 @@ def _everywhere(layer: int, first: int, mean: Float[np.ndarray, " D"] | None = N
         return edit
     vectors = np.broadcast_to(mean.astype(np.float32), (ROWS_PER_PASS, 1, len(mean)))
     return dataclasses.replace(edit, scale=np.float32(0) * ones, shift=np.float32(1) * ones, vectors=vectors)
+
+
+def _summed_loss(
+    transformer: Transformer, tokens: Int[np.ndarray, "B T"], lengths: Int[np.ndarray, " B"], first: int,
+    instruments: Instruments = Instruments(),  # noqa: B008 (immutable)
+) -> float:  # fmt: skip
+    """`_loss` on the host.
+
+    Raises:
+        NotFiniteError: it is not a number.
+    """
+    loss = float(_loss(transformer, tokens, lengths, first, instruments))
+    if not math.isfinite(loss):
+        refuse(partial(full_precision(causal_pass), transformer, jnp.asarray(tokens), instruments, lengths))
+    return loss
 
 
 @jax.jit

@@ -72,7 +72,7 @@ def assert_same(graph, other, atol):
 
 def _frozen(model, transcoders, tokens) -> Frozen:
     """The frozen pass of all tokens but the last."""
-    record = record_pass(model.transformer, tokens, ("mlp_in", "mlp_out"))
+    record = record_pass(model.transformer, tokens, jnp.int32(len(tokens)), ("mlp_in", "mlp_out"))
     active = active_features(transcoders, record, len(tokens) - 1, 1)
     ids, values = jnp.asarray(active.ids), jnp.asarray(active.values)
     return Frozen(model.transformer, transcoders, record, gather_sources(transcoders, record, ids, values, 1, False))

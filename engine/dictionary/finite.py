@@ -1,0 +1,61 @@
+"""Features that are not numbers: which, and whether it is the dictionary's own arrays that hold none.
+
+Files are checked as they are read (ports). What is left are dictionaries made in memory, and finite ones whose products
+overflow: both show in the values of the features, because activations hand on what is not a number.
+"""
+
+from typing import NoReturn
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int
+
+from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
+from causeway.engine.dictionary.dictionary import Dictionary
+from causeway.engine.model.finite import NotFiniteError, all_finite
+
+
+def check_features(
+    values: Float[np.ndarray, " n"],
+    features: Int[np.ndarray, " n"],
+    layer: int,
+    dictionary: Dictionary | CrossLayerTranscoder,
+) -> None:
+    """Refuse values of features of one layer that are not all numbers.
+
+    Raises:
+        NotFiniteError: naming layer, stream and feature, and the dictionary's array if it is at fault.
+    """
+    if not all_finite(values):
+        refuse_features(int(features[np.argmin(np.isfinite(values))]), layer, dictionary)
+
+
+def refuse_features(feature: int, layer: int, dictionary: Dictionary | CrossLayerTranscoder) -> NoReturn:
+    """Raise for one feature of a layer that is not a number."""
+    broken = broken_arrays(dictionary, layer)
+    because = (
+        f"the dictionary of layer {layer} holds values in {', '.join(broken)} that are not finite: its files are "
+        "damaged, or its training diverged"
+        if broken
+        else "the stream or the dictionary's weights are too large: check that they belong together"
+    )
+    raise NotFiniteError(f"feature {feature} of layer {layer} {dictionary.config.stream} is not finite; {because}")
+
+
+def broken_arrays(dictionary: Dictionary | CrossLayerTranscoder, layer: int) -> list[str]:
+    """Names of a layer's arrays that hold an infinity or NaN."""
+    place = dictionary.config.index_of(layer)
+    return [name for name, array in _of_layer(dictionary, place) if not bool(jnp.isfinite(array).all())]
+
+
+def _of_layer(dictionary: Dictionary | CrossLayerTranscoder, place: int) -> list[tuple[str, jax.Array]]:
+    """An unstacked dictionary's arrays are its only layer's; a cross-layer decoder is one array a layer."""
+    stacked = dictionary.b_enc[...].ndim == 2
+    found = []
+    for name, parameter in vars(dictionary).items():
+        if name == "W_dec" and isinstance(dictionary, CrossLayerTranscoder):
+            found.append((name, dictionary.W_dec[place][...]))
+        elif hasattr(parameter, "ndim"):
+            found.append((name, parameter[...][place] if stacked else parameter[...]))
+    return found
