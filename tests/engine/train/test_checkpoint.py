@@ -108,13 +108,26 @@ def test_without_the_damaged_step_the_one_before_is_restored(two_steps):
 
 def test_a_signal_saves_the_step_it_came_in(tmp_path):
     def train(checkpoints):
-        with keeping(checkpoints, 4, 9) as keep:
+        with keeping(checkpoints, 4, 9, lambda step, state, result: None) as keep:
             for done in range(1, 10):
                 if done == 3:
                     os.kill(os.getpid(), signal.SIGTERM)
-                keep(done, {"a": jnp.int32(done)})
+                keep(done, {"a": jnp.int32(done)}, None)
 
     with Checkpoints(tmp_path, {}) as checkpoints:
         with pytest.raises(Stopped, match="after step 3 of 9; rerun"):
             train(checkpoints)
         assert checkpoints.latest_step == 3
+
+
+@pytest.mark.parametrize("broken", [4, 5, 9])
+def test_nothing_is_saved_after_a_result_that_is_no_number(tmp_path, broken):
+    def check(step, state, result):
+        if np.isnan(result):
+            raise ValueError(f"step {step}")
+
+    with Checkpoints(tmp_path, {}) as checkpoints:
+        with pytest.raises(ValueError, match=f"step {broken}"), keeping(checkpoints, 4, 9, check) as keep:
+            for done in range(1, 10):
+                keep(done, {"a": jnp.int32(done)}, np.nan if done == broken else 0.0)
+        assert (checkpoints.latest_step or 0) < broken
