@@ -166,8 +166,8 @@ def line(behaviour: str, split: str, measured: dict[str, Any]) -> str:
 
 
 def _with_interval(found: dict[str, Any]) -> str:
-    interval = "no interval" if found["low"] is None else f"[{found['low']:.0%}, {found['high']:.0%}]"
-    return f"{found['rate']:.0%} {interval}"
+    interval = "" if found["low"] is None else f" [{found['low']:.0%}, {found['high']:.0%}]"
+    return f"{found['rate']:.0%}{interval}"
 
 
 def row_of(score: Score, criterion: Criterion) -> dict[str, Any]:
