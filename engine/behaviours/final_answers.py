@@ -17,6 +17,7 @@ from decimal import Decimal, InvalidOperation
 import numpy as np
 
 from causeway.engine.behaviours.prompt import BehaviourPrompt
+from causeway.engine.model.finite import NotFiniteError
 from causeway.engine.model.generate import Layout, generate_rows, segment_lengths
 from causeway.engine.model.handle import Model
 from causeway.engine.model.sampling import Sampling
@@ -107,9 +108,13 @@ def _final_answer(prompt: BehaviourPrompt) -> Decimal:
 def _continuation(model: Model, ids: Sequence[int], layout: Layout, seed: int) -> str:
     stop = model.tokenizer.eos_id if model.tokenizer else None
     sampling = Sampling(temperature=0.0, stop_tokens=() if stop is None else (stop,))
-    drawn = generate_rows(
-        model.transformer, ids, trials=np.zeros(1, np.int64), layout=layout, sampling=sampling, seed=seed, prompt_id=0
-    ).tokens[0]
+    try:
+        drawn = generate_rows(
+            model.transformer, ids, trials=np.zeros(1, np.int64), layout=layout, sampling=sampling, seed=seed,
+            prompt_id=0,
+        ).tokens[0]  # fmt: skip
+    except NotFiniteError as error:
+        raise error.of(f"prompt {model.continuation(ids[:1], ids[1:])[:40]!r}") from None
     return model.continuation(ids, [int(token) for token in drawn if token >= 0])
 
 
