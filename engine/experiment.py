@@ -4,8 +4,9 @@ They prepare what the engine's own passes take (`engine.model.forward`, `engine.
 back. Sweeps do not go through here; they make their arrays by the thousand.
 """
 
+import contextlib
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +23,7 @@ from causeway.engine.intervention.named import named_edits, named_taps
 from causeway.engine.intervention.requests import AnyEdit, Tap, edit_arrays, edit_spec
 from causeway.engine.intervention.taps import Record
 from causeway.engine.model import forward
+from causeway.engine.model.finite import NotFiniteError
 from causeway.engine.model.generate import Generation, Layout, bucket_width, generate_rows, segment_lengths
 from causeway.engine.model.handle import Model, Prompt
 from causeway.engine.model.prompt_list import prompt_list
@@ -63,11 +65,15 @@ def run(
 
     Raises:
         ValueError: an empty or too long prompt, or an edit or tap that cannot mean what it says.
+        NotFiniteError: streams, logits or what was read are not numbers; it names prompt, layer and site.
     """
     tokens = [model.tokens(prompt) for prompt in prompt_list(prompts)]
     rows = [named_edits(row, model) for row in _rows(edits, len(tokens))]
     named, dictionary = named_taps(taps, model), _fitted(dictionary, model)
-    results = [_run_one(model, ids, row, named, dictionary, mode) for ids, row in zip(tokens, rows, strict=True)]
+    results = []
+    for number, (ids, row) in enumerate(zip(tokens, rows, strict=True)):
+        with _naming(number):
+            results.append(_run_one(model, ids, row, named, dictionary, mode))
     logits, records, applied = zip(*results, strict=True)
     return RunResult(tuple(map(tuple, tokens)), logits, tuple(zip(*records, strict=True)), np.array(applied))
 
@@ -146,6 +152,7 @@ def generate(
 
     Raises:
         ValueError: an empty or too long prompt, or settings, edits or taps that cannot mean what they say.
+        NotFiniteError: as `run`.
     """
     trials = scalars.integer(trials, "trials", 1)
     if semantics not in ("cached", "recomputed"):
@@ -161,15 +168,25 @@ def generate(
         if spec is not None:
             edit = edit_arrays(spec, [row for row in wanted for _ in range(trials)], len(ids), model.config.d_model)
             check_edit(edit, spec, model.config.num_layers, dictionary)
-        generation = generate_rows(
-            model.transformer, ids, trials=np.tile(np.arange(trials), len(wanted)), layout=layout, sampling=sampling,
-            seed=seed, prompt_id=number, edit_spec=spec, edit=edit, dictionary=dictionary, taps=bound,
-            recomputed=semantics == "recomputed", ends=stops.ends(model, ids),
-        )  # fmt: skip
+        with _naming(number):
+            generation = generate_rows(
+                model.transformer, ids, trials=np.tile(np.arange(trials), len(wanted)), layout=layout,
+                sampling=sampling, seed=seed, prompt_id=number, edit_spec=spec, edit=edit, dictionary=dictionary,
+                taps=bound, recomputed=semantics == "recomputed", ends=stops.ends(model, ids),
+            )  # fmt: skip
         texts = [model.continuation(ids, row[row >= 0].tolist()) for row in generation.tokens]
         grouped = tuple(tuple(texts[i : i + trials]) for i in range(0, len(texts), trials))
         results.append(GenerateResult(grouped, generation))
     return results
+
+
+@contextlib.contextmanager
+def _naming(number: int) -> Iterator[None]:
+    """Errors of a pass say which of the prompts it was, counted from 0."""
+    try:
+        yield
+    except NotFiniteError as error:
+        raise error.of(f"prompt {number}") from None
 
 
 def _fitted(dictionary: Dictionary | None, model: Model) -> Dictionary | None:

@@ -17,6 +17,7 @@ from decimal import Decimal, InvalidOperation
 import numpy as np
 
 from causeway.engine.behaviours.prompt import BehaviourPrompt
+from causeway.engine.model.finite import NotFiniteError
 from causeway.engine.model.generate import Layout, generate_rows, segment_lengths
 from causeway.engine.model.handle import Model
 from causeway.engine.model.sampling import Sampling
@@ -106,9 +107,13 @@ def _final_answer(prompt: BehaviourPrompt) -> Decimal:
 
 def _continuation(model: Model, ids: Sequence[int], layout: Layout, seed: int) -> str:
     sampling = Sampling(temperature=0.0, stop_tokens=model.stop_ids)
-    drawn = generate_rows(
-        model.transformer, ids, trials=np.zeros(1, np.int64), layout=layout, sampling=sampling, seed=seed, prompt_id=0
-    ).tokens[0]
+    try:
+        drawn = generate_rows(
+            model.transformer, ids, trials=np.zeros(1, np.int64), layout=layout, sampling=sampling, seed=seed,
+            prompt_id=0,
+        ).tokens[0]  # fmt: skip
+    except NotFiniteError as error:
+        raise error.of(f"prompt {model.text_of(ids)[:40]!r}") from None
     return model.continuation(ids, [int(token) for token in drawn if token >= 0])
 
 

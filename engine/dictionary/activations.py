@@ -24,7 +24,7 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 Kind = Literal["relu", "jumprelu", "gated", "topk", "topk_signed", "abstopk", "groupmax", "matching_pursuit"]
 KINDS: tuple[Kind, ...] = (
@@ -40,7 +40,7 @@ def relu(p: Float[Array, "*rows"]) -> Float[Array, "*rows"]:
 
 def jumprelu(p: Float[Array, "*rows"], threshold: Float[Array, "*rows"]) -> Float[Array, "*rows"]:
     """p above its threshold (strict), else 0; what is not a number stays so."""
-    return jnp.where(p <= threshold, 0, p)
+    return jnp.where(p > threshold, p, _off(p <= threshold))
 
 
 def gated(
@@ -49,8 +49,14 @@ def gated(
     gate_bias: Float[Array, "*rows"],
     magnitude_bias: Float[Array, "*rows"],
 ) -> Float[Array, "*rows"]:
-    """A gate decides whether the feature is on, a rescaled and shifted copy how much; NaN stays NaN."""
-    return jnp.where(p + gate_bias <= 0, 0, relu(p * jnp.exp(log_scale) + magnitude_bias))
+    """A gate decides whether the feature is on, a rescaled and shifted copy how much; NaN stays."""
+    gate = p + gate_bias
+    return jnp.where(gate > 0, relu(p * jnp.exp(log_scale) + magnitude_bias), _off(gate <= 0))
+
+
+def _off(known: Bool[Array, "*rows"]) -> Float[Array, "*rows"]:
+    """0 of a feature that is known to be off, NaN of one whose pre-activation or threshold is not a number."""
+    return jnp.where(known, 0, jnp.nan)
 
 
 def elementwise(kind: Kind, p: Float[Array, "*rows"], parameters: tuple[Array, ...]) -> Float[Array, "*rows"]:
