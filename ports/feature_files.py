@@ -10,7 +10,8 @@
     {behaviour}_{split}_samples.npy                          [n, 2] prompt number and position of each sample
     {behaviour}_{split}_summary.json                         written last: with it the set is whole
 
-A sample is a chosen token of a prompt. A set without its summary is what a killed run left, and is replaced.
+`causeway.sha256` has the checksums of all of them. A sample is a chosen token of a prompt. A set without its summary
+is what a killed run left, and is replaced.
 """
 
 import contextlib

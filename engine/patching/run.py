@@ -5,6 +5,7 @@ prompts.jsonl                                          the token ids that prompt
 effects.parquet                                        effects and decisions (`effects`)
 summary.json                                           one page of numbers (`summary`)
 original_rule.parquet                                  the original study's decisions, where its arms were sampled
+causeway.sha256                                        checksums of the last four (`engine.sweep.checksums`)
 """
 
 import json

@@ -135,15 +135,12 @@ class _Run:
         """Computes units until none is left or something stops the run, then merges if the plan is done."""
         started = time.monotonic()
         self._pending.extend(missing[:limit])
-        table = None
         try:
-            with Interrupt(lambda: self._stop("signal")) as interrupt:
+            # The second signal: units in flight are left behind, and computed again by the next run.
+            with Interrupt(lambda: self._stop("signal")) as interrupt, contextlib.suppress(KeyboardInterrupt):
                 self._compute_and_commit(interrupt)
             # A merge can be done again from its beginning: signals end it as they end everything else.
             table = self._merge()
-        except KeyboardInterrupt:
-            # The second signal: units in flight are left behind, and computed again by the next run.
-            self._stop("signal")
         finally:
             self._pending.clear()
             self._progress.close()

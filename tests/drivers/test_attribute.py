@@ -155,9 +155,11 @@ def test_refusals(drive, base, place, tmp_path):
         ([*base, *work, *one, "--documented"], "--documented: is an aggregate"),
         ([*base, *work, "--prompt", "you", "--bos", "no"], "1 token"),
         ([*base, *work, "--prompts", place / "bad.jsonl"], "bad.jsonl line 2: not JSON"),
+        ([*base, *work, "--prompts", place / "units.jsonl"], "a behaviour is named 'units', as what the run itself"),
         ([*base, *work, *one, "--layers", "0,2"], "none for layers [1]"),
         ([*base, *work, *one, "--config", place / "config.py"], "names 'budget', which is no flag"),
     ]
+    (place / "units.jsonl").write_text((place / "games.jsonl").read_text().replace('"behaviour": "games", ', ""))
     (place / "config.py").write_text(
         "from ml_collections import ConfigDict\n"
         "def get_config():\n    return ConfigDict({'attribute': {'budget': 1}})\n"

@@ -3,6 +3,7 @@
 import json
 import random
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -127,10 +128,13 @@ def session(place, given, drive, tmp_path_factory):
     (tmp / "amount.json").write_text(json.dumps([{**ANSWERS[0], "amount": huge}, ANSWERS[1]]))
     write(tmp / "empty.jsonl", {"text": "", "group": "safe"})
     write(tmp / "long.jsonl", {"text": "you lost. " * 20 + "choice:", "group": "safe"})
+    shutil.copytree(place / "model", tmp / "moved")
+    shutil.copy(place / "prompts.jsonl", tmp / "moved.jsonl")
     (tmp / "nested.json").write_text(json.dumps([{"text": " bet", "label": "go"}, ANSWERS[1]]))
     runs = {
         "exact": given(f"--workdir={tmp / 'exact'}"),
         "again": given(f"--workdir={tmp / 'exact'}", "--alpha=0.1"),
+        "moved": given(f"--workdir={tmp / 'exact'}", f"--model={tmp / 'moved'}", f"--prompts={tmp / 'moved.jsonl'}"),
         "another plan": given(f"--workdir={tmp / 'exact'}", "--seed=3", "--scope=decode"),
         "pilot": given(f"--workdir={tmp / 'pilot'}", "--limit_features=2"),
         "plan": given(f"--workdir={tmp / 'planned'}", "--plan=abstract"),
@@ -181,11 +185,18 @@ def test_the_same_command_resumes_and_computes_nothing(session):
     assert not HEAVY & set(runs["again"]["compiled"])
 
 
+def test_a_moved_model_goes_on_where_it_was(session):
+    _, runs = session
+    assert runs["moved"]["status"] == 0, runs["moved"]["err"]
+    assert "0 units to compute" in runs["moved"]["err"]
+
+
 def test_a_workdir_of_another_plan_is_refused_with_its_fields(session):
     _, runs = session
     assert runs["another plan"]["status"] == 2
     line = runs["another plan"]["err"]
     assert line.count("\n") == 1
+    assert "parts." not in line
     assert "seed: 0 in the workdir, 3 now" in line
     assert 'scope: "last_prompt" in the workdir, "decode" now' in line
 

@@ -39,7 +39,7 @@ KINDS = {
 def test_things_of_the_wrong_kind_are_named(toy, finished, name):
     kind, message = KINDS[name]
     path = finished.workdir / name
-    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     path.mkdir() if kind == "folder" else path.write_bytes(b"")
     with pytest.raises(ValueError, match=message) as error:
         run_sweep(finished, None)

@@ -126,8 +126,12 @@ def test_nothing_is_saved_after_a_result_that_is_no_number(tmp_path, broken):
         if np.isnan(result):
             raise ValueError(f"step {step}")
 
-    with Checkpoints(tmp_path, {}) as checkpoints:
-        with pytest.raises(ValueError, match=f"step {broken}"), keeping(checkpoints, 4, 9, check) as keep:
+    def train(checkpoints):
+        with keeping(checkpoints, 4, 9, check) as keep:
             for done in range(1, 10):
                 keep(done, {"a": jnp.int32(done)}, np.nan if done == broken else 0.0)
+
+    with Checkpoints(tmp_path, {}) as checkpoints:
+        with pytest.raises(ValueError, match=f"step {broken}"):
+            train(checkpoints)
         assert (checkpoints.latest_step or 0) < broken
