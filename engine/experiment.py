@@ -6,6 +6,7 @@ back. Sweeps do not go through here; they make their arrays by the thousand.
 
 import contextlib
 import dataclasses
+import reprlib
 from collections.abc import Iterator, Sequence
 
 import jax
@@ -45,6 +46,15 @@ class RunResult:
     logits: tuple[Float[np.ndarray, "T V"], ...]
     records: tuple[tuple[Record, ...], ...]
     edits_applied: Int[np.ndarray, " prompts"]
+
+    def __repr__(self) -> str:
+        lengths = sorted({len(ids) for ids in self.tokens})
+        tokens = "-".join(str(n) for n in dict.fromkeys((lengths[0], lengths[-1])))
+        taps = ", ".join(repr(record[0]) for record in self.records) or "none"
+        return (
+            f"RunResult({len(self.tokens)} prompts of {tokens} tokens; logits [T, {self.logits[0].shape[-1]}]; edits "
+            f"acted at {int(self.edits_applied.sum())} tokens; taps of the first prompt: {taps})"
+        )
 
 
 def run(
@@ -119,6 +129,10 @@ class GenerateResult:
 
     texts: tuple[tuple[str, ...], ...]
     generation: Generation
+
+    def __repr__(self) -> str:
+        first = reprlib.repr(self.texts[0][0])
+        return f"GenerateResult({len(self.texts)} rows of {len(self.texts[0])} trials; the first: {first})"
 
 
 def generate(

@@ -50,6 +50,10 @@ class Intervened:
     streams: Float[np.ndarray, "L T D"]
     transcoders: Transcoders = dataclasses.field(repr=False)
 
+    def __repr__(self) -> str:
+        length, vocabulary = self.logits.shape
+        return f"Intervened({length} tokens, logits [{length}, {vocabulary}]; activations of layers {self.layers})"
+
     @functools.cached_property
     def activations(self) -> Float[np.ndarray, "L T F"]:
         """All feature activations, a row for each of `layers`."""

@@ -77,6 +77,9 @@ class Record:
     valid: Bool[AnyArray, "..."]
     ids: Int[AnyArray, "..."] | None = None
 
+    def __repr__(self) -> str:
+        return f"Record(values {getattr(self.values, 'shape', self.values)}{'' if self.ids is None else ', with ids'})"
+
 
 Reading = tuple[Array, Array | None]
 

@@ -39,6 +39,11 @@ class Generation:
     after: tuple[Float[np.ndarray, "R N E"], ...]
     applied: tuple[Bool[np.ndarray, "R N E"], ...]
 
+    def __repr__(self) -> str:
+        rows, steps = self.tokens.shape
+        taps = ", ".join(map(repr, self.records)) or "none"
+        return f"Generation({len(self.prompt_tokens)} prompt tokens; {rows} rows of up to {steps} tokens; taps: {taps})"
+
     @property
     def lengths(self) -> Int[np.ndarray, " R"]:
         """Tokens drawn per row."""

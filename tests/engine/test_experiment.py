@@ -196,7 +196,7 @@ def test_streams_before_the_norms_behind_attention_and_mlp(tiny, plain, refuses)
     """Where a family has such norms, dictionaries of these streams are edited as in plain numpy."""
     gemma = cw.Model(tiny.make_transformer(**tiny.FAMILIES["gemma2"]), None, "gemma", "of the tests")
     sae = tiny.make_dictionary(stream="mlp_raw")
-    got = cw.run(gemma, PROMPTS[0], edits=[cw.FeatureEdit(2, 7, 6.0)], taps=[cw.Tap("mlp_raw", "all")], dictionary=sae)
+    got = cw.run(gemma, PROMPTS[0], edits=[cw.FeatureEdit(2, 7, 6.0)], taps=[cw.Tap("mlp_raw", "all")], dictionary=dictionary)
     change = plain.delta_edit(tiny.make_edit(1, layer=2, feature=7, shift=6.0), 0, "mlp_raw", sae)
     np.testing.assert_allclose(got.logits[0], plain.logits(gemma.transformer, PROMPTS[0], change), atol=1e-4)
     with refuses("transcoders: SAEs of mlp_raw"):
@@ -231,3 +231,15 @@ def test_a_dictionary_goes_by_the_models_own_names(model, tiny, refuses):
     ):  # fmt: skip
         with refuses("has no resid_mid, because"):
             cw.run(neox, PROMPTS[0], **options)
+
+
+def test_results_show_themselves_in_a_line(model, dictionary):
+    taps = [cw.Tap("resid_post", layers=(0,)), cw.Tap("resid_post", "top_k", layers=(0,), width=2)]
+    out = cw.run(model, [[1, 2, 3], [4, 5]], taps=taps, dictionary=dictionary)
+    gen = cw.generate(model, [1, 2, 3], max_new_tokens=2, trials=3)[0]
+    for thing in (out, gen, gen.generation, out.records[0][0]):
+        assert len(repr(thing).splitlines()) == 1
+        assert len(repr(thing)) < 300
+    assert "2 prompts of 2-3 tokens" in repr(out)
+    assert "with ids" in repr(out)
+    assert "1 rows of 3 trials" in repr(gen)
