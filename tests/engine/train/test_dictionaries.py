@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from causeway.engine.dictionary.dictionary import take
+from causeway.engine.model.finite import NotFiniteError
 from causeway.engine.train.checkpoint import Checkpoints
 from causeway.engine.train.design import Design
 from causeway.engine.train.dictionaries import _Program, _start, fold, train_dictionaries
@@ -147,3 +148,15 @@ def test_bad_recipes_are_refused(refuses):
         Recipe("topk", 32, 2, 10, l0_coefficient=0.1)
     with refuses("steps: got 0"):
         Recipe("topk", 32, 2, 0)
+
+
+def test_a_reconstruction_that_is_not_finite_stops_training_unsaved(tmp_path):
+    data = Planted()
+    data.x = data.x.at[1].set(jnp.inf)
+    with (
+        Checkpoints(tmp_path, {}) as checkpoints,
+        pytest.raises(NotFiniteError, match="step 1: the reconstruction of layer 3 resid_post is not finite"),
+    ):
+        train_dictionaries(recipe(steps=4), data, DESIGN, checkpoints, checkpoint_every=2)
+    with Checkpoints(tmp_path, {}) as checkpoints:
+        assert checkpoints.latest_step is None

@@ -8,6 +8,7 @@ import pytest
 from flax import nnx
 
 from causeway.engine.model.config import ModelConfig, Numerics
+from causeway.engine.model.finite import NotFiniteError
 from causeway.engine.model.forward import next_token_logits
 from causeway.engine.model.transformer import Transformer
 from causeway.engine.tasks import suite
@@ -171,3 +172,16 @@ def test_evaluation_gives_a_figure_for_each_task():
 def test_a_warm_up_longer_than_the_run_is_refused():
     with pytest.raises(ValueError, match="warmup_steps"):
         Schedule(steps=10, warmup_steps=10)
+
+
+def test_a_loss_that_is_not_finite_stops_training_unsaved(tmp_path):
+    """From the step whose weights do it: those before it are kept."""
+    transformer = model()
+    transformer.blocks.mlp.down.value = transformer.blocks.mlp.down[...] * 1e38
+    with (
+        Checkpoints(tmp_path, {}) as checkpoints,
+        pytest.raises(NotFiniteError, match=r"step 1: loss or gradient are not numbers .*layer 0 mlp_out reaches"),
+    ):
+        train(transformer, counting, SCHEDULE, checkpoints)
+    with Checkpoints(tmp_path, {}) as checkpoints:
+        assert checkpoints.latest_step is None
