@@ -83,8 +83,7 @@ def main(argv: list[str]) -> None:
     if _PLAN.value:
         print(run.estimate(sweep, workdir, cast(Literal["abstract", "measured"], _PLAN.value)).text())
         return
-    guard = DiskGuard(workdir, warn=limits[0], stop=limits[1])
-    if run.run(sweep, workdir, guard=guard, repair=_REPAIR.value).stopped:
+    if run.run(sweep, workdir, guard=DiskGuard(workdir, limits[0], limits[1]), repair=_REPAIR.value).stopped:
         sys.exit(_STOPPED)
     print("\n".join(summary.lines(run.finish(workdir, settings, sweep.about))))
     print(f"\neverything is in {workdir}: summary.json, effects.parquet, trials.parquet")

@@ -18,7 +18,6 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Float
 
-from causeway.engine import scalars
 from causeway.engine.circuits.predicted import agreement
 from causeway.engine.stats.multiple import Method, adjust
 from causeway.engine.stats.paired import FEWEST_DISTINCT, FEWEST_PROMPTS, METHOD, paired_mean
@@ -38,9 +37,6 @@ class SummarySettings:
     confidence: float = 0.95
     correction: Method = "bh"
     min_gap: float = 0.1
-
-    def __post_init__(self):
-        scalars.seed(self.seed)
 
 
 def summary_of(tables: Iterable[pa.Table], settings: SummarySettings = SummarySettings()) -> dict[str, Any] | None:

@@ -40,4 +40,4 @@ def test_benchmarks_are_listed_and_others_refused(drive):
         assert run["err"].count("\n") == 1
         assert got in run["err"]
     assert rows["status"] == 2
-    assert "--rows=0" in rows["err"]
+    assert "--rows: got '0'; needs a positive whole number" in rows["err"]

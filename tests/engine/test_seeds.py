@@ -7,7 +7,6 @@ from causeway.engine.attribution.aggregate import AggregateSettings
 from causeway.engine.behaviours.deal import Sizes
 from causeway.engine.behaviours.make import make_prompts
 from causeway.engine.circuits.settings import InterventionSettings
-from causeway.engine.circuits.summary import SummarySettings
 from causeway.engine.patching.effects import EffectSettings
 from causeway.engine.patching.sweep import SweepSettings
 from causeway.engine.stats.halves import selection_half
@@ -21,7 +20,6 @@ DRAWS = {
     "aggregate": lambda seed: AggregateSettings(seed=seed),
     "prompts": lambda seed: make_prompts("arithmetic", Sizes(2, 0), seed),
     "interventions": lambda seed: InterventionSettings(seed=seed),
-    "summary": lambda seed: SummarySettings(seed=seed),
     "effects": lambda seed: EffectSettings(seed=seed),
     "sweep": lambda seed: SweepSettings("exact", ("baseline",), seed=seed),
     "halves": lambda seed: selection_half(np.arange(4), seed=seed),
