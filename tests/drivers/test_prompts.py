@@ -97,7 +97,7 @@ def test_bad_input_is_one_line(drive, tmp_path):
             "--behaviours=grammar_agreement", "--source=a.jsonl", f"--out={tmp_path / 'x'}",
         ],
         "--test_source, --name": ["--behaviours=arithmetic", "--name=x", f"--out={tmp_path / 'x'}"],
-        "--seed: got '-1'; needs a non-negative whole number": [
+        "--seed: got '-1'; needs a whole number in the range [0, 4294967295]": [
             "--behaviours=arithmetic", "--seed=-1", f"--out={tmp_path / 'x'}",
         ],
         "--name: got '../y'; needs letters": [

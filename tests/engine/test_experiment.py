@@ -196,9 +196,7 @@ def test_streams_before_the_norms_behind_attention_and_mlp(tiny, plain, refuses)
     """Where a family has such norms, dictionaries of these streams are edited as in plain numpy."""
     gemma = cw.Model(tiny.make_transformer(**tiny.FAMILIES["gemma2"]), None, "gemma", "of the tests")
     sae = tiny.make_dictionary(stream="mlp_raw")
-    got = cw.run(
-        gemma, PROMPTS[0], edits=[cw.FeatureEdit(2, 7, 6.0)], taps=[cw.Tap("mlp_raw", "all")], dictionary=dictionary
-    )
+    got = cw.run(gemma, PROMPTS[0], edits=[cw.FeatureEdit(2, 7, 6.0)], taps=[cw.Tap("mlp_raw", "all")], dictionary=sae)
     change = plain.delta_edit(tiny.make_edit(1, layer=2, feature=7, shift=6.0), 0, "mlp_raw", sae)
     np.testing.assert_allclose(got.logits[0], plain.logits(gemma.transformer, PROMPTS[0], change), atol=1e-4)
     with refuses("transcoders: SAEs of mlp_raw"):
