@@ -31,7 +31,7 @@ NORMS = ("none", "layer_norm", "constant_norm_rescale", "expected_average_only_i
 CENTRES = "center_writing_weights"
 CENTRED = ("resid_pre", "resid_mid", "resid_post", "attn_raw", "attn_out", "mlp_raw", "mlp_out")
 PROCESSING = {
-    "fold_ln": ("attn_in", "mlp_norm", "mlp_in"), "fold_value_biases": ("head_out",),
+    "fold_ln": ("attn_in", "mlp_in"), "fold_value_biases": ("head_out",),
     "refactor_factored_attn_matrices": ("head_out",), "center_unembed": (),
 }  # fmt: skip
 # What says which weights are loaded and how, not what is computed with them.

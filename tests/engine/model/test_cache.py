@@ -11,7 +11,7 @@ from causeway.engine.model.forward import run
 def test_prefill_is_the_whole_pass_in_decoding_layout(tiny, transformer):
     tokens = jnp.asarray(np.pad(tiny.PROMPT, (0, 7)))
     prefix = prefill(transformer, tokens, jnp.int32(9))
-    keys, values = run(transformer, tokens[None], keep_cache=True).cache
+    keys, values = run(transformer, tokens[None], lengths=jnp.array([9]), keep_cache=True).cache
     np.testing.assert_allclose(prefix.keys, np.einsum("ltgk->lgkt", keys[:, 0]), atol=1e-6)
     np.testing.assert_allclose(prefix.values, np.einsum("ltgk->lgtk", values[:, 0]), atol=1e-6)
     np.testing.assert_array_equal(prefix.layer(1).mask, np.arange(16) < 9)
