@@ -224,7 +224,7 @@ class CleanRun:
             out = program(clean, self.parallel.split(jax.tree.map(lambda *leaves: np.stack(leaves), *filled)))
             for i, batch in enumerate(stripe):
                 broken = ~np.asarray(out.finite[i])
-                if broken[: len(batch.rows)].any():
+                if broken[: len(batch.rows)].any() and not all_finite(out.logits[i, : len(batch.rows)]):
                     again = functools.partial(
                         full_precision(propagate), clean, slots[i], mode=mode, whole=holding.whole, keep=keep
                     )

@@ -37,7 +37,7 @@ from causeway.engine.frozen.record import FrozenRecord
 from causeway.engine.frozen.sources import Transcoders, places
 from causeway.engine.model.attention import attend_sequence, causal_mask, window_of
 from causeway.engine.model.block import apply_block
-from causeway.engine.model.finite import rows_finite, seen
+from causeway.engine.model.finite import seen, sums_finite
 from causeway.engine.model.transformer import Block, Transformer, layer
 
 Mode = Literal["open", "freeze_attention", "constrained"]
@@ -75,8 +75,8 @@ class Slots:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Propagated:
-    """logits: [B, Q, V]. finite: whether a row's are numbers [B]. streams: what the transcoders read, [L, B, T, D],
-    where kept. pushes: value - f [B, E]."""
+    """logits: [B, Q, V]. finite: whether a row's have a finite sum [B]. streams: what the transcoders read,
+    [L, B, T, D], where kept. pushes: value - f [B, E]."""
 
     logits: Float[Array, "B Q V"]
     finite: Bool[Array, " B"]
@@ -107,7 +107,7 @@ def propagate(clean: Clean, slots: Slots, *, mode: Mode, whole: bool, keep: bool
 
     x, pushes, kept = jax.lax.fori_loop(slots.first, config.num_layers, body, (x, pushes, kept))
     logits = _logits(clean, x, mode, whole)
-    return Propagated(logits, jnp.all(rows_finite(logits), axis=1), kept, pushes)
+    return Propagated(logits, sums_finite(logits), kept, pushes)
 
 
 def _logits(clean: Clean, x: Float[Array, "B T D"], mode: Mode, whole: bool) -> Float[Array, "B Q V"]:

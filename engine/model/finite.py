@@ -91,6 +91,12 @@ def rows_finite(x: Float[Array, "B T *W"]) -> Bool[Array, "B T"]:
     return jnp.all(jnp.isfinite(x), axis=tuple(range(2, x.ndim)))
 
 
+def sums_finite(x: Float[Array, " B *W"]) -> Bool[Array, " B"]:
+    """Whether the numbers of a row have a finite sum: a first look at half the cost, which the host confirms where it
+    fails, as finite numbers may have a sum that is not."""
+    return jnp.isfinite(jnp.sum(x, axis=tuple(range(1, x.ndim))))
+
+
 def all_finite(values: AnyArray) -> bool:
     """Whether all numbers of a host array are finite: a sum tells, and is several times faster than each number."""
     with np.errstate(over="ignore", invalid="ignore"):
