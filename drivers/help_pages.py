@@ -94,25 +94,22 @@ PAGES: MappingProxyType[str, Page] = MappingProxyType(
             ("model", "dictionaries", "correct", "incorrect", "operation", "mode", "held_out"),
         ),
         "virtual_weights": Page(
-            (f"causeway virtual_weights {_TRANSCODERS} --source_layer=0 --target_layer=2 --out=runs/weights.parquet",),
+            (f"causeway virtual_weights {_TRANSCODERS} --source_layer=0 --target_layer=2 --out=runs/weights",),
             ("source_layer", "target_layer", "out"),
             ("model", "dictionaries", "top_k", "weighting", "texts"),
         ),
         "train_model": Page(
-            (
-                "causeway train_model --workdir=runs/tiny.work --out=runs/tiny --config.schedule.steps=20 "
-                "--config.schedule.warmup_steps=5",
-            ),
-            ("workdir", "out"),
-            ("config", "data", "field", "tokenizer", "overwrite"),
+            ("causeway train_model --out=runs/tiny --config.schedule.steps=20 --config.schedule.warmup_steps=5",),
+            ("out",),
+            ("config", "data", "field", "tokenizer", "workdir", "overwrite"),
         ),
         "train_dictionary": Page(
             (
                 "causeway train_dictionary --model=bundled:tiny --data=tasks --texts=500 --length=64 --features=256 "
-                "--l0=16 --steps=50 --workdir=runs/saes.work --out=runs/saes",
+                "--l0=16 --steps=50 --out=runs/saes",
             ),
-            ("model", "data", "features", "workdir", "out"),
-            ("kind", "l0", "k", "transcoder", "layers"),
+            ("model", "data", "out"),
+            ("kind", "features", "l0", "k", "transcoder", "layers"),
         ),
         "bench": Page(("causeway bench intervene",), (), ("threads", "json", "repeats", "rows", "tokens", "nodes")),
     }
