@@ -141,19 +141,25 @@ def handles(process) -> bool:
 
 
 def at_a_random_moment(command, folder, seed, within):
-    """A driver's answer to a signal that comes some time after it can hear one."""
+    """A driver's answer to a signal that comes some time after it can hear one, and before it is done: a moment that
+    turns out to lie after the end is drawn again, from half the time."""
     moments = random.Random(seed)
-    arguments, environment = command(
-        "patch_sweep", "--model=bundled:tiny", f"--prompts={folder / 'prompts.jsonl'}",
-        f"--features={folder / 'features.jsonl'}", "--value=a=0,b=5", f"--workdir={folder / f'run {seed}'}",
-    )  # fmt: skip
-    process = subprocess.Popen(
-        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=folder
-    )
-    while process.poll() is None and not handles(process):
-        time.sleep(0.002)
-    time.sleep(moments.uniform(0, within))
-    return ended(process, moments.choice([signal.SIGINT, signal.SIGTERM]))
+    while True:
+        workdir = folder / f"run {seed} {within}"
+        arguments, environment = command(
+            "patch_sweep", "--model=bundled:tiny", f"--prompts={folder / 'prompts.jsonl'}",
+            f"--features={folder / 'features.jsonl'}", "--value=a=0,b=5", f"--workdir={workdir}",
+        )  # fmt: skip
+        process = subprocess.Popen(
+            arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=folder
+        )
+        while process.poll() is None and not handles(process):
+            time.sleep(0.002)
+        time.sleep(moments.uniform(0, within))
+        if process.poll() is None:
+            return ended(process, moments.choice([signal.SIGINT, signal.SIGTERM]))
+        assert process.wait() == 0, process.communicate()[1]
+        within /= 2
 
 
 @pytest.fixture(scope="module")
