@@ -59,9 +59,9 @@ class PairedMean:
     p: Float[np.ndarray, " rows"]
 
 
-def smallest_p(prompts: int) -> float:
+def smallest_p(prompts: int | Int[np.ndarray, " rows"]) -> Float[np.ndarray, "..."]:
     """The smallest p value any data can give."""
-    return min(1.0, 2.0 ** (1 - prompts))
+    return np.minimum(1.0, 2.0 ** (1.0 - np.asarray(prompts)))
 
 
 def verdict(prompts: int, distinct: int = FEWEST_DISTINCT) -> str:
@@ -99,7 +99,7 @@ def paired_mean(differences: Float[np.ndarray, "rows P"], *, confidence: float =
         above = np.max([reach, *(-_unbent(-reach, a) for a in bends)], axis=0)
         t = effect / error
         least = np.min([np.abs(t), *(np.abs(_bent(t, a)) for a in bends)], axis=0)
-        p = np.maximum(2 * special.stdtr(np.maximum(n - 1, 1), -least), 2.0 ** (1 - n))
+        p = np.maximum(2 * special.stdtr(np.maximum(n - 1, 1), -least), smallest_p(n))
         low, high = effect - below * error, effect + above * error
     return PairedMean(n, distinct, effect, *(np.where(enough, column, np.nan) for column in (low, high, p)))
 
