@@ -13,28 +13,28 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from causeway.engine.attribution.request import attribute
-    from causeway.engine.circuits.intervene import intervene
+    from causeway.engine.analyses.attribute.graph import AttributionGraph, PrunedGraph
+    from causeway.engine.analyses.attribute.request import attribute
+    from causeway.engine.analyses.attribute.targets import Target, logit_difference
+    from causeway.engine.analyses.intervene.intervene import intervene
     from causeway.engine.dictionary.dictionary import Dictionary
     from causeway.engine.dictionary.placement import Replicated, Sharded, Streamed
     from causeway.engine.experiment import GenerateResult, RunResult, generate, run
-    from causeway.engine.frozen.graph import AttributionGraph, PrunedGraph
-    from causeway.engine.frozen.targets import Target, logit_difference
     from causeway.engine.intervention.requests import FeatureEdit, SwapEdit, Tap, VectorEdit
     from causeway.engine.intervention.taps import Record
     from causeway.engine.model.handle import Model
     from causeway.engine.outcome.divergence import Divergence, diverging_answers
-    from causeway.ports.dictionaries import load_dictionaries, save_dictionary
-    from causeway.ports.load import load_model
+    from causeway.ports.dictionaries.load import load_dictionaries, save_dictionary
+    from causeway.ports.models.load import load_model
 
 _HOME = {
-    "AttributionGraph": "causeway.engine.frozen.graph",
+    "AttributionGraph": "causeway.engine.analyses.attribute.graph",
     "Dictionary": "causeway.engine.dictionary.dictionary",
     "Divergence": "causeway.engine.outcome.divergence",
     "FeatureEdit": "causeway.engine.intervention.requests",
     "GenerateResult": "causeway.engine.experiment",
     "Model": "causeway.engine.model.handle",
-    "PrunedGraph": "causeway.engine.frozen.graph",
+    "PrunedGraph": "causeway.engine.analyses.attribute.graph",
     "Record": "causeway.engine.intervention.taps",
     "Replicated": "causeway.engine.dictionary.placement",
     "RunResult": "causeway.engine.experiment",
@@ -42,17 +42,17 @@ _HOME = {
     "Streamed": "causeway.engine.dictionary.placement",
     "SwapEdit": "causeway.engine.intervention.requests",
     "Tap": "causeway.engine.intervention.requests",
-    "Target": "causeway.engine.frozen.targets",
+    "Target": "causeway.engine.analyses.attribute.targets",
     "VectorEdit": "causeway.engine.intervention.requests",
-    "attribute": "causeway.engine.attribution.request",
+    "attribute": "causeway.engine.analyses.attribute.request",
     "diverging_answers": "causeway.engine.outcome.divergence",
     "generate": "causeway.engine.experiment",
-    "intervene": "causeway.engine.circuits.intervene",
-    "load_dictionaries": "causeway.ports.dictionaries",
-    "load_model": "causeway.ports.load",
-    "logit_difference": "causeway.engine.frozen.targets",
+    "intervene": "causeway.engine.analyses.intervene.intervene",
+    "load_dictionaries": "causeway.ports.dictionaries.load",
+    "load_model": "causeway.ports.models.load",
+    "logit_difference": "causeway.engine.analyses.attribute.targets",
     "run": "causeway.engine.experiment",
-    "save_dictionary": "causeway.ports.dictionaries",
+    "save_dictionary": "causeway.ports.dictionaries.load",
 }
 
 # Graphs know no file formats; these names bring the methods that write them.
@@ -97,7 +97,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'causeway' has no attribute {name!r}; it offers {', '.join(__all__)}")
     value = getattr(import_module(_HOME[name]), name)
     if name in _WRITE_THEMSELVES:
-        import_module("causeway.ports.graph_methods").attach()
+        import_module("causeway.ports.graphs.graph_methods").attach()
     globals()[name] = value
     return value
 

@@ -11,13 +11,13 @@ import json
 import sys
 from pathlib import Path
 
-from absl import app, flags
+from absl import flags
 from ml_collections import config_flags
 
-from causeway.drivers import graph_files, model_flags, prompt_flags, text_list_flag
-from causeway.drivers.config_values import take_values
-from causeway.drivers.flag_values import MOST_SEED, folder
-from causeway.drivers.refusals import run_driver
+from causeway.drivers.flags import graph_files, model_flags, prompt_flags, text_list_flag
+from causeway.drivers.flags.config_values import take_values
+from causeway.drivers.flags.flag_values import MOST_SEED, folder
+from causeway.drivers.flags.refusals import run_driver
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Values of flags, such as configs/circuits_qwen3_4b.py.")
 _TARGET = text_list_flag.define(
@@ -39,10 +39,8 @@ _HELD_OUT = flags.DEFINE_float("held_out", 0.0, "Share of prompts whose means an
 _DOCUMENTED = flags.DEFINE_bool("documented", False, "Also write the circuit pipeline's own, uncorrected aggregate.")
 
 
-def main(argv: list[str]) -> None:
+def main(_: list[str]) -> None:
     """Gather prompts, compute their graphs, write them, aggregate."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
     take_values(_CONFIG.value.attribute if _CONFIG.value else {}, "attribute")
     workdir = folder(prompt_flags.WORKDIR)
     _check()
@@ -69,8 +67,8 @@ def _check() -> None:
 
 
 def _sweep():
-    from causeway.engine.attribution.sweep import GraphSweep
-    from causeway.engine.frozen.plan import AttributionPlan
+    from causeway.engine.analyses.attribute.attribution_plan import AttributionPlan
+    from causeway.engine.analyses.attribute.graph_sweep import GraphSweep
 
     plan = AttributionPlan(
         max_feature_nodes=None if _ALL.value else _BUDGET.value, max_logits=_LOGITS.value, cut=_CUT.value,
@@ -84,9 +82,9 @@ def _sweep():
 
 
 def _write_graphs(sweep, workdir: Path) -> None:
-    from causeway.engine.circuits import graph_summary
+    from causeway.engine.analyses.intervene import graph_summary
     from causeway.engine.sweep.durable import write_bytes
-    from causeway.ports.graph_slugs import graph_slugs
+    from causeway.ports.graphs.graph_slugs import graph_slugs
 
     records, slugs = [], graph_slugs([prompt.id for prompt in sweep.prompts])
     for slug, (prompt, graph) in zip(slugs, sweep.graphs(workdir), strict=True):
@@ -101,10 +99,10 @@ def _write_graphs(sweep, workdir: Path) -> None:
 
 
 def _write_aggregate(sweep, workdir: Path, behaviour: str, split: str) -> None:
-    from causeway.engine.attribution.aggregate import AggregateSettings, aggregate
-    from causeway.engine.attribution.documented import documented_of_group
-    from causeway.engine.circuits.graph_summary import aggregate_lines
-    from causeway.ports import aggregate_files
+    from causeway.engine.analyses.as_published.aggregate import documented_of_group
+    from causeway.engine.analyses.attribute.aggregate import AggregateSettings, aggregate
+    from causeway.engine.analyses.intervene.graph_summary import aggregate_lines
+    from causeway.ports.graphs import aggregate_files
 
     settings = AggregateSettings(_MAX_NODES.value, _PER_NODE.value, seed=_SEED.value, held_out=_HELD_OUT.value)
     group, about = (behaviour, split), {"model": sweep.model.name, "behaviour": behaviour, "split": split}

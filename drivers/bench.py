@@ -16,8 +16,8 @@ from typing import cast
 
 from absl import flags
 
-from causeway.drivers.help import suggestion
-from causeway.drivers.refusals import run_driver
+from causeway.drivers.flags.help import suggestion
+from causeway.drivers.flags.refusals import run_driver
 
 _THREADS = flags.DEFINE_integer("threads", 1, "CPU threads to use (0: all); figures are meant for one.", lower_bound=0)
 _JSON = flags.DEFINE_bool("json", False, "Print one JSON object instead of a table.")

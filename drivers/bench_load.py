@@ -15,7 +15,7 @@ WIDTH, FEATURES = 4096, 32768
 
 def run_load(layers: int, turns: int) -> dict[str, float]:
     """All figures, those of the model and of the dictionary by their names; the worst of each stands for the whole."""
-    from causeway.ports.random_files import llama_shape, write_random_dictionary, write_random_model
+    from causeway.ports.models.random_files import llama_shape, write_random_dictionary, write_random_model
 
     out: dict[str, float] = {}
     for kind in KINDS:
@@ -43,8 +43,8 @@ def _process(what: str, kind: str, files: Path, number: int) -> dict[str, float]
 def _measure(what: str, kind: str, folder: str, number: str) -> None:
     """One measurement in this process."""
     from causeway.engine.bench.load import measure_memory, measure_rates
-    from causeway.ports.dictionaries import load_dictionaries
-    from causeway.ports.load import load_model
+    from causeway.ports.dictionaries.load import load_dictionaries
+    from causeway.ports.models.load import load_model
 
     def load():
         if kind == "model":

@@ -7,10 +7,10 @@ load_dictionaries take the directory as a reference. Nothing stands under its na
 import sys
 from pathlib import Path
 
-from absl import app, flags
+from absl import flags
 
-from causeway.drivers import model_flags
-from causeway.drivers.refusals import run_driver
+from causeway.drivers.flags import model_flags
+from causeway.drivers.flags.refusals import run_driver
 
 _OUT = flags.DEFINE_string("out", None, "Directory to make.")
 _VERIFY = flags.DEFINE_bool("verify", False, "Compare the model's logits with torch's before the directory is named.")
@@ -20,10 +20,8 @@ _TOLERANCE = flags.DEFINE_float(
 ROWS, LENGTH = 2, 16
 
 
-def main(argv: list[str]) -> None:
+def main(_: list[str]) -> None:
     """Convert one model, or the dictionaries of one reference."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
     if model_flags.MODEL.present == model_flags.DICTIONARIES.present:
         raise ValueError("--model, --dictionaries: needs one of them, and not both; convert them one after the other")
     if not _OUT.value:
@@ -38,9 +36,9 @@ def main(argv: list[str]) -> None:
 
 
 def _convert_model(out: Path) -> None:
-    from causeway.ports.checkpoints import save_model
-    from causeway.ports.load import model_directory
-    from causeway.ports.torch_logits import require_torch
+    from causeway.ports.models.checkpoints import save_model
+    from causeway.ports.models.load import model_directory
+    from causeway.ports.models.torch_logits import require_torch
 
     if model_flags.GATING.value:
         raise ValueError("--gating: is of dictionaries; leave it out for a model")
@@ -59,8 +57,8 @@ def _verify(partial: Path, source: Path, config) -> None:
 
     from causeway.engine.model.config import Numerics
     from causeway.engine.model.forward import next_token_logits
-    from causeway.ports.checkpoints import restore_transformer
-    from causeway.ports.torch_logits import torch_logits
+    from causeway.ports.models.checkpoints import restore_transformer
+    from causeway.ports.models.torch_logits import torch_logits
 
     tokens = np.random.default_rng(0).integers(0, config.vocab_size, (ROWS, min(LENGTH, config.max_position)))
     restored, _ = restore_transformer(partial, Numerics(), None)
@@ -76,8 +74,8 @@ def _verify(partial: Path, source: Path, config) -> None:
 def _convert_dictionaries(out: Path, reference: str) -> None:
     import jax.numpy as jnp
 
-    from causeway.ports.checkpoints import save_dictionaries
-    from causeway.ports.dictionaries import open_dictionaries
+    from causeway.ports.dictionaries.load import open_dictionaries
+    from causeway.ports.models.checkpoints import save_dictionaries
 
     if _VERIFY.value:
         raise ValueError("--verify: compares the logits of a model; `causeway inspect` tries dictionaries on text")

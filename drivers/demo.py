@@ -10,13 +10,13 @@ import sys
 import time
 from pathlib import Path
 
-from absl import app, flags
+from absl import flags
 
-from causeway.drivers import model_flags
 from causeway.drivers.demo_circuits import show_circuits
 from causeway.drivers.demo_sweeps import GROUPS, show_sweeps
-from causeway.drivers.flag_values import MOST_SEED, folder
-from causeway.drivers.refusals import run_driver
+from causeway.drivers.flags import model_flags
+from causeway.drivers.flags.flag_values import MOST_SEED, folder
+from causeway.drivers.flags.refusals import run_driver
 
 _WORKDIR = flags.DEFINE_string("workdir", "causeway_demo", "Where everything is written; the same command resumes.")
 _PROMPTS = flags.DEFINE_integer("prompts", 24, "Game states of each group.", lower_bound=8)
@@ -24,12 +24,10 @@ _PER_LAYER = flags.DEFINE_integer("per_layer", 15, "Features of each layer to pa
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of states and draws.", 0, MOST_SEED)
 
 
-def main(argv: list[str]) -> None:
+def main(_: list[str]) -> None:
     """Screen, patch with both outcomes, explain, report."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
     started, workdir = time.monotonic(), folder(_WORKDIR)
-    from causeway.engine.patching.features import features_of
+    from causeway.engine.analyses.patch_sweep.features import features_of
     from causeway.engine.tasks.slot_states import labelled_prompts
 
     model = model_flags.load_model()
@@ -54,8 +52,8 @@ def _screen(model, dictionary, states, workdir: Path):
     """Which features differ between the groups."""
     import pyarrow.parquet as pq
 
-    from causeway.engine.screen.activations import LabelledTokens, group_sums
-    from causeway.engine.screen.table import screen_table
+    from causeway.engine.analyses.screen.activations import LabelledTokens, group_sums
+    from causeway.engine.analyses.screen.table import screen_table
     from causeway.engine.sweep.durable import replacing
 
     prompts = [LabelledTokens(tuple(model.tokens(state.text)), state.group) for state in states]

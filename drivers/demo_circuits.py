@@ -28,7 +28,7 @@ def _explain(model, transcoders, prompt: str, answers: tuple[str, str], folder: 
     import numpy as np
 
     import causeway as cw
-    from causeway.ports.graph_methods import to_neuronpedia
+    from causeway.ports.graphs.graph_methods import to_neuronpedia
 
     parting = cw.diverging_answers(model, prompt, answers)
     right, wrong = parting.tokens

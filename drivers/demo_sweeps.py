@@ -8,7 +8,7 @@ few tests and many rollouts, because a handful of rollouts of each of many featu
 import dataclasses
 from pathlib import Path
 
-from causeway.drivers import model_flags
+from causeway.drivers.flags import model_flags
 
 GROUPS = ("safe", "risky")
 OUTCOME = "p_bet"
@@ -17,7 +17,7 @@ SHOWN, TRIALS, NEW_TOKENS = 5, 16, 8
 
 def sweep_prompts(model, states) -> tuple:
     """Game states with every answer the menu allows, whole."""
-    from causeway.engine.patching.design import SweepPrompt
+    from causeway.engine.analyses.patch_sweep.design import SweepPrompt
     from causeway.engine.tasks.slot_decisions import menu_answers
 
     prompts = []
@@ -31,8 +31,8 @@ def sweep_prompts(model, states) -> tuple:
 
 def exact_sweep(model, dictionary, prompts, features, seed: int):
     """The six conditions of the study with the controls that make them mean something."""
-    from causeway.engine.patching.design import arm_names
-    from causeway.engine.patching.sweep import PatchSweep, SweepSettings
+    from causeway.engine.analyses.patch_sweep.design import arm_names
+    from causeway.engine.analyses.patch_sweep.patch_sweep import PatchSweep, SweepSettings
 
     arms = arm_names(("baseline", "noop", "patch", "ablate", "random", "dose"), GROUPS, doses=(0.5, 1.5))
     settings = SweepSettings("exact", arms, rows=256, unit_buckets=16, seed=seed)
@@ -40,9 +40,9 @@ def exact_sweep(model, dictionary, prompts, features, seed: int):
 
 
 def sampled_sweep(exact, rows: list[dict]):
-    """Rollouts of the prompts of the exact sweep, for the features of some rows of its summary."""
+    """Rollouts of the prompts of the exact sweep, for the features of some rows of its sweep_summary."""
+    from causeway.engine.analyses.patch_sweep.design import arm_names
     from causeway.engine.model.sampling import Sampling
-    from causeway.engine.patching.design import arm_names
 
     places = list(zip(exact.features.layer.tolist(), exact.features.feature.tolist(), strict=True))
     features = exact.features.take([places.index((row["layer"], row["feature"])) for row in rows])
@@ -55,13 +55,13 @@ def sampled_sweep(exact, rows: list[dict]):
 
 def show_sweeps(model, dictionary, states, features, workdir: Path, seed: int) -> None:
     """Run or resume both and print what they found."""
-    from causeway.engine.patching import summary
+    from causeway.engine.analyses.patch_sweep import sweep_summary
 
     exact = exact_sweep(model, dictionary, sweep_prompts(model, states), features, seed)
     print(f"\nexact: {_count(exact)} answer distributions computed", flush=True)
     found = _finished(exact, workdir / "exact")
     kept = {name: found["outcomes"][name] for name in (OUTCOME, "expected_amount")}
-    print("\n".join(summary.lines(found | {"outcomes": kept}, shown=SHOWN)))
+    print("\n".join(sweep_summary.lines(found | {"outcomes": kept}, shown=SHOWN)))
     rows = found["outcomes"][OUTCOME]["strongest"][:SHOWN]
     sampled = sampled_sweep(exact, rows)
     print(f"\nsampled: {_count(sampled)} rollouts played, for the features that change {OUTCOME} most", flush=True)
@@ -75,8 +75,8 @@ def _count(sweep) -> str:
 
 def _finished(sweep, workdir: Path) -> dict:
     """The summary of a sweep, run as far as it was not."""
-    from causeway.engine.patching import run
-    from causeway.engine.patching.effects import EffectSettings
+    from causeway.engine.analyses.patch_sweep import run
+    from causeway.engine.analyses.patch_sweep.effects import EffectSettings
 
     if run.run(sweep, workdir).stopped:
         raise SystemExit(3)

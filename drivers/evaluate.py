@@ -7,12 +7,12 @@ line a prompt), baseline_groups_{behaviour}_{split}.csv, baseline_metrics_{split
 import sys
 from pathlib import Path
 
-from absl import app, flags
+from absl import flags
 
-from causeway.drivers import model_flags
-from causeway.drivers.flag_values import folder
-from causeway.drivers.left_out import tell, usable
-from causeway.drivers.refusals import run_driver
+from causeway.drivers.flags import model_flags
+from causeway.drivers.flags.flag_values import folder
+from causeway.drivers.flags.left_out import tell, usable
+from causeway.drivers.flags.refusals import run_driver
 
 _PROMPTS = flags.DEFINE_list("prompts", [], "Files of prompts, or one folder of {behaviour}_{split}.jsonl files.")
 _BEHAVIOURS = flags.DEFINE_list("behaviours", [], "Behaviours evaluated (default: all in --prompts).")
@@ -30,14 +30,12 @@ _OUT = flags.DEFINE_string("out", None, "Directory to write.")
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace a baseline that is already in --out.")
 
 
-def main(argv: list[str]) -> None:
+def main(_: list[str]) -> None:
     """Read prompts, score them all, write."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
     out = folder(_OUT)
     sets = _prompt_sets()
     _check(out, sets)
-    from causeway.engine.behaviours.teacher_forcing import answer_pair
+    from causeway.engine.analyses.evaluate.teacher_forcing import answer_pair
 
     model, parallel = model_flags.load_model(), model_flags.parallel()
     read = {key: _usable(model, items, answer_pair) for key, items in sets.items()}
@@ -47,8 +45,8 @@ def main(argv: list[str]) -> None:
 
 def _prompt_sets() -> dict[tuple[str, str], list]:
     """The prompts of every (behaviour, split), with line numbers checked."""
-    from causeway.engine.behaviours.own_prompts import prompt_of
-    from causeway.ports.prompt_sets import read_sets
+    from causeway.engine.analyses.prompts.own_prompts import prompt_of
+    from causeway.ports.prompts.prompt_sets import read_sets
 
     if not _PROMPTS.value:
         raise ValueError("--prompts: got nothing; needs files of prompts, or a folder of them")
@@ -58,14 +56,14 @@ def _prompt_sets() -> dict[tuple[str, str], list]:
 
 
 def _criterion(name: str):
-    from causeway.engine.behaviours.catalogue import criterion_of
+    from causeway.engine.analyses.prompts.catalogue import criterion_of
 
     return criterion_of(name).changed(_MIN_SCORE_DIFF.value, _SUCCESS.value)
 
 
 def _check(out: Path, sets) -> None:
     """Refuse a baseline that is there already, files of one name, a margin that is no number, fields of no prompt."""
-    from causeway.ports.baseline_files import metrics_path, names
+    from causeway.ports.results.baseline_files import metrics_path, names
 
     names(sets)
     there = [path for _, split in sets if (path := metrics_path(out, split)).exists()]
@@ -92,9 +90,9 @@ def _usable(model, items, answer_pair) -> tuple[list, list]:
 
 
 def _score(model, parallel, items, pairs):
-    from causeway.engine.behaviours.baseline import scores_of
-    from causeway.engine.behaviours.final_answers import generated_answers
-    from causeway.engine.behaviours.teacher_forcing import answer_log_probabilities
+    from causeway.engine.analyses.evaluate.baseline import scores_of
+    from causeway.engine.analyses.evaluate.final_answers import generated_answers
+    from causeway.engine.analyses.evaluate.teacher_forcing import answer_log_probabilities
 
     # First, because it refuses prompts without a final answer.
     written = generated_answers(model, items, _MAX_NEW.value) if _GENERATE.value else None
@@ -104,7 +102,7 @@ def _score(model, parallel, items, pairs):
 
 def _write(out: Path, model, scored) -> None:
     from causeway.engine.sweep.checksums import written_alone
-    from causeway.ports import baseline_files as files
+    from causeway.ports.results import baseline_files as files
 
     with written_alone(out, files.names(scored)):
         _write_files(out, model, scored)
@@ -112,10 +110,10 @@ def _write(out: Path, model, scored) -> None:
 
 
 def _write_files(out: Path, model, scored) -> None:
-    from causeway.engine.behaviours.baseline import by_value, line, metrics, row_of
+    from causeway.engine.analyses.evaluate.baseline import by_value, line, metrics, row_of
     from causeway.engine.sweep import durable
     from causeway.engine.sweep.environment import environment
-    from causeway.ports import baseline_files as files
+    from causeway.ports.results import baseline_files as files
 
     for split in {split for _, split in scored}:
         durable.remove(files.metrics_path(out, split))

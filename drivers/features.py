@@ -10,12 +10,12 @@ import re
 import sys
 from pathlib import Path
 
-from absl import app, flags
+from absl import flags
 
-from causeway.drivers import model_flags
-from causeway.drivers.flag_values import folder
-from causeway.drivers.left_out import tell, usable
-from causeway.drivers.refusals import run_driver
+from causeway.drivers.flags import model_flags
+from causeway.drivers.flags.flag_values import folder
+from causeway.drivers.flags.left_out import tell, usable
+from causeway.drivers.flags.refusals import run_driver
 
 _PROMPTS = flags.DEFINE_list("prompts", [], "JSONL files with a `prompt` a line, or a folder of behaviours' files.")
 _BEHAVIOURS = flags.DEFINE_list("behaviours", [], "Behaviours taken (default: all in --prompts).")
@@ -30,14 +30,12 @@ _OUT = flags.DEFINE_string("out", None, "Directory to write.")
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace features that are already in --out.")
 
 
-def main(argv: list[str]) -> None:
+def main(_: list[str]) -> None:
     """Read prompts, extract, write."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
     out = folder(_OUT)
-    from causeway.engine.features.extract import check_request
-    from causeway.ports.feature_files import check_absent, check_distinct, written
-    from causeway.ports.prompt_sets import feature_prompt, read_sets
+    from causeway.engine.analyses.features.extract import check_request
+    from causeway.ports.prompts.prompt_sets import feature_prompt, read_sets
+    from causeway.ports.results.feature_files import check_absent, check_distinct, written
 
     if not _PROMPTS.value:
         raise ValueError("--prompts: got nothing; needs files with a `prompt` a line, or a folder of them")
@@ -61,7 +59,7 @@ def main(argv: list[str]) -> None:
 
 
 def _positions():
-    from causeway.engine.features.positions import Positions
+    from causeway.engine.analyses.features.positions import Positions
 
     text, first = _POSITIONS.value, 0 if _INCLUDE_FIRST.value else 1
     if text == "all":
@@ -87,8 +85,8 @@ def _usable(model, prompts, positions) -> tuple[list, list[list[int]]]:
 
 def _extract(out: Path, behaviour: str, split: str, prompts, model, dictionary, positions, parallel):
     """Features of every layer, and the prompt and position of each sample."""
-    from causeway.engine.features.extract import extract_features, samples_of
-    from causeway.ports.feature_files import full_arrays
+    from causeway.engine.analyses.features.extract import extract_features, samples_of
+    from causeway.ports.results.feature_files import full_arrays
 
     samples, layers = samples_of(prompts, positions), dictionary.config.layers
     shape = (len(samples), dictionary.num_features)
@@ -102,7 +100,7 @@ def _extract(out: Path, behaviour: str, split: str, prompts, model, dictionary, 
 
 def _write(out: Path, behaviour: str, split: str, prompts, model, dictionary, positions, found, samples) -> None:
     from causeway.engine.sweep.environment import environment
-    from causeway.ports.feature_files import layer_figures, write_layer, write_summary
+    from causeway.ports.results.feature_files import layer_figures, write_layer, write_summary
 
     config = dictionary.config
     about = {

@@ -12,11 +12,11 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from absl import app, flags
+from absl import flags
 
-from causeway.drivers import model_flags
-from causeway.drivers.flag_values import TASKS
-from causeway.drivers.refusals import run_driver
+from causeway.drivers.flags import model_flags
+from causeway.drivers.flags.flag_values import TASKS
+from causeway.drivers.flags.refusals import run_driver
 
 _TEXT = flags.DEFINE_list(
     "text", [], f"Text files (.txt, .json, .jsonl) to run the model on, or `{TASKS}` for texts the bundled model knows."
@@ -28,10 +28,8 @@ _LENGTH = flags.DEFINE_integer("length", 128, "Tokens a row, cut to the model's 
 _JSON = flags.DEFINE_bool("json", False, "Print everything as JSON.")
 
 
-def main(argv: list[str]) -> None:
+def main(_: list[str]) -> None:
     """Load, look, measure, print."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
     alone = model_flags.DICTIONARIES.present and not model_flags.MODEL.present
     if alone and _TEXT.value:
         raise ValueError("--text: dictionaries are measured inside their model; give it with --model")
@@ -49,8 +47,8 @@ def _has_dictionaries() -> bool:
 
 def _origin(model) -> dict:
     """What the files say of the dictionaries that were loaded."""
-    from causeway.ports.dictionaries import open_dictionaries
-    from causeway.ports.dictionary_origin import origin_of
+    from causeway.ports.dictionaries.load import open_dictionaries
+    from causeway.ports.dictionaries.origin import origin_of
 
     reference = model_flags.DICTIONARIES.value or model_flags.MODEL.value
     sources = open_dictionaries(reference, model_flags.layers(), for_model=model, **model_flags.format_options())
@@ -59,7 +57,7 @@ def _origin(model) -> dict:
 
 def _texts() -> list[str]:
     from causeway.engine.tasks import suite
-    from causeway.ports.jsonl import read_texts
+    from causeway.ports.files.jsonl import read_texts
 
     if _TEXT.value == [TASKS]:
         return suite.texts("held_out", _ROWS.value, 0)
@@ -68,7 +66,7 @@ def _texts() -> list[str]:
 
 def _look(model, dictionary, texts: list[str]) -> dict:
     """Everything there is to say, by topic."""
-    from causeway.engine.inspection.account import dictionary_account, model_account
+    from causeway.engine.analyses.inspect.account import dictionary_account, model_account
 
     found: dict = {}
     if model is not None:
@@ -81,11 +79,11 @@ def _look(model, dictionary, texts: list[str]) -> dict:
 
 
 def _measure(model, dictionary, texts: list[str]) -> dict:
+    from causeway.engine.analyses.inspect.account import loss_account
+    from causeway.engine.analyses.inspect.cross_layer import measure_cross_layer
+    from causeway.engine.analyses.inspect.sites import try_places
+    from causeway.engine.analyses.inspect.trust import doubts
     from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
-    from causeway.engine.inspection.account import loss_account
-    from causeway.engine.inspection.cross_layer import measure_cross_layer
-    from causeway.engine.inspection.sites import try_places
-    from causeway.engine.inspection.trust import doubts
     from causeway.engine.train.corpus import make_corpus
     from causeway.engine.train.quality import measure_quality
 
@@ -104,7 +102,7 @@ def _measure(model, dictionary, texts: list[str]) -> dict:
 
 
 def _page(found: dict) -> list[str]:
-    from causeway.engine.inspection import page
+    from causeway.engine.analyses.inspect import page
 
     pages: dict[str, Callable[[Any], list[str]]] = {
         "model": page.model_page, "dictionaries": page.dictionary_page, "quality": page.quality_page,

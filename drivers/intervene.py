@@ -13,13 +13,13 @@ import sys
 from pathlib import Path
 from typing import cast
 
-from absl import app, flags
+from absl import flags
 from ml_collections import config_flags
 
-from causeway.drivers import intervention_flags, model_flags, prompt_flags
-from causeway.drivers.config_values import take_values
-from causeway.drivers.flag_values import MOST_SEED, folder
-from causeway.drivers.refusals import run_driver
+from causeway.drivers.flags import intervention_flags, model_flags, prompt_flags
+from causeway.drivers.flags.config_values import take_values
+from causeway.drivers.flags.flag_values import MOST_SEED, folder
+from causeway.drivers.flags.refusals import run_driver
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Values of flags; its section `intervene` is read.")
 _IMPORTANCE = flags.DEFINE_bool("importance", False, "Correlate all features with the logit difference over prompts.")
@@ -33,10 +33,8 @@ _TEMPERATURE = flags.DEFINE_float("temperature", 0.0, "Of generation; 0 takes th
 _DOCUMENTED = flags.DEFINE_bool("documented", False, "Also give the documented relative effect, effect / |baseline|.")
 
 
-def main(argv: list[str]) -> None:
+def main(_: list[str]) -> None:
     """Gather prompts, run the sweep, write results and summaries."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
     if _CONFIG.value:
         if "intervene" not in _CONFIG.value:
             raise ValueError("--config: has no section `intervene`; needs one that names flags of this driver")
@@ -46,7 +44,7 @@ def main(argv: list[str]) -> None:
     if prompt_flags.PROMPT.value and prompt_flags.CORRECT.value is None:
         raise ValueError("--correct, --incorrect: a prompt needs both answers, whose logits are compared")
     intervention_flags.check()
-    from causeway.engine.circuits.generation import check_generation
+    from causeway.engine.analyses.intervene.generation import check_generation
     from causeway.engine.model.sampling import Sampling
 
     Sampling(_TEMPERATURE.value)
@@ -66,8 +64,8 @@ def main(argv: list[str]) -> None:
 
 
 def _sweep():
-    from causeway.engine.circuits.stored_graphs import StoredGraphs
-    from causeway.engine.circuits.sweep import InterventionSweep
+    from causeway.engine.analyses.intervene.intervention_sweep import InterventionSweep
+    from causeway.engine.analyses.intervene.stored_graphs import StoredGraphs
 
     lines, bad = prompt_flags.read()
     place = intervention_flags.GRAPHS.value
@@ -80,11 +78,11 @@ def _sweep():
 
 def _write(sweep, workdir: Path, behaviour: str) -> None:
     """The files of one behaviour."""
-    from causeway.engine.circuits.effect_lines import effect_lines
-    from causeway.engine.circuits.results import results_of
-    from causeway.engine.circuits.summary import SummarySettings, summary_of
+    from causeway.engine.analyses.intervene.effect_lines import effect_lines
+    from causeway.engine.analyses.intervene.intervention_summary import SummarySettings, summary_of
+    from causeway.engine.analyses.intervene.results import results_of
     from causeway.engine.stats.multiple import Method
-    from causeway.ports import intervention_files as files
+    from causeway.ports.results import intervention_files as files
 
     place = workdir / behaviour
     settings = SummarySettings(correction=cast(Method, _CORRECTION.value), min_gap=_GAP.value)
@@ -109,7 +107,7 @@ def _write(sweep, workdir: Path, behaviour: str) -> None:
 
 
 def _generate(sweep, workdir: Path) -> None:
-    from causeway.engine.circuits.generation import continuations
+    from causeway.engine.analyses.intervene.generation import continuations
     from causeway.engine.sweep.durable import write_bytes
 
     lines = continuations(sweep, _GENERATE.value, _TEMPERATURE.value, _SEED.value)

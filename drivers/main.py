@@ -8,7 +8,7 @@ import importlib
 import sys
 from importlib import metadata
 
-from causeway.drivers.interruption import interruptible
+from causeway.drivers.flags.interruption import interruptible
 
 QUESTIONS = {
     "demo": "show me everything on the bundled model, on this laptop, in a few minutes",
@@ -51,11 +51,11 @@ def _run(arguments: list[str]) -> None:
         return
     name, *rest = arguments
     if name not in QUESTIONS:
-        from causeway.drivers.help import suggestion
+        from causeway.drivers.flags.help import suggestion
 
         print(f"causeway: no driver {name!r}; " + _instead(suggestion(name, QUESTIONS)), file=sys.stderr)
         sys.exit(2)
-    from causeway.drivers.refusals import run_driver
+    from causeway.drivers.flags.refusals import run_driver
 
     driver = importlib.import_module(f"causeway.drivers.{name}")
     run_driver(driver.main, [f"causeway {name}", *rest])

@@ -4,11 +4,11 @@ import sys
 from dataclasses import replace
 from typing import Literal, cast
 
-from absl import app, flags
+from absl import flags
 
-from causeway.drivers import model_flags, stop_flag
-from causeway.drivers.flag_values import MOST_SEED, folder, given, numbers
-from causeway.drivers.refusals import run_driver
+from causeway.drivers.flags import model_flags, stop_flag
+from causeway.drivers.flags.flag_values import MOST_SEED, folder, given, numbers
+from causeway.drivers.flags.refusals import run_driver
 
 # Exit status of a sweep that was stopped and can be resumed.
 _STOPPED = 3
@@ -58,10 +58,8 @@ _TAU = flags.DEFINE_float("tau", 0.05, "Least change of a probability of a causa
 _EXPORT = flags.DEFINE_bool("export_study", False, "Also write the original study's result files (sampled).")
 
 
-def main(argv: list[str]) -> None:
+def main(_: list[str]) -> None:
     """Plan or run a sweep, then estimate its effects."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
     prompts = given(_PROMPTS, "a file of prompts, JSON lines with text and group")
     features = given(_FEATURES, "a file of features, the table of `screen` or JSON lines")
     workdir = folder(_WORKDIR)
@@ -70,9 +68,10 @@ def main(argv: list[str]) -> None:
     limits = numbers(_DISK, float)
     if len(limits) != 2:
         raise ValueError(f"--disk_limits: got {len(limits)} numbers; needs two, to warn at and to stop at")
-    from causeway.engine.patching import run, summary
+    from causeway.engine.analyses.patch_sweep import run, sweep_summary
     from causeway.engine.sweep import DiskGuard
-    from causeway.ports import study_export, sweep_inputs
+    from causeway.ports.prompts import sweep_inputs
+    from causeway.ports.results import study_export
 
     table = sweep_inputs.read_feature_table(features)
     sweep = _sweep(table, prompts)
@@ -85,7 +84,7 @@ def main(argv: list[str]) -> None:
         return
     if run.run(sweep, workdir, guard=DiskGuard(workdir, limits[0], limits[1]), repair=_REPAIR.value).stopped:
         sys.exit(_STOPPED)
-    print("\n".join(summary.lines(run.finish(workdir, settings, sweep.about))))
+    print("\n".join(sweep_summary.lines(run.finish(workdir, settings, sweep.about))))
     print(f"\neverything is in {workdir}: summary.json, effects.parquet, trials.parquet")
     if _EXPORT.value:
         print("study files: " + ", ".join(map(str, study_export.export_study(workdir, table))))
@@ -93,11 +92,11 @@ def main(argv: list[str]) -> None:
 
 def _sweep(table, prompts_file: str):
     """The sweep the flags describe."""
+    from causeway.engine.analyses.patch_sweep.features import features_of, parse_rule
+    from causeway.engine.analyses.patch_sweep.patch_sweep import PatchSweep
     from causeway.engine.model.sampling import Sampling
     from causeway.engine.model.stops import stops_of
-    from causeway.engine.patching.features import features_of, parse_rule
-    from causeway.engine.patching.sweep import PatchSweep
-    from causeway.ports import sweep_inputs
+    from causeway.ports.prompts import sweep_inputs
 
     sampling, stop = Sampling(_TEMPERATURE.value, _TOP_K.value, _TOP_P.value), stop_flag.stops(_STOP)
     model = model_flags.load_model()
@@ -112,9 +111,9 @@ def _sweep(table, prompts_file: str):
 
 
 def _settings(dictionary, features, sampling, stops):
+    from causeway.engine.analyses.patch_sweep.design import arm_names
+    from causeway.engine.analyses.patch_sweep.patch_sweep import SweepSettings
     from causeway.engine.model.generate import segment_lengths
-    from causeway.engine.patching.design import arm_names
-    from causeway.engine.patching.sweep import SweepSettings
 
     sampled = _OUTCOME.value == "sampled"
     return SweepSettings(
@@ -127,8 +126,8 @@ def _settings(dictionary, features, sampling, stops):
 
 
 def _recording(dictionary, features):
-    from causeway.engine.patching.recording import make_recording
-    from causeway.ports.sweep_inputs import read_feature_table
+    from causeway.engine.analyses.patch_sweep.recording import make_recording
+    from causeway.ports.prompts.sweep_inputs import read_feature_table
 
     text = _RECORD.value
     if text in ("", "all", "patched") or text.startswith("top:"):
@@ -137,8 +136,8 @@ def _recording(dictionary, features):
 
 
 def _effect_settings(sweep):
-    from causeway.engine.patching.causal_rule import CausalRule
-    from causeway.engine.patching.effects import EffectSettings
+    from causeway.engine.analyses.patch_sweep.causal_rule import CausalRule
+    from causeway.engine.analyses.patch_sweep.effects import EffectSettings
 
     return EffectSettings(
         values=tuple(sweep.features.values), noop_is_baseline=_MODE.value == "delta", correction=_CORRECTION.value,

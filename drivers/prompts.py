@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 from typing import cast
 
-from absl import app, flags
+from absl import flags
 
-from causeway.drivers.flag_values import MOST_SEED, folder
-from causeway.drivers.left_out import tell
-from causeway.drivers.refusals import run_driver
+from causeway.drivers.flags.flag_values import MOST_SEED, folder
+from causeway.drivers.flags.left_out import tell
+from causeway.drivers.flags.refusals import run_driver
 
 _BEHAVIOURS = flags.DEFINE_list(
     "behaviours",
@@ -40,13 +40,11 @@ _OUT = flags.DEFINE_string("out", None, "Directory to write.")
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace files that are already in --out.")
 
 
-def main(argv: list[str]) -> None:
+def main(_: list[str]) -> None:
     """Make the splits of every behaviour, then write them."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
     out = folder(_OUT)
-    from causeway.engine.behaviours.catalogue import BEHAVIOURS, behaviour
-    from causeway.engine.behaviours.make import Templates, make_prompts, makes_itself
+    from causeway.engine.analyses.prompts.catalogue import BEHAVIOURS, behaviour
+    from causeway.engine.analyses.prompts.make import Templates, make_prompts, makes_itself
 
     named = _BEHAVIOURS.value
     if named == ["all"]:
@@ -67,7 +65,7 @@ def main(argv: list[str]) -> None:
 def _write(out: Path, made) -> None:
     """All splits; none of an earlier draw stays beside them, for a group may be in its other split."""
     from causeway.engine.sweep import checksums, durable
-    from causeway.ports.behaviour_prompts import write_prompts
+    from causeway.ports.prompts.behaviour_prompts import write_prompts
 
     files = {f"{name}_{split}.jsonl": prompts for name, splits in made.items() for split, prompts in splits.items()}
     with checksums.written_alone(out, files):
@@ -84,8 +82,8 @@ def _write(out: Path, made) -> None:
 
 def _check(out: Path, named: list[str]) -> None:
     """Refuse flags that do not fit each other, and files that are there already."""
-    from causeway.engine.behaviours.make import reads_records
-    from causeway.engine.behaviours.own_prompts import check_file_name
+    from causeway.engine.analyses.prompts.make import reads_records
+    from causeway.engine.analyses.prompts.own_prompts import check_file_name
 
     if not named:
         raise ValueError("--behaviours: got nothing; needs at least one")
@@ -104,27 +102,27 @@ def _check(out: Path, named: list[str]) -> None:
 
 
 def _sizes(usual):
-    from causeway.engine.behaviours.deal import Sizes
+    from causeway.engine.analyses.prompts.deal import Sizes
 
     train, test = _TRAIN.value, _TEST.value
     return Sizes(usual.train if train is None else train, usual.test if test is None else test)
 
 
 def _pieces():
-    from causeway.engine.behaviours.answer_pieces import text_pieces, token_pieces
+    from causeway.engine.analyses.prompts.answer_pieces import text_pieces, token_pieces
 
     if _MODEL.value is None:
         return text_pieces
-    from causeway.ports.tokenizer_source import tokenizer_of
+    from causeway.ports.models.tokenizer_source import tokenizer_of
 
     return token_pieces(tokenizer_of(_MODEL.value))
 
 
 def _from_source(name: str, sizes, pieces):
-    from causeway.engine.behaviours import own_prompts
-    from causeway.engine.behaviours.deal import Sizes
-    from causeway.engine.behaviours.make import candidate_reader, split_candidates
-    from causeway.ports.jsonl import read_lines
+    from causeway.engine.analyses.prompts import own_prompts
+    from causeway.engine.analyses.prompts.deal import Sizes
+    from causeway.engine.analyses.prompts.make import candidate_reader, split_candidates
+    from causeway.ports.files.jsonl import read_lines
 
     def candidates(path):
         read = read_lines(path, candidate_reader(name, pieces), _SKIP_BAD.value)

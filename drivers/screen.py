@@ -12,11 +12,11 @@ from collections import Counter
 from pathlib import Path
 from typing import cast
 
-from absl import app, flags
+from absl import flags
 
-from causeway.drivers import game_flags, model_flags
-from causeway.drivers.flag_values import MOST_SEED
-from causeway.drivers.refusals import run_driver
+from causeway.drivers.flags import game_flags, model_flags
+from causeway.drivers.flags.flag_values import MOST_SEED
+from causeway.drivers.flags.refusals import run_driver
 
 _PROMPTS = flags.DEFINE_string("prompts", None, "JSON lines with text (or tokens), a label, and fields for --strata.")
 _GROUPS = flags.DEFINE_list(
@@ -34,16 +34,14 @@ _SEED = flags.DEFINE_integer("seed", 0, "Seed of states, of the machine's luck a
 _ROWS = flags.DEFINE_integer("rows", 16, "Prompts of a pass, per device.", lower_bound=1)
 
 
-def main(argv: list[str]) -> None:
+def main(_: list[str]) -> None:
     """Gather prompts, run them, compare, write."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
     out = _checked_directory()
-    from causeway.engine.screen import summary
-    from causeway.engine.screen.activations import Position, group_sums
-    from causeway.engine.screen.table import screen_table
-    from causeway.ports.jsonl import read_records
-    from causeway.ports.screen_inputs import label_prompts, two_labels
+    from causeway.engine.analyses.screen import summary
+    from causeway.engine.analyses.screen.activations import Position, group_sums
+    from causeway.engine.analyses.screen.table import screen_table
+    from causeway.ports.files.jsonl import read_records
+    from causeway.ports.prompts.screen_inputs import label_prompts, two_labels
 
     # A file is read before a model is loaded, states are made after: games need the model.
     records = read_records(_PROMPTS.value, required=(_LABEL_FIELD.value,)) if _PROMPTS.value else []
@@ -88,7 +86,7 @@ def _checked_directory() -> Path:
 
 def _sizes(chosen, groups: tuple[str, ...]) -> str:
     """How many prompts were compared, and how many were not."""
-    from causeway.engine.screen.summary import usable_rows
+    from causeway.engine.analyses.screen.summary import usable_rows
 
     counts = Counter(prompt.group for prompt in chosen.prompts)
     parts = [", ".join(f"{counts[group]} {group}" for group in groups) + f"; {groups[0]} is the reference"]
@@ -107,7 +105,7 @@ def _progress(done: int, total: int) -> None:
 
 
 def _provenance(model, dictionary, chosen) -> dict:
-    from causeway.engine.screen.summary import usable_rows
+    from causeway.engine.analyses.screen.summary import usable_rows
     from causeway.engine.sweep.environment import environment
 
     modules = [module for module in flags.FLAGS.flags_by_module_dict() if "causeway" in module]

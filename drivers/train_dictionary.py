@@ -12,10 +12,10 @@ from pathlib import Path
 
 from absl import app, flags
 
-from causeway.drivers import corpus_flags, dictionary_flags
-from causeway.drivers.counter import counter
-from causeway.drivers.flag_values import all_given, folder, workdir_beside
-from causeway.drivers.refusals import run_driver
+from causeway.drivers.flags import corpus_flags, dictionary_flags
+from causeway.drivers.flags.counter import counter
+from causeway.drivers.flags.flag_values import all_given, folder, workdir_beside
+from causeway.drivers.flags.refusals import run_driver
 
 _MODEL = flags.DEFINE_string("model", None, "Directory, hub id or bundled:NAME of the model.")
 _BUFFER = flags.DEFINE_integer("buffer_mib", 1024, "Memory for activations, MiB.", lower_bound=1)
@@ -33,10 +33,8 @@ QUALITY = "quality.json"
 EXAMPLE = "causeway train_dictionary --model=bundled:tiny --data=texts.jsonl --out=saes"
 
 
-def main(argv: list[str]) -> None:
+def main(_: list[str]) -> None:
     """Train, write, read back what was written and measure that; the results get their name last."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
     all_given(EXAMPLE, _MODEL, corpus_flags.DATA, _OUT)
     out = folder(_OUT)
     workdir = workdir_beside(_WORKDIR, out)
@@ -46,7 +44,7 @@ def main(argv: list[str]) -> None:
     from causeway.engine.train.checkpoint import Checkpoints
     from causeway.engine.train.dictionaries import train_dictionaries
     from causeway.engine.train.harvest import Shuffled, Source
-    from causeway.ports.load import load_model
+    from causeway.ports.models.load import load_model
 
     texts, model = corpus_flags.texts(), load_model(_MODEL.value or "")
     design = dictionary_flags.design(model)
@@ -73,7 +71,7 @@ def _refuse_there(out: Path) -> None:
 
 def _is_result(entry: Path) -> bool:
     """Whether an entry of --out belongs to dictionaries, and is replaced with them."""
-    from causeway.ports import circuit_tracer_write, saelens_write
+    from causeway.ports.dictionaries import circuit_tracer_write, saelens_write
 
     return saelens_write.is_written(entry) or circuit_tracer_write.is_written(entry) or entry.name == QUALITY
 
@@ -89,8 +87,8 @@ def _announce(recipe, design, training, held_out) -> None:
 def _write(out: Path, model, trained, design, held_out, identity) -> None:
     """All files into a folder beside --out, which takes its name when the report of what was read back is in it."""
     from causeway.engine.whole_folder import replacing_folder
-    from causeway.ports.circuit_tracer_write import save_circuit_tracer
-    from causeway.ports.dictionaries import save_dictionary
+    from causeway.ports.dictionaries.circuit_tracer_write import save_circuit_tracer
+    from causeway.ports.dictionaries.load import save_dictionary
 
     _refuse_there(out)
     with replacing_folder(out, _is_result) as partial:
@@ -113,9 +111,9 @@ def _write(out: Path, model, trained, design, held_out, identity) -> None:
 
 def _measured(folder: Path, model, design, held_out):
     """The figures of what was written, as read back."""
-    from causeway.engine.inspection.cross_layer import measure_cross_layer
+    from causeway.engine.analyses.inspect.cross_layer import measure_cross_layer
     from causeway.engine.train.quality import measure_quality
-    from causeway.ports.dictionaries import load_dictionaries
+    from causeway.ports.dictionaries.load import load_dictionaries
 
     print("measuring on the held-out text what was written ...", flush=True)
     written = load_dictionaries(folder, design.layers, for_model=model)

@@ -7,12 +7,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from absl import app, flags
+from absl import flags
 from ml_collections import config_flags
 
 import causeway.configs
-from causeway.drivers.flag_values import all_given, folder, workdir_beside
-from causeway.drivers.refusals import run_driver
+from causeway.drivers.flags.flag_values import all_given, folder, workdir_beside
+from causeway.drivers.flags.refusals import run_driver
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config",
@@ -33,10 +33,8 @@ _TOKENIZER = flags.DEFINE_string(
 _REPORT_EVERY = flags.DEFINE_integer("report_every", 50, "Steps between lines of progress.", lower_bound=1)
 
 
-def main(argv: list[str]) -> None:
+def main(_: list[str]) -> None:
     """Train, write the model, read it back and evaluate it; the model gets its name last."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
     all_given("causeway train_model --data=texts.jsonl --out=model", _OUT)
     out = folder(_OUT)
     workdir, config = workdir_beside(_WORKDIR, out), _CONFIG.value
@@ -78,8 +76,8 @@ def _refuse_there(out: Path) -> None:
 
 def _written(folder: Path, transformer, copy_tokenizer, evaluate) -> dict[str, float]:
     """The figures of the model that was written into a folder, as read back."""
-    from causeway.ports.llama import save_llama
-    from causeway.ports.load import load_model
+    from causeway.ports.models.llama import save_llama
+    from causeway.ports.models.load import load_model
 
     save_llama(folder, transformer, dtype=_CONFIG.value.storage)
     copy_tokenizer(folder)
@@ -92,7 +90,7 @@ def _texts() -> tuple[list[str], list[str]]:
     from causeway.engine.tasks import suite
     from causeway.engine.tasks.example import SPLITS
     from causeway.engine.train.corpus import split_texts
-    from causeway.ports.jsonl import read_texts
+    from causeway.ports.files.jsonl import read_texts
 
     if not _DATA.value:
         return [text for split in SPLITS for text in suite.texts(split, 20_000, seed=0)], []
@@ -101,8 +99,8 @@ def _texts() -> tuple[list[str], list[str]]:
 
 def _tokenizer(texts: list[str]):
     """The given or a new tokenizer, and a function that writes its files into a folder."""
-    from causeway.ports.tokenizer import load_tokenizer
-    from causeway.ports.word_tokenizer import build_word_tokenizer, copy_tokenizer, save_word_tokenizer
+    from causeway.ports.models.tokenizer import load_tokenizer
+    from causeway.ports.models.word_tokenizer import build_word_tokenizer, copy_tokenizer, save_word_tokenizer
 
     if _TOKENIZER.value:
         return load_tokenizer(Path(_TOKENIZER.value)), functools.partial(copy_tokenizer, _TOKENIZER.value)

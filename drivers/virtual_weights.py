@@ -7,11 +7,11 @@ Weights alone (--weighting=raw), or weighted by how features are active together
 import sys
 from typing import cast
 
-from absl import app, flags
+from absl import flags
 
-from causeway.drivers import model_flags
-from causeway.drivers.flag_values import folder
-from causeway.drivers.refusals import run_driver
+from causeway.drivers.flags import model_flags
+from causeway.drivers.flags.flag_values import folder
+from causeway.drivers.flags.refusals import run_driver
 
 _SOURCE = flags.DEFINE_integer("source_layer", None, "Layer whose features write (negative: from the end).")
 _TARGET = flags.DEFINE_integer("target_layer", None, "Layer above it, whose features read.")
@@ -24,10 +24,8 @@ _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace weights that are alr
 _FILE = "virtual_weights.parquet"
 
 
-def main(argv: list[str]) -> None:
+def main(_: list[str]) -> None:
     """Multiply, keep the strongest, write."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
     path = folder(_OUT) / _FILE
     if _SOURCE.value is None or _TARGET.value is None:
         raise ValueError("--source_layer, --target_layer: needs both, the layers that write and read")
@@ -35,9 +33,9 @@ def main(argv: list[str]) -> None:
         raise ValueError(f"--texts: --weighting={_WEIGHTING.value} needs {'none' if _TEXTS.value else 'some'}")
     if path.exists() and not _OVERWRITE.value:
         raise ValueError(f"--out: {path} is there already; give another directory or --overwrite")
-    from causeway.engine.frozen.virtual_weights import Weighting, coactivation, virtual_weights
-    from causeway.ports.jsonl import read_texts
-    from causeway.ports.virtual_weight_table import write_virtual_weights
+    from causeway.engine.analyses.virtual_weights.virtual_weights import Weighting, coactivation, virtual_weights
+    from causeway.ports.files.jsonl import read_texts
+    from causeway.ports.graphs.virtual_weight_table import write_virtual_weights
 
     texts = read_texts(_TEXTS.value) if _TEXTS.value else []
     model = model_flags.load_model()

@@ -6,13 +6,13 @@ import sys
 import pytest
 
 from causeway.configs.circuits_qwen3_4b import get_config
-from causeway.engine.frozen import documented
+from causeway.engine.analyses.as_published import attribution as documented
 
 TAKE = """
 import sys
 from absl import flags
 from causeway.drivers import {0}
-from causeway.drivers.config_values import take_values
+from causeway.drivers.flags.config_values import take_values
 from causeway.configs.circuits_qwen3_4b import get_config
 flags.FLAGS(["{0}", "{1}"])
 take_values(get_config().{0}, "{0}")

@@ -20,7 +20,7 @@ spec.loader.exec_module(printed)
 PARSE = """
 import importlib, json, sys
 from absl import flags
-from causeway.drivers import help
+from causeway.drivers.flags import help
 name, *_ = sys.argv[1:]
 commands = json.loads(sys.argv[2])
 importlib.import_module("causeway.drivers." + name)

@@ -21,11 +21,11 @@ import numpy as np
 from flax import nnx
 from scipy.stats import norm
 
+from causeway.engine.analyses.attribute.attribute import attribute
+from causeway.engine.analyses.attribute.attribution_plan import AttributionPlan
+from causeway.engine.analyses.attribute.graph import AttributionGraph
 from causeway.engine.bench.gemm import gemm_rate
 from causeway.engine.dictionary.dictionary import Dictionary, DictionaryConfig
-from causeway.engine.frozen.attribute import attribute
-from causeway.engine.frozen.graph import AttributionGraph
-from causeway.engine.frozen.plan import AttributionPlan
 from causeway.engine.model.config import ModelConfig, Numerics
 from causeway.engine.model.handle import Model
 from causeway.engine.model.transformer import Transformer

@@ -12,10 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from causeway.engine.analyses.intervene.intervene import CleanRun
+from causeway.engine.analyses.intervene.intervention_rows import InterventionRows
+from causeway.engine.analyses.intervene.propagate import Mode
 from causeway.engine.bench.attribute import GraphShape, make_inputs
-from causeway.engine.circuits.intervene import CleanRun
-from causeway.engine.circuits.propagate import Mode
-from causeway.engine.circuits.rows import InterventionRows
 from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.model.forward import run
 from causeway.engine.model.handle import Model

@@ -22,8 +22,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from causeway.engine.analyses.attribute.attribution_plan import bucket
 from causeway.engine.dictionary.config import DictionaryConfig
-from causeway.engine.frozen.plan import bucket
 from causeway.engine.intervention.instruments import Instruments
 from causeway.engine.intervention.taps import TapSpec, bind_tap
 from causeway.engine.model.config import ModelConfig

@@ -14,7 +14,7 @@ RUNS = """
 import contextlib, importlib, io, json, sys
 import jax
 from absl import flags
-from causeway.drivers.refusals import run_driver
+from causeway.drivers.flags.refusals import run_driver
 driver = importlib.import_module("causeway.drivers." + sys.argv[1])
 compiled = []
 jax.monitoring.register_event_duration_secs_listener(
@@ -65,9 +65,9 @@ def command():
 @pytest.fixture(scope="session")
 def small(tmp_path_factory):
     """A folder with a model of three layers that knows eight words, and SAEs of layers 0 and 2."""
-    from causeway.ports.dictionaries import save_dictionary
-    from causeway.ports.llama import save_llama
-    from causeway.ports.word_tokenizer import build_word_tokenizer, save_word_tokenizer
+    from causeway.ports.dictionaries.load import save_dictionary
+    from causeway.ports.models.llama import save_llama
+    from causeway.ports.models.word_tokenizer import build_word_tokenizer, save_word_tokenizer
 
     spec = importlib.util.spec_from_file_location("tiny", Path(__file__).parents[1] / "engine" / "tiny.py")
     tiny = importlib.util.module_from_spec(spec)

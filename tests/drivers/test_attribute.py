@@ -8,8 +8,8 @@ from pathlib import Path
 import networkx as nx
 import pytest
 
-from causeway.ports.dictionaries import save_dictionary
-from causeway.ports.graph_parquet import read_graph_tables
+from causeway.ports.dictionaries.load import save_dictionary
+from causeway.ports.graphs.graph_parquet import read_graph_tables
 
 LINES = [
     {"prompt": "you won. choice:", "correct_answer": " stop", "incorrect_answer": " bet", "id": "a",

@@ -6,8 +6,8 @@ import jax
 import numpy as np
 import pytest
 
-from causeway.ports.dictionaries import load_dictionaries
-from causeway.ports.load import load_model
+from causeway.ports.dictionaries.load import load_dictionaries
+from causeway.ports.models.load import load_model
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 

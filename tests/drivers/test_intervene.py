@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from causeway.ports.dictionaries import save_dictionary
+from causeway.ports.dictionaries.load import save_dictionary
 
 LINES = [
     {"prompt": "you won. choice:", "correct_answer": " stop", "incorrect_answer": " bet", "id": "a"},

@@ -11,7 +11,7 @@ DRIVERS = Path(__file__).resolve().parents[2] / "drivers"
 ERRORS = """
 import contextlib, io, json
 from absl import app, flags
-from causeway.drivers.refusals import run_driver
+from causeway.drivers.flags.refusals import run_driver
 errors = [ValueError("a: got 1\\n  needs 2"), FileNotFoundError(2, "No such file", "x"), PermissionError("no"),
           app.UsageError("unknown arguments: b"), KeyError("a bug")]
 for traceback in ("--notraceback", "--traceback"):
@@ -93,8 +93,8 @@ flags.DEFINE_float("heat", 0.5, "x")
 flags.DEFINE_enum("kind", "a", ["a", "b"], "x")
 flags.DEFINE_bool("quick", True, "x")
 LIST = flags.DEFINE_list("stops", [], "x")
-from causeway.drivers.flag_values import numbers
-from causeway.drivers.refusals import run_driver
+from causeway.drivers.flags.flag_values import numbers
+from causeway.drivers.flags.refusals import run_driver
 for given in ("--states=forty", "--states=2.5", "--states=1", "--states=" + "9" * 400, "--states=-5000000000",
               "--share=2", "--heat=nan", "--heat=1e999", "--kind=c", "--quick=perhaps", "--stops=1,x",
               "--stops=9999999999"):

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from causeway.engine.dictionary.dictionary import Dictionary, DictionaryConfig
-from causeway.ports.dictionaries import save_dictionary
+from causeway.ports.dictionaries.load import save_dictionary
 
 
 @pytest.mark.slow

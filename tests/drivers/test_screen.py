@@ -12,9 +12,9 @@ import pytest
 
 from causeway.engine.tasks.slot_machine import VARIABLE_MENU
 from causeway.engine.tasks.slot_states import labelled_prompts
-from causeway.ports.dictionaries import save_dictionary
-from causeway.ports.llama import save_llama
-from causeway.ports.word_tokenizer import build_word_tokenizer, save_word_tokenizer
+from causeway.ports.dictionaries.load import save_dictionary
+from causeway.ports.models.llama import save_llama
+from causeway.ports.models.word_tokenizer import build_word_tokenizer, save_word_tokenizer
 
 # Runs the driver once for each list of arguments, in one process: starting one costs more than most of the runs.
 RUNS = """

@@ -99,7 +99,7 @@ def test_bad_flags_are_refused_in_one_line(place, runs, name):
 
 def test_what_is_not_said_follows_from_the_model_and_the_data(place, drive):
     """The shortest command there is; its defaults are told before the training starts."""
-    from causeway.drivers import dictionary_flags
+    from causeway.drivers.flags import dictionary_flags
 
     arguments = ["--model=bundled:tiny", f"--data={place / 'texts.json'}", f"--out={place / 'short'}"]
     few = ["--steps=2", "--batch=64", "--length=16"]

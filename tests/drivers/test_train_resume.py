@@ -17,7 +17,7 @@ from causeway.engine.whole_folder import replacing_folder
 # Runs a driver that kills itself at its n-th fsync or rename (or fails there for want of space), and counts them.
 CRASHES = """
 import errno, importlib, itertools, os, signal, sys
-from causeway.drivers.refusals import run_driver
+from causeway.drivers.flags.refusals import run_driver
 driver, what, at, *arguments = sys.argv[1:]
 calls = itertools.count(1)
 

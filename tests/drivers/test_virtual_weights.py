@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from causeway.ports.dictionaries import load_dictionaries
+from causeway.ports.dictionaries.load import load_dictionaries
 
 
 def test_tables_and_refusals(drive, small, tmp_path):

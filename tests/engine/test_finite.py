@@ -12,16 +12,17 @@ import numpy as np
 import pytest
 
 from causeway.engine import experiment
-from causeway.engine.behaviours.teacher_forcing import AnswerPair, answer_log_probabilities
-from causeway.engine.circuits.intervene import intervene
-from causeway.engine.circuits.propagate import MODES
+from causeway.engine.analyses.as_published.attribution import documented_attribution
+from causeway.engine.analyses.attribute.attribute import attribute
+from causeway.engine.analyses.evaluate.teacher_forcing import AnswerPair, answer_log_probabilities
+from causeway.engine.analyses.features.extract import extract_features
+from causeway.engine.analyses.features.positions import Positions
+from causeway.engine.analyses.inspect.account import dictionary_account
+from causeway.engine.analyses.intervene.intervene import intervene
+from causeway.engine.analyses.intervene.propagate import MODES
+from causeway.engine.analyses.screen.activations import LabelledTokens, group_sums
+from causeway.engine.analyses.virtual_weights.virtual_weights import coactivation, virtual_weights
 from causeway.engine.dictionary.dictionary import Dictionary
-from causeway.engine.features.extract import extract_features
-from causeway.engine.features.positions import Positions
-from causeway.engine.frozen.attribute import attribute
-from causeway.engine.frozen.documented import documented_attribution
-from causeway.engine.frozen.virtual_weights import coactivation, virtual_weights
-from causeway.engine.inspection.account import dictionary_account
 from causeway.engine.intervention.requests import FeatureEdit, Tap
 from causeway.engine.intervention.sites import STREAMS
 from causeway.engine.model.config import Numerics
@@ -29,7 +30,6 @@ from causeway.engine.model.finite import NotFiniteError, all_finite
 from causeway.engine.model.handle import Model
 from causeway.engine.outcome.answers import Answer, answer_tree
 from causeway.engine.outcome.exact import clean_tree
-from causeway.engine.screen.activations import LabelledTokens, group_sums
 from causeway.engine.train.batches import Batch
 from causeway.engine.train.corpus import Corpus
 from causeway.engine.train.harvest import Source

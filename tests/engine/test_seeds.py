@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from causeway.engine.attribution.aggregate import AggregateSettings
-from causeway.engine.behaviours.deal import Sizes
-from causeway.engine.behaviours.make import make_prompts
-from causeway.engine.circuits.settings import InterventionSettings
-from causeway.engine.patching.effects import EffectSettings
-from causeway.engine.patching.sweep import SweepSettings
+from causeway.engine.analyses.attribute.aggregate import AggregateSettings
+from causeway.engine.analyses.intervene.settings import InterventionSettings
+from causeway.engine.analyses.patch_sweep.effects import EffectSettings
+from causeway.engine.analyses.patch_sweep.patch_sweep import SweepSettings
+from causeway.engine.analyses.prompts.deal import Sizes
+from causeway.engine.analyses.prompts.make import make_prompts
 from causeway.engine.stats.halves import selection_half
 from causeway.engine.stats.held_out import held_out
 from causeway.engine.tasks import suite

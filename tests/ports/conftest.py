@@ -12,8 +12,8 @@ from flax import nnx
 
 from causeway.engine.model.config import ModelConfig, Numerics
 from causeway.engine.model.transformer import Transformer
-from causeway.ports.llama import save_llama
-from causeway.ports.site_names import ANY_MODEL, SiteNames, names_of
+from causeway.ports.models.llama import save_llama
+from causeway.ports.models.site_names import ANY_MODEL, SiteNames, names_of
 from tests.ports.dictionary_files import dictionary_of
 
 CONFIG = ModelConfig(

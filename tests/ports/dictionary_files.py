@@ -8,7 +8,7 @@ from safetensors.numpy import save_file
 
 from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
 from causeway.engine.dictionary.dictionary import Dictionary, DictionaryConfig
-from causeway.ports.dictionary_source import DictionarySource, FeatureArray
+from causeway.ports.dictionaries.source import DictionarySource, FeatureArray
 
 
 def dictionary_of(source: DictionarySource, dtype) -> Dictionary:

@@ -3,8 +3,8 @@
 import numpy as np
 from scipy.sparse import csr_array
 
-from causeway.engine.frozen.graph import AttributionGraph, Logit
-from causeway.ports.graph_nodes import GraphNames
+from causeway.engine.analyses.attribute.graph import AttributionGraph, Logit
+from causeway.ports.graphs.graph_nodes import GraphNames
 
 NAMES = GraphNames(
     "sums-1", "tiny", 'a "b" c', ("a", ' "b"', " c"), vocab_size=50, transcoders=("here",), settings={"max_n_logits": 2}

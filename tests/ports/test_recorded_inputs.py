@@ -7,10 +7,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from causeway.engine.sweep.checksums import CHECKSUMS_FILE, recorded
-from causeway.ports.behaviour_prompts import read_prompts
-from causeway.ports.jsonl import read_records, read_texts
-from causeway.ports.prompt_sets import feature_prompt, read_sets
-from causeway.ports.sweep_inputs import read_answers, read_feature_table
+from causeway.ports.files.jsonl import read_records, read_texts
+from causeway.ports.prompts.behaviour_prompts import read_prompts
+from causeway.ports.prompts.prompt_sets import feature_prompt, read_sets
+from causeway.ports.prompts.sweep_inputs import read_answers, read_feature_table
 
 LINE = json.dumps({"prompt": "a b", "text": "a b", "correct_answer": " c", "incorrect_answer": " d"}) + "\n"
 READERS = {

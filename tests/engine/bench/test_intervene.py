@@ -2,9 +2,9 @@
 
 import pytest
 
+from causeway.engine.analyses.intervene import intervene
 from causeway.engine.bench.attribute import GraphShape
 from causeway.engine.bench.intervene import measure_interventions
-from causeway.engine.circuits import intervene
 
 
 @pytest.mark.slow

@@ -9,9 +9,9 @@ import itertools
 import numpy as np
 import pytest
 
-from causeway.engine.frozen.attribute import attribute
-from causeway.engine.frozen.plan import AttributionPlan
-from causeway.engine.frozen.targets import logit_difference
+from causeway.engine.analyses.attribute.attribute import attribute
+from causeway.engine.analyses.attribute.attribution_plan import AttributionPlan
+from causeway.engine.analyses.attribute.targets import logit_difference
 
 FAMILIES = ("llama", "qwen3", "gpt2", "gpt_neox", "gemma2")
 KINDS = (

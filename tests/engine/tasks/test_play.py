@@ -13,9 +13,9 @@ from causeway.engine.tasks.play import OUTCOMES, game_record, play_games
 from causeway.engine.tasks.played_states import labelled_by, strata_of
 from causeway.engine.tasks.slot_machine import FIXED_MENU, VARIABLE_MENU, Game, tiny_prompt
 from causeway.engine.tasks.slot_states import group_of, random_state
-from causeway.ports.load import load_model
-from causeway.ports.tokenizer import load_tokenizer
-from causeway.ports.word_tokenizer import build_word_tokenizer, save_word_tokenizer
+from causeway.ports.models.load import load_model
+from causeway.ports.models.tokenizer import load_tokenizer
+from causeway.ports.models.word_tokenizer import build_word_tokenizer, save_word_tokenizer
 
 
 def always(text):

@@ -5,7 +5,7 @@ import pytest
 
 from causeway.engine.tasks import addition, agreement, capitals, sentiment, suite
 from causeway.engine.tasks.example import SPLITS, draw_until, split_of
-from causeway.ports.word_tokenizer import build_word_tokenizer
+from causeway.ports.models.word_tokenizer import build_word_tokenizer
 
 TASKS = tuple(suite.TASKS)
 

@@ -15,10 +15,10 @@ import tokenizers
 from safetensors.numpy import save_file
 
 import causeway as cw
-from causeway.ports import load
-from causeway.ports.circuit_tracer_write import save_circuit_tracer
-from causeway.ports.graph_parquet import write_graph_tables
-from causeway.ports.word_tokenizer import build_word_tokenizer, save_word_tokenizer
+from causeway.ports.dictionaries.circuit_tracer_write import save_circuit_tracer
+from causeway.ports.graphs.graph_parquet import write_graph_tables
+from causeway.ports.models import load
+from causeway.ports.models.word_tokenizer import build_word_tokenizer, save_word_tokenizer
 from tests.ports.graph_cases import make_graph
 
 WIDTH, FEATURES = 8, 12

@@ -15,15 +15,15 @@ from pathlib import Path
 import numpy as np
 
 import causeway as cw
-from causeway.engine.behaviours.own_prompts import prompt_of
-from causeway.engine.patching.features import features_of
-from causeway.ports.graph_parquet import read_graph_tables
-from causeway.ports.jsonl import read_records, read_texts
-from causeway.ports.load import read_model_config
-from causeway.ports.prompt_sets import feature_prompt, read_sets
-from causeway.ports.screen_inputs import label_prompts
-from causeway.ports.sweep_inputs import read_answers, read_feature_table, read_prompts
-from causeway.ports.tokenizer import load_tokenizer
+from causeway.engine.analyses.patch_sweep.features import features_of
+from causeway.engine.analyses.prompts.own_prompts import prompt_of
+from causeway.ports.files.jsonl import read_records, read_texts
+from causeway.ports.graphs.graph_parquet import read_graph_tables
+from causeway.ports.models.load import read_model_config
+from causeway.ports.models.tokenizer import load_tokenizer
+from causeway.ports.prompts.prompt_sets import feature_prompt, read_sets
+from causeway.ports.prompts.screen_inputs import label_prompts
+from causeway.ports.prompts.sweep_inputs import read_answers, read_feature_table, read_prompts
 
 # Far more than what is allowed: this protects the machine, the tests look at what was used.
 ADDRESS_SPACE = 8 << 30

@@ -1,0 +1,98 @@
+"""Running a driver so that bad input ends it with one line and exit status 2, not with a traceback; a full disk with
+status 3 where the same command goes on; a signal as `interruption` says; and --help with its page.
+
+Not part of `main`, which is a program: run by `python -m` it is imported a second time under its own name, and absl
+refuses flags that are defined twice.
+"""
+
+import errno
+import logging
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+from absl import app, flags
+from absl import logging as absl_logging
+
+from causeway.drivers.flags import flag_errors, interruption
+from causeway.drivers.flags import help as help_text
+
+TRACEBACK = flags.DEFINE_bool("traceback", False, "Show where in the code an error was raised, not its line alone.")
+
+# Drivers that take words beside flags.
+TAKE_WORDS = ("bench",)
+# A refusal that repeats what came may repeat very much.
+LONGEST = 4_000
+
+
+def run_driver(main: Callable[[list[str]], None], argv: list[str]) -> None:
+    """Run a driver's main function on its arguments; argv[0] is what the person typed, or the driver's file."""
+    if help_text.asked(argv[1:]):
+        # "causeway screen", or the path of screen.py where it is a process of its own.
+        driver = Path(argv[0].split()[-1]).stem
+        text = sys.modules[main.__module__].__doc__ or ""
+        print(help_text.page(driver, text, full=bool(help_text.FULL & set(argv[1:]))))
+        return
+
+    def guarded(parsed: list[str]) -> None:
+        if len(parsed) > 1 and Path(argv[0].split()[-1]).stem not in TAKE_WORDS:
+            _refuse(argv[0], f"unknown arguments: {' '.join(parsed[1:])}")
+        if not flags.FLAGS["verbosity"].present:
+            # Orbax tells every step of every checkpoint.
+            absl_logging.set_verbosity(absl_logging.WARNING)
+        try:
+            main(parsed)
+        except (ValueError, OSError, app.UsageError) as error:
+            if TRACEBACK.value or interruption.came():
+                raise
+            _refuse(argv[0], error)
+
+    logging.getLogger("jax").setLevel(logging.WARNING)
+    warnings.formatwarning = lambda message, *_, **__: f"{argv[0]}: warning: {message}\n"
+    with interruption.interruptible(argv[0], _resumes(), lambda: TRACEBACK.value):
+        app.run(guarded, argv, flags_parser=_parse)
+
+
+def _resumes() -> bool:
+    """Whether the driver keeps what it has done: one that does has this flag."""
+    return "workdir" in flags.FLAGS
+
+
+def _parse(argv: list[str]) -> list[str]:
+    try:
+        parsed = flags.FLAGS(argv)
+        flag_errors.check_numbers()
+        return parsed
+    except flags.UnrecognizedFlagError as error:
+        _refuse(argv[0], _unknown(error.flagname))
+    except flags.Error as error:
+        _refuse(argv[0], flag_errors.message(error))
+    except ValueError as error:
+        _refuse(argv[0], error)
+
+
+def _unknown(name: str) -> str:
+    """What a flag that is not there was probably meant to be."""
+    near = help_text.suggestion(name, help_text.own_flags())
+    return f"--{name}: no such flag; " + (f"did you mean --{near}?" if near else "--help lists the flags")
+
+
+def _refuse(command: str, error: Exception | str) -> NoReturn:
+    """One line, whatever a library's message is like."""
+    line, status = " ".join(_text(error).split()), 2
+    line = line if len(line) <= LONGEST else line[:LONGEST] + "..."
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        line = f"stopped because the disk is full ({error.filename}); free space and rerun the same command"
+        if _resumes():
+            line, status = f"{line} to resume", interruption.RESUMABLE
+    print(f"{command}: {line}", file=sys.stderr)
+    sys.exit(status)
+
+
+def _text(error: Exception | str) -> str:
+    """An error of the operating system without its number, with the file that it was about."""
+    if isinstance(error, OSError) and error.errno is not None and str(error).startswith("[Errno"):
+        return f"{error.filename or 'while reading or writing'}: {error.strerror}"
+    return str(error)

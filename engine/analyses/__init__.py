@@ -1,0 +1,1 @@
+"""One folder a command, of the command's name: what a question needs beyond the primitives it is built from."""

@@ -1,0 +1,284 @@
+"""Interventions on features of one prompt: `intervene` for one list, `CleanRun` for thousands on the same prompt.
+
+The clean pass is run once and shared by all rows; what each mode holds of it is in `propagate`. Feature activations
+under an intervention are encoded from the changed streams when they are asked for: L T F numbers. A feature that was
+set shows what its encoder reads at its place, not the value it was set to.
+
+Source: the semantics of circuit-tracer's `feature_intervention` (Hanna et al.), of which this is an independent
+implementation; there, one call runs one list and repeats the clean pass.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Iterator, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from causeway.engine import scalars
+from causeway.engine.analyses.intervene.held import Holding
+from causeway.engine.analyses.intervene.intervention_rows import AnyIntervention, Batch, InterventionRows
+from causeway.engine.analyses.intervene.propagate import MODES, Clean, Mode, Propagated, Slots, propagate
+from causeway.engine.devices import RowParallel, local_parallel
+from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
+from causeway.engine.dictionary.dictionary import take
+from causeway.engine.dictionary.finite import refuse_features
+from causeway.engine.frozen.record import record_prompt
+from causeway.engine.frozen.sources import Transcoders, check_of_model, of_model
+from causeway.engine.model.finite import all_finite, traced
+from causeway.engine.model.handle import Model
+from causeway.engine.precision import full_precision
+
+# Tokens of a batch of rows, which bounds its memory: 128 rows of 64 tokens, 8 of 1,024.
+BATCH_TOKENS = 8192
+
+
+@dataclasses.dataclass(frozen=True)
+class Intervened:
+    """One prompt under one intervention list.
+
+    Attributes:
+        logits: [T, V]. clean_logits: without it [T, V]. layers: of the transcoders, ascending; of a whole set 0..L-1.
+        streams: what they read, [L, T, D]. transcoders: what encodes them.
+    """
+
+    logits: Float[np.ndarray, "T V"]
+    clean_logits: Float[np.ndarray, "T V"]
+    layers: tuple[int, ...]
+    streams: Float[np.ndarray, "L T D"]
+    transcoders: Transcoders = dataclasses.field(repr=False)
+
+    def __repr__(self) -> str:
+        length, vocabulary = self.logits.shape
+        return f"Intervened({length} tokens, logits [{length}, {vocabulary}]; activations of layers {self.layers})"
+
+    @functools.cached_property
+    def activations(self) -> Float[np.ndarray, "L T F"]:
+        """All feature activations, a row for each of `layers`."""
+        return self._encoded(False)
+
+    @functools.cached_property
+    def pre_activations(self) -> Float[np.ndarray, "L T F"]:
+        """What the activation function is applied to; of gated dictionaries the magnitude."""
+        return self._encoded(True)
+
+    def _encoded(self, before: bool) -> Float[np.ndarray, "L T F"]:
+        pairs = zip(self.layers, self.streams, strict=True)
+        found = [np.asarray(encoded(self.transcoders, at, jnp.asarray(x), before=before)) for at, x in pairs]
+        return np.stack([_numbers(f, at, self.transcoders) for f, at in zip(found, self.layers, strict=True)])
+
+
+@functools.partial(jax.jit, static_argnames=("layer", "before"))
+@full_precision
+def encoded(transcoders: Transcoders, layer: int, x: Float[jax.Array, "T D"], before: bool = False) -> jax.Array:
+    """Feature activations [T, F] of one layer, or what the activation function is applied to."""
+    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    place = transcoders.config.index_of(layer)
+    if not before:
+        if isinstance(transcoders, CrossLayerTranscoder):
+            return transcoders.encode(layer, x)
+        return take(transcoders, place).encode(x)
+    p = x @ transcoders.W_enc[...][place].astype(x.dtype) + transcoders.b_enc[...][place].astype(x.dtype)
+    if isinstance(transcoders, CrossLayerTranscoder) or transcoders.config.kind != "gated":
+        return p
+    log_scale, _, bias = (a[place].astype(x.dtype) for a in transcoders.elementwise_parameters())
+    return p * jnp.exp(log_scale) + bias
+
+
+def _numbers(f: Float[np.ndarray, "T F"], layer: int, transcoders: Transcoders) -> Float[np.ndarray, "T F"]:
+    """Feature values of a layer, refused where one is not a number."""
+    if not all_finite(f):
+        refuse_features(int(np.isfinite(f).all(axis=0).argmin()), layer, transcoders)
+    return f
+
+
+def intervene(
+    model: Model,
+    transcoders: Transcoders,
+    prompt: str | Sequence[int],
+    interventions: Sequence[AnyIntervention],
+    mode: Mode = "open",
+    constrained_layers: Sequence[int] | None = None,
+    held_layers: Sequence[int] | None = None,
+) -> Intervened:
+    """Run a prompt with features at chosen tokens set to new activations.
+
+    Args:
+        prompt: text (the model's BOS policy applies) or token ids.
+        interventions: (layer, position, feature, value) or `Intervention`; position is a token or a slice of tokens,
+            value the new activation; negative layers and positions count from the end. Where one place is named twice,
+            the last one wins.
+        mode: open, freeze_attention or constrained (see `propagate`). `constrained` holds all layers unless one of the
+            next two names some; interventions must then be in these.
+        constrained_layers: as circuit-tracer means it: attention patterns held everywhere, norms nowhere, MLP outputs
+            in these layers, and only there does a feature write.
+        held_layers: held whole (patterns, norms, MLP outputs); the others run open. `Holding` compares the two.
+
+    Raises:
+        ValueError: an empty list, a layer, position or feature out of range, a layer without transcoder or outside
+            the layers named, an unknown mode, or transcoders that do not fit the model.
+        NotFiniteError: the pass, with or without the interventions, does not give numbers.
+    """
+    run = CleanRun(model, transcoders, prompt)
+    holding = _holding(mode, constrained_layers, held_layers, model.config.num_layers)
+    rows = InterventionRows.of([interventions], len(run.tokens), model.config.num_layers)
+    (_, out), *_ = run.propagate(rows, mode, range(len(run.tokens)), rows=1, keep=True, holding=holding)
+    layers, length = tuple(sorted(transcoders.config.layers)), len(run.tokens)
+    streams = np.asarray(out.streams)[list(layers), 0, :length]
+    return Intervened(np.asarray(out.logits[0]), np.asarray(run.logits), layers, streams, transcoders)
+
+
+class CleanRun:
+    """The clean pass of a prompt, and interventions on it.
+
+    Args:
+        model, transcoders, prompt: as for `intervene`. parallel: devices to spread rows over (default: one).
+
+    Raises:
+        ValueError: transcoders that do not fit the model.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        transcoders: Transcoders,
+        prompt: str | Sequence[int],
+        parallel: RowParallel | None = None,
+    ):
+        check_transcoders(model, transcoders)
+        transcoders = of_model(model, transcoders)
+        self.model, self.transcoders, self.tokens = model, transcoders, tuple(model.tokens(prompt))
+        self.parallel = parallel or local_parallel(1)
+        self.record = record_prompt(model.transformer, self.tokens, transcoders.config)
+        self.shared = self.parallel.replicate((model.transformer, transcoders, self.record))
+
+    @property
+    def logits(self) -> Float[np.ndarray, "T V"]:
+        """Of the clean pass."""
+        return np.asarray(self.record.logits)[: len(self.tokens)]
+
+    def activations(self, layer: int) -> Float[np.ndarray, "T F"]:
+        """Clean feature activations of one layer."""
+        x = self.record.streams[self.transcoders.config.stream][layer, : len(self.tokens)]
+        return _numbers(np.asarray(encoded(self.transcoders, layer, x)), layer, self.transcoders)
+
+    def last_logits(
+        self,
+        rows: InterventionRows,
+        mode: Mode = "open",
+        width: int | None = None,
+    ) -> Float[np.ndarray, "R V"]:
+        """Logits of the last token under each row.
+
+        Args:
+            width: of a batch, per device; None takes one that the prompt's length allows.
+
+        Raises:
+            ValueError: see `intervene`.
+        """
+        width = width or max(8, min(128, BATCH_TOKENS // self.record.embedding.shape[0]))
+        out = np.zeros((rows.count, self.model.config.vocab_size), self.record.logits.dtype)
+        for numbers, found in self.propagate(rows, mode, [len(self.tokens) - 1], width):
+            out[numbers] = np.asarray(found.logits)[: len(numbers), 0]
+        return out
+
+    def propagate(
+        self,
+        interventions: InterventionRows,
+        mode: Mode,
+        positions: Sequence[int],
+        rows: int,
+        keep: bool = False,
+        holding: Holding | None = None,
+    ) -> Iterator[tuple[np.ndarray, Propagated]]:
+        """Row numbers and results, batch by batch; `rows` is the width of a batch, which fixes the bits.
+
+        Args:
+            holding: what `constrained` holds (default: every layer).
+
+        Raises:
+            ValueError: see `intervene`.
+            NotFiniteError: naming the row's intervention, layer and site.
+        """
+        count = self.model.config.num_layers
+        holding = holding or _holding(mode, None, None, count)
+        if mode == "constrained" and self.transcoders.config.output_stream == "mlp_raw":
+            raise ValueError(
+                "mode: 'constrained' with transcoders that write mlp_raw, before the norm whose output is held, so "
+                "that nothing would change; use open or freeze_attention"
+            )
+        interventions.check(self.model, self.transcoders, len(self.tokens))
+        if (outside := interventions.layer[~np.asarray(holding.outputs)[interventions.layer]]).size:
+            raise ValueError(
+                f"constrained_layers, held_layers: layer {outside[0]} is not among them, where an intervention would "
+                "need the present activation; intervene in layers that are, or use mode='open'"
+            )
+        clean = Clean(*self.shared, *self.parallel.replicate((holding, np.asarray(positions, np.int32))))
+        program = self.parallel.program(propagate, mode=mode, whole=holding.whole, keep=keep)
+        batches = list(interventions.batches(rows, count))
+        for stripe in self._stripes(batches):
+            slots = [self._slots(batch) for batch in stripe]
+            filled = slots + slots[:1] * (self.parallel.count - len(slots))
+            out = program(clean, self.parallel.split(jax.tree.map(lambda *leaves: np.stack(leaves), *filled)))
+            for i, batch in enumerate(stripe):
+                broken = ~np.asarray(out.finite[i])
+                if broken[: len(batch.rows)].any() and not all_finite(out.logits[i, : len(batch.rows)]):
+                    again = functools.partial(
+                        full_precision(propagate), clean, slots[i], mode=mode, whole=holding.whole, keep=keep
+                    )
+                    error = traced(again, broken)
+                    raise error.of(interventions.name(int(batch.rows[error.row])))
+                yield batch.rows, jax.tree.map(lambda a, i=i: a[i], out)
+
+    def _stripes(self, batches: list[Batch]) -> Iterator[list[Batch]]:
+        """As many batches of one shape as there are devices."""
+        for width in sorted({batch.layer.shape[1] for batch in batches}):
+            same = [batch for batch in batches if batch.layer.shape[1] == width]
+            for at in range(0, len(same), self.parallel.count):
+                yield same[at : at + self.parallel.count]
+
+    def _slots(self, batch: Batch) -> Slots:
+        dtype = np.dtype(self.model.numerics.accumulate)
+        with np.errstate(over="ignore"):  # what a dtype cannot hold is named by the pass
+            scale, shift = batch.scale.astype(dtype), batch.shift.astype(dtype)
+        return Slots(batch.layer, batch.position, batch.feature, scale, shift, np.asarray(batch.first, np.int32))
+
+
+def _holding(mode: Mode, constrained: Sequence[int] | None, held: Sequence[int] | None, num_layers: int) -> Holding:
+    """What a mode and the layers named hold.
+
+    Raises:
+        ValueError: an unknown mode, layers for a mode that holds none, both kinds of layers, or layers out of range.
+    """
+    if mode not in MODES:
+        raise ValueError(f"mode: got {mode!r}; needs one of {', '.join(MODES)}")
+    if constrained is None and held is None:
+        return Holding.of_layers(range(num_layers), num_layers)
+    if constrained is not None and held is not None:
+        raise ValueError("constrained_layers, held_layers: got both; they are two readings of one thing, give one")
+    name, given = ("held_layers", held) if constrained is None else ("constrained_layers", constrained)
+    if mode != "constrained":
+        raise ValueError(f"{name}: mode {mode!r} holds none; use mode='constrained'")
+    layers = [scalars.layer(at, num_layers, name) for at in given or ()]
+    if not layers:
+        raise ValueError(f"{name}: got none; needs some of 0..{num_layers - 1}")
+    return (Holding.of_layers if constrained is None else Holding.as_circuit_tracer)(layers, num_layers)
+
+
+def check_transcoders(model: Model, transcoders: Transcoders) -> None:
+    """Refuse transcoders that cannot be intervened on, before anything is compiled.
+
+    Raises:
+        ValueError: layers or widths that are not the model's, or a kind or input norm without one pre-activation.
+    """
+    config = transcoders.config
+    if config.kind == "matching_pursuit" or config.input_norm != "none":
+        raise ValueError(
+            f"transcoders: kind {config.kind!r} with input_norm {config.input_norm!r}; needs a dictionary that reads "
+            "the stream itself, one pre-activation a feature"
+        )
+    check_of_model(model, transcoders)
+    if model.config.parallel_blocks and config.stream == "resid_mid":
+        raise ValueError("transcoders: read resid_mid, which parallel blocks do not have; load those of this model")

@@ -1,0 +1,93 @@
+"""A unit of a sweep with the exact outcome: answer probabilities of many edits of one prompt.
+
+Rows are dealt to buckets of one layer each, because a bucket starts at its layer; buckets go to the devices in order,
+each with its own starting layer. The baseline needs no row: it is the clean pass itself.
+"""
+
+from functools import partial
+from operator import itemgetter
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from causeway.engine.analyses.patch_sweep.cells import OTHER
+from causeway.engine.analyses.patch_sweep.design import Rows, SweepPrompt
+from causeway.engine.analyses.patch_sweep.patch_sweep import PatchSweep, row_name, what_was_done
+from causeway.engine.intervention.edits import EMPTY, Edit, EditSpec
+from causeway.engine.model.finite import all_finite, traced
+from causeway.engine.outcome.answers import score_answers
+from causeway.engine.outcome.exact import Background, edited_answers, start_layer
+from causeway.engine.precision import full_precision
+from causeway.engine.sweep.layout import UnitResult
+
+# One bucket's edit, and the layer it starts at.
+Own = tuple[Edit, np.ndarray]
+
+
+def exact_unit(sweep: PatchSweep, index: int) -> UnitResult:
+    """Compute one unit."""
+    prompt, chosen = sweep.unit(index)
+    rows = sweep.rows.take(chosen)
+    tree, clean = sweep.answer_tree(prompt), sweep.clean(prompt)
+    background = Background(sweep.model.transformer, sweep.dictionary, clean)
+    edges, report = _run(sweep, prompt, rows, background)
+    baseline = rows.layer == EMPTY
+    edges[baseline] = np.asarray(clean.edges)
+    scores = score_answers(tree, edges[:, : len(tree.edges)])
+    columns = what_was_done(prompt, rows, **report)
+    # A prompt may list its labels in another order; the table has one.
+    columns |= {f"p_{label}": scores.probability[:, tree.labels.index(label)] for label in sweep.labels}
+    columns |= {OTHER: scores.invalid, "expected_amount": scores.expected_amount}
+    return UnitResult(columns, {})
+
+
+def _run(
+    sweep: PatchSweep, prompt: SweepPrompt, rows: Rows, background: Background
+) -> tuple[Float[np.ndarray, "R e"], dict[str, np.ndarray]]:
+    """Edge log probabilities of all rows, and the arrays [R, n, E] of their edit report; zeros without an edit."""
+    width, devices = sweep.settings.rows, sweep.parallel.count
+    edit = sweep.edit(prompt, rows)
+    nodes, edges = background.clean.nodes, background.clean.edges
+    out = np.zeros((len(rows), len(edges)), np.float64)
+    shape = (len(rows), len(nodes.tokens), edit.layer.shape[1])
+    report = {name: np.zeros(shape, np.float32) for name in ("before", "after")} | {"applied": np.zeros(shape, bool)}
+    background = sweep.parallel.replicate(background)
+    program = sweep.parallel.program(edited_answers, spec=sweep.edit_spec)
+    running: list[tuple[list[np.ndarray], Own, Any]] = []
+    for stripe in _stripes(rows, width, devices):
+        placed = np.stack([np.resize(bucket, width) for bucket in stripe])
+        own = [jax.tree.map(itemgetter(bucket), edit) for bucket in placed]
+        starts = np.array([start_layer(sweep.edit_spec, mine, background.clean) for mine in own], np.int32)
+        together = jax.tree.map(lambda *a: np.stack(a), *own)
+        running.append((stripe, (together, starts), program(background, sweep.parallel.split((together, starts)))))
+    for stripe, given, result in running:
+        got, done = jax.device_get(result)
+        for device, bucket in enumerate(stripe):
+            used = slice(0, len(bucket))
+            if not all_finite(got[device]):
+                again = partial(_again, background, jax.tree.map(itemgetter(device), given), sweep.edit_spec)
+                error = traced(again, ~np.isfinite(got[device]).all(axis=1))
+                raise error.of(row_name(prompt, rows, int(bucket[error.row % len(bucket)])))
+            out[bucket] = got[device][used]
+            for name, target in report.items():
+                target[bucket] = getattr(done, name)[device][used]
+    return out, report
+
+
+def _again(background: Background, own: Own, spec: EditSpec) -> None:
+    """One bucket as a plain function."""
+    full_precision(edited_answers)(background, jax.tree.map(jnp.asarray, own), spec=spec)
+
+
+def _stripes(rows: Rows, width: int, devices: int) -> list[list[np.ndarray]]:
+    """Buckets of row numbers, each of one layer, in groups of one a device; the last group repeats its first bucket."""
+    buckets = []
+    for layer in np.unique(rows.layer[rows.layer != EMPTY]):
+        mine = np.flatnonzero(rows.layer == layer)
+        buckets += [mine[i : i + width] for i in range(0, len(mine), width)]
+    if buckets:
+        buckets += [buckets[-1]] * (-len(buckets) % devices)
+    return [buckets[i : i + devices] for i in range(0, len(buckets), devices)]

@@ -1,0 +1,125 @@
+"""Running a sweep from end to end in a workdir: estimate, run, and what follows when all units are done.
+
+plan.json, units/, trials.parquet, activations.zarr   the sweep's data (`engine.sweep`)
+prompts.jsonl                                          the token ids that prompts and answers were run as
+effects.parquet                                        effects and decisions (`effects`)
+summary.json                                           one page of numbers (`summary`)
+original_rule.parquet                                  the original study's decisions, where its arms were sampled
+causeway.sha256                                        checksums of the last four (`engine.sweep.checksums`)
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset
+import pyarrow.parquet as pq
+
+from causeway.engine.analyses.as_published.causal_rule import original_rule
+from causeway.engine.analyses.patch_sweep.contrasts import make_contrasts
+from causeway.engine.analyses.patch_sweep.cost import program_calls
+from causeway.engine.analyses.patch_sweep.design import EVERY
+from causeway.engine.analyses.patch_sweep.effects import EffectSettings, effects
+from causeway.engine.analyses.patch_sweep.exact_units import exact_unit
+from causeway.engine.analyses.patch_sweep.patch_sweep import PatchSweep
+from causeway.engine.analyses.patch_sweep.sampled_units import sampled_unit
+from causeway.engine.analyses.patch_sweep.sweep_summary import count_original_rule, summarise
+from causeway.engine.bench.gemm import gemm_rate
+from causeway.engine.sweep import DiskGuard, Store, SweepReport, UnitResult, finished_table, run_sweep
+from causeway.engine.sweep.checksums import written_alone
+from causeway.engine.sweep.durable import replacing, write_bytes
+from causeway.engine.sweep.estimate import Estimate, estimate_abstract, estimate_measured, uncompressed_bytes
+
+# Feature values are mostly zeros: their shards take about a tenth; a little less is assumed.
+COMPRESSION = 8
+# What is derived from the trials and may be read by others.
+RESULTS = ("effects.parquet", "summary.json", "original_rule.parquet")
+
+
+def compute(sweep: PatchSweep) -> Callable[[int], UnitResult]:
+    """What computes a unit of the sweep."""
+    unit = exact_unit if sweep.settings.outcome == "exact" else sampled_unit
+    return lambda index: unit(sweep, index)
+
+
+def run(sweep: PatchSweep, workdir: Path, *, guard: DiskGuard | None = None, repair: bool = False) -> SweepReport:
+    """Compute what is missing of a sweep; the same call resumes."""
+    plan = sweep.plan()
+    expected = uncompressed_bytes(plan) // COMPRESSION
+    return run_sweep(
+        Store(workdir, plan), compute(sweep), guard=guard, expected_bytes=expected, repair=repair,
+        beside={"prompts.jsonl": _echo(sweep)},
+    )  # fmt: skip
+
+
+def _echo(sweep: PatchSweep) -> bytes:
+    """What the prompts were run as, token ids included."""
+    fields = ("id", "group", "text", "tokens", "answer_tokens")
+    lines = [json.dumps({name: getattr(prompt, name) for name in fields}) for prompt in sweep.prompts]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def check_effects(sweep: PatchSweep, settings: EffectSettings) -> None:
+    """Refuse, before anything is computed, arms from which no effect could be estimated afterwards.
+
+    Raises:
+        ValueError: no arm that patches a feature, or none to hold it against.
+    """
+    arms = [sweep.rows.arms[i] for i in np.unique(sweep.rows.arm)]
+    if (sweep.rows.feature == EVERY).all():
+        raise ValueError(f"arms: got {', '.join(arms)}, which patch no feature; needs some of patch, ablate and dose")
+    make_contrasts(arms, settings.values or None, noop_is_baseline=settings.noop_is_baseline)
+
+
+def finish(workdir: Path, settings: EffectSettings, about: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Estimate the effects of a finished sweep and write `effects.parquet` and `summary.json`.
+
+    Args:
+        workdir: of the sweep. settings: what is compared. about: what was done to features (`PatchSweep.about`).
+
+    Returns:
+        The summary.
+
+    Raises:
+        ValueError: the trials are not those that were written, or another process writes here.
+    """
+    trials = pyarrow.dataset.dataset(finished_table(workdir, "trials", "patch_sweep").path)
+    table = effects(trials, settings)
+    with written_alone(workdir, RESULTS):
+        _write_table(workdir / "effects.parquet", table)
+        summary = (
+            {"edits": dict(about or {})}
+            | summarise(trials, table)
+            | {"original_rule": write_original_rule(workdir, trials)}
+        )
+        write_bytes(workdir / "summary.json", (json.dumps(summary, indent=1) + "\n").encode())
+    return summary
+
+
+def write_original_rule(workdir: Path, trials: pyarrow.dataset.Dataset) -> dict[str, Any]:
+    """Write the original study's decisions beside ours, where its arms, contexts and sampled answers are there."""
+    try:
+        decisions = original_rule(trials)
+    except ValueError as reason:
+        return {"not_evaluated": str(reason)}
+    _write_table(workdir / "original_rule.parquet", decisions)
+    return dict(count_original_rule(decisions))
+
+
+def _write_table(path: Path, table: pa.Table) -> None:
+    with replacing(path) as temporary:
+        pq.write_table(table, temporary)
+
+
+def estimate(sweep: PatchSweep, workdir: Path, basis: Literal["abstract", "measured"]) -> Estimate:
+    """What the sweep will take: from shapes and compiler analysis, or from one pilot unit."""
+    plan = sweep.plan()
+    if basis == "measured":
+        return estimate_measured(plan, compute(sweep), workdir.parent, unit=0)
+    rate = gemm_rate(rows=sweep.settings.rows) * sweep.parallel.count
+    on_host = jax.default_backend() == "cpu"
+    return estimate_abstract(plan, program_calls(sweep), flops_per_second=rate, in_host_memory=on_host)

@@ -1,0 +1,88 @@
+"""A unit of a sweep with the sampled outcome: rollouts of many edits of one prompt, parsed.
+
+All arms of a (prompt, trial) draw with the same noise. Families that need a whole dictionary run one layer at a time.
+"""
+
+import dataclasses
+
+import jax
+import numpy as np
+
+from causeway.engine.analyses.patch_sweep.design import Rows, SweepPrompt
+from causeway.engine.analyses.patch_sweep.patch_sweep import PatchSweep, row_name, what_was_done
+from causeway.engine.model.finite import NotFiniteError
+from causeway.engine.model.generate import Generation, generate_rows
+from causeway.engine.model.stops import Stops
+from causeway.engine.outcome.parsers import Parsed, match_tokens, parser
+from causeway.engine.sweep.layout import UnitResult
+
+
+def sampled_unit(sweep: PatchSweep, index: int) -> UnitResult:
+    """Compute one unit."""
+    prompt, chosen = sweep.unit(index)
+    rows = sweep.rows.take(chosen)
+    generation = _generate(sweep, prompt, rows)
+    columns = what_was_done(prompt, rows, generation.before[0], generation.after[0], generation.applied[0])
+    columns |= {"array_row": sweep.array_rows(index)} | _outcome(sweep, prompt, generation)
+    return UnitResult(columns, sweep.settings.recording.collect(generation))
+
+
+def _generate(sweep: PatchSweep, prompt: SweepPrompt, rows: Rows) -> Generation:
+    if not sweep.edit_spec.one_layer(sweep.dictionary):
+        return _generate_together(sweep, prompt, rows)
+    layers = np.unique(rows.layer)
+    parts = [np.flatnonzero(rows.layer == layer) for layer in layers]
+    results = [_generate_together(sweep, prompt, rows.take(part)) for part in parts]
+    back = np.argsort(np.concatenate(parts))
+    fields = {f.name: getattr(results[0], f.name) for f in dataclasses.fields(Generation)}
+    joined = jax.tree.map(lambda *a: np.concatenate(a)[back], *[_arrays(result) for result in results])
+    return Generation(**fields | joined)
+
+
+def _arrays(generation: Generation) -> dict:
+    names = ("tokens", "records", "before", "after", "applied")
+    return {name: getattr(generation, name) for name in names}
+
+
+def _generate_together(sweep: PatchSweep, prompt: SweepPrompt, rows: Rows) -> Generation:
+    s = sweep.settings
+    try:
+        return generate_rows(
+            sweep.model.transformer,
+            prompt.tokens,
+            trials=rows.trial,
+            layout=s.widths,
+            sampling=s.sampling,
+            seed=s.seed,
+            prompt_id=prompt.id,
+            edit_spec=sweep.edit_spec,
+            edit=sweep.edit(prompt, rows),
+            dictionary=sweep.dictionary,
+            taps=s.recording.taps(sweep.dictionary, sweep.model.config.num_layers),
+            recomputed=s.semantics == "recomputed",
+            first_edit=sweep.first_edit(prompt),
+            parallel=sweep.parallel,
+            ends=Stops(s.sampling.stop_tokens, s.stop_texts).ends(sweep.model, prompt.tokens),
+        )
+    except NotFiniteError as error:
+        raise error.of(row_name(prompt, rows, error.row)) from None
+
+
+def _outcome(sweep: PatchSweep, prompt: SweepPrompt, generation: Generation) -> dict:
+    """Action, amount, text and token ids of each row."""
+    ids = [row[row >= 0].tolist() for row in generation.tokens]
+    texts = [sweep.model.continuation(prompt.tokens, row) for row in ids]
+    parsed = [_read(sweep, prompt, text, row) for text, row in zip(texts, ids, strict=True)]
+    return {
+        "action": [p.action for p in parsed],
+        "amount": [p.amount for p in parsed],
+        "response": texts,
+        "tokens": ids,
+    }
+
+
+def _read(sweep: PatchSweep, prompt: SweepPrompt, text: str, ids: list[int]) -> Parsed:
+    """What a rollout means: by its tokens where the prompt's own answers are looked for, by its text otherwise."""
+    if sweep.settings.parser == "answers":
+        return match_tokens(ids, prompt.answers, prompt.answer_tokens)
+    return parser(sweep.settings.parser)(text, prompt.answers)

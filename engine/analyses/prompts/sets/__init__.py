@@ -1,0 +1,1 @@
+"""The sets of prompts that come with the engine, a file each."""

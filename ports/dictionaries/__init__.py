@@ -1,0 +1,1 @@
+"""Dictionaries as published: formats, folds, placement, and writing them."""

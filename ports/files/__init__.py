@@ -1,0 +1,1 @@
+"""Files of every kind, read as foreign: text, JSON, tensors, Parquet, archives, the hub."""

@@ -1,0 +1,1 @@
+"""Attribution graphs as files: Neuronpedia's JSON, GraphML, Parquet."""

@@ -1,0 +1,23 @@
+"""Virtual weights as a Parquet table: target, rank, source, weight; rank 0 is a target's strongest source."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from causeway.engine.analyses.virtual_weights.virtual_weights import VirtualWeights
+from causeway.engine.sweep.durable import make_folder, replacing
+
+
+def write_virtual_weights(path: Path, found: VirtualWeights) -> int:
+    """Write the table and return its number of rows; places without a source have none."""
+    target, rank = np.nonzero(found.source >= 0)
+    columns = {
+        "target": target.astype(np.int32), "rank": rank.astype(np.int32),
+        "source": found.source[target, rank].astype(np.int32), "weight": found.weight[target, rank],
+    }  # fmt: skip
+    make_folder(path.parent)
+    with replacing(path) as temporary:
+        pq.write_table(pa.table(columns), temporary, compression="zstd")
+    return len(target)

@@ -1,0 +1,1 @@
+"""Models as published: families, configurations, weights, tokenizers, names of places."""

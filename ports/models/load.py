@@ -1,0 +1,137 @@
+"""`load_model`: a reference to a published model becomes a `Model`.
+
+What a family is: see `ports.families`.
+
+Tensors go from the file into the memory of the finished parameter, on whichever device its shard lives; the
+fingerprint is computed when it is first asked for (ports/models/fingerprint.py).
+
+Cost: every weight file is read once.
+"""
+
+import dataclasses
+from pathlib import Path
+from types import ModuleType
+
+import jax
+
+from causeway.engine.model.config import PRECISIONS, ModelConfig, Numerics, Precision
+from causeway.engine.model.handle import Model
+from causeway.engine.model.placement import Where
+from causeway.ports.files.config_fields import read_json
+from causeway.ports.files.foreign import interpreting
+from causeway.ports.files.hub import resolve
+from causeway.ports.files.safetensors_files import INDEX, WEIGHTS, open_directory, read_index, weight_files
+from causeway.ports.models.checkpoints import is_checkpoint, open_sealed, read_about, restore_transformer
+from causeway.ports.models.families import FAMILIES
+from causeway.ports.models.fingerprint import FileFingerprint
+from causeway.ports.models.site_names import names_of
+from causeway.ports.models.stop_tokens import GENERATION_CONFIG, read_stop_tokens
+from causeway.ports.models.tokenizer import FileTokenizer, has_tokenizer, load_tokenizer
+from causeway.ports.models.weights import load_transformer
+
+FILES = ("config.json", GENERATION_CONFIG, "tokenizer*.json", "special_tokens_map.json", "model*.safetensors", INDEX)
+
+
+def load_model(
+    reference: str | Path,
+    *,
+    storage: Precision = "float32",
+    compute: Precision = "float32",
+    accumulate: Precision = "float32",
+    prepend_bos: bool | None = None,
+    sharding: Where = None,
+) -> Model:
+    """Load a model from a directory, the hub or the package.
+
+    Args:
+        reference: directory, `bundled:NAME`, or hub id `org/name[@revision]`.
+        storage: dtype of the weights in memory.
+        compute: dtype of the operands of products and of the residual stream.
+        accumulate: dtype of norms, softmax, logits and sums.
+        prepend_bos: whether text prompts begin with BOS; None takes what the model's own files do. The decision is
+            recorded as `Model.prepend_bos`.
+        sharding: where the parameters live: a mesh (whole on each of its devices, or split over its axis `weights`,
+            see `engine.model.placement`), one sharding for all of them, or None for the default device.
+
+    Raises:
+        FileNotFoundError: the reference, its configuration or its weights are not there.
+        ValueError: the files are damaged, or ask for something not implemented; each names file and field.
+    """
+    numerics = _check_numerics(Numerics(storage, compute, accumulate))
+    directory = model_directory(reference)
+    if is_checkpoint(directory):
+        return _restore(directory, numerics, str(reference), prepend_bos, sharding)
+    family, config = read_model_config(directory)
+    tensors = open_directory(directory)
+    tokenizer = load_tokenizer(directory) if has_tokenizer(directory) else None
+    policy = _bos_policy(prepend_bos, tokenizer, directory)
+    fingerprint = FileFingerprint(config, weight_files(tensors))
+    chosen = family.select_tensors(config, tensors)
+    transformer = load_transformer(config, numerics, chosen, family.name_map(config), sharding)
+    stops, place = read_stop_tokens(directory), names_of(config).place
+    return Model(transformer, tokenizer, str(reference), fingerprint, policy, place, stops)
+
+
+def model_directory(reference: str | Path) -> Path:
+    """The folder that a model's reference names, with its configuration and all its weights.
+
+    Raises:
+        FileNotFoundError, ValueError: as `load_model`.
+    """
+    return resolve(str(reference), FILES, _complete)
+
+
+def _restore(directory: Path, numerics: Numerics, name: str, prepend_bos: bool | None, sharding: Where) -> Model:
+    """The same from a directory that `causeway convert` made; BOS stands before texts as for the model converted."""
+    open_sealed(directory)
+    tokenizer = load_tokenizer(directory) if has_tokenizer(directory) else None
+    kept = read_about(directory, "model").get("prepend_bos")
+    policy = _bos_policy(kept if prepend_bos is None else prepend_bos, tokenizer, directory)
+    stops = read_stop_tokens(directory)
+    transformer, fingerprint = restore_transformer(directory, numerics, sharding)
+    place = names_of(transformer.config).place
+    return Model(transformer, tokenizer, name, fingerprint, policy, place, stops)
+
+
+def read_model_config(directory: Path) -> tuple[ModuleType, ModelConfig]:
+    """The family and the configuration of a model directory.
+
+    Raises:
+        FileNotFoundError: no config.json.
+        ValueError: an unknown family, or a field the family's reader refuses.
+    """
+    path = directory / "config.json"
+    values = read_json(path)
+    name = values.get("model_type")
+    if not isinstance(name, str) or name not in FAMILIES:
+        raise ValueError(f"{path}: model_type is {name!r}; the families read here are {', '.join(FAMILIES)}")
+    with interpreting(path, "configuration"):
+        return FAMILIES[name], FAMILIES[name].read_config(values, str(path))
+
+
+def _check_numerics(numerics: Numerics) -> Numerics:
+    for field, value in dataclasses.asdict(numerics).items():
+        if value not in PRECISIONS:
+            raise ValueError(f"{field}: got {value!r}; needs one of {', '.join(PRECISIONS)}")
+        if value == "float64" and not jax.config.read("jax_enable_x64"):
+            raise ValueError(f"{field}: float64 needs jax's 64-bit mode; set JAX_ENABLE_X64=1")
+    return numerics
+
+
+def _complete(directory: Path) -> bool:
+    """Whether a cached folder has a configuration and all its weights."""
+    if not (directory / "config.json").is_file():
+        return False
+    if (directory / WEIGHTS).is_file():
+        return True
+    if not (directory / INDEX).is_file():
+        return False
+    return all((directory / shard).is_file() for shard in read_index(directory / INDEX).values())
+
+
+def _bos_policy(asked: bool | None, tokenizer: FileTokenizer | None, directory: Path) -> bool:
+    if asked and (tokenizer is None or tokenizer.bos_id is None):
+        raise ValueError(f"prepend_bos: got True, but the tokenizer of {directory} has no BOS token; leave it out")
+    if asked is not None:
+        return asked
+    return tokenizer is not None and tokenizer.files_prepend_bos

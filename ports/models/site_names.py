@@ -1,0 +1,162 @@
+"""The names that other libraries give to places of a network, read for a model or for any.
+
+    resid_post.12, resid_post                    this engine's: STREAM.LAYER, or a stream of every layer
+    blocks.12.hook_resid_post, hook_resid_post   a TransformerLens hook of one block, or of every one
+    model.layers.12.mlp, layers.12.mlp           a Hugging Face module: its output, or with .input its input
+
+What a name of TransformerLens stands for is the same in all families; where modules stand is in the table of each
+family (`MODULES`). TransformerLens has hook_attn_out and hook_mlp_out behind the norms that Gemma-2 puts there;
+`attn.hook_out` and `mlp.hook_out` (its TransformerBridge, circuit-tracer) are of the module, before them.
+
+A dictionary may be read before it is known for which model. Then a name is taken if it means one place in every family
+that has it; others are refused, and the refusal asks for the model.
+"""
+
+import dataclasses
+import re
+from collections.abc import Mapping
+
+from causeway.engine.intervention.sites import ONCE, STREAMS, Place, Site, own_place
+from causeway.engine.model.config import ModelConfig
+from causeway.engine.model.refusals import formed_stream
+from causeway.ports.models.families import FAMILIES
+from causeway.ports.models.module_names import ModuleNames
+
+# Within a block. The first name of a stream is the one that dictionaries are written with.
+HOOKS = {
+    "hook_resid_pre": "resid_pre", "attn.hook_pattern": "attn_pattern", "attn.hook_z": "head_out",
+    "attn.hook_out": "attn_raw", "hook_attn_out": "attn_out", "hook_resid_mid": "resid_mid",
+    "ln2.hook_normalized": "mlp_norm", "mlp.hook_in": "mlp_in", "mlp.hook_post": "mlp_act",
+    "mlp.hook_out": "mlp_raw", "hook_mlp_out": "mlp_out", "hook_resid_post": "resid_post",
+    # Asked for by `use_hook_mlp_in`, before the norm.
+    "hook_mlp_in": "resid_mid",
+}  # fmt: skip
+# Stream -> the hook that dictionaries of it are written with.
+HOOK_OF = {stream: hook for hook, stream in reversed(HOOKS.items()) if stream != "attn_pattern"}
+# Without the part before the dot, where no other hook ends like it.
+SHORT = {"hook_pattern": "attn.hook_pattern", "hook_z": "attn.hook_z", "hook_post": "mlp.hook_post"}
+BLOCK = re.compile(r"blocks\.([0-9]+)\.(.+)")
+NOWHERE = Place("")
+
+
+@dataclasses.dataclass(frozen=True)
+class SiteNames:
+    """Reads names: for a model where its configuration is known, else for any.
+
+    Attributes:
+        families: the tables that a name may come from. config: of the model, None where it is not known.
+    """
+
+    families: Mapping[str, ModuleNames]
+    config: ModelConfig | None = None
+
+    def place(self, name: str) -> Place:
+        """Stream and layer of a name, in any of the three spellings.
+
+        Raises:
+            ValueError: not a name of this family, one of a place that has no stream, or, where no model is known, one
+                that means several.
+        """
+        found = self._found(name)
+        if len(set(found.values())) > 1:
+            meanings = ", ".join(f"{place.stream or 'nowhere'} in a {family}" for family, place in found.items())
+            raise ValueError(
+                f"site: {name!r} means several places ({meanings}), and no model is named; name it (for_model=...)"
+            )
+        place = next(iter(found.values()))
+        if not place.stream:
+            raise ValueError(f"site: {name!r} is no stream{self._here}; streams are {', '.join(STREAMS)}")
+        if self.config is None:
+            return place
+        return Place(formed_stream(place.stream, self.config, f"site: {name!r}"), place.layer)
+
+    def site(self, name: str) -> Site:
+        """The same for a name that says its layer.
+
+        Raises:
+            ValueError: see `place`; or it names no layer.
+        """
+        place = self.place(name)
+        if place.layer is None or place.layer < 0 or place.stream in ONCE:
+            raise ValueError(f"site: {name!r} names no layer; needs one, such as blocks.3.hook_resid_post")
+        return Site(place.layer, place.stream)
+
+    def module(self, name: str) -> tuple[Site, Site]:
+        """What a module reads and writes.
+
+        Raises:
+            ValueError: see `site`.
+        """
+        return self.site(f"{name}.input"), self.site(name)
+
+    def layer(self, name: str) -> int:
+        """The layer that a name says, whatever stream it is of.
+
+        Raises:
+            ValueError: not a name that is known, or one without a layer.
+        """
+        layers = {place.layer for place in self._found(name).values()} - {None}
+        if len(layers) != 1 or (layer := layers.pop()) is None or layer < 0:
+            raise ValueError(f"site: {name!r} names no layer; needs one, such as blocks.3.hook_resid_post")
+        return layer
+
+    def _found(self, name: str) -> dict[str, Place]:
+        """What the name means, by family."""
+        if name.partition(".")[0] in STREAMS:
+            return dict.fromkeys(self.families, own_place(name))
+        if (hook := _hook(name)) is not None:
+            return dict.fromkeys(self.families, hook)
+        found = {family: _module(name, table) for family, table in self.families.items()}
+        known = {family: place for family, place in found.items() if place is not None}
+        if not known:
+            raise ValueError(self._unknown(name))
+        return known
+
+    def _unknown(self, name: str) -> str:
+        others = [f for f in FAMILIES if f not in self.families and _module(name, FAMILIES[f].MODULES) is not None]
+        blocks = " or ".join(dict.fromkeys(f"{table.blocks[0]}.12" for table in self.families.values()))
+        if "hook_" in name:
+            blocks = f"{blocks}; hooks are {', '.join(HOOKS)}"
+        foreign = f" (a name of {others[0]})" if others else ""
+        return (
+            f"site: cannot read {name!r}{self._here}{foreign}; write STREAM.LAYER "
+            f"(resid_post.12), a TransformerLens hook (blocks.12.hook_resid_post) or a Hugging Face module ({blocks})"
+        )
+
+    @property
+    def _here(self) -> str:
+        return f" in a {next(iter(self.families))}" if len(self.families) == 1 else ""
+
+
+def names_of(config: ModelConfig) -> SiteNames:
+    """The names of a model.
+
+    Raises:
+        ValueError: a family that is not read here.
+    """
+    if config.family not in FAMILIES:
+        raise ValueError(f"family: got {config.family!r}; the families read here are {', '.join(FAMILIES)}")
+    return SiteNames({config.family: FAMILIES[config.family].MODULES}, config)
+
+
+# For dictionaries whose model is not known.
+ANY_MODEL = SiteNames({name: family.MODULES for name, family in FAMILIES.items()})
+
+
+def _hook(name: str) -> Place | None:
+    """What a TransformerLens hook stands for, None for other names."""
+    match = BLOCK.fullmatch(name)
+    hook = match[2] if match else SHORT.get(name, name)
+    return Place(HOOKS[hook], int(match[1]) if match else None) if hook in HOOKS else None
+
+
+def _module(name: str, table: ModuleNames) -> Place | None:
+    """What a Hugging Face module or an end of it stands for; `NOWHERE` if for no stream, None if it is not there."""
+    if name in table.outside:
+        return table.outside[name] or NOWHERE
+    prefixes = "|".join(map(re.escape, table.blocks))
+    match = re.fullmatch(rf"(?:{prefixes})\.([0-9]+)(?:\.(.+?))??(?:\.(input|output))?", name)
+    if match is None or (match[2] or "") not in table.inside:
+        return None
+    stream = table.inside[match[2] or ""][match[3] != "input"]
+    return Place(stream, int(match[1])) if stream else Place("", int(match[1]))

@@ -1,0 +1,179 @@
+"""Published tensors into a Transformer and back, driven by a name map.
+
+A family states, once, a list of `TensorMap`: which tensor of the published layout is which parameter of which layer,
+in which orientation. Everything else is here and the same for all families: it fails closed (a tensor that is
+missing, unused, wrong-shaped or not finite is an error that names file and tensor), it never draws a random weight,
+and each tensor goes from its file straight into the memory of the parameter's shard on its device, stacked over
+layers and already in the storage dtype; a shard reads only its own part of the file.
+
+Several parameters may share one published tensor (GPT-2's `c_attn` holds query, key and value side by side): each
+names its `Part`, and the parts named have to make up the whole tensor.
+
+Host memory beyond the finished model: on CPU the mapped pages of one tensor; elsewhere also one block of a parameter.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Collection, Iterable, Mapping
+
+import jax
+import numpy as np
+
+from causeway.engine.filled_array import Index, filled_array
+from causeway.engine.model.config import ModelConfig, Numerics
+from causeway.engine.model.placement import Where, parameter_name, place_abstract
+from causeway.engine.model.transformer import Transformer, abstract_transformer
+from causeway.ports.files.safetensors_files import TensorFile
+from causeway.ports.files.tensor_checks import check_tensors, listed, read_finite, to_stored
+from causeway.ports.files.tensor_copy import copy_finite
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """One of several equal pieces of a published tensor.
+
+    The axis is seen as [groups, count, width] and the part is `[:, index]` of it.
+
+    Attributes:
+        axis: of the published tensor. index: which piece. count: pieces in all.
+        width: 0 where the pieces lie one after the other (GPT-2's c_attn [D, 3 D]); K where they alternate in every
+            head (GPT-NeoX's query_key_value [H 3 K, D]).
+    """
+
+    axis: int
+    index: int
+    count: int
+    width: int = 0
+
+    def of(self, published: np.ndarray) -> np.ndarray:
+        """The piece as a view, its axis split in [groups, width] where the pieces alternate."""
+        before, after = published.shape[: self.axis], published.shape[self.axis + 1 :]
+        width = self.width or published.shape[self.axis] // self.count
+        split = published.reshape(*before, -1, self.count, width, *after, copy=False)
+        piece = split[(slice(None),) * (self.axis + 1) + (self.index,)]
+        return piece if self.width else piece.squeeze(self.axis)
+
+
+@dataclasses.dataclass(frozen=True)
+class TensorMap:
+    """One tensor of a published layout, or one a layer.
+
+    Attributes:
+        tensor: its name; `{layer}` in it stands for 0..L-1.
+        parameter: dotted path of the parameter in `Transformer`.
+        shape: its published shape.
+        transposed: the published matrix is [out, in] (a linear map's weight) and the parameter [in, out]. Either
+            way the result is reshaped to the parameter, which splits the head axis from the width axis.
+        part: the piece of the tensor that the parameter is; None for all of it.
+    """
+
+    tensor: str
+    parameter: str
+    shape: tuple[int, ...]
+    transposed: bool = False
+    part: Part | None = None
+
+    @property
+    def layered(self) -> bool:
+        """Whether there is one tensor a layer."""
+        return "{layer}" in self.tensor
+
+    def names(self, config: ModelConfig) -> list[str]:
+        """The published names, in layer order."""
+        layers = range(config.num_layers) if self.layered else (0,)
+        return [self.tensor.format(layer=layer) for layer in layers]
+
+    def view(self, published: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        """One published tensor as the parameter of that shape: nothing is copied, so writing to it writes there."""
+        piece = published if self.part is None else self.part.of(published)
+        if self.transposed:
+            # One of the two published axes may be split in two; the two stay together and in order.
+            second_is_split = self.part is not None and self.part.width and self.part.axis == 1
+            piece = np.moveaxis(piece, 0, -1) if second_is_split else np.moveaxis(piece, -1, 0)
+        return piece.reshape(shape, copy=False)
+
+
+def load_transformer(
+    config: ModelConfig,
+    numerics: Numerics,
+    tensors: Mapping[str, TensorFile],
+    name_map: Iterable[TensorMap],
+    where: Where = None,
+) -> Transformer:
+    """A transformer whose parameters are the tensors named by the map.
+
+    Args:
+        config, numerics: of the model. tensors: what the files hold. name_map: which tensor is which parameter.
+        where: the sharding of its parameters, see `engine.model.placement`.
+
+    Raises:
+        ValueError: tensors are missing, unused, wrong-shaped or not finite, or a parameter is mapped by nothing.
+    """
+    maps = {entry.parameter: entry for entry in name_map}
+    _check(config, tensors, maps.values())
+    abstract = place_abstract(abstract_transformer(config, numerics), where)
+    leaves = jax.tree_util.tree_leaves_with_path(abstract)
+    if unmapped := [name for path, _ in leaves if (name := parameter_name(path)) not in maps]:
+        raise ValueError(f"name map: nothing fills {listed(unmapped)}; the family's map is incomplete")
+
+    def fill(path: tuple, leaf: jax.ShapeDtypeStruct) -> jax.Array:
+        entry = maps[parameter_name(path)]
+        read = functools.partial(_read_part, [tensors[name] for name in entry.names(config)], entry, leaf.shape)
+        return filled_array(leaf.shape, leaf.dtype, leaf.sharding, read)
+
+    return jax.tree_util.tree_map_with_path(fill, abstract)
+
+
+def export_tensors(transformer: Transformer, name_map: Iterable[TensorMap], dtype: str) -> dict[str, np.ndarray]:
+    """The published tensors of a transformer, cast to a stored dtype.
+
+    Raises:
+        ValueError: unknown dtype, or a value that is not finite in it.
+    """
+    leaves = {parameter_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(transformer)}
+    out: dict[str, np.ndarray] = {}
+    for entry in name_map:
+        stacked = np.asarray(leaves[entry.parameter])
+        for layer, name in enumerate(entry.names(transformer.config)):
+            values = to_stored(stacked[layer] if entry.layered else stacked, name, dtype)
+            published = out.setdefault(name, np.empty(entry.shape, values.dtype))
+            entry.view(published, values.shape)[...] = values
+    return out
+
+
+def _check(config: ModelConfig, tensors: Mapping[str, TensorFile], maps: Collection[TensorMap]) -> None:
+    _check_parts(maps)
+    shapes = {name: entry.shape for entry in maps for name in entry.names(config)}
+    check_tensors(tensors, shapes, f"a {config.family} of {config.num_layers} layers")
+
+
+def _check_parts(maps: Iterable[TensorMap]) -> None:
+    """That the parts named of every tensor are the whole of it, each once."""
+    by_tensor: dict[str, list[TensorMap]] = {}
+    for entry in maps:
+        by_tensor.setdefault(entry.tensor, []).append(entry)
+    for tensor, entries in by_tensor.items():
+        parts = [entry.part or Part(0, 0, 1) for entry in entries]
+        whole = {dataclasses.replace(parts[0], index=index) for index in range(parts[0].count)}
+        if set(parts) != whole or len(parts) != len(whole) or len({entry.shape for entry in entries}) > 1:
+            names = listed([entry.parameter for entry in entries])
+            raise ValueError(f"name map: {names} do not make up {tensor} exactly; the family's map is wrong")
+
+
+def _read_part(
+    tensors: list[TensorFile], entry: TensorMap, shape: tuple[int, ...], target: np.ndarray, index: Index
+) -> None:
+    """Part `index` of a parameter of that shape into memory, tensor by tensor."""
+    if entry.layered:
+        layers, shape, index, targets = tensors[index[0]], shape[1:], index[1:], list(target)
+    else:
+        layers, targets = tensors, [target]
+    for tensor, part in zip(layers, targets, strict=True):
+        _copy(tensor, entry.view(tensor.view(), shape)[index], part)
+
+
+def _copy(tensor: TensorFile, values: np.ndarray, target: np.ndarray) -> None:
+    finite = copy_finite(values, target)
+    tensor.release()
+    if not finite:
+        read_finite(tensor, target.dtype)  # counts them, for the error line

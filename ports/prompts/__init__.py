@@ -1,0 +1,1 @@
+"""Prompt records and the inputs of the analyses that read them."""

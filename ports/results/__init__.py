@@ -1,0 +1,1 @@
+"""Result files of the analyses, in the layouts people read."""

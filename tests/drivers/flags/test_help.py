@@ -1,0 +1,128 @@
+"""--help of every driver: each flag once, what is needed marked, an example whose flags the driver takes."""
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from causeway.drivers.flags.help import suggestion
+from causeway.drivers.flags.help_pages import MODEL_FLAGS, PAGES
+from causeway.drivers.main import QUESTIONS
+
+# A driver's pages, its flags, whether its example parses, and what it refuses without any flag.
+LOOK = """
+import contextlib, importlib, io, json, sys
+from absl import flags
+from causeway.drivers.flags import help
+from causeway.drivers.flags.refusals import run_driver
+name, example, needs = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3]
+# Overrides of a configuration file are looked for there, whatever is parsed.
+sys.argv = ["causeway", *example]
+driver = importlib.import_module("causeway.drivers." + name)
+def run(*arguments):
+    out, err, status = io.StringIO(), io.StringIO(), 0
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            run_driver(driver.main, ["causeway " + name, *arguments])
+        except SystemExit as end:
+            status = end.code or 0
+    return [status, out.getvalue(), err.getvalue()]
+found = {"short": run("--help"), "full": run("--helpfull"), "flags": sorted(help.own_flags())}
+found["parsed"] = flags.FLAGS(sys.argv)[1:]
+flags.FLAGS.unparse_flags()
+for flag in help.own_flags().values():
+    flag.unparse()
+found["bare"] = run() if needs else None
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def looked():
+    """What LOOK finds for every driver."""
+
+    def look(name):
+        example, needs = shlex.split(PAGES[name].example[-1])[2:], "needs" if PAGES[name].needed else ""
+        command = [sys.executable, "-P", "-c", LOOK, name, json.dumps(example), needs]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    with ThreadPoolExecutor(2) as pool:
+        return dict(zip(PAGES, pool.map(look, PAGES), strict=True))
+
+
+def test_every_driver_has_a_page():
+    assert PAGES.keys() == QUESTIONS.keys()
+
+
+def shown(page):
+    """Names of the flags of a page, as often as they are there; those at the end of --help have their names alone."""
+    explained, _, named = page.partition("\nexpert (")
+    alone = re.findall(r"--(\w+)", named.partition("\n")[2])
+    return sorted(re.findall(r"^  --(?:\[no\])?(\w+)", explained, re.MULTILINE) + alone)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_each_flag_is_shown_once_and_those_that_matter_first(looked, name):
+    found, about = looked[name], PAGES[name]
+    for kind in ("short", "full"):
+        status, page, err = found[kind]
+        assert (status, err) == (0, "")
+        assert page.startswith(f"causeway {name}: ")
+        assert "\nexample:\n  causeway " in page
+        assert shown(page) == found["flags"]
+    assert set(about.first) <= set(found["flags"])
+    assert len(set(about.first)) == len(about.first) <= 12
+    assert "expert:" in found["full"][1]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_example_is_taken_and_what_is_needed_is_refused_without(looked, name):
+    found, about = looked[name], PAGES[name]
+    # What is left of an example after its flags: the name of a benchmark.
+    assert len(found["parsed"]) == (name == "bench")
+    if about.needed:
+        status, _, err = found["bare"]
+        assert status == 2
+        assert err.count("\n") == 1
+        needed = {flag for entry in about.needed for flag in ([entry] if isinstance(entry, str) else entry)}
+        assert needed & set(re.findall(r"--(\w+)", err)), err
+
+
+@pytest.mark.slow(weeks=9)
+def test_the_examples_run(command, tmp_path):
+    """All but the demo, which has a test of its own, and the benchmark."""
+    examples = dict.fromkeys(
+        line for name, about in PAGES.items() if name not in ("demo", "bench") for line in about.example
+    )
+    for line in examples:
+        arguments, environment = command(*shlex.split(line)[1:])
+        done = subprocess.run(arguments, env=environment, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, line + done.stderr
+
+
+def test_flags_of_the_model_are_a_group_of_their_own(looked):
+    page = looked["screen"]["short"][1]
+    model = page[page.index("\nmodel:") : page.index("\nexpert (")]
+    assert {"bos", "storage", "parallel"} <= set(shown(model)) <= set(MODEL_FLAGS)
+
+
+def test_what_was_probably_meant_is_named(drive):
+    assert suggestion("scren", QUESTIONS) == "screen"
+    assert suggestion("xyzzy", QUESTIONS) == ""
+    near, far, word, few, yes = drive(
+        "screen", ["--ot=x"], ["--xyzzy=1"], ["--states=forty"], ["--states=1"], ["--overwrite=perhaps"]
+    )
+    for run, said in (
+        (near, "causeway screen: --ot: no such flag; did you mean --out?\n"),
+        (far, "causeway screen: --xyzzy: no such flag; --help lists the flags\n"),
+        (word, "causeway screen: --states: got 'forty'; needs a whole number >= 2\n"),
+        (few, "causeway screen: --states: got '1'; needs a whole number >= 2\n"),
+        (yes, "causeway screen: --overwrite: got 'perhaps'; needs true or false\n"),
+    ):
+        assert (run["status"], run["err"]) == (2, said)

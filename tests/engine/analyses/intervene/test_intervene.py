@@ -1,0 +1,293 @@
+"""Interventions: a no-op at a feature's own value, direct edges when constrained, plain numpy hooks otherwise."""
+
+import jax
+import numpy as np
+import pytest
+
+from causeway.engine import experiment
+from causeway.engine.analyses.attribute.attribute import attribute
+from causeway.engine.analyses.attribute.attribution_plan import AttributionPlan
+from causeway.engine.analyses.intervene.intervene import CleanRun, intervene
+from causeway.engine.analyses.intervene.intervention_rows import Intervention, InterventionRows
+from causeway.engine.devices import local_parallel
+from causeway.engine.intervention.requests import FeatureEdit, SwapEdit, Tap
+from causeway.engine.model.handle import Model
+
+TOKENS = [7, 31, 2, 19, 19, 0, 38]
+PLAN = AttributionPlan(max_feature_nodes=None, rows=16)
+FAST = [("qwen3", "skip_mlp_in"), ("gpt2", "topk")]
+SLOW = [
+    ("llama", "relu"), ("gpt2", "jumprelu"), ("qwen3", "cross_layer"), ("llama", "cross_layer_skip"),
+    ("gpt_neox", "gated"), ("gemma2", "skip_resid_mid"), ("llama", "sae"),
+]  # fmt: skip
+CASES = [*FAST, *(pytest.param(*case, marks=pytest.mark.slow) for case in SLOW)]
+CHANGES = [(0, 3, 5, 2.5), (1, -1, 7, 0.0), (1, slice(2, 5), 3, -1.0), (2, 1, 0, 4.0)]
+
+pytestmark = pytest.mark.usefixtures("double")
+
+
+@pytest.fixture(scope="module")
+def model(double, tiny, cases):
+    return cases.make_model(tiny, "llama")
+
+
+@pytest.fixture(scope="module")
+def transcoders(double, tiny, cases):
+    return cases.make_dictionary(tiny, "skip_mlp_in")
+
+
+@pytest.fixture(scope="module")
+def run(model, transcoders):
+    return CleanRun(model, transcoders, TOKENS)
+
+
+def hooked(plain, plain_frozen, model, dictionary, changes, freeze=False):
+    """The plain decoder with changes made at its streams, attention patterns frozen or not."""
+    encoder, config = plain_frozen.Encoder(dictionary), dictionary.config
+    recorded, pushed = {}, {}
+    clean = plain.logits(model.transformer, TOKENS, lambda s, i, x: recorded.setdefault((s, i), x))
+
+    def write(layer, x):
+        f = np.zeros((3, len(TOKENS), dictionary.num_features))
+        for own, push in pushed.items():
+            f[own] = push
+        return x + encoder.written(layer, f)
+
+    def hook(stream, layer, x):
+        if stream == "attn_in" and freeze:
+            held[0] = layer
+        if stream == config.stream and layer in config.layers:
+            values = encoder.values(layer, x)
+            pushed[layer] = np.zeros_like(values)
+            for at, position, feature, value in changes:
+                if at == layer:
+                    pushed[layer][position, feature] = value - values[position, feature]
+        return write(layer, x) if stream == config.output_stream else x
+
+    held, attention = [None], plain.attention
+
+    def frozen(q, k, v, *rest):
+        pattern = recorded["attn_pattern", held[0]]
+        return np.einsum("hts,shk->thk", pattern, np.repeat(v, q.shape[1] // v.shape[1], axis=1)), pattern
+
+    plain.attention = frozen if freeze else attention
+    try:
+        return plain.logits(model.transformer, TOKENS, hook), clean
+    finally:
+        plain.attention = attention
+
+
+def constrained_hooks(plain, plain_frozen, model, dictionary, changes, inside):
+    """The plain decoder as circuit-tracer constrains it: every pattern frozen, norms free, MLP outputs of the layers
+    `inside` kept but for their skip connection, pushes from clean activations, written inside alone."""
+    encoder, config = plain_frozen.Encoder(dictionary), dictionary.config
+    recorded, change, held, attention = {}, {}, [None], plain.attention
+    clean = plain.logits(model.transformer, TOKENS, lambda s, i, x: recorded.setdefault((s, i), x))
+    pushes = np.zeros((3, len(TOKENS), dictionary.num_features))
+    for layer, position, feature, value in changes:
+        present = encoder.values(layer, recorded[config.stream, layer])
+        pushes[layer][position, feature] = value - present[position, feature]
+
+    def hook(stream, layer, x):
+        if stream == "attn_in":
+            held[0] = layer
+        if stream == config.stream:
+            change[layer] = encoder.skip(layer, x) - encoder.skip(layer, recorded[stream, layer])
+        if stream == config.output_stream and layer in inside:
+            return recorded[stream, layer] + change[layer] + encoder.written(layer, pushes)
+        return x
+
+    def frozen(q, k, v, *rest):
+        pattern = recorded["attn_pattern", held[0]]
+        return np.einsum("hts,shk->thk", pattern, np.repeat(v, q.shape[1] // v.shape[1], axis=1)), pattern
+
+    plain.attention = frozen
+    try:
+        return plain.logits(model.transformer, TOKENS, hook), clean
+    finally:
+        plain.attention = attention
+
+
+@pytest.mark.parametrize(("family", "kind"), [
+    ("qwen3", "skip_mlp_in"), pytest.param("llama", "cross_layer_skip", marks=pytest.mark.slow),
+    pytest.param("qwen3", "cross_layer", marks=pytest.mark.slow),
+    pytest.param("gemma2", "relu", marks=pytest.mark.slow),
+])  # fmt: skip
+@pytest.mark.parametrize("inside", [(0, 1), (1,), (1, 2)])
+def test_constrained_layers_are_circuit_tracers(tiny, cases, plain, plain_frozen, family, kind, inside):
+    model, dictionary = cases.make_model(tiny, family), cases.make_dictionary(tiny, kind)
+    changes = [change for change in CHANGES if change[0] in inside]
+    expected, clean = constrained_hooks(plain, plain_frozen, model, dictionary, changes, inside)
+    out = intervene(model, dictionary, TOKENS, changes, "constrained", constrained_layers=inside)
+    np.testing.assert_allclose(out.logits, expected, atol=1e-10)
+    assert np.abs(expected - clean).max() > 0.01
+    ours = intervene(model, dictionary, TOKENS, changes, "constrained", held_layers=inside)
+    assert np.abs(ours.logits - expected).max() > 1e-4  # another reading, not another name
+
+
+@pytest.mark.parametrize(("family", "kind"), [pytest.param(*FAST[0], marks=pytest.mark.slow), *CASES[1:-1]])
+def test_open_and_frozen_attention_are_hooks_on_the_plain_decoder(tiny, cases, plain, plain_frozen, family, kind):
+    model, dictionary = cases.make_model(tiny, family), cases.make_dictionary(tiny, kind)
+    for mode in ("open", "freeze_attention"):
+        out = intervene(model, dictionary, TOKENS, CHANGES, mode)
+        expected, clean = hooked(plain, plain_frozen, model, dictionary, CHANGES, mode != "open")
+        np.testing.assert_allclose(out.logits, expected, atol=1e-10)
+        np.testing.assert_allclose(out.clean_logits, clean, atol=1e-10)
+        assert np.abs(expected - clean).max() > 0.01
+
+
+@pytest.mark.parametrize(("family", "kind"), CASES)
+def test_doubling_a_source_moves_every_target_by_its_edge(tiny, cases, family, kind):
+    model, dictionary = cases.make_model(tiny, family, logit_softcap=0.0), cases.make_dictionary(tiny, kind)
+    graph = attribute(model, dictionary, TOKENS, targets=range(40), plan=PLAN)
+    n, edges = len(graph.features), graph.edges.toarray()
+    run = CleanRun(model, dictionary, TOKENS)
+    sources = np.random.default_rng(0).permutation(n)[:6]
+    doubled = InterventionRows.singles(graph.features[sources], 2.0, 0.0)
+    logits = run.last_logits(doubled, "constrained", width=4) - run.logits[-1]
+    np.testing.assert_allclose(logits - logits.mean(axis=1, keepdims=True), edges[n:, sources].T, atol=1e-9)
+    layer, position, feature = graph.features.T
+    for source in sources[:3]:
+        value = 2 * graph.activations[source]
+        out = intervene(model, dictionary, TOKENS, [(*graph.features[source].tolist(), value)], "constrained")
+        clean = intervene(model, dictionary, TOKENS, [(*graph.features[source].tolist(), value / 2)], "constrained")
+        row = [out.layers.index(at) for at in layer.tolist()]
+        moved = (out.pre_activations - clean.pre_activations)[row, position, feature]
+        np.testing.assert_allclose(moved, edges[:n, source], atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["relu", pytest.param("sae", marks=pytest.mark.slow)])
+def test_open_is_run_with_feature_edits(tiny, cases, kind):
+    model, dictionary = cases.make_model(tiny), cases.make_dictionary(tiny, kind)
+    edits = [FeatureEdit(0, 5, 2.0, scope="positions:3"), FeatureEdit(2, 1, -1.0, scope="positions:1:6")]
+    expected = experiment.run(model, TOKENS, edits=edits, dictionary=dictionary).logits[0]
+    out = intervene(model, dictionary, TOKENS, [(0, 3, 5, 2.0), (2, slice(1, 6), 1, -1.0)])
+    np.testing.assert_allclose(out.logits, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize(("family", "kind"), [FAST[1], pytest.param("qwen3", "cross_layer", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("mode", ["open", "constrained"])
+def test_own_values_do_nothing_at_all(tiny, cases, family, kind, mode):
+    """Recorded values, and whatever they are: to the bit what rows without a change give."""
+    model, dictionary = cases.make_model(tiny, family), cases.make_dictionary(tiny, kind)
+    run = CleanRun(model, dictionary, TOKENS)
+    values = run.activations(1)
+    for position, feature in [*np.argwhere(values)[:3].tolist(), *np.argwhere(values == 0)[:1].tolist()]:
+        recorded = intervene(model, dictionary, TOKENS, [(1, position, feature, values[position, feature])], mode)
+        own = intervene(model, dictionary, TOKENS, [Intervention(1, position, feature, operation="own")], mode)
+        np.testing.assert_array_equal(recorded.logits, own.logits)
+        np.testing.assert_array_equal(recorded.activations, own.activations)
+        np.testing.assert_allclose(own.logits, own.clean_logits, atol=1e-12)
+
+
+def test_a_row_is_the_same_alone_and_among_others(run):
+    # Rows of one slot and of eight: every width is a program.
+    lists = [[CHANGES[i]] for i in (0, 1, 3)] + [CHANGES, [(2, 4, 9, 1.0)], [(0, 0, 1, 3.0), *CHANGES[1:]]]
+    rows = InterventionRows.of(lists, len(TOKENS), 3)
+    for mode in ("open", "constrained"):
+        together = run.last_logits(rows, mode, width=4)
+        for number, row in enumerate(lists):
+            alone = run.last_logits(InterventionRows.of([row], len(TOKENS), 3), mode, width=4)
+            np.testing.assert_array_equal(together[number], alone[0])
+            single = intervene(run.model, run.transcoders, TOKENS, row, mode)
+            np.testing.assert_allclose(together[number], single.logits[-1], atol=1e-12)
+
+
+def test_rows_of_many_slots_make_narrow_batches():
+    """A circuit of thousands of features must not be padded to a batch of circuits."""
+    lists = [[(0, slice(None), f, 1.0) for f in range(100)], [(0, 1, 2, 0.0)], [(0, 1, 3, 0.0)]]
+    rows = InterventionRows.of(lists, 50, 3)
+    shapes = {batch.layer.shape for batch in rows.batches(128, 4)}
+    assert shapes == {(1, 5056), (128, 1)}
+
+
+def test_devices_change_nothing(run, model, transcoders):
+    rows = InterventionRows.singles(np.array([[i % 3, i % 7, i] for i in range(20)]), 0.0, 2.0)
+    four = CleanRun(model, transcoders, TOKENS, local_parallel(4))
+    np.testing.assert_array_equal(run.last_logits(rows, width=4), four.last_logits(rows, width=4))
+
+
+def test_many_rows_are_few_programs(run, compilations):
+    features = np.array([[layer, position, f] for layer in range(3) for position in range(7) for f in range(4)])
+    run.last_logits(InterventionRows.singles(features, 0.0, 1.0), width=8)
+    with compilations() as compiled:
+        run.last_logits(InterventionRows.singles(features[::-1], 2.0, 0.5), width=8)
+    assert compiled == []
+
+
+def test_held_layers_of_a_range(model, transcoders):
+    change = [(1, 3, 5, 2.5)]
+    everything = intervene(model, transcoders, TOKENS, change, "constrained")
+    for name in ("constrained_layers", "held_layers"):
+        named = intervene(model, transcoders, TOKENS, change, "constrained", **{name: range(3)})
+        np.testing.assert_array_equal(everything.logits, named.logits)
+    some = intervene(model, transcoders, TOKENS, change, "constrained", held_layers=[1])
+    np.testing.assert_allclose(some.streams[1], everything.streams[1], atol=1e-12)
+    # The layer above runs open: as after a push into the stream of the clean pass.
+    tap = Tap("resid_post", layers=(1,))
+    stream = experiment.run(model, TOKENS, taps=[tap]).records[0][0].values[0, 3]
+    push = 2.5 - CleanRun(model, transcoders, TOKENS).activations(1)[3, 5]
+    edits = [SwapEdit(1, stream + push * np.asarray(transcoders.W_dec[...][1, 5]), scope="positions:3")]
+    expected = experiment.run(model, TOKENS, edits=edits).logits[0]
+    np.testing.assert_allclose(some.logits, expected, atol=1e-5)
+
+
+def test_the_last_of_two_values_wins(model, transcoders):
+    twice = intervene(model, transcoders, TOKENS, [(1, slice(None), 5, 9.0), (1, 3, 5, 1.0), (1, -4, 5, 2.0)])
+    others = [(1, p, 5, 9.0) for p in range(7) if p != 3]
+    np.testing.assert_array_equal(twice.logits, intervene(model, transcoders, TOKENS, [*others, (1, 3, 5, 2.0)]).logits)
+
+
+def test_single_precision_agrees_with_double(tiny):
+    with jax.enable_x64(False):
+        model = Model(tiny.make_transformer(), None, "single", "single")
+        dictionary = tiny.make_dictionary("relu", (0, 1, 2), "mlp_in", write_stream="mlp_out")
+        out = intervene(model, dictionary, TOKENS, CHANGES)
+        values = CleanRun(model, dictionary, TOKENS).activations(2)
+        own = intervene(model, dictionary, TOKENS, [(2, 4, f, values[4, f]) for f in range(24)])
+        nothing = intervene(model, dictionary, TOKENS, [Intervention(2, 4, f, operation="own") for f in range(24)])
+    np.testing.assert_array_equal(own.logits, nothing.logits)
+    assert out.logits.dtype == np.float32
+
+
+@pytest.mark.parametrize(("changes", "options", "what"), [
+    ([], {}, "row 0 is empty"), ([(3, 0, 0, 1.0)], {}, "layer: got 3"),
+    ([(0, 7, 0, 1.0)], {}, "position: got 7"), ([(0, 0, 24, 1.0)], {}, "feature 24 is out of range"),
+    ([(0, -8, 0, 1.0)], {}, "position: got -8"), ([(0, slice(9, 12), 0, 1.0)], {}, "holds no position"),
+    ([(0, 0, 0, np.nan)], {}, "value: got nan; needs"), ([(0, 0, 0)], {}, "needs .layer, position, feature, value"),
+    ([(0.5, 0, 0, 1.0)], {}, "layer: got 0.5"), ([(0, 1.5, 0, 1.0)], {}, "position: got 1.5"),
+    ([(0, 0, "3", 1.0)], {}, "feature: got '3'"),
+    ([(0, 0, 0, 1.0)], {"mode": "closed"}, "needs one of open"),
+    ([(0, 0, 0, 1.0)], {"constrained_layers": [0]}, "holds none"),
+    ([(0, 0, 0, 1.0)], {"mode": "constrained", "held_layers": [3]}, "held_layers: got 3; needs"),
+    ([(0, 0, 0, 1.0)], {"mode": "constrained", "held_layers": [0.5]}, "held_layers: got 0.5; needs"),
+    ([(0, 0, 0, 1.0)], {"mode": "constrained", "held_layers": [0], "constrained_layers": [0]}, "got both"),
+    ([(0, 0, 0, 1.0)], {"mode": "constrained", "constrained_layers": [1]}, "layer 0 is not among them"),
+    ([(0, 0, 0, 1.0)], {"mode": "constrained", "constrained_layers": []}, "none"),
+    ([(0, 0, 0, 1.0)], {"mode": "constrained", "constrained_layers": [0, 2.9]}, "constrained_layers: got 2.9"),
+    ([(0, 0, 0, 1.0)], {"mode": "constrained", "constrained_layers": [-4]}, "constrained_layers: got -4"),
+])  # fmt: skip
+def test_what_cannot_be_done_is_refused_first(model, transcoders, refuses, changes, options, what):
+    with refuses(what):
+        intervene(model, transcoders, TOKENS, changes, **options)
+
+
+def test_a_layer_without_transcoder_is_refused(model, tiny, cases, refuses):
+    with refuses("layer 1 has no transcoder"):
+        intervene(model, cases.make_dictionary(tiny, "sae"), TOKENS, [(1, 0, 0, 1.0)])
+    with refuses("matching_pursuit"):
+        intervene(model, tiny.make_dictionary("matching_pursuit", dtype="float64"), TOKENS, [(0, 0, 0, 1.0)])
+
+
+def test_layers_count_from_the_end(model, transcoders):
+    last, same = ([(n, 4, 9, 1.0)] for n in (-1, 2))
+    for options in ({}, {"mode": "constrained"}):
+        np.testing.assert_array_equal(
+            intervene(model, transcoders, TOKENS, last, **options).logits,
+            intervene(model, transcoders, TOKENS, same, **options).logits,
+        )
+    both = [
+        intervene(model, transcoders, TOKENS, last, "constrained", held_layers=layers).logits
+        for layers in ([-1, 0], [0, 2])
+    ]
+    np.testing.assert_array_equal(*both)

@@ -1,0 +1,59 @@
+"""Plans told from shapes: calls are those of the sweep, and cost grows with what is asked."""
+
+import math
+
+import pytest
+
+from causeway.engine.analyses.patch_sweep import run
+from causeway.engine.analyses.patch_sweep.cost import program_calls
+
+
+def total(sweep):
+    """Operations and calls of a whole plan."""
+    calls = list(program_calls(sweep))
+    return sum(cost.flops * count for cost, count in calls), [count for _, count in calls]
+
+
+def test_exact_calls_are_buckets_of_one_layer(make_sweep):
+    sweep = make_sweep("exact", ("baseline", "noop", "patch"))
+    flops, counts = total(sweep)
+    # Three features and two arms of each layer, and its no-op, in buckets of 8, for each of four prompts.
+    assert counts == [4 * math.ceil(7 / 8)] * 2
+    assert flops > 0
+
+
+def test_a_patch_of_a_lower_layer_costs_more(make_sweep):
+    lower, upper = (cost.flops for cost, _ in program_calls(make_sweep("exact", ("patch",))))
+    assert lower > 2 * upper
+
+
+def test_more_features_and_prompts_cost_in_proportion(make_sweep, tiny_sweep):
+    one = total(make_sweep("exact", ("patch",), prompts=tiny_sweep.make_prompts(4)))[0]
+    three = total(make_sweep("exact", ("patch",), prompts=tiny_sweep.make_prompts(12)))[0]
+    assert three == pytest.approx(3 * one)
+
+
+def test_rollouts_cost_their_tokens_and_their_records(make_sweep):
+    short, counts = total(make_sweep("sampled", ("patch",), segments=(2,)))
+    assert counts == [4 * math.ceil(6 * 2 * 2 / 8)]
+    long, counts = total(make_sweep("sampled", ("patch",), segments=(2, 2)))
+    assert len(counts) == 2
+    assert long > 1.9 * short
+    recorded = total(make_sweep("sampled", ("patch",), segments=(2,), record="all"))[0]
+    assert recorded > short
+
+
+@pytest.mark.parametrize("basis", ["abstract", "measured"])
+def test_an_estimate_leaves_no_file_behind(make_sweep, tiny_sweep, tmp_path, basis):
+    sweep = make_sweep("exact", ("baseline", "patch"), prompts=tiny_sweep.make_prompts(2))
+    estimate = run.estimate(sweep, tmp_path / "run", basis)
+    assert (estimate.units, estimate.rows) == (sweep.plan().units, 2 * len(sweep.rows))
+    assert estimate.seconds > 0
+    assert estimate.memory_bytes > 0
+    assert estimate.disk_bytes > 0
+    assert basis in estimate.text()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_baseline_alone_can_be_estimated(make_sweep, tmp_path):
+    assert run.estimate(make_sweep("exact", ("baseline",)), tmp_path / "run", "abstract").seconds == 0

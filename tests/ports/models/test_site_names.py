@@ -1,0 +1,204 @@
+"""Where each name of another library stands, for every family: against torch's own modules, hooked by name."""
+
+import numpy as np
+import pytest
+
+import causeway as cw
+from causeway.engine.intervention.sites import STREAMS, Place
+from causeway.ports.dictionaries import sparsify
+from causeway.ports.models.families import FAMILIES
+from causeway.ports.models.load import load_model
+from causeway.ports.models.site_names import ANY_MODEL, HOOK_OF, HOOKS, names_of
+from tests.ports.dictionaries import test_sparsify
+from tests.ports.models.test_family_parity import VARIANTS, make
+
+LAYER = 1
+CASES = {
+    "llama": ("llama", "biases"), "qwen3": ("qwen3", "untied"), "gpt2": ("gpt2", "plain"),
+    "gpt_neox": ("gpt_neox", "plain"), "gpt_neox, sequential": ("gpt_neox", "sequential"),
+    "gemma2": ("gemma2", "plain"),
+}  # fmt: skip
+IDS = list(range(3, 14))
+# TransformerLens hooks of a block and the ends of Hugging Face modules there (transformer_lens.components: hook_z and
+# hook_pattern in attention, hook_attn_out behind ln1_post, hook_mlp_out behind ln2_post, hook_normalized before w).
+ATTENTION = {"llama": "self_attn", "qwen3": "self_attn", "gemma2": "self_attn", "gpt2": "attn", "gpt_neox": "attention"}
+LAST = {"gpt2": "c_proj", "gpt_neox": "dense"}
+NORM = {"gpt2": "ln_2", "gemma2": "pre_feedforward_layernorm"}
+DOWN = {"gpt2": "c_proj", "gpt_neox": "dense_4h_to_h"}
+
+
+class Recorded:
+    """One family's random model, run by torch with a hook at every module's input and output, and by the engine."""
+
+    def __init__(self, case: str, folder):
+        import torch
+
+        family, variant = CASES[case]
+        torch_model = make(family, folder, **VARIANTS[family][variant]).float()
+        self.family, self.modules, self.ends = family, dict(torch_model.named_modules()), {}
+        for name, module in self.modules.items():
+            module.register_forward_hook(self._keep(name), with_kwargs=True)
+        with torch.no_grad():
+            torch_model(torch.tensor([IDS]), output_attentions=True)
+        self.model = load_model(folder)
+        self.names = names_of(self.model.config)
+        streams = [stream for stream in STREAMS if stream not in self.model.config.unformed_streams]
+        records = cw.run(self.model, IDS, taps=streams).records
+        self.streams = {stream: record[0].values for stream, record in zip(streams, records, strict=True)}
+
+    def _keep(self, name: str):
+        def keep(_, args, kwargs, output):
+            given = args[0] if args else kwargs.get("hidden_states")
+            given_out = output if hasattr(output, "detach") else output[0]
+            self.ends[f"{name}.input"] = None if given is None else given[0].numpy()
+            self.ends[f"{name}.output"] = given_out[0].numpy()
+            if isinstance(output, tuple) and output[-1] is not None:
+                self.ends[f"{name}.pattern"] = output[-1][0].numpy()
+
+        return keep
+
+    def ours(self, name: str) -> np.ndarray:
+        """What the engine records at a place, heads side by side."""
+        stream, layer = self.names.place(name)
+        values = self.streams[stream][layer or 0]
+        return values if stream == "attn_pattern" else values.reshape(len(IDS), -1)
+
+    def block(self, module: str) -> str:
+        return ".".join([FAMILIES[self.family].MODULES.blocks[0], str(LAYER), *filter(None, [module])])
+
+
+@pytest.fixture(scope="module", params=CASES)
+def recorded(request, tmp_path_factory):
+    pytest.importorskip("torch", reason="torch is not installed")
+    return Recorded(request.param, tmp_path_factory.mktemp("model"))
+
+
+def close(got, want, name):
+    np.testing.assert_allclose(got, want, atol=2e-4, rtol=1e-4, err_msg=name)
+
+
+def test_modules_of_hugging_face_stand_where_torch_hooks_them(recorded):
+    table = FAMILIES[recorded.family].MODULES
+    for module, ends in table.inside.items():
+        name = recorded.block(module)
+        assert name in recorded.modules
+        for end, stream in zip(("input", "output"), ends, strict=True):
+            if not stream:
+                with pytest.raises(ValueError, match=f"{module}.*is no stream in a {recorded.family}"):
+                    recorded.names.place(f"{name}.{end}")
+            elif stream == "resid_mid" and recorded.model.config.parallel_blocks:
+                with pytest.raises(ValueError, match="has no resid_mid"):
+                    recorded.names.place(f"{name}.{end}")
+            else:
+                close(recorded.ours(f"{name}.{end}"), recorded.ends[f"{name}.{end}"], f"{name}.{end}")
+        if ends[1]:
+            assert recorded.names.place(name) == recorded.names.place(f"{name}.output")
+            below = name.replace(table.blocks[0], table.blocks[1])
+            assert recorded.names.place(name) == recorded.names.place(below)
+
+
+def test_modules_outside_blocks_stand_where_torch_hooks_them(recorded):
+    for name, place in FAMILIES[recorded.family].MODULES.outside.items():
+        if place is None:
+            with pytest.raises(ValueError, match="is no stream"):
+                recorded.names.place(name)
+        elif name in recorded.modules:
+            close(recorded.ours(name), recorded.ends[f"{name}.output"], name)
+
+
+def test_hooks_of_transformer_lens_stand_at_the_equivalent_modules(recorded):
+    family, parallel = recorded.family, recorded.model.config.parallel_blocks
+    attention = ATTENTION[family]
+    norm = recorded.block(NORM.get(family, "post_attention_layernorm"))
+    out = {"hook_attn_out": attention, "hook_mlp_out": "mlp"}
+    if family == "gemma2":
+        out = {"hook_attn_out": "post_attention_layernorm", "hook_mlp_out": "post_feedforward_layernorm"}
+    equivalent = {hook: f"{recorded.block(module)}.output" for hook, module in out.items()} | {
+        "hook_resid_pre": recorded.block("") + ".input", "hook_resid_post": recorded.block("") + ".output",
+        "attn.hook_z": recorded.block(f"{attention}.{LAST.get(family, 'o_proj')}.input"),
+        "attn.hook_out": recorded.block(attention) + ".output", "mlp.hook_out": recorded.block("mlp") + ".output",
+        "mlp.hook_in": recorded.block("mlp") + ".input", "hook_resid_mid": f"{norm}.input",
+        "hook_mlp_in": f"{norm}.input", "mlp.hook_post": recorded.block(f"mlp.{DOWN.get(family, 'down_proj')}.input"),
+        "attn.hook_pattern": recorded.block(attention) + ".pattern",
+    }  # fmt: skip
+    assert set(HOOKS) == {*equivalent, "ln2.hook_normalized"}
+    for hook, end in equivalent.items():
+        name = f"blocks.{LAYER}.{hook}"
+        if parallel and HOOKS[hook] == "resid_mid":
+            with pytest.raises(ValueError, match="has no resid_mid"):
+                recorded.names.place(name)
+        else:
+            close(recorded.ours(name), recorded.ends[end], name)
+    module, given = recorded.modules[norm], recorded.ends[f"{norm}.input"]
+    centred = given - given.mean(-1, keepdims=True) if hasattr(module, "bias") and module.bias is not None else given
+    eps = recorded.model.config.norm_eps
+    close(
+        recorded.ours(f"blocks.{LAYER}.ln2.hook_normalized"),
+        centred / np.sqrt((centred**2).mean(-1, keepdims=True) + eps), "ln2.hook_normalized",
+    )  # fmt: skip
+
+
+def test_dictionaries_named_after_modules_are_of_what_torch_hooks_there(recorded, tmp_path):
+    for module in (ATTENTION[recorded.family], "mlp"):
+        below = f"{FAMILIES[recorded.family].MODULES.blocks[1]}.{LAYER}.{module}"
+        stream = sparsify.open_source(test_sparsify.write(tmp_path, below), recorded.names).config.stream
+        close(recorded.streams[stream][LAYER], recorded.ends[f"{recorded.block(module)}.output"], below)
+
+
+def test_a_loaded_model_reads_the_names_of_its_family(recorded):
+    name = recorded.block("mlp")
+    assert recorded.model.place(name, "stream") == recorded.names.place(name)
+    with pytest.raises(ValueError, match=r"stream: layer of .*: got 7; needs a whole number from -3 to 2"):
+        recorded.model.place(name.replace(str(LAYER), "7"), "stream")
+    with pytest.raises(ValueError, match="cannot read 'blocks"):
+        recorded.model.place("blocks.1.hook_x", "Tap.stream")
+
+
+def test_names_without_a_layer_are_of_every_layer(family_names):
+    names = family_names("llama")
+    assert names.place("hook_z") == names.place("attn.hook_z") == Place("head_out", None)
+    assert names.place("hook_resid_post") == names.place("resid_post") == Place("resid_post", None)
+    assert names.place("model.norm") == Place("final_norm", None)
+
+
+@pytest.mark.parametrize(
+    ("family", "name", "message"),
+    [
+        ("llama", "transformer.h.3.mlp", r"cannot read .* in a llama \(a name of gpt2\).*model\.layers\.12"),
+        ("llama", "model.layers.3.pre_feedforward_layernorm", r"in a llama \(a name of gemma2\)"),
+        ("gpt2", "h.3.self_attn", "cannot read 'h.3.self_attn' in a gpt2"),
+        ("gpt2", "wte", "'wte' is no stream in a gpt2; streams are resid_pre"),
+        ("gemma2", "lm_head", "no stream in a gemma2"),
+        ("gemma2", "model.embed_tokens", "no stream in a gemma2"),
+        ("llama", "model.layers.3.mlp.up_proj", "no stream in a llama"),
+        ("llama", "blocks.3.attn.hook_q", "cannot read .*hooks are hook_resid_pre, attn.hook_pattern"),
+        ("gpt_neox", "blocks.3.hook_resid_mid", "a gpt_neox has no resid_mid"),
+        ("llama", "model.layer.2", "cannot read"),
+        ("llama", "", "cannot read ''"),
+        (
+            None,
+            "model.layers.2.post_attention_layernorm",
+            "means several places .*mlp_in in a llama.*attn_out in a gemma2",
+        ),
+        (None, "embed_tokens", "nowhere in a gemma2.*for_model"),
+    ],
+)
+def test_refused(family_names, family, name, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        family_names(family).place(name)
+    assert "\n" not in str(caught.value)
+
+
+def test_without_a_model_a_name_is_read_that_means_one_place_everywhere():
+    assert ANY_MODEL.place("blocks.3.hook_mlp_out") == Place("mlp_out", 3)
+    assert ANY_MODEL.place("layers.3.mlp") == ANY_MODEL.place("h.3.mlp") == Place("mlp_raw", 3)
+    assert ANY_MODEL.layer("model.layers.2.post_attention_layernorm") == 2
+    with pytest.raises(ValueError, match="'hook_z' names no layer"):
+        ANY_MODEL.layer("hook_z")
+    with pytest.raises(ValueError, match="'resid_post' names no layer"):
+        ANY_MODEL.site("resid_post")
+
+
+def test_names_that_are_written_are_read_back():
+    for stream, hook in HOOK_OF.items():
+        assert ANY_MODEL.place(f"blocks.7.{hook}") == Place(stream, 7)
