@@ -1,17 +1,19 @@
-"""Shared fixtures. Devices are forced before jax is imported, so that multi-device tests run on any machine.
+"""Shared fixtures, and what makes the suite fast and the same everywhere.
 
-Most of the time is compilation, so all processes of a run, workers and the drivers they start, share one compilation
-cache; it goes with the run unless JAX_COMPILATION_CACHE_DIR names a folder to keep it in, for this machine only.
+Devices are forced before jax is imported, so that multi-device tests run on any machine. Most of the time is
+compilation, so all processes of a run, workers and the drivers they start, share one compilation cache; it goes with
+the run unless JAX_COMPILATION_CACHE_DIR names a folder to keep it in, for this machine only. Programs are compiled
+with most optimisations off, but for the tests of bits and of speed, which are marked `optimised`.
 
-Slow tests are sampled: a third of them runs, another third every week; of a large grid, marked `slow(weeks=9)`, a
-ninth. `pytest --slow=all` runs all, `none` none.
+Slow tests are sampled: a third of them runs, of a large grid, marked `slow(share=9)`, a ninth. Which ones is drawn
+from a number that the header prints: the commit's, or that of `--sample=NUMBER`. `--slow=all` runs all, `none` none.
 """
 
 import atexit
-import datetime
 import gc
 import os
 import shutil
+import subprocess
 import tempfile
 import zlib
 from pathlib import Path
@@ -19,6 +21,7 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
 # Workers inherit the variable, so that only the process that starts them makes the folder and removes it.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
@@ -28,20 +31,73 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 # Tracing makes many objects that live on; collecting them as often as is usual was 7 % of a profiled file.
 gc.set_threshold(100_000, 50, 100)
 
+# Every compiled program maps memory of its own. Linux gives a process 65,530 mappings and XLA ends in a segmentation
+# fault when there are none left, which a worker of this suite reached.
+MOST_MAPPINGS = 20_000
+
 
 def pytest_addoption(parser):
     parser.addoption("--slow", choices=("sample", "all", "none"), default="sample", help="Which slow tests to run.")
+    parser.addoption("--sample", type=int, default=None, help="The number that slow tests are drawn by.")
+
+
+def pytest_configure(config):
+    """Settle the number once: workers get it from the process that starts them."""
+    if config.option.sample is None:
+        config.option.sample = _number_of_commit(config.rootpath)
+
+
+def _number_of_commit(root):
+    found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True)
+    return int(found.stdout.strip()[:6] or "0", 16) if found.returncode == 0 else 0
+
+
+def pytest_report_header(config):
+    return f"slow tests: {config.option.slow}, drawn by --sample={config.option.sample}"
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leave out the slow tests that are not this week's."""
-    choice, week = config.getoption("--slow"), datetime.date.today().isocalendar().week
+    """Leave out the slow tests that are not in the sample."""
+    choice, number = config.option.slow, config.option.sample
     if choice == "all":
         return
     for item in items:
         slow = item.get_closest_marker("slow")
-        if slow and (choice == "none" or (zlib.crc32(item.nodeid.encode()) + week) % slow.kwargs.get("weeks", 3)):
-            item.add_marker(pytest.mark.skip(reason="slow: not in this week's sample; --slow=all runs it"))
+        if slow and (choice == "none" or zlib.crc32(f"{number} {item.nodeid}".encode()) % slow.kwargs.get("share", 3)):
+            item.add_marker(pytest.mark.skip(reason="slow: not in this sample; --slow=all runs it"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_mappings():
+    """Forget compiled programs before there are too many."""
+    yield
+    maps = Path("/proc/self/maps")
+    if maps.exists() and maps.read_bytes().count(b"\n") > MOST_MAPPINGS:
+        _forget_programs()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _optimisations(request):
+    """Programs of modules marked `optimised` are compiled as they are for people."""
+    if request.node.get_closest_marker("optimised") is None:
+        yield
+        return
+    import jax
+
+    _forget_programs()
+    jax.config.update("jax_disable_most_optimizations", False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "0")
+        yield
+    jax.config.update("jax_disable_most_optimizations", os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] == "1")
+    _forget_programs()
+
+
+def _forget_programs():
+    import jax
+
+    jax.clear_caches()
+    gc.collect()
 
 
 @pytest.fixture(scope="session")

@@ -94,7 +94,7 @@ def test_the_example_is_taken_and_what_is_needed_is_refused_without(looked, name
         assert needed & set(re.findall(r"--(\w+)", err)), err
 
 
-@pytest.mark.slow(weeks=9)
+@pytest.mark.slow(share=9)
 def test_the_examples_run(command, tmp_path):
     """All but the demo, which has a test of its own, and the benchmark."""
     examples = dict.fromkeys(

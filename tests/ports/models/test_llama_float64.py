@@ -17,7 +17,7 @@ from safetensors.numpy import save_file
 from causeway.engine.model.forward import next_token_logits
 from causeway.ports.models.load import load_model
 
-GOLDENS = Path(__file__).resolve().parents[1] / "goldens"
+GOLDENS = Path(__file__).resolve().parents[2] / "goldens"
 
 
 def frequencies(config: dict, width: int) -> np.ndarray:

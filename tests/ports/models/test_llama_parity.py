@@ -25,7 +25,7 @@ from causeway.ports.models.load import load_model
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 needs_torch = pytest.mark.skipif(not HAS_TORCH, reason="torch is not installed; the stored goldens stand in")
-GOLDENS = Path(__file__).resolve().parents[1] / "goldens"
+GOLDENS = Path(__file__).resolve().parents[2] / "goldens"
 
 BASE = {
     "vocab_size": 48,

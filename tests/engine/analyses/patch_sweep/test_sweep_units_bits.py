@@ -39,7 +39,7 @@ GRID = itertools.product(("exact", "sampled"), ("delta", "replace"), (1, 2, 4), 
 
 @pytest.mark.parametrize(
     ("outcome", "mode", "devices", "parallel"),
-    [pytest.param(*case, marks=() if case in FAST else pytest.mark.slow(weeks=9)) for case in GRID],
+    [pytest.param(*case, marks=() if case in FAST else pytest.mark.slow(share=9)) for case in GRID],
 )
 def test_devices_do_not_change_a_bit(compute, tiny_sweep, outcome, mode, devices, parallel):
     plan, one = compute(outcome, mode)
