@@ -45,12 +45,16 @@ def refuse_features(feature: int, layer: int, dictionary: Dictionary | CrossLaye
 
 def broken_arrays(dictionary: Dictionary | CrossLayerTranscoder, layer: int) -> list[str]:
     """Names of a layer's arrays that hold an infinity or NaN."""
+    return [name for name, array in layer_arrays(dictionary, layer) if not bool(jnp.isfinite(array).all())]
+
+
+def layer_arrays(dictionary: Dictionary | CrossLayerTranscoder, layer: int) -> list[tuple[str, jax.Array]]:
+    """Names and arrays of one layer; an unstacked dictionary's are its only layer's.
+
+    Raises:
+        ValueError: no dictionary belongs to the layer.
+    """
     place = dictionary.config.index_of(layer)
-    return [name for name, array in _of_layer(dictionary, place) if not bool(jnp.isfinite(array).all())]
-
-
-def _of_layer(dictionary: Dictionary | CrossLayerTranscoder, place: int) -> list[tuple[str, jax.Array]]:
-    """An unstacked dictionary's arrays are its only layer's; a cross-layer decoder is one array a layer."""
     stacked = dictionary.b_enc[...].ndim == 2
     found = []
     for name, parameter in vars(dictionary).items():

@@ -11,16 +11,14 @@ import dataclasses
 import functools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
 
 from causeway.engine.analyses.attribute.attribute import attribute, check_request
 from causeway.engine.analyses.attribute.attribution_plan import AttributionPlan
 from causeway.engine.analyses.attribute.graph import AttributionGraph
 from causeway.engine.analyses.attribute.graph_table import graph_row, graph_schema, row_graph
 from causeway.engine.analyses.attribute.prompts import CircuitPrompt
-from causeway.engine.analyses.patch_sweep.patch_sweep import dictionary_digest
 from causeway.engine.devices import RowParallel
-from causeway.engine.dictionary.dictionary import Dictionary
+from causeway.engine.dictionary.digest import dictionary_digest
 from causeway.engine.frozen.sources import Transcoders
 from causeway.engine.model.handle import Model
 from causeway.engine.stats.held_out import held_out
@@ -70,7 +68,7 @@ class GraphSweep:
         sizes = tuple(min(size, count - start) for start in range(0, count, size))
         parts = {
             "weights": self.model.fingerprint,
-            "dictionaries": dictionary_digest(cast(Dictionary, self.transcoders)),
+            "dictionaries": dictionary_digest(self.transcoders),
             "prompts": config_sha256([prompt.describe() for prompt in self.prompts]),
             "rows": ROWS_VERSION,
         }

@@ -11,7 +11,6 @@ import dataclasses
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import pyarrow as pa
@@ -28,9 +27,8 @@ from causeway.engine.analyses.intervene.selection import PlacedFeature, chosen_f
 from causeway.engine.analyses.intervene.sets import single_sets
 from causeway.engine.analyses.intervene.settings import InterventionSettings
 from causeway.engine.analyses.intervene.stored_graphs import StoredGraphs
-from causeway.engine.analyses.patch_sweep.patch_sweep import dictionary_digest
 from causeway.engine.devices import RowParallel
-from causeway.engine.dictionary.dictionary import Dictionary
+from causeway.engine.dictionary.digest import dictionary_digest
 from causeway.engine.frozen.sources import Transcoders
 from causeway.engine.model.handle import Model
 from causeway.engine.stats.held_out import held_out
@@ -85,7 +83,7 @@ class InterventionSweep:
 
     @functools.cached_property
     def _digest(self) -> str:
-        return dictionary_digest(cast(Dictionary, self.transcoders))
+        return dictionary_digest(self.transcoders)
 
     @functools.cached_property
     def _plan(self) -> Plan:

@@ -14,7 +14,6 @@ import functools
 from collections.abc import Callable
 from typing import Any, Literal
 
-import jax
 import numpy as np
 import pyarrow as pa
 from jaxtyping import Int
@@ -25,6 +24,7 @@ from causeway.engine.analyses.patch_sweep.design import FeatureSet, Rows, SweepP
 from causeway.engine.analyses.patch_sweep.recording import Recording
 from causeway.engine.devices import RowParallel
 from causeway.engine.dictionary.dictionary import Dictionary, check_stack
+from causeway.engine.dictionary.digest import dictionary_digest
 from causeway.engine.intervention import scope as scopes
 from causeway.engine.intervention.edits import EMPTY, Edit, EditSpec, check_edit
 from causeway.engine.model.finite import NotFiniteError
@@ -34,7 +34,7 @@ from causeway.engine.model.sampling import Sampling
 from causeway.engine.outcome.answers import AnswerTree, answer_tree
 from causeway.engine.outcome.exact import CleanTree, clean_tree
 from causeway.engine.outcome.parsers import INVALID, parser
-from causeway.engine.sweep.fingerprint import array_sha256, arrays_sha256, config_sha256
+from causeway.engine.sweep.fingerprint import arrays_sha256, config_sha256
 from causeway.engine.sweep.layout import Layout
 from causeway.engine.sweep.plan import Plan
 
@@ -290,14 +290,6 @@ class PatchSweep:
         }
         rows, layout = tuple(sizes * len(self.prompts)), Layout(schema, "trials", arrays)
         return Plan("patch_sweep", config, parts, rows, layout, {"model": self.model.name})
-
-
-def dictionary_digest(dictionary: Dictionary) -> str:
-    """sha256 over a dictionary's configuration and arrays."""
-    leaves = jax.tree_util.tree_leaves_with_path(dictionary)
-    # One array on the host at a time: a stack for a large model is tens of gigabytes.
-    arrays = {jax.tree_util.keystr(path): array_sha256(np.asarray(leaf)) for path, leaf in leaves}
-    return config_sha256({"config": dataclasses.asdict(dictionary.config), "arrays": arrays})
 
 
 _WHAT = [
