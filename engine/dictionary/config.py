@@ -2,6 +2,10 @@
 
 import dataclasses
 
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int
+
 from causeway.engine.dictionary.activations import KINDS, RANKED, Kind
 from causeway.engine.dictionary.input_norm import INPUT_NORMS, InputNorm
 
@@ -78,3 +82,15 @@ class DictionaryConfig:
         if layer not in self.layers:
             raise ValueError(f"layer {layer} has no dictionary; the dictionaries loaded are for layers {self.layers}")
         return self.layers.index(layer)
+
+    def place(self, layer: int | Int[Array, "*rows"]) -> int | Int[Array, "*rows"]:
+        """Position in the stack of a model layer, which may be traced; of traced layers without a dictionary 0.
+
+        Raises:
+            ValueError: no dictionary of the stack belongs to a layer that is known while tracing.
+        """
+        if isinstance(layer, int | np.integer):
+            return self.index_of(int(layer))
+        table = np.zeros(max(self.layers) + 1, np.int32)
+        table[list(self.layers)] = np.arange(len(self.layers))
+        return jnp.asarray(table)[jnp.clip(layer, 0, len(table) - 1)]

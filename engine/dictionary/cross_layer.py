@@ -11,11 +11,14 @@ each and are kept as they are, W_dec_l [F, L - l, O], never padded to L: that wo
 Cost: 2 D F L operations a token to encode, F O L (L + 1) to decode.
 """
 
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
+from causeway.engine.arrays import AnyArray
 from causeway.engine.dictionary import activations
 from causeway.engine.dictionary.config import DictionaryConfig
 from causeway.engine.dictionary.dictionary import describe
@@ -27,10 +30,16 @@ class CrossLayerTranscoder(nnx.Module):
     """Arrays of all layers.
 
     Attributes:
-        W_enc: [L, D, F]. b_enc: [L, F]. threshold: [L, F], jumprelu only.
-        W_dec: one a layer, [F, L - l, O]; [:, j] writes to layer l + j. b_dec: [L, O].
+        W_enc: [L, D, F].
+        b_enc: [L, F].
+        threshold: [L, F], jumprelu only.
+        W_dec: one a layer, [F, L - l, O]; [:, j] writes to layer l + j.
+        b_dec: [L, O].
         W_skip: [L, D, O], or absent.
+        crosses: whether features write to layers above their own.
     """
+
+    crosses: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -77,6 +86,59 @@ class CrossLayerTranscoder(nnx.Module):
         """O."""
         return self.b_dec[...].shape[-1]
 
+    def resident(self, layer: int) -> tuple["CrossLayerTranscoder", int]:
+        """What to hand to a compiled program that reads one layer, and the layer's number there."""
+        return self, layer
+
+    def with_config(self, config: DictionaryConfig) -> "CrossLayerTranscoder":
+        """The same arrays under another configuration."""
+        renamed = jax.tree.map(lambda array: array, self)
+        renamed.config = config
+        return renamed
+
+    def arrays_at(self, layer: int) -> dict[str, Array]:
+        """The arrays of a layer by name, without the axis of layers; W_dec is [F, L - l, O].
+
+        Raises:
+            ValueError: there is no such layer.
+        """
+        place = self.config.index_of(layer)
+        names = [name for name in ("W_enc", "b_enc", "b_dec", "threshold", "W_skip") if hasattr(self, name)]
+        return {name: getattr(self, name)[...][place] for name in names} | {"W_dec": self.W_dec[place][...]}
+
+    def targets(self, layer: int) -> tuple[int, ...]:
+        """The layers that features of a layer write to: their own and those above."""
+        return tuple(range(layer, self.num_layers))
+
+    def elementwise_parameters(self) -> tuple[Array, ...]:
+        """Per-feature arrays beside the bias that the activation reads, each [L, F]."""
+        return (self.threshold[...],) if hasattr(self, "threshold") else ()
+
+    def encode_at(self, layer: int | Array, x: Float[Array, "*rows D"]) -> Float[Array, "*rows F"]:
+        """`encode`, under the name that all holders of dictionaries have for it.
+
+        Raises:
+            ValueError: there is no such layer, or x is not as wide as what the transcoder reads.
+        """
+        return self.encode(self.config.place(layer), x)
+
+    def pre_activations_at(self, layer: int, x: Float[Array, "*rows D"]) -> Float[Array, "*rows F"]:
+        """What the activation function of a layer is applied to."""
+        return x @ self.W_enc[...][layer].astype(x.dtype) + self.b_enc[...][layer].astype(x.dtype)
+
+    def rows(self, place: int | Int[AnyArray, "*rows"], feature: Int[AnyArray, "*rows"]) -> Float[Array, "L *rows O"]:
+        """What a unit of each chosen feature writes to every layer; zeros below its own."""
+        place, feature = jnp.broadcast_arrays(place, feature)
+        out = jnp.zeros((self.num_layers, *feature.shape, self.d_out), self.b_dec[...].dtype)
+        for own in range(self.num_layers):
+            written = jnp.moveaxis(self.W_dec[own][...][feature], -2, 0)
+            out = out.at[own:].add(jnp.where((place == own)[None, ..., None], written, 0))
+        return out
+
+    def decoder_at(self, layer: int, target: int) -> Float[Array, "F O"]:
+        """What a unit of every feature of a layer writes to a layer among its `targets`."""
+        return self.W_dec[self.config.index_of(int(layer))][...][:, target - layer]
+
     def encode(self, layer: int | Array, x: Float[Array, "*rows D"]) -> Float[Array, "*rows F"]:
         """Feature values of one layer, which may be traced, in x's dtype.
 
@@ -88,8 +150,7 @@ class CrossLayerTranscoder(nnx.Module):
         p = x @ self.W_enc[...][layer].astype(x.dtype) + self.b_enc[...][layer].astype(x.dtype)
         if self.config.ranked:
             return activations.ranked(self.config.kind, p, self.config.k)
-        thresholds = (self.threshold[...][layer],) if hasattr(self, "threshold") else ()
-        return activations.elementwise(self.config.kind, p, thresholds)
+        return activations.elementwise(self.config.kind, p, tuple(a[layer] for a in self.elementwise_parameters()))
 
     def encode_all(self, x: Float[Array, "L *rows D"]) -> Float[Array, "L *rows F"]:
         """Feature values of all layers, one after another: the temporaries are those of one."""

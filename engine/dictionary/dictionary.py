@@ -15,7 +15,7 @@ Cost: a full encode is 2 D F operations a token; one elementwise feature is 2 D.
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -46,7 +46,10 @@ class Dictionary(nnx.Module):
         threshold: [P, F], jumprelu only.
         log_scale, gate_bias, magnitude_bias: [P, F], gated only.
         W_skip: [P, D, O], or absent.
+        crosses: whether features write to layers above their own.
     """
+
+    crosses: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -103,6 +106,30 @@ class Dictionary(nnx.Module):
         one.config = dataclasses.replace(self.config, layers=(layer,))
         return one
 
+    def resident(self, layer: int) -> tuple["Dictionary", int]:
+        """What to hand to a compiled program that reads one layer, and the layer's number there."""
+        return self, layer
+
+    def with_config(self, config: DictionaryConfig) -> "Dictionary":
+        """The same arrays under another configuration."""
+        renamed = jax.tree.map(lambda array: array, self)
+        renamed.config = config
+        return renamed
+
+    def arrays_at(self, layer: int) -> dict[str, Array]:
+        """The arrays of a model layer by name, without the axis of layers.
+
+        Raises:
+            ValueError: no dictionary belongs to the layer.
+        """
+        place = self.config.index_of(layer)
+        arrays = {name: getattr(self, name)[...] for name in ARRAYS if hasattr(self, name)}
+        return {name: array[place] for name, array in arrays.items()} if self.stacked else arrays
+
+    def targets(self, layer: int) -> tuple[int, ...]:
+        """The layers that features of a layer write to: their own."""
+        return (layer,)
+
     @property
     def stacked(self) -> bool:
         """Whether its arrays have a leading axis of layers."""
@@ -126,6 +153,30 @@ class Dictionary(nnx.Module):
     def elementwise_parameters(self) -> tuple[Array, ...]:
         """Per-feature arrays beside the bias that the activation reads, each [..., F]."""
         return tuple(getattr(self, name)[...] for name in PARAMETERS.get(self.config.kind, ()))
+
+    def encode_at(self, layer: int | Array, x: Float[Array, "*rows D"]) -> Float[Array, "*rows F"]:
+        """All feature values of a model layer, which may be traced, in x's dtype.
+
+        Raises:
+            ValueError: no dictionary belongs to the layer, or x is not as wide as what the dictionary reads.
+        """
+        return (take(self, self.config.place(layer)) if self.stacked else self).encode(x)
+
+    def pre_activations_at(self, layer: int, x: Float[Array, "*rows D"]) -> Float[Array, "*rows F"]:
+        """What the activation function of a model layer is applied to; of gated dictionaries the magnitude."""
+        arrays = self.arrays_at(layer)
+        p = x @ arrays["W_enc"].astype(x.dtype) + arrays["b_enc"].astype(x.dtype)
+        if self.config.kind != "gated":
+            return p
+        return p * jnp.exp(arrays["log_scale"].astype(x.dtype)) + arrays["magnitude_bias"].astype(x.dtype)
+
+    def rows(self, place: int | Int[AnyArray, "*rows"], feature: Int[AnyArray, "*rows"]) -> Float[Array, "*rows O"]:
+        """What a unit of each chosen feature writes; `place` is the position in the stack."""
+        return self.W_dec[...][place, feature]
+
+    def decoder_at(self, layer: int, target: int) -> Float[Array, "F O"]:
+        """What a unit of every feature of a layer writes to a layer among its `targets`."""
+        return self.W_dec[...][self.config.index_of(layer)]
 
     def encode(self, x: Float[Array, "*rows D"]) -> Float[Array, "*rows F"]:
         """All feature values of one dictionary (`layer` takes it out of a stack), in x's dtype.
@@ -186,15 +237,21 @@ class FeatureColumns(nnx.Module):
     """Single features taken out of a stack: what elementwise edits and selected recordings need, and no more.
 
     Attributes:
-        encoder: [*rows, D] encoder columns. bias: [*rows]. parameters: tuple of [*rows] activation parameters.
-        decoder: [*rows, O] decoder rows.
+        encoder: [*rows, D] encoder columns.
+        bias: [*rows].
+        parameters: tuple of [*rows] activation parameters.
+        decoder: [*rows, O] what a unit of each writes; of dictionaries that cross layers [L, *rows, O], a row for each
+            layer written; None where it was not asked for.
         config: of the stack.
     """
 
-    def __init__(self, dictionary: Dictionary, index: Int[AnyArray, "*rows"], feature: Int[AnyArray, "*rows"]):
+    def __init__(
+        self, dictionary: Any, index: Int[AnyArray, "*rows"], feature: Int[AnyArray, "*rows"], decoder: bool = True
+    ):
+        """Gather the features `feature` of the dictionaries at the positions `index` of a holder in memory."""
         self.config = dictionary.config
         self.encoder = nnx.data(dictionary.W_enc[...][index, :, feature])
-        self.decoder = nnx.data(dictionary.W_dec[...][index, feature])
+        self.decoder: Any = nnx.data(dictionary.rows(index, feature) if decoder else None)
         self.bias = nnx.data(dictionary.b_enc[...][index, feature])
         self.parameters = nnx.data(tuple(a[index, feature] for a in dictionary.elementwise_parameters()))
 

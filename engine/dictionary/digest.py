@@ -14,21 +14,21 @@ from typing import Any
 import jax
 import numpy as np
 
-from causeway.engine.dictionary.finite import layer_arrays
+from causeway.engine.dictionary.placement import Holder
 from causeway.engine.sweep.fingerprint import array_sha256, config_sha256
 
 # dictionaries -> (their leaves when hashed, the hash)
 _KNOWN: weakref.WeakKeyDictionary[Any, tuple[list[Any], str]] = weakref.WeakKeyDictionary()
 
 
-def dictionary_digest(dictionary: Any) -> str:
+def dictionary_digest(dictionary: Holder) -> str:
     """sha256 over the configuration and the arrays of any holder of dictionaries."""
     leaves = [leaf for leaf in jax.tree.leaves(dictionary) if leaf is not dictionary]
     known = _KNOWN.get(dictionary)
     if known is not None and all(a is b for a, b in zip(leaves, known[0], strict=True)):
         return known[1]
     layers = [
-        {name: array_sha256(np.asarray(array)) for name, array in layer_arrays(dictionary, layer)}
+        {name: array_sha256(np.asarray(array)) for name, array in dictionary.arrays_at(layer).items()}
         for layer in dictionary.config.layers
     ]
     digest = config_sha256({"config": dataclasses.asdict(dictionary.config), "layers": layers})

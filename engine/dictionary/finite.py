@@ -6,13 +6,11 @@ overflow: both show in the values of the features, because activations hand on w
 
 from typing import NoReturn
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
-from causeway.engine.dictionary.dictionary import Dictionary
+from causeway.engine.dictionary.placement import Holder
 from causeway.engine.model.finite import NotFiniteError, all_finite
 
 
@@ -20,7 +18,7 @@ def check_features(
     values: Float[np.ndarray, " n"],
     features: Int[np.ndarray, " n"],
     layer: int,
-    dictionary: Dictionary | CrossLayerTranscoder,
+    dictionary: Holder,
 ) -> None:
     """Refuse values of features of one layer that are not all numbers.
 
@@ -31,7 +29,7 @@ def check_features(
         refuse_features(int(features[np.argmin(np.isfinite(values))]), layer, dictionary)
 
 
-def refuse_features(feature: int, layer: int, dictionary: Dictionary | CrossLayerTranscoder) -> NoReturn:
+def refuse_features(feature: int, layer: int, dictionary: Holder) -> NoReturn:
     """Raise for one feature of a layer that is not a number."""
     broken = broken_arrays(dictionary, layer)
     because = (
@@ -43,23 +41,6 @@ def refuse_features(feature: int, layer: int, dictionary: Dictionary | CrossLaye
     raise NotFiniteError(f"feature {feature} of layer {layer} {dictionary.config.stream} is not finite; {because}")
 
 
-def broken_arrays(dictionary: Dictionary | CrossLayerTranscoder, layer: int) -> list[str]:
+def broken_arrays(dictionary: Holder, layer: int) -> list[str]:
     """Names of a layer's arrays that hold an infinity or NaN."""
-    return [name for name, array in layer_arrays(dictionary, layer) if not bool(jnp.isfinite(array).all())]
-
-
-def layer_arrays(dictionary: Dictionary | CrossLayerTranscoder, layer: int) -> list[tuple[str, jax.Array]]:
-    """Names and arrays of one layer; an unstacked dictionary's are its only layer's.
-
-    Raises:
-        ValueError: no dictionary belongs to the layer.
-    """
-    place = dictionary.config.index_of(layer)
-    stacked = dictionary.b_enc[...].ndim == 2
-    found = []
-    for name, parameter in vars(dictionary).items():
-        if name == "W_dec" and isinstance(dictionary, CrossLayerTranscoder):
-            found.append((name, dictionary.W_dec[place][...]))
-        elif hasattr(parameter, "ndim"):
-            found.append((name, parameter[...][place] if stacked else parameter[...]))
-    return found
+    return [name for name, array in dictionary.arrays_at(layer).items() if not bool(jnp.isfinite(array).all())]

@@ -6,17 +6,14 @@ a fitted dictionary uses the model's own.
 """
 
 import dataclasses
-from typing import TypeVar
-
-import jax
+from typing import TypeVar, cast
 
 from causeway.engine.dictionary.config import DictionaryConfig
-from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
-from causeway.engine.dictionary.dictionary import Dictionary
+from causeway.engine.dictionary.placement import Holder
 from causeway.engine.model.config import ModelConfig
 from causeway.engine.model.refusals import formed_stream
 
-AnyDictionary = TypeVar("AnyDictionary", bound=Dictionary | CrossLayerTranscoder)
+AnyDictionary = TypeVar("AnyDictionary", bound=Holder)
 
 
 def fitted(dictionary: AnyDictionary, model: ModelConfig, name: str) -> AnyDictionary:
@@ -29,11 +26,7 @@ def fitted(dictionary: AnyDictionary, model: ModelConfig, name: str) -> AnyDicti
         ValueError: see `fitted_config`.
     """
     config = fitted_config(dictionary.config, dictionary.d_in, dictionary.d_out, model, "dictionary", name)
-    if config == dictionary.config:
-        return dictionary
-    renamed = jax.tree.map(lambda array: array, dictionary)
-    renamed.config = config
-    return renamed
+    return dictionary if config == dictionary.config else cast(AnyDictionary, dictionary.with_config(config))
 
 
 def fitted_config(

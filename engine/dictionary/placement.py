@@ -11,17 +11,20 @@ Cost of streaming: device memory of k layers (of which one may be on its way); e
 again, from the files or from host memory.
 """
 
+import copy
 import dataclasses
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Literal
+from typing import ClassVar, Literal
 
 import jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, Sharding
+from jaxtyping import Array, Float
 
 from causeway.engine.dictionary.config import DictionaryConfig
+from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
 from causeway.engine.dictionary.dictionary import Dictionary
 
 FEATURE_AXIS = "features"
@@ -93,9 +96,15 @@ Placement = Replicated | Sharded | Streamed
 class StreamedDictionaries:
     """Dictionaries of several layers, at most k of them on the devices.
 
+    It has the face of a stack: what a stack does at once is done layer by layer here, and nothing of it inside a
+    compiled program (`resident` is what one takes).
+
     Attributes:
         configs: of each layer, without its arrays, in order.
+        crosses: whether features write to layers above their own.
     """
+
+    crosses: ClassVar[bool] = False
 
     def __init__(self, configs: Sequence[DictionaryConfig], load: Callable[[int], Dictionary], resident: int):
         """Fetch nothing yet.
@@ -107,6 +116,7 @@ class StreamedDictionaries:
         """
         self.configs = tuple(configs)
         self._load, self._resident = load, resident
+        self._config: DictionaryConfig | None = None
         self._held: OrderedDict[int, Future[Dictionary]] = OrderedDict()
         self._lock = threading.Lock()
         # One thread: layers come from one disk, and a layer that is on its way counts as resident.
@@ -121,15 +131,62 @@ class StreamedDictionaries:
         """Model layers, in order."""
         return tuple(config.layers[0] for config in self.configs)
 
-    def config(self, layer: int) -> DictionaryConfig:
-        """Of one layer.
+    @property
+    def config(self) -> DictionaryConfig:
+        """Of all layers, as a stack of them has it.
 
         Raises:
-            ValueError: no dictionary belongs to the layer.
+            ValueError: the layers differ in more than their number.
         """
-        if layer not in self.layers:
-            raise ValueError(f"layer {layer} has no dictionary; the dictionaries streamed are for layers {self.layers}")
-        return self.configs[self.layers.index(layer)]
+        if self._config is None:
+            first, *others = (dataclasses.replace(config, layers=()) for config in self.configs)
+            if differing := [layer for layer, other in zip(self.layers[1:], others, strict=True) if other != first]:
+                raise ValueError(
+                    f"dictionaries of layers {self.layers[0]} and {differing[0]} differ in kind or streams; stream "
+                    "only like with like"
+                )
+            self._config = dataclasses.replace(first, layers=self.layers)
+        return self._config
+
+    def with_config(self, config: DictionaryConfig) -> "StreamedDictionaries":
+        """The same dictionaries, of which the same layers are resident, under another configuration."""
+        renamed = copy.copy(self)
+        renamed._config = config
+        return renamed
+
+    @property
+    def num_features(self) -> int:
+        """F, of each layer; the lowest layer is read for it."""
+        return self.layer(self.layers[0]).num_features
+
+    @property
+    def d_in(self) -> int:
+        """D; the lowest layer is read for it."""
+        return self.layer(self.layers[0]).d_in
+
+    @property
+    def d_out(self) -> int:
+        """O; the lowest layer is read for it."""
+        return self.layer(self.layers[0]).d_out
+
+    def resident(self, layer: int) -> tuple[Dictionary, int]:
+        """What to hand to a compiled program that reads one layer, and the layer's number there.
+
+        Every layer is handed over as layer 0 of one kind, so one program reads them all.
+        """
+        return self.layer(layer).with_config(dataclasses.replace(self.config, layers=(0,))), 0
+
+    def arrays_at(self, layer: int) -> dict[str, Array]:
+        """The arrays of a model layer by name."""
+        return self.layer(layer).arrays_at(layer)
+
+    def targets(self, layer: int) -> tuple[int, ...]:
+        """The layers that features of a layer write to: their own."""
+        return (layer,)
+
+    def encode_at(self, layer: int, x: Float[Array, "*rows D"]) -> Float[Array, "*rows F"]:
+        """All feature values of a model layer, in x's dtype."""
+        return self.layer(layer).encode(x)
 
     def layer(self, layer: int) -> Dictionary:
         """The dictionary of a model layer, unstacked; the one after it is fetched meanwhile.
@@ -139,7 +196,8 @@ class StreamedDictionaries:
         Raises:
             ValueError: no dictionary belongs to the layer, or its files are damaged.
         """
-        self.config(layer)
+        if layer not in self.layers:
+            raise ValueError(f"layer {layer} has no dictionary; the dictionaries streamed are for layers {self.layers}")
         with self._lock:
             wanted = self._ask(layer)
         dictionary = wanted.result()
@@ -169,6 +227,10 @@ class StreamedDictionaries:
 
     def _fetch(self, layer: int) -> Dictionary:
         return jax.block_until_ready(self._load(layer))
+
+
+InMemory = Dictionary | CrossLayerTranscoder
+Holder = InMemory | StreamedDictionaries
 
 
 def _checked(mesh: Mesh) -> Mesh:

@@ -21,8 +21,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from causeway.engine.arrays import AnyArray
-from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
-from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.frozen.adjoint import Alone, adjoint_block
 from causeway.engine.frozen.record import FrozenRecord
 from causeway.engine.frozen.sources import Sources, Transcoders, layer_writers, places
@@ -75,7 +73,7 @@ def pullback(frozen: Frozen, targets: Targets, *, width: int, cut: bool = False,
     rows, count = targets.layer.shape[0], config.num_layers
     sources = frozen.sources
     g = _inject(jnp.zeros((width, rows, config.d_model), targets.vector.dtype), targets, count)
-    crossed = isinstance(frozen.dictionary, CrossLayerTranscoder)
+    crossed = frozen.dictionary.crosses
     holds = sources.features.shape[2] > 0
     slots = (sources.features if holds else sources.ids).shape[2]
     features = jnp.zeros((width, rows, slots) if crossed else (count, width, rows, slots), g.dtype)
@@ -88,7 +86,7 @@ def pullback(frozen: Frozen, targets: Targets, *, width: int, cut: bool = False,
         if holds:
             writers = sources.features[index, :width]
         else:
-            assert isinstance(frozen.dictionary, Dictionary)  # cross-layer writers are always held
+            # Writers of dictionaries that cross layers are always held.
             writers = layer_writers(frozen.dictionary, index, sources.ids[index, :width], sources.values[index, :width])
         here = (writers, sources.errors[index, :width], sources.residual[index, :width])
         reader = _Reader(frozen, targets, index, here, first if cut else None)
@@ -166,7 +164,7 @@ def feature_targets(frozen: Frozen, nodes: Int[Array, "R 3"]) -> Targets:
     place = places(dictionary.config)[layers]
     dtype = frozen.transformer.numerics.accumulate_dtype
     columns = dictionary.W_enc[...][place, :, features].astype(dtype)
-    if isinstance(dictionary, Dictionary) and dictionary.config.kind == "gated":
+    if dictionary.config.kind == "gated":
         log_scale = dictionary.elementwise_parameters()[0]
         columns = columns * jnp.exp(log_scale[place, features]).astype(dtype)[:, None]
     scale = record.mlp_scale[layers, positions].astype(dtype)[:, None]

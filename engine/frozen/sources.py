@@ -21,15 +21,14 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from causeway.engine.dictionary.config import DictionaryConfig
-from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
-from causeway.engine.dictionary.dictionary import Dictionary, take
 from causeway.engine.dictionary.finite import check_features
 from causeway.engine.dictionary.fit import fitted
+from causeway.engine.dictionary.placement import InMemory
 from causeway.engine.frozen.record import FrozenRecord
 from causeway.engine.model.handle import Model
 from causeway.engine.precision import full_precision
 
-Transcoders = Dictionary | CrossLayerTranscoder
+Transcoders = InMemory
 SLOTS = 8
 # Writers beyond this are gathered layer by layer, batch after batch: a tenth slower, and a layer's memory.
 HELD_BYTES = 1 << 30
@@ -131,14 +130,12 @@ def active_features(dictionary: Transcoders, record: FrozenRecord, length: int, 
 @partial(jax.jit, static_argnames="layer")
 @full_precision
 def _encode(dictionary: Transcoders, layer: int, x: Float[Array, "T D"]) -> Float[Array, "T F"]:
-    if isinstance(dictionary, CrossLayerTranscoder):
-        return dictionary.encode(layer, x)
-    return take(dictionary, dictionary.config.index_of(layer)).encode(x)
+    return dictionary.encode_at(layer, x)
 
 
 def held(dictionary: Transcoders, ids: Int[np.ndarray, "L T M"]) -> bool:
     """Whether writers are gathered once: they fit, or (cross-layer) are written by several layers at once."""
-    return isinstance(dictionary, CrossLayerTranscoder) or 4 * ids.size * dictionary.d_out <= HELD_BYTES
+    return dictionary.crosses or 4 * ids.size * dictionary.d_out <= HELD_BYTES
 
 
 @partial(jax.jit, static_argnames=("first", "cut", "hold"))
@@ -154,7 +151,7 @@ def gather_sources(
 ) -> Sources:
     """The vectors that features, errors and embeddings write; those of features empty unless to be held."""
     config = dictionary.config
-    if isinstance(dictionary, CrossLayerTranscoder):
+    if dictionary.crosses:
         features, reconstruction = _cross_layer(dictionary, ids, values)
     elif hold:
         features, reconstruction = _per_layer(dictionary, ids, values)
@@ -173,13 +170,13 @@ def gather_sources(
 
 
 def layer_writers(
-    dictionary: Dictionary, index: Array, ids: Int[Array, "T M"], values: Float[Array, "T M"]
+    dictionary: Transcoders, index: Array, ids: Int[Array, "T M"], values: Float[Array, "T M"]
 ) -> Float[Array, "T M D"]:
     """One layer's features as vectors; `index` is the model layer, traced. Values of layers without any are zero."""
-    return dictionary.W_dec[...][places(dictionary.config)[index], ids].astype(values.dtype) * values[..., None]
+    return dictionary.rows(dictionary.config.place(index), ids).astype(values.dtype) * values[..., None]
 
 
-def _sums(dictionary: Dictionary, ids: Array, values: Array) -> Float[Array, "L T D"]:
+def _sums(dictionary: Transcoders, ids: Array, values: Array) -> Float[Array, "L T D"]:
     """What each layer's features write together, with the bias, a layer at a time."""
     biases = dictionary.b_dec[...].astype(values.dtype)
 
@@ -190,12 +187,12 @@ def _sums(dictionary: Dictionary, ids: Array, values: Array) -> Float[Array, "L 
     return jax.lax.map(one, (jnp.arange(ids.shape[0]), ids, values))
 
 
-def _per_layer(dictionary: Dictionary, ids: Array, values: Array) -> tuple[Array, Array]:
+def _per_layer(dictionary: Transcoders, ids: Array, values: Array) -> tuple[Array, Array]:
     """Each layer's own decoder rows, and their sum with the bias; zeros at layers without a dictionary."""
     layers, width = ids.shape[:2]
-    rows, biases = dictionary.W_dec[...], dictionary.b_dec[...]
+    biases = dictionary.b_dec[...]
     where = list(dictionary.config.layers)
-    vectors = jnp.stack([rows[i][ids[layer]] for i, layer in enumerate(where)]).astype(values.dtype)
+    vectors = jnp.stack([dictionary.rows(i, ids[layer]) for i, layer in enumerate(where)]).astype(values.dtype)
     vectors = vectors * values[jnp.array(where)][..., None]
     sums = vectors.sum(axis=2) + biases[:, None].astype(values.dtype)
     if where == list(range(layers)):
@@ -205,12 +202,12 @@ def _per_layer(dictionary: Dictionary, ids: Array, values: Array) -> tuple[Array
     return all_vectors, jnp.zeros((layers, width, sums.shape[-1]), values.dtype).at[place].set(sums)
 
 
-def _cross_layer(dictionary: CrossLayerTranscoder, ids: Array, values: Array) -> tuple[Array, Array]:
+def _cross_layer(dictionary: Transcoders, ids: Array, values: Array) -> tuple[Array, Array]:
     """What every feature writes at its own layer and at each above it: [to, T, from * M, D]."""
     layers, width, slots = ids.shape
     out = jnp.zeros((layers, width, layers, slots, dictionary.d_out), values.dtype)
     for layer in range(layers):
-        rows = dictionary.W_dec[layer][...][ids[layer]].astype(values.dtype) * values[layer][..., None, None]
+        rows = dictionary.arrays_at(layer)["W_dec"][ids[layer]].astype(values.dtype) * values[layer][..., None, None]
         out = out.at[layer:, :, layer].set(jnp.moveaxis(rows, 2, 0))
     vectors = out.reshape(layers, width, layers * slots, -1)
     return vectors, vectors.sum(axis=2) + dictionary.b_dec[...][:, None].astype(values.dtype)

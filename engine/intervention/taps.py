@@ -24,8 +24,9 @@ from jaxtyping import Array, Bool, Float, Int
 
 from causeway.engine.arrays import AnyArray
 from causeway.engine.dictionary.activations import elementwise
-from causeway.engine.dictionary.dictionary import Dictionary, FeatureColumns, take
+from causeway.engine.dictionary.dictionary import FeatureColumns
 from causeway.engine.dictionary.input_norm import normalise
+from causeway.engine.dictionary.placement import InMemory
 from causeway.engine.intervention.sites import STREAMS, side_by_side
 
 Reader = Literal["raw", "all", "selected", "top_k", "project"]
@@ -126,7 +127,7 @@ class BoundColumns:
 class BoundFeatures:
     """A tap that encodes with the whole dictionary and keeps all features, or those of `ids`."""
 
-    dictionary: Dictionary
+    dictionary: InMemory
     ids: Int[AnyArray, "P S"] | None
     spec: TapSpec = dataclasses.field(metadata={"static": True})
 
@@ -141,7 +142,7 @@ class BoundFeatures:
 class BoundTop:
     """A tap of the k largest: of the features, or without a dictionary of the stream (logits)."""
 
-    dictionary: Dictionary | None
+    dictionary: InMemory | None
     spec: TapSpec = dataclasses.field(metadata={"static": True})
 
     def __call__(self, x: Float[Array, "B T D"], position: int | Array) -> Reading:
@@ -156,7 +157,7 @@ BoundTap = BoundRaw | BoundProjection | BoundColumns | BoundFeatures | BoundTop
 
 def bind_tap(
     spec: TapSpec,
-    dictionary: Dictionary | None,
+    dictionary: InMemory | None,
     ids: Int[AnyArray, "P S"] | None = None,
     vectors: Float[AnyArray, "P S D"] | None = None,
 ) -> BoundTap:
@@ -179,6 +180,7 @@ def bind_tap(
         )
     if spec.width > dictionary.num_features:
         raise ValueError(f"Tap.width: {spec.width} is more than the dictionary's {dictionary.num_features} features")
+    stack = np.array([dictionary.config.index_of(layer) for layer in spec.layers])
     if spec.reader == "top_k":
         return BoundTop(dictionary, spec)
     if spec.reader == "all":
@@ -187,10 +189,9 @@ def bind_tap(
     outside = np.asarray(ids)[(np.asarray(ids) < 0) | (np.asarray(ids) >= dictionary.num_features)]
     if outside.size:
         raise ValueError(f"tap ids: {outside[0]} is outside the dictionary's 0..{dictionary.num_features - 1}")
-    stack = np.array([dictionary.config.index_of(layer) for layer in spec.layers])
     if dictionary.config.ranked:
         return BoundFeatures(dictionary, ids, spec)
-    return BoundColumns(FeatureColumns(dictionary, stack[:, None], ids), spec)
+    return BoundColumns(FeatureColumns(dictionary, stack[:, None], ids, decoder=False), spec)
 
 
 def _of_width(spec: TapSpec, array: AnyArray | None, name: str) -> AnyArray:
@@ -209,7 +210,6 @@ def read(tap: BoundTap, x: Array, position: int | Array) -> Reading:
     return tap(side_by_side(x).astype(jnp.promote_types(x.dtype, jnp.float32)), position)
 
 
-def _encoded(spec: TapSpec, dictionary: Dictionary, x: Array, position: int | Array) -> Float[Array, "B T F"]:
+def _encoded(spec: TapSpec, dictionary: InMemory, x: Array, position: int | Array) -> Float[Array, "B T F"]:
     """All features of the dictionary at that place."""
-    stack = jnp.asarray([dictionary.config.index_of(layer) for layer in spec.layers])[position]
-    return take(dictionary, stack).encode(x)
+    return dictionary.encode_at(jnp.asarray(spec.layers)[position], x)

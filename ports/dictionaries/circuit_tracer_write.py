@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
-from causeway.engine.dictionary.dictionary import Dictionary, DictionaryConfig
+from causeway.engine.dictionary.config import DictionaryConfig
+from causeway.engine.dictionary.placement import InMemory
 from causeway.engine.intervention.sites import EDITABLE
 from causeway.engine.whole_folder import replacing_folder
 from causeway.ports.dictionaries.circuit_tracer_config import CONFIG, CROSS_LAYER, LAYER_FILE, PER_LAYER
@@ -30,7 +30,7 @@ HOOKS = {stream: hook for stream, hook in HOOK_OF.items() if stream in EDITABLE 
 
 def save_circuit_tracer(
     directory: Path | str,
-    dictionary: Dictionary | CrossLayerTranscoder,
+    dictionary: InMemory,
     model_name: str,
     *,
     storage: str = "float32",
@@ -57,7 +57,7 @@ def save_circuit_tracer(
     place = Path(directory) / CONFIG
     if place.exists() and not overwrite:
         raise FileExistsError(f"{place}: already there; name another directory or pass overwrite=True")
-    crosses = isinstance(dictionary, CrossLayerTranscoder)
+    crosses = dictionary.crosses
     _check(dictionary.config, KINDS[:2] if crosses else KINDS)
     names = []
     # Layers of a set that is there beyond the new one's would count as the new one's.
@@ -103,35 +103,20 @@ def _yaml(config: DictionaryConfig, kind: str, model_name: str, scan: str) -> di
     return content | ({"scan": scan} if scan else {})
 
 
-def _layer_files(dictionary: Dictionary | CrossLayerTranscoder, layer: int) -> Mapping[str, Mapping[str, np.ndarray]]:
-    """File name -> tensors of one layer."""
-    if isinstance(dictionary, CrossLayerTranscoder):
-        return _cross_layer(dictionary, layer)
-    return _per_layer(dictionary, layer)
-
-
-def _per_layer(dictionary: Dictionary, layer: int) -> Mapping[str, Mapping[str, np.ndarray]]:
-    """File name -> tensors of one layer of a stack."""
-    stacked = dictionary.W_enc[...].ndim == 3
-    names = {"W_enc": "W_enc", "b_enc": "b_enc", "W_dec": "W_dec", "b_dec": "b_dec", "W_skip": "W_skip"}
-    names |= {"threshold": "activation_function.threshold"}
-    arrays = {
-        name: np.asarray(getattr(dictionary, ours)[...][layer] if stacked else getattr(dictionary, ours)[...])
-        for ours, name in names.items()
-        if hasattr(dictionary, ours)
-    }
-    arrays |= {name: arrays[name].T for name in ("W_enc", "W_skip") if name in arrays}
+def _layer_files(dictionary: InMemory, layer: int) -> Mapping[str, Mapping[str, np.ndarray]]:
+    """File name -> tensors of one layer; a decoder that crosses layers lies by itself, to be read by itself."""
+    arrays = {name: np.asarray(array) for name, array in dictionary.arrays_at(layer).items()}
+    arrays["W_enc"] = arrays["W_enc"].T
+    if dictionary.crosses:
+        decoder = arrays.pop("W_dec")
+        return {
+            LAYER_FILE[CROSS_LAYER].format(layer): {f"{name}_{layer}": array for name, array in arrays.items()},
+            f"W_dec_{layer}.safetensors": {f"W_dec_{layer}": decoder},
+        }
+    if "W_skip" in arrays:
+        arrays["W_skip"] = arrays["W_skip"].T
+    if "threshold" in arrays:
+        arrays["activation_function.threshold"] = arrays.pop("threshold")
     if dictionary.config.kind == "topk_signed":
         arrays["k"] = np.array(dictionary.config.k, np.int64)
     return {LAYER_FILE[PER_LAYER].format(layer): arrays}
-
-
-def _cross_layer(transcoder: CrossLayerTranscoder, layer: int) -> Mapping[str, Mapping[str, np.ndarray]]:
-    """File name -> tensors of one layer; its decoder lies by itself, so that it can be read by itself."""
-    names = [name for name in ("W_enc", "b_enc", "b_dec", "threshold", "W_skip") if hasattr(transcoder, name)]
-    arrays = {f"{name}_{layer}": np.asarray(getattr(transcoder, name)[...][layer]) for name in names}
-    arrays[f"W_enc_{layer}"] = arrays[f"W_enc_{layer}"].T
-    return {
-        LAYER_FILE[CROSS_LAYER].format(layer): arrays,
-        f"W_dec_{layer}.safetensors": {f"W_dec_{layer}": np.asarray(transcoder.W_dec[layer][...])},
-    }

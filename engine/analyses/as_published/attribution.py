@@ -26,8 +26,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
-from causeway.engine.dictionary.dictionary import take
 from causeway.engine.dictionary.finite import refuse_features
 from causeway.engine.frozen.record import record_prompt
 from causeway.engine.frozen.sources import Transcoders
@@ -113,12 +111,8 @@ def _streams_and_gradients(
 @partial(jax.jit, static_argnames="place")
 @full_precision
 def _product(transcoders: Transcoders, x: Float[Array, " D"], g: Float[Array, " D"], place: int) -> Float[Array, " F"]:
-    if isinstance(transcoders, CrossLayerTranscoder):
-        f = transcoders.encode(place, x)
-    else:
-        f = take(transcoders, place).encode(x)
     encoded = g @ transcoders.W_enc[...][place].astype(g.dtype) + transcoders.b_enc[...][place].astype(g.dtype)
-    return f * jnp.abs(encoded)
+    return transcoders.encode_at(transcoders.config.layers[place], x) * jnp.abs(encoded)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,8 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from causeway.engine.analyses.inspect.trust import unknown_share
-from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
-from causeway.engine.dictionary.dictionary import Dictionary
+from causeway.engine.dictionary.placement import InMemory
 from causeway.engine.model.config import ModelConfig
 from causeway.engine.model.finite import NotFiniteError, all_finite
 from causeway.engine.model.handle import Model
@@ -53,9 +52,7 @@ def model_account(model: Model) -> Account:
     }
 
 
-def dictionary_account(
-    dictionary: Dictionary | CrossLayerTranscoder, origin: Mapping[str, Any] | None = None
-) -> Account:
+def dictionary_account(dictionary: InMemory, origin: Mapping[str, Any] | None = None) -> Account:
     """Kind, sites, shapes, dtypes, memory and norms of a stack of dictionaries.
 
     Args:
@@ -76,7 +73,7 @@ def dictionary_account(
         "writes": config.output_stream,
         "input_norm": config.input_norm,
         "skip": hasattr(dictionary, "W_skip"),
-        "cross_layer": isinstance(dictionary, CrossLayerTranscoder),
+        "cross_layer": dictionary.crosses,
         "features": dictionary.num_features,
         "d_in": dictionary.d_in,
         "d_out": dictionary.d_out,
@@ -108,17 +105,16 @@ def _name(path: tuple) -> str:
     return ".".join(names[:-1] if len(names) > 1 and names[-1] in ("value", "raw_value") else names)
 
 
-def _decoder_norms(dictionary: Dictionary | CrossLayerTranscoder) -> list[np.ndarray]:
-    if isinstance(dictionary, CrossLayerTranscoder):
-        return [_norms(matrix[...], axis=(1, 2)) for matrix in dictionary.W_dec]
-    return [_norms(matrix, axis=1) for matrix in dictionary.W_dec[...]]
+def _decoder_norms(dictionary: InMemory) -> list[np.ndarray]:
+    matrices = [dictionary.arrays_at(layer)["W_dec"] for layer in dictionary.config.layers]
+    return [_norms(matrix, axis=tuple(range(1, matrix.ndim))) for matrix in matrices]
 
 
 def _norms(matrix: jax.Array, axis: int | tuple[int, ...]) -> np.ndarray:
     return np.asarray(jnp.sqrt(jnp.sum(jnp.square(matrix.astype(jnp.float32)), axis=axis)))
 
 
-def _spreads(array: str, dictionary: Dictionary | CrossLayerTranscoder, norms: list[np.ndarray]) -> list[list[float]]:
+def _spreads(array: str, dictionary: InMemory, norms: list[np.ndarray]) -> list[list[float]]:
     """Of each layer's norms.
 
     Raises:

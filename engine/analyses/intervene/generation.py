@@ -10,7 +10,6 @@ from typing import Any, cast
 from causeway.engine import experiment
 from causeway.engine.analyses.intervene.intervention_sweep import InterventionSweep
 from causeway.engine.analyses.intervene.sets import Place
-from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
 from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.intervention.requests import FeatureEdit, Operation
 
@@ -23,7 +22,7 @@ def check_generation(sweep: InterventionSweep) -> None:
     """
     if not sweep.settings.features:
         raise ValueError("generate: no features by name; continuations are of features given one by one")
-    if isinstance(sweep.transcoders, CrossLayerTranscoder):
+    if sweep.transcoders.crosses:
         raise ValueError("generate: cross-layer transcoders write to layers that edits of one layer do not; use others")
 
 

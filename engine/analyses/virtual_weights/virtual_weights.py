@@ -30,8 +30,6 @@ from scipy.sparse import csr_array, vstack
 
 from causeway.engine import scalars
 from causeway.engine.analyses.attribute.attribute import check_request, check_streams
-from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
-from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.dictionary.finite import broken_arrays
 from causeway.engine.dictionary.fit import fitted
 from causeway.engine.frozen.pullback import read_in
@@ -199,17 +197,14 @@ def _readers(transformer: Transformer, transcoders: Transcoders, at: int) -> Flo
     """Encoder columns as directions of the stream, but for the norm's scale."""
     place = transcoders.config.index_of(at)
     rows = transcoders.W_enc[...][place].T
-    if isinstance(transcoders, Dictionary) and transcoders.config.kind == "gated":
+    if transcoders.config.kind == "gated":
         rows = rows * jnp.exp(transcoders.elementwise_parameters()[0][place])[:, None].astype(rows.dtype)
     return read_in(layer(transformer.blocks, at), transcoders.config.stream, rows, jnp.ones((), rows.dtype))
 
 
 def _writers(transcoders: Transcoders, source: int, target: int) -> Float[Array, "F D"]:
     """What each feature writes into the stream below the target's layer."""
-    place = transcoders.config.index_of(source)
-    if isinstance(transcoders, CrossLayerTranscoder):
-        return transcoders.W_dec[place][...][:, : target - source].sum(axis=1)
-    return transcoders.W_dec[...][place]
+    return jnp.sum(jnp.stack([transcoders.decoder_at(source, m) for m in transcoders.targets(source) if m < target]), 0)
 
 
 def _row_block(

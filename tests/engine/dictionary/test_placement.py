@@ -39,7 +39,7 @@ def test_layers_come_in_order_each_read_once_a_pass(resident):
     layers = streamed(library, resident)
     assert [(layer, int(array[0])) for layer, array in layers] == [(layer, layer) for layer in LAYERS]
     assert library.loaded == list(LAYERS)
-    assert (len(layers), layers.layers, layers.config(4).layers) == (4, LAYERS, (4,))
+    assert (len(layers), layers.layers, layers.config.layers) == (4, LAYERS, LAYERS)
 
 
 def test_the_next_layer_is_fetched_ahead_by_another_thread():
