@@ -10,8 +10,8 @@ The mesh has Auto axis types: explicit ones break gathers over the sharded axis 
 
 import dataclasses
 import functools
-from collections.abc import Callable
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +22,7 @@ from causeway.engine.precision import full_precision
 
 AXIS = "rows"
 Mode = Literal["shard_map", "pmap"]
+Part = TypeVar("Part")
 MODES: tuple[Mode, ...] = ("shard_map", "pmap")
 
 
@@ -50,9 +51,30 @@ class RowParallel:
         """Arrays [devices, ...] with one slice on each device."""
         return jax.device_put(tree, NamedSharding(self.mesh, PartitionSpec(AXIS)))
 
+    def deal(self, parts: Sequence[Part], filler: Part | None = None) -> list[list[Part]]:
+        """Parts in stripes of one a device, in order; the last stripe is short, or made up by fillers."""
+        if filler is not None:
+            parts = [*parts, *[filler] * (-len(parts) % self.count)]
+        return [list(parts[start : start + self.count]) for start in range(0, len(parts), self.count)]
+
+    def place(self, parts: Sequence[Any]) -> Any:
+        """Trees of equal shapes, one on each device; a short stripe is filled up by repeating its first."""
+        filled = [*parts, *[parts[0]] * (self.count - len(parts))]
+        return self.split(jax.tree.map(_stacked, *filled))
+
+    @staticmethod
+    def apart(tree: Any, count: int) -> list[Any]:
+        """The first `count` slices of arrays [devices, ...]: what became of the parts of a stripe."""
+        return [jax.tree.map(lambda a, i=i: a[i], tree) for i in range(count)]
+
     def program(self, function: Callable[..., Any], **static: Any) -> Callable[[Any, Any], Any]:
         """`function(shared, own, **static)` compiled to take own [devices, ...] and return results [devices, ...]."""
         return _program(self, function, tuple(sorted(static.items())))
+
+
+def _stacked(*leaves: Any) -> Any:
+    """Arrays on a device are stacked there."""
+    return (jnp if isinstance(leaves[0], jax.Array) else np).stack(leaves)
 
 
 @functools.cache

@@ -24,11 +24,14 @@ from causeway.engine.intervention.named import named_edits, named_taps
 from causeway.engine.intervention.requests import AnyEdit, Tap, edit_arrays, edit_spec
 from causeway.engine.intervention.taps import Record
 from causeway.engine.model import forward
+from causeway.engine.model.buckets import bucket_width
 from causeway.engine.model.finite import NotFiniteError
-from causeway.engine.model.generate import Generation, Layout, bucket_width, generate_rows, segment_lengths
+from causeway.engine.model.generate import generate_rows
 from causeway.engine.model.handle import Model, Prompt
 from causeway.engine.model.prompt_list import prompt_list
+from causeway.engine.model.rollouts import Generation
 from causeway.engine.model.sampling import Sampling
+from causeway.engine.model.segments import Layout, segment_lengths
 from causeway.engine.model.stops import stops_of
 
 

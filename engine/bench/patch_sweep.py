@@ -25,8 +25,10 @@ from causeway.engine.devices import RowParallel, compilations
 from causeway.engine.intervention.edits import EditSpec
 from causeway.engine.intervention.taps import BoundTap, TapSpec, bind_tap
 from causeway.engine.model.decode import decode_segment
-from causeway.engine.model.generate import Generation, Layout, generate_rows
+from causeway.engine.model.generate import generate_rows
+from causeway.engine.model.rollouts import Generation
 from causeway.engine.model.sampling import Sampling
+from causeway.engine.model.segments import Layout
 from causeway.engine.sweep import ArraySpec, Plan, Store, UnitResult
 from causeway.engine.sweep import Layout as StoreLayout
 

@@ -22,10 +22,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from causeway.engine.analyses.attribute.attribution_plan import bucket
 from causeway.engine.dictionary.config import DictionaryConfig
 from causeway.engine.intervention.instruments import Instruments
 from causeway.engine.intervention.taps import TapSpec, bind_tap
+from causeway.engine.model.buckets import bucket_width
 from causeway.engine.model.config import ModelConfig
 from causeway.engine.model.finite import refuse, rows_finite
 from causeway.engine.model.forward import causal_pass
@@ -65,7 +65,7 @@ def record_prompt(transformer: Transformer, tokens: Sequence[int], dictionary: D
     Raises:
         NotFiniteError: the pass does not give numbers.
     """
-    width, length = bucket(len(tokens), transformer.config.max_position), len(tokens)
+    width, length = bucket_width(len(tokens), transformer.config.max_position), len(tokens)
     padded = jnp.asarray(np.pad(np.asarray(tokens, np.int32), (0, width - length)))
     reads = tuple(sorted({dictionary.stream, dictionary.output_stream}))
     record = record_pass(transformer, padded, jnp.int32(length), reads)

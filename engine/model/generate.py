@@ -25,62 +25,17 @@ from causeway.engine.devices import RowParallel, local_parallel
 from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.intervention.edits import EMPTY, Edit, EditSpec, no_edit
 from causeway.engine.intervention.taps import BoundTap
-from causeway.engine.model.cache import Prefix, Segment, prefill
+from causeway.engine.model.buckets import bucket_width
+from causeway.engine.model.cache import Prefix, prefill
 from causeway.engine.model.decode import Fed, Own, Rows, Shared, Steps, decode_segment, feed_segment
 from causeway.engine.model.finite import NotFiniteError, all_finite, traced
 from causeway.engine.model.refusals import check_first_edit, check_generation, check_taps
 from causeway.engine.model.rollouts import Ends, Generation, Rollouts
 from causeway.engine.model.sampling import Sampling, row_keys
+from causeway.engine.model.segments import Layout
+from causeway.engine.model.stripes import Stripe, deal, forced_tokens, padded, repack, used
 from causeway.engine.model.transformer import Transformer
 from causeway.engine.precision import full_precision
-
-WIDTHS = (8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192, 16384)
-
-
-@dataclasses.dataclass(frozen=True)
-class Layout:
-    """The static widths of a plan: they fix the compiled programs, and with them the bits.
-
-    rows: rows of a bucket, per device. segments: tokens of each segment; together the most tokens a row may draw.
-    """
-
-    rows: int
-    segments: tuple[int, ...]
-
-    def __post_init__(self):
-        scalars.integer(self.rows, "Layout.rows", 1)
-        if not self.segments or min(self.segments) < 1:
-            raise ValueError(f"Layout.segments: got {self.segments}; needs positive lengths")
-
-    @property
-    def max_new_tokens(self) -> int:
-        """N."""
-        return sum(self.segments)
-
-
-def segment_lengths(max_new_tokens: int, first: int = 16) -> tuple[int, ...]:
-    """Growing lengths (16, 16, 32, 64, ...) that sum to `max_new_tokens`.
-
-    Short ones first: most rows that stop, stop early, and each boundary lets them go.
-    """
-    max_new_tokens = scalars.integer(max_new_tokens, "max_new_tokens", 1)
-    lengths, total = [], 0
-    while total < max_new_tokens:
-        lengths.append(min(max(first, total), max_new_tokens - total))
-        total += lengths[-1]
-    return tuple(lengths)
-
-
-def bucket_width(length: int, widths: Sequence[int] = WIDTHS) -> int:
-    """The smallest bucket that holds `length` tokens.
-
-    Raises:
-        ValueError: no bucket is that wide.
-    """
-    for width in widths:
-        if length <= width:
-            return width
-    raise ValueError(f"prompt: {length} tokens; the widest prompt bucket is {widths[-1]}")
 
 
 def generate_rows(
@@ -153,19 +108,6 @@ def first_edited_position(edit: Edit) -> int:
     return int(np.asarray(edit.start)[live].min()) if live.any() else np.iinfo(np.int32).max
 
 
-@dataclasses.dataclass
-class _Stripe:
-    """One bucket on each device. ids: [devices][rows of the bucket that are used], row numbers of the request.
-
-    The arrays of edit, rows and past lead with the device axis.
-    """
-
-    ids: list[np.ndarray]
-    edit: Edit
-    rows: Rows
-    past: tuple[Segment, ...]
-
-
 @dataclasses.dataclass(frozen=True)
 class _Segment:
     """A segment on its way: whose it is, what comes of it, and what it was made from, should it have to be traced."""
@@ -198,7 +140,7 @@ class _Run:
     ) -> Generation:
         keys = np.asarray(jax.random.key_data(row_keys(seed, prompt_id, jnp.asarray(trials, jnp.int32))))
         out = Rollouts(len(trials), self.layout.max_new_tokens)
-        stripes = [self._open(ids, edit, keys) for ids in self._stripes(np.arange(len(trials)))]
+        stripes = [self._open(ids, edit, keys) for ids in deal(np.arange(len(trials)), self.layout.rows, self.parallel)]
         drawn = 0
         for length in self.layout.segments:
             running: list[_Segment] = []
@@ -213,28 +155,21 @@ class _Run:
             if ends is not None:
                 kept = ends(out.tokens[:, :drawn])
                 out.cut(kept)
-                stripes = [self._without(stripe, kept <= drawn) for stripe in stripes]
+                stripes = [stripe.without(kept <= drawn, self.parallel) for stripe in stripes]
             if drawn < self.layout.max_new_tokens:
-                stripes = self._repack(stripes)
+                stripes = repack(stripes, self.parallel)
         return out.result(self.prompt)
 
-    def _stripes(self, ids: np.ndarray) -> list[list[np.ndarray]]:
-        """Cut row numbers into buckets and deal the buckets to devices in order; short ones are filled by dummies."""
-        width, count = self.layout.rows, self.parallel.count
-        buckets = [ids[i : i + width] for i in range(0, len(ids), width)]
-        buckets += [ids[:0]] * (-len(buckets) % count)
-        return [buckets[i : i + count] for i in range(0, len(buckets), count)]
-
-    def _open(self, ids: list[np.ndarray], edit: Edit, keys: np.ndarray) -> _Stripe:
+    def _open(self, ids: list[np.ndarray], edit: Edit, keys: np.ndarray) -> Stripe:
         """Place a stripe's rows, and run the prompt tokens that its edits make row-specific."""
-        chosen = np.stack([_padded(bucket, self.layout.rows) for bucket in ids])
+        chosen = np.stack([padded(bucket, self.layout.rows) for bucket in ids])
         edit = self.parallel.split(jax.tree.map(lambda a: np.asarray(a)[chosen], edit))
         token = np.full(chosen.shape, self.prompt[-1], np.int32)
-        rows = self.parallel.split(Rows(token, _used(ids, self.layout.rows), keys[chosen]))
+        rows = self.parallel.split(Rows(token, used(ids, self.layout.rows), keys[chosen]))
         if len(self.prompt) - 1 == self.shared:
-            return _Stripe(ids, edit, rows, ())
+            return Stripe(ids, edit, rows, ())
         fed = self.parallel.replicate(self._fed())
-        return _Stripe(ids, edit, rows, (self.parallel.program(feed_segment, edit_spec=self.edit_spec)(fed, edit),))
+        return Stripe(ids, edit, rows, (self.parallel.program(feed_segment, edit_spec=self.edit_spec)(fed, edit),))
 
     def _fed(self) -> Fed:
         """The prompt tokens that differ from row to row, padded in front to their bucket."""
@@ -245,11 +180,11 @@ class _Run:
             jnp.int32(first), jnp.int32(self.shared - first),
         )  # fmt: skip
 
-    def _segment(self, stripe: _Stripe, drawn: int, length: int, forced: np.ndarray | None) -> "_Segment":
+    def _segment(self, stripe: Stripe, drawn: int, length: int, forced: np.ndarray | None) -> "_Segment":
         """Start one segment of one stripe; the stripe moves on."""
         start = jnp.int32(len(self.prompt) - 1 + drawn)
         shared = Shared(self.transformer, self.dictionary, self.prefix, self.taps, start, jnp.int32(drawn))
-        taken = np.stack([_forced(forced, bucket, drawn, length, self.layout.rows) for bucket in stripe.ids])
+        taken = np.stack([forced_tokens(forced, bucket, drawn, length, self.layout.rows) for bucket in stripe.ids])
         own = Own(stripe.rows, stripe.edit, stripe.past, self.parallel.split(taken))
         shared = self.parallel.replicate(shared)
         static = {"length": length, "sampling": self.sampling, "edit_spec": self.edit_spec}
@@ -272,46 +207,6 @@ class _Run:
             full_precision(feed_segment)(self._fed(), own.edit, edit_spec=self.edit_spec)
         full_precision(decode_segment)(segment.shared, own, **segment.static)
 
-    def _without(self, stripe: _Stripe, over: np.ndarray) -> _Stripe:
-        """A stripe in which the rows that are over [R] do not live on."""
-        gone = np.stack([over[_padded(bucket, self.layout.rows)] for bucket in stripe.ids])
-        live = self.parallel.split(np.asarray(stripe.rows.live) & ~gone)
-        return dataclasses.replace(stripe, rows=dataclasses.replace(stripe.rows, live=live))
-
-    def _repack(self, stripes: list[_Stripe]) -> list[_Stripe]:
-        """Live rows of all stripes in their order, in as few buckets as hold them."""
-        live = [np.asarray(s.rows.live).reshape(-1) for s in stripes]
-        ids = [np.concatenate([_padded(bucket, self.layout.rows) for bucket in s.ids]) for s in stripes]
-        total, used = sum(int(a.sum()) for a in live), sum(len(bucket) for s in stripes for bucket in s.ids)
-        if total == used:
-            return stripes
-        where = np.concatenate([np.stack([np.full(a.sum(), i), np.flatnonzero(a)]) for i, a in enumerate(live)], axis=1)
-        numbers = np.concatenate([ids[i][live[i]] for i in range(len(stripes))])
-        return [self._gather(stripes, where, numbers, places) for places in self._stripes(np.arange(total))]
-
-    def _gather(
-        self, stripes: list[_Stripe], where: np.ndarray, numbers: np.ndarray, places: list[np.ndarray]
-    ) -> _Stripe:
-        """The stripe whose rows are the live rows `places`; where [2, live] names each one's stripe and flat place."""
-        width, devices = self.layout.rows, self.parallel.count
-        wanted = np.concatenate([_padded(bucket, width) for bucket in places])
-        used, source = np.unique(where[0, wanted], return_inverse=True)
-        flat = jnp.asarray(source * devices * width + where[1, wanted])
-
-        def rows_of(axis: int, *leaves: jax.Array) -> jax.Array:
-            if leaves[0].ndim == 1:  # a segment's first step, the same for all rows
-                return leaves[0]
-            joined = jnp.concatenate([jnp.moveaxis(a, axis, 1).reshape(-1, *_without(a.shape, axis)) for a in leaves])
-            taken = joined[flat].reshape(devices, width, *joined.shape[1:])
-            return jnp.moveaxis(taken, 1, axis)
-
-        parts = [stripes[i] for i in used]
-        edit, rows = jax.tree.map(partial(rows_of, 1), *[(s.edit, s.rows) for s in parts])
-        past = jax.tree.map(partial(rows_of, 2), *[s.past for s in parts])
-        rows = dataclasses.replace(rows, live=_used(places, width))
-        ids = [numbers[bucket] for bucket in places]
-        return _Stripe(ids, *(self.parallel.split(tree) for tree in (edit, rows, past)))
-
 
 def check_segment(steps: Steps, ids: list[np.ndarray], again: Callable[[int], None]) -> None:
     """Refuse live rows that stopped being numbers; `again` runs one device's rows as plain functions.
@@ -328,23 +223,3 @@ def check_segment(steps: Steps, ids: list[np.ndarray], again: Callable[[int], No
         if broken[device].any():
             error = traced(partial(again, device), broken[device])
             raise NotFiniteError(str(error), int(mine[error.row]))
-
-
-def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
-    """The shape beyond the device axis, the row axis taken out."""
-    return tuple(n for i, n in enumerate(shape) if i not in (0, axis))
-
-
-def _padded(ids: np.ndarray, width: int) -> np.ndarray:
-    """Row numbers filled up to the bucket's width with one that is never live there."""
-    return np.concatenate([ids, np.full(width - len(ids), ids[0] if len(ids) else 0)])
-
-
-def _used(ids: list[np.ndarray], width: int) -> np.ndarray:
-    return np.stack([np.arange(width) < len(bucket) for bucket in ids])
-
-
-def _forced(forced: np.ndarray | None, ids: np.ndarray, drawn: int, length: int, width: int) -> np.ndarray:
-    if forced is None:
-        return np.full((length, width), -1, np.int32)
-    return np.asarray(forced, np.int32)[_padded(ids, width), drawn : drawn + length].T

@@ -25,15 +25,14 @@ from causeway.engine.intervention.edits import EMPTY, Edit, EditSpec
 from causeway.engine.intervention.instruments import Instruments, Observer
 from causeway.engine.model.attention import RowKeys, SharedKeys, attend_pieces, blank, window_of, within
 from causeway.engine.model.block import apply_block
+from causeway.engine.model.buckets import node_width
 from causeway.engine.model.cache import Prefix
 from causeway.engine.model.decode import by_group, by_row, own
 from causeway.engine.model.finite import all_finite, refuse, seen
-from causeway.engine.model.generate import WIDTHS, bucket_width, first_edited_position, shared_prefix
+from causeway.engine.model.generate import first_edited_position, shared_prefix
 from causeway.engine.model.transformer import Block, Transformer, layer
 from causeway.engine.outcome.answers import AnswerTree
 from causeway.engine.precision import full_precision
-
-NODE_WIDTHS = (1, 2, 4, 8, 12, 16, 24, *WIDTHS[3:])
 
 
 @jax.tree_util.register_dataclass
@@ -91,7 +90,7 @@ def clean_tree(
 
 def _device_nodes(tree: AnswerTree, shared: int) -> Nodes:
     """Pad nodes to a bucket, edges to the next power of two; padding nodes stand at -1, where no edit acts."""
-    count, width = len(tree.tokens), bucket_width(len(tree.tokens), NODE_WIDTHS)
+    count, width = len(tree.tokens), node_width(len(tree.tokens))
     ancestors = np.zeros((width, width), bool)
     ancestors[:count, :count] = tree.ancestors
     edge_width = 1 << (len(tree.edges) - 1).bit_length()

@@ -18,10 +18,12 @@ import numpy as np
 
 from causeway.engine import scalars
 from causeway.engine.devices import RowParallel, local_parallel
+from causeway.engine.model.buckets import bucket_width
 from causeway.engine.model.finite import NotFiniteError
-from causeway.engine.model.generate import Layout, bucket_width, generate_rows, segment_lengths
+from causeway.engine.model.generate import generate_rows
 from causeway.engine.model.handle import Model
 from causeway.engine.model.sampling import Sampling
+from causeway.engine.model.segments import Layout, segment_lengths
 from causeway.engine.model.transformer import Transformer
 
 SHORT_ANSWER = 16

@@ -69,3 +69,16 @@ def test_devices_and_modes_that_are_not_there_are_refused(refuses):
             local_parallel(count)
     with refuses("parallel: got 'vmap'; needs one of shard_map, pmap"):
         local_parallel(1, "vmap")
+
+
+def test_parts_are_dealt_in_order_and_come_back_apart():
+    parallel = local_parallel(4)
+    assert parallel.deal(list("abcdef")) == [list("abcd"), list("ef")]
+    assert parallel.deal(list("abcdef"), filler="-") == [list("abcd"), list("ef--")]
+    assert parallel.deal([], filler="-") == []
+    parts = [{"x": np.full(3, i), "y": jnp.int32(i)} for i in range(2)]
+    placed = parallel.place(parts)
+    np.testing.assert_array_equal(placed["y"], [0, 1, 0, 0])
+    assert len(placed["x"].sharding.device_set) == 4
+    for part, back in zip(parts, parallel.apart(placed, 2), strict=True):
+        np.testing.assert_array_equal(back["x"], part["x"])

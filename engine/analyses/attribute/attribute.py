@@ -174,8 +174,7 @@ class _Prompt:
         todo = list(batches(nodes, self.plan.rows, self.width))
         for width in sorted({width for _, width in todo}):
             same = [batch for batch, needed in todo if needed == width]
-            for start in range(0, len(same), self.parallel.count):
-                stripe = same[start : start + self.parallel.count]
+            for stripe in self.parallel.deal(same):
                 targets = [self._targets(nodes[batch]) for batch in stripe]
                 for batch, scores in zip(stripe, self._pull(targets, width), strict=True):
                     values, columns = self.columns.read(scores, len(batch), int(nodes[batch, 0].max()))
@@ -187,12 +186,10 @@ class _Prompt:
         return feature_targets(self.frozen, jnp.asarray(filled))
 
     def _pull(self, targets: list[Targets], width: int) -> list[Scores]:
-        """Scores of one batch a device; a short stripe is filled by repeating its first batch."""
-        filled = targets + targets[:1] * (self.parallel.count - len(targets))
-        own = self.parallel.split(jax.tree.map(lambda *leaves: jnp.stack(leaves), *filled))
+        """Scores of one batch a device."""
         program = self.parallel.program(pullback, width=width, cut=self.plan.cut, first=self.plan.ignore_first)
-        scores = jax.tree.map(np.asarray, program(self.frozen, own))
-        return [jax.tree.map(lambda a, i=i: a[i], scores) for i in range(len(targets))]
+        scores = jax.tree.map(np.asarray, program(self.frozen, self.parallel.place(targets)))
+        return self.parallel.apart(scores, len(targets))
 
     def _package(self, rows: SparseRows, chosen: ChosenTargets) -> AttributionGraph:
         """Feature rows in lexicographic order, then logits; columns of the features that have rows."""

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Int
 
-STEP = 8
+from causeway.engine.model.buckets import STEP
+
 # Batches from which twice as many programs are compiled, for an eighth less work.
 EIGHTHS_FROM = 256
 FLOOR_FROM = 65_536
@@ -55,12 +56,6 @@ class AttributionPlan:
         if self.edge_floor is not None:
             return self.edge_floor
         return 1e-5 if sources > FLOOR_FROM else 0.0
-
-
-def bucket(length: int, most: int) -> int:
-    """The padded width of a prompt: multiples of 8 up to 64, of an eighth of the next power of two beyond."""
-    step = max(STEP, 1 << max(0, (length - 1).bit_length() - 3))
-    return min(-(-length // step) * step, max(most, length))
 
 
 def batches(nodes: Int[np.ndarray, "R 3"], rows: int, width: int) -> Iterator[tuple[Int[np.ndarray, " r"], int]]:

@@ -18,9 +18,10 @@ import numpy as np
 
 from causeway.engine.analyses.prompts.prompt import BehaviourPrompt
 from causeway.engine.model.finite import NotFiniteError
-from causeway.engine.model.generate import Layout, generate_rows, segment_lengths
+from causeway.engine.model.generate import generate_rows
 from causeway.engine.model.handle import Model
 from causeway.engine.model.sampling import Sampling
+from causeway.engine.model.segments import Layout, segment_lengths
 
 MARK = "####"
 RULES = ("last", "first")

@@ -24,8 +24,8 @@ from causeway.engine.analyses.prompts.prompt import BehaviourPrompt
 from causeway.engine.devices import RowParallel, local_parallel
 from causeway.engine.intervention.instruments import Instruments
 from causeway.engine.intervention.taps import BoundTap, TapSpec, bind_tap
+from causeway.engine.model.buckets import bucket_width
 from causeway.engine.model.forward import causal_pass, check_rows
-from causeway.engine.model.generate import bucket_width
 from causeway.engine.model.handle import Model
 from causeway.engine.model.transformer import Transformer
 from causeway.engine.outcome.divergence import first_divergence

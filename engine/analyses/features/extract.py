@@ -35,8 +35,8 @@ from causeway.engine.dictionary.dictionary import Dictionary, take
 from causeway.engine.dictionary.finite import check_features
 from causeway.engine.intervention.instruments import Instruments
 from causeway.engine.intervention.taps import BoundTap, TapSpec, bind_tap
+from causeway.engine.model.buckets import bucket_width
 from causeway.engine.model.forward import causal_pass, check_rows
-from causeway.engine.model.generate import bucket_width
 from causeway.engine.model.transformer import Transformer
 
 ROWS = 16

@@ -220,24 +220,21 @@ class CleanRun:
         batches = list(interventions.batches(rows, count))
         for stripe in self._stripes(batches):
             slots = [self._slots(batch) for batch in stripe]
-            filled = slots + slots[:1] * (self.parallel.count - len(slots))
-            out = program(clean, self.parallel.split(jax.tree.map(lambda *leaves: np.stack(leaves), *filled)))
-            for i, batch in enumerate(stripe):
-                broken = ~np.asarray(out.finite[i])
-                if broken[: len(batch.rows)].any() and not all_finite(out.logits[i, : len(batch.rows)]):
+            results = self.parallel.apart(program(clean, self.parallel.place(slots)), len(stripe))
+            for i, (batch, out) in enumerate(zip(stripe, results, strict=True)):
+                broken = ~np.asarray(out.finite)
+                if broken[: len(batch.rows)].any() and not all_finite(out.logits[: len(batch.rows)]):
                     again = functools.partial(
                         full_precision(propagate), clean, slots[i], mode=mode, whole=holding.whole, keep=keep
                     )
                     error = traced(again, broken)
                     raise error.of(interventions.name(int(batch.rows[error.row])))
-                yield batch.rows, jax.tree.map(lambda a, i=i: a[i], out)
+                yield batch.rows, out
 
     def _stripes(self, batches: list[Batch]) -> Iterator[list[Batch]]:
         """As many batches of one shape as there are devices."""
         for width in sorted({batch.layer.shape[1] for batch in batches}):
-            same = [batch for batch in batches if batch.layer.shape[1] == width]
-            for at in range(0, len(same), self.parallel.count):
-                yield same[at : at + self.parallel.count]
+            yield from self.parallel.deal([batch for batch in batches if batch.layer.shape[1] == width])
 
     def _slots(self, batch: Batch) -> Slots:
         dtype = np.dtype(self.model.numerics.accumulate)

@@ -36,7 +36,7 @@ from causeway.engine.sweep import Layout, Plan, Store, SweepReport, UnitResult, 
 from causeway.engine.sweep.fingerprint import config_sha256
 
 # Version of what a row means; raise it when the same settings would give other numbers.
-ROWS_VERSION = "2"
+ROWS_VERSION = "3"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,10 +17,10 @@ import numpy as np
 from causeway.engine.analyses.patch_sweep.design import SweepPrompt
 from causeway.engine.analyses.patch_sweep.patch_sweep import PatchSweep
 from causeway.engine.intervention.edits import EMPTY
+from causeway.engine.model.buckets import bucket_width
 from causeway.engine.model.cache import Segment, prefill
 from causeway.engine.model.decode import Own, Shared, decode_segment
 from causeway.engine.model.decode import Rows as DecodeRows
-from causeway.engine.model.generate import bucket_width
 from causeway.engine.outcome.exact import Background, edited_answers, start_layer
 from causeway.engine.sweep.cost import ProgramCost, program_cost
 

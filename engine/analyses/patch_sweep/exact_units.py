@@ -17,6 +17,7 @@ from causeway.engine.analyses.patch_sweep.cells import OTHER
 from causeway.engine.analyses.patch_sweep.design import Rows, SweepPrompt
 from causeway.engine.analyses.patch_sweep.patch_sweep import PatchSweep, row_name, what_was_done
 from causeway.engine.intervention.edits import EMPTY, Edit, EditSpec
+from causeway.engine.model.buckets import cut
 from causeway.engine.model.finite import all_finite, traced
 from causeway.engine.outcome.answers import score_answers
 from causeway.engine.outcome.exact import Background, edited_answers, start_layer
@@ -24,7 +25,7 @@ from causeway.engine.precision import full_precision
 from causeway.engine.sweep.layout import UnitResult
 
 # One bucket's edit, and the layer it starts at.
-Own = tuple[Edit, np.ndarray]
+Own = tuple[Edit, np.int32]
 
 
 def exact_unit(sweep: PatchSweep, index: int) -> UnitResult:
@@ -48,7 +49,7 @@ def _run(
     sweep: PatchSweep, prompt: SweepPrompt, rows: Rows, background: Background
 ) -> tuple[Float[np.ndarray, "R e"], dict[str, np.ndarray]]:
     """Edge log probabilities of all rows, and the arrays [R, n, E] of their edit report; zeros without an edit."""
-    width, devices = sweep.settings.rows, sweep.parallel.count
+    width = sweep.settings.rows
     edit = sweep.edit(prompt, rows)
     nodes, edges = background.clean.nodes, background.clean.edges
     out = np.zeros((len(rows), len(edges)), np.float64)
@@ -56,24 +57,21 @@ def _run(
     report = {name: np.zeros(shape, np.float32) for name in ("before", "after")} | {"applied": np.zeros(shape, bool)}
     background = sweep.parallel.replicate(background)
     program = sweep.parallel.program(edited_answers, spec=sweep.edit_spec)
-    running: list[tuple[list[np.ndarray], Own, Any]] = []
-    for stripe in _stripes(rows, width, devices):
-        placed = np.stack([np.resize(bucket, width) for bucket in stripe])
-        own = [jax.tree.map(itemgetter(bucket), edit) for bucket in placed]
-        starts = np.array([start_layer(sweep.edit_spec, mine, background.clean) for mine in own], np.int32)
-        together = jax.tree.map(lambda *a: np.stack(a), *own)
-        running.append((stripe, (together, starts), program(background, sweep.parallel.split((together, starts)))))
+    running: list[tuple[list[np.ndarray], list[Own], Any]] = []
+    for stripe in sweep.parallel.deal(_buckets(rows, width)):
+        edits = [jax.tree.map(itemgetter(np.resize(bucket, width)), edit) for bucket in stripe]
+        own = [(mine, np.int32(start_layer(sweep.edit_spec, mine, background.clean))) for mine in edits]
+        running.append((stripe, own, program(background, sweep.parallel.place(own))))
     for stripe, given, result in running:
-        got, done = jax.device_get(result)
-        for device, bucket in enumerate(stripe):
+        results = sweep.parallel.apart(jax.device_get(result), len(stripe))
+        for bucket, mine, (got, done) in zip(stripe, given, results, strict=True):
             used = slice(0, len(bucket))
-            if not all_finite(got[device]):
-                again = partial(_again, background, jax.tree.map(itemgetter(device), given), sweep.edit_spec)
-                error = traced(again, ~np.isfinite(got[device]).all(axis=1))
+            if not all_finite(got):
+                error = traced(partial(_again, background, mine, sweep.edit_spec), ~np.isfinite(got).all(axis=1))
                 raise error.of(row_name(prompt, rows, int(bucket[error.row % len(bucket)])))
-            out[bucket] = got[device][used]
+            out[bucket] = got[used]
             for name, target in report.items():
-                target[bucket] = getattr(done, name)[device][used]
+                target[bucket] = getattr(done, name)[used]
     return out, report
 
 
@@ -82,12 +80,7 @@ def _again(background: Background, own: Own, spec: EditSpec) -> None:
     full_precision(edited_answers)(background, jax.tree.map(jnp.asarray, own), spec=spec)
 
 
-def _stripes(rows: Rows, width: int, devices: int) -> list[list[np.ndarray]]:
-    """Buckets of row numbers, each of one layer, in groups of one a device; the last group repeats its first bucket."""
-    buckets = []
-    for layer in np.unique(rows.layer[rows.layer != EMPTY]):
-        mine = np.flatnonzero(rows.layer == layer)
-        buckets += [mine[i : i + width] for i in range(0, len(mine), width)]
-    if buckets:
-        buckets += [buckets[-1]] * (-len(buckets) % devices)
-    return [buckets[i : i + devices] for i in range(0, len(buckets), devices)]
+def _buckets(rows: Rows, width: int) -> list[np.ndarray]:
+    """Row numbers in buckets of one layer each."""
+    layers = np.unique(rows.layer[rows.layer != EMPTY])
+    return [bucket for layer in layers for bucket in cut(np.flatnonzero(rows.layer == layer), width)]

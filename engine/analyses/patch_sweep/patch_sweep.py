@@ -28,9 +28,9 @@ from causeway.engine.dictionary.digest import dictionary_digest
 from causeway.engine.intervention import scope as scopes
 from causeway.engine.intervention.edits import EMPTY, Edit, EditSpec, check_edit
 from causeway.engine.model.finite import NotFiniteError
-from causeway.engine.model.generate import Layout as Widths
 from causeway.engine.model.handle import Model
 from causeway.engine.model.sampling import Sampling
+from causeway.engine.model.segments import Layout as Widths
 from causeway.engine.outcome.answers import AnswerTree, answer_tree
 from causeway.engine.outcome.exact import CleanTree, clean_tree
 from causeway.engine.outcome.parsers import INVALID, parser

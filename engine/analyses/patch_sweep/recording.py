@@ -24,7 +24,7 @@ from causeway.engine.analyses.patch_sweep.design import FeatureSet
 from causeway.engine.analyses.screen.columns import whole_numbers
 from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.intervention.taps import BoundTap, Reader, TapSpec, bind_tap
-from causeway.engine.model.generate import Generation
+from causeway.engine.model.rollouts import Generation
 from causeway.engine.sweep.layout import ArraySpec
 
 

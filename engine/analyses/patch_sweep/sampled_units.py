@@ -11,7 +11,8 @@ import numpy as np
 from causeway.engine.analyses.patch_sweep.design import Rows, SweepPrompt
 from causeway.engine.analyses.patch_sweep.patch_sweep import PatchSweep, row_name, what_was_done
 from causeway.engine.model.finite import NotFiniteError
-from causeway.engine.model.generate import Generation, generate_rows
+from causeway.engine.model.generate import generate_rows
+from causeway.engine.model.rollouts import Generation
 from causeway.engine.model.stops import Stops
 from causeway.engine.outcome.parsers import Parsed, match_tokens, parser
 from causeway.engine.sweep.layout import UnitResult

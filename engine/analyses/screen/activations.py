@@ -35,9 +35,9 @@ from causeway.engine.dictionary.dictionary import Dictionary, check_stack, take
 from causeway.engine.dictionary.finite import refuse_features
 from causeway.engine.intervention.instruments import Instruments
 from causeway.engine.intervention.taps import BoundTap, TapSpec, bind_tap
+from causeway.engine.model.buckets import bucket_width
 from causeway.engine.model.finite import all_finite
 from causeway.engine.model.forward import causal_pass, check_rows
-from causeway.engine.model.generate import bucket_width
 from causeway.engine.model.transformer import Transformer
 
 Position = Literal["last", "mean", "max"]

@@ -12,8 +12,9 @@ from causeway.engine.intervention.edits import EMPTY, EditSpec, check_edit
 from causeway.engine.intervention.instruments import Instruments
 from causeway.engine.intervention.taps import TapSpec, bind_tap
 from causeway.engine.model.forward import run
-from causeway.engine.model.generate import Layout, generate_rows
+from causeway.engine.model.generate import generate_rows
 from causeway.engine.model.sampling import Sampling
+from causeway.engine.model.segments import Layout
 from causeway.engine.outcome.answers import Answer, answer_tree
 from causeway.engine.outcome.exact import Background, clean_tree, edited_answers, start_layer
 

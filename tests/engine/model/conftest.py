@@ -7,8 +7,9 @@ import pytest
 
 from causeway.engine.intervention.edits import EditSpec
 from causeway.engine.intervention.taps import TapSpec, bind_tap
-from causeway.engine.model.generate import Layout, generate_rows
+from causeway.engine.model.generate import generate_rows
 from causeway.engine.model.sampling import Sampling
+from causeway.engine.model.segments import Layout
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ import pytest
 
 from causeway.engine.intervention.edits import EMPTY, EditSpec
 from causeway.engine.model import generate
-from causeway.engine.model.generate import Layout
+from causeway.engine.model.segments import Layout
 
 LAST, ROWS = 8, 7
 

@@ -3,8 +3,8 @@
 import numpy as np
 
 from causeway.engine.intervention.edits import EditSpec
-from causeway.engine.model.generate import Layout
 from causeway.engine.model.sampling import Sampling
+from causeway.engine.model.segments import Layout
 
 PROGRAM = "on_one_device"
 

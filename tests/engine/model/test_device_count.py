@@ -6,7 +6,7 @@ import pytest
 
 from causeway.engine.devices import local_parallel
 from causeway.engine.intervention.edits import EMPTY
-from causeway.engine.model.generate import Layout
+from causeway.engine.model.segments import Layout
 
 LAST, ROWS = 8, 11
 LAYOUT = Layout(4, (2, 3))

@@ -16,8 +16,9 @@ from causeway.engine.intervention.sites import STREAMS
 from causeway.engine.intervention.taps import TapSpec, bind_tap
 from causeway.engine.model.config import Numerics
 from causeway.engine.model.forward import next_token_logits, run
-from causeway.engine.model.generate import Layout, generate_rows
+from causeway.engine.model.generate import generate_rows
 from causeway.engine.model.sampling import Sampling
+from causeway.engine.model.segments import Layout
 from causeway.engine.outcome.answers import Answer, answer_tree, score_answers
 from causeway.engine.outcome.exact import Background, clean_tree, edited_answers, start_layer
 

@@ -9,8 +9,8 @@ from causeway.engine.intervention.edits import EMPTY, FOREVER, EditSpec, no_edit
 from causeway.engine.intervention.instruments import Instruments
 from causeway.engine.intervention.taps import TapSpec, bind_tap
 from causeway.engine.model.forward import run
-from causeway.engine.model.generate import Layout, bucket_width, segment_lengths
 from causeway.engine.model.sampling import Sampling, row_keys
+from causeway.engine.model.segments import Layout, segment_lengths
 
 ROWS, LAST, STEPS = 6, 8, 7
 SCOPES = {
@@ -156,10 +156,6 @@ def test_segments_grow_and_sum_to_the_length_asked_for():
     assert sum(segment_lengths(1000)) == 1000
 
 
-def test_buckets_are_the_smallest_that_fit():
-    assert [bucket_width(n) for n in (1, 8, 9, 33)] == [8, 8, 16, 48]
-
-
 def test_impossible_layouts_are_refused(refuses):
     with refuses("Layout.rows: got 0"):
         Layout(0, (1,))
@@ -169,8 +165,6 @@ def test_impossible_layouts_are_refused(refuses):
         Layout(1, (2, 0))
     with refuses("max_new_tokens: got 0"):
         segment_lengths(0)
-    with refuses("20000 tokens; the widest"):
-        bucket_width(20000)
 
 
 def test_calls_that_cannot_be_run_are_refused(tiny, draw, transformer, refuses):

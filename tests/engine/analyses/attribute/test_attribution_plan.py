@@ -1,9 +1,10 @@
-"""Batches hold every row once, in widths that reach its position; buckets hold their prompts."""
+"""Batches hold every row once, in widths that reach its position."""
 
 import numpy as np
 import pytest
 
-from causeway.engine.analyses.attribute.attribution_plan import AttributionPlan, batches, bucket
+from causeway.engine.analyses.attribute.attribution_plan import AttributionPlan, batches
+from causeway.engine.model.buckets import bucket_width
 
 
 @pytest.mark.parametrize(
@@ -12,7 +13,7 @@ from causeway.engine.analyses.attribute.attribution_plan import AttributionPlan,
 def test_batches_hold_every_row_once(count, rows, length):
     rng = np.random.default_rng(count)
     nodes = np.stack([rng.integers(0, 5, count), rng.integers(0, length, count), rng.integers(0, 99, count)], axis=1)
-    width = bucket(length, 4096)
+    width = bucket_width(length, 4096)
     cut = list(batches(nodes, rows, width))
     np.testing.assert_array_equal(np.sort(np.concatenate([batch for batch, _ in cut])), np.arange(count))
     assert all(0 < len(batch) <= rows for batch, _ in cut)
@@ -21,14 +22,6 @@ def test_batches_hold_every_row_once(count, rows, length):
     assert len({needed for _, needed in cut}) <= (9 if count >= 256 * rows else 5)
     # Short batches cost as much as full ones: at most one a layer.
     assert len(cut) <= -(-count // rows) + 5
-
-
-def test_buckets_hold_their_prompts_and_are_few():
-    widths = [bucket(length, 10_000) for length in range(1, 2049)]
-    assert all(length <= width <= max(1.25 * length, length + 7) for length, width in enumerate(widths, start=1))
-    assert widths == sorted(widths)
-    assert len(set(widths)) <= 40
-    assert bucket(18, most=20) == 20
 
 
 def test_the_floor_is_there_for_long_prompts_alone():

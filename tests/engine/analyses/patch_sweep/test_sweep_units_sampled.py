@@ -12,7 +12,8 @@ from causeway.engine.intervention.apply import bind
 from causeway.engine.intervention.instruments import Instruments
 from causeway.engine.intervention.taps import TapSpec, bind_tap
 from causeway.engine.model.forward import run
-from causeway.engine.model.generate import Layout, generate_rows
+from causeway.engine.model.generate import generate_rows
+from causeway.engine.model.segments import Layout
 from causeway.engine.outcome.parsers import INVALID, parse_answers
 
 STEPS = 4
