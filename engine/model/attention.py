@@ -16,6 +16,7 @@ Shapes: B rows, T tokens, H = G * R heads, K head width.
 """
 
 import dataclasses
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -57,16 +58,22 @@ def attend_sequence(
     mask: Bool[Array, "T S"],
     config: ModelConfig,
     numerics: Numerics,
-) -> tuple[Float[Array, "B T H K"], Float[Array, "B H T S"]]:
-    """Head outputs and attention patterns."""
+    observe: Callable[[str, Array], Array] = lambda _, pattern: pattern,
+) -> Float[Array, "B T H K"]:
+    """Head outputs; `observe` meets the patterns [B, H, T, S] and may give others, of one row for all rows."""
     b, t, h, width = q.shape
     g = k.shape[2]
     grouped = q.reshape(b, t, g, h // g, width)
     dtype = numerics.accumulate_dtype
     scores = _scaled(jnp.einsum("btgrk,bsgk->bgrts", grouped, k, preferred_element_type=dtype), config)
     pattern = jax.nn.softmax(jnp.where(mask, scores, -jnp.inf), axis=-1)
-    z = jnp.einsum("bgrts,bsgk->btgrk", pattern.astype(v.dtype), v, preferred_element_type=dtype)
-    return z.reshape(b, t, h, width).astype(q.dtype), pattern.reshape(b, h, t, -1)
+    pattern = observe("attn_pattern", pattern.reshape(b, h, t, -1)).astype(v.dtype)
+    pattern = pattern.reshape(-1, *scores.shape[1:])
+    if len(pattern) < b:  # one pattern for all rows: a product a head, not one a row
+        z = jnp.einsum("grts,bsgk->btgrk", pattern[0], v, preferred_element_type=dtype)
+    else:
+        z = jnp.einsum("bgrts,bsgk->btgrk", pattern, v, preferred_element_type=dtype)
+    return z.reshape(b, t, h, width).astype(q.dtype)
 
 
 @jax.tree_util.register_dataclass

@@ -6,6 +6,9 @@ or, with parallel blocks (GPT-NeoX), x_post = x + W_O attention(norm(x)) + mlp(n
 family normalises what attention and MLP write (Gemma-2), `attn_raw` and `mlp_raw` are before that norm, `attn_out` and
 `mlp_out` after it: they are what is added to the stream.
 
+Norms show their denominators too, as 1 / sigma at each token: `attn_scale` and `mlp_scale` of the norms before
+attention and MLP, `attn_post_scale` and `mlp_post_scale` of those after them, `final_scale` of the last.
+
 How positions are mixed is the caller's business: `attend(q, k, v)` sees rotated queries and keys and returns the
 heads' outputs (and may tap the pattern or write a cache on the way). `observe(stream, value)` is called at every
 stream and returns the value to go on with.
@@ -17,7 +20,7 @@ from jaxtyping import Array, Float, Int
 
 from causeway.engine.model.config import ModelConfig
 from causeway.engine.model.rope import rotate
-from causeway.engine.model.transformer import Block
+from causeway.engine.model.transformer import Block, LayerNorm, RMSNorm
 
 Observe = Callable[[str, Array], Array]
 Attend = Callable[[Float[Array, "B T H K"], Float[Array, "B T G K"], Float[Array, "B T G K"]], Float[Array, "B T H K"]]
@@ -26,6 +29,11 @@ Attend = Callable[[Float[Array, "B T H K"], Float[Array, "B T G K"], Float[Array
 def ignore(_: str, value: Array) -> Array:
     """An observer that does nothing."""
     return value
+
+
+def normed(norm: RMSNorm | LayerNorm, scale: str, x: Float[Array, "B T D"], observe: Observe) -> Float[Array, "B T D"]:
+    """A whole norm, its denominators observed as the stream `scale` [B, T]."""
+    return norm.scale(norm.normalise(x, observe(scale, norm.inverse_sigma(x))))
 
 
 def apply_block(
@@ -48,15 +56,20 @@ def apply_block(
 def _attention(
     block: Block, x: Array, positions: Array, config: ModelConfig, attend: Attend, observe: Observe
 ) -> Array:
-    q, k, v = block.attention.project(observe("attn_in", block.attn_norm(x)))
+    q, k, v = block.attention.project(observe("attn_in", normed(block.attn_norm, "attn_scale", x, observe)))
     dtype = block.attention.numerics.accumulate_dtype
     z = attend(rotate(q, positions, config, dtype), rotate(k, positions, config, dtype), v)
     out = block.attention.write(observe("head_out", z))
-    return observe("attn_out", block.attn_post_norm(observe("attn_raw", out)) if config.post_norms else out)
+    if config.post_norms:
+        out = normed(block.attn_post_norm, "attn_post_scale", observe("attn_raw", out), observe)
+    return observe("attn_out", out)
 
 
 def _mlp(block: Block, x: Array, config: ModelConfig, observe: Observe) -> Array:
-    normalised = observe("mlp_norm", block.mlp_norm.normalise(x))
+    scale = observe("mlp_scale", block.mlp_norm.inverse_sigma(x))
+    normalised = observe("mlp_norm", block.mlp_norm.normalise(x, scale))
     neurons = observe("mlp_act", block.mlp.neurons(observe("mlp_in", block.mlp_norm.scale(normalised))))
     out = block.mlp.write(neurons)
-    return observe("mlp_out", block.mlp_post_norm(observe("mlp_raw", out)) if config.post_norms else out)
+    if config.post_norms:
+        out = normed(block.mlp_post_norm, "mlp_post_scale", observe("mlp_raw", out), observe)
+    return observe("mlp_out", out)

@@ -31,7 +31,7 @@ from causeway.engine.intervention.edits import Edit, EditSpec
 from causeway.engine.intervention.instruments import Instruments, Observer
 from causeway.engine.intervention.taps import BoundTap
 from causeway.engine.model.attention import RowKeys, SharedKeys, attend_pieces, window_of, within
-from causeway.engine.model.block import apply_block
+from causeway.engine.model.block import apply_block, normed
 from causeway.engine.model.cache import Prefix, Segment, empty_segment
 from causeway.engine.model.config import ModelConfig
 from causeway.engine.model.sampling import Sampling, choose
@@ -131,7 +131,8 @@ def decode_token(
 
         x = apply_block(block, x, at, config, attend, observers[-1])
     observers.append(Observer(instruments, config.num_layers, seen_at, real))
-    return observers[-1]("final_norm", transformer.final_norm(x))[:, -1], current, observers
+    last = observers[-1]
+    return last("final_norm", normed(transformer.final_norm, "final_scale", x, last))[:, -1], current, observers
 
 
 def _pieces(

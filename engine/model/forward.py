@@ -25,7 +25,7 @@ from causeway.engine.intervention.apply import EditReport
 from causeway.engine.intervention.instruments import Instruments, Observer
 from causeway.engine.intervention.taps import Record
 from causeway.engine.model.attention import attend_sequence, blank, causal_mask, window_of
-from causeway.engine.model.block import apply_block
+from causeway.engine.model.block import apply_block, normed
 from causeway.engine.model.finite import refuse, rows_finite, traced
 from causeway.engine.model.refusals import check_taps
 from causeway.engine.model.transformer import Transformer
@@ -85,10 +85,8 @@ def causal_pass(
             nonlocal cache
             v = v if lengths is None else blank(v, valid)
             mask = causal_mask(length, window_of(config, index))
-            z, pattern = attend_sequence(q, k, v, mask, config, numerics)
-            observe("attn_pattern", pattern)
             cache = (k, v) if keep_cache else ()
-            return z
+            return attend_sequence(q, k, v, mask, config, numerics, observe)
 
         x = apply_block(block, x, positions, config, attend, observe)
         return x, (observe.readings, observe.reports, cache)
@@ -97,7 +95,7 @@ def causal_pass(
     x = transformer.embed(tokens, positions)
     x, (readings, reports, cache) = jax.lax.scan(body, x, (transformer.blocks, layers))
     last = Observer(instruments, config.num_layers, positions, valid)
-    normalised = last("final_norm", transformer.final_norm(x))
+    normalised = last("final_norm", normed(transformer.final_norm, "final_scale", x, last))
     logits = last("logits", transformer.logits(normalised))
     records = _records(instruments, readings, last, valid)
     finite = ~valid | (rows_finite(normalised) & _read_finite(instruments, records))

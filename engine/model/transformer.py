@@ -56,9 +56,12 @@ class _Norm(nnx.Module):
         square = jnp.mean(centred * centred, axis=-1)
         return jnp.where(square < jnp.inf, jax.lax.rsqrt(square + self.eps), jnp.nan)
 
-    def normalise(self, x: Float[Array, "*rows D"]) -> Float[Array, "*rows D"]:
-        """x centred and over sigma, without gain and bias."""
-        return self.centre(x.astype(self.numerics.accumulate_dtype)) * self.inverse_sigma(x)[..., None]
+    def normalise(
+        self, x: Float[Array, "*rows D"], inverse: Float[Array, "*rows"] | None = None
+    ) -> Float[Array, "*rows D"]:
+        """x centred and over sigma, without gain and bias; `inverse` is 1 / sigma where it is not x's own."""
+        inverse = self.inverse_sigma(x) if inverse is None else inverse
+        return self.centre(x.astype(self.numerics.accumulate_dtype)) * inverse[..., None]
 
     def multiplier(self) -> Float[Array, "*stack D"]:
         """What the normalised input is multiplied by, in the accumulation dtype."""

@@ -2,9 +2,8 @@
 
 What an edit at layer l does not touch is computed once per prompt: keys and values of all tokens before the first
 edited one, and the clean stream of the answer tree's nodes before every layer. A row then starts from the stored
-stream at its layer and runs the layers above alone, over the n inner nodes of the tree (one, for single-token
-answers): `fori_loop(l0, L)` with l0 traced, so one compilation serves all layers and only the layers above the edit
-are paid.
+stream at its layer and runs the layers above alone (`model.upper`), over the n inner nodes of the tree (one, for
+single-token answers).
 
 Cost per row: 2 * (parameters of a block) * n * (L - l0) operations, plus 2 D V n for the logits.
 
@@ -24,13 +23,13 @@ from causeway.engine.intervention.apply import EditReport, bind
 from causeway.engine.intervention.edits import EMPTY, Edit, EditSpec
 from causeway.engine.intervention.instruments import Instruments, Observer
 from causeway.engine.model.attention import RowKeys, SharedKeys, attend_pieces, blank, window_of, within
-from causeway.engine.model.block import apply_block
 from causeway.engine.model.buckets import node_width
 from causeway.engine.model.cache import Prefix
 from causeway.engine.model.decode import by_group, by_row, own
-from causeway.engine.model.finite import all_finite, refuse, seen
+from causeway.engine.model.finite import all_finite, refuse
 from causeway.engine.model.generate import first_edited_position, shared_prefix
-from causeway.engine.model.transformer import Block, Transformer, layer
+from causeway.engine.model.transformer import Transformer
+from causeway.engine.model.upper import top, upper
 from causeway.engine.outcome.answers import AnswerTree
 from causeway.engine.precision import full_precision
 
@@ -102,34 +101,66 @@ def _device_nodes(tree: AnswerTree, shared: int) -> Nodes:
     )
 
 
-def _tree_block(
-    transformer: Transformer, block: Block, x: Array, nodes: Nodes, prefix: SharedKeys, observe: Observer
-) -> Float[Array, "B n D"]:
-    """One block over the nodes of B rows: each sees the prefix, its ancestors and itself."""
-    config, count = transformer.config, len(nodes.tokens)
+class _Tree(Observer):
+    """One layer over the nodes of B rows: each sees the prefix, its ancestors and itself."""
 
-    def attend(q, k, v):
-        repeat, window = config.num_heads // config.num_kv_heads, window_of(config, observe.layer)
+    def __init__(
+        self, transformer: Transformer, prefix: Prefix, nodes: Nodes, instruments: Instruments, index: int | Array
+    ):
+        super().__init__(instruments, index, nodes.positions[None], nodes.positions[None] >= 0)
+        self.transformer, self.prefix, self.nodes = transformer, prefix, nodes
+
+    def attend(self, q: Array, k: Array, v: Array) -> Float[Array, "B n H K"]:
+        """Heads' outputs at every node."""
+        config, nodes, index = self.transformer.config, self.nodes, self.layer
+        repeat, window = config.num_heads // config.num_kv_heads, window_of(config, index)
         queries = jnp.repeat(nodes.positions, repeat)
-        pieces = [within(prefix, queries, jnp.arange(prefix.mask.shape[-1]), window)]
-        if count > 1:
+        keys, values = self.prefix.keys[index], self.prefix.values[index]
+        shared = SharedKeys(keys, values, jnp.arange(keys.shape[-1]) < self.prefix.length)
+        pieces = [within(shared, queries, jnp.arange(keys.shape[-1]), window)]
+        if len(nodes.tokens) > 1:
             visible = jnp.repeat(nodes.ancestors, repeat, axis=0)
             values = jnp.einsum("bngk->gbnk", blank(v, nodes.positions[None] >= 0))
             above = RowKeys(jnp.einsum("bngk->gbnk", k), values, visible)
             pieces.append(within(above, queries, nodes.positions, window))
-        own_piece = (own(k, q), own(v, q))
-        z = attend_pieces(by_group(q, config.num_kv_heads), own_piece, tuple(pieces), config, transformer.numerics)
+        grouped, own_piece = by_group(q, config.num_kv_heads), (own(k, q), own(v, q))
+        z = attend_pieces(grouped, own_piece, tuple(pieces), config, self.transformer.numerics)
         return by_row(z, q.shape)
 
-    return apply_block(block, x, nodes.positions[None], config, attend, observe)
+
+class _Clean(_Tree):
+    """A layer of the clean tree, whose stream is stored with those below."""
+
+    def __init__(self, *place, streams: Float[Array, "L1 n D"]):
+        super().__init__(*place)
+        self.streams = streams
+
+    @property
+    def carry(self) -> Float[Array, "L1 n D"]:
+        """The streams before each block."""
+        return self.streams
+
+    def __call__(self, stream: str, x: Array) -> Array:
+        if stream == "resid_pre":
+            self.streams = self.streams.at[self.layer].set(x[0])
+        return super().__call__(stream, x)
 
 
-def _edge_log_probability(transformer: Transformer, x: Float[Array, "B n D"], nodes: Nodes) -> Float[Array, "B e"]:
-    normalised = transformer.final_norm(x)
-    logits = transformer.logits(normalised)
-    count, positions = transformer.config.num_layers, nodes.positions[None]
-    seen("final_norm", count, normalised, positions >= 0, positions)
-    seen("logits", count, logits, positions >= 0, positions)
+class _Edited(_Tree):
+    """A layer of edited rows, whose report is added to those below."""
+
+    def __init__(self, *place, below: EditReport):
+        super().__init__(*place)
+        self.below = below
+
+    @property
+    def carry(self) -> EditReport:
+        """What the edit did so far."""
+        return self.below + _wide(self.reports[0])
+
+
+def _edge_log_probability(x: Float[Array, "B n D"], last: _Tree) -> Float[Array, "B e"]:
+    logits, nodes = top(last.transformer, x, last), last.nodes
     normaliser = jax.nn.logsumexp(logits, axis=-1)
     node, token = nodes.edges[:, 0], nodes.edges[:, 1]
     return logits[:, node, token] - normaliser[:, node]
@@ -138,17 +169,16 @@ def _edge_log_probability(transformer: Transformer, x: Float[Array, "B n D"], no
 @jax.jit
 @full_precision
 def _clean(transformer: Transformer, prefix: Prefix, nodes: Nodes) -> tuple[Array, Array]:
-    def body(x, scanned):
-        block, index, keys, values = scanned
-        shared = SharedKeys(keys, values, jnp.arange(keys.shape[-1]) < prefix.length)
-        observe = Observer(Instruments(), index, nodes.positions[None], nodes.positions[None] >= 0)
-        return _tree_block(transformer, block, x, nodes, shared, observe), x[0]
+    count = transformer.config.num_layers
 
-    layers = jnp.arange(transformer.config.num_layers)
+    def meet(index, streams):
+        return _Clean(transformer, prefix, nodes, Instruments(), index, streams=streams)
+
     x = transformer.embed(nodes.tokens, nodes.positions)[None]
-    x, streams = jax.lax.scan(body, x, (transformer.blocks, layers, prefix.keys, prefix.values))
-    edges = _edge_log_probability(transformer, x, nodes)[0]
-    return jnp.concatenate([streams, x]), edges
+    streams = jnp.zeros((count + 1, *x.shape[1:]), x.dtype)
+    x, streams = upper(transformer, x, 0, nodes.positions[None], meet, streams)
+    last = _Tree(transformer, prefix, nodes, Instruments(), count)
+    return streams.at[count].set(x[0]), _edge_log_probability(x, last)[0]
 
 
 @jax.tree_util.register_dataclass
@@ -191,22 +221,19 @@ def edited_answers(
     transformer, clean = background.transformer, background.clean
     nodes, prefix = clean.nodes, clean.prefix
     instruments = Instruments((bind(spec, edit, background.dictionary),))
-    rows, positions, real = edit.layer.shape[0], nodes.positions[None], nodes.positions[None] >= 0
+    rows = edit.layer.shape[0]
     x = jnp.broadcast_to(clean.streams[start], (rows, *clean.streams.shape[1:]))
-    below = Observer(instruments, start - 1, positions, real)
+    below = Observer(instruments, start - 1, nodes.positions[None], nodes.positions[None] >= 0)
     x = below("resid_post", x)
     report = _wide(below.reports[0]) if below.reports else _nothing_done(rows, x.shape[1], spec.slots, x.dtype)
 
-    def body(index, carry):
-        x, report = carry
-        observe = Observer(instruments, index, positions, real)
-        keys, values = prefix.keys[index], prefix.values[index]
-        piece = SharedKeys(keys, values, jnp.arange(keys.shape[-1]) < prefix.length)
-        x = _tree_block(transformer, layer(transformer.blocks, index), x, nodes, piece, observe)
-        return x, report + _wide(observe.reports[0])
+    def meet(index, report):
+        return _Edited(transformer, prefix, nodes, instruments, index, below=report)
 
-    x, report = jax.lax.fori_loop(start, transformer.config.num_layers, body, (x, report))
-    return _edge_log_probability(transformer, x, nodes), report
+    x, report = upper(transformer, x, start, nodes.positions[None], meet, report)
+    return _edge_log_probability(
+        x, _Tree(transformer, prefix, nodes, instruments, transformer.config.num_layers)
+    ), report
 
 
 def _wide(report: EditReport) -> EditReport:

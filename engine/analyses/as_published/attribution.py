@@ -95,7 +95,7 @@ def _streams_and_gradients(
             def attend(q, k, v):
                 window = window_of(config, index)
                 mask = causal if window is None else causal & (positions > positions.T - window)
-                return attend_sequence(q, k, v, mask, config, numerics)[0]
+                return attend_sequence(q, k, v, mask, config, numerics)
 
             return apply_block(block, x, positions, config, attend, ignore), x[0, -1]
 

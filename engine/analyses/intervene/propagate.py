@@ -22,13 +22,14 @@ dictionaries (TopK) one encode of the edited positions at the edited layers.
 """
 
 import dataclasses
+from functools import partial
 from typing import Literal
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from causeway.engine.analyses.intervene.held import HeldNorm, Here, Holding, mix, with_held_norms
+from causeway.engine.analyses.intervene.held import Here, Holding
 from causeway.engine.arrays import AnyArray
 from causeway.engine.dictionary.activations import elementwise
 from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
@@ -36,9 +37,9 @@ from causeway.engine.dictionary.dictionary import take
 from causeway.engine.frozen.record import FrozenRecord
 from causeway.engine.frozen.sources import Transcoders, places
 from causeway.engine.model.attention import attend_sequence, causal_mask, window_of
-from causeway.engine.model.block import apply_block
 from causeway.engine.model.finite import seen, sums_finite
-from causeway.engine.model.transformer import Block, Transformer, layer
+from causeway.engine.model.transformer import Transformer
+from causeway.engine.model.upper import top, upper
 
 Mode = Literal["open", "freeze_attention", "constrained"]
 MODES: tuple[Mode, ...] = ("open", "freeze_attention", "constrained")
@@ -97,28 +98,23 @@ def propagate(clean: Clean, slots: Slots, *, mode: Mode, whole: bool, keep: bool
     x = jnp.broadcast_to(record.streams["resid_pre"][slots.first], (rows, width, config.d_model))
     kept = jnp.broadcast_to(read[:, None], (read.shape[0], rows, *read.shape[1:])) if keep else None
     pushes = jnp.zeros(slots.layer.shape, columns.encoder.dtype)
-    where = jnp.arange(width)[None]
 
-    def body(index, carry):
-        x, pushes, kept = carry
-        meeting = _Meeting(clean, slots, columns, index, pushes, mode, whole)
-        x = apply_block(meeting.block(), x, where, config, meeting.attend, meeting.observe)
-        return x, meeting.pushes, kept if kept is None else kept.at[index].set(meeting.read)
+    def meet(index, carry):
+        return _Meeting(clean, slots, columns, mode, whole, index, *carry)
 
-    x, pushes, kept = jax.lax.fori_loop(slots.first, config.num_layers, body, (x, pushes, kept))
-    logits = _logits(clean, x, mode, whole)
+    positions = jnp.arange(width)[None]
+    x, (pushes, kept) = upper(clean.transformer, x, slots.first, positions, meet, (pushes, kept))
+    logits = top(clean.transformer, x[:, clean.positions], partial(_at_top, clean, mode, whole))
     return Propagated(logits, sums_finite(logits), kept, pushes)
 
 
-def _logits(clean: Clean, x: Float[Array, "B T D"], mode: Mode, whole: bool) -> Float[Array, "B Q V"]:
-    norm, at = clean.transformer.final_norm, clean.positions
-    x = x[:, at]
-    final = HeldNorm(norm, clean.record.final_scale[at], True if whole else clean.holding.norms[-1])
-    normalised = final(x) if mode == "constrained" else norm(x)
-    logits, count = clean.transformer.logits(normalised), clean.transformer.config.num_layers
-    seen("final_norm", count, normalised, positions=at)
-    seen("logits", count, logits, positions=at)
-    return logits
+def _at_top(clean: Clean, mode: Mode, whole: bool, stream: str, x: Array) -> Array:
+    """What the streams above the last block go on as."""
+    if stream != "final_scale":
+        seen(stream, clean.transformer.config.num_layers, x, positions=clean.positions)
+        return x
+    held = clean.record.final_scale[clean.positions]
+    return jnp.where(True if whole else clean.holding.norms[-1], held, x) if mode == "constrained" else x
 
 
 @jax.tree_util.register_dataclass
@@ -163,45 +159,50 @@ class _Meeting:
     """One layer of one trace: what `apply_block` calls at each stream."""
 
     def __init__(
-        self, clean: Clean, slots: Slots, columns: _Columns, index: Array, pushes: Array, mode: Mode, whole: bool
-    ):
+        self, clean: Clean, slots: Slots, columns: _Columns, mode: Mode, whole: bool, index: Array, pushes: Array,
+        kept: Array | None,
+    ):  # fmt: skip
         self.clean, self.slots, self.columns, self.index, self.pushes = clean, slots, columns, index, pushes
-        self.mode, self.constrained = mode, mode == "constrained"
+        self.mode, self.constrained, self.kept = mode, mode == "constrained", kept
         self.whole = whole
         self.config = clean.transcoders.config
+        record = clean.record
+        self.scales = {
+            "attn_scale": record.attn_scale, "attn_post_scale": record.attn_post_scale, "mlp_scale": record.mlp_scale
+        }  # fmt: skip
+
+    @property
+    def carry(self) -> tuple[Array, Array | None]:
+        """Pushes, and the streams read where they are kept."""
+        return self.pushes, self.kept if self.kept is None else self.kept.at[self.index].set(self.read)
 
     def here(self, held: Bool[AnyArray, "..."]) -> Here:
         """Whether this layer is among those held; known while tracing where all are."""
         return True if self.whole else jnp.asarray(held)[self.index]
 
-    def block(self) -> Block:
-        """This layer's block, its norms held where the mode holds them."""
-        own = layer(self.clean.transformer.blocks, self.index)
-        if not self.constrained:
-            return own
-        return with_held_norms(own, self.clean.record, self.index, self.here(self.clean.holding.norms))
-
     def attend(self, q: Array, k: Array, v: Array) -> Float[Array, "B T H K"]:
         """Heads' outputs, by held patterns or by these."""
         config = self.clean.transformer.config
-        if self.mode == "open":
-            return self._attend(q, k, v)
-        held = mix(self.clean.record.pattern[self.index], v, config)
-        if not self.constrained or self.whole:
-            return held
-        return jnp.where(self.here(self.clean.holding.patterns), held, self._attend(q, k, v))
-
-    def _attend(self, q: Array, k: Array, v: Array) -> Float[Array, "B T H K"]:
-        config = self.clean.transformer.config
         mask = causal_mask(q.shape[1], window_of(config, self.index))
-        return attend_sequence(q, k, v, mask, config, self.clean.transformer.numerics)[0]
+        return attend_sequence(q, k, v, mask, config, self.clean.transformer.numerics, self)
 
-    def observe(self, stream: str, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
-        """Hold MLP outputs, find this layer's pushes where its features are read, add them where they write."""
+    def _held(self, held: Array, layers: Bool[AnyArray, "..."], own: Array) -> Array:
+        """What was recorded in the layers that hold it, of one row for all."""
+        return held if self.whole or not self.constrained else jnp.where(self.here(layers), held, own)
+
+    def __call__(self, stream: str, x: Float[Array, "B T *D"]) -> Float[Array, "B T *D"]:
+        """Hold patterns, norms and MLP outputs, find this layer's pushes where its features are read, add them where
+        they write."""
+        holding = self.clean.holding
+        if stream in self.scales:
+            held = self.scales[stream][self.index][None]
+            return self._held(held, holding.norms, x) if self.constrained else x
+        if stream == "attn_pattern":
+            held = self.clean.record.pattern[self.index][None]
+            return x if self.mode == "open" else self._held(held, holding.patterns, x)
         self._show(stream, x)
         if stream == "mlp_out" and self.constrained:
-            held = self._held_output(x)
-            x = held if self.whole else jnp.where(self.here(self.clean.holding.outputs), held, x)
+            x = self._held(self._held_output(x), holding.outputs, x)
         if stream == self.config.stream:
             self.read = x
             self.pushes = jnp.where(self.slots.layer == self.index, self._push(x), self.pushes)

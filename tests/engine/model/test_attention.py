@@ -1,5 +1,7 @@
 """Attention against loops over heads and positions; a cache in pieces is the same attention."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +13,16 @@ from causeway.engine.model.config import ModelConfig, Numerics
 B, T, H, G, K = 2, 6, 4, 2, 4
 CONFIG = ModelConfig("llama", 1, H * K, H, G, K, d_ff=8, vocab_size=8, max_position=16)
 DOUBLE = Numerics("float64", "float64", "float64")
-sequence = jax.jit(attend_sequence, static_argnums=(4, 5))
+
+
+@functools.partial(jax.jit, static_argnums=(4, 5))
+def sequence(q, k, v, mask, config, numerics):
+    """Head outputs, and the patterns that they are made of."""
+    seen = []
+    z = attend_sequence(q, k, v, mask, config, numerics, lambda _, pattern: seen.append(pattern) or pattern)
+    return z, seen[0]
+
+
 by_pieces = jax.jit(attend_pieces, static_argnums=(3, 4))
 CAUSAL = np.tril(np.ones((T, T), bool))
 
@@ -114,3 +125,12 @@ def test_products_of_16_bit_operands_are_summed_in_32(plain, shared_qkv):
         expected = plain.attention(*(np.asarray(a[b], np.float64) for a in (q, k, v)))
         np.testing.assert_allclose(pattern[b], expected[1], atol=1e-6)
         np.testing.assert_allclose(np.asarray(z[b], np.float64), expected[0], atol=0.02)
+
+
+def test_one_pattern_serves_all_rows(qkv):
+    """A pattern without a row axis of its own is that of every row."""
+    with jax.enable_x64(True):
+        _, pattern = sequence(*qkv, CAUSAL, CONFIG, DOUBLE)
+        given = attend_sequence(*qkv, CAUSAL, CONFIG, DOUBLE, lambda _, own: pattern[:1])
+        expected = np.einsum("hts,bshk->bthk", pattern[0], np.repeat(qkv[2], H // G, axis=2))
+    np.testing.assert_allclose(given, expected, atol=1e-13)

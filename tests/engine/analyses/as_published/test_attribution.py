@@ -54,7 +54,7 @@ def _by_differences(model, prompt, token):
             mask = causal if window is None else causal & (positions > positions.T - window)
 
             def attend(q, k, v, mask=mask):
-                return attend_sequence(q, k, v, mask, config, model.numerics)[0]
+                return attend_sequence(q, k, v, mask, config, model.numerics)
 
             x = apply_block(layer(transformer.blocks, index), x, positions, config, attend)
         return np.asarray(transformer.logits(transformer.final_norm(x)))[:, -1, token]
