@@ -44,9 +44,11 @@ def main(_: list[str]) -> None:
     take_values(_CONFIG.value.attribute if _CONFIG.value else {}, "attribute")
     workdir = folder(prompt_flags.WORKDIR)
     _check()
+    from causeway.engine.sweep import run
+
     sweep = _sweep()
     sweep.check_held_out(_HELD_OUT.value if prompt_flags.PROMPTS.value else 0.0)
-    if sweep.run(workdir, repair=prompt_flags.REPAIR.value).stopped:
+    if run(sweep, workdir, repair=prompt_flags.REPAIR.value).stopped:
         sys.exit(prompt_flags.STOPPED)
     with prompt_flags.alone(workdir):
         _write_graphs(sweep, workdir)

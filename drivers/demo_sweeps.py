@@ -32,7 +32,8 @@ def sweep_prompts(model, states) -> tuple:
 def exact_sweep(model, dictionary, prompts, features, seed: int):
     """The six conditions of the study with the controls that make them mean something."""
     from causeway.engine.analyses.patch_sweep.design import arm_names
-    from causeway.engine.analyses.patch_sweep.patch_sweep import PatchSweep, SweepSettings
+    from causeway.engine.analyses.patch_sweep.patch_sweep import PatchSweep
+    from causeway.engine.analyses.patch_sweep.settings import SweepSettings
 
     arms = arm_names(("baseline", "noop", "patch", "ablate", "random", "dose"), GROUPS, doses=(0.5, 1.5))
     settings = SweepSettings("exact", arms, rows=256, unit_buckets=16, seed=seed)

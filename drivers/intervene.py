@@ -46,6 +46,7 @@ def main(_: list[str]) -> None:
     intervention_flags.check()
     from causeway.engine.analyses.intervene.generation import check_generation
     from causeway.engine.model.sampling import Sampling
+    from causeway.engine.sweep import run
 
     Sampling(_TEMPERATURE.value)
     sweep = _sweep()
@@ -53,7 +54,7 @@ def main(_: list[str]) -> None:
         check_generation(sweep)
     if _IMPORTANCE.value:
         sweep.check_importance()
-    if sweep.run(workdir, repair=prompt_flags.REPAIR.value).stopped:
+    if run(sweep, workdir, repair=prompt_flags.REPAIR.value).stopped:
         sys.exit(prompt_flags.STOPPED)
     with prompt_flags.alone(workdir):
         for behaviour in dict.fromkeys(prompt.behaviour for prompt in sweep.prompts):

@@ -112,7 +112,7 @@ def _sweep(table, prompts_file: str):
 
 def _settings(dictionary, features, sampling, stops):
     from causeway.engine.analyses.patch_sweep.design import arm_names
-    from causeway.engine.analyses.patch_sweep.patch_sweep import SweepSettings
+    from causeway.engine.analyses.patch_sweep.settings import SweepSettings
     from causeway.engine.model.segments import segment_lengths
 
     sampled = _OUTCOME.value == "sampled"

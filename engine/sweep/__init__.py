@@ -1,8 +1,8 @@
 """Planned, resumable, crash-safe computations: plan, store, runner.
 
 A sweep is a `Plan` (what, fixed by a fingerprint), a `Store` (a workdir: data files and one manifest per finished
-unit) and `run_sweep` (computes what is not finished, on one or several devices). It knows nothing of models: a driver
-gives it a function from unit index to `UnitResult`.
+unit) and `run_sweep` (computes what is not finished, on one or several devices). It knows nothing of models: an
+analysis gives it a `Job`, a plan and a function from unit index to `UnitResult`.
 """
 
 from causeway.engine.sweep.cost import ProgramCost, program_cost
@@ -10,6 +10,7 @@ from causeway.engine.sweep.estimate import Estimate, estimate_abstract, estimate
 from causeway.engine.sweep.fingerprint import array_sha256, arrays_sha256, canonical_json, config_sha256, file_sha256
 from causeway.engine.sweep.finished import FinishedTable, finished_table
 from causeway.engine.sweep.guard import DiskGuard
+from causeway.engine.sweep.job import Job, run, tables
 from causeway.engine.sweep.layout import ArraySpec, Layout, UnitResult
 from causeway.engine.sweep.manifest import Damage, DamagedStore
 from causeway.engine.sweep.plan import Plan
@@ -24,6 +25,7 @@ __all__ = [
     "DiskGuard",
     "Estimate",
     "FinishedTable",
+    "Job",
     "Layout",
     "Plan",
     "ProgramCost",
@@ -39,6 +41,8 @@ __all__ = [
     "file_sha256",
     "finished_table",
     "program_cost",
+    "run",
     "run_sweep",
+    "tables",
     "uncompressed_bytes",
 ]

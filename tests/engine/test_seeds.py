@@ -6,7 +6,7 @@ import pytest
 from causeway.engine.analyses.attribute.aggregate import AggregateSettings
 from causeway.engine.analyses.intervene.settings import InterventionSettings
 from causeway.engine.analyses.patch_sweep.effects import EffectSettings
-from causeway.engine.analyses.patch_sweep.patch_sweep import SweepSettings
+from causeway.engine.analyses.patch_sweep.settings import SweepSettings
 from causeway.engine.analyses.prompts.deal import Sizes
 from causeway.engine.analyses.prompts.make import make_prompts
 from causeway.engine.stats.halves import selection_half

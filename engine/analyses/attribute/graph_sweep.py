@@ -22,7 +22,7 @@ from causeway.engine.dictionary.digest import dictionary_digest
 from causeway.engine.frozen.sources import Transcoders
 from causeway.engine.model.handle import Model
 from causeway.engine.stats.held_out import held_out
-from causeway.engine.sweep import Layout, Plan, Store, SweepReport, UnitResult, run_sweep
+from causeway.engine.sweep import Job, Layout, Plan, UnitResult, tables
 from causeway.engine.sweep.fingerprint import config_sha256
 
 # Version of what a row means; raise it when the same settings would give other numbers.
@@ -30,7 +30,7 @@ ROWS_VERSION = "3"
 
 
 @dataclasses.dataclass(frozen=True)
-class GraphSweep:
+class GraphSweep(Job):
     """Everything a unit needs.
 
     Attributes:
@@ -58,12 +58,9 @@ class GraphSweep:
             except ValueError as error:
                 raise ValueError(f"{error} (prompt {prompt.id})") from None
 
-    def plan(self) -> Plan:
-        """Units, layout and everything that decides the numbers; made once, as it hashes them."""
-        return self._plan
-
     @functools.cached_property
-    def _plan(self) -> Plan:
+    def plan(self) -> Plan:
+        """Units, layout and everything that decides the numbers."""
         count, size = len(self.prompts), self.unit_prompts
         sizes = tuple(min(size, count - start) for start in range(0, count, size))
         parts = {
@@ -99,10 +96,6 @@ class GraphSweep:
         own = {"prompt": number, "id": prompt.id, "behaviour": prompt.behaviour, "split": prompt.split}
         return own | graph_row(graph)
 
-    def run(self, workdir: Path, repair: bool = False) -> SweepReport:
-        """Compute what is missing in a workdir; the same call resumes."""
-        return run_sweep(Store(workdir, self.plan()), self.unit, repair=repair)
-
     def groups(self) -> list[tuple[str, str]]:
         """The (behaviour, split) pairs among the prompts, in order."""
         return list(dict.fromkeys((prompt.behaviour, prompt.split) for prompt in self.prompts))
@@ -128,7 +121,7 @@ class GraphSweep:
         Raises:
             DamagedStore: a file is not the one that was written.
         """
-        for table in Store(workdir, self.plan()).tables():
+        for table in tables(self, workdir):
             for index, number in enumerate(table["prompt"].to_pylist()):
                 prompt = self.prompts[number]
                 if group in (None, (prompt.behaviour, prompt.split)):

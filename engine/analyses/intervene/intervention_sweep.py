@@ -1,7 +1,7 @@
 """All features x operations x prompts as one checkpointed, resumable run.
 
 A unit is one prompt: its clean pass is run once, then every row of it in batches (`intervene.CleanRun`). What a row
-holds is in `prompt_rows`; the table has one row of lists a prompt, which `InterventionSweep.tables` lays out.
+holds is in `prompt_rows`; the table has one row of lists a prompt, which reading lays out.
 
     workdir/plan.json, units/, interventions.parquet
 """
@@ -32,7 +32,7 @@ from causeway.engine.dictionary.digest import dictionary_digest
 from causeway.engine.frozen.sources import Transcoders
 from causeway.engine.model.handle import Model
 from causeway.engine.stats.held_out import held_out
-from causeway.engine.sweep import Layout, Plan, Store, SweepReport, UnitResult, run_sweep
+from causeway.engine.sweep import Job, Layout, Plan, UnitResult, tables
 from causeway.engine.sweep.fingerprint import config_sha256
 
 # Version of what a row means; raise it when the same settings would give other numbers.
@@ -40,7 +40,7 @@ ROWS_VERSION = "3"
 
 
 @dataclasses.dataclass(frozen=True)
-class InterventionSweep:
+class InterventionSweep(Job):
     """Everything a unit needs.
 
     Attributes:
@@ -58,7 +58,6 @@ class InterventionSweep:
     settings: InterventionSettings
     parallel: RowParallel
     graphs: StoredGraphs | None = None
-    partners: Mapping[int, CircuitPrompt] = dataclasses.field(init=False)
 
     def __post_init__(self):
         check_transcoders(self.model, self.transcoders)
@@ -67,30 +66,27 @@ class InterventionSweep:
         if self.settings.needs_graphs and self.graphs is None:
             raise ValueError("graphs: none; features are given by name, or taken from the graphs of an attribute run")
         if self.graphs is not None:
-            self.graphs.check(self.model.fingerprint, self._digest)
+            self.graphs.check(self.model.fingerprint, dictionary_digest(self.transcoders))
             for prompt in self.prompts:
                 self.graphs.check_prompt(prompt)
         for prompt in self.prompts:
             for one in single_sets(self.settings.features, len(prompt.tokens)):
                 rows = InterventionRows.singles(one.places, 1.0, 0.0)
                 rows.check(self.model, self.transcoders, len(prompt.tokens))
-        _ = self.held
-        object.__setattr__(self, "partners", minimal_pairs(self.prompts) if self.settings.patches else {})
+        _ = self.held, self.partners
 
+    @functools.cached_property
+    def partners(self) -> Mapping[int, CircuitPrompt]:
+        """The prompt that each one is patched from, by number."""
+        return minimal_pairs(self.prompts) if self.settings.patches else {}
+
+    @functools.cached_property
     def plan(self) -> Plan:
-        """Units, layout and everything that decides the numbers; made once, as it hashes them."""
-        return self._plan
-
-    @functools.cached_property
-    def _digest(self) -> str:
-        return dictionary_digest(self.transcoders)
-
-    @functools.cached_property
-    def _plan(self) -> Plan:
+        """Units, layout and everything that decides the numbers."""
         prompts = [[p.describe(), p.answers, dict(p.roles), p.counterfactual] for p in self.prompts]
         parts = {
             "weights": self.model.fingerprint,
-            "dictionaries": self._digest,
+            "dictionaries": dictionary_digest(self.transcoders),
             "prompts": config_sha256(prompts),
             "graphs": "" if self.graphs is None else self.graphs.digest,
             "rows": ROWS_VERSION,
@@ -154,22 +150,13 @@ class InterventionSweep:
     def _clean(self, prompt: CircuitPrompt) -> CleanRun:
         return CleanRun(self.model, self.transcoders, prompt.tokens, self.parallel)
 
-    def run(self, workdir: Path, repair: bool = False) -> SweepReport:
-        """Compute what is missing in a workdir; the same call resumes."""
-        return run_sweep(Store(workdir, self.plan()), self.unit, repair=repair)
-
-    def tables(self, workdir: Path) -> Iterator[pa.Table]:
-        """Each finished prompt's rows, in order.
-
-        Raises:
-            DamagedStore: a file is not the one that was written.
-        """
-        for stored in Store(workdir, self.plan()).tables():
-            yield pa.table([stored[name].combine_chunks().flatten() for name in SCHEMA.names], schema=SCHEMA)
+    def laid_out(self, table: pa.Table) -> pa.Table:
+        """A prompt's rows, one a row."""
+        return pa.table([table[name].combine_chunks().flatten() for name in SCHEMA.names], schema=SCHEMA)
 
     def rows_of(self, workdir: Path, behaviour: str, family: str) -> Iterator[tuple[int, pa.Table]]:
         """A behaviour's prompts with rows of one family, "patching" or "ablation", and those rows."""
-        for table in self.tables(workdir):
+        for table in tables(self, workdir):
             patched = pc.equal(table["operation"], "patch")
             rows = table.filter(patched if family == "patching" else pc.invert(patched))
             if len(rows) and rows["behaviour"][0].as_py() == behaviour:

@@ -15,7 +15,8 @@ from jaxtyping import Float
 
 from causeway.engine.analyses.patch_sweep.cells import OTHER
 from causeway.engine.analyses.patch_sweep.design import Rows, SweepPrompt
-from causeway.engine.analyses.patch_sweep.patch_sweep import PatchSweep, row_name, what_was_done
+from causeway.engine.analyses.patch_sweep.patch_sweep import PatchSweep
+from causeway.engine.analyses.patch_sweep.trial_table import row_name, what_was_done
 from causeway.engine.intervention.edits import EMPTY, Edit, EditSpec
 from causeway.engine.model.buckets import cut
 from causeway.engine.model.finite import all_finite, traced
@@ -30,10 +31,10 @@ Own = tuple[Edit, np.int32]
 
 def exact_unit(sweep: PatchSweep, index: int) -> UnitResult:
     """Compute one unit."""
-    prompt, chosen = sweep.unit(index)
+    prompt, chosen = sweep.part(index)
     rows = sweep.rows.take(chosen)
     tree, clean = sweep.answer_tree(prompt), sweep.clean(prompt)
-    background = Background(sweep.model.transformer, sweep.dictionary, clean)
+    background = Background(*sweep.placed, clean)
     edges, report = _run(sweep, prompt, rows, background)
     baseline = rows.layer == EMPTY
     edges[baseline] = np.asarray(clean.edges)

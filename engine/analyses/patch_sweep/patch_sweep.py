@@ -1,112 +1,41 @@
-"""A patching sweep: its settings, its plan, and what one unit of it computes.
+"""A patching sweep: what its units need, checked and placed on the devices, and its plan.
 
 A unit is U consecutive rows of one prompt's list (`design.Rows`), so a prompt's clean pass serves a whole unit and
 memory holds one unit whatever the number of trials. Which rows a unit has depends on the plan alone. Two outcomes:
 
     exact     one pass of one token (and of the inner nodes of the answers) over the layers above the patch
     sampled   rollouts, parsed; arms share their noise, keyed by (seed, prompt, trial, step)
-
-The table's columns say, row by row, what was done and what came of it (`exact_schema`, `sampled_schema`).
 """
 
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from jaxtyping import Int
 
-from causeway.engine import scalars
 from causeway.engine.analyses.patch_sweep.cells import OTHER
-from causeway.engine.analyses.patch_sweep.design import FeatureSet, Rows, SweepPrompt, condition_name, make_rows
-from causeway.engine.analyses.patch_sweep.recording import Recording
+from causeway.engine.analyses.patch_sweep.design import FeatureSet, Rows, SweepPrompt, make_rows
+from causeway.engine.analyses.patch_sweep.settings import SweepSettings
+from causeway.engine.analyses.patch_sweep.trial_table import exact_schema, sampled_schema
 from causeway.engine.devices import RowParallel
 from causeway.engine.dictionary.dictionary import Dictionary, check_stack
 from causeway.engine.dictionary.digest import dictionary_digest
 from causeway.engine.intervention import scope as scopes
-from causeway.engine.intervention.edits import EMPTY, Edit, EditSpec, check_edit
+from causeway.engine.intervention.edits import Edit, EditSpec, check_edit
 from causeway.engine.model.finite import NotFiniteError
 from causeway.engine.model.handle import Model
-from causeway.engine.model.sampling import Sampling
-from causeway.engine.model.segments import Layout as Widths
+from causeway.engine.model.transformer import Transformer
 from causeway.engine.outcome.answers import AnswerTree, answer_tree
 from causeway.engine.outcome.exact import CleanTree, clean_tree
-from causeway.engine.outcome.parsers import INVALID, parser
+from causeway.engine.outcome.parsers import INVALID
 from causeway.engine.sweep.fingerprint import arrays_sha256, config_sha256
 from causeway.engine.sweep.layout import Layout
 from causeway.engine.sweep.plan import Plan
 
 # Version of the rows' meaning; raise it when the same settings would give other numbers.
 ROWS_VERSION = "1"
-
-Outcome = Literal["exact", "sampled"]
-
-
-@dataclasses.dataclass(frozen=True)
-class SweepSettings:
-    """How a sweep is run.
-
-    Attributes:
-        outcome: exact or sampled. arms: names (`design.arm_names`). mode: delta, or replace (the original study's
-            reconstruction). scope: where edits act (`intervention.scope`). semantics: cached or recomputed.
-        trials: rollouts of each arm. sampling, max widths: of rollouts. stop_texts: texts that end one, beside the stop
-            tokens of `sampling`. parser: how an answer is read.
-        rows: row bucket a device. unit_buckets: buckets a unit. recording: what is kept at every token.
-    """
-
-    outcome: Outcome
-    arms: tuple[str, ...]
-    mode: Literal["delta", "replace"] = "delta"
-    scope: str = "last_prompt"
-    semantics: Literal["cached", "recomputed"] = "cached"
-    trials: int = 1
-    seed: int = 0
-    rows: int = 64
-    unit_buckets: int = 8
-    segments: tuple[int, ...] = (16,)
-    sampling: Sampling = dataclasses.field(default_factory=Sampling)
-    stop_texts: tuple[str, ...] = ()
-    parser: str = "answers"
-    recording: Recording = dataclasses.field(default_factory=Recording)
-
-    def __post_init__(self):
-        for name, allowed in _CHOICES.items():
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name}: got {getattr(self, name)!r}; needs one of {', '.join(allowed)}")
-        scalars.seed(self.seed)
-        for name in ("trials", "rows", "unit_buckets"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: got {getattr(self, name)}; needs at least 1")
-        if self.outcome == "exact" and self.trials != 1:
-            raise ValueError(f"trials: got {self.trials} with the exact outcome, which has no sampling noise; use 1")
-        if self.trials > 1 and (self.sampling.temperature == 0 or self.sampling.top_k == 1):
-            raise ValueError(f"trials: got {self.trials} with greedy sampling, which repeats one rollout; use 1")
-        if self.outcome == "exact" and (self.recording.reader or self.recording.top_logits):
-            raise ValueError("record_features: recorded at generated tokens; use the sampled outcome")
-        if self.outcome == "exact" and self.semantics == "recomputed":
-            raise ValueError("semantics: recomputed concerns generated tokens; the exact outcome is cached")
-        parser(self.parser)
-
-    @property
-    def widths(self) -> Widths:
-        """Row bucket and segments of rollouts."""
-        return Widths(self.rows, self.segments)
-
-    @property
-    def edit_spec(self) -> EditSpec:
-        """Filled in by `PatchSweep` with the dictionaries' stream."""
-        return EditSpec(family="replace" if self.mode == "replace" else "feature", slots=scopes.slots(self.scope))
-
-    def describe(self) -> dict[str, Any]:
-        """JSON-able description for the plan."""
-        return dataclasses.asdict(self) | {"recording": self.recording.describe()}
-
-
-_CHOICES = {
-    "outcome": ("exact", "sampled"), "mode": ("delta", "replace"), "semantics": ("cached", "recomputed"),
-}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,10 +69,6 @@ class PatchSweep:
         for layer in np.unique(self.rows.layer):
             edit = self.edit(self.prompts[0], self.rows.take(self.rows.layer == layer))
             check_edit(edit, self.edit_spec, self.model.config.num_layers, self.dictionary)
-        # Once, and not with every bucket: what is on one device alone is copied to the others by each call.
-        transformer, dictionary = self.parallel.replicate((self.model.transformer, self.dictionary))
-        object.__setattr__(self, "model", dataclasses.replace(self.model, transformer=transformer))
-        object.__setattr__(self, "dictionary", dictionary)
 
     def _check_answers(self) -> None:
         labels = {tuple(dict.fromkeys(a.label for a in prompt.answers)) for prompt in self.prompts}
@@ -185,6 +110,14 @@ class PatchSweep:
                 f"max_new_tokens: {new} after a prompt of {most} tokens exceeds the context of "
                 f"{self.model.config.max_position}; draw fewer or shorten the prompts"
             )
+
+    @functools.cached_property
+    def placed(self) -> tuple[Transformer, Dictionary]:
+        """Weights and dictionaries on every device.
+
+        Once, and not with every bucket: what is on one device alone is copied to the others by each call.
+        """
+        return self.parallel.replicate((self.model.transformer, self.dictionary))
 
     @property
     def about(self) -> dict[str, str]:
@@ -234,7 +167,7 @@ class PatchSweep:
         def run(prompt: SweepPrompt) -> CleanTree:
             tree = self.answer_tree(prompt)
             try:
-                return clean_tree(self.model.transformer, prompt.tokens, tree, self.first_edit(prompt))
+                return clean_tree(self.placed[0], prompt.tokens, tree, self.first_edit(prompt))
             except NotFiniteError as error:
                 raise error.of(f"prompt {prompt.id}") from None
 
@@ -249,7 +182,7 @@ class PatchSweep:
         """U."""
         return self.settings.rows * self.settings.unit_buckets
 
-    def unit(self, index: int) -> tuple[SweepPrompt, slice]:
+    def part(self, index: int) -> tuple[SweepPrompt, slice]:
         """The prompt and the rows of a unit."""
         per_prompt = -(-len(self.rows) // self.unit_rows)
         prompt, part = divmod(index, per_prompt)
@@ -258,16 +191,13 @@ class PatchSweep:
 
     def array_rows(self, index: int) -> Int[np.ndarray, " rows"]:
         """Where a unit's rows lie in the dense arrays: unit u owns rows [u * U, u * U + its own]."""
-        _, chosen = self.unit(index)
+        _, chosen = self.part(index)
         most = min(self.unit_rows, len(self.rows))
         return index * most + np.arange(chosen.stop - chosen.start)
 
-    def plan(self) -> Plan:
-        """The sweep's plan: units, layout and everything that decides its numbers; made once, as it hashes them."""
-        return self._plan
-
     @functools.cached_property
-    def _plan(self) -> Plan:
+    def plan(self) -> Plan:
+        """Units, layout and everything that decides the numbers."""
         count = len(self.rows)
         sizes = [min(self.unit_rows, count - start) for start in range(0, count, self.unit_rows)]
         schema = exact_schema(self.labels) if self.settings.outcome == "exact" else sampled_schema()
@@ -290,52 +220,3 @@ class PatchSweep:
         }
         rows, layout = tuple(sizes * len(self.prompts)), Layout(schema, "trials", arrays)
         return Plan("patch_sweep", config, parts, rows, layout, {"model": self.model.name})
-
-
-_WHAT = [
-    ("prompt_id", pa.int32()), ("group", pa.string()), ("layer", pa.int32()), ("feature", pa.int32()),
-    ("arm", pa.string()), ("condition", pa.string()), ("trial", pa.int32()), ("writer", pa.int32()),
-    ("scale", pa.float32()), ("shift", pa.float32()), ("value_before", pa.float32()), ("value_set", pa.float32()),
-    ("edits_applied", pa.int32()),
-]  # fmt: skip
-
-
-def exact_schema(labels: tuple[str, ...]) -> pa.Schema:
-    """Columns of exact trials: what was done, then probabilities and the expected amount."""
-    outcome = [(f"p_{label}", pa.float64()) for label in labels]
-    return pa.schema([*_WHAT, *outcome, (OTHER, pa.float64()), ("expected_amount", pa.float64())])
-
-
-def sampled_schema() -> pa.Schema:
-    """Columns of sampled trials: what was done, the row of `activations.zarr`, action, amount, text and token ids."""
-    outcome = [("action", pa.string()), ("amount", pa.float64()), ("response", pa.string())]
-    return pa.schema([*_WHAT, ("array_row", pa.int64()), *outcome, ("tokens", pa.list_(pa.int32()))])
-
-
-def row_name(prompt: SweepPrompt, rows: Rows, row: int) -> str:
-    """How an error names one row."""
-    arm, layer = rows.arms[rows.arm[row]], rows.layer[row]
-    edit = "" if layer == EMPTY else f" of layer {layer} feature {rows.feature[row]}"
-    return f"prompt {prompt.id}, arm {arm}{edit}"
-
-
-def what_was_done(prompt: SweepPrompt, rows: Rows, before: np.ndarray, after: np.ndarray, applied: np.ndarray) -> dict:
-    """The columns that all outcomes share.
-
-    Args:
-        before, after, applied: [rows, tokens, slots]; the table keeps the values at the first token edited, and how
-            often an edit acted.
-    """
-    flat = applied.reshape(len(rows), -1)
-    first = flat.argmax(axis=1)[:, None]
-    kept = [np.take_along_axis(a.reshape(len(rows), -1), first, axis=1)[:, 0] for a in (before, after)]
-    names = [rows.arms[i] for i in rows.arm]
-    return {
-        "prompt_id": np.full(len(rows), prompt.id, np.int32),
-        "group": [prompt.group] * len(rows),
-        "layer": rows.layer, "feature": rows.feature,
-        "arm": names, "condition": [condition_name(prompt.group, arm) for arm in names],
-        "trial": rows.trial, "writer": rows.writer, "scale": rows.scale, "shift": rows.shift,
-        "value_before": kept[0].astype(np.float32), "value_set": kept[1].astype(np.float32),
-        "edits_applied": flat.sum(axis=1).astype(np.int32),
-    }  # fmt: skip

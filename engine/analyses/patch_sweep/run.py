@@ -8,8 +8,9 @@ original_rule.parquet                                  the original study's deci
 causeway.sha256                                        checksums of the last four (`engine.sweep.checksums`)
 """
 
+import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,7 +30,7 @@ from causeway.engine.analyses.patch_sweep.patch_sweep import PatchSweep
 from causeway.engine.analyses.patch_sweep.sampled_units import sampled_unit
 from causeway.engine.analyses.patch_sweep.sweep_summary import count_original_rule, summarise
 from causeway.engine.bench.gemm import gemm_rate
-from causeway.engine.sweep import DiskGuard, Store, SweepReport, UnitResult, finished_table, run_sweep
+from causeway.engine.sweep import DiskGuard, Job, Plan, SweepReport, UnitResult, finished_table, job
 from causeway.engine.sweep.checksums import written_alone
 from causeway.engine.sweep.durable import replacing, write_bytes
 from causeway.engine.sweep.estimate import Estimate, estimate_abstract, estimate_measured, uncompressed_bytes
@@ -40,27 +41,37 @@ COMPRESSION = 8
 RESULTS = ("effects.parquet", "summary.json", "original_rule.parquet")
 
 
-def compute(sweep: PatchSweep) -> Callable[[int], UnitResult]:
-    """What computes a unit of the sweep."""
-    unit = exact_unit if sweep.settings.outcome == "exact" else sampled_unit
-    return lambda index: unit(sweep, index)
+@dataclasses.dataclass(frozen=True)
+class PatchJob(Job):
+    """A sweep as a job."""
+
+    sweep: PatchSweep
+
+    @property
+    def plan(self) -> Plan:
+        """The sweep's."""
+        return self.sweep.plan
+
+    def unit(self, index: int) -> UnitResult:
+        """Some rows of one prompt."""
+        return (exact_unit if self.sweep.settings.outcome == "exact" else sampled_unit)(self.sweep, index)
+
+    @property
+    def expected_bytes(self) -> int:
+        """An estimate of what is written."""
+        return uncompressed_bytes(self.plan) // COMPRESSION
+
+    @property
+    def beside(self) -> Mapping[str, bytes]:
+        """What the prompts were run as, token ids included."""
+        fields = ("id", "group", "text", "tokens", "answer_tokens")
+        lines = [json.dumps({name: getattr(prompt, name) for name in fields}) for prompt in self.sweep.prompts]
+        return {"prompts.jsonl": ("\n".join(lines) + "\n").encode()}
 
 
 def run(sweep: PatchSweep, workdir: Path, *, guard: DiskGuard | None = None, repair: bool = False) -> SweepReport:
     """Compute what is missing of a sweep; the same call resumes."""
-    plan = sweep.plan()
-    expected = uncompressed_bytes(plan) // COMPRESSION
-    return run_sweep(
-        Store(workdir, plan), compute(sweep), guard=guard, expected_bytes=expected, repair=repair,
-        beside={"prompts.jsonl": _echo(sweep)},
-    )  # fmt: skip
-
-
-def _echo(sweep: PatchSweep) -> bytes:
-    """What the prompts were run as, token ids included."""
-    fields = ("id", "group", "text", "tokens", "answer_tokens")
-    lines = [json.dumps({name: getattr(prompt, name) for name in fields}) for prompt in sweep.prompts]
-    return ("\n".join(lines) + "\n").encode()
+    return job.run(PatchJob(sweep), workdir, guard=guard, repair=repair)
 
 
 def check_effects(sweep: PatchSweep, settings: EffectSettings) -> None:
@@ -117,9 +128,9 @@ def _write_table(path: Path, table: pa.Table) -> None:
 
 def estimate(sweep: PatchSweep, workdir: Path, basis: Literal["abstract", "measured"]) -> Estimate:
     """What the sweep will take: from shapes and compiler analysis, or from one pilot unit."""
-    plan = sweep.plan()
+    plan = sweep.plan
     if basis == "measured":
-        return estimate_measured(plan, compute(sweep), workdir.parent, unit=0)
+        return estimate_measured(plan, PatchJob(sweep).unit, workdir.parent, unit=0)
     rate = gemm_rate(rows=sweep.settings.rows) * sweep.parallel.count
     on_host = jax.default_backend() == "cpu"
     return estimate_abstract(plan, program_calls(sweep), flops_per_second=rate, in_host_memory=on_host)

@@ -9,7 +9,8 @@ import jax
 import numpy as np
 
 from causeway.engine.analyses.patch_sweep.design import Rows, SweepPrompt
-from causeway.engine.analyses.patch_sweep.patch_sweep import PatchSweep, row_name, what_was_done
+from causeway.engine.analyses.patch_sweep.patch_sweep import PatchSweep
+from causeway.engine.analyses.patch_sweep.trial_table import row_name, what_was_done
 from causeway.engine.model.finite import NotFiniteError
 from causeway.engine.model.generate import generate_rows
 from causeway.engine.model.rollouts import Generation
@@ -20,7 +21,7 @@ from causeway.engine.sweep.layout import UnitResult
 
 def sampled_unit(sweep: PatchSweep, index: int) -> UnitResult:
     """Compute one unit."""
-    prompt, chosen = sweep.unit(index)
+    prompt, chosen = sweep.part(index)
     rows = sweep.rows.take(chosen)
     generation = _generate(sweep, prompt, rows)
     columns = what_was_done(prompt, rows, generation.before[0], generation.after[0], generation.applied[0])
@@ -47,9 +48,10 @@ def _arrays(generation: Generation) -> dict:
 
 def _generate_together(sweep: PatchSweep, prompt: SweepPrompt, rows: Rows) -> Generation:
     s = sweep.settings
+    transformer, dictionary = sweep.placed
     try:
         return generate_rows(
-            sweep.model.transformer,
+            transformer,
             prompt.tokens,
             trials=rows.trial,
             layout=s.widths,
@@ -58,8 +60,8 @@ def _generate_together(sweep: PatchSweep, prompt: SweepPrompt, rows: Rows) -> Ge
             prompt_id=prompt.id,
             edit_spec=sweep.edit_spec,
             edit=sweep.edit(prompt, rows),
-            dictionary=sweep.dictionary,
-            taps=s.recording.taps(sweep.dictionary, sweep.model.config.num_layers),
+            dictionary=dictionary,
+            taps=s.recording.taps(dictionary, sweep.model.config.num_layers),
             recomputed=s.semantics == "recomputed",
             first_edit=sweep.first_edit(prompt),
             parallel=sweep.parallel,

@@ -14,7 +14,7 @@ from causeway.engine.analyses.attribute.graph_table import graph_row, graph_sche
 from causeway.engine.analyses.attribute.prompts import CircuitPrompt, pair_prompt, token_prompt
 from causeway.engine.analyses.prompts.prompt import BehaviourPrompt
 from causeway.engine.devices import local_parallel
-from causeway.engine.sweep import Store, run_sweep
+from causeway.engine.sweep import Store, run, run_sweep
 
 PLAN = AttributionPlan(max_feature_nodes=40, update_every=16, rows=16)
 LINES = [
@@ -40,7 +40,7 @@ def assert_equal(graph, other):
 
 
 def test_each_graph_has_the_bits_of_its_prompt_alone(sweep, tmp_path):
-    assert sweep.run(tmp_path).finished == 2
+    assert run(sweep, tmp_path).finished == 2
     found = list(sweep.graphs(tmp_path))
     assert [prompt.id for prompt, _ in found] == ["first", "second", "2"]
     for prompt, graph in found:
@@ -51,28 +51,28 @@ def test_each_graph_has_the_bits_of_its_prompt_alone(sweep, tmp_path):
 
 
 def test_a_stopped_run_goes_on_with_the_same_bytes(sweep, tmp_path):
-    sweep.run(tmp_path / "whole")
-    stopped = run_sweep(Store(tmp_path / "parts", sweep.plan()), sweep.unit, limit=1)
+    run(sweep, tmp_path / "whole")
+    stopped = run_sweep(Store(tmp_path / "parts", sweep.plan), sweep.unit, limit=1)
     assert (stopped.finished, stopped.stopped) == (1, "limit")
-    assert sweep.run(tmp_path / "parts").computed == 1
-    stores = [Store(tmp_path / name, sweep.plan()) for name in ("whole", "parts")]
+    assert run(sweep, tmp_path / "parts").computed == 1
+    stores = [Store(tmp_path / name, sweep.plan) for name in ("whole", "parts")]
     bytes_of = [[path.read_bytes() for path in store.data_files()] for store in stores]
     assert bytes_of[0] == bytes_of[1]
 
 
 def test_other_budgets_are_another_plan(sweep, tmp_path, refuses):
-    sweep.plan().bind(tmp_path)
+    sweep.plan.bind(tmp_path)
     other = dataclasses.replace(sweep, settings=dataclasses.replace(PLAN, max_feature_nodes=41))
     with refuses("max_feature_nodes: 40 in the workdir, 41 now"):
-        other.run(tmp_path)
+        run(other, tmp_path)
 
 
 def test_a_moved_model_goes_on_and_dictionaries_are_hashed_once(sweep, tmp_path, monkeypatch):
     calls = []
     monkeypatch.setattr(sweep_module, "dictionary_digest", lambda dictionary: calls.append(dictionary) or "0" * 64)
-    sweep.plan().bind(tmp_path)
+    sweep.plan.bind(tmp_path)
     moved = dataclasses.replace(sweep, model=dataclasses.replace(sweep.model, name="elsewhere"))
-    moved.plan().bind(tmp_path)
+    moved.plan.bind(tmp_path)
     assert list(moved.graphs(tmp_path)) == list(moved.graphs(tmp_path)) == []
     assert len(calls) == 2
 

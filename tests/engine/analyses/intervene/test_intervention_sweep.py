@@ -32,6 +32,7 @@ from causeway.engine.analyses.intervene.stored_graphs import StoredGraphs
 from causeway.engine.devices import local_parallel
 from causeway.engine.model.handle import Model
 from causeway.engine.stats.held_out import held_out
+from causeway.engine.sweep import job
 
 pytestmark = pytest.mark.usefixtures("double")
 ONE = local_parallel(1)
@@ -71,7 +72,7 @@ def transcoders(double, tiny, cases):
 @pytest.fixture(scope="module")
 def graphs(model, transcoders, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("graphs")
-    GraphSweep(model, transcoders, PROMPTS, AttributionPlan(max_feature_nodes=None), ONE).run(workdir)
+    job.run(GraphSweep(model, transcoders, PROMPTS, AttributionPlan(max_feature_nodes=None), ONE), workdir)
     return StoredGraphs.open(workdir)
 
 
@@ -97,8 +98,8 @@ def sweep(model, transcoders):
 
 
 def tables(sweep, workdir):
-    sweep.run(workdir)
-    return list(sweep.tables(workdir))
+    job.run(sweep, workdir)
+    return list(job.tables(sweep, workdir))
 
 
 def test_rows_are_what_intervene_gives_and_resume_is_the_same(sweep, model, transcoders, tmp_path):
@@ -120,7 +121,7 @@ def test_rows_are_what_intervene_gives_and_resume_is_the_same(sweep, model, tran
         logits = intervene(model, transcoders, one.tokens, changes).logits[-1]
         assert row["intervened"] == pytest.approx(logits[5] - logits[9], abs=1e-12)
     assert (by["a", "single", "zero", 1]["place"], by["a", "single", "set", 2]["place"]) == ("subject", "end-0")
-    asked.run(tmp_path / "twice")
+    job.run(asked, tmp_path / "twice")
     (tmp_path / "twice" / "units").joinpath(
         sorted(p.name for p in (tmp_path / "twice/units").glob("*.json"))[1]
     ).unlink()
@@ -138,7 +139,7 @@ def test_patching_brings_the_partners_values_in(sweep, model, transcoders, tmp_p
     assert (row["correct"], row["incorrect"]) == (9, 5)
     assert row["intervened"] == pytest.approx(logits[9] - logits[5], abs=1e-12)
     assert row["clean"] == pytest.approx(partner[9] - partner[5], abs=1e-12)
-    summary = summarise(next(iter(asked.tables(tmp_path))), SummarySettings(min_gap=0.0))[0]
+    summary = summarise(next(job.tables(asked, tmp_path)), SummarySettings(min_gap=0.0))[0]
     gap = row["clean"] - row["baseline"]
     assert summary["recovery"] == pytest.approx((row["intervened"] - row["baseline"]) / gap)
 
@@ -162,7 +163,7 @@ def test_constrained_rows_move_as_predicted(sweep, graphs, tmp_path):
         assert {row["kind"] for row in rows} == set(kinds)
         moved = [row["intervened"] - row["baseline"] for row in rows]
         np.testing.assert_allclose(moved, [row["predicted"] for row in rows], atol=1e-9)
-    found = agreements(asked.tables(tmp_path))
+    found = agreements(job.tables(asked, tmp_path))
     exact = [entry for entry in found if entry["operation"] == "scale"]
     np.testing.assert_allclose([entry["slope"] for entry in exact], 1, atol=1e-9)
 
@@ -258,7 +259,7 @@ def test_sets_of_one_kind_are_one_row_wherever_they_lie(sweep, tmp_path):
 
 def test_the_complement_has_all_active_features_whatever_the_budget(model, transcoders, sweep, tmp_path):
     workdir = tmp_path / "graphs"
-    GraphSweep(model, transcoders, PROMPTS, AttributionPlan(max_feature_nodes=2), ONE).run(workdir)
+    job.run(GraphSweep(model, transcoders, PROMPTS, AttributionPlan(max_feature_nodes=2), ONE), workdir)
     asked = sweep(StoredGraphs.open(workdir), kinds=("circuit", "complement"))
     for prompt, table in zip(PROMPTS, tables(asked, tmp_path / "swept"), strict=True):
         run = CleanRun(model, transcoders, prompt.tokens)

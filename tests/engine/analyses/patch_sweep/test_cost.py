@@ -47,7 +47,7 @@ def test_rollouts_cost_their_tokens_and_their_records(make_sweep):
 def test_an_estimate_leaves_no_file_behind(make_sweep, tiny_sweep, tmp_path, basis):
     sweep = make_sweep("exact", ("baseline", "patch"), prompts=tiny_sweep.make_prompts(2))
     estimate = run.estimate(sweep, tmp_path / "run", basis)
-    assert (estimate.units, estimate.rows) == (sweep.plan().units, 2 * len(sweep.rows))
+    assert (estimate.units, estimate.rows) == (sweep.plan.units, 2 * len(sweep.rows))
     assert estimate.seconds > 0
     assert estimate.memory_bytes > 0
     assert estimate.disk_bytes > 0

@@ -50,10 +50,10 @@ def test_a_unit_returns_what_the_plan_promised_the_store(tiny_sweep, make_sweep,
         "sampled", ("patch",), record=record, top_logits=top_logits, trials=1, segments=(2,),
         prompts=tiny_sweep.make_prompts(1),
     )  # fmt: skip
-    specs, arrays = sweep.plan().layout.arrays, sampled_unit(sweep, 0).arrays
+    specs, arrays = sweep.plan.layout.arrays, sampled_unit(sweep, 0).arrays
     assert arrays.keys() == specs.keys()
     for name, spec in specs.items():
-        assert arrays[name].shape == (sweep.plan().unit_rows[0], *spec.row_shape)
+        assert arrays[name].shape == (sweep.plan.unit_rows[0], *spec.row_shape)
         assert arrays[name].dtype == spec.dtype
 
 

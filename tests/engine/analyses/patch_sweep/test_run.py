@@ -14,7 +14,7 @@ from causeway.engine.analyses.patch_sweep.design import FeatureSet
 from causeway.engine.analyses.patch_sweep.effects import EffectSettings
 from causeway.engine.analyses.patch_sweep.exact_units import exact_unit
 from causeway.engine.analyses.patch_sweep.sampled_units import sampled_unit
-from causeway.engine.sweep import checksums
+from causeway.engine.sweep import Store, checksums
 
 PLANTED = (2, 5)
 GROUPS = ("safe", "risky")
@@ -66,7 +66,7 @@ def test_the_files_of_a_finished_sweep_are_there(finished, planted):
     assert not [name for name in names if name.endswith(".tmp")]
     trials = pq.read_table(workdir / "trials.parquet")
     assert trials.num_rows == len(planted.rows) * len(planted.prompts)
-    assert (report.stopped, report.computed) == ("", planted.plan().units)
+    assert (report.stopped, report.computed) == ("", planted.plan.units)
     assert strict(workdir / "summary.json") == got
     assert got["prompts"] == {"risky": 12, "safe": 12}
     assert got["features"] == 5
@@ -114,13 +114,13 @@ def test_an_interrupted_sweep_ends_with_the_bytes_of_an_uninterrupted_one(tiny_s
     record = {"record": "top:2", "segments": (2,)} if outcome == "sampled" else {}
     sweep = make_sweep(outcome, ("baseline", "patch"), prompts=tiny_sweep.make_prompts(2), unit_buckets=1, **record)
     run.run(sweep, tmp_path / "whole")
-    store = run.Store(tmp_path / "parts", sweep.plan())
+    store = Store(tmp_path / "parts", sweep.plan)
     unit = exact_unit if outcome == "exact" else sampled_unit
     for index in (2, 0):
         with store.writing():
             store.commit(index, unit(sweep, index), {})
     report = run.run(sweep, tmp_path / "parts")
-    assert report.computed == sweep.plan().units - 2
+    assert report.computed == sweep.plan.units - 2
     assert hashes(tmp_path / "parts") == hashes(tmp_path / "whole")
 
 

@@ -8,7 +8,6 @@ import jax
 import numpy as np
 import pytest
 
-from causeway.engine.analyses.patch_sweep import patch_sweep as sweep_module
 from causeway.engine.analyses.patch_sweep.exact_units import exact_unit
 from causeway.engine.analyses.patch_sweep.sampled_units import sampled_unit
 
@@ -28,7 +27,7 @@ def compute(tiny_sweep, transformer, dictionary):
         sweep = tiny_sweep.make_sweep(
             transformer, dictionary, outcome, KINDS, mode=mode, prompts=tiny_sweep.make_prompts(2), **record | settings
         )
-        return sweep.plan(), tiny_sweep.stacked(sweep, UNITS[outcome], order)
+        return sweep.plan, tiny_sweep.stacked(sweep, UNITS[outcome], order)
 
     return made
 
@@ -91,39 +90,36 @@ def test_the_comparison_sees_a_single_bit(compute, tiny_sweep):
     ids=lambda change: next(iter(change)),
 )
 def test_whatever_decides_a_number_is_in_the_fingerprint(make_sweep, change):
-    assert make_sweep(**change).plan().fingerprint != make_sweep().plan().fingerprint
+    assert make_sweep(**change).plan.fingerprint != make_sweep().plan.fingerprint
 
 
 def test_devices_and_names_of_prompts_values_are_where_they_belong(make_sweep, tiny_sweep):
-    plain = make_sweep().plan().fingerprint
-    assert make_sweep(devices=4, parallel="pmap").plan().fingerprint == plain
+    plain = make_sweep().plan.fingerprint
+    assert make_sweep(devices=4, parallel="pmap").plan.fingerprint == plain
     one, *rest = tiny_sweep.make_prompts()
     other = tiny_sweep.changed(one, group="calm")
-    assert make_sweep(prompts=(other, *rest)).plan().fingerprint != plain
+    assert make_sweep(prompts=(other, *rest)).plan.fingerprint != plain
     values = make_sweep().features
     renamed = type(values)(values.layer, values.feature, dict(zip(("a", "b"), values.values.values(), strict=True)))
-    assert make_sweep("exact", ("baseline", "ablate"), features=renamed).plan().fingerprint != (
-        make_sweep("exact", ("baseline", "ablate")).plan().fingerprint
+    assert make_sweep("exact", ("baseline", "ablate"), features=renamed).plan.fingerprint != (
+        make_sweep("exact", ("baseline", "ablate")).plan.fingerprint
     )
 
 
 def test_content_decides_and_not_where_the_model_lay(make_sweep):
     sweep = make_sweep()
     moved = dataclasses.replace(sweep, model=dataclasses.replace(sweep.model, name="elsewhere/tiny"))
-    assert moved.plan().fingerprint == sweep.plan().fingerprint
-    assert moved.plan().about == {"model": "elsewhere/tiny"}
+    assert moved.plan.fingerprint == sweep.plan.fingerprint
+    assert moved.plan.about == {"model": "elsewhere/tiny"}
 
 
-def test_dictionaries_are_hashed_once(make_sweep, monkeypatch):
-    calls = []
-    monkeypatch.setattr(sweep_module, "dictionary_digest", lambda dictionary: calls.append(dictionary) or "0" * 64)
+def test_a_plan_is_made_once(make_sweep):
     sweep = make_sweep()
-    assert sweep.plan() is sweep.plan()
-    assert len(calls) == 1
+    assert sweep.plan is sweep.plan
 
 
 def test_weights_are_placed_once_on_all_devices(make_sweep):
     sweep = make_sweep(devices=4)
-    for leaf in jax.tree.leaves((sweep.model.transformer, sweep.dictionary)):
+    for leaf in jax.tree.leaves(sweep.placed):
         assert leaf.sharding.device_set == set(sweep.parallel.devices)
         assert leaf.is_fully_replicated

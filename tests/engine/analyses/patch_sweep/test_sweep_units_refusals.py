@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from causeway.engine.analyses.patch_sweep.design import FeatureSet
-from causeway.engine.analyses.patch_sweep.patch_sweep import SweepSettings
+from causeway.engine.analyses.patch_sweep.settings import SweepSettings
 from causeway.engine.model.sampling import Sampling
 from causeway.engine.outcome.answers import Answer
 

@@ -64,9 +64,9 @@ def test_stop_texts_end_rollouts_and_are_part_of_the_plan(tiny_sweep, transforme
     found = tiny_sweep.stacked(stopped, sampled_unit)[0]
     assert list(found["response"]) == [t if stop not in t else t[: t.index(stop) + 2] for t in texts]
     assert list(found["response"]) != list(texts)
-    assert stopped.plan().fingerprint != free.plan().fingerprint
+    assert stopped.plan.fingerprint != free.plan.fingerprint
     sampling = dataclasses.replace(free.settings.sampling, stop_tokens=(1,))
-    assert make(sampling=sampling).plan().fingerprint != free.plan().fingerprint
+    assert make(sampling=sampling).plan.fingerprint != free.plan.fingerprint
 
 
 def test_a_unit_is_what_a_direct_call_draws(computed):

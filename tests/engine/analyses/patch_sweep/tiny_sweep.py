@@ -5,8 +5,9 @@ import dataclasses
 import numpy as np
 
 from causeway.engine.analyses.patch_sweep.design import KINDS, FeatureSet, SweepPrompt, arm_names
-from causeway.engine.analyses.patch_sweep.patch_sweep import PatchSweep, SweepSettings
+from causeway.engine.analyses.patch_sweep.patch_sweep import PatchSweep
 from causeway.engine.analyses.patch_sweep.recording import make_recording
+from causeway.engine.analyses.patch_sweep.settings import SweepSettings
 from causeway.engine.devices import local_parallel
 from causeway.engine.model.handle import Model
 from causeway.engine.model.sampling import Sampling
@@ -56,7 +57,7 @@ def make_sweep(
 
 def stacked(sweep: PatchSweep, unit, order=None) -> tuple[dict, dict]:
     """All units' columns and arrays in the plan's order, whatever the order of computing."""
-    count = sweep.plan().units
+    count = sweep.plan.units
     results = {index: unit(sweep, index) for index in (range(count) if order is None else order)}
     columns = {name: _column([value for i in range(count) for value in results[i].rows[name]])
                for name in results[0].rows}  # fmt: skip

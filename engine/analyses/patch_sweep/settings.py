@@ -1,0 +1,79 @@
+"""How a patching sweep is run."""
+
+import dataclasses
+from typing import Any, Literal
+
+from causeway.engine import scalars
+from causeway.engine.analyses.patch_sweep.recording import Recording
+from causeway.engine.intervention import scope as scopes
+from causeway.engine.intervention.edits import EditSpec
+from causeway.engine.model.sampling import Sampling
+from causeway.engine.model.segments import Layout as Widths
+from causeway.engine.outcome.parsers import parser
+
+Outcome = Literal["exact", "sampled"]
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepSettings:
+    """How a sweep is run.
+
+    Attributes:
+        outcome: exact or sampled. arms: names (`design.arm_names`). mode: delta, or replace (the original study's
+            reconstruction). scope: where edits act (`intervention.scope`). semantics: cached or recomputed.
+        trials: rollouts of each arm. sampling, max widths: of rollouts. stop_texts: texts that end one, beside the stop
+            tokens of `sampling`. parser: how an answer is read.
+        rows: row bucket a device. unit_buckets: buckets a unit. recording: what is kept at every token.
+    """
+
+    outcome: Outcome
+    arms: tuple[str, ...]
+    mode: Literal["delta", "replace"] = "delta"
+    scope: str = "last_prompt"
+    semantics: Literal["cached", "recomputed"] = "cached"
+    trials: int = 1
+    seed: int = 0
+    rows: int = 64
+    unit_buckets: int = 8
+    segments: tuple[int, ...] = (16,)
+    sampling: Sampling = dataclasses.field(default_factory=Sampling)
+    stop_texts: tuple[str, ...] = ()
+    parser: str = "answers"
+    recording: Recording = dataclasses.field(default_factory=Recording)
+
+    def __post_init__(self):
+        for name, allowed in _CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name}: got {getattr(self, name)!r}; needs one of {', '.join(allowed)}")
+        scalars.seed(self.seed)
+        for name in ("trials", "rows", "unit_buckets"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: got {getattr(self, name)}; needs at least 1")
+        if self.outcome == "exact" and self.trials != 1:
+            raise ValueError(f"trials: got {self.trials} with the exact outcome, which has no sampling noise; use 1")
+        if self.trials > 1 and (self.sampling.temperature == 0 or self.sampling.top_k == 1):
+            raise ValueError(f"trials: got {self.trials} with greedy sampling, which repeats one rollout; use 1")
+        if self.outcome == "exact" and (self.recording.reader or self.recording.top_logits):
+            raise ValueError("record_features: recorded at generated tokens; use the sampled outcome")
+        if self.outcome == "exact" and self.semantics == "recomputed":
+            raise ValueError("semantics: recomputed concerns generated tokens; the exact outcome is cached")
+        parser(self.parser)
+
+    @property
+    def widths(self) -> Widths:
+        """Row bucket and segments of rollouts."""
+        return Widths(self.rows, self.segments)
+
+    @property
+    def edit_spec(self) -> EditSpec:
+        """Filled in by `PatchSweep` with the dictionaries' stream."""
+        return EditSpec(family="replace" if self.mode == "replace" else "feature", slots=scopes.slots(self.scope))
+
+    def describe(self) -> dict[str, Any]:
+        """JSON-able description for the plan."""
+        return dataclasses.asdict(self) | {"recording": self.recording.describe()}
+
+
+_CHOICES = {
+    "outcome": ("exact", "sampled"), "mode": ("delta", "replace"), "semantics": ("cached", "recomputed"),
+}  # fmt: skip
