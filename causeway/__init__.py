@@ -4,7 +4,7 @@
     model = cw.load_model("bundled:tiny")
     saes = cw.load_dictionaries("bundled:tiny", for_model=model)
     edit = cw.FeatureEdit(layer=2, feature=121, value=14.0, scope="last_prompt")
-    out = cw.generate(model, "game: loss $20. balance $150.", edits=[[], [edit]], dictionary=saes)
+    out = cw.generate(model, "game: loss $20. balance $150.", arms=[[], [edit]], dictionary=saes)
 
 Names are imported when first used, so that `import causeway` (and with it every `--help`) does not wait for jax.
 """
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from causeway.engine.analyses.attribute.request import attribute
     from causeway.engine.analyses.attribute.targets import Target, logit_difference
     from causeway.engine.analyses.intervene.intervene import intervene
+    from causeway.engine.calls.generate import GenerateResult, generate
+    from causeway.engine.calls.run import RunResult, run
     from causeway.engine.dictionary.dictionary import Dictionary
     from causeway.engine.dictionary.placement import Replicated, Sharded, Streamed
-    from causeway.engine.experiment import GenerateResult, RunResult, generate, run
     from causeway.engine.intervention.requests import FeatureEdit, SwapEdit, Tap, VectorEdit
     from causeway.engine.intervention.taps import Record
     from causeway.engine.model.handle import Model
@@ -32,12 +33,12 @@ _HOME = {
     "Dictionary": "causeway.engine.dictionary.dictionary",
     "Divergence": "causeway.engine.outcome.divergence",
     "FeatureEdit": "causeway.engine.intervention.requests",
-    "GenerateResult": "causeway.engine.experiment",
+    "GenerateResult": "causeway.engine.calls.generate",
     "Model": "causeway.engine.model.handle",
     "PrunedGraph": "causeway.engine.analyses.attribute.graph",
     "Record": "causeway.engine.intervention.taps",
     "Replicated": "causeway.engine.dictionary.placement",
-    "RunResult": "causeway.engine.experiment",
+    "RunResult": "causeway.engine.calls.run",
     "Sharded": "causeway.engine.dictionary.placement",
     "Streamed": "causeway.engine.dictionary.placement",
     "SwapEdit": "causeway.engine.intervention.requests",
@@ -46,12 +47,12 @@ _HOME = {
     "VectorEdit": "causeway.engine.intervention.requests",
     "attribute": "causeway.engine.analyses.attribute.request",
     "diverging_answers": "causeway.engine.outcome.divergence",
-    "generate": "causeway.engine.experiment",
+    "generate": "causeway.engine.calls.generate",
     "intervene": "causeway.engine.analyses.intervene.intervene",
     "load_dictionaries": "causeway.ports.dictionaries.load",
     "load_model": "causeway.ports.models.load",
     "logit_difference": "causeway.engine.analyses.attribute.targets",
-    "run": "causeway.engine.experiment",
+    "run": "causeway.engine.calls.run",
     "save_dictionary": "causeway.ports.dictionaries.load",
 }
 

@@ -37,17 +37,21 @@ from causeway.engine.precision import full_precision
 class Pass:
     """What one forward pass returns.
 
-    logits: [B, T, V], accumulation dtype. finite: [B, T], whether a token's last stream and what the taps read of it
-    are numbers (true of padding); the logits, which not all callers form, are not looked at. records: one a tap.
-    edits: one report [B, T, E] an edit. cache: keys and values of all layers, [L, B, T, G, K] each; empty unless asked
-    for.
+    logits: [B, T, V], accumulation dtype; [B, 1, V] where the last token's alone were asked for, [B, 0, V] where none
+    were. finite: [B, T], whether a token's last stream and what the taps read of it are numbers (true of padding); the
+    logits, which not all callers form, are not looked at. records: one a tap. edits: one report [B, T, E] an edit.
+    cache: keys and values of all layers, [L, B, T, G, K] each; empty unless asked for.
     """
 
-    logits: Float[Array, "B T V"]
+    logits: Float[Array, "B _ V"]
     finite: Bool[Array, "B T"]
     records: tuple[Record, ...] = ()
     edits: tuple[EditReport, ...] = ()
     cache: tuple[Float[Array, "L B T G K"], ...] = ()
+
+
+# Of which tokens logits are formed: all of them, each row's last, or none.
+LogitsOf = Literal["all", "last"] | None
 
 
 def next_token_logits(transformer: Transformer, tokens: Int[Array, "B T"]) -> Float[Array, "B T V"]:
@@ -61,6 +65,7 @@ def causal_pass(
     instruments: Instruments = Instruments(),  # noqa: B008 (immutable)
     lengths: Int[Array, " B"] | None = None,
     keep_cache: bool = False,
+    logits_of: LogitsOf = "all",
 ) -> Pass:
     """Run token sequences, right-padded to T; `lengths` gives each row's number of tokens (default: all T).
 
@@ -96,10 +101,27 @@ def causal_pass(
     x, (readings, reports, cache) = jax.lax.scan(body, x, (transformer.blocks, layers))
     last = Observer(instruments, config.num_layers, positions, valid)
     normalised = last("final_norm", normed(transformer.final_norm, "final_scale", x, last))
-    logits = last("logits", transformer.logits(normalised))
+    logits = _logits(transformer, normalised, last, lengths, logits_of)
     records = _records(instruments, readings, last, valid)
     finite = ~valid | (rows_finite(normalised) & _read_finite(instruments, records))
     return Pass(logits, finite, records, _total(instruments, reports), cache)
+
+
+def _logits(
+    transformer: Transformer, normalised: Float[Array, "B T D"], last: Observer, lengths: Int[Array, " B"] | None,
+    logits_of: LogitsOf,
+) -> Float[Array, "B _ V"]:  # fmt: skip
+    """Logits of the tokens they are asked of; a tap of the logits forms them all."""
+    tapped = any(tap.spec.stream == "logits" for tap in last.instruments.taps)
+    form = transformer.logits
+    if tapped or logits_of == "all":
+        normalised, form = last("logits", transformer.logits(normalised)), lambda x: x
+    if logits_of == "all":
+        return normalised
+    batch, length = normalised.shape[:2]
+    places = jnp.full(batch, length) - 1 if lengths is None else lengths - 1
+    chosen = places[:, None] if logits_of == "last" else jnp.zeros((batch, 0), int)
+    return form(jnp.take_along_axis(normalised, chosen[..., None], axis=1))
 
 
 def _read_finite(instruments: Instruments, records: tuple[Record, ...]) -> Bool[Array, "B T"] | Literal[True]:
@@ -162,13 +184,16 @@ def _total(instruments: Instruments, reports: dict[int, EditReport]) -> tuple[Ed
     return tuple(total(reports[i]) for i in range(len(instruments.edits)))
 
 
-@partial(jax.jit, static_argnames="keep_cache")
+@partial(jax.jit, static_argnames=("keep_cache", "logits_of"))
 @full_precision
 def _run(
-    transformer: Transformer, tokens: Array, instruments: Instruments, lengths: Array | None, keep_cache: bool
-) -> tuple[Pass, Bool[Array, " B"]]:
-    out = causal_pass(transformer, tokens, instruments, lengths, keep_cache)
-    return out, jnp.all(out.finite & (rows_finite(out.logits) | ~_valid(tokens, lengths)), axis=1)
+    transformer: Transformer, tokens: Array, instruments: Instruments, lengths: Array | None, keep_cache: bool,
+    logits_of: LogitsOf,
+) -> tuple[Pass, Bool[Array, " B"]]:  # fmt: skip
+    out = causal_pass(transformer, tokens, instruments, lengths, keep_cache, logits_of)
+    formed = rows_finite(out.logits)
+    formed = formed | ~_valid(tokens, lengths) if logits_of == "all" else formed
+    return out, jnp.all(out.finite, axis=1) & jnp.all(formed, axis=1)
 
 
 def run(
@@ -177,6 +202,7 @@ def run(
     instruments: Instruments = Instruments(),  # noqa: B008 (immutable)
     lengths: Int[AnyArray, " B"] | None = None,
     keep_cache: bool = False,
+    logits_of: LogitsOf = "all",
 ) -> Pass:
     """`causal_pass`, compiled, and refused where it does not give numbers. Inside another program it only traces.
 
@@ -184,7 +210,7 @@ def run(
         NotFiniteError: naming row, layer and site; and see `causal_pass`.
     """
     tokens, lengths = jnp.asarray(tokens), None if lengths is None else jnp.asarray(lengths)
-    out, finite = _run(transformer, tokens, instruments, lengths, keep_cache)
+    out, finite = _run(transformer, tokens, instruments, lengths, keep_cache, logits_of)
     if not isinstance(finite, jax.core.Tracer) and not np.all(finite):
         refuse(partial(full_precision(causal_pass), transformer, tokens, instruments, lengths), ~finite)
     return out

@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from causeway.engine import experiment
 from causeway.engine.analyses.as_published.attribution import documented_attribution
 from causeway.engine.analyses.attribute.attribute import attribute
 from causeway.engine.analyses.evaluate.teacher_forcing import AnswerPair, answer_log_probabilities
@@ -22,6 +21,8 @@ from causeway.engine.analyses.intervene.intervene import intervene
 from causeway.engine.analyses.intervene.propagate import MODES
 from causeway.engine.analyses.screen.activations import LabelledTokens, group_sums
 from causeway.engine.analyses.virtual_weights.virtual_weights import coactivation, virtual_weights
+from causeway.engine.calls.generate import generate
+from causeway.engine.calls.run import run
 from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.intervention.requests import FeatureEdit, Tap
 from causeway.engine.intervention.sites import STREAMS
@@ -67,10 +68,10 @@ def labelled():
 
 
 CALLS = {
-    "run": lambda m, t: experiment.run(m, PROMPTS, taps=[Tap("resid_post")]),
-    "run edited": lambda m, t: experiment.run(m, [PROMPT], edits=[t.edit], dictionary=t.saes),
-    "generate": lambda m, t: experiment.generate(m, [PROMPT], max_new_tokens=3, rows=2),
-    "generate from the first token on": lambda m, t: experiment.generate(
+    "run": lambda m, t: run(m, PROMPTS, taps=[Tap("resid_post")]),
+    "run edited": lambda m, t: run(m, [PROMPT], edits=[t.edit], dictionary=t.saes),
+    "generate": lambda m, t: generate(m, [PROMPT], max_new_tokens=3, rows=2),
+    "generate from the first token on": lambda m, t: generate(
         m, [PROMPT], edits=[t.edit], dictionary=t.saes, max_new_tokens=3, rows=2
     ),
     "exact outcomes": lambda m, t: clean_tree(
@@ -141,9 +142,7 @@ def test_every_family_names_the_site(path, family, tiny):
     """Norms behind attention and MLP, a norm of queries and keys, and parallel blocks hide nothing."""
     changes = tiny.FAMILIES[family] | {"windows": ()}
     with pytest.raises(NotFiniteError) as caught:
-        experiment.run(
-            named(scaled(tiny, path, **{k: v for k, v in changes.items() if k != "tied_embeddings"})), [PROMPT]
-        )
+        run(named(scaled(tiny, path, **{k: v for k, v in changes.items() if k != "tied_embeddings"})), [PROMPT])
     assert names_middle_layer(caught.value, path), str(caught.value)
 
 
@@ -158,7 +157,7 @@ def test_float16_says_what_to_do(call, tiny, tools):
 def test_a_square_that_overflows_is_not_taken_for_nothing(tiny):
     """Values of 1e25 are numbers in float32, and so would be the logits: the norm divides by infinity and gives 0."""
     with pytest.raises(NotFiniteError, match=r"layer 1 mlp_out reaches [0-9.]+e\+2\d, too large for float32"):
-        experiment.run(named(scaled(tiny, "mlp.down", 1e25)), [PROMPT])
+        run(named(scaled(tiny, "mlp.down", 1e25)), [PROMPT])
 
 
 @pytest.mark.parametrize("mode", ["delta", "replace"])
@@ -166,7 +165,7 @@ def test_a_square_that_overflows_is_not_taken_for_nothing(tiny):
 def test_an_edit_that_overflows_is_named_with_its_row(mode, semantics, transformer, tools):
     arms = [[FeatureEdit(0, 3, value, scope="last_prompt_and_decode")] for value in (1.0, 3e38)]
     with pytest.raises(NotFiniteError, match=r"layer 0 resid_post .*the edit there makes it so") as caught:
-        experiment.generate(
+        generate(
             named(transformer), [PROMPT], edits=arms, dictionary=tools.saes, mode=mode, semantics=semantics,
             max_new_tokens=3, rows=2,
         )  # fmt: skip
@@ -210,8 +209,8 @@ def test_weights_alone(array, transformer, tools):
 def test_features_read_on_the_way_are_looked_at(transformer, tools):
     taps, saes = [Tap("resid_post", "all")], broken_dictionary(tools.saes, "b_enc", jnp.inf)
     for call in (
-        lambda: experiment.run(named(transformer), [PROMPT], taps=taps, dictionary=saes),
-        lambda: experiment.generate(named(transformer), [PROMPT], taps=taps, dictionary=saes, max_new_tokens=2, rows=2),
+        lambda: run(named(transformer), [PROMPT], taps=taps, dictionary=saes),
+        lambda: generate(named(transformer), [PROMPT], taps=taps, dictionary=saes, max_new_tokens=2, rows=2),
     ):
         with pytest.raises(NotFiniteError, match="layer 2 resid_post read by all is not finite"):
             call()

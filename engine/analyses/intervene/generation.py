@@ -7,9 +7,9 @@ changed at all tokens stays changed at the new ones; one changed at a token of t
 from collections.abc import Iterator
 from typing import Any, cast
 
-from causeway.engine import experiment
 from causeway.engine.analyses.intervene.intervention_sweep import InterventionSweep
 from causeway.engine.analyses.intervene.sets import Place
+from causeway.engine.calls.generate import generate
 from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.intervention.requests import FeatureEdit, Operation
 
@@ -43,7 +43,7 @@ def continuations(sweep: InterventionSweep, tokens: int, temperature: float, see
         edits = [[], *([_edit(*entry, len(prompt.tokens))] for entry in work)]
         # Ranked dictionaries need a call for each layer; a call for each row serves all kinds.
         for entry, row in zip([None, *work], edits, strict=True):
-            [found] = experiment.generate(
+            [found] = generate(
                 sweep.model, list(prompt.tokens), edits=[row], dictionary=cast(Dictionary, sweep.transcoders),
                 max_new_tokens=tokens, temperature=temperature, seed=seed, rows=1,
             )  # fmt: skip

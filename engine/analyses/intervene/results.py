@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from causeway.engine import experiment
 from causeway.engine.analyses.intervene.intervention_summary import recovery
+from causeway.engine.calls.run import run
 from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
 from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.frozen.sources import Transcoders
@@ -119,7 +119,7 @@ def documented_replacement_difference(
     config = dataclasses.replace(transcoders.config, stream="resid_pre", write_stream="")
     misplaced = Dictionary(config, **arrays)
     edits = [FeatureEdit(layer, f, inhibition, "inhibit", "last_prompt") for f in features]
-    out = experiment.run(model, model.tokens(prompt), edits=edits, dictionary=misplaced, mode="replace")
+    out = run(model, model.tokens(prompt), edits=edits, dictionary=misplaced, mode="replace")
     last = out.logits[0][-1]
     return float(last[answers[0]]) - float(last[answers[1]])
 

@@ -4,11 +4,11 @@ import jax
 import numpy as np
 import pytest
 
-from causeway.engine import experiment
 from causeway.engine.analyses.attribute.attribute import attribute
 from causeway.engine.analyses.attribute.attribution_plan import AttributionPlan
 from causeway.engine.analyses.intervene.intervene import CleanRun, intervene
 from causeway.engine.analyses.intervene.intervention_rows import Intervention, InterventionRows
+from causeway.engine.calls.run import run as run_once
 from causeway.engine.devices import local_parallel
 from causeway.engine.intervention.requests import FeatureEdit, SwapEdit, Tap
 from causeway.engine.model.handle import Model
@@ -160,7 +160,7 @@ def test_doubling_a_source_moves_every_target_by_its_edge(tiny, cases, family, k
 def test_open_is_run_with_feature_edits(tiny, cases, kind):
     model, dictionary = cases.make_model(tiny), cases.make_dictionary(tiny, kind)
     edits = [FeatureEdit(0, 5, 2.0, scope="positions:3"), FeatureEdit(2, 1, -1.0, scope="positions:1:6")]
-    expected = experiment.run(model, TOKENS, edits=edits, dictionary=dictionary).logits[0]
+    expected = run_once(model, TOKENS, edits=edits, dictionary=dictionary).logits[0]
     out = intervene(model, dictionary, TOKENS, [(0, 3, 5, 2.0), (2, slice(1, 6), 1, -1.0)])
     np.testing.assert_allclose(out.logits, expected, atol=1e-12)
 
@@ -225,10 +225,10 @@ def test_held_layers_of_a_range(model, transcoders):
     np.testing.assert_allclose(some.streams[1], everything.streams[1], atol=1e-12)
     # The layer above runs open: as after a push into the stream of the clean pass.
     tap = Tap("resid_post", layers=(1,))
-    stream = experiment.run(model, TOKENS, taps=[tap]).records[0][0].values[0, 3]
+    stream = run_once(model, TOKENS, taps=[tap]).records[0][0].values[0, 3]
     push = 2.5 - CleanRun(model, transcoders, TOKENS).activations(1)[3, 5]
     edits = [SwapEdit(1, stream + push * np.asarray(transcoders.W_dec[...][1, 5]), scope="positions:3")]
-    expected = experiment.run(model, TOKENS, edits=edits).logits[0]
+    expected = run_once(model, TOKENS, edits=edits).logits[0]
     np.testing.assert_allclose(some.logits, expected, atol=1e-5)
 
 

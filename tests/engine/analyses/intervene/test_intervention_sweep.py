@@ -9,7 +9,6 @@ import pyarrow as pa
 import pytest
 from scipy import stats
 
-from causeway.engine import experiment
 from causeway.engine.analyses.attribute.attribution_plan import AttributionPlan
 from causeway.engine.analyses.attribute.graph_sweep import GraphSweep
 from causeway.engine.analyses.attribute.prompts import CircuitPrompt
@@ -29,6 +28,7 @@ from causeway.engine.analyses.intervene.results import (
 from causeway.engine.analyses.intervene.sets import Place
 from causeway.engine.analyses.intervene.settings import InterventionSettings
 from causeway.engine.analyses.intervene.stored_graphs import StoredGraphs
+from causeway.engine.calls.run import run
 from causeway.engine.devices import local_parallel
 from causeway.engine.model.handle import Model
 from causeway.engine.stats.held_out import held_out
@@ -110,7 +110,7 @@ def test_rows_are_what_intervene_gives_and_resume_is_the_same(sweep, model, tran
     assert [len(table) for table in found] == [24, 24, 24, 18]
     rows = [row for table in found for row in table.to_pylist()]
     by = {(r["id"], r["kind"], r["operation"], r["layer"]): r for r in rows}
-    clean = experiment.run(model, [p.tokens for p in PROMPTS]).logits
+    clean = run(model, [p.tokens for p in PROMPTS]).logits
     assert by["a", "single", "zero", 0]["baseline"] == pytest.approx(clean[0][-1, 5] - clean[0][-1, 9], abs=1e-12)
     expected = {
         ("a", "zero", 1): [(1, 2, 5, 0.0)], ("a", "set", 2): [(2, 4, 7, 4.0)],
@@ -135,7 +135,7 @@ def test_patching_brings_the_partners_values_in(sweep, model, transcoders, tmp_p
     row = tables(asked, tmp_path)[0].to_pylist()[0]
     value = CleanRun(model, transcoders, PROMPTS[1].tokens).activations(1)[2, 5]
     logits = intervene(model, transcoders, PROMPTS[0].tokens, [(1, 2, 5, value)]).logits[-1]
-    partner = experiment.run(model, PROMPTS[1].tokens).logits[0][-1]
+    partner = run(model, PROMPTS[1].tokens).logits[0][-1]
     assert (row["correct"], row["incorrect"]) == (9, 5)
     assert row["intervened"] == pytest.approx(logits[9] - logits[5], abs=1e-12)
     assert row["clean"] == pytest.approx(partner[9] - partner[5], abs=1e-12)
@@ -291,7 +291,7 @@ def test_a_counterfactual_is_the_partner(model, transcoders, tmp_path):
     row = tables(asked, tmp_path)[0].to_pylist()[0]
     value = CleanRun(model, transcoders, other).activations(1)[2, 5]
     logits = intervene(model, transcoders, PROMPTS[0].tokens, [(1, 2, 5, value)]).logits[-1]
-    clean = experiment.run(model, other).logits[0][-1]
+    clean = run(model, other).logits[0][-1]
     assert row["intervened"] == pytest.approx(logits[9] - logits[5], abs=1e-12)
     assert row["clean"] == pytest.approx(clean[9] - clean[5], abs=1e-12)
 

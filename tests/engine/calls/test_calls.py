@@ -78,7 +78,7 @@ def test_a_rollouts_rows_share_their_noise(model, dictionary):
     (result,) = cw.generate(
         model,
         PROMPTS[0],
-        edits=[[], [own], [strong]],
+        arms=[[], [own], [strong]],
         dictionary=dictionary,
         max_new_tokens=3,
         temperature=1.0,
@@ -114,7 +114,7 @@ def test_what_cannot_be_run_is_refused(model, dictionary, refuses):
         cw.run(model, "hello")
     with refuses("prompt: 65 tokens, but the context of tiny is 64"):
         cw.run(model, [1] * 65)
-    with refuses("edits: got 2 rows for 3 prompts"):
+    with refuses("edits: got 2 lists for 3 prompts; needs one list for all prompts, or one a prompt"):
         cw.run(model, PROMPTS, edits=[[SET], []], dictionary=dictionary)
     with refuses("dictionary: missing"):
         cw.run(model, PROMPTS, edits=[SET])
@@ -242,4 +242,98 @@ def test_results_show_themselves_in_a_line(model, dictionary):
         assert len(repr(thing)) < 300
     assert "2 prompts of 2-3 tokens" in repr(out)
     assert "with ids" in repr(out)
-    assert "1 rows of 3 trials" in repr(gen)
+    assert "1 arms of 3 trials" in repr(gen)
+
+
+def test_arms_are_run_on_every_prompt_and_stacked(model, dictionary, refuses):
+    strong, taps = cw.FeatureEdit(2, 7, 60.0), [cw.Tap("resid_post"), cw.Tap(reader="top_k", width=3)]
+    out = cw.run(model, PROMPTS[:2], arms=[[], SET, [strong]], taps=taps, dictionary=dictionary)
+    assert [logits.shape for logits in out.logits] == [(3, 4, 40), (3, 6, 40)]
+    assert out.edits_applied.tolist() == [[0, 1, 4], [0, 1, 6]]
+    assert out["resid_post", "raw"][1].shape == (3, 3, 6, 16)
+    for arm, edits in enumerate(([], [SET], [strong])):
+        alone = cw.run(model, PROMPTS[1], edits=edits, taps=taps, dictionary=dictionary)
+        assert alone.logits[0].tobytes() == out.logits[1][arm].tobytes()
+        assert alone["resid_post", 2, "raw"][0].tobytes() == out["resid_post", 2, "raw"][1][arm].tobytes()
+        assert alone.records[1][0].ids.tobytes() == out.records[1][1].ids[arm].tobytes()
+    with refuses("edits: got 2 lists for 1 prompt; .* lists to compare on every prompt are arms="):
+        cw.run(model, PROMPTS[0], edits=[[], [SET]], dictionary=dictionary)
+    with refuses("edits: got 2 lists for 1 prompt; .* lists to compare on every prompt are arms="):
+        cw.generate(model, PROMPTS[0], edits=[[], [SET]], dictionary=dictionary)
+    for arms in ([], 3, "arms", [3]):
+        with refuses(r"arms: got .*; needs a list of lists of edits, such as \[\[\], \[edit\]\]"):
+            cw.run(model, PROMPTS[0], arms=arms)
+    with refuses("edits, arms: got both"):
+        cw.run(model, PROMPTS[0], edits=SET, arms=[[]], dictionary=dictionary)
+
+
+def test_logits_are_formed_where_they_are_asked_for(model, refuses, monkeypatch):
+    whole = cw.run(model, PROMPTS, taps="final_norm")
+    for taps in ((), "logits"):
+        last = cw.run(model, PROMPTS, logits="last", taps=taps)
+        for a, b in zip(last.logits, whole.logits, strict=True):
+            np.testing.assert_allclose(a, b[-1], atol=1e-6)
+    none = cw.run(model, PROMPTS, logits=None, taps="final_norm")
+    assert none.logits == ()
+    for a, b in zip(none["final_norm"], whole["final_norm"], strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+    with refuses("logits: got 'some'; needs 'all', 'last' or None"):
+        cw.run(model, PROMPTS, logits="some")
+    monkeypatch.setattr("causeway.engine.calls.run.MOST_LOGITS", 1000)
+    with refuses("logits: 'all' of 11 tokens are 0.0 GB .* ask for logits='last' or None, or give fewer prompts"):
+        cw.run(model, PROMPTS)
+
+
+def test_what_was_tapped_goes_by_name(model, dictionary, refuses):
+    taps = [cw.Tap("resid_post", layers=(0, 2)), cw.Tap("resid_post", "top_k", width=3), "hook_mlp_out", "final_norm"]
+    other = dataclasses.replace(model, read_place=named)
+    out = cw.run(other, PROMPTS, taps=taps, dictionary=dictionary)
+    for i, ids in enumerate(PROMPTS):
+        values = out.records[0][i].values
+        np.testing.assert_array_equal(out["resid_post", "raw"][i], values)
+        np.testing.assert_array_equal(out["resid_post", -1, "raw"][i], values[1])
+        np.testing.assert_array_equal(out["resid_post", 2, "top_k"][i], out.records[1][i].values[1])
+        np.testing.assert_array_equal(out["blocks.1.hook_mlp_out"][i], out["mlp_out"][i][1])
+        np.testing.assert_array_equal(out["mlp_out.1"][i], out["mlp_out", 1][i])
+        assert out["final_norm"][i].shape == (len(ids), 16)
+    for key, message in (
+        (("resid_post", 1), r"\['resid_post', 1\]: nothing .* there; tapped: resid_post \(raw\) of layers 0, 2;"),
+        ("attn_out", r"nothing was tapped there; tapped: .*; mlp_out \(raw\) of layers 0, 1, 2; final_norm \(raw\) of"),
+        ("resid_post", r"\['resid_post'\]: .* are meant alike; name the layer and the reader"),
+        (("resid_post", 3), r"\['resid_post', 3\]: layer: got 3; needs a whole number from -3 to 2"),
+        (("mlp_out.1", 2), "'mlp_out.1' is of layer 1; name one"), ("resid", "site: cannot read 'resid'"),
+        (("mlp_out", "mean"), "needs STREAM, perhaps a layer, perhaps a reader"), (3, "site: got 3; needs the name"),
+        ((), r"site: got \(\); needs the name"), (("mlp_out", 1, 2), "perhaps a layer"), (None, "site: got None"),
+    ):  # fmt: skip
+        with refuses(message):
+            out[key]
+
+
+def test_rollouts_have_the_same_axes_behind_arms_and_trials(model, dictionary, refuses):
+    taps = [cw.Tap("resid_post"), cw.Tap("resid_post", "top_k", width=3)]
+    gen = cw.generate(
+        model, PROMPTS[:2], arms=[[], [SET]], taps=taps, dictionary=dictionary, max_new_tokens=2, trials=3, rows=8
+    )
+    assert len(gen) == 2
+    assert [len(texts) for texts in gen[0].texts] == [3, 3]
+    whole = gen["resid_post", "raw"]
+    assert [values.shape for values in whole] == [(2, 3, 3, 2, 16)] * 2
+    assert gen[0]["resid_post", 2, "top_k"].shape == (2, 3, 2, 3)
+    once = cw.run(model, PROMPTS[:2], arms=[[], [SET]], taps=taps, dictionary=dictionary)
+    for values, one, generation in zip(whole, once["resid_post", "raw"], gen, strict=True):
+        np.testing.assert_array_equal(values[:, :, 1], generation["resid_post", 1, "raw"])
+        np.testing.assert_array_equal(values[1, 2, 0], generation.generation.records[0].values[5, :, 0])
+        # Step 0 is the prompt's last token, whatever the trial.
+        for trial in range(3):
+            np.testing.assert_allclose(values[:, trial, :, 0], one[:, :, -1], atol=2e-5)
+    with refuses("nothing was tapped there"):
+        gen["mlp_out"]
+    assert "2 prompts" in repr(gen)
+
+
+def test_many_prompts_take_one_program_a_width(model, compilations):
+    prompts = [list(range(3, 3 + length)) for length in (9, 9, 10, 12, 16, 11, 13, 14, 15, 16, 9, 10)]
+    cw.run(model, prompts[:1])
+    with compilations() as names:
+        cw.run(model, prompts)
+    assert not names

@@ -1,0 +1,154 @@
+"""`cw.generate`: prompts continued token after token, under the arms that are compared."""
+
+import dataclasses
+import reprlib
+from collections.abc import Sequence
+from typing import Any, overload
+
+import numpy as np
+
+from causeway.engine import scalars
+from causeway.engine.calls.arms import Arms, Edits, edit_arrays_of, edit_rows
+from causeway.engine.calls.by_name import Tapped
+from causeway.engine.calls.run import fitted_stack
+from causeway.engine.dictionary.dictionary import Dictionary
+from causeway.engine.intervention.named import named_taps
+from causeway.engine.intervention.requests import Tap
+from causeway.engine.model.finite import NotFiniteError
+from causeway.engine.model.generate import Generation, Layout, generate_rows, segment_lengths
+from causeway.engine.model.handle import Model, Prompt
+from causeway.engine.model.prompt_list import prompt_list
+from causeway.engine.model.sampling import Sampling
+from causeway.engine.model.stops import stops_of
+
+
+@dataclasses.dataclass(frozen=True)
+class GenerateResult:
+    """Rollouts of one prompt. `gen[name]`, `gen[name, layer]` and so on give what taps read by name.
+
+    `gen["resid_post", 12]` is [A, trials, N, D] with arms A (without `arms` there is one) and steps N: step 0 is the
+    last token of the prompt, step t the t-th new one. `gen["resid_post"]` is [A, trials, P, N, D]. From P on the axes
+    are those of `run`, steps in the place of tokens. What lies beyond the end of a rollout is zero.
+
+    Attributes:
+        texts: of each arm and trial, [arms][trials].
+        generation: tokens, records and edit reports with rows ordered (arm, trial); see `Generation`.
+        tapped: the taps, by name.
+    """
+
+    texts: tuple[tuple[str, ...], ...]
+    generation: Generation
+    tapped: Tapped = dataclasses.field(repr=False)
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        """What a tap read.
+
+        Raises:
+            ValueError: nothing was tapped there, or the key does not say what.
+        """
+        number, layer = self.tapped.find(key)
+        values = self.generation.records[number].values
+        values = np.asarray(values).reshape(len(self.texts), len(self.texts[0]), *values.shape[1:])
+        return np.moveaxis(values, 3, 2) if layer is None else values[:, :, :, layer]
+
+    def __repr__(self) -> str:
+        first = reprlib.repr(self.texts[0][0])
+        return f"GenerateResult({len(self.texts)} arms of {len(self.texts[0])} trials; the first: {first})"
+
+
+@dataclasses.dataclass(frozen=True)
+class GenerateResults(Sequence[GenerateResult]):
+    """Rollouts of several prompts: `gen[i]` is those of prompt i, and `gen["resid_post", 12]` has one array a prompt.
+
+    Attributes:
+        prompts: one result a prompt.
+    """
+
+    prompts: tuple[GenerateResult, ...]
+
+    @overload
+    def __getitem__(self, key: int) -> GenerateResult: ...
+    @overload
+    def __getitem__(self, key: slice) -> tuple[GenerateResult, ...]: ...
+    @overload
+    def __getitem__(self, key: str | tuple) -> tuple[np.ndarray, ...]: ...
+    def __getitem__(self, key):
+        """A prompt's rollouts, or what a tap read, by name.
+
+        Raises:
+            ValueError: nothing was tapped there, or the key does not say what.
+        """
+        if isinstance(key, str | tuple):
+            return tuple(result[key] for result in self.prompts)
+        return self.prompts[key]
+
+    def __len__(self) -> int:
+        return len(self.prompts)
+
+    def __repr__(self) -> str:
+        return f"GenerateResults({len(self.prompts)} prompts; the first: {self.prompts[0]!r})"
+
+
+def generate(
+    model: Model,
+    prompts: Prompt | Sequence[Prompt],
+    *,
+    dictionary: Dictionary | None = None,
+    edits: Edits = (),
+    arms: Arms | None = None,
+    taps: Tap | str | Sequence[Tap | str] = (),
+    mode: str = "delta",
+    semantics: str = "cached",
+    max_new_tokens: int = 100,
+    temperature: float = 0.7,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    trials: int = 1,
+    seed: int = 0,
+    stop: int | str | Sequence[int | str] | None = None,
+    rows: int = 16,
+) -> GenerateResults:
+    """Continue prompts, token after token, with edits and recordings.
+
+    Args:
+        model, prompts, dictionary, edits, arms, taps, mode: as for `run`. Arms share their noise trial by trial.
+        semantics: cached, or recomputed (an edit acts on the token being processed alone, and leaves no trace behind).
+        max_new_tokens: most tokens of a rollout.
+        temperature: of the logits; 0 takes the most probable token.
+        top_k: keep the k most probable tokens; 0 keeps all.
+        top_p: keep the most probable tokens that hold this much together.
+        trials: rollouts of each arm.
+        seed: of all draws.
+        stop: token ids and texts that end a rollout beside the model's own stop tokens (`Model.stop_ids`), which are
+            all by default; () stops at nothing. A stop is kept at the end of the tokens and, but for the model's own,
+            of the text.
+        rows: row bucket; results are the same bits for equal buckets.
+
+    Raises:
+        ValueError: an empty or too long prompt, or settings, edits or taps that cannot mean what they say.
+        NotFiniteError: as `run`.
+    """
+    trials = scalars.integer(trials, "trials", 1)
+    if semantics not in ("cached", "recomputed"):
+        raise ValueError(f"semantics: got {semantics!r}; needs cached or recomputed")
+    tokens = [model.tokens(prompt) for prompt in prompt_list(prompts)]
+    wanted = edit_rows(edits, arms, len(tokens), model)
+    dictionary, seed, stops = fitted_stack(dictionary, model), scalars.seed(seed), stops_of(model, stop)
+    sampling, layout = Sampling(temperature, top_k, top_p, stops.ids), Layout(rows, segment_lengths(max_new_tokens))
+    bound = tuple(tap.bind(dictionary, model.config.num_layers) for tap in named_taps(taps, model))
+    tapped = Tapped(tuple(tap.spec for tap in bound), model.place, model.config.num_layers)
+    results = []
+    for number, (ids, own) in enumerate(zip(tokens, wanted, strict=True)):
+        spec, edit = edit_arrays_of([row for row in own for _ in range(trials)], len(ids), model, dictionary, mode)
+        try:
+            generation = generate_rows(
+                model.transformer, ids, trials=np.tile(np.arange(trials), len(own)), layout=layout,
+                sampling=sampling, seed=seed, prompt_id=number, edit_spec=spec, edit=edit, dictionary=dictionary,
+                taps=bound, recomputed=semantics == "recomputed", ends=stops.ends(model, ids),
+            )  # fmt: skip
+        except NotFiniteError as error:
+            raise error.of(f"prompt {number}") from None
+        texts = [model.continuation(ids, row[row >= 0].tolist()) for row in generation.tokens]
+        grouped = tuple(tuple(texts[i : i + trials]) for i in range(0, len(texts), trials))
+        results.append(GenerateResult(grouped, generation, tapped))
+    return GenerateResults(tuple(results))

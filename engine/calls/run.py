@@ -1,0 +1,264 @@
+"""`cw.run`: many prompts through the model once, with edits and recordings.
+
+Rows (a prompt under one list of edits) of one width and one kind of edits run together, `batch_rows` of them at a time
+whatever their number: a batch that is not full is filled by repeating a row. So the bits of a result are a function of
+the prompt, its edits and the taps, and not of what else is in the call.
+
+Cost: one causal pass of each batch; the default batch has up to 128 tokens, at which products on a CPU reach nine
+tenths of the rate that they have in large batches, while one prompt alone does not pay for more.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int
+
+from causeway.engine import scalars
+from causeway.engine.calls.arms import Arms, Edits, Row, edit_arrays_of, edit_rows
+from causeway.engine.calls.by_name import Tapped
+from causeway.engine.dictionary.dictionary import Dictionary, check_stack
+from causeway.engine.dictionary.fit import fitted
+from causeway.engine.intervention.apply import BoundEdit, bind
+from causeway.engine.intervention.edits import Edit, EditSpec
+from causeway.engine.intervention.instruments import Instruments
+from causeway.engine.intervention.named import named_taps
+from causeway.engine.intervention.requests import Tap
+from causeway.engine.intervention.taps import BoundTap, Record
+from causeway.engine.model import forward
+from causeway.engine.model.finite import NotFiniteError
+from causeway.engine.model.forward import LogitsOf, Pass
+from causeway.engine.model.generate import bucket_width
+from causeway.engine.model.handle import Model, Prompt
+from causeway.engine.model.prompt_list import prompt_list
+
+BATCH_TOKENS = 128
+# Logits of all tokens are made up to this many bytes: a model of 128,256 tokens gives half a megabyte a token.
+MOST_LOGITS = 2**32
+
+
+@dataclasses.dataclass(frozen=True)
+class RunResult:
+    """Prompts run once. `out[name]`, `out[name, layer]` and `out[name, layer, reader]` give what taps read by name.
+
+    `out["resid_post", 12][i]` is [T, D] for prompt i, `out["resid_post"][i]` is [P, T, D] for the P tapped layers;
+    attention patterns are [H, T, S] a layer, heads [T, H, K], features and projections [T, W]. With `arms` an axis A of
+    arms leads in all of them, in the logits, and in `edits_applied`.
+
+    Attributes:
+        tokens: ids that each prompt was run as.
+        logits: one array a prompt: [T, V], or [V] with logits="last"; () with logits=None.
+        records: for each tap, one record a prompt: `values` [P, T, W], and `ids` of top_k.
+        edits_applied: [prompts], at how many tokens edits acted.
+        tapped: the taps, by name.
+    """
+
+    tokens: tuple[tuple[int, ...], ...]
+    logits: tuple[Float[np.ndarray, "*A V"], ...]
+    records: tuple[tuple[Record, ...], ...]
+    edits_applied: Int[np.ndarray, " prompts *A"]
+    tapped: Tapped = dataclasses.field(repr=False)
+
+    def __getitem__(self, key: Any) -> tuple[np.ndarray, ...]:
+        """What a tap read, one array a prompt.
+
+        Raises:
+            ValueError: nothing was tapped there, or the key does not say what.
+        """
+        number, layer = self.tapped.find(key)
+        axis = self.edits_applied.ndim - 1
+        found = [np.asarray(record.values) for record in self.records[number]]
+        return tuple(values if layer is None else np.take(values, layer, axis) for values in found)
+
+    def __repr__(self) -> str:
+        lengths = sorted({len(ids) for ids in self.tokens})
+        tokens = "-".join(str(n) for n in dict.fromkeys((lengths[0], lengths[-1])))
+        taps = ", ".join(repr(record[0]) for record in self.records) or "none"
+        logits = f"{list(self.logits[0].shape)}" if self.logits else "none"
+        return (
+            f"RunResult({len(self.tokens)} prompts of {tokens} tokens; logits {logits}; edits acted at "
+            f"{int(self.edits_applied.sum())} tokens; taps of the first prompt: {taps})"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Row:
+    """One prompt under one list of edits: its number in the call, its tokens, and the edits as arrays of one row.
+
+    `layer` is the one layer of edits that need a whole dictionary; -1 where edits of several layers run together.
+    """
+
+    number: int
+    tokens: list[int]
+    spec: EditSpec | None
+    edit: Edit | None
+    layer: int
+
+
+@dataclasses.dataclass(frozen=True)
+class _Found:
+    """What came of a row."""
+
+    logits: np.ndarray
+    records: tuple[Record, ...]
+    applied: int
+
+
+def run(
+    model: Model,
+    prompts: Prompt | Sequence[Prompt],
+    *,
+    dictionary: Dictionary | None = None,
+    edits: Edits = (),
+    arms: Arms | None = None,
+    taps: Tap | str | Sequence[Tap | str] = (),
+    mode: str = "delta",
+    logits: LogitsOf = "all",
+    batch_rows: int | None = None,
+) -> RunResult:
+    """Run prompts through the model once, with edits and recordings.
+
+    Args:
+        model: a loaded model.
+        prompts: a text or token ids (a list, or an array of numpy, jax or torch), or several of them.
+        dictionary: what feature edits and taps read with.
+        edits: one list for all prompts, or one list a prompt.
+        arms: lists of edits to compare; every prompt is run with each.
+        taps: recordings, or names of streams to record.
+        mode: delta, or replace (the stream becomes the dictionary's reconstruction).
+        logits: of which tokens: all, last (of each prompt), or None. What is not asked for is not computed.
+        batch_rows: prompts of a batch; None takes as many as have 128 tokens together. Results are the same bits for
+            equal numbers.
+
+    Raises:
+        ValueError: an empty or too long prompt, an edit or tap that cannot mean what it says, or more logits than
+            `MOST_LOGITS` bytes.
+        NotFiniteError: streams, logits or what was read are not numbers; it names prompt, layer and site.
+    """
+    if logits not in ("all", "last", None):
+        raise ValueError(f"logits: got {scalars.shown(logits)}; needs 'all', 'last' or None")
+    width = None if batch_rows is None else scalars.integer(batch_rows, "batch_rows", 1)
+    tokens = [model.tokens(prompt) for prompt in prompt_list(prompts)]
+    rows = edit_rows(edits, arms, len(tokens), model)
+    named, dictionary = named_taps(taps, model), fitted_stack(dictionary, model)
+    check_logits(model, [len(ids) for ids in tokens for _ in rows[0]], logits)
+    bound = tuple(tap.bind(dictionary, model.config.num_layers) for tap in named)
+    found: dict[int, _Found] = {}
+    for batch, bucket in _batches(_rows(model, tokens, rows, dictionary, mode), width):
+        try:
+            results = _run_batch(model, batch, bucket, bound, dictionary, logits)
+        except NotFiniteError as error:
+            raise error.of(f"prompt {error.row // len(rows[0])}") from None
+        found |= dict(zip((row.number for row in batch), results, strict=True))
+    in_order = [found[number] for number in range(len(found))]
+    tapped = Tapped(tuple(tap.spec for tap in bound), model.place, model.config.num_layers)
+    return _result(tokens, in_order, len(rows[0]) if arms is not None else 0, logits, tapped)
+
+
+def fitted_stack(dictionary: Dictionary | None, model: Model) -> Dictionary | None:
+    """The dictionary in the model's own names.
+
+    Raises:
+        ValueError: it does not fit the model, or is not a stack in memory.
+    """
+    check_stack(dictionary, "run and generate")
+    return None if dictionary is None else fitted(dictionary, model.config, model.name)
+
+
+def check_logits(model: Model, lengths: Sequence[int], logits: LogitsOf) -> None:
+    """Refuse logits of all tokens that no memory should be filled with.
+
+    Raises:
+        ValueError: they take more than `MOST_LOGITS` bytes.
+    """
+    size = sum(lengths) * model.config.vocab_size * np.dtype(model.numerics.accumulate).itemsize
+    if logits == "all" and size > MOST_LOGITS:
+        raise ValueError(
+            f"logits: 'all' of {sum(lengths):,} tokens are {size / 1e9:.1f} GB ({model.config.vocab_size:,} logits a "
+            f"token; the limit is {MOST_LOGITS / 1e9:.1f} GB); ask for logits='last' or None, or give fewer prompts"
+        )
+
+
+def _rows(
+    model: Model, tokens: list[list[int]], rows: list[list[Row]], dictionary: Dictionary | None, mode: str
+) -> list[_Row]:
+    """All rows in order, checked; each has the slots that it needs by itself."""
+    made: list[_Row] = []
+    for ids, own in zip(tokens, rows, strict=True):
+        for edits in own:
+            spec, edit = edit_arrays_of([edits], len(ids), model, dictionary, mode)
+            alone = spec is not None and spec.one_layer(dictionary)
+            made.append(_Row(len(made), ids, spec, edit, int(np.max(edit.layer)) if edit and alone else -1))
+    return made
+
+
+def _batches(rows: Sequence[_Row], size: int | None) -> Iterator[tuple[list[_Row], int]]:
+    """Rows that run together, and the width of their prompts' bucket."""
+    groups: dict[tuple[int, EditSpec | None, int], list[_Row]] = {}
+    for row in rows:
+        groups.setdefault((bucket_width(len(row.tokens)), row.spec, row.layer), []).append(row)
+    for (bucket, _, _), group in groups.items():
+        width = size or max(1, BATCH_TOKENS // bucket)
+        for start in range(0, len(group), width):
+            batch = group[start : start + width]
+            yield [*batch, *[batch[0]] * (width - len(batch))], bucket
+
+
+def _run_batch(
+    model: Model, batch: Sequence[_Row], bucket: int, taps: tuple[BoundTap, ...], dictionary: Dictionary | None,
+    logits: LogitsOf,
+) -> Iterator[_Found]:  # fmt: skip
+    """One batch; equal rows at its end only fill it."""
+    bound: tuple[BoundEdit, ...] = ()
+    if (spec := batch[0].spec) is not None:
+        edit = jax.tree.map(lambda *leaves: jnp.asarray(np.concatenate(leaves)), *(row.edit for row in batch))
+        bound = (bind(spec, edit, dictionary),)
+    padded, lengths = np.zeros((len(batch), bucket), np.int32), np.array([len(row.tokens) for row in batch])
+    for place, row in zip(padded, batch, strict=True):
+        place[: len(row.tokens)] = row.tokens
+    try:
+        out = forward.run(model.transformer, padded, Instruments(bound, taps), lengths, logits_of=logits)
+    except NotFiniteError as error:
+        raise NotFiniteError(str(error), batch[error.row].number) from None
+    return _found(jax.device_get(out), lengths, taps, logits)
+
+
+def _found(out: Pass, lengths: np.ndarray, taps: tuple[BoundTap, ...], logits: LogitsOf) -> Iterator[_Found]:
+    """Each row's part, without the padding."""
+    for row, length in enumerate(lengths):
+        own = np.asarray(out.logits[row, 0] if logits == "last" else out.logits[row, :length])
+        pairs = zip(out.records, taps, strict=True)
+        records = tuple(_unpadded(record, tap.spec.stream, row, length) for record, tap in pairs)
+        yield _Found(own, records, sum(int(report.applied[row, :length].sum()) for report in out.edits))
+
+
+def _unpadded(record: Record, stream: str, row: int, length: int) -> Record:
+    """A row's record without batch axis and padding."""
+
+    def cut(values):
+        if values is None:
+            return None
+        return values[:, row, :, :length, :length] if stream == "attn_pattern" else values[:, row, :length]
+
+    return Record(cut(record.values), record.valid[row, :length], cut(record.ids))
+
+
+def _result(tokens: list[list[int]], found: list[_Found], arms: int, logits: LogitsOf, tapped: Tapped) -> RunResult:
+    """Rows as prompts, arms stacked where there are some (`arms` above 0)."""
+    applied = np.array([row.applied for row in found])
+    several = [found[i : i + arms] for i in range(0, len(found), arms)] if arms else [[row] for row in found]
+    join = np.stack if arms else (lambda arrays: arrays[0])
+    made = tuple(join([row.logits for row in own]) for own in several) if logits else ()
+    records = tuple(
+        tuple(_joined([row.records[tap] for row in own], join) for own in several) for tap in range(len(tapped.specs))
+    )
+    applied = applied.reshape(len(tokens), arms) if arms else applied
+    return RunResult(tuple(map(tuple, tokens)), made, records, applied, tapped)
+
+
+def _joined(records: Sequence[Record], join: Any) -> Record:
+    ids = None if records[0].ids is None else join([record.ids for record in records])
+    return Record(join([record.values for record in records]), records[0].valid, ids)
