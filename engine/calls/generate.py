@@ -140,15 +140,20 @@ def generate(
     results = []
     for number, (ids, own) in enumerate(zip(tokens, wanted, strict=True)):
         spec, edit = edit_arrays_of([row for row in own for _ in range(trials)], len(ids), model, dictionary, mode)
-        try:
-            generation = generate_rows(
-                model.transformer, ids, trials=np.tile(np.arange(trials), len(own)), layout=layout,
-                sampling=sampling, seed=seed, prompt_id=number, edit_spec=spec, edit=edit, dictionary=dictionary,
-                taps=bound, recomputed=semantics == "recomputed", ends=stops.ends(model, ids),
-            )  # fmt: skip
-        except NotFiniteError as error:
-            raise error.of(f"prompt {number}") from None
+        generation = _continued(
+            model, number, ids, trials=np.tile(np.arange(trials), len(own)), layout=layout, sampling=sampling,
+            seed=seed, edit_spec=spec, edit=edit, dictionary=dictionary, taps=bound, ends=stops.ends(model, ids),
+            recomputed=semantics == "recomputed",
+        )  # fmt: skip
         texts = [model.continuation(ids, row[row >= 0].tolist()) for row in generation.tokens]
         grouped = tuple(tuple(texts[i : i + trials]) for i in range(0, len(texts), trials))
         results.append(GenerateResult(grouped, generation, tapped))
     return GenerateResults(tuple(results))
+
+
+def _continued(model: Model, number: int, ids: list[int], **request: Any) -> Generation:
+    """One prompt's rows; errors say which of the prompts it was, counted from 0."""
+    try:
+        return generate_rows(model.transformer, ids, prompt_id=number, **request)
+    except NotFiniteError as error:
+        raise error.of(f"prompt {number}") from None
