@@ -28,12 +28,11 @@ def _explain(model, transcoders, prompt: str, answers: tuple[str, str], folder: 
     import numpy as np
 
     import causeway as cw
-    from causeway.ports.graphs.graph_methods import to_neuronpedia
 
     parting = cw.diverging_answers(model, prompt, answers)
     right, wrong = parting.tokens
-    graph = cw.attribute(model, transcoders, parting.prompt, targets=[cw.logit_difference(right, wrong)])
-    path = to_neuronpedia(graph, folder, model, slug)
+    graph = cw.attribute(model, parting.prompt, transcoders, targets=[cw.logit_difference(right, wrong)])
+    path = cw.save_graph(graph, folder, model, slug=slug)
     scores = graph.scores()
     names = [model.tokenizer.decode([token]) for token in parting.tokens]
     clean = _difference(model, transcoders, parting, [])
@@ -75,11 +74,9 @@ def _switch_off(model, transcoders, parting, features, effects, clean: float, wr
 
 def _difference(model, transcoders, parting, edits: list) -> float:
     """Logit of the right answer less that of the wrong one, at the token where they part."""
-    import numpy as np
 
     import causeway as cw
 
-    out = cw.run(model, list(parting.prompt), edits=edits, dictionary=transcoders)
-    logits = np.asarray(out.logits).reshape(-1, model.config.vocab_size)[-1]
-    right, wrong = logits[list(parting.tokens)]
+    out = cw.run(model, list(parting.prompt), edits=edits, dictionary=transcoders, logits="last")
+    right, wrong = out.logits[0][list(parting.tokens)]
     return float(right - wrong)

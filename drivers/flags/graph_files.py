@@ -1,10 +1,11 @@
 """Writing one prompt's graph in the formats asked for, and the flags that decide what of it is shown."""
 
 from pathlib import Path
+from typing import Literal
 
 from absl import flags
 
-FORMATS = ("neuronpedia", "graphml", "parquet")
+FORMATS: tuple[Literal["neuronpedia", "graphml", "parquet"], ...] = ("neuronpedia", "graphml", "parquet")
 FORMAT = flags.DEFINE_list(
     "format", ["neuronpedia"], "Files of each graph: neuronpedia, graphml, parquet; none for none."
 )
@@ -30,9 +31,7 @@ def check() -> None:
 def write(folder: Path, slug: str, sweep, prompt, graph) -> dict:
     """Write a graph's files; returns its scores and sizes."""
     from causeway.ports.graphs.graph_nodes import names_of
-    from causeway.ports.graphs.graph_parquet import write_graph_tables
-    from causeway.ports.graphs.graphml import write_graphml
-    from causeway.ports.graphs.neuronpedia import write_neuronpedia
+    from causeway.ports.graphs.save import write_graph
 
     model, pruned = sweep.model, graph.prune(NODES.value, EDGES.value)
     plan = sweep.settings
@@ -42,12 +41,9 @@ def write(folder: Path, slug: str, sweep, prompt, graph) -> dict:
     }  # fmt: skip
     where = [str(flags.FLAGS["dictionaries"].value or model.name)]
     names = names_of(graph, model, slug, SCAN.value or "", where, settings)
-    if "neuronpedia" in FORMAT.value:
-        write_neuronpedia(folder, pruned, names)
-    if "graphml" in FORMAT.value:
-        write_graphml(folder, pruned, names)
-    if "parquet" in FORMAT.value:
-        write_graph_tables(folder / slug, pruned)
+    for name in FORMATS:
+        if name in FORMAT.value:
+            write_graph(folder, pruned, names, name)
     if HEADS.value:
         _write_heads(folder, slug, sweep, prompt, pruned)
     return {

@@ -14,8 +14,11 @@ from collections.abc import Callable
 from typing import Any
 
 from causeway.engine import scalars
+from causeway.engine.dictionary.dictionary import Dictionary
+from causeway.engine.intervention.named import named_taps
 from causeway.engine.intervention.sites import ONCE, Place
-from causeway.engine.intervention.taps import READERS, TapSpec
+from causeway.engine.intervention.taps import READERS, BoundTap, TapSpec
+from causeway.engine.model.handle import Model
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +77,16 @@ class Tapped:
 
     def _listed(self, specs: tuple[TapSpec, ...]) -> str:
         return "; ".join(f"{spec.stream} ({spec.reader}) of {_layers(spec)}" for spec in specs) or "nothing"
+
+
+def tapped_places(taps: Any, dictionary: Dictionary | None, model: Model) -> tuple[tuple[BoundTap, ...], Tapped]:
+    """The taps of a call as a pass carries them, and by name.
+
+    Raises:
+        ValueError: see `named_taps` and `Tap.bind`.
+    """
+    bound = tuple(tap.bind(dictionary, model.config.num_layers) for tap in named_taps(taps, model))
+    return bound, Tapped(tuple(tap.spec for tap in bound), model.place, model.config.num_layers)
 
 
 def _layers(spec: TapSpec) -> str:

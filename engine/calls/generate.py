@@ -9,14 +9,15 @@ import numpy as np
 
 from causeway.engine import scalars
 from causeway.engine.calls.arms import Arms, Edits, edit_arrays_of, edit_rows
-from causeway.engine.calls.by_name import Tapped
+from causeway.engine.calls.by_name import Tapped, tapped_places
 from causeway.engine.calls.run import fitted_stack
 from causeway.engine.dictionary.dictionary import Dictionary
-from causeway.engine.intervention.named import named_taps
 from causeway.engine.intervention.requests import Tap
 from causeway.engine.model.finite import NotFiniteError
-from causeway.engine.model.generate import Generation, Layout, generate_rows, segment_lengths
-from causeway.engine.model.handle import Model, Prompt
+from causeway.engine.model.generate import generate_rows
+from causeway.engine.model.rollouts import Generation
+from causeway.engine.model.segments import Layout, segment_lengths
+from causeway.engine.model.handle import Model, Prompt, check_model
 from causeway.engine.model.prompt_list import prompt_list
 from causeway.engine.model.sampling import Sampling
 from causeway.engine.model.stops import stops_of
@@ -128,6 +129,7 @@ def generate(
         ValueError: an empty or too long prompt, or settings, edits or taps that cannot mean what they say.
         NotFiniteError: as `run`.
     """
+    check_model(model)
     trials = scalars.integer(trials, "trials", 1)
     if semantics not in ("cached", "recomputed"):
         raise ValueError(f"semantics: got {semantics!r}; needs cached or recomputed")
@@ -135,8 +137,7 @@ def generate(
     wanted = edit_rows(edits, arms, len(tokens), model)
     dictionary, seed, stops = fitted_stack(dictionary, model), scalars.seed(seed), stops_of(model, stop)
     sampling, layout = Sampling(temperature, top_k, top_p, stops.ids), Layout(rows, segment_lengths(max_new_tokens))
-    bound = tuple(tap.bind(dictionary, model.config.num_layers) for tap in named_taps(taps, model))
-    tapped = Tapped(tuple(tap.spec for tap in bound), model.place, model.config.num_layers)
+    bound, tapped = tapped_places(taps, dictionary, model)
     results = []
     for number, (ids, own) in enumerate(zip(tokens, wanted, strict=True)):
         spec, edit = edit_arrays_of([row for row in own for _ in range(trials)], len(ids), model, dictionary, mode)

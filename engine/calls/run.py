@@ -19,20 +19,19 @@ from jaxtyping import Float, Int
 
 from causeway.engine import scalars
 from causeway.engine.calls.arms import Arms, Edits, Row, edit_arrays_of, edit_rows
-from causeway.engine.calls.by_name import Tapped
+from causeway.engine.calls.by_name import Tapped, tapped_places
 from causeway.engine.dictionary.dictionary import Dictionary, check_stack
 from causeway.engine.dictionary.fit import fitted
 from causeway.engine.intervention.apply import BoundEdit, bind
 from causeway.engine.intervention.edits import Edit, EditSpec
 from causeway.engine.intervention.instruments import Instruments
-from causeway.engine.intervention.named import named_taps
 from causeway.engine.intervention.requests import Tap
 from causeway.engine.intervention.taps import BoundTap, Record
 from causeway.engine.model import forward
 from causeway.engine.model.finite import NotFiniteError
 from causeway.engine.model.forward import LogitsOf, Pass
-from causeway.engine.model.generate import bucket_width
-from causeway.engine.model.handle import Model, Prompt
+from causeway.engine.model.buckets import bucket_width
+from causeway.engine.model.handle import Model, Prompt, check_model
 from causeway.engine.model.prompt_list import prompt_list
 
 BATCH_TOKENS = 128
@@ -138,14 +137,15 @@ def run(
             `MOST_LOGITS` bytes.
         NotFiniteError: streams, logits or what was read are not numbers; it names prompt, layer and site.
     """
+    check_model(model)
     if logits not in ("all", "last", None):
         raise ValueError(f"logits: got {scalars.shown(logits)}; needs 'all', 'last' or None")
     width = None if batch_rows is None else scalars.integer(batch_rows, "batch_rows", 1)
     tokens = [model.tokens(prompt) for prompt in prompt_list(prompts)]
     rows = edit_rows(edits, arms, len(tokens), model)
-    named, dictionary = named_taps(taps, model), fitted_stack(dictionary, model)
+    dictionary = fitted_stack(dictionary, model)
     check_logits(model, [len(ids) for ids in tokens for _ in rows[0]], logits)
-    bound = tuple(tap.bind(dictionary, model.config.num_layers) for tap in named)
+    bound, tapped = tapped_places(taps, dictionary, model)
     found: dict[int, _Found] = {}
     for batch, bucket in _batches(_rows(model, tokens, rows, dictionary, mode), width):
         try:
@@ -154,7 +154,6 @@ def run(
             raise error.of(f"prompt {error.row // len(rows[0])}") from None
         found |= dict(zip((row.number for row in batch), results, strict=True))
     in_order = [found[number] for number in range(len(found))]
-    tapped = Tapped(tuple(tap.spec for tap in bound), model.place, model.config.num_layers)
     return _result(tokens, in_order, len(rows[0]) if arms is not None else 0, logits, tapped)
 
 

@@ -184,6 +184,16 @@ class Model:
             )
 
 
+def check_model(model: Any) -> None:
+    """Refuse what is no model, before anything is asked of it.
+
+    Raises:
+        ValueError: naming what came.
+    """
+    if not isinstance(model, Model):
+        raise ValueError(f"model: got {scalars.shown(model)}; needs what load_model returns")
+
+
 def _ids(prompt: Any) -> list[int]:
     """The ids of one prompt, from a sequence or an array."""
     values = prompt.tolist() if hasattr(prompt, "tolist") else prompt

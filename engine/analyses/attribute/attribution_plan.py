@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Int
 
+from causeway.engine import scalars
 from causeway.engine.model.buckets import STEP
 
 # Batches from which twice as many programs are compiled, for an eighth less work.
@@ -39,17 +40,15 @@ class AttributionPlan:
 
     def __post_init__(self):
         for name in ("max_feature_nodes", "max_logits", "update_every", "rows"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name}: got {value}; needs 1 or more")
-        if not 0 < self.desired_logit_prob <= 1:
+            if getattr(self, name) is not None or name != "max_feature_nodes":
+                object.__setattr__(self, name, scalars.integer(getattr(self, name), name, 1))
+        if not 0 < scalars.real(self.desired_logit_prob, "desired_logit_prob") <= 1:
             raise ValueError(
                 f"desired_logit_prob: got {self.desired_logit_prob}; needs a probability above 0, at most 1"
             )
-        if self.edge_floor is not None and not 0 <= self.edge_floor < 1:
+        if self.edge_floor is not None and not 0 <= scalars.real(self.edge_floor, "edge_floor") < 1:
             raise ValueError(f"edge_floor: got {self.edge_floor}; needs a share of a row's total, 0 or more, below 1")
-        if self.ignore_first < 0:
-            raise ValueError(f"ignore_first: got {self.ignore_first}; needs 0 or more positions")
+        scalars.integer(self.ignore_first, "ignore_first")
 
     def floor(self, sources: int) -> float:
         """The share below which an edge of a row over so many sources is not stored."""

@@ -6,15 +6,16 @@ from causeway.engine.analyses.attribute import attribute as frozen
 from causeway.engine.analyses.attribute.attribution_plan import AttributionPlan
 from causeway.engine.analyses.attribute.graph import AttributionGraph
 from causeway.engine.analyses.attribute.targets import Wanted
+from causeway.engine.calls.argument_order import in_order
 from causeway.engine.devices import RowParallel
 from causeway.engine.frozen.sources import Transcoders, of_model
-from causeway.engine.model.handle import Model, Prompt
+from causeway.engine.model.handle import Model, Prompt, check_model
 
 
 def attribute(
     model: Model,
-    transcoders: Transcoders,
     prompt: Prompt,
+    dictionary: Transcoders | None = None,
     *,
     max_feature_nodes: int | None = 8192,
     max_logits: int = 10,
@@ -34,11 +35,11 @@ def attribute(
 
     Args:
         model: a loaded model.
-        transcoders: per-layer or cross-layer transcoders, or SAEs on the residual stream.
         prompt: text (the model's BOS policy applies) or token ids.
+        dictionary: per-layer or cross-layer transcoders, or SAEs on the residual stream.
         max_feature_nodes: features in the graph, by influence; None takes all that are active.
-        max_logits, desired_logit_prob: without targets, the most probable next tokens are explained until they hold
-            this probability together, at most so many.
+        max_logits: without targets, the most next tokens that are explained.
+        desired_logit_prob: without targets, the most probable next tokens are taken until they hold this together.
         update_every: features whose rows are computed between two rankings by influence; fewer choose more exactly.
         edge_floor: share of a row's total below which edges are not stored (default: by the number of sources).
         targets: tokens (ids, or texts that are one token behind the prompt) or directions (`logit_difference`).
@@ -48,6 +49,8 @@ def attribute(
     Raises:
         ValueError: see `engine.frozen.attribute.attribute`.
     """
+    check_model(model)
+    prompt, transcoders = in_order("attribute", prompt, dictionary)
     plan = AttributionPlan(
         max_feature_nodes=max_feature_nodes, max_logits=max_logits, desired_logit_prob=desired_logit_prob,
         update_every=update_every, edge_floor=edge_floor, cut=cut,

@@ -200,10 +200,10 @@ def test_streams_before_the_norms_behind_attention_and_mlp(tiny, plain, refuses)
     change = plain.delta_edit(tiny.make_edit(1, layer=2, feature=7, shift=6.0), 0, "mlp_raw", sae)
     np.testing.assert_allclose(got.logits[0], plain.logits(gemma.transformer, PROMPTS[0], change), atol=1e-4)
     with refuses("transcoders: SAEs of mlp_raw"):
-        cw.attribute(gemma, tiny.make_dictionary(layers=(0, 1, 2), stream="mlp_raw"), PROMPTS[0])
+        cw.attribute(gemma, PROMPTS[0], tiny.make_dictionary(layers=(0, 1, 2), stream="mlp_raw"))
     transcoders = tiny.make_dictionary("relu", (0, 1, 2), "mlp_in", write_stream="mlp_raw")
     with refuses("read mlp_in and write mlp_raw; needs transcoders of MLPs, which .* write mlp_out"):
-        cw.attribute(gemma, transcoders, PROMPTS[0])
+        cw.attribute(gemma, PROMPTS[0], transcoders)
     with refuses("'constrained' with transcoders that write mlp_raw"):
         cw.intervene(gemma, transcoders, PROMPTS[0], [(0, 0, 0, 1.0)], mode="constrained")
     opened = cw.intervene(gemma, transcoders, PROMPTS[0], [(2, slice(None), 7, 6.0)])
