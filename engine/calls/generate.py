@@ -15,11 +15,11 @@ from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.intervention.requests import Tap
 from causeway.engine.model.finite import NotFiniteError
 from causeway.engine.model.generate import generate_rows
-from causeway.engine.model.rollouts import Generation
-from causeway.engine.model.segments import Layout, segment_lengths
 from causeway.engine.model.handle import Model, Prompt, check_model
 from causeway.engine.model.prompt_list import prompt_list
+from causeway.engine.model.rollouts import Generation
 from causeway.engine.model.sampling import Sampling
+from causeway.engine.model.segments import Layout, segment_lengths
 from causeway.engine.model.stops import stops_of
 
 

@@ -28,9 +28,9 @@ from causeway.engine.intervention.instruments import Instruments
 from causeway.engine.intervention.requests import Tap
 from causeway.engine.intervention.taps import BoundTap, Record
 from causeway.engine.model import forward
+from causeway.engine.model.buckets import bucket_width
 from causeway.engine.model.finite import NotFiniteError
 from causeway.engine.model.forward import LogitsOf, Pass
-from causeway.engine.model.buckets import bucket_width
 from causeway.engine.model.handle import Model, Prompt, check_model
 from causeway.engine.model.prompt_list import prompt_list
 
