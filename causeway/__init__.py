@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from causeway.engine.dictionary.placement import Streamed as Streamed
     from causeway.engine.intervention.requests import FeatureEdit as FeatureEdit
     from causeway.engine.intervention.requests import SwapEdit as SwapEdit
-    from causeway.engine.intervention.requests import Tap as Tap
     from causeway.engine.intervention.requests import VectorEdit as VectorEdit
+    from causeway.engine.intervention.tap_requests import Tap as Tap
     from causeway.engine.intervention.taps import Record as Record
     from causeway.engine.model.handle import Model as Model
     from causeway.engine.model.rollouts import Generation as Generation

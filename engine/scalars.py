@@ -89,6 +89,22 @@ def integers(values: Any, name: str, low: int = 0, high: int = INT32_MAX) -> Int
     return np.array(found, dtype).reshape(array.shape)
 
 
+def finite_array(vector: Any, name: str) -> np.ndarray:
+    """An array of finite numbers, from whatever holds one.
+
+    Raises:
+        ValueError: it holds something else.
+    """
+    try:
+        array = np.asarray(vector)
+        kind = array.dtype.kind if array.dtype.name != "bfloat16" else "f"
+    except (TypeError, ValueError, RuntimeError):
+        kind = "O"
+    if kind not in "fiu" or not array.ndim or not np.isfinite(array.astype(np.float32)).all():
+        raise ValueError(f"{name}: got {shown(vector)}; needs an array of finite numbers")
+    return array
+
+
 def shown(value: Any) -> str:
     """What came, as a person wrote it and never longer than a few dozen characters."""
     return reprlib.repr(value.item() if isinstance(value, np.generic) else value)

@@ -9,7 +9,6 @@ import numpy as np
 from causeway.engine.bench.gemm import gemm_rate
 from causeway.engine.bench.reference import Shape, make_inputs, patched_rows
 from causeway.engine.devices import RowParallel
-from causeway.engine.intervention.edits import EditSpec
 from causeway.engine.outcome.answers import Answer, answer_tree
 from causeway.engine.outcome.exact import Background, clean_tree, edited_answers, start_layer
 
@@ -21,11 +20,11 @@ def measure_exact(shape: Shape, parallel: RowParallel, repeats: int = 8) -> dict
     tree = answer_tree(prompt[-1], (Answer("a", "stop"), Answer("b", "bet")), ((1,), (2,)))
     clean = clean_tree(transformer, prompt, tree)
     background = parallel.replicate(Background(transformer, dictionary, clean))
-    spec, edit = EditSpec(), patched_rows(shape, shape.rows)
-    start = start_layer(spec, edit, clean)
-    whole = jax.tree.map(lambda a: np.stack([a] * parallel.count), (edit, np.int32(start)))
+    edits = (patched_rows(shape, shape.rows),)
+    start = start_layer(edits, clean)
+    whole = jax.tree.map(lambda a: np.stack([a] * parallel.count), (edits, np.int32(start)))
     own = parallel.split(jax.tree.map(jnp.asarray, whole))
-    program = parallel.program(edited_answers, spec=spec)
+    program = parallel.program(edited_answers)
     jax.block_until_ready(program(background, own))
     rate, begun = gemm_rate(shape.rows), clock()
     for _ in range(repeats):

@@ -22,7 +22,6 @@ from causeway.engine.bench.exact import measure_exact
 from causeway.engine.bench.gemm import gemm_rate
 from causeway.engine.bench.reference import Shape, make_inputs, patched_rows
 from causeway.engine.devices import RowParallel, compilations
-from causeway.engine.intervention.edits import EditSpec
 from causeway.engine.intervention.taps import BoundTap, TapSpec, bind_tap
 from causeway.engine.model.decode import decode_segment
 from causeway.engine.model.generate import generate_rows
@@ -50,8 +49,8 @@ def measure(shape: Shape, parallel: RowParallel, repeats: int = 2) -> dict[str, 
         def trials(tap: BoundTap = tap) -> Generation:
             return generate_rows(
                 transformer, prompt, trials=np.arange(count), layout=Layout(shape.rows, shape.segments),
-                sampling=Sampling(0.7, top_p=0.9), seed=0, prompt_id=0, edit_spec=EditSpec(),
-                edit=patched_rows(shape, count), dictionary=dictionary, taps=(tap,), parallel=parallel,
+                sampling=Sampling(0.7, top_p=0.9), seed=0, prompt_id=0,
+                edits=(patched_rows(shape, count),), dictionary=dictionary, taps=(tap,), parallel=parallel,
             )  # fmt: skip
 
         figures |= _timed(name, shape, features, count, trials, repeats)

@@ -12,9 +12,11 @@ from typing import Any
 
 from causeway.engine import scalars
 from causeway.engine.dictionary.dictionary import Dictionary
-from causeway.engine.intervention.edits import Edit, EditSpec, check_edit
+from causeway.engine.intervention.checks import check_edits
+from causeway.engine.intervention.edit_arrays import edit_arrays
+from causeway.engine.intervention.edits import Edit
 from causeway.engine.intervention.named import named_edits
-from causeway.engine.intervention.requests import AnyEdit, edit_arrays, edit_spec
+from causeway.engine.intervention.requests import AnyEdit
 from causeway.engine.model.handle import Model
 
 Edits = AnyEdit | Sequence[AnyEdit] | Sequence[Sequence[AnyEdit]]
@@ -40,18 +42,15 @@ def edit_rows(edits: Edits, arms: Arms | None, prompts: int, model: Model) -> li
 
 def edit_arrays_of(
     rows: Sequence[Row], length: int, model: Model, dictionary: Dictionary | None, mode: str
-) -> tuple[EditSpec | None, Edit | None]:
+) -> tuple[Edit, ...]:
     """Rows of edits of one prompt of that length as arrays [R, E], checked.
 
     Raises:
         ValueError: edits that cannot mean what they say.
     """
-    spec = edit_spec(rows, dictionary, mode)
-    if spec is None:
-        return None, None
-    edit = edit_arrays(spec, rows, length, model.config.d_model)
-    check_edit(edit, spec, model.config.num_layers, dictionary)
-    return spec, edit
+    edits = edit_arrays(rows, length, model.config, dictionary, mode)
+    check_edits(edits, model.config, dictionary)
+    return edits
 
 
 def _one_a_prompt(edits: Any, prompts: int) -> list[Row]:

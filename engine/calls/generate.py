@@ -12,7 +12,7 @@ from causeway.engine.calls.arms import Arms, Edits, edit_arrays_of, edit_rows
 from causeway.engine.calls.by_name import Tapped, tapped_places
 from causeway.engine.calls.run import fitted_stack
 from causeway.engine.dictionary.dictionary import Dictionary
-from causeway.engine.intervention.requests import Tap
+from causeway.engine.intervention.tap_requests import Tap
 from causeway.engine.model.finite import NotFiniteError
 from causeway.engine.model.generate import generate_rows
 from causeway.engine.model.handle import Model, Prompt, check_model
@@ -140,10 +140,10 @@ def generate(
     bound, tapped = tapped_places(taps, dictionary, model)
     results = []
     for number, (ids, own) in enumerate(zip(tokens, wanted, strict=True)):
-        spec, edit = edit_arrays_of([row for row in own for _ in range(trials)], len(ids), model, dictionary, mode)
+        arrays = edit_arrays_of([row for row in own for _ in range(trials)], len(ids), model, dictionary, mode)
         generation = _continued(
             model, number, ids, trials=np.tile(np.arange(trials), len(own)), layout=layout, sampling=sampling,
-            seed=seed, edit_spec=spec, edit=edit, dictionary=dictionary, taps=bound, ends=stops.ends(model, ids),
+            seed=seed, edits=arrays, dictionary=dictionary, taps=bound, ends=stops.ends(model, ids),
             recomputed=semantics == "recomputed",
         )  # fmt: skip
         texts = [model.continuation(ids, row[row >= 0].tolist()) for row in generation.tokens]

@@ -1,19 +1,18 @@
 """`cw.run`: many prompts through the model once, with edits and recordings.
 
-Rows (a prompt under one list of edits) of one width and one kind of edits run together, `batch_rows` of them at a time
-whatever their number: a batch that is not full is filled by repeating a row. So the bits of a result are a function of
-the prompt, its edits and the taps, and not of what else is in the call.
+Rows (a prompt under one list of edits) of one width and the same kinds of edits run together, `batch_rows` of them at a
+time whatever their number: a batch that is not full is filled by repeating a row. So the bits of a result are a
+function of the prompt, its edits and the taps, and not of what else is in the call.
 
 Cost: one causal pass of each batch; the default batch has up to 128 tokens, at which products on a CPU reach nine
 tenths of the rate that they have in large batches, while one prompt alone does not pay for more.
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -22,10 +21,10 @@ from causeway.engine.calls.arms import Arms, Edits, Row, edit_arrays_of, edit_ro
 from causeway.engine.calls.by_name import Tapped, tapped_places
 from causeway.engine.dictionary.dictionary import Dictionary, check_stack
 from causeway.engine.dictionary.fit import fitted
-from causeway.engine.intervention.apply import BoundEdit, bind
-from causeway.engine.intervention.edits import Edit, EditSpec
+from causeway.engine.intervention.apply import bind_all
+from causeway.engine.intervention.edits import Edit
 from causeway.engine.intervention.instruments import Instruments
-from causeway.engine.intervention.requests import Tap
+from causeway.engine.intervention.tap_requests import Tap
 from causeway.engine.intervention.taps import BoundTap, Record
 from causeway.engine.model import forward
 from causeway.engine.model.buckets import bucket_width
@@ -87,14 +86,19 @@ class RunResult:
 class _Row:
     """One prompt under one list of edits: its number in the call, its tokens, and the edits as arrays of one row.
 
-    `layer` is the one layer of edits that need a whole dictionary; -1 where edits of several layers run together.
+    `alone` are the layers of edits that need a whole dictionary, which rows of one layer share.
     """
 
     number: int
     tokens: list[int]
-    spec: EditSpec | None
-    edit: Edit | None
-    layer: int
+    edits: tuple[Edit, ...]
+    alone: tuple[int, ...]
+
+    @property
+    def kind(self) -> Hashable:
+        """What rows that run together have in common: the bucket, and the kinds and numbers of slots."""
+        shapes = tuple(leaf.shape for leaf in jax.tree.leaves(self.edits))
+        return bucket_width(len(self.tokens)), jax.tree.structure(self.edits), shapes, self.alone
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,18 +192,19 @@ def _rows(
     made: list[_Row] = []
     for ids, own in zip(tokens, rows, strict=True):
         for edits in own:
-            spec, edit = edit_arrays_of([edits], len(ids), model, dictionary, mode)
-            alone = spec is not None and spec.one_layer(dictionary)
-            made.append(_Row(len(made), ids, spec, edit, int(np.max(edit.layer)) if edit and alone else -1))
+            arrays = edit_arrays_of([edits], len(ids), model, dictionary, mode)
+            alone = tuple(int(np.max(edit.layer)) for edit in arrays if edit.spec.one_layer(dictionary))
+            made.append(_Row(len(made), ids, arrays, alone))
     return made
 
 
 def _batches(rows: Sequence[_Row], size: int | None) -> Iterator[tuple[list[_Row], int]]:
     """Rows that run together, and the width of their prompts' bucket."""
-    groups: dict[tuple[int, EditSpec | None, int], list[_Row]] = {}
+    groups: dict[Hashable, list[_Row]] = {}
     for row in rows:
-        groups.setdefault((bucket_width(len(row.tokens)), row.spec, row.layer), []).append(row)
-    for (bucket, _, _), group in groups.items():
+        groups.setdefault(row.kind, []).append(row)
+    for group in groups.values():
+        bucket = bucket_width(len(group[0].tokens))
         width = size or max(1, BATCH_TOKENS // bucket)
         for start in range(0, len(group), width):
             batch = group[start : start + width]
@@ -211,10 +216,8 @@ def _run_batch(
     logits: LogitsOf,
 ) -> Iterator[_Found]:  # fmt: skip
     """One batch; equal rows at its end only fill it."""
-    bound: tuple[BoundEdit, ...] = ()
-    if (spec := batch[0].spec) is not None:
-        edit = jax.tree.map(lambda *leaves: jnp.asarray(np.concatenate(leaves)), *(row.edit for row in batch))
-        bound = (bind(spec, edit, dictionary),)
+    edits = jax.tree.map(lambda *leaves: np.concatenate(leaves), *(row.edits for row in batch))
+    bound = bind_all(edits, dictionary)
     padded, lengths = np.zeros((len(batch), bucket), np.int32), np.array([len(row.tokens) for row in batch])
     for place, row in zip(padded, batch, strict=True):
         place[: len(row.tokens)] = row.tokens

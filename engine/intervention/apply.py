@@ -1,7 +1,7 @@
 """How an edit changes a stream, inside a compiled pass.
 
 An edit reads one stream and writes one, which for all but transcoders is the same: `read_edit` makes a `Change` of
-what it reads, `write_edit` carries it out where the stream to write passes.
+what it reads, `write_edits` carries all changes of a stream out where it passes.
 
 `bind` gathers, once and before any loop over layers or steps, everything a row's slots need: encoder columns,
 activation parameters and decoder rows, [B, E, D]. Applying an elementwise edit then costs 4 D operations a slot and
@@ -25,7 +25,8 @@ from causeway.engine.dictionary.activations import elementwise
 from causeway.engine.dictionary.config import DictionaryConfig
 from causeway.engine.dictionary.dictionary import Dictionary, FeatureColumns, take
 from causeway.engine.dictionary.input_norm import normalise, scale
-from causeway.engine.intervention.edits import EMPTY, Edit, EditSpec, dictionary_of, vectors_of
+from causeway.engine.intervention.edits import EMPTY, Edit, dictionary_of, vectors_of
+from causeway.engine.intervention.operations import new_value
 from causeway.engine.intervention.sites import side_by_side
 
 Stream = Float[Array, "B T D"]
@@ -66,12 +67,11 @@ class BoundVector:
 
     edit: Edit
     vectors: Float[AnyArray, "B E D"]
-    spec: EditSpec = dataclasses.field(metadata={"static": True})
 
     @property
     def reads(self) -> str:
         """The stream read."""
-        return self.spec.stream
+        return self.edit.spec.stream
 
     def __call__(self, active: Active, x: Stream, layer: int | Array) -> tuple[Change, Values]:
         """The change, and each slot's component before."""
@@ -87,12 +87,11 @@ class BoundSwap:
 
     edit: Edit
     vectors: Float[AnyArray, "B E D"]
-    spec: EditSpec = dataclasses.field(metadata={"static": True})
 
     @property
     def reads(self) -> str:
         """The stream read."""
-        return self.spec.stream
+        return self.edit.spec.stream
 
     def __call__(self, active: Active, x: Stream, layer: int | Array) -> tuple[Change, Values]:
         """The change; a whole vector has no value to report."""
@@ -111,7 +110,6 @@ class BoundFeature:
     edit: Edit
     columns: FeatureColumns
     decoder: Float[Array, "B E O"]
-    spec: EditSpec = dataclasses.field(metadata={"static": True})
 
     @property
     def reads(self) -> str:
@@ -142,7 +140,6 @@ class BoundDictionary:
     dictionary: Dictionary
     index: Int[Array, ""]
     layer: Int[Array, ""]
-    spec: EditSpec = dataclasses.field(metadata={"static": True})
 
     @property
     def reads(self) -> str:
@@ -162,26 +159,27 @@ class BoundDictionary:
         before = jnp.take_along_axis(f, chosen, axis=-1)
         push = _push(_difference(self.edit, active, before), self.decoder, x)
         push = _in_stream_units(dictionary.config, push, x)
-        if self.spec.family == "feature" and dictionary.config.is_transcoder:
+        if self.edit.spec.family == "feature" and dictionary.config.is_transcoder:
             return Change(push), before
         # An SAE's own stream is added to here, inside the branch: outside it, XLA may skip the rounding of 16-bit x.
-        rest = x if self.spec.family == "feature" else dictionary.decode(f, x)
+        rest = x if self.edit.spec.family == "feature" else dictionary.decode(f, x)
         return Change(rest + push, jnp.any(active, axis=-1, keepdims=True)), before
 
 
 BoundEdit = BoundVector | BoundSwap | BoundFeature | BoundDictionary
 
 
-def bind(spec: EditSpec, edit: Edit, dictionary: Dictionary | None) -> BoundEdit:
-    """Gather what the slots need; `check_edit` has been passed.
+def bind(edit: Edit, dictionary: Dictionary | None = None) -> BoundEdit:
+    """Gather what the slots need; `check_edits` has been passed.
 
     Raises:
         ValueError: the vectors or the dictionary that the family needs are missing.
     """
+    spec, edit = edit.spec, jax.tree.map(jnp.asarray, edit)
     if spec.family == "swap":
-        return BoundSwap(edit, vectors_of(edit, spec), spec)
+        return BoundSwap(edit, vectors_of(edit))
     if spec.family == "vector":
-        return BoundVector(edit, vectors_of(edit, spec), spec)
+        return BoundVector(edit, vectors_of(edit))
     dictionary = dictionary_of(dictionary, spec)
     table = np.zeros(max(dictionary.config.layers) + 1, np.int32)
     table[list(dictionary.config.layers)] = np.arange(len(dictionary.config.layers))
@@ -189,9 +187,14 @@ def bind(spec: EditSpec, edit: Edit, dictionary: Dictionary | None) -> BoundEdit
     columns = FeatureColumns(dictionary, stack_index, edit.feature)
     decoder = _matched_writer(dictionary, stack_index, edit, columns.decoder)
     if not spec.one_layer(dictionary):
-        return BoundFeature(edit, columns, decoder, spec)
+        return BoundFeature(edit, columns, decoder)
     index = jnp.max(jnp.where(edit.layer == EMPTY, 0, stack_index))
-    return BoundDictionary(edit, decoder, dictionary, index, jnp.max(edit.layer), spec)
+    return BoundDictionary(edit, decoder, dictionary, index, jnp.max(edit.layer))
+
+
+def bind_all(edits: tuple[Edit, ...], dictionary: Dictionary | None) -> tuple[BoundEdit, ...]:
+    """`bind` of each."""
+    return tuple(bind(edit, dictionary) for edit in edits)
 
 
 def _matched_writer(
@@ -211,17 +214,19 @@ def read_edit(
     e, at = bound.edit, positions[..., None]
     active = (e.layer == layer)[:, None] & (e.start[:, None] <= at) & (at < e.stop[:, None])
     change, before = bound(active, side_by_side(x), layer)
-    after = e.scale[:, None] * before + e.shift[:, None]
+    after = _new(e, before)
     return change, EditReport(jnp.where(active, before, 0), jnp.where(active, after, 0), active)
 
 
-def write_edit(change: Change, x: Float[Array, "B T *O"]) -> Float[Array, "B T *O"]:
-    """The edited stream, in its own dtype and shape."""
+def write_edits(changes: list[Change], x: Float[Array, "B T *O"]) -> Float[Array, "B T *O"]:
+    """The stream after all changes, in its own dtype and shape: what takes its place first, then what is added."""
     flat = side_by_side(x)
-    wide = flat.astype(jnp.promote_types(flat.dtype, change.value.dtype))
-    if change.replaces is None:
-        return (wide + change.value).astype(x.dtype).reshape(x.shape)
-    return jnp.where(change.replaces, change.value, wide).astype(x.dtype).reshape(x.shape)
+    wide = flat.astype(jnp.promote_types(flat.dtype, jnp.result_type(*(change.value for change in changes))))
+    for change in changes:
+        if change.replaces is not None:
+            wide = jnp.where(change.replaces, change.value, wide)
+    added = [change.value for change in changes if change.replaces is None]
+    return (wide + sum(added[1:], added[0]) if added else wide).astype(x.dtype).reshape(x.shape)
 
 
 def _wide(x: Stream) -> Stream:
@@ -236,7 +241,13 @@ def _in_stream_units(config: DictionaryConfig, push: Stream, x: Stream) -> Strea
 
 def _difference(e: Edit, active: Active, before: Values) -> Values:
     """What each slot adds to its value where it acts."""
-    return jnp.where(active, e.scale[:, None] * before + e.shift[:, None] - before, 0)
+    return jnp.where(active, _new(e, before) - before, 0)
+
+
+def _new(e: Edit, before: Values) -> Values:
+    """The value of each slot after its operation."""
+    bounds = None if e.bounds is None else (e.bounds[0][:, None], e.bounds[1][:, None])
+    return new_value(before, e.scale[:, None], e.shift[:, None], bounds)
 
 
 def _push(change: Values, decoder: Float[AnyArray, "B E D"], x: Stream) -> Stream:

@@ -1,8 +1,9 @@
 """The edits and taps a pass carries, met at each stream by one call.
 
-A block calls `observe(stream, x)` wherever a stream passes; the observer applies the edits of that stream, then lets
-edits that write a later stream (transcoders) and the taps read the result, so a tap at an edited site reads the edited
-stream, re-encoded. The observer lives for one layer of one trace: its readings are collected and returned by the pass.
+A block calls `observe(stream, x)` wherever a stream passes; the observer applies the edits of that stream, all of which
+read it unedited, then lets edits that write a later stream (transcoders) and the taps read the result, so a tap at an
+edited site reads the edited stream, re-encoded. The observer lives for one layer of one trace: its readings are
+collected and returned by the pass.
 """
 
 import dataclasses
@@ -12,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int
 
-from causeway.engine.intervention.apply import BoundEdit, Change, EditReport, read_edit, write_edit
+from causeway.engine.intervention.apply import BoundEdit, Change, EditReport, read_edit, write_edits
 from causeway.engine.intervention.taps import BoundTap, Reading, read
 from causeway.engine.model.finite import seen
 
@@ -49,26 +50,27 @@ class Observer:
         """
         edits = self.instruments.edits
         seen(stream, self.layer, x, self.real, self.positions)
-        for i, edit in enumerate(edits):
-            if edit.spec.stream == stream:
-                x = write_edit(self._change(i, edit, x), x)
-                seen(stream, self.layer, x, self.real, self.positions, edited=True)
-        for i, edit in enumerate(edits):
-            if edit.reads == stream != edit.spec.stream:
-                self._pending[i], self.reports[i] = read_edit(edit, x, self.layer, self.positions)
+        changes = [self._change(i, bound, x) for i, bound in enumerate(edits) if bound.edit.spec.stream == stream]
+        if changes:
+            x = write_edits(changes, x)
+            seen(stream, self.layer, x, self.real, self.positions, edited=True)
+        for i, bound in enumerate(edits):
+            if bound.reads == stream != bound.edit.spec.stream:
+                self._pending[i], self.reports[i] = read_edit(bound, x, self.layer, self.positions)
         for i, tap in enumerate(self.instruments.taps):
             if tap.spec.stream == stream:
                 self._read(i, tap, x)
         return x
 
-    def _change(self, i: int, edit: BoundEdit, x: Array) -> Change:
-        if edit.reads == edit.spec.stream:
-            change, self.reports[i] = read_edit(edit, x, self.layer, self.positions)
+    def _change(self, i: int, bound: BoundEdit, x: Array) -> Change:
+        writes = bound.edit.spec.stream
+        if bound.reads == writes:
+            change, self.reports[i] = read_edit(bound, x, self.layer, self.positions)
             return change
         if i not in self._pending:
             raise ValueError(
-                f"edits: a dictionary reads {edit.reads} and writes {edit.spec.stream}, but this pass does not form "
-                f"{edit.reads} before it; run whole blocks of a model that has that stream"
+                f"edits: a dictionary reads {bound.reads} and writes {writes}, but this pass does not form "
+                f"{bound.reads} before it; run whole blocks of a model that has that stream"
             )
         return self._pending.pop(i)
 

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from typing import cast
 
 from causeway.engine import scalars
-from causeway.engine.intervention.requests import AnyEdit, FeatureEdit, Tap
+from causeway.engine.intervention.requests import AnyEdit, FeatureEdit
+from causeway.engine.intervention.tap_requests import Tap
 from causeway.engine.model.handle import Model
 
 

@@ -26,8 +26,8 @@ from jaxtyping import Array, Bool, Float, Int, Key, UInt32
 
 from causeway.engine.arrays import AnyArray
 from causeway.engine.dictionary.dictionary import Dictionary
-from causeway.engine.intervention.apply import BoundEdit, EditReport, bind
-from causeway.engine.intervention.edits import Edit, EditSpec
+from causeway.engine.intervention.apply import EditReport, bind_all
+from causeway.engine.intervention.edits import Edit
 from causeway.engine.intervention.instruments import Instruments, Observer
 from causeway.engine.intervention.taps import BoundTap
 from causeway.engine.model.attention import RowKeys, SharedKeys, attend_pieces, window_of, within
@@ -189,20 +189,20 @@ class Shared:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Own:
-    """What each row brings: state, edit, earlier segments, and forced tokens ([S, B], -1 to draw)."""
+    """What each row brings: state, edits, earlier segments, and forced tokens ([S, B], -1 to draw)."""
 
     rows: Rows
-    edit: Edit
+    edits: tuple[Edit, ...]
     past: tuple[Segment, ...]
     forced: Int[AnyArray, "S B"]
 
 
 def decode_segment(
-    shared: Shared, own: Own, *, length: int, sampling: Sampling, edit_spec: EditSpec | None, recomputed: bool
+    shared: Shared, own: Own, *, length: int, sampling: Sampling, recomputed: bool
 ) -> tuple[Rows, Segment, Steps]:
     """`length` tokens a row, chosen or forced; a forced token never ends its row."""
     transformer = shared.transformer
-    instruments = Instruments(_bound(edit_spec, own.edit, shared.dictionary), shared.taps)
+    instruments = Instruments(bind_all(own.edits, shared.dictionary), shared.taps)
     blocks = layers_of(transformer)
 
     def body(carry, step):
@@ -223,10 +223,6 @@ def decode_segment(
     carry = (own.rows, empty_segment(transformer, own.rows.token.shape[0], length))
     (rows, segment), steps = jax.lax.scan(body, carry, jnp.arange(length))
     return rows, segment, steps
-
-
-def _bound(edit_spec: EditSpec | None, edit: Edit, dictionary: Dictionary | None) -> tuple[BoundEdit, ...]:
-    return () if edit_spec is None else (bind(edit_spec, edit, dictionary),)
 
 
 def _collect(instruments: Instruments, observers: list[Observer]):
@@ -256,13 +252,13 @@ class Fed:
     start: Int[Array, ""]
 
 
-def feed_segment(shared: Fed, edit: Edit, *, edit_spec: EditSpec | None) -> Segment:
+def feed_segment(shared: Fed, own: Own) -> Segment:
     """The cache of prompt tokens from the first edited one on, which differs from row to row.
 
     Steps before `first` are padding and cost nothing.
     """
-    transformer, rows = shared.transformer, edit.layer.shape[0]
-    instruments = Instruments(_bound(edit_spec, edit, shared.dictionary))
+    transformer, rows = shared.transformer, own.rows.token.shape[0]
+    instruments = Instruments(bind_all(own.edits, shared.dictionary))
     blocks = layers_of(transformer)
 
     def body(step, segment):

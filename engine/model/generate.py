@@ -23,7 +23,7 @@ from jaxtyping import Int
 from causeway.engine import scalars
 from causeway.engine.devices import RowParallel, local_parallel
 from causeway.engine.dictionary.dictionary import Dictionary
-from causeway.engine.intervention.edits import EMPTY, Edit, EditSpec, no_edit
+from causeway.engine.intervention.edits import EMPTY, Edit
 from causeway.engine.intervention.taps import BoundTap
 from causeway.engine.model.buckets import bucket_width
 from causeway.engine.model.cache import Prefix, prefill
@@ -47,8 +47,7 @@ def generate_rows(
     sampling: Sampling,
     seed: int,
     prompt_id: int,
-    edit_spec: EditSpec | None = None,
-    edit: Edit | None = None,
+    edits: tuple[Edit, ...] = (),
     dictionary: Dictionary | None = None,
     taps: tuple[BoundTap, ...] = (),
     recomputed: bool = False,
@@ -61,7 +60,7 @@ def generate_rows(
 
     Args:
         prompt: token ids. trials: trial number of each row; equal numbers share their noise.
-        edit: arrays [R, E], checked (`check_edit`). forced: tokens to take instead of drawing, -1 to draw.
+        edits: arrays [R, E], checked (`check_edits`). forced: tokens to take instead of drawing, -1 to draw.
         first_edit: first edited position of any row of the whole plan for this prompt (default: of these rows). The
             shared prefix ends before it; it is part of what fixes the bits, so a sweep passes the plan's own.
         parallel: devices to spread buckets over (default: one). Place weights on them first (`parallel.replicate`).
@@ -74,13 +73,12 @@ def generate_rows(
         NotFiniteError: a row's streams or logits stop being numbers; its `row` is that row.
     """
     seed = scalars.seed(seed)
-    check_generation(prompt, trials, edit_spec, edit, forced, layout.max_new_tokens, transformer.config.max_position)
+    check_generation(prompt, trials, edits, forced, layout.max_new_tokens, transformer.config.max_position)
     check_taps(taps, transformer.config, unread=("attn_pattern",))
-    count, last = len(trials), len(prompt) - 1
-    edit = edit or no_edit(count)
-    check_first_edit(first_edit, first_edited_position(edit))
+    last = len(prompt) - 1
+    check_first_edit(first_edit, first_edited_position(edits))
     if first_edit is None:
-        first_edit = first_edited_position(edit)
+        first_edit = first_edited_position(edits)
     if recomputed and first_edit < last:
         raise ValueError(
             f"recomputed: an edit starts at position {first_edit}, before the last prompt token ({last}); earlier "
@@ -90,9 +88,9 @@ def generate_rows(
     parallel = parallel or local_parallel(1)
     run = _Run(
         transformer, dictionary, parallel.replicate(shared_prefix(transformer, prompt, shared)),
-        np.asarray(prompt, np.int32), shared, taps, layout, sampling, edit_spec, recomputed, parallel,
+        np.asarray(prompt, np.int32), shared, taps, layout, sampling, recomputed, parallel,
     )  # fmt: skip
-    return run.draw(np.asarray(trials), edit, seed, prompt_id, forced, ends)
+    return run.draw(np.asarray(trials), edits, seed, prompt_id, forced, ends)
 
 
 def shared_prefix(transformer: Transformer, prompt: Sequence[int], length: int) -> Prefix:
@@ -102,10 +100,11 @@ def shared_prefix(transformer: Transformer, prompt: Sequence[int], length: int) 
     return prefill(transformer, jnp.asarray(padded), jnp.int32(length))
 
 
-def first_edited_position(edit: Edit) -> int:
+def first_edited_position(edits: tuple[Edit, ...]) -> int:
     """The earliest position any slot acts on; a large number without edits."""
-    live = np.asarray(edit.layer) != EMPTY
-    return int(np.asarray(edit.start)[live].min()) if live.any() else np.iinfo(np.int32).max
+    never = np.iinfo(np.int32).max
+    starts = (np.where(np.asarray(edit.layer) != EMPTY, np.asarray(edit.start), never) for edit in edits)
+    return min((int(start.min(initial=never)) for start in starts), default=never)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,16 +130,17 @@ class _Run:
     taps: tuple[BoundTap, ...]
     layout: Layout
     sampling: Sampling
-    edit_spec: EditSpec | None
     recomputed: bool
     parallel: RowParallel
 
     def draw(
-        self, trials: np.ndarray, edit: Edit, seed: int, prompt_id: int, forced: np.ndarray | None, ends: Ends | None
-    ) -> Generation:
+        self, trials: np.ndarray, edits: tuple[Edit, ...], seed: int, prompt_id: int, forced: np.ndarray | None,
+        ends: Ends | None,
+    ) -> Generation:  # fmt: skip
         keys = np.asarray(jax.random.key_data(row_keys(seed, prompt_id, jnp.asarray(trials, jnp.int32))))
         out = Rollouts(len(trials), self.layout.max_new_tokens)
-        stripes = [self._open(ids, edit, keys) for ids in deal(np.arange(len(trials)), self.layout.rows, self.parallel)]
+        dealt = deal(np.arange(len(trials)), self.layout.rows, self.parallel)
+        stripes = [self._open(ids, edits, keys) for ids in dealt]
         drawn = 0
         for length in self.layout.segments:
             running: list[_Segment] = []
@@ -160,16 +160,17 @@ class _Run:
                 stripes = repack(stripes, self.parallel)
         return out.result(self.prompt)
 
-    def _open(self, ids: list[np.ndarray], edit: Edit, keys: np.ndarray) -> Stripe:
+    def _open(self, ids: list[np.ndarray], edits: tuple[Edit, ...], keys: np.ndarray) -> Stripe:
         """Place a stripe's rows, and run the prompt tokens that its edits make row-specific."""
         chosen = np.stack([padded(bucket, self.layout.rows) for bucket in ids])
-        edit = self.parallel.split(jax.tree.map(lambda a: np.asarray(a)[chosen], edit))
+        edits = self.parallel.split(jax.tree.map(lambda a: np.asarray(a)[chosen], edits))
         token = np.full(chosen.shape, self.prompt[-1], np.int32)
         rows = self.parallel.split(Rows(token, used(ids, self.layout.rows), keys[chosen]))
         if len(self.prompt) - 1 == self.shared:
-            return Stripe(ids, edit, rows, ())
+            return Stripe(ids, edits, rows, ())
         fed = self.parallel.replicate(self._fed())
-        return Stripe(ids, edit, rows, (self.parallel.program(feed_segment, edit_spec=self.edit_spec)(fed, edit),))
+        own = Own(rows, edits, (), self.parallel.split(np.zeros((len(ids), 0, self.layout.rows), np.int32)))
+        return Stripe(ids, edits, rows, (self.parallel.program(feed_segment)(fed, own),))
 
     def _fed(self) -> Fed:
         """The prompt tokens that differ from row to row, padded in front to their bucket."""
@@ -185,10 +186,9 @@ class _Run:
         start = jnp.int32(len(self.prompt) - 1 + drawn)
         shared = Shared(self.transformer, self.dictionary, self.prefix, self.taps, start, jnp.int32(drawn))
         taken = np.stack([forced_tokens(forced, bucket, drawn, length, self.layout.rows) for bucket in stripe.ids])
-        own = Own(stripe.rows, stripe.edit, stripe.past, self.parallel.split(taken))
+        own = Own(stripe.rows, stripe.edits, stripe.past, self.parallel.split(taken))
         shared = self.parallel.replicate(shared)
-        static = {"length": length, "sampling": self.sampling, "edit_spec": self.edit_spec}
-        static |= {"recomputed": self.recomputed}
+        static = {"length": length, "sampling": self.sampling, "recomputed": self.recomputed}
         stripe.rows, segment, steps = self.parallel.program(decode_segment, **static)(shared, own)
         stripe.past = (*stripe.past, segment)
         return _Segment(stripe.ids, steps, shared, own, static)
@@ -204,7 +204,7 @@ class _Run:
         own = jax.tree.map(lambda a: a[device], segment.own)
         shared_prefix(self.transformer, self.prompt.tolist(), self.shared)
         if len(self.prompt) - 1 > self.shared:
-            full_precision(feed_segment)(self._fed(), own.edit, edit_spec=self.edit_spec)
+            full_precision(feed_segment)(self._fed(), own)
         full_precision(decode_segment)(segment.shared, own, **segment.static)
 
 

@@ -1,6 +1,6 @@
 """Requests that cannot mean what they say, refused on the host before anything is compiled.
 
-What would otherwise be ignored without a word (an edit without its spec, an edit inside the shared prefix), read from
+What would otherwise be ignored without a word (an edit inside the shared prefix), read from
 the wrong place (a tapped layer that the model lacks) or fail deep inside a trace is an error here.
 """
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Int
 
-from causeway.engine.intervention.edits import EMPTY, Edit, EditSpec
+from causeway.engine.intervention.edits import Edit
 from causeway.engine.intervention.sites import ONCE
 from causeway.engine.intervention.taps import BoundTap
 from causeway.engine.model.config import ModelConfig
@@ -61,14 +61,13 @@ def check_stream(stream: str, config: ModelConfig, where: str) -> None:
 
 
 def check_generation(
-    prompt: Sequence[int], trials: Int[np.ndarray, " R"], edit_spec: EditSpec | None, edit: Edit | None,
+    prompt: Sequence[int], trials: Int[np.ndarray, " R"], edits: tuple[Edit, ...],
     forced: Int[np.ndarray, "R N"] | None, steps: int, max_position: int,
 ) -> None:  # fmt: skip
     """Refuse a generation whose parts do not fit each other or the model.
 
     Raises:
-        ValueError: empty prompt or trials, more tokens than the context, an edit without a spec, or arrays of other
-            numbers of rows or steps.
+        ValueError: empty prompt or trials, more tokens than the context, or arrays of other numbers of rows or steps.
     """
     count, last = len(trials), len(prompt) - 1
     if last < 0:
@@ -80,10 +79,9 @@ def check_generation(
         )
     if not count:
         raise ValueError("trials: empty; give one trial number a row")
-    if edit is not None and edit_spec is None and (np.asarray(edit.layer) != EMPTY).any():
-        raise ValueError("edit_spec: missing; an edit does nothing without the stream and family that it acts on")
-    if edit is not None and len(edit.layer) != count:
-        raise ValueError(f"trials: {count} rows, but edit.layer has {len(edit.layer)}")
+    for edit in edits:
+        if len(edit.layer) != count:
+            raise ValueError(f"trials: {count} rows, but edit.layer has {len(edit.layer)}")
     if forced is not None and np.shape(forced) != (count, steps):
         raise ValueError(f"forced: shape {np.shape(forced)}; needs {(count, steps)}, -1 where a token is drawn")
 

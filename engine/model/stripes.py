@@ -21,17 +21,17 @@ from causeway.engine.model.decode import Rows
 
 @dataclasses.dataclass
 class Stripe:
-    """One bucket on each device; the arrays of edit, rows and past lead with the device axis.
+    """One bucket on each device; the arrays of edits, rows and past lead with the device axis.
 
     Attributes:
         ids: of each device the rows of the bucket that are used, as row numbers of the request.
-        edit: of each row.
+        edits: of each row.
         rows: what a row carries from token to token.
         past: keys and values that the rows have added.
     """
 
     ids: list[np.ndarray]
-    edit: Edit
+    edits: tuple[Edit, ...]
     rows: Rows
     past: tuple[Segment, ...]
 
@@ -82,11 +82,11 @@ def _gather(
         return jnp.moveaxis(taken, 1, axis)
 
     parts = [stripes[i] for i in sources]
-    edit, rows = jax.tree.map(partial(rows_of, 1), *[(s.edit, s.rows) for s in parts])
+    edits, rows = jax.tree.map(partial(rows_of, 1), *[(s.edits, s.rows) for s in parts])
     past = jax.tree.map(partial(rows_of, 2), *[s.past for s in parts])
     rows = dataclasses.replace(rows, live=used(places, width))
     ids = [numbers[bucket] for bucket in places]
-    return Stripe(ids, *(parallel.split(tree) for tree in (edit, rows, past)))
+    return Stripe(ids, *(parallel.split(tree) for tree in (edits, rows, past)))
 
 
 def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:

@@ -19,8 +19,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from causeway.engine.dictionary.dictionary import Dictionary
-from causeway.engine.intervention.apply import EditReport, bind
-from causeway.engine.intervention.edits import EMPTY, Edit, EditSpec
+from causeway.engine.intervention.apply import EditReport, bind_all
+from causeway.engine.intervention.edits import EMPTY, Edit
 from causeway.engine.intervention.instruments import Instruments, Observer
 from causeway.engine.model.attention import RowKeys, SharedKeys, attend_pieces, blank, window_of, within
 from causeway.engine.model.buckets import node_width
@@ -147,16 +147,22 @@ class _Clean(_Tree):
 
 
 class _Edited(_Tree):
-    """A layer of edited rows, whose report is added to those below."""
+    """A layer of edited rows, whose reports are added to those below."""
 
-    def __init__(self, *place, below: EditReport):
+    def __init__(self, *place, below: tuple[EditReport, ...]):
         super().__init__(*place)
         self.below = below
 
     @property
-    def carry(self) -> EditReport:
-        """What the edit did so far."""
-        return self.below + _wide(self.reports[0])
+    def carry(self) -> tuple[EditReport, ...]:
+        """What the edits did so far."""
+        return _and(self.below, self)
+
+
+def _and(below: tuple[EditReport, ...], observer: Observer) -> tuple[EditReport, ...]:
+    """The reports with what one more observer saw."""
+    found = observer.reports
+    return tuple(report + _wide(found[i]) if i in found else report for i, report in enumerate(below))
 
 
 def _edge_log_probability(x: Float[Array, "B n D"], last: _Tree) -> Float[Array, "B e"]:
@@ -191,49 +197,58 @@ class Background:
     clean: CleanTree
 
 
-def start_layer(spec: EditSpec, edit: Edit, clean: CleanTree) -> int:
-    """The first block to run for rows that all edit the same layer.
+def start_layer(edits: tuple[Edit, ...], clean: CleanTree) -> int:
+    """The first block to run for rows that all edit the same lowest layer.
 
     Raises:
-        ValueError: the rows edit several layers, or none, or a token of the shared prefix.
+        ValueError: the rows begin at several layers, or edit none, or a token of the shared prefix.
     """
-    layers = np.unique(np.asarray(edit.layer)[np.asarray(edit.layer) != EMPTY])
-    if len(layers) != 1:
-        raise ValueError(f"edit.layer: rows of layers {layers.tolist()}; exact outcomes run one layer a call")
-    first, shared = first_edited_position(edit), int(clean.prefix.length)
+    first_blocks = np.min([_first_blocks(edit) for edit in edits], axis=0)
+    starts = np.unique(first_blocks[first_blocks != _NEVER])
+    if len(starts) != 1:
+        layers = sorted({int(n) for edit in edits for n in np.unique(edit.layer) if n != EMPTY})
+        raise ValueError(f"edit.layer: rows of layers {layers}; exact outcomes run rows of one first layer a call")
+    first, shared = first_edited_position(edits), int(clean.prefix.length)
     if first < shared:
         raise ValueError(
             f"edit.start: {first} lies in the {shared} tokens that rows share; give clean_tree first_edit={first}"
         )
-    # resid_post of block l is the stream before block l + 1, where the loop starts.
-    return int(layers[0]) + (spec.stream == "resid_post")
+    return int(starts[0])
+
+
+_NEVER = np.iinfo(np.int32).max
+
+
+def _first_blocks(edit: Edit) -> Int[np.ndarray, " B"]:
+    """The first block that each row's slots make another one; resid_post of block l is the input of block l + 1."""
+    layer = np.asarray(edit.layer)
+    return np.where(layer == EMPTY, _NEVER, layer + (edit.spec.stream == "resid_post")).min(axis=1, initial=_NEVER)
 
 
 def edited_answers(
-    background: Background, own: tuple[Edit, Int[Array, ""]], *, spec: EditSpec
-) -> tuple[Float[Array, "B e"], EditReport]:
-    """Edge log probabilities of B rows that all edit one layer, and what the edit did ([B, n, E]).
+    background: Background, own: tuple[tuple[Edit, ...], Int[Array, ""]]
+) -> tuple[Float[Array, "B e"], tuple[EditReport, ...]]:
+    """Edge log probabilities of B rows that all begin at one layer, and what each edit did ([B, n, E]).
 
-    `own` is the edit and its `start_layer`; a program for `jax.jit` or `RowParallel.program`. What is not finite on the
-    way is not finite in the edges.
+    `own` is the edits and their `start_layer`; a program for `jax.jit` or `RowParallel.program`. What is not finite on
+    the way is not finite in the edges.
     """
-    edit, start = own
+    edits, start = own
     transformer, clean = background.transformer, background.clean
     nodes, prefix = clean.nodes, clean.prefix
-    instruments = Instruments((bind(spec, edit, background.dictionary),))
-    rows = edit.layer.shape[0]
+    instruments = Instruments(bind_all(edits, background.dictionary))
+    rows, positions = edits[0].layer.shape[0], nodes.positions[None]
     x = jnp.broadcast_to(clean.streams[start], (rows, *clean.streams.shape[1:]))
-    below = Observer(instruments, start - 1, nodes.positions[None], nodes.positions[None] >= 0)
+    below = Observer(instruments, start - 1, positions, positions >= 0)
     x = below("resid_post", x)
-    report = _wide(below.reports[0]) if below.reports else _nothing_done(rows, x.shape[1], spec.slots, x.dtype)
+    nothing = tuple(_nothing_done(rows, x.shape[1], edit.layer.shape[1], x.dtype) for edit in edits)
 
-    def meet(index, report):
-        return _Edited(transformer, prefix, nodes, instruments, index, below=report)
+    def meet(index, reports):
+        return _Edited(transformer, prefix, nodes, instruments, index, below=reports)
 
-    x, report = upper(transformer, x, start, nodes.positions[None], meet, report)
-    return _edge_log_probability(
-        x, _Tree(transformer, prefix, nodes, instruments, transformer.config.num_layers)
-    ), report
+    x, reports = upper(transformer, x, start, positions, meet, _and(nothing, below))
+    last = _Tree(transformer, prefix, nodes, instruments, transformer.config.num_layers)
+    return _edge_log_probability(x, last), _and(reports, last)
 
 
 def _wide(report: EditReport) -> EditReport:

@@ -33,7 +33,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.intervention.apply import bind
-from causeway.engine.intervention.edits import FOREVER, EditSpec, no_edit
+from causeway.engine.intervention.edits import FOREVER, Edit, EditSpec, no_edit
 from causeway.engine.intervention.instruments import Instruments
 from causeway.engine.intervention.sites import EDITABLE
 from causeway.engine.model.finite import NotFiniteError, refuse
@@ -249,9 +249,9 @@ def _losses(
 
         clean = loss(Instruments())
         for i, layer in enumerate(layers):
-            spliced = Instruments((bind(EditSpec(stream, "replace"), _everywhere(layer, corpus.first), dictionary),))
-            swapped = (_everywhere(layer, corpus.first, vector) for vector in (means[i], np.zeros_like(means[i])))
-            mean, zero = (Instruments((bind(EditSpec(stream, "swap"), edit, None),)) for edit in swapped)
+            spliced = Instruments((bind(_everywhere(layer, corpus.first, EditSpec(stream, "replace")), dictionary),))
+            swap, vectors = EditSpec(stream, "swap"), (means[i], np.zeros_like(means[i]))
+            mean, zero = (Instruments((bind(_everywhere(layer, corpus.first, swap, v)),)) for v in vectors)
             totals[i] += clean, *(loss(edited) for edited in (spliced, mean, zero))
         count += _predicted(lengths, corpus.first)
     names = ("loss_clean", "loss_spliced", "loss_mean", "loss_zero")
@@ -270,10 +270,11 @@ def _predicted(lengths: Int[np.ndarray, " B"], first: int) -> int:
     return int(np.maximum(lengths - 1 - first, 0).sum())
 
 
-def _everywhere(layer: int, first: int, mean: Float[np.ndarray, " D"] | None = None):
+def _everywhere(layer: int, first: int, spec: EditSpec, mean: Float[np.ndarray, " D"] | None = None) -> Edit:
     """One slot a row that acts at every token that counts: at its own value, or (swap) replaced by the mean."""
     ones = np.ones((ROWS_PER_PASS, 1), np.int32)
-    edit = dataclasses.replace(no_edit(ROWS_PER_PASS), layer=ones * layer, start=ones * first, stop=ones * FOREVER)
+    edit = no_edit(ROWS_PER_PASS, spec=spec)
+    edit = dataclasses.replace(edit, layer=ones * layer, start=ones * first, stop=ones * FOREVER)
     if mean is None:
         return edit
     vectors = np.broadcast_to(mean.astype(np.float32), (ROWS_PER_PASS, 1, len(mean)))

@@ -24,8 +24,9 @@ from causeway.engine.analyses.virtual_weights.virtual_weights import coactivatio
 from causeway.engine.calls.generate import generate
 from causeway.engine.calls.run import run
 from causeway.engine.dictionary.dictionary import Dictionary
-from causeway.engine.intervention.requests import FeatureEdit, Tap
+from causeway.engine.intervention.requests import FeatureEdit
 from causeway.engine.intervention.sites import STREAMS
+from causeway.engine.intervention.tap_requests import Tap
 from causeway.engine.model.config import Numerics
 from causeway.engine.model.finite import NotFiniteError, all_finite
 from causeway.engine.model.handle import Model

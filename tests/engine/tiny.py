@@ -8,7 +8,7 @@ import numpy as np
 
 from causeway.engine.dictionary.activations import RANKED
 from causeway.engine.dictionary.dictionary import Dictionary, DictionaryConfig
-from causeway.engine.intervention.edits import FOREVER, Edit, no_edit
+from causeway.engine.intervention.edits import FOREVER, Edit, EditSpec, no_edit
 from causeway.engine.model.config import ModelConfig, Numerics
 from causeway.engine.model.transformer import Transformer, abstract_transformer
 
@@ -80,10 +80,10 @@ def make_dictionary(
     return Dictionary(DictionaryConfig(kind, tuple(layers), stream, k, **changes), **arrays)
 
 
-def make_edit(rows: int, slots: int = 1, **values) -> Edit:
+def make_edit(rows: int, slots: int = 1, spec: EditSpec = EditSpec(), **values) -> Edit:  # noqa: B008 (immutable)
     """Slots [rows, slots]; each value is a scalar or broadcasts. Unnamed: set to 0, from position 0 on."""
     values = {"start": 0, "stop": FOREVER, "scale": 0, "writer": values.get("feature", 0)} | values
-    blank = no_edit(rows, slots)
+    blank = no_edit(rows, slots, spec)
     arrays = {n: np.broadcast_to(v, (rows, slots)).astype(getattr(blank, n).dtype) for n, v in values.items()}
     return dataclasses.replace(blank, **arrays)
 

@@ -11,7 +11,7 @@ from causeway.engine.analyses.intervene.intervention_sweep import InterventionSw
 from causeway.engine.analyses.intervene.sets import Place
 from causeway.engine.calls.generate import generate
 from causeway.engine.dictionary.dictionary import Dictionary
-from causeway.engine.intervention.requests import FeatureEdit, Operation
+from causeway.engine.intervention.requests import FeatureEdit
 
 
 def check_generation(sweep: InterventionSweep) -> None:
@@ -52,7 +52,7 @@ def continuations(sweep: InterventionSweep, tokens: int, temperature: float, see
 
 def _edit(place: Place, operation: str, value: float, length: int) -> FeatureEdit:
     scope = "all" if place.position is None else f"positions:{place.position % length}"
-    return FeatureEdit(place.layer, place.feature, value, cast(Operation, operation), scope)
+    return FeatureEdit(place.layer, place.feature, value, operation, scope)
 
 
 def _named(entry: tuple[Place, str, float] | None) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 from causeway.engine import scalars
 from causeway.engine.frozen.sources import Transcoders
 from causeway.engine.intervention.edits import EMPTY
-from causeway.engine.intervention.requests import Operation, coefficients
+from causeway.engine.intervention.operations import affine
 from causeway.engine.model.handle import Model
 
 # Slots of a batch of rows: each brings an encoder column and a decoder row, and a circuit of thousands of features is
@@ -37,7 +37,7 @@ class Intervention:
     position: int | slice
     feature: int
     value: float = 0.0
-    operation: Operation = "set"
+    operation: str = "set"
 
 
 AnyIntervention = Intervention | tuple[int, int | slice, int, float]
@@ -185,7 +185,7 @@ def _slots(number: int, row: Sequence[AnyIntervention], length: int, layers: int
         if not isinstance(entry, Intervention) and len(entry) != 4:
             raise ValueError(f"interventions: got {entry!r}; needs (layer, position, feature, value)")
         made = entry if isinstance(entry, Intervention) else Intervention(*entry)
-        scale, shift = coefficients(made.operation, scalars.real(made.value, "interventions: value"))
+        scale, shift = affine(made.operation, scalars.real(made.value, "interventions: value"))
         layer = scalars.layer(made.layer, layers, "interventions: layer")
         feature = scalars.integer(made.feature, "interventions: feature")
         for position in _positions(made.position, length):

@@ -26,7 +26,7 @@ from causeway.engine.analyses.intervene.predicted import Predictor
 from causeway.engine.analyses.intervene.selection import PlacedFeature, place_names, placed_sets
 from causeway.engine.analyses.intervene.sets import FeatureSet, circuit_sets, layer_sets, single_sets, strongest_sets
 from causeway.engine.analyses.intervene.settings import InterventionSettings
-from causeway.engine.intervention.requests import coefficients
+from causeway.engine.intervention.operations import affine
 
 SCHEMA = pa.schema([
     ("prompt", pa.int32()), ("id", pa.string()), ("behaviour", pa.string()), ("split", pa.string()),
@@ -105,7 +105,7 @@ class PromptRows:
             scale, shift = np.zeros(len(before)), self._read(one.places, True)
         else:
             given = value if one.value is None or operation != "set" else one.value
-            factors = coefficients(operation, given)  # type: ignore[arg-type]
+            factors = affine(operation, given)
             scale, shift = (np.full(len(before), factor) for factor in factors)
         ids = np.concatenate([np.full((len(before), 1), number), one.places], axis=1).T
         return np.concatenate([ids, scale[None], shift[None]]), before, scale * before + shift

@@ -36,18 +36,18 @@ def program_calls(sweep: PatchSweep) -> Calls:
 def _edits(sweep: PatchSweep, prompt: SweepPrompt, layer: int | None = None):
     """One bucket's edits."""
     rows = sweep.rows if layer is None else sweep.rows.take(sweep.rows.layer == layer)
-    return sweep.edit(prompt, rows.take(np.resize(np.arange(len(rows)), sweep.settings.rows)))
+    return sweep.edits(prompt, rows.take(np.resize(np.arange(len(rows)), sweep.settings.rows)))
 
 
 def _exact_calls(sweep: PatchSweep, prompt: SweepPrompt) -> Calls:
     clean = sweep.clean(prompt)
     background = Background(sweep.model.transformer, sweep.dictionary, clean)
-    program = jax.jit(partial(edited_answers, spec=sweep.edit_spec))
+    program = jax.jit(edited_answers)
     for layer in np.unique(sweep.rows.layer[sweep.rows.layer != EMPTY]):
-        edit = _edits(sweep, prompt, int(layer))
-        start = start_layer(sweep.edit_spec, edit, clean)
+        edits = _edits(sweep, prompt, int(layer))
+        start = start_layer(edits, clean)
         trips = sweep.model.config.num_layers - start
-        cost = program_cost(program, background, (edit, jnp.int32(start)), while_trips=trips)
+        cost = program_cost(program, background, (edits, jnp.int32(start)), while_trips=trips)
         buckets = math.ceil(int((sweep.rows.layer == layer).sum()) / sweep.settings.rows)
         yield cost, buckets * len(sweep.prompts)
 
@@ -65,7 +65,7 @@ def _sampled_calls(sweep: PatchSweep, prompt: SweepPrompt) -> Calls:
     for length in s.segments:
         own = Own(rows, _edits(sweep, prompt), past, _shape((length, s.rows)))
         segment = partial(
-            decode_segment, length=length, sampling=s.sampling, edit_spec=sweep.edit_spec,
+            decode_segment, length=length, sampling=s.sampling,
             recomputed=s.semantics == "recomputed",
         )  # fmt: skip
         program = jax.jit(segment)

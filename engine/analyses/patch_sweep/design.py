@@ -26,7 +26,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from causeway.engine.dictionary.dictionary import Dictionary
-from causeway.engine.intervention.edits import EMPTY, Edit
+from causeway.engine.intervention.edits import EMPTY, Edit, EditSpec
 from causeway.engine.intervention.scope import intervals
 from causeway.engine.model.sampling import Purpose
 from causeway.engine.outcome.answers import Answer
@@ -120,7 +120,7 @@ class Rows:
         arrays = {f.name: getattr(self, f.name)[chosen] for f in dataclasses.fields(self) if f.name != "arms"}
         return Rows(self.arms, **arrays)
 
-    def edit(self, scope: str, prompt_length: int) -> Edit:
+    def edit(self, spec: EditSpec, scope: str, prompt_length: int) -> Edit:
         """The rows' edits for a prompt of that length, one slot an interval of the scope."""
         spans = np.array(intervals(scope, prompt_length), np.int32)
         shape = (len(self), len(spans))
@@ -131,7 +131,7 @@ class Rows:
         return Edit(
             layer=wide(self.layer), feature=wide(np.maximum(self.feature, 0)), writer=wide(np.maximum(self.writer, 0)),
             start=np.broadcast_to(spans[:, 0], shape).copy(), stop=np.broadcast_to(spans[:, 1], shape).copy(),
-            scale=wide(self.scale), shift=wide(self.shift),
+            scale=wide(self.scale), shift=wide(self.shift), spec=spec,
         )  # fmt: skip
 
 

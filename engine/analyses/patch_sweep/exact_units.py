@@ -17,7 +17,7 @@ from causeway.engine.analyses.patch_sweep.cells import OTHER
 from causeway.engine.analyses.patch_sweep.design import Rows, SweepPrompt
 from causeway.engine.analyses.patch_sweep.patch_sweep import PatchSweep
 from causeway.engine.analyses.patch_sweep.trial_table import row_name, what_was_done
-from causeway.engine.intervention.edits import EMPTY, Edit, EditSpec
+from causeway.engine.intervention.edits import EMPTY, Edit
 from causeway.engine.model.buckets import cut
 from causeway.engine.model.finite import all_finite, traced
 from causeway.engine.outcome.answers import score_answers
@@ -25,8 +25,8 @@ from causeway.engine.outcome.exact import Background, edited_answers, start_laye
 from causeway.engine.precision import full_precision
 from causeway.engine.sweep.layout import UnitResult
 
-# One bucket's edit, and the layer it starts at.
-Own = tuple[Edit, np.int32]
+# One bucket's edits, and the layer it starts at.
+Own = tuple[tuple[Edit, ...], np.int32]
 
 
 def exact_unit(sweep: PatchSweep, index: int) -> UnitResult:
@@ -51,34 +51,34 @@ def _run(
 ) -> tuple[Float[np.ndarray, "R e"], dict[str, np.ndarray]]:
     """Edge log probabilities of all rows, and the arrays [R, n, E] of their edit report; zeros without an edit."""
     width = sweep.settings.rows
-    edit = sweep.edit(prompt, rows)
+    edits = sweep.edits(prompt, rows)
     nodes, edges = background.clean.nodes, background.clean.edges
     out = np.zeros((len(rows), len(edges)), np.float64)
-    shape = (len(rows), len(nodes.tokens), edit.layer.shape[1])
+    shape = (len(rows), len(nodes.tokens), edits[0].layer.shape[1])
     report = {name: np.zeros(shape, np.float32) for name in ("before", "after")} | {"applied": np.zeros(shape, bool)}
     background = sweep.parallel.replicate(background)
-    program = sweep.parallel.program(edited_answers, spec=sweep.edit_spec)
+    program = sweep.parallel.program(edited_answers)
     running: list[tuple[list[np.ndarray], list[Own], Any]] = []
     for stripe in sweep.parallel.deal(_buckets(rows, width)):
-        edits = [jax.tree.map(itemgetter(np.resize(bucket, width)), edit) for bucket in stripe]
-        own = [(mine, np.int32(start_layer(sweep.edit_spec, mine, background.clean))) for mine in edits]
+        taken = [jax.tree.map(itemgetter(np.resize(bucket, width)), edits) for bucket in stripe]
+        own = [(mine, np.int32(start_layer(mine, background.clean))) for mine in taken]
         running.append((stripe, own, program(background, sweep.parallel.place(own))))
     for stripe, given, result in running:
         results = sweep.parallel.apart(jax.device_get(result), len(stripe))
         for bucket, mine, (got, done) in zip(stripe, given, results, strict=True):
             used = slice(0, len(bucket))
             if not all_finite(got):
-                error = traced(partial(_again, background, mine, sweep.edit_spec), ~np.isfinite(got).all(axis=1))
+                error = traced(partial(_again, background, mine), ~np.isfinite(got).all(axis=1))
                 raise error.of(row_name(prompt, rows, int(bucket[error.row % len(bucket)])))
             out[bucket] = got[used]
             for name, target in report.items():
-                target[bucket] = getattr(done, name)[used]
+                target[bucket] = getattr(done[0], name)[used]
     return out, report
 
 
-def _again(background: Background, own: Own, spec: EditSpec) -> None:
+def _again(background: Background, own: Own) -> None:
     """One bucket as a plain function."""
-    full_precision(edited_answers)(background, jax.tree.map(jnp.asarray, own), spec=spec)
+    full_precision(edited_answers)(background, jax.tree.map(jnp.asarray, own))
 
 
 def _buckets(rows: Rows, width: int) -> list[np.ndarray]:

@@ -23,7 +23,8 @@ from causeway.engine.devices import RowParallel
 from causeway.engine.dictionary.dictionary import Dictionary, check_stack
 from causeway.engine.dictionary.digest import dictionary_digest
 from causeway.engine.intervention import scope as scopes
-from causeway.engine.intervention.edits import Edit, EditSpec, check_edit
+from causeway.engine.intervention.checks import check_edits
+from causeway.engine.intervention.edits import Edit, EditSpec, Family
 from causeway.engine.model.finite import NotFiniteError
 from causeway.engine.model.handle import Model
 from causeway.engine.model.transformer import Transformer
@@ -67,8 +68,8 @@ class PatchSweep:
         for prompt in self.prompts:
             self._check_prompt(prompt)
         for layer in np.unique(self.rows.layer):
-            edit = self.edit(self.prompts[0], self.rows.take(self.rows.layer == layer))
-            check_edit(edit, self.edit_spec, self.model.config.num_layers, self.dictionary)
+            edits = self.edits(self.prompts[0], self.rows.take(self.rows.layer == layer))
+            check_edits(edits, self.model.config, self.dictionary)
 
     def _check_answers(self) -> None:
         labels = {tuple(dict.fromkeys(a.label for a in prompt.answers)) for prompt in self.prompts}
@@ -132,7 +133,8 @@ class PatchSweep:
     @property
     def edit_spec(self) -> EditSpec:
         """The edits' static part."""
-        return dataclasses.replace(self.settings.edit_spec, stream=self.dictionary.config.output_stream)
+        family: Family = "replace" if self.settings.mode == "replace" else "feature"
+        return EditSpec(self.dictionary.config.output_stream, family)
 
     @functools.cached_property
     def rows(self) -> Rows:
@@ -173,9 +175,9 @@ class PatchSweep:
 
         return functools.lru_cache(maxsize=2)(run)
 
-    def edit(self, prompt: SweepPrompt, rows: Rows) -> Edit:
+    def edits(self, prompt: SweepPrompt, rows: Rows) -> tuple[Edit, ...]:
         """Rows as edits of a prompt."""
-        return rows.edit(self.settings.scope, len(prompt.tokens))
+        return (rows.edit(self.edit_spec, self.settings.scope, len(prompt.tokens)),)
 
     @property
     def unit_rows(self) -> int:

@@ -5,8 +5,6 @@ from typing import Any, Literal
 
 from causeway.engine import scalars
 from causeway.engine.analyses.patch_sweep.recording import Recording
-from causeway.engine.intervention import scope as scopes
-from causeway.engine.intervention.edits import EditSpec
 from causeway.engine.model.sampling import Sampling
 from causeway.engine.model.segments import Layout as Widths
 from causeway.engine.outcome.parsers import parser
@@ -63,11 +61,6 @@ class SweepSettings:
     def widths(self) -> Widths:
         """Row bucket and segments of rollouts."""
         return Widths(self.rows, self.segments)
-
-    @property
-    def edit_spec(self) -> EditSpec:
-        """Filled in by `PatchSweep` with the dictionaries' stream."""
-        return EditSpec(family="replace" if self.mode == "replace" else "feature", slots=scopes.slots(self.scope))
 
     def describe(self) -> dict[str, Any]:
         """JSON-able description for the plan."""

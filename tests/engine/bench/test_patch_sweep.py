@@ -10,7 +10,7 @@ from causeway.engine.bench.gemm import gemm_rate
 from causeway.engine.bench.patch_sweep import measure
 from causeway.engine.bench.reference import Shape, make_inputs, patched_rows
 from causeway.engine.devices import local_parallel
-from causeway.engine.intervention.edits import EditSpec, check_edit
+from causeway.engine.intervention.checks import check_edits
 
 SMALL = Shape(
     layers=2, d_model=32, heads=2, kv_heads=1, d_ff=48, vocab=64, features=64, prompt=8, tokens=4, selected=8, rows=8,
@@ -39,7 +39,7 @@ def test_operations_are_two_for_each_weight_a_token_meets(shape):
 def test_rows_patch_different_features_in_the_middle():
     _, dictionary, _ = make_inputs(SMALL)
     edit = patched_rows(SMALL, 20)
-    check_edit(edit, EditSpec(), SMALL.layers, dictionary)
+    check_edits((edit,), SMALL.config, dictionary)
     assert len(np.unique(edit.feature)) == 20
     assert set(edit.layer.ravel()) == {1}
 

@@ -2,8 +2,6 @@
 
 import dataclasses
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -43,10 +41,8 @@ def test_a_prompts_bits_do_not_depend_on_the_others(model, dictionary):
 def test_edits_are_those_of_a_pass_with_the_same_arrays(model, dictionary, tiny, mode):
     (logits,) = cw.run(model, PROMPTS[0], edits=[SET], dictionary=dictionary, mode=mode).logits
     spec = EditSpec(family="replace" if mode == "replace" else "feature")
-    edit = jax.tree.map(jnp.asarray, tiny.make_edit(1, layer=2, feature=7, shift=6.0, start=3, stop=4))
-    expected = forward.run(
-        model.transformer, np.array([PROMPTS[0]]), Instruments((bind(spec, edit, dictionary),))
-    ).logits
+    edit = tiny.make_edit(1, 1, spec, layer=2, feature=7, shift=6.0, start=3, stop=4)
+    expected = forward.run(model.transformer, np.array([PROMPTS[0]]), Instruments((bind(edit, dictionary),))).logits
     np.testing.assert_allclose(logits, expected[0], atol=1e-5)
     assert np.abs(logits - cw.run(model, PROMPTS[0]).logits[0]).max() > 1e-2
 

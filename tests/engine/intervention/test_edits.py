@@ -11,7 +11,8 @@ import pytest
 from causeway.engine.dictionary.activations import KINDS
 from causeway.engine.dictionary.dictionary import take
 from causeway.engine.intervention.apply import bind
-from causeway.engine.intervention.edits import EMPTY, EditSpec, check_edit
+from causeway.engine.intervention.checks import check_edits
+from causeway.engine.intervention.edits import EMPTY, EditSpec
 from causeway.engine.intervention.instruments import Instruments
 from causeway.engine.intervention.sites import EDITABLE
 from causeway.engine.intervention.taps import TapSpec, bind_tap
@@ -22,12 +23,12 @@ LAYERS = (0, 2)
 SOME = [pytest.param(kind, marks=() if kind in ("jumprelu", "topk") else pytest.mark.slow) for kind in KINDS]
 
 
-def through(tiny, transformer, spec, edit, dictionary=None, stream="resid_post"):
+def through(tiny, transformer, edit, dictionary=None, stream="resid_post", spec=EditSpec()):  # noqa: B008
     """The pass with the edit, the stream of `LAYERS` recorded."""
     rows = len(edit.layer)
     tap = bind_tap(TapSpec(stream, "raw", LAYERS), None)
     tokens = np.tile(tiny.PROMPT, (rows, 1))
-    return run(transformer, tokens, Instruments((bind(spec, edit, dictionary),), (tap,)))
+    return run(transformer, tokens, Instruments((bind(dataclasses.replace(edit, spec=spec), dictionary),), (tap,)))
 
 
 def emptied(edit):
@@ -41,10 +42,10 @@ def values_of(dictionary, layer, x):
 
 @pytest.mark.parametrize("kind", SOME)
 def test_at_its_own_value_an_edit_is_the_program_with_empty_slots_to_the_bit(tiny, transformer, kind):
-    dictionary, spec = tiny.make_dictionary(kind), EditSpec(slots=2)
+    dictionary, spec = tiny.make_dictionary(kind), EditSpec()
     own = tiny.make_edit(3, 2, layer=2, feature=[[0, 1], [5, 9], [23, 2]], scale=1, shift=0)
-    edited = through(tiny, transformer, spec, own, dictionary)
-    empty = through(tiny, transformer, spec, emptied(own), dictionary)
+    edited = through(tiny, transformer, own, dictionary, spec=spec)
+    empty = through(tiny, transformer, emptied(own), dictionary, spec=spec)
     assert (np.asarray(edited.edits[0].before) > 0).any()
     np.testing.assert_array_equal(edited.logits, empty.logits)
     np.testing.assert_array_equal(edited.records[0].values, empty.records[0].values)
@@ -56,8 +57,8 @@ def test_a_delta_edit_moves_the_stream_along_the_decoder_row_and_keeps_the_rest(
     features = np.array([[4, 11], [7, 0]])
     scale, shift = np.array([[0, 1], [-1, 2]]), np.array([[3, 0.5], [0, 0]])
     edit = tiny.make_edit(2, 2, layer=2, feature=features, scale=scale, shift=shift)
-    clean = through(tiny, transformer, EditSpec(slots=2), emptied(edit), dictionary)
-    out = through(tiny, transformer, EditSpec(slots=2), edit, dictionary)
+    clean = through(tiny, transformer, emptied(edit), dictionary)
+    out = through(tiny, transformer, edit, dictionary)
     x = np.asarray(clean.records[0].values[1])
     f = np.take_along_axis(values_of(dictionary, 2, x), features[:, None], axis=-1)
     target = scale[:, None] * f + shift[:, None]
@@ -71,8 +72,10 @@ def test_a_delta_edit_moves_the_stream_along_the_decoder_row_and_keeps_the_rest(
 def test_replace_at_its_own_value_is_the_reconstruction(tiny, transformer, kind):
     dictionary, spec = tiny.make_dictionary(kind), EditSpec(family="replace")
     edit = tiny.make_edit(1, layer=2, feature=4, scale=1, start=2, stop=6)
-    x = np.asarray(through(tiny, transformer, spec, tiny.make_edit(1, layer=EMPTY), dictionary).records[0].values[1, 0])
-    got = np.asarray(through(tiny, transformer, spec, edit, dictionary).records[0].values[1, 0])
+    x = np.asarray(
+        through(tiny, transformer, tiny.make_edit(1, layer=EMPTY), dictionary, spec=spec).records[0].values[1, 0]
+    )
+    got = np.asarray(through(tiny, transformer, edit, dictionary, spec=spec).records[0].values[1, 0])
     one = take(dictionary, 1)
     np.testing.assert_allclose(got[2:6], one.decode(one.encode(x))[2:6], atol=1e-4)
     np.testing.assert_array_equal(got[[0, 1, 6, 7, 8]], x[[0, 1, 6, 7, 8]])
@@ -80,7 +83,7 @@ def test_replace_at_its_own_value_is_the_reconstruction(tiny, transformer, kind)
     f = np.array(one.encode(x))
     f[:, 4] = 2.5
     edit = tiny.make_edit(1, layer=2, feature=4, scale=0, shift=2.5)
-    moved = through(tiny, transformer, spec, edit, dictionary).records[0].values[1, 0]
+    moved = through(tiny, transformer, edit, dictionary, spec=spec).records[0].values[1, 0]
     np.testing.assert_allclose(moved, one.decode(f), atol=1e-4)
 
 
@@ -89,10 +92,10 @@ def test_vector_and_swap_do_what_their_formulas_say(tiny, transformer):
     vectors = rng.standard_normal((2, 1, 16)).astype(np.float32)
     edit = dataclasses.replace(tiny.make_edit(2, layer=0, scale=-0.5, shift=1.5, start=3), vectors=vectors)
     empty = emptied(edit)
-    x = np.asarray(through(tiny, transformer, EditSpec(family="swap"), empty).records[0].values[0])
-    swapped = np.asarray(through(tiny, transformer, EditSpec(family="swap"), edit).records[0].values[0])
+    x = np.asarray(through(tiny, transformer, empty, spec=EditSpec(family="swap")).records[0].values[0])
+    swapped = np.asarray(through(tiny, transformer, edit, spec=EditSpec(family="swap")).records[0].values[0])
     np.testing.assert_allclose(swapped[:, 3:], (-0.5 * x + 1.5 * vectors)[:, 3:], atol=1e-4)
-    pushed = np.asarray(through(tiny, transformer, EditSpec(family="vector"), edit).records[0].values[0])
+    pushed = np.asarray(through(tiny, transformer, edit, spec=EditSpec(family="vector")).records[0].values[0])
     along = np.einsum("btd,bd->bt", x, vectors[:, 0]) / (vectors[:, 0] ** 2).sum(-1)[:, None]
     expected = x + (-1.5 * along + 1.5)[..., None] * vectors
     np.testing.assert_allclose(pushed[:, 3:], expected[:, 3:], atol=1e-4)
@@ -103,8 +106,8 @@ def test_vector_and_swap_do_what_their_formulas_say(tiny, transformer):
 def test_outside_its_interval_and_before_it_nothing_changes_a_bit(tiny, transformer, kind):
     dictionary = tiny.make_dictionary(kind)
     edit = tiny.make_edit(3, layer=0, feature=3, shift=9, start=[[0], [4], [8]], stop=[[1], [6], [9]])
-    empty = through(tiny, transformer, EditSpec(), emptied(edit), dictionary)
-    out = through(tiny, transformer, EditSpec(), edit, dictionary)
+    empty = through(tiny, transformer, emptied(edit), dictionary)
+    out = through(tiny, transformer, edit, dictionary)
     x, moved = (np.asarray(o.records[0].values[0]) for o in (empty, out))
     positions = np.arange(9)
     inside = (edit.start <= positions) & (positions < edit.stop)
@@ -120,8 +123,8 @@ def test_outside_its_interval_and_before_it_nothing_changes_a_bit(tiny, transfor
 def test_a_control_writes_another_row_at_the_same_norm(tiny, transformer):
     dictionary = tiny.make_dictionary()
     edit = tiny.make_edit(2, layer=2, feature=6, scale=1, shift=2, writer=[[6], [15]])
-    empty = through(tiny, transformer, EditSpec(), emptied(edit), dictionary)
-    out = through(tiny, transformer, EditSpec(), edit, dictionary)
+    empty = through(tiny, transformer, emptied(edit), dictionary)
+    out = through(tiny, transformer, edit, dictionary)
     push = np.asarray(out.records[0].values[1]) - np.asarray(empty.records[0].values[1])
     norms = np.linalg.norm(push, axis=-1)
     np.testing.assert_allclose(norms[0], norms[1], rtol=1e-4)
@@ -133,10 +136,10 @@ def test_a_control_writes_another_row_at_the_same_norm(tiny, transformer):
 def test_rows_of_different_layers_equal_rows_run_with_their_own(tiny, transformer):
     dictionary = tiny.make_dictionary()
     edit = tiny.make_edit(4, layer=[[0], [2], [0], [EMPTY]], feature=[[1], [20], [7], [0]], shift=[[2], [4], [1], [9]])
-    together = through(tiny, transformer, EditSpec(), edit, dictionary)
+    together = through(tiny, transformer, edit, dictionary)
     for row in range(4):
         # Four copies of the row: the width of the batch stays what it was.
-        alone = through(tiny, transformer, EditSpec(), tiny.take_rows(edit, [row] * 4), dictionary)
+        alone = through(tiny, transformer, tiny.take_rows(edit, [row] * 4), dictionary)
         np.testing.assert_array_equal(together.logits[row], alone.logits[0])
         np.testing.assert_array_equal(together.records[0].values[:, row], alone.records[0].values[:, 0])
 
@@ -147,7 +150,7 @@ def test_every_editable_stream_is_edited_where_it_is(tiny, transformer, stream):
         transformer = tiny.make_transformer(**tiny.FAMILIES["gemma2"])
     vectors = np.zeros((1, 1, 16), np.float32)
     edit = dataclasses.replace(tiny.make_edit(1, layer=2), vectors=vectors)
-    out = through(tiny, transformer, EditSpec(stream, "swap"), edit, stream=stream)
+    out = through(tiny, transformer, edit, stream=stream, spec=EditSpec(stream, "swap"))
     assert np.asarray(out.records[0].values[0]).any()
     np.testing.assert_allclose(out.records[0].values[1], 0, atol=1e-6)
 
@@ -155,9 +158,9 @@ def test_every_editable_stream_is_edited_where_it_is(tiny, transformer, stream):
 def test_edits_that_cannot_mean_what_they_say_are_refused(tiny, refuses):
     dictionary, ranked = tiny.make_dictionary(), tiny.make_dictionary("topk")
 
-    def check(spec=EditSpec(slots=2), dictionary=dictionary, **values):  # noqa: B008
+    def check(spec=EditSpec(), dictionary=dictionary, **values):  # noqa: B008
         named = {"layer": 2, "feature": [[3, 4], [3, 4]]} | values
-        check_edit(tiny.make_edit(2, 2, **named), spec, 3, dictionary)
+        check_edits((tiny.make_edit(2, 2, spec, **named),), tiny.CONFIG, dictionary)
 
     check()
     check(feature=3, start=[[0, 4], [4, 0]], stop=[[4, 9], [9, 4]])
@@ -178,10 +181,8 @@ def test_edits_that_cannot_mean_what_they_say_are_refused(tiny, refuses):
         check(shift=np.nan)
     with refuses("dictionary: missing"):
         check(dictionary=None)
-    with refuses("2 slots a row, but the spec has 1"):
-        check(spec=EditSpec())
     with refuses("vectors: missing"):
-        check(spec=EditSpec(family="swap", slots=2))
+        check(spec=EditSpec(family="swap"))
     with refuses("needs? the whole dictionary|need the whole dictionary"):
         check(dictionary=ranked, layer=[[0, 0], [2, 2]])
     with refuses("stream: got 'logits'"):

@@ -4,28 +4,28 @@ import jax
 import numpy as np
 import pytest
 
-from causeway.engine.intervention.edits import EMPTY, FOREVER, check_edit
-from causeway.engine.intervention.requests import (
-    FeatureEdit,
-    SwapEdit,
-    Tap,
-    VectorEdit,
-    coefficients,
-    edit_arrays,
-    edit_spec,
-)
+from causeway.engine.intervention.checks import check_edits
+from causeway.engine.intervention.edit_arrays import edit_arrays
+from causeway.engine.intervention.edits import EMPTY, FOREVER
+from causeway.engine.intervention.operations import coefficients, new_value
+from causeway.engine.intervention.requests import FeatureEdit, SwapEdit, VectorEdit
 from causeway.engine.intervention.sites import STREAMS
+from causeway.engine.intervention.tap_requests import Tap
+from tests.engine.tiny import CONFIG
 
 F = 3.0
 
 
 @pytest.mark.parametrize(
     ("operation", "expected"),
-    [("set", 5), ("zero", 0), ("add", F + 5), ("scale", 5 * F), ("inhibit", -5 * F), ("own", F)],
-)
+    [
+        ("set", 5), ("zero", 0), ("add", F + 5), ("scale", 5 * F), ("inhibit", -5 * F), ("own", F), ("mean", 5),
+        ("at_most", F), ("at_least", 5),
+    ],
+)  # fmt: skip
 def test_operations_on_a_present_value(operation, expected):
-    scale, shift = coefficients(operation, 5.0)
-    assert scale * F + shift == expected
+    scale, shift, lower, upper = coefficients(operation, 5.0)
+    assert new_value(F, scale, shift, (lower, upper)) == expected
 
 
 def test_an_unknown_operation_is_refused(refuses):
@@ -39,10 +39,9 @@ def test_rows_of_features_keep_their_own_layer_value_and_positions(dictionary):
         [],
         [FeatureEdit(0, 3, 2.0, "add", "last_prompt"), FeatureEdit(0, 4, scope="decode")],
     ]
-    spec = edit_spec(rows, dictionary)
-    assert (spec.stream, spec.family, spec.slots) == ("resid_post", "feature", 2)
-    edit = edit_arrays(spec, rows, prompt_length=6, width=16)
-    check_edit(edit, spec, 3, dictionary)
+    (edit,) = edit_arrays(rows, 6, CONFIG, dictionary)
+    check_edits((edit,), CONFIG, dictionary)
+    assert (edit.spec.stream, edit.spec.family) == ("resid_post", "feature")
     assert edit.layer.tolist() == [[2, EMPTY], [EMPTY, EMPTY], [0, 0]]
     assert edit.feature[2].tolist() == edit.writer[2].tolist() == [3, 4]
     assert (edit.start[2].tolist(), edit.stop[2].tolist()) == ([5, 6], [6, FOREVER])
@@ -52,8 +51,7 @@ def test_rows_of_features_keep_their_own_layer_value_and_positions(dictionary):
 
 def test_a_scope_of_several_intervals_takes_several_slots(dictionary):
     rows = [[FeatureEdit(2, 7, 1.5, scope="positions:0,2:4")]]
-    spec = edit_spec(rows, dictionary)
-    edit = edit_arrays(spec, rows, prompt_length=6, width=16)
+    (edit,) = edit_arrays(rows, 6, CONFIG, dictionary)
     assert edit.layer.tolist() == [[2, 2]]
     assert (edit.start.tolist(), edit.stop.tolist()) == ([[0, 2]], [[1, 4]])
 
@@ -61,28 +59,50 @@ def test_a_scope_of_several_intervals_takes_several_slots(dictionary):
 def test_vectors_carry_their_stream_and_rows_without_edits_have_no_spec(dictionary):
     v = np.arange(16.0)
     rows = [[VectorEdit(1, v, 2.0, "add", stream="mlp_out")], [SwapEdit(1, v, stream="mlp_out")][:0]]
-    spec = edit_spec(rows, None)
-    assert (spec.stream, spec.family) == ("mlp_out", "vector")
-    np.testing.assert_array_equal(edit_arrays(spec, rows, 4, 16).vectors[0, 0], v)
-    assert edit_spec([[SwapEdit(1, v)]], None).family == "swap"
-    assert edit_spec([[], []], dictionary) is None
+    (edit,) = edit_arrays(rows, 4, CONFIG, None)
+    assert (edit.spec.stream, edit.spec.family) == ("mlp_out", "vector")
+    np.testing.assert_array_equal(edit.vectors[0, 0], v)
+    assert edit_arrays([[SwapEdit(1, v)]], 4, CONFIG, None)[0].spec.family == "swap"
+    assert edit_arrays([[], []], 4, CONFIG, dictionary) == ()
 
 
 def test_replace_is_for_features_alone(dictionary):
-    assert edit_spec([[FeatureEdit(0, 1)]], dictionary, "replace").family == "replace"
-    assert edit_spec([[VectorEdit(0, np.ones(16))]], dictionary, "replace").family == "vector"
+    row = [VectorEdit(0, np.ones(16)), FeatureEdit(0, 1)]
+    families = [edit.spec.family for edit in edit_arrays([row], 4, CONFIG, dictionary, "replace")]
+    assert families == ["replace", "vector"]
 
 
-def test_what_cannot_be_one_call_is_refused(dictionary, refuses):
+def test_kinds_and_streams_are_arrays_of_their_own_in_the_order_of_their_names(dictionary):
     v = np.ones(16)
-    with refuses("mix .*FeatureEdit.*VectorEdit"):
-        edit_spec([[FeatureEdit(0, 1)], [VectorEdit(0, v)]], dictionary)
-    with refuses("mix .*mlp_out.*resid_post"):
-        edit_spec([[VectorEdit(0, v)], [VectorEdit(0, v, stream="mlp_out")]], dictionary)
+    rows = [
+        [VectorEdit(0, v), FeatureEdit(2, 1), SwapEdit(1, v, stream="attn_out")],
+        [VectorEdit(2, v), VectorEdit(0, v)],
+    ]
+    edits = edit_arrays(rows, 4, CONFIG, dictionary)
+    assert [str(edit.spec.stream) + " " + edit.spec.family for edit in edits] == [
+        "attn_out swap", "resid_post feature", "resid_post vector",
+    ]  # fmt: skip
+    assert [edit.layer.tolist() for edit in edits] == [[[1], [EMPTY]], [[2], [EMPTY]], [[0, EMPTY], [2, 0]]]
+    again = edit_arrays([row[::-1] for row in rows[:1]], 4, CONFIG, dictionary)
+    assert [edit.spec for edit in again] == [edit.spec for edit in edits]
+
+
+def test_what_does_not_fit_is_refused(dictionary, refuses):
+    v = np.ones(16)
     with refuses("mode: got 'deltas'; needs delta or replace"):
-        edit_spec([[FeatureEdit(0, 1)]], dictionary, "deltas")
+        edit_arrays([[FeatureEdit(0, 1)]], 4, CONFIG, dictionary, "deltas")
     with refuses("vector.*8.*needs .16,.$"):
-        edit_arrays(edit_spec([[VectorEdit(0, v[:8])]], None), [[VectorEdit(0, v[:8])]], 4, 16)
+        edit_arrays([[VectorEdit(0, v[:8])]], 4, CONFIG, None)
+    for whole in (SwapEdit(1, v), FeatureEdit(2, 7, scope=3)):
+        mode = "delta" if isinstance(whole, SwapEdit) else "replace"
+        with refuses("edits: row 0 has a .* at one layer and position; swap and replace take the whole stream"):
+            check_edits(
+                edit_arrays([[whole, VectorEdit(whole.layer, v)]], 4, CONFIG, dictionary, mode), CONFIG, dictionary
+            )
+        check_edits(edit_arrays([[whole, VectorEdit(0, v)]], 4, CONFIG, dictionary, mode), CONFIG, dictionary)
+    (edit,) = edit_arrays([[VectorEdit(0, v)]], 4, CONFIG, None)
+    with refuses("edits: two of EditSpec"):
+        check_edits((edit, edit), CONFIG, None)
 
 
 def test_taps_find_their_layers(dictionary):
@@ -145,7 +165,7 @@ def test_positions_may_be_numbers(refuses):
 def test_the_empty_slot_cannot_be_written(dictionary, refuses):
     rows = [[FeatureEdit(-1, 7, 1.5)]]
     with refuses("FeatureEdit.layer: got -1; needs a whole number from 0"):
-        edit_arrays(edit_spec(rows, dictionary), rows, prompt_length=6, width=16)
+        edit_arrays(rows, 6, CONFIG, dictionary)
 
 
 @pytest.mark.parametrize(("scope", "count", "at"), [("all", 6, [0, 1, 2, 3, 4, 5]), ("positions:1,4:6", 3, [1, 4, 5])])
@@ -153,16 +173,15 @@ def test_a_swap_of_one_vector_a_position(refuses, scope, count, at):
     whole = np.arange(6 * 16.0).reshape(6, 16)
     for vectors in (whole, whole[at]):
         rows = [[SwapEdit(1, vectors, scope)], [SwapEdit(2, whole[0], "last_prompt")]]
-        spec = edit_spec(rows, None)
-        edit = edit_arrays(spec, rows, prompt_length=6, width=16)
-        check_edit(edit, spec, 3, None)
+        (edit,) = edit_arrays(rows, 6, CONFIG, None)
+        check_edits((edit,), CONFIG, None)
         assert edit.start[0, :count].tolist() == at
         np.testing.assert_array_equal(edit.vectors[0, :count], whole[at])
         assert (edit.layer[0, count:] == EMPTY).all()
     with refuses(rf"got shape .4, 16. for resid_post at layer 1; needs .16,., or .6, 16. or .{count}, 16."):
-        edit_arrays(edit_spec([[SwapEdit(1, whole[:4], scope)]], None), [[SwapEdit(1, whole[:4], scope)]], 6, 16)
+        edit_arrays([[SwapEdit(1, whole[:4], scope)]], 6, CONFIG, None)
     with refuses("needs .16,.$"):
-        edit_arrays(edit_spec([[SwapEdit(1, whole, "decode")]], None), [[SwapEdit(1, whole, "decode")]], 6, 16)
+        edit_arrays([[SwapEdit(1, whole, "decode")]], 6, CONFIG, None)
 
 
 def test_taps_take_one_layer_or_several_from_either_end(dictionary, refuses):

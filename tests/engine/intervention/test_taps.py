@@ -6,7 +6,6 @@ import pytest
 from causeway.engine.dictionary.activations import KINDS
 from causeway.engine.dictionary.dictionary import take
 from causeway.engine.intervention.apply import bind
-from causeway.engine.intervention.edits import EditSpec
 from causeway.engine.intervention.instruments import Instruments
 from causeway.engine.intervention.taps import TapSpec, bind_tap
 from causeway.engine.model.forward import run
@@ -79,7 +78,7 @@ def test_a_tap_at_an_edited_site_reads_the_edited_stream(tiny, transformer, dict
         bind_tap(TapSpec("resid_post", "raw", LAYERS), None),
         bind_tap(TapSpec("resid_post", "selected", (2,), 1), dictionary, np.array([[5]])),
     )
-    raw, value = read(tiny, transformer, *taps, edits=(bind(EditSpec(), edit, dictionary),)).records
+    raw, value = read(tiny, transformer, *taps, edits=(bind(edit, dictionary),)).records
     again = np.asarray(take(dictionary, 1).encode(raw.values[0]))[..., 5]
     np.testing.assert_allclose(np.asarray(value.values)[0, 0, :, 0], again[0], atol=1e-4)
     clean = read(tiny, transformer, taps[0]).records[0].values

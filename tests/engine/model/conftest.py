@@ -5,7 +5,6 @@ from functools import partial
 import numpy as np
 import pytest
 
-from causeway.engine.intervention.edits import EditSpec
 from causeway.engine.intervention.taps import TapSpec, bind_tap
 from causeway.engine.model.generate import generate_rows
 from causeway.engine.model.sampling import Sampling
@@ -24,11 +23,11 @@ def draw(transformer, dictionary, taps, tiny):
     """`generate_rows` in buckets of 4 rows and three segments, with stop tokens; keywords change the call."""
     usual = {
         "layout": Layout(4, (2, 3, 2)), "sampling": Sampling(1.5, stop_tokens=(3, 4, 5, 6)), "seed": 1, "prompt_id": 0,
-        "edit_spec": EditSpec(slots=2), "dictionary": dictionary, "taps": taps,
+        "dictionary": dictionary, "taps": taps,
     }  # fmt: skip
 
     def call(edit, prompt=tiny.PROMPT, model=transformer, **changes):
-        changes = {"trials": np.arange(len(edit.layer)), "edit": edit} | changes
+        changes = {"trials": np.arange(len(edit.layer)), "edits": (edit,)} | changes
         return partial(generate_rows, model, prompt, **usual)(**changes)
 
     return call

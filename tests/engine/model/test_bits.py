@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from causeway.engine.intervention.edits import EMPTY, EditSpec
+from causeway.engine.intervention.edits import EMPTY
 from causeway.engine.model import generate
 from causeway.engine.model.segments import Layout
 
@@ -85,9 +85,3 @@ def test_seeds_and_prompts_draw_other_tokens(draw, tiny, edit, reference):
         got = draw(edit, **change)
         assert (got.tokens != reference.tokens).mean() > 0.3
         np.testing.assert_array_equal(got.records[1].values[:, 0], reference.records[1].values[:, 0])
-
-
-def test_a_row_without_a_spec_equals_an_empty_one(draw, tiny, reference):
-    """A baseline run without instruments: another program, so to rounding."""
-    got = draw(tiny.take_rows(tiny.make_edit(1, 2, layer=EMPTY), [0]), trials=[6], edit_spec=EditSpec(slots=2))
-    assert_same_bits(got, reference, [6])

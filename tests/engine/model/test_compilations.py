@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from causeway.engine.intervention.edits import EditSpec
 from causeway.engine.model.sampling import Sampling
 from causeway.engine.model.segments import Layout
 
@@ -22,7 +21,7 @@ def test_a_bucket_and_segment_compile_once(draw, tiny, compilations):
         )
         return draw(
             edit, prompt=[1 + layer] * prompt_length, model=transformer, trials=trial + np.arange(rows), taps=(),
-            prompt_id=layer, layout=Layout(2, (1, 1)), sampling=Sampling(0.0), edit_spec=EditSpec(), seed=trial,
+            prompt_id=layer, layout=Layout(2, (1, 1)), sampling=Sampling(0.0), seed=trial,
         )  # fmt: skip
 
     with compilations() as first:

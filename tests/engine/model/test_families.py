@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from causeway.engine.intervention.apply import bind
-from causeway.engine.intervention.edits import EditSpec
 from causeway.engine.intervention.instruments import Instruments
 from causeway.engine.intervention.sites import STREAMS
 from causeway.engine.intervention.taps import TapSpec, bind_tap
@@ -24,7 +23,7 @@ from causeway.engine.outcome.exact import Background, clean_tree, edited_answers
 
 FAMILIES = ("qwen3", "gpt2", "gpt_neox", "gemma2")
 LAST, ROWS = 8, 3
-program = jax.jit(edited_answers, static_argnames="spec")
+program = jax.jit(edited_answers)
 
 
 @pytest.fixture(params=[*(pytest.param(name, marks=pytest.mark.slow) for name in FAMILIES[:-1]), FAMILIES[-1]])
@@ -66,10 +65,10 @@ def test_a_cache_equals_whole_passes(tiny, family, start):
     forced = np.random.default_rng(0).integers(0, 40, (ROWS, 7)).astype(np.int32)
     got = generate_rows(
         family, tiny.PROMPT, trials=np.arange(ROWS), layout=Layout(4, (3, 4)), sampling=Sampling(1.0), seed=0,
-        prompt_id=0, edit_spec=EditSpec(), edit=edit, dictionary=dictionary, taps=taps, forced=forced,
+        prompt_id=0, edits=(edit,), dictionary=dictionary, taps=taps, forced=forced,
     )  # fmt: skip
     tokens = np.concatenate([np.tile(tiny.PROMPT, (ROWS, 1)), forced], axis=1)[:, :-1]
-    whole = run(family, tokens, Instruments((bind(EditSpec(), edit, dictionary),), taps))
+    whole = run(family, tokens, Instruments((bind(edit, dictionary),), taps))
     values = np.asarray(got.records[0].values)[:, :, 0]
     np.testing.assert_allclose(values, np.asarray(whole.records[0].values)[0, :, LAST:], atol=5e-5)
 
@@ -80,10 +79,10 @@ def test_exact_answers_equal_teacher_forced_passes(tiny, family, start):
     tree = answer_tree(tiny.PROMPT[-1], [Answer(str(i), "stop") for i in range(4)], lists)
     dictionary, edit = tiny.make_dictionary(layers=(1,)), edit_of(tiny, start)
     clean = clean_tree(family, tiny.PROMPT, tree, start)
-    first = jnp.int32(start_layer(EditSpec(), edit, clean))
-    edges, _ = program(Background(family, dictionary, clean), (edit, first), spec=EditSpec())
+    first = jnp.int32(start_layer((edit,), clean))
+    edges, _ = program(Background(family, dictionary, clean), ((edit,), first))
     got = score_answers(tree, np.asarray(edges)).log_probability
-    bound = bind(EditSpec(), jax.tree.map(jnp.asarray, edit), dictionary)
+    bound = bind(edit, dictionary)
     for i, ids in enumerate(lists):
         tokens = np.tile([*tiny.PROMPT, *ids], (ROWS, 1))
         p = np.asarray(jax.nn.log_softmax(run(family, tokens, Instruments((bound,))).logits), np.float64)

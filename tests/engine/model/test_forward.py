@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from causeway.engine.intervention.apply import bind
-from causeway.engine.intervention.edits import EMPTY, EditSpec
+from causeway.engine.intervention.edits import EMPTY
 from causeway.engine.intervention.instruments import Instruments
 from causeway.engine.intervention.sites import STREAMS
 from causeway.engine.intervention.taps import TapSpec, bind_tap
@@ -42,16 +42,16 @@ def edited(tiny, plain):
         start=[[0, 0], [2, 0], [4, 1]], stop=[[1, 1], [6, 1], [5, 9]], scale=[[0, 0], [0, 0], [-1, 0.5]],
         shift=[[0, 0], [3, 0], [0, 1]],
     )  # fmt: skip
-    spec, count = EditSpec(slots=2), tiny.CONFIG.num_layers
+    count = tiny.CONFIG.num_layers
     with jax.enable_x64(True):
         transformer = tiny.make_transformer(tiny.DOUBLE, attention_bias=True)
         dictionary = tiny.make_dictionary(dtype="float64")
         layers = {stream: (count,) if stream in ("final_norm", "logits") else (2, 0) for stream in LLAMA_STREAMS}
         taps = tuple(bind_tap(TapSpec(s, "raw", layers[s]), None) for s in LLAMA_STREAMS)
-        out = run(transformer, np.tile(tiny.PROMPT, (3, 1)), Instruments((bind(spec, edit, dictionary),), taps))
+        out = run(transformer, np.tile(tiny.PROMPT, (3, 1)), Instruments((bind(edit, dictionary),), taps))
     expected = []
     for row in range(3):
-        change, seen = plain.delta_edit(edit, row, spec.stream, dictionary), {}
+        change, seen = plain.delta_edit(edit, row, edit.spec.stream, dictionary), {}
 
         def hook(stream, layer, value, change=change, seen=seen):
             seen[stream, layer] = change(stream, layer, value)

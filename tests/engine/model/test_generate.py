@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from causeway.engine.intervention.apply import bind
-from causeway.engine.intervention.edits import EMPTY, FOREVER, EditSpec, no_edit
+from causeway.engine.intervention.edits import EMPTY, FOREVER, no_edit
 from causeway.engine.intervention.instruments import Instruments
 from causeway.engine.intervention.taps import TapSpec, bind_tap
 from causeway.engine.model.forward import run
@@ -29,7 +29,7 @@ def whole_pass(transformer, dictionary, taps):
 
     def call(prompt, tokens, edit):
         inputs = np.concatenate([np.tile(prompt, (len(tokens), 1)), np.maximum(tokens, 0)], axis=1)[:, :-1]
-        out = run(transformer, inputs, Instruments((bind(EditSpec(slots=2), edit, dictionary),), taps))
+        out = run(transformer, inputs, Instruments((bind(edit, dictionary),), taps))
         values = [np.moveaxis(np.asarray(r.values)[:, :, len(prompt) - 1 :], 0, 2) for r in out.records]
         return values, [
             np.asarray(a)[:, len(prompt) - 1 :] for a in (out.edits[0].before, out.edits[0].after, out.edits[0].applied)
@@ -123,7 +123,7 @@ def test_recomputed_equals_a_loop_of_whole_passes_edited_at_the_last_token_alone
             ROWS, 2, layer=edit.layer, feature=edit.feature, scale=edit.scale, shift=edit.shift, start=LAST + step,
             stop=LAST + step + 1,
         )  # fmt: skip
-        out = run(transformer, inputs, Instruments((bind(EditSpec(slots=2), here, dictionary),), taps))
+        out = run(transformer, inputs, Instruments((bind(here, dictionary),), taps))
         for record, expected in zip(got.records, out.records, strict=True):
             np.testing.assert_allclose(
                 record.values[:, step], np.moveaxis(expected.values[:, :, LAST + step], 0, 1), atol=3e-5
@@ -143,7 +143,7 @@ def test_raw_taps_of_any_stream_read_what_the_whole_pass_reads(tiny, draw, trans
     count = tiny.CONFIG.num_layers
     layers = {"head_out": (2, 0), "mlp_act": (1,), "final_norm": (count,)}
     taps = tuple(bind_tap(TapSpec(stream, "raw", layers[stream]), None) for stream in layers)
-    got = draw(no_edit(3), taps=taps, edit_spec=None, sampling=Sampling(0.0), layout=Layout(4, (2,)))
+    got = draw(no_edit(3), taps=taps, edits=(), sampling=Sampling(0.0), layout=Layout(4, (2,)))
     inputs = np.concatenate([np.tile(tiny.PROMPT, (3, 1)), got.tokens[:, :1]], axis=1)
     expected = run(transformer, inputs, Instruments((), taps)).records
     for record, whole in zip(got.records, expected, strict=True):
@@ -176,8 +176,6 @@ def test_calls_that_cannot_be_run_are_refused(tiny, draw, transformer, refuses):
 
 def test_what_would_be_ignored_silently_is_refused(tiny, draw, refuses):
     edit = tiny.make_edit(1, 2, layer=[[0, EMPTY]], start=3)
-    with refuses("edit_spec: missing"):
-        draw(edit, edit_spec=None)
     with refuses("first_edit: 6, but an edit starts at position 3"):
         draw(edit, first_edit=6)
     with refuses("trials: 2 rows, but edit.layer has 1"):

@@ -23,7 +23,7 @@ from causeway.engine.outcome.exact import Background, clean_tree, edited_answers
 LISTS = ([1], [2, 3, 4], [2, 3, 5], [2, 6])
 ANSWERS = (Answer("a", "stop"), Answer("b", "bet", 10), Answer("c", "bet", 20), Answer("d", "bet", 15))
 LAST, ROWS = 8, 5
-program = jax.jit(edited_answers, static_argnames="spec")
+program = jax.jit(edited_answers)
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +47,10 @@ def edited(tiny, layer, start=LAST, stop=FOREVER):
 
 
 def exact(transformer, dictionary, clean, edit, spec=EditSpec()):  # noqa: B008
-    start = jnp.int32(start_layer(spec, edit, clean))
-    return program(Background(transformer, dictionary, clean), (edit, start), spec=spec)
+    edit = dataclasses.replace(edit, spec=spec)
+    start = jnp.int32(start_layer((edit,), clean))
+    edges, (report,) = program(Background(transformer, dictionary, clean), ((edit,), start))
+    return edges, report
 
 
 def answers_of(tree, edges):
@@ -70,7 +72,7 @@ def plain_answers(plain, transformer, prompt, edit, stream, dictionary):
 def forced_answers(transformer, prompt, edit, spec, dictionary):
     """The same by `run`: every answer of every row is one sequence."""
     expected = []
-    bound = bind(spec, jax.tree.map(jnp.asarray, edit), dictionary)
+    bound = bind(dataclasses.replace(edit, spec=spec), dictionary)
     for ids in LISTS:
         tokens = np.tile([*prompt, *ids, *[0] * (3 - len(ids))], (ROWS, 1))
         p = np.asarray(jax.nn.log_softmax(run(transformer, tokens, Instruments((bound,))).logits), np.float64)
@@ -192,7 +194,7 @@ def test_sampled_frequencies_agree_with_the_exact_probabilities(tiny, transforme
     p = np.exp(answers_of(wide, exact(transformer, dictionary, clean, edit)[0])[0])
     got = generate_rows(
         transformer, tiny.PROMPT, trials=np.arange(count), layout=Layout(1024, (2,)), sampling=Sampling(1.0), seed=0,
-        prompt_id=0, edit_spec=EditSpec(), edit=tiny.take_rows(edit, [0] * count), dictionary=dictionary,
+        prompt_id=0, edits=(tiny.take_rows(edit, [0] * count),), dictionary=dictionary,
     ).tokens  # fmt: skip
     counts = [(got[:, 0] == i).sum() for i in first]
     counts += [((got[:, 0] == 2) & (got[:, 1] == second)).sum() for second in (3, 6, 9)]
@@ -204,11 +206,11 @@ def test_sampled_frequencies_agree_with_the_exact_probabilities(tiny, transforme
 def test_rows_of_several_layers_and_answers_beyond_the_context_are_refused(tiny, transformer, tree, refuses):
     clean = clean_tree(transformer, tiny.PROMPT, tree)
     with refuses(r"edit.layer: rows of layers \[0, 2\]"):
-        start_layer(EditSpec(), tiny.make_edit(2, layer=np.array([[0], [2]])), clean)
+        start_layer((tiny.make_edit(2, layer=np.array([[0], [2]])),), clean)
     with refuses(r"edit.layer: rows of layers \[\]"):
-        start_layer(EditSpec(), tiny.make_edit(2, layer=EMPTY), clean)
+        start_layer((tiny.make_edit(2, layer=EMPTY),), clean)
     with refuses("edit.start: 1 lies in the"):
-        start_layer(EditSpec(), tiny.make_edit(2, layer=0, start=1, stop=2), clean)
+        start_layer((tiny.make_edit(2, layer=0, start=1, stop=2),), clean)
     with refuses("65 tokens with the prompt, but the context is 64"):
         clean_tree(transformer, [1] * 63, tree)
 

@@ -10,7 +10,8 @@ from causeway.engine.analyses.intervene.intervene import CleanRun, intervene
 from causeway.engine.analyses.intervene.intervention_rows import Intervention, InterventionRows
 from causeway.engine.calls.run import run as run_once
 from causeway.engine.devices import local_parallel
-from causeway.engine.intervention.requests import FeatureEdit, SwapEdit, Tap
+from causeway.engine.intervention.requests import FeatureEdit, SwapEdit
+from causeway.engine.intervention.tap_requests import Tap
 from causeway.engine.model.handle import Model
 
 TOKENS = [7, 31, 2, 19, 19, 0, 38]

@@ -15,7 +15,7 @@ from causeway.engine.analyses.patch_sweep.design import (
     condition_name,
     make_rows,
 )
-from causeway.engine.intervention.edits import EMPTY, FOREVER
+from causeway.engine.intervention.edits import EMPTY, FOREVER, EditSpec
 
 VALUES = ("safe", "risky")
 
@@ -156,12 +156,12 @@ def test_a_control_never_writes_a_dead_direction(rows, features, dictionary, tin
 
 def test_rows_become_edits_of_the_scope(rows):
     made = rows(trials=1)
-    edit = made.edit("positions:1:3,-1", 7)
+    edit = made.edit(EditSpec(), "positions:1:3,-1", 7)
     assert edit.layer.shape == (len(made), 2)
     np.testing.assert_array_equal(edit.start, np.tile([1, 6], (len(made), 1)))
     np.testing.assert_array_equal(edit.stop, np.tile([3, 7], (len(made), 1)))
     np.testing.assert_array_equal(edit.layer[:, 1], made.layer)
-    assert (made.edit("last_prompt_and_decode", 7).stop == FOREVER).all()
+    assert (made.edit(EditSpec(), "last_prompt_and_decode", 7).stop == FOREVER).all()
 
 
 def test_features_that_cannot_be_meant_are_refused(refuses, dictionary):

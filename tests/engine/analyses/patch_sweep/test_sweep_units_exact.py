@@ -1,12 +1,11 @@
 """Exact units against whole teacher-forced passes, arm by arm; what the arms promise of each other."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from causeway.engine.analyses.patch_sweep.exact_units import exact_unit
-from causeway.engine.intervention.apply import bind
+from causeway.engine.intervention.apply import bind_all
 from causeway.engine.intervention.edits import EMPTY
 from causeway.engine.intervention.instruments import Instruments
 from causeway.engine.intervention.taps import TapSpec, bind_tap
@@ -20,9 +19,8 @@ def passes(sweep, prompt, answer, rows, taps=()):
     """Rows of one layer's edits over a prompt with an answer behind it, as one batch padded both ways."""
     tokens = [*prompt.tokens, *prompt.answer_tokens[answer]]
     padded = np.tile(np.pad(tokens, (0, WIDTH - len(tokens))), (ROWS, 1))
-    edit = jax.tree.map(jnp.asarray, sweep.edit(prompt, rows.take(np.resize(np.arange(len(rows)), ROWS))))
-    bound = bind(sweep.edit_spec, edit, sweep.dictionary)
-    return run(sweep.model.transformer, padded, Instruments((bound,), taps))
+    edits = sweep.edits(prompt, rows.take(np.resize(np.arange(len(rows)), ROWS)))
+    return run(sweep.model.transformer, padded, Instruments(bind_all(edits, sweep.dictionary), taps))
 
 
 def log_probability(sweep, prompt, answer, rows):

@@ -3,7 +3,6 @@
 import dataclasses
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -74,8 +73,8 @@ def test_a_unit_is_what_a_direct_call_draws(computed):
     prompt, s = sweep.prompts[0], sweep.settings
     direct = generate_rows(
         sweep.model.transformer, prompt.tokens, trials=sweep.rows.trial, layout=Layout(s.rows, s.segments),
-        sampling=s.sampling, seed=s.seed, prompt_id=prompt.id, edit_spec=sweep.edit_spec,
-        edit=sweep.edit(prompt, sweep.rows), dictionary=sweep.dictionary,
+        sampling=s.sampling, seed=s.seed, prompt_id=prompt.id,
+        edits=sweep.edits(prompt, sweep.rows), dictionary=sweep.dictionary,
         taps=s.recording.taps(sweep.dictionary, 3),
     )  # fmt: skip
     np.testing.assert_array_equal(tokens_of(columns, prompt.id), direct.tokens)
@@ -145,9 +144,7 @@ def test_a_patched_site_is_read_re_encoded_and_the_set_value_stands_beside_it(co
     )
     drawn = np.maximum(tokens_of(columns, prompt.id)[chosen], 0)
     tokens = np.concatenate([np.tile(prompt.tokens, (len(chosen), 1)), drawn[:, :-1]], axis=1)
-    bound = bind(
-        sweep.edit_spec, jax.tree.map(jnp.asarray, sweep.edit(prompt, sweep.rows.take(chosen))), sweep.dictionary
-    )
+    bound = bind(sweep.edits(prompt, sweep.rows.take(chosen))[0], sweep.dictionary)
     tap = bind_tap(TapSpec("resid_post", "raw", (0, 2)), None)
     stream = run(sweep.model.transformer, tokens, Instruments((bound,), (tap,))).records[0].values[:, :, last:]
     for place in (0, 1):

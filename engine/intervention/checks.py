@@ -1,0 +1,113 @@
+"""Edits that cannot mean what they say, refused on the host before anything is compiled."""
+
+import numpy as np
+
+from causeway.engine.dictionary.dictionary import Dictionary
+from causeway.engine.intervention.edits import EMPTY, Edit, dictionary_of, vectors_of
+from causeway.engine.intervention.sites import STREAMS
+from causeway.engine.model.config import ModelConfig
+
+# Families that put another vector in the stream's place, so that no other edit can act there too.
+WHOLE = ("swap", "replace")
+
+
+def check_edits(edits: tuple[Edit, ...], config: ModelConfig, dictionary: Dictionary | None) -> None:
+    """Refuse edits that cannot mean what they say.
+
+    Raises:
+        ValueError: a layer, feature or interval out of range, a missing dictionary or vectors, two slots of a row on
+            one feature and position or beside one that takes the whole stream, edits of one spec, or rows of several
+            layers where the family needs one.
+    """
+    for edit in edits:
+        _check_edit(edit, config, dictionary)
+    for i, edit in enumerate(edits):
+        for other in edits[i + 1 :]:
+            _check_together(edit, other)
+
+
+def _check_edit(edit: Edit, config: ModelConfig, dictionary: Dictionary | None) -> None:
+    layer, spec, num_layers = np.asarray(edit.layer), edit.spec, config.num_layers
+    live = layer != EMPTY
+    if (bad := layer[live & ((layer < 0) | (layer >= num_layers))]).size:
+        raise ValueError(f"edit.layer: {bad[0]} is outside the model's layers 0..{num_layers - 1}")
+    if spec.family in ("vector", "swap"):
+        _check_vectors(edit, live)
+    else:
+        _check_features(edit, dictionary_of(dictionary, spec), live)
+    if (np.asarray(edit.start)[live] < 0).any() or (np.asarray(edit.stop)[live] <= np.asarray(edit.start)[live]).any():
+        raise ValueError("edit.start, edit.stop: an interval is empty or negative; a slot acts on start <= p < stop")
+    for values, name in ((edit.scale, "scale"), (edit.shift, "shift")):
+        if not np.isfinite(np.asarray(values)[live]).all():
+            raise ValueError(f"edit.{name}: holds a value that is not finite")
+    if spec.family != "vector":  # components along several vectors add; whole vectors at one place do not
+        _check_overlap(edit, live)
+
+
+def _check_vectors(edit: Edit, live: np.ndarray) -> None:
+    used = np.asarray(vectors_of(edit))[live]
+    if not np.isfinite(used).all():
+        raise ValueError("edit.vectors: holds a value that is not finite")
+    if edit.spec.family == "vector" and len(used) and not np.abs(used).max(axis=-1).all():
+        raise ValueError("edit.vectors: a vector is zero; a stream has no component along it")
+
+
+def _check_features(edit: Edit, dictionary: Dictionary, live: np.ndarray) -> None:
+    spec, reads, writes = edit.spec, dictionary.config.stream, dictionary.config.output_stream
+    if writes != spec.stream:
+        raise ValueError(f"stream: {spec.stream!r} but the dictionary writes {writes!r}; they must agree")
+    if STREAMS.index(reads) > STREAMS.index(writes):
+        raise ValueError(
+            f"dictionary: reads {reads!r} and writes {writes!r}, which comes before it in a block, so its edits cannot "
+            f"be made in one pass; the order is {', '.join(STREAMS)}"
+        )
+    layers = np.unique(np.asarray(edit.layer)[live])
+    for layer in layers:
+        dictionary.config.index_of(int(layer))
+    for ids, name in ((edit.feature, "feature"), (edit.writer, "writer")):
+        chosen = np.asarray(ids)[live]
+        if (bad := chosen[(chosen < 0) | (chosen >= dictionary.num_features)]).size:
+            raise ValueError(f"edit.{name}: {bad[0]} is outside the dictionary's 0..{dictionary.num_features - 1}")
+    if spec.one_layer(dictionary) and len(layers) > 1:
+        raise ValueError(
+            f"edit.layer: rows of layers {layers.tolist()} in one call; {spec.family} edits of a "
+            f"{dictionary.config.kind} dictionary need the whole dictionary, so give each layer a call of its own"
+        )
+
+
+def _check_overlap(edit: Edit, live: np.ndarray) -> None:
+    """Among slots of a row on one layer and feature, sorted by start, one that overlaps any overlaps a neighbour."""
+    layer, feature, start, stop = (np.asarray(a) for a in (edit.layer, edit.feature, edit.start, edit.stop))
+    order = np.lexsort((start, feature, layer, ~live), axis=-1)
+    layer, feature, start, stop, live = (np.take_along_axis(a, order, -1) for a in (layer, feature, start, stop, live))
+    same = live[:, 1:] & (layer[:, 1:] == layer[:, :-1]) & (feature[:, 1:] == feature[:, :-1])
+    meet = same & live[:, :-1] & (start[:, 1:] < stop[:, :-1])
+    if meet.any():
+        row, place = (int(n[0]) for n in np.nonzero(meet))
+        a, b = sorted(order[row, place : place + 2].tolist())
+        raise ValueError(f"edit: slots {a} and {b} of row {row} act on one {_THING[edit.spec.family]}; merge them")
+
+
+_THING = {"feature": "feature and position", "replace": "feature and position", "swap": "position of one stream"}
+
+
+def _check_together(edit: Edit, other: Edit) -> None:
+    """Refuse two edits of one spec, and a slot at a position where another one takes the whole stream."""
+    if edit.spec == other.spec:
+        raise ValueError(f"edits: two of {edit.spec}; give one with the slots of both")
+    if edit.spec.stream != other.spec.stream or not {edit.spec.family, other.spec.family} & set(WHOLE):
+        return
+    one, two = ((np.asarray(a)[:, :, None] for a in _place(edit)), (np.asarray(a)[:, None] for a in _place(other)))
+    (layer, start, stop), (others, begin, end) = one, two
+    meet = (layer == others) & (layer != EMPTY) & (start < end) & (begin < stop)
+    if meet.any():
+        row, first, second = (int(n[0]) for n in np.nonzero(meet))
+        raise ValueError(
+            f"edits: row {row} has a {edit.spec.family} edit (slot {first}) and a {other.spec.family} edit (slot "
+            f"{second}) of {edit.spec.stream} at one layer and position; {' and '.join(WHOLE)} take the whole stream, "
+            "so leave one of them out"
+        )
+
+
+def _place(edit: Edit) -> tuple:
+    return edit.layer, edit.start, edit.stop
