@@ -154,13 +154,21 @@ class Dictionary(nnx.Module):
         """Per-feature arrays beside the bias that the activation reads, each [..., F]."""
         return tuple(getattr(self, name)[...] for name in PARAMETERS.get(self.config.kind, ()))
 
+    def at(self, layer: int | Array) -> "Dictionary":
+        """The dictionary of a model layer, which may be traced, unstacked.
+
+        Raises:
+            ValueError: no dictionary belongs to the layer.
+        """
+        return take(self, self.config.place(layer)) if self.stacked else self
+
     def encode_at(self, layer: int | Array, x: Float[Array, "*rows D"]) -> Float[Array, "*rows F"]:
         """All feature values of a model layer, which may be traced, in x's dtype.
 
         Raises:
             ValueError: no dictionary belongs to the layer, or x is not as wide as what the dictionary reads.
         """
-        return (take(self, self.config.place(layer)) if self.stacked else self).encode(x)
+        return self.at(layer).encode(x)
 
     def pre_activations_at(self, layer: int, x: Float[Array, "*rows D"]) -> Float[Array, "*rows F"]:
         """What the activation function of a model layer is applied to; of gated dictionaries the magnitude."""

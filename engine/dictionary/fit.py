@@ -13,10 +13,10 @@ from causeway.engine.dictionary.placement import Holder
 from causeway.engine.model.config import ModelConfig
 from causeway.engine.model.refusals import formed_stream
 
-AnyDictionary = TypeVar("AnyDictionary", bound=Holder)
+AnyHolder = TypeVar("AnyHolder", bound=Holder)
 
 
-def fitted(dictionary: AnyDictionary, model: ModelConfig, name: str) -> AnyDictionary:
+def fitted(dictionary: AnyHolder, model: ModelConfig, name: str) -> AnyHolder:
     """The dictionary, its streams under the model's names; the arrays are the same.
 
     Args:
@@ -26,7 +26,7 @@ def fitted(dictionary: AnyDictionary, model: ModelConfig, name: str) -> AnyDicti
         ValueError: see `fitted_config`.
     """
     config = fitted_config(dictionary.config, dictionary.d_in, dictionary.d_out, model, "dictionary", name)
-    return dictionary if config == dictionary.config else cast(AnyDictionary, dictionary.with_config(config))
+    return dictionary if config == dictionary.config else cast(AnyHolder, dictionary.with_config(config))
 
 
 def fitted_config(

@@ -20,7 +20,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import ClassVar, Literal
 
 import jax
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, Sharding
+from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec, Sharding
 from jaxtyping import Array, Float
 
 from causeway.engine.dictionary.config import DictionaryConfig
@@ -231,6 +231,13 @@ class StreamedDictionaries:
 
 InMemory = Dictionary | CrossLayerTranscoder
 Holder = InMemory | StreamedDictionaries
+
+
+def mesh_of(dictionary: Holder | None) -> Mesh | AbstractMesh | None:
+    """The mesh over which the features of a holder are split; None where its arrays are whole."""
+    shardings = [getattr(leaf, "sharding", None) for leaf in jax.tree.leaves(dictionary)]
+    split = [s for s in shardings if isinstance(s, NamedSharding) and not s.is_fully_replicated]
+    return split[0].mesh if split else None
 
 
 def _checked(mesh: Mesh) -> Mesh:

@@ -3,13 +3,10 @@
 import numpy as np
 import pytest
 
-from causeway.engine.analyses.features import extract
-from causeway.engine.analyses.features.extract import extract_features, sample_starts, samples_of
+from causeway.engine.analyses.features.extract import extract_features, samples_of
 from causeway.engine.analyses.features.positions import Positions
-from causeway.engine.devices import compilations, local_parallel
 from causeway.engine.dictionary.config import DictionaryConfig
 from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
-from causeway.engine.dictionary.dictionary import take
 from causeway.engine.intervention.instruments import Instruments
 from causeway.engine.intervention.taps import TapSpec, bind_tap
 from causeway.engine.model.forward import run
@@ -33,11 +30,8 @@ def encoded(transformer, dictionary, prompt):
     tokens[0, : len(prompt)] = prompt
     values = run(transformer, tokens, Instruments(taps=(tap,))).records[0].values[:, 0]
     values = np.asarray(values).reshape(len(config.layers), max(LENGTHS), -1)
-    crosses = isinstance(dictionary, CrossLayerTranscoder)
     return {
-        layer: np.asarray(dictionary.encode(i, values[i]) if crosses else take(dictionary, i).encode(values[i]))[
-            : len(prompt)
-        ]
+        layer: np.asarray(dictionary.encode_at(layer, values[i]))[: len(prompt)]
         for i, layer in enumerate(config.layers)
     }
 
@@ -85,30 +79,6 @@ def test_equal_to_a_plain_loop(tiny, transformer, prompts, case):
         np.testing.assert_allclose(layer.active_mean, [o.sum(1).mean() for o in on], rtol=1e-6)
 
 
-def test_one_program_a_bucket_and_the_same_bits_in_any_order_and_company(transformer, dictionary, prompts):
-    extract_features(transformer, dictionary, prompts, Positions(5), top_k=K, rows=2)
-    before = compilations(extract._streams), compilations(extract._features)
-    again = extract_features(transformer, dictionary, [*prompts, *prompts[::-1]], Positions(5), top_k=K, rows=2)
-    assert (compilations(extract._streams), compilations(extract._features)) == before
-    both = [*prompts, *prompts[::-1]]
-    starts = sample_starts(samples_of(both, Positions(5)), len(both))
-    for layer in again:
-        for i in range(len(prompts)):
-            mirrored = 2 * len(prompts) - 1 - i
-            first, second = (slice(starts[j], starts[j + 1]) for j in (i, mirrored))
-            np.testing.assert_array_equal(layer.values[first], layer.values[second])
-            np.testing.assert_array_equal(layer.ids[first], layer.ids[second])
-
-
-def test_devices_change_nothing(transformer, dictionary, prompts):
-    one = extract_features(transformer, dictionary, prompts, Positions(5), top_k=K, rows=2)
-    four = extract_features(transformer, dictionary, prompts, Positions(5), top_k=K, rows=2, parallel=local_parallel(4))
-    for a, b in zip(one, four, strict=True):
-        np.testing.assert_array_equal(a.values, b.values)
-        for name in ("ids", "any", "mean", "strength", "active_any", "active_mean"):
-            np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
-
-
 def test_bad_input_is_refused(tiny, transformer, dictionary, refuses):
     with refuses("prompt 2: 1 tokens, none of which counts"):
         extract_features(transformer, dictionary, [[1, 2], [3]], top_k=2)
@@ -118,9 +88,9 @@ def test_bad_input_is_refused(tiny, transformer, dictionary, refuses):
         extract_features(transformer, dictionary, [[1, 40]], top_k=2)
     with refuses("top_k: got 25"):
         extract_features(transformer, dictionary, [[1, 2]], top_k=25)
-    with refuses("got 0 prompts"):
+    with refuses("prompts: got none"):
         extract_features(transformer, dictionary, [], top_k=2)
-    with refuses("reads width 16, but mlp_act"):
+    with refuses("d_in is 16, but mlp_act of this model has width 24"):
         extract_features(transformer, tiny.make_dictionary(stream="mlp_act"), [[1, 2]], top_k=2)
     with refuses("the last 0 tokens"):
         Positions(0)

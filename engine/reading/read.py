@@ -1,0 +1,283 @@
+"""`read`: prompts run in padded passes, streams taken at chosen places, and each layer reduced to what is kept.
+
+    for part in read(transformer, rows, ("resid_post",), dictionary, TopK(50)):
+        part.layer, part.rows, part.values["ids"]
+
+A pass runs a fixed number of rows (per device) and leaves the streams of all layers at the places read; then one layer
+after another goes through its dictionary and the reduction, a program of its own that serves every layer. A row's
+results are a function of the row, its widths and the rows of a pass, to the bit: neither order nor neighbours nor the
+number of devices change them.
+
+Where the dictionaries are decides the order of the loops:
+
+    in memory    placed whole on every device once; layers inside passes
+    split        by features over a mesh (`Sharded`): they stay where they are, and the mesh reduces
+    streamed     passes are run until their streams fill `HELD_BYTES` of the host, then each layer is fetched once for
+                 all of them
+
+Shapes: B rows of a pass and device, S places of a row, P layers, D stream.
+Cost: one forward pass a row without its logits, and the reduction's own. Memory: [P, B, S, D] a pass.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
+from jaxtyping import Array, Bool, Float, Int
+
+from causeway.engine.devices import RowParallel, local_parallel
+from causeway.engine.dictionary.finite import refuse_features
+from causeway.engine.dictionary.placement import Holder, StreamedDictionaries, mesh_of
+from causeway.engine.intervention.instruments import Instruments
+from causeway.engine.intervention.sites import side_by_side
+from causeway.engine.intervention.taps import BoundTap, TapSpec, bind_tap
+from causeway.engine.model.finite import all_finite
+from causeway.engine.model.forward import causal_pass, check_rows
+from causeway.engine.model.transformer import Transformer
+from causeway.engine.precision import full_precision
+from causeway.engine.reading.passes import ReadPass, ReadRow, Slots, all_places, deal
+from causeway.engine.reading.reductions import Place, Reduction, Results
+
+ROWS = 16
+HELD_BYTES = 1 << 30
+Progress = Callable[[int, int], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """What was kept of one layer of some rows.
+
+    Attributes:
+        layer: model layer; -1 where all were reduced together.
+        rows: numbers of the rows.
+        there: [n, S] which places of each were read.
+        values: the reduction's results; rows first, totals with devices first.
+    """
+
+    layer: int
+    rows: Int[np.ndarray, " n"]
+    there: Bool[np.ndarray, "n S"]
+    values: Mapping[str, np.ndarray]
+
+
+def read(
+    transformer: Transformer,
+    rows: Sequence[ReadRow],
+    streams: Sequence[str],
+    dictionary: Holder | None,
+    reduce: Reduction,
+    *,
+    data: Any = None,
+    layers: Sequence[int] | None = None,
+    batch_rows: int = ROWS,
+    parallel: RowParallel | None = None,
+    slots: Slots = all_places,
+    width: int | None = None,
+    name: Callable[[int], str] = lambda row: f"prompt {row + 1}",
+    progress: Progress | None = None,
+) -> Iterator[Part]:
+    """Run rows and keep something of each; `check_read` refuses what this cannot do.
+
+    Args:
+        transformer: the model.
+        rows: tokens and places.
+        streams: what is read; the dictionary's own first.
+        dictionary: any holder, under the model's names; None where the reduction needs none.
+        reduce: what is kept.
+        data: arrays that the reduction needs.
+        layers: model layers; default: the dictionary's.
+        batch_rows: rows of a pass, per device; part of what fixes the bits.
+        parallel: devices the rows are spread over (default: one).
+        slots, width: see `passes.deal`.
+        name: of a row, for errors.
+        progress: called with (rows done, rows in all) as passes are finished.
+
+    Yields:
+        Parts; of one layer in the order of the passes.
+
+    Raises:
+        NotFiniteError: a row's pass, or a feature, is not all numbers.
+    """
+    parallel = parallel or local_parallel(1)
+    layers = dictionary.config.layers if layers is None and dictionary is not None else tuple(layers or ())
+    reader = _Reader(parallel, parallel.replicate(transformer), dictionary, reduce, data, tuple(streams), layers, name)
+    dealt = deal(rows, batch_rows * parallel.count, transformer.config.max_position, slots, width)
+    done = 0
+    for group in reader.groups(dealt):
+        yield from reader.parts(group)
+        done += sum(len(batch.rows) for batch, _ in group)
+        if progress:
+            progress(done, len(rows))
+
+
+def check_read(
+    transformer: Transformer,
+    rows: Sequence[ReadRow],
+    batch_rows: int = ROWS,
+    name: Callable[[int], str] = lambda row: f"prompt {row + 1}",
+) -> None:
+    """Refuse rows that cannot be read, before anything is compiled; `fitted` does the same of dictionaries.
+
+    Raises:
+        ValueError: no rows, a row without a place, longer than the context or with ids outside the vocabulary, or
+            fewer than one row a pass.
+    """
+    if batch_rows < 1:
+        raise ValueError(f"rows: got {batch_rows}; a pass needs at least one row")
+    if not rows:
+        raise ValueError("prompts: got none; needs at least one")
+    config = transformer.config
+    for number, row in enumerate(rows):
+        count = len(row.tokens)
+        if not len(row.places):
+            raise ValueError(f"{name(number)}: {count} tokens, none of which counts; give it more text")
+        if count > config.max_position:
+            raise ValueError(f"{name(number)}: {count} tokens, but the context is {config.max_position}; shorten it")
+        if not 0 <= min(row.tokens) <= max(row.tokens) < config.vocab_size:
+            ids = f"ids {min(row.tokens)} to {max(row.tokens)}"
+            raise ValueError(f"{name(number)}: {ids}, but the vocabulary has 0..{config.vocab_size - 1}")
+
+
+Streams = tuple[Float[Array, "devices P B S D"], ...]
+Ran = tuple[ReadPass, Streams]
+
+
+class _Reader:
+    """What stays the same from pass to pass."""
+
+    def __init__(
+        self, parallel: RowParallel, transformer: Transformer, dictionary: Holder | None, reduce: Reduction,
+        data: Any, streams: tuple[str, ...], layers: tuple[int, ...], name: Callable[[int], str],
+    ):  # fmt: skip
+        self.parallel, self.transformer, self.reduce, self.layers, self.name = (
+            parallel, transformer, reduce, layers, name,
+        )  # fmt: skip
+        self.data = parallel.replicate(data)
+        self.streamed = isinstance(dictionary, StreamedDictionaries)
+        self.mesh = mesh_of(dictionary)
+        placed = dictionary is None or self.streamed or self.mesh is not None
+        self.dictionary: Any = dictionary if placed else parallel.replicate(dictionary)
+        self.taps = tuple(bind_tap(TapSpec(stream, "raw", layers), None) for stream in streams)
+
+    def groups(self, dealt: Iterator[ReadPass]) -> Iterator[list[Ran]]:
+        """Passes whose layers are read together, run: one, or as many as the host holds."""
+        group: list[Ran] = []
+        held = 0
+        for batch in dealt:
+            streams = self._run(batch)
+            if self.streamed:
+                streams = jax.device_get(streams)
+                held += sum(stream.nbytes for stream in streams)
+            group.append((batch, streams))
+            if not self.streamed or held >= HELD_BYTES:
+                yield group
+                group, held = [], 0
+        if group:
+            yield group
+
+    def parts(self, group: list[Ran]) -> Iterator[Part]:
+        """The results of some passes, layer by layer."""
+        for index, layer in enumerate(self.layers if not self.reduce.whole else (-1,)):
+            holder, number = self.dictionary, layer
+            if self.dictionary is not None and layer >= 0:
+                holder, number = self.dictionary.resident(layer)
+            if self.streamed:
+                holder = self.parallel.replicate(holder)
+            for batch, streams in group:
+                yield self._part(batch, streams, holder, layer, number, index)
+
+    def _run(self, batch: ReadPass) -> Streams:
+        own = self._split((batch.tokens, batch.lengths, batch.places))
+        streams, finite = self.parallel.program(_streams)((self.transformer, self.taps), own)
+        check_rows(finite, self.transformer, batch.tokens, batch.lengths, [self.name(row) for row in batch.rows])
+        return streams
+
+    def _split(self, arrays: Sequence[np.ndarray]) -> tuple[Array, ...]:
+        count = self.parallel.count
+        return tuple(self.parallel.split(a.reshape(count, len(a) // count, *a.shape[1:])) for a in arrays)
+
+    def _part(self, batch: ReadPass, streams: Streams, holder: Any, layer: int, number: int, index: int) -> Part:
+        slot = index
+        if self.streamed and not self.reduce.whole:
+            # Only the layer that is read travels back to the devices.
+            streams, slot = tuple(self.parallel.split(s[:, index : index + 1]) for s in streams), 0
+        model = self.transformer if self.reduce.reads_model else None
+        numbers = np.array([number, index, slot], np.int32)
+        own = (streams, *self._split((batch.there, batch.labels)))
+        if self.mesh is None:
+            shared = (model, holder, self.parallel.replicate(numbers), self.data)
+            out = self.parallel.program(_reduced, reduce=self.reduce)(shared, own)
+        else:
+            out = _on_mesh(self.mesh, (model, holder, numbers, self.data), own, self.reduce, self.parallel.count)
+        values = {name: np.asarray(array) for name, array in out.items()}
+        return self._checked(batch, layer, values)
+
+    def _checked(self, batch: ReadPass, layer: int, values: dict[str, np.ndarray]) -> Part:
+        """Results without the rows that fill a pass.
+
+        Raises:
+            NotFiniteError: naming a feature, or a row.
+        """
+        count = len(batch.rows)
+        for name, array in values.items():
+            if name not in self.reduce.totals:
+                values[name] = array.reshape(-1, *array.shape[2:])[:count]
+        if self.reduce.by_feature:
+            f = values[self.reduce.by_feature]
+            if not all_finite(f):
+                refuse_features(int(np.isfinite(f).all(axis=0).argmin()), layer, self.dictionary)
+        elif self.reduce.reads_model:
+            finite = [all_finite(np.stack([v[row] for v in values.values()])) for row in range(count)]
+            names = [self.name(row) for row in batch.rows]
+            check_rows(np.array(finite), self.transformer, batch.tokens, batch.lengths, names)
+        return Part(layer, batch.rows, batch.there[:count], values)
+
+
+def _streams(
+    shared: tuple[Transformer, tuple[BoundTap, ...]],
+    own: tuple[Int[Array, "B T"], Int[Array, " B"], Int[Array, "B S"]],
+) -> tuple[tuple[Float[Array, "P B S D"], ...], Bool[Array, " B"]]:
+    """The streams at the places read, and whether each row's pass gave numbers."""
+    (transformer, taps), (tokens, lengths, places) = shared, own
+    # The pass's own logits are not used, so the compiler drops them.
+    out = causal_pass(transformer, tokens, Instruments(taps=taps), lengths)
+    row = jnp.arange(len(tokens))[:, None]
+    found = tuple(jax.vmap(side_by_side)(jnp.asarray(record.values))[:, row, places] for record in out.records)
+    return found, jnp.all(out.finite, axis=1)
+
+
+def _reduced(
+    shared: tuple[Transformer | None, Any, Int[Array, "3"], Any],
+    own: tuple[tuple[Float[Array, "P B S D"], ...], Bool[Array, "B S"], Int[Array, "B S"]],
+    *,
+    reduce: Reduction,
+) -> Results:
+    """One layer's results, or those of all; computed in float32 or better whatever the model computes in."""
+    (transformer, dictionary, numbers, data), (streams, there, labels) = shared, own
+    layer, index, slot = numbers
+    chosen = streams if reduce.whole else tuple(stream[slot] for stream in streams)
+    wide = tuple(x.astype(jnp.promote_types(x.dtype, jnp.float32)) for x in chosen)
+    return reduce(Place(wide, there, labels, layer, index, dictionary, transformer, data))
+
+
+@partial(jax.jit, static_argnames="reduce")
+@full_precision
+def _reduced_on_mesh(shared: Any, own: Any, reduce: Reduction) -> Results:
+    return _reduced(shared, own, reduce=reduce)
+
+
+def _on_mesh(mesh: Any, shared: Any, own: Any, reduce: Reduction, devices: int) -> dict[str, np.ndarray]:
+    """`_reduced` where the dictionary lies, one row device after another: a row's widths are those of one device."""
+    model, holder, numbers, data = shared
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    model, data, own = jax.device_put((model, data, own), everywhere)
+    found = [
+        jax.device_get(_reduced_on_mesh((model, holder, numbers, data), jax.tree.map(lambda a, d=d: a[d], own), reduce))
+        for d in range(devices)
+    ]
+    return {name: np.stack([one[name] for one in found]) for name in found[0]}
