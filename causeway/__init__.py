@@ -21,9 +21,18 @@ if TYPE_CHECKING:
     from causeway.engine.analyses.attribute.targets import logit_difference as logit_difference
     from causeway.engine.analyses.intervene.intervene import Intervened as Intervened
     from causeway.engine.analyses.intervene.intervene import intervene as intervene
+    from causeway.engine.analyses.lens.activation_patching import PatchingTable as PatchingTable
+    from causeway.engine.analyses.lens.activation_patching import activation_patching as activation_patching
+    from causeway.engine.analyses.lens.logit_attribution import DirectLogitAttribution as DirectLogitAttribution
+    from causeway.engine.analyses.lens.logit_attribution import direct_logit_attribution as direct_logit_attribution
+    from causeway.engine.analyses.lens.logit_lens import LogitLens as LogitLens
+    from causeway.engine.analyses.lens.logit_lens import logit_lens as logit_lens
     from causeway.engine.calls.generate import GenerateResult as GenerateResult
     from causeway.engine.calls.generate import GenerateResults as GenerateResults
     from causeway.engine.calls.generate import generate as generate
+    from causeway.engine.calls.pullback import Cotangent as Cotangent
+    from causeway.engine.calls.pullback import PullbackResult as PullbackResult
+    from causeway.engine.calls.pullback import pullback as pullback
     from causeway.engine.calls.run import RunResult as RunResult
     from causeway.engine.calls.run import run as run
     from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder as CrossLayerTranscoder
@@ -44,6 +53,7 @@ if TYPE_CHECKING:
     from causeway.ports.dictionaries.load import save_dictionary as save_dictionary
     from causeway.ports.graphs.save import save_graph as save_graph
     from causeway.ports.models.load import load_model as load_model
+    from causeway.ports.results.heat_map import save_heat_map as save_heat_map
 
 
 def _homes() -> dict[str, str]:

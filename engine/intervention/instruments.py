@@ -14,8 +14,32 @@ import numpy as np
 from jaxtyping import Array, Bool, Int
 
 from causeway.engine.intervention.apply import BoundEdit, Change, EditReport, read_edit, write_edits
+from causeway.engine.intervention.sites import ONCE
 from causeway.engine.intervention.taps import BoundTap, Reading, read
 from causeway.engine.model.finite import seen
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Differentiated:
+    """How a pass is differentiated at its streams.
+
+    Attributes:
+        pushes: what is added to streams by name, [L, B, T, ...] each ([1, B, T, ...] of streams that come once): zeros,
+            whose gradient is that of the stream.
+        stopped: streams, and denominators of norms, that are constants to the gradient.
+    """
+
+    pushes: dict[str, Array]
+    stopped: tuple[str, ...] = dataclasses.field(metadata={"static": True})
+
+    def __call__(self, stream: str, x: Array, layer: int | Array) -> Array:
+        """The stream as the gradient is to see it; its value is the same."""
+        x = jax.lax.stop_gradient(x) if stream in self.stopped else x
+        if stream not in self.pushes:
+            return x
+        push = self.pushes[stream]
+        return x + push[0 if stream in ONCE else layer].astype(x.dtype)
 
 
 @jax.tree_util.register_dataclass
@@ -25,6 +49,7 @@ class Instruments:
 
     edits: tuple[BoundEdit, ...] = ()
     taps: tuple[BoundTap, ...] = ()
+    differentiated: Differentiated | None = None
 
 
 class Observer:
@@ -57,6 +82,8 @@ class Observer:
         for i, bound in enumerate(edits):
             if bound.reads == stream != bound.edit.spec.stream:
                 self._pending[i], self.reports[i] = read_edit(bound, x, self.layer, self.positions)
+        if self.instruments.differentiated is not None:
+            x = self.instruments.differentiated(stream, x, self.layer)
         for i, tap in enumerate(self.instruments.taps):
             if tap.spec.stream == stream:
                 self._read(i, tap, x)

@@ -4,13 +4,20 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
 from causeway.engine import scalars
+from causeway.engine.arrays import AnyArray
 from causeway.engine.intervention.sites import Place, own_place
 from causeway.engine.model import text
 from causeway.engine.model.config import ModelConfig, Numerics
 from causeway.engine.model.refusals import formed_stream
 from causeway.engine.model.text import Tokenizer
 from causeway.engine.model.transformer import Transformer
+from causeway.engine.precision import full_precision
 
 # A text, or token ids: a sequence of whole numbers, or a one-dimensional array of them (numpy, jax or torch).
 Prompt = str | Sequence[int]
@@ -160,6 +167,17 @@ class Model:
         ids = self.tokens(prompt)
         return [str(i) for i in ids] if self.tokenizer is None else text.token_texts(self.tokenizer, ids)
 
+    def unembed(self, resid: Float[AnyArray, "*rows D"]) -> Float[np.ndarray, "*rows V"]:
+        """Logits of vectors of the residual stream, as if they were the last: the final norm comes before.
+
+        Raises:
+            ValueError: no array of finite numbers, or vectors of another width than the model's.
+        """
+        vectors, width = scalars.finite_array(resid, "resid"), self.config.d_model
+        if vectors.shape[-1] != width:
+            raise ValueError(f"resid: got shape {vectors.shape}; needs vectors of {width} coordinates, {self.name}'s")
+        return np.asarray(_unembed(self.transformer, jnp.asarray(vectors)))
+
     def _encode(self, prompt: str) -> list[int]:
         tokenizer = self._tokenizer("prompt")
         ids = tokenizer.encode(prompt)
@@ -182,6 +200,12 @@ class Model:
                 f"prompt: {len(ids)} tokens, but the context of {self.name} is {context}; shorten it (in Python, "
                 f"model.tokens(prompt, truncate={context}) keeps the first ones)"
             )
+
+
+@jax.jit
+@full_precision
+def _unembed(transformer: Transformer, resid: Float[Array, "*rows D"]) -> Float[Array, "*rows V"]:
+    return transformer.logits(transformer.final_norm(resid.astype(transformer.numerics.compute_dtype)))
 
 
 def check_model(model: Any) -> None:

@@ -74,6 +74,26 @@ def named_targets(
     return tuple(w if isinstance(w, Target) else _token_id(model, prompt, w) for w in listed)
 
 
+def one_target(model: Model, prompt: Prompt, wanted: Wanted) -> Target:
+    """The target that a token's id or text, or a direction, names.
+
+    Raises:
+        ValueError: see `named_targets`; or a token outside the vocabulary.
+    """
+    named = named_targets(model, prompt, [wanted]) or ()
+    target = named[0] if isinstance(named[0], Target) else Target(model.text_of([named[0]]), {named[0]: 1.0})
+    unembedding_vector(model, target)
+    return target
+
+
+def target_weights(model: Model, target: Target) -> Float[np.ndarray, " V"]:
+    """A target as weights of all logits: single tokens less the mean logit."""
+    weights = np.zeros(model.config.vocab_size, np.dtype(model.numerics.accumulate))
+    for token, weight in target.weights.items():
+        weights[token] += weight
+    return weights - sum(target.weights.values()) / len(weights)
+
+
 def choose_targets(
     model: Model,
     tokens: Sequence[int],
@@ -93,7 +113,7 @@ def choose_targets(
     p = shifted / shifted.sum()
     chosen = _most_probable(p, plan).tolist() if wanted is None else wanted
     targets = [w if isinstance(w, Target) else _token(model, tokens, w, p) for w in chosen]
-    vectors = np.stack([_direction(model, target) for target in targets])
+    vectors = np.stack([unembedding_vector(model, target) for target in targets])
     return ChosenTargets(tuple(Logit(t.label, _only_token(t), t.probability) for t in targets), vectors)
 
 
@@ -120,8 +140,12 @@ def _only_token(target: Target) -> int:
     return next(iter(target.weights)) if list(target.weights.values()) == [1.0] else -1
 
 
-def _direction(model: Model, target: Target) -> Float[np.ndarray, " D"]:
-    """Weighted unembedding columns; a single token's less the mean column."""
+def unembedding_vector(model: Model, target: Target) -> Float[np.ndarray, " D"]:
+    """A target as a direction of the final norm's output: weighted unembedding columns, a single token's less the mean.
+
+    Raises:
+        ValueError: a token outside the vocabulary, or weights that cancel.
+    """
     ids, weights = np.array(list(target.weights), int), np.array(list(target.weights.values()))
     size = model.config.vocab_size
     if bad := [int(i) for i in ids if not 0 <= i < size]:

@@ -1,0 +1,129 @@
+"""`cw.activation_patching`: at which layers and tokens a corrupted prompt has to be mended for the clean answer.
+
+The corrupted prompt is run once for every layer and token, with the stream there as it is in the clean prompt; what is
+measured is a logit difference at the last token. All of it is one call of `run` with an arm a place, so the L T passes
+run in batches of one compiled program.
+
+Source: Meng et al. 2022 (causal tracing); Heimersheim & Nanda 2024, "How to use and interpret activation patching".
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from causeway.engine import scalars
+from causeway.engine.analyses.attribute.targets import Wanted, one_target, target_weights
+from causeway.engine.calls.run import run
+from causeway.engine.intervention.edits import EDITABLE
+from causeway.engine.intervention.requests import SwapEdit
+from causeway.engine.model.handle import Model, Prompt, check_model
+
+
+@dataclasses.dataclass(frozen=True)
+class PatchingTable:
+    """The target with each place patched; `cw.save_heat_map` draws it.
+
+    Attributes:
+        values: the target with the clean stream put at a layer and token [L, T].
+        clean: the target of the clean prompt.
+        corrupted: of the corrupted prompt.
+        layers: of the model.
+        positions: of the tokens.
+        tokens: texts of the clean prompt's tokens at these positions.
+        corrupted_tokens: of the corrupted prompt's.
+        stream: what was patched.
+    """
+
+    values: Float[np.ndarray, "L T"]
+    clean: float
+    corrupted: float
+    layers: tuple[int, ...]
+    positions: tuple[int, ...]
+    tokens: tuple[str, ...]
+    corrupted_tokens: tuple[str, ...]
+    stream: str
+
+    @property
+    def recovered(self) -> Float[np.ndarray, "L T"]:
+        """Share of the difference between both prompts that each patch brings back: 0 is corrupted, 1 clean."""
+        return (self.values - self.corrupted) / (self.clean - self.corrupted)
+
+    def __repr__(self) -> str:
+        layer, position = np.unravel_index(np.abs(self.values - self.corrupted).argmax(), self.values.shape)
+        return (
+            f"PatchingTable({self.stream} at {len(self.layers)} layers and {len(self.positions)} tokens; clean "
+            f"{self.clean:.3f}, corrupted {self.corrupted:.3f}; most at layer {self.layers[layer]}, token "
+            f"{self.positions[position]} {self.tokens[position]!r}: {self.values[layer, position]:.3f})"
+        )
+
+
+def activation_patching(
+    model: Model,
+    clean: Prompt,
+    corrupted: Prompt,
+    target: Wanted,
+    *,
+    stream: str = "resid_post",
+    layers: Sequence[int] | None = None,
+    positions: Sequence[int] | None = None,
+) -> PatchingTable:
+    """Put the clean prompt's stream into the corrupted prompt, one layer and token at a time.
+
+    Args:
+        model: a loaded model.
+        clean: text or token ids.
+        corrupted: another prompt of as many tokens.
+        target: what is measured at the last token: `logit_difference(...)`, another `Target`, or a token by id or text.
+        stream: resid_pre, attn_out, resid_mid, mlp_out, resid_post or another stream that can be edited.
+        layers: default all.
+        positions: default all.
+
+    Raises:
+        ValueError: prompts of unlike length, prompts that agree in the target, or a place that there is not.
+    """
+    check_model(model)
+    ids, other = model.tokens(clean), model.tokens(corrupted)
+    if len(ids) != len(other):
+        raise ValueError(
+            f"clean, corrupted: {len(ids)} and {len(other)} tokens; needs prompts of as many tokens "
+            "(model.to_str_tokens shows them)"
+        )
+    name, at, places = _places(model, stream, layers, positions, len(ids))
+    weights = target_weights(model, one_target(model, clean, target))
+    run_of = run(model, [ids, other], taps=name, logits="last")
+    whole, broken = (float(np.float64(logits) @ weights) for logits in run_of.logits)
+    if whole == broken:
+        raise ValueError(f"clean, corrupted: both have the target {whole:.4g}; needs prompts that differ in it")
+    streams = run_of[name][0]
+    arms = [[SwapEdit(layer, streams[layer, token], token, name)] for layer in at for token in places]
+    patched = run(model, other, arms=arms, logits="last").logits[0]
+    values = (np.float64(patched) @ weights).reshape(len(at), len(places))
+    mine, theirs = (tuple(model.to_str_tokens(tokens)[p] for p in places) for tokens in (ids, other))
+    return PatchingTable(values, whole, broken, at, places, mine, theirs, name)
+
+
+def _places(
+    model: Model, stream: str, layers: Sequence[int] | None, positions: Sequence[int] | None, length: int
+) -> tuple[str, tuple[int, ...], tuple[int, ...]]:
+    """The stream's own name, layers and positions.
+
+    Raises:
+        ValueError: a stream that cannot be edited, or a layer or position that there is not.
+    """
+    place, count = model.place(stream, "stream"), model.config.num_layers
+    if place.stream not in EDITABLE:
+        raise ValueError(f"stream: got {scalars.shown(stream)}; needs one of {', '.join(EDITABLE)}")
+    if layers is None and place.layer is not None:
+        layers = [place.layer]
+
+    def chosen(given: Sequence[int] | None, size: int, what: str) -> tuple[int, ...]:
+        if given is None:
+            return tuple(range(size))
+        listed = scalars.integers(given, what, -size, size - 1).ravel() % size
+        if not listed.size or len(set(listed.tolist())) < listed.size:
+            raise ValueError(f"{what}: got {scalars.shown(given)}; needs some of 0..{size - 1}, each once")
+        return tuple(listed.tolist())
+
+    return place.stream, chosen(layers, count, "layers"), chosen(positions, length, "positions")
