@@ -11,8 +11,8 @@ from causeway.engine import scalars
 from causeway.engine.analyses.attribute.targets import Wanted, one_target, target_weights, unembedding_vector
 from causeway.engine.calls.by_name import Tapped, tapped_places
 from causeway.engine.frozen.gradients import Aim, gradients
-from causeway.engine.intervention.tap_requests import Tap
 from causeway.engine.intervention.sites import ONCE
+from causeway.engine.intervention.tap_requests import Tap
 from causeway.engine.model.handle import Model, Prompt, check_model
 
 # Streams through which nothing passes where MLP outputs are constant.
