@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from causeway.engine.dictionary.placement import Replicated as Replicated
     from causeway.engine.dictionary.placement import Sharded as Sharded
     from causeway.engine.dictionary.placement import Streamed as Streamed
+    from causeway.engine.intervention.hold import Hold as Hold
     from causeway.engine.intervention.requests import FeatureEdit as FeatureEdit
     from causeway.engine.intervention.requests import SwapEdit as SwapEdit
     from causeway.engine.intervention.requests import VectorEdit as VectorEdit

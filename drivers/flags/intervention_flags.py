@@ -92,11 +92,11 @@ def check() -> None:
 
 def settings(seed: int):
     """What is done to each prompt; `seed` decides which prompts are held out."""
-    from causeway.engine.analyses.intervene.propagate import Mode
     from causeway.engine.analyses.intervene.sets import Kind
     from causeway.engine.analyses.intervene.settings import InterventionSettings
+    from causeway.engine.intervention.hold import Name
 
-    mode, kinds = cast(Mode, MODE.value), cast(tuple[Kind, ...], tuple(KINDS.value))
+    mode, kinds = cast(Name, MODE.value), cast(tuple[Kind, ...], tuple(KINDS.value))
     return InterventionSettings(
         operations(), mode, places(), MOST.value, kinds, NODES.value, EDGES.value, ROWS.value,
         HELD_OUT.value, seed if HELD_OUT.value else 0,

@@ -14,9 +14,9 @@ import numpy as np
 
 from causeway.engine.analyses.intervene.intervene import CleanRun
 from causeway.engine.analyses.intervene.intervention_rows import InterventionRows
-from causeway.engine.analyses.intervene.propagate import Mode
 from causeway.engine.bench.attribute import GraphShape, make_inputs
 from causeway.engine.dictionary.dictionary import Dictionary
+from causeway.engine.intervention.hold import Name
 from causeway.engine.model.forward import run
 from causeway.engine.model.handle import Model
 
@@ -24,7 +24,7 @@ ROWS = 128
 
 
 def measure_interventions(
-    shape: GraphShape, repeats: int, count: int = 1000, modes: tuple[Mode, ...] = ("open", "constrained")
+    shape: GraphShape, repeats: int, count: int = 1000, modes: tuple[Name, ...] = ("open", "constrained")
 ) -> dict[str, float]:
     """CPU-seconds of the sweep in each mode, and its ratio to one pass of 128 rows and to one of all rows."""
     model, transcoders, prompt = make_inputs(shape)
@@ -45,7 +45,7 @@ def measure_interventions(
     return figures
 
 
-def _sweep(model: Model, transcoders: Dictionary, prompt: list[int], rows: InterventionRows, mode: Mode) -> object:
+def _sweep(model: Model, transcoders: Dictionary, prompt: list[int], rows: InterventionRows, mode: Name) -> object:
     return CleanRun(model, transcoders, prompt).last_logits(rows, mode, width=ROWS)
 
 

@@ -21,8 +21,10 @@ from causeway.engine.calls.arms import Arms, Edits, Row, edit_arrays_of, edit_ro
 from causeway.engine.calls.by_name import Tapped, tapped_places
 from causeway.engine.dictionary.dictionary import Dictionary, check_stack
 from causeway.engine.dictionary.fit import fitted
+from causeway.engine.frozen.record import held_of
 from causeway.engine.intervention.apply import bind_all
 from causeway.engine.intervention.edits import Edit
+from causeway.engine.intervention.hold import AnyHolds, HeldLayers, checked_holds
 from causeway.engine.intervention.instruments import Instruments
 from causeway.engine.intervention.tap_requests import Tap
 from causeway.engine.intervention.taps import BoundTap, Record
@@ -117,6 +119,7 @@ def run(
     dictionary: Dictionary | None = None,
     edits: Edits = (),
     arms: Arms | None = None,
+    holds: AnyHolds = "open",
     taps: Tap | str | Sequence[Tap | str] = (),
     mode: str = "delta",
     logits: LogitsOf = "all",
@@ -130,6 +133,7 @@ def run(
         dictionary: what feature edits and taps read with.
         edits: one list for all prompts, or one list a prompt.
         arms: lists of edits to compare; every prompt is run with each.
+        holds: what stays as in the clean pass of each prompt: open, freeze_attention, constrained, or a list of `Hold`.
         taps: recordings, or names of streams to record.
         mode: delta, or replace (the stream becomes the dictionary's reconstruction).
         logits: of which tokens: all, last (of each prompt), or None. What is not asked for is not computed.
@@ -150,10 +154,11 @@ def run(
     dictionary = fitted_stack(dictionary, model)
     check_logits(model, [len(ids) for ids in tokens for _ in rows[0]], logits)
     bound, tapped = tapped_places(taps, dictionary, model)
+    held = checked_holds(holds, model.config, dictionary)
     found: dict[int, _Found] = {}
     for batch, bucket in _batches(_rows(model, tokens, rows, dictionary, mode), width):
         try:
-            results = _run_batch(model, batch, bucket, bound, dictionary, logits)
+            results = _run_batch(model, batch, bucket, bound, dictionary, held, logits)
         except NotFiniteError as error:
             raise error.of(f"prompt {error.row // len(rows[0])}") from None
         found |= dict(zip((row.number for row in batch), results, strict=True))
@@ -213,7 +218,7 @@ def _batches(rows: Sequence[_Row], size: int | None) -> Iterator[tuple[list[_Row
 
 def _run_batch(
     model: Model, batch: Sequence[_Row], bucket: int, taps: tuple[BoundTap, ...], dictionary: Dictionary | None,
-    logits: LogitsOf,
+    held: HeldLayers, logits: LogitsOf,
 ) -> Iterator[_Found]:  # fmt: skip
     """One batch; equal rows at its end only fill it."""
     edits = jax.tree.map(lambda *leaves: np.concatenate(leaves), *(row.edits for row in batch))
@@ -222,7 +227,8 @@ def _run_batch(
     for place, row in zip(padded, batch, strict=True):
         place[: len(row.tokens)] = row.tokens
     try:
-        out = forward.run(model.transformer, padded, Instruments(bound, taps), lengths, logits_of=logits)
+        kept = held_of(model.transformer, padded, lengths, held, dictionary)
+        out = forward.run(model.transformer, padded, Instruments(bound, taps, held=kept), lengths, logits_of=logits)
     except NotFiniteError as error:
         raise NotFiniteError(str(error), batch[error.row].number) from None
     return _found(jax.device_get(out), lengths, taps, logits)

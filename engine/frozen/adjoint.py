@@ -9,7 +9,8 @@ stream and `scale` = 1 / sigma:
 Buffers are [position, row, D]: rows of one position lie together, so every product is one large GEMM.
 
 `observe(stream, G)` is called at resid_post, mlp_out, resid_mid and resid_pre with the cotangent there, and returns
-the one to go on with; it reads writers and injects targets, as its counterpart going up edits and taps. With parallel
+the one to go on with; it reads writers and injects targets, as its counterpart going up edits and taps. At `heads` it
+is shown V [S, R, H, K], what each head's values receive; `values_in` takes it further to the stream. With parallel
 blocks MLP and attention both read resid_pre, so what is injected at the MLP's input does not pass the attention of
 its own block: what `observe("mlp_input", G)` adds to G joins behind it.
 
@@ -55,10 +56,10 @@ def adjoint_block(
     if config.parallel_blocks:
         # What MLP inputs receive joins resid_pre behind the attention that reads the same stream.
         received = observe("mlp_input", observe("mlp_out", g)) - g
-        g = g + _attention(block, pattern, attn_scale, post_scale, g, config, alone) + received
+        g = g + _attention(block, pattern, attn_scale, post_scale, g, config, observe, alone) + received
     else:
         g = observe("mlp_input", observe("mlp_out", g))
-        g = g + _attention(block, pattern, attn_scale, post_scale, g, config, alone)
+        g = g + _attention(block, pattern, attn_scale, post_scale, g, config, observe, alone)
     return observe("resid_pre", g)
 
 
@@ -69,21 +70,30 @@ def _attention(
     post_scale: Float[Array, " T"],
     g: Cotangent,
     config: ModelConfig,
+    observe: Observe,
     alone: Alone,
 ) -> Cotangent:
     """What the attention's input receives of the cotangent of its output."""
     t, r, _ = g.shape
     groups, dtype = config.num_kv_heads, g.dtype
-    output, value = block.attention.output[...].astype(dtype), block.attention.value[...].astype(dtype)
+    output = block.attention.output[...].astype(dtype)
     if config.post_norms:
         output = block.attn_post_norm.centre(output) * block.attn_post_norm.multiplier().astype(dtype)
         g = g * post_scale[:, None, None].astype(dtype)
     mixed = jax.lax.cond(alone.holds, _mix_alone, _mix, pattern.astype(dtype), output, g, alone.position)
+    mixed = observe("heads", mixed)
     by_group = mixed.reshape(t, r, groups, config.num_heads // groups, -1).sum(axis=3)
-    # Gain and centring belong to the weights: folded there they cost D G K, not T R D.
-    read = value * block.attn_norm.multiplier().astype(dtype)[:, None, None]
-    read = jnp.moveaxis(block.attn_norm.centre(jnp.moveaxis(read, 0, -1)), -1, 0)
+    read = values_in(block, dtype)
     return jnp.einsum("srgk,dgk->srd", by_group, read) * attn_scale[:, None, None].astype(dtype)
+
+
+def values_in(block: Block, dtype: jnp.dtype) -> Float[Array, "D G K"]:
+    """The map from values' cotangents to the stream's, but for 1 / sigma.
+
+    Gain and centring belong to the weights, where they cost D G K and not T R D.
+    """
+    read = block.attention.value[...].astype(dtype) * block.attn_norm.multiplier().astype(dtype)[:, None, None]
+    return jnp.moveaxis(block.attn_norm.centre(jnp.moveaxis(read, 0, -1)), -1, 0)
 
 
 def _mix(

@@ -15,10 +15,12 @@ Cost per row: (layers below it) * T' * (2 D H K + 2 D G K + 2 T' H K + 2 M D) op
 """
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from causeway.engine.arrays import AnyArray
 from causeway.engine.frozen.adjoint import Alone, adjoint_block
@@ -65,80 +67,114 @@ def pullback(frozen: Frozen, targets: Targets, *, width: int, cut: bool = False,
     """Read every source for every target; a program for `jax.jit` or `RowParallel.program`.
 
     Args:
-        frozen: one prompt. targets: none stands behind position `width` - 1.
+        frozen: one prompt. targets: all of their positions are below `width`.
         width: T'. cut: whether an SAE's reconstruction and error are the only way through its stream, at positions
             from `first` on; those before have neither.
     """
-    record, config = frozen.record, frozen.transformer.config
-    rows, count = targets.layer.shape[0], config.num_layers
-    sources = frozen.sources
-    g = _inject(jnp.zeros((width, rows, config.d_model), targets.vector.dtype), targets, count)
-    crossed = frozen.dictionary.crosses
+    rows, count, sources = targets.layer.shape[0], frozen.transformer.config.num_layers, frozen.sources
+    dtype, crossed = targets.vector.dtype, frozen.dictionary.crosses
     holds = sources.features.shape[2] > 0
     slots = (sources.features if holds else sources.ids).shape[2]
-    features = jnp.zeros((width, rows, slots) if crossed else (count, width, rows, slots), g.dtype)
-    errors = jnp.zeros((count, width, rows), g.dtype)
-    top = jnp.minimum(jnp.max(targets.layer), count - 1)
+    features = jnp.zeros((width, rows, slots) if crossed else (count, width, rows, slots), dtype)
+    errors = jnp.zeros((count, width, rows), dtype)
 
-    def body(step, carry):
-        g, features, errors = carry
-        index = top - step
+    def meet(index, carry):
         if holds:
             writers = sources.features[index, :width]
         else:
             # Writers of dictionaries that cross layers are always held.
             writers = layer_writers(frozen.dictionary, index, sources.ids[index, :width], sources.values[index, :width])
         here = (writers, sources.errors[index, :width], sources.residual[index, :width])
-        reader = _Reader(frozen, targets, index, here, first if cut else None)
-        g = adjoint_block(
-            layer(frozen.transformer.blocks, index), record.pattern[index, :, :width, :width],
-            record.attn_scale[index, :width], record.attn_post_scale[index, :width], g, config, reader,
-            Alone(step == 0, targets.position),
-        )  # fmt: skip
-        # A feature that writes to several layers has one edge: the sum over what it writes.
-        features = features + reader.features if crossed else features.at[index].set(reader.features)
-        return g, features, errors.at[index].set(reader.errors)
+        return _Reader(frozen, targets, index, first if cut else None, sources=here, carry=carry)
 
-    g, features, errors = jax.lax.fori_loop(0, top + 1, body, (g, features, errors))
+    g, (features, errors) = descend(frozen, targets, width, meet, (features, errors))
     if crossed:
         features = jnp.moveaxis(features.reshape(width, rows, count, -1), 2, 0)
     return Scores(features, errors, jnp.einsum("prd,pd->pr", g, sources.embedding[:width].astype(g.dtype)))
 
 
+def descend(
+    frozen: Frozen, targets: Targets, width: int, meet: Callable[[Array, Any], "Descent"], carry: Any
+) -> tuple[Float[Array, "T R D"], Any]:
+    """Walk the targets' cotangents from the highest layer among them down to the embedding.
+
+    Args:
+        width: T'; all target positions are below it. meet: makes a layer's descent of its index and what is carried.
+    """
+    record, config = frozen.record, frozen.transformer.config
+    g = jnp.zeros((width, targets.layer.shape[0], config.d_model), targets.vector.dtype)
+    g = _inject(g, targets, config.num_layers)
+    top = jnp.minimum(jnp.max(targets.layer), config.num_layers - 1)
+
+    def body(step, state):
+        g, carry = state
+        index = top - step
+        descent = meet(index, carry)
+        g = adjoint_block(
+            layer(frozen.transformer.blocks, index), record.pattern[index, :, :width, :width],
+            record.attn_scale[index, :width], record.attn_post_scale[index, :width], g, config, descent,
+            Alone(step == 0, targets.position),
+        )  # fmt: skip
+        return g, descent.carry
+
+    return jax.lax.fori_loop(0, top + 1, body, (g, carry))
+
+
 def _inject(g: Float[Array, "T R D"], targets: Targets, layer: int | Array) -> Float[Array, "T R D"]:
-    vectors = jnp.where((targets.layer == layer)[:, None], targets.vector, 0)
-    return g.at[targets.position, jnp.arange(len(targets.layer))].add(vectors)
+    return g.at[targets.position, jnp.arange(len(targets.layer))].add(_vectors(targets, layer))
 
 
-class _Reader:
-    """Reads one layer's sources and injects its targets, called by the adjoint block at each stream."""
+def _vectors(targets: Targets, layer: int | Array) -> Float[Array, "R D"]:
+    return jnp.where((targets.layer == layer)[:, None], targets.vector, 0)
 
-    def __init__(self, frozen: Frozen, targets: Targets, index: Array, sources: tuple[Array, ...], cut: int | None):
+
+class Descent:
+    """One layer of a pullback, called by the adjoint block at each stream: targets join, sources are read.
+
+    `read(source, G)` is called with G at what features write (`features`), at what an SAE leaves over (`residual`) and
+    at what MLPs write (`errors`). What a descent carries to the layer below is its `carry`.
+    """
+
+    carry: Any
+
+    def __init__(self, frozen: Frozen, targets: Targets, index: Array, cut: int | None):
         self.frozen, self.targets, self.index, self.cut = frozen, targets, index, cut
-        self.writers, self.written, self.left = sources
         self.config = frozen.dictionary.config
 
+    def read(self, source: str, g: Float[Array, "T R D"]) -> None:
+        """Read the cotangent where something writes."""
+        raise NotImplementedError
+
     def __call__(self, stream: str, g: Float[Array, "T R D"]) -> Float[Array, "T R D"]:
+        """The cotangent to go on with."""
         if stream == self.config.output_stream:
-            self.features = jnp.einsum("prd,pmd->prm", g, self.writers.astype(g.dtype))
+            self.read("features", g)
         if stream == "resid_post" and not self.config.is_transcoder:
-            self.errors = jnp.einsum("prd,pd->pr", g, self.left.astype(g.dtype))
-            return _inject(self._past_dictionary(g), self.targets, self.index)
+            self.read("residual", g)
+            return self.inject(self.past_dictionary(g))
         if stream == "mlp_out":
-            below = self.errors if hasattr(self, "errors") else 0
-            self.errors = jnp.einsum("prd,pd->pr", g, self.written.astype(g.dtype)) + below
+            self.read("errors", g)
         if stream == "mlp_input" and self.config.is_transcoder:
-            return _inject(g + self._through_skip(g), self.targets, self.index)
+            return self.inject(g + self.through_skip(g))
         return g
 
-    def _past_dictionary(self, g: Float[Array, "T R D"]) -> Float[Array, "T R D"]:
-        """What of the stream's cotangent goes on below an SAE; a layer without one is not cut."""
-        if self.cut is None:
-            return g
-        cut = jnp.isin(self.index, jnp.array(self.config.layers)) & (jnp.arange(g.shape[0]) >= self.cut)
-        return jnp.where(cut[:, None, None], 0, g)
+    def inject(self, g: Float[Array, "T R D"]) -> Float[Array, "T R D"]:
+        """The cotangent with this layer's targets added."""
+        return _inject(g, self.targets, self.index)
 
-    def _through_skip(self, g: Float[Array, "T R D"]) -> Float[Array, "T R D"]:
+    def is_cut(self, width: int) -> Bool[Array, " T"] | None:
+        """At which positions a dictionary's stream ends here; a layer without one is not cut."""
+        if self.cut is None:
+            return None
+        return jnp.isin(self.index, jnp.array(self.config.layers)) & (jnp.arange(width) >= self.cut)
+
+    def past_dictionary(self, g: Float[Array, "T R D"]) -> Float[Array, "T R D"]:
+        """What of the stream's cotangent goes on below an SAE."""
+        cut = self.is_cut(g.shape[0])
+        return g if cut is None else jnp.where(cut[:, None, None], 0, g)
+
+    def through_skip(self, g: Float[Array, "T R D"]) -> Float[Array, "*T R D"]:
+        """What the skip connection hands to the MLP's input."""
         dictionary = self.frozen.dictionary
         if not hasattr(dictionary, "W_skip"):
             return jnp.zeros((), g.dtype)
@@ -146,6 +182,33 @@ class _Reader:
         block = layer(self.frozen.transformer.blocks, self.index)
         scale = self.frozen.record.mlp_scale[self.index, : g.shape[0]]
         return read_in(block, self.config.stream, back, scale[:, None, None].astype(g.dtype))
+
+
+class _Reader(Descent):
+    """Reads one layer's sources for all targets."""
+
+    def __init__(self, *place, sources: tuple[Array, ...], carry: tuple[Array, Array]):
+        super().__init__(*place)
+        self.sources, self.below = sources, carry
+        self.errors: Array | None = None
+
+    @property
+    def carry(self) -> tuple[Array, Array]:
+        """Scores of features and errors so far."""
+        features, errors = self.below
+        # A feature that writes to several layers has one edge: the sum over what it writes.
+        crossed = self.frozen.dictionary.crosses
+        features = features + self.features if crossed else features.at[self.index].set(self.features)
+        return features, errors.at[self.index].set(self.errors)
+
+    def read(self, source: str, g: Float[Array, "T R D"]) -> None:
+        """Inner products with what is written there."""
+        writers, written, left = self.sources
+        if source == "features":
+            self.features = jnp.einsum("prd,pmd->prm", g, writers.astype(g.dtype))
+        else:
+            found = jnp.einsum("prd,pd->pr", g, (left if source == "residual" else written).astype(g.dtype))
+            self.errors = found if self.errors is None else found + self.errors
 
 
 def read_in(block: Block, stream: str, vector: Float[Array, "*rows D"], scale: Array) -> Float[Array, "*rows D"]:

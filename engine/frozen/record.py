@@ -22,13 +22,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from causeway.engine.arrays import AnyArray
 from causeway.engine.dictionary.config import DictionaryConfig
+from causeway.engine.dictionary.placement import InMemory
+from causeway.engine.intervention.hold import Held, HeldLayers, needed_streams
 from causeway.engine.intervention.instruments import Instruments
+from causeway.engine.intervention.sites import NORMS, ONCE
 from causeway.engine.intervention.taps import TapSpec, bind_tap
 from causeway.engine.model.buckets import bucket_width
-from causeway.engine.model.config import ModelConfig
 from causeway.engine.model.finite import refuse, rows_finite
-from causeway.engine.model.forward import causal_pass
+from causeway.engine.model.forward import LogitsOf, Pass, causal_pass
 from causeway.engine.model.transformer import Transformer
 from causeway.engine.precision import full_precision
 
@@ -42,10 +45,10 @@ class FrozenRecord:
 
     Attributes:
         pattern: attention patterns [L, H, T, S]. attn_scale, mlp_scale: 1 / sigma of the norms before attention and
-            MLP, [L, T]. attn_post_scale: of the norm behind attention, ones where the family has none. final_scale:
-            [T]. embedding: the stream before the first block [T, D], position embeddings left out. streams: the
-            streams that dictionaries may read or write, [L, T, D] each. logits: [T, V]. finite: [T], whether a token's
-            streams and logits are numbers.
+            MLP, [L, T]. attn_post_scale: of the norm after attention, ones where the family has none. mlp_post_scale:
+            of the norm after the MLP, where there is one. final_scale: [T]. embedding: the stream before the first
+            block [T, D], position embeddings left out. streams: those that dictionaries may read or write, [L, T, D]
+            each. logits: [T, V]. finite: [T], whether a token's streams and logits are numbers.
     """
 
     pattern: Float[Array, "L H T S"]
@@ -57,6 +60,14 @@ class FrozenRecord:
     streams: dict[str, Float[Array, "L T D"]]
     logits: Float[Array, "T V"]
     finite: Bool[Array, " T"]
+    mlp_post_scale: Float[Array, "L T"] | None = None
+
+    def held(self, held: HeldLayers, dictionary: InMemory) -> Held:
+        """What rows of this prompt hold of it."""
+        norms = {name: getattr(self, name) for name in NORMS} | {"final_scale": self.final_scale[None]}
+        kept = {"attn_pattern": self.pattern, **norms, **self.streams}
+        needed = needed_streams(held, self.mlp_post_scale is not None, dictionary)
+        return Held.of(held, {name: kept[name][:, None] for name in needed}, dictionary)
 
 
 def record_prompt(transformer: Transformer, tokens: Sequence[int], dictionary: DictionaryConfig) -> FrozenRecord:
@@ -87,35 +98,54 @@ def record_pass(
         reads: further streams wanted, beside resid_pre, mlp_out and resid_post.
     """
     config = transformer.config
-    streams = tuple(dict.fromkeys((*STREAMS, *_middle(config), *_written(config), *reads)))
-    taps = tuple(bind_tap(TapSpec(stream, "raw", tuple(range(config.num_layers))), None) for stream in streams)
-    out = causal_pass(transformer, tokens[None], Instruments((), taps), length[None])
-    found = {stream: jnp.asarray(record.values)[:, 0] for stream, record in zip(streams, out.records, strict=True)}
-    pattern = found.pop("attn_pattern")
-    blocks = transformer.blocks
-    middle = found["resid_pre"] if config.parallel_blocks else found["resid_mid"]
-    before = found.pop("head_out", None)
-    post = jnp.ones(middle.shape[:2], pattern.dtype)
-    if before is not None:
-        post = blocks.attn_post_norm.inverse_sigma(jax.vmap(lambda b, z: b.write(z))(blocks.attention, before))
+    norms = tuple(name for name in NORMS if config.post_norms or "post" not in name)
+    out, found = _recorded(transformer, tokens[None], length[None], tuple(dict.fromkeys((*STREAMS, *norms, *reads))))
+    found = {stream: values[:, 0] for stream, values in found.items()}
     embedding = jnp.asarray(transformer.embedding[...])[tokens] * config.embedding_scale
+    pattern, scales = found.pop("attn_pattern"), {name: found.pop(name) for name in norms}
+    nothing = {"attn_post_scale": jnp.ones_like(scales["attn_scale"])} if not config.post_norms else {}
     return FrozenRecord(
         pattern=pattern,
-        attn_scale=blocks.attn_norm.inverse_sigma(found["resid_pre"]),
-        attn_post_scale=post,
-        mlp_scale=blocks.mlp_norm.inverse_sigma(middle),
-        final_scale=transformer.final_norm.inverse_sigma(found["resid_post"][-1]),
-        embedding=embedding.astype(middle.dtype),
+        **scales | nothing | {"final_scale": scales["final_scale"][0]},
+        embedding=embedding.astype(found["resid_pre"].dtype),
         streams=found,
         logits=out.logits[0],
         finite=out.finite[0] & rows_finite(out.logits)[0],
     )
 
 
-def _middle(config: ModelConfig) -> tuple[str, ...]:
-    return () if config.parallel_blocks else ("resid_mid",)
+def _recorded(
+    transformer: Transformer,
+    tokens: Int[Array, "B T"],
+    lengths: Int[Array, " B"],
+    streams: tuple[str, ...],
+    logits_of: LogitsOf = "all",
+) -> tuple[Pass, dict[str, Float[Array, "L B T *D"]]]:
+    """A pass, and its streams in every layer."""
+    count = transformer.config.num_layers
+    layers = {stream: (count,) if stream in ONCE else tuple(range(count)) for stream in streams}
+    taps = tuple(bind_tap(TapSpec(stream, "raw", at), None) for stream, at in layers.items())
+    out = causal_pass(transformer, tokens, Instruments((), taps), lengths, logits_of=logits_of)
+    return out, {stream: jnp.asarray(record.values) for stream, record in zip(streams, out.records, strict=True)}
 
 
-def _written(config: ModelConfig) -> tuple[str, ...]:
-    """Where a norm stands behind attention, its input is what the heads write together."""
-    return ("head_out",) if config.post_norms else ()
+@partial(jax.jit, static_argnames="streams")
+@full_precision
+def _streams(
+    transformer: Transformer, tokens: Int[Array, "B T"], lengths: Int[Array, " B"], streams: tuple[str, ...]
+) -> dict[str, Float[Array, "L B T *D"]]:
+    return _recorded(transformer, tokens, lengths, streams, None)[1]
+
+
+def held_of(
+    transformer: Transformer,
+    tokens: Int[AnyArray, "B T"],
+    lengths: Int[AnyArray, " B"],
+    held: HeldLayers,
+    dictionary: InMemory | None = None,
+) -> Held | None:
+    """What a pass of these prompts, padded on the right, holds of their clean pass; None where nothing is."""
+    if not held:
+        return None
+    names = needed_streams(held, transformer.config.post_norms, dictionary)
+    return Held.of(held, _streams(transformer, jnp.asarray(tokens), jnp.asarray(lengths), names), dictionary)

@@ -1,9 +1,9 @@
 """The edits and taps a pass carries, met at each stream by one call.
 
-A block calls `observe(stream, x)` wherever a stream passes; the observer applies the edits of that stream, all of which
-read it unedited, then lets edits that write a later stream (transcoders) and the taps read the result, so a tap at an
-edited site reads the edited stream, re-encoded. The observer lives for one layer of one trace: its readings are
-collected and returned by the pass.
+A block calls `observe(stream, x)` wherever a stream passes; the observer puts back what is held of that stream, applies
+its edits, all of which read it unedited, then lets edits that write a later stream (transcoders) and the taps read the
+result, so a tap at an edited site reads the edited stream, re-encoded. The observer lives for one layer of one trace:
+its readings are collected and returned by the pass.
 """
 
 import dataclasses
@@ -14,7 +14,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Int
 
 from causeway.engine.intervention.apply import BoundEdit, Change, EditReport, read_edit, write_edits
-from causeway.engine.intervention.sites import ONCE
+from causeway.engine.intervention.hold import Held
+from causeway.engine.intervention.sites import NORMS, ONCE
 from causeway.engine.intervention.taps import BoundTap, Reading, read
 from causeway.engine.model.finite import seen
 
@@ -50,6 +51,7 @@ class Instruments:
     edits: tuple[BoundEdit, ...] = ()
     taps: tuple[BoundTap, ...] = ()
     differentiated: Differentiated | None = None
+    held: Held | None = None
 
 
 class Observer:
@@ -73,26 +75,52 @@ class Observer:
         Raises:
             ValueError: an edit's dictionary reads a stream that did not pass before the one it writes.
         """
-        edits = self.instruments.edits
-        seen(stream, self.layer, x, self.real, self.positions)
+        edits, held = self.instruments.edits, self.instruments.held
+        x = self._kept(stream, x)
+        if stream not in NORMS:
+            seen(stream, self.layer, x, self.real, self.positions)
         changes = [self._change(i, bound, x) for i, bound in enumerate(edits) if bound.edit.spec.stream == stream]
         if changes:
             x = write_edits(changes, x)
             seen(stream, self.layer, x, self.real, self.positions, edited=True)
         for i, bound in enumerate(edits):
             if bound.reads == stream != bound.edit.spec.stream:
-                self._pending[i], self.reports[i] = read_edit(bound, x, self.layer, self.positions)
+                self._pending[i], self.reports[i] = self._read_edit(bound, stream, x)
         if self.instruments.differentiated is not None:
             x = self.instruments.differentiated(stream, x, self.layer)
         for i, tap in enumerate(self.instruments.taps):
             if tap.spec.stream == stream:
                 self._read(i, tap, x)
+        if held and held.skip and held.skip.reads == stream:
+            self._input = x
         return x
+
+    def _kept(self, stream: str, x: Array) -> Array:
+        """The stream with what is held put back; patterns of one row where all rows share them."""
+        held = self.instruments.held
+        if held is None or stream not in held.layers:
+            return x
+        clean = held.clean(stream, self.layer)
+        if stream == "mlp_out" and held.skip is not None:
+            clean = clean + held.skip(self._input - held.clean(held.skip.reads, self.layer), self.layer)
+        kept = held.choose(stream, self.layer, clean, x)
+        return kept if stream in (*NORMS, "attn_pattern") else jnp.broadcast_to(kept, x.shape)
+
+    def source(self, stream: str, x: Array) -> Array:
+        """What edits of features read: the clean stream where MLP outputs are held, which were made from it."""
+        held = self.instruments.held
+        if held is None or "mlp_out" not in held.layers:
+            return x
+        return jnp.broadcast_to(held.choose("mlp_out", self.layer, held.clean(stream, self.layer), x), x.shape)
+
+    def _read_edit(self, bound: BoundEdit, stream: str, x: Array) -> tuple[Change, EditReport]:
+        x = self.source(stream, x) if bound.edit.spec.family == "feature" else x
+        return read_edit(bound, x, self.layer, self.positions)
 
     def _change(self, i: int, bound: BoundEdit, x: Array) -> Change:
         writes = bound.edit.spec.stream
         if bound.reads == writes:
-            change, self.reports[i] = read_edit(bound, x, self.layer, self.positions)
+            change, self.reports[i] = self._read_edit(bound, writes, x)
             return change
         if i not in self._pending:
             raise ValueError(

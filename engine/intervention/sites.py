@@ -28,8 +28,10 @@ EDITABLE = (
 )  # fmt: skip
 # Streams of another width than the model's, which dictionaries may nevertheless be of.
 DICTIONARY_ONLY = ("head_out", "mlp_act")
+# 1 / sigma of every norm at each token: what holds keep of norms. They are read by taps as numbers, not edited.
+NORMS = ("attn_scale", "attn_post_scale", "mlp_scale", "mlp_post_scale", "final_scale")
 # Streams that no block has.
-ONCE = ("final_norm", "logits")
+ONCE = ("final_scale", "final_norm", "logits")
 
 
 def side_by_side(x: Float[Array, "B T *D"]) -> Float[Array, "B T D"]:

@@ -27,11 +27,11 @@ from causeway.engine.dictionary.activations import elementwise
 from causeway.engine.dictionary.dictionary import FeatureColumns
 from causeway.engine.dictionary.input_norm import normalise
 from causeway.engine.dictionary.placement import InMemory
-from causeway.engine.intervention.sites import STREAMS, side_by_side
+from causeway.engine.intervention.sites import NORMS, STREAMS, side_by_side
 
 Reader = Literal["raw", "all", "selected", "top_k", "project"]
 READERS: tuple[Reader, ...] = ("raw", "all", "selected", "top_k", "project")
-NARROW = ("attn_pattern", "logits")
+NARROW = ("attn_pattern", "logits", *NORMS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +49,7 @@ class TapSpec:
     width: int = 0
 
     def __post_init__(self):
-        if self.stream not in STREAMS:
+        if self.stream not in STREAMS + NORMS:
             raise ValueError(f"Tap.stream: got {self.stream!r}; needs one of {', '.join(STREAMS)}")
         if self.reader not in READERS:
             raise ValueError(f"Tap.reader: got {self.reader!r}; needs one of {', '.join(READERS)}")

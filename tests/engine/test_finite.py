@@ -18,12 +18,12 @@ from causeway.engine.analyses.features.extract import extract_features
 from causeway.engine.analyses.features.positions import Positions
 from causeway.engine.analyses.inspect.account import dictionary_account
 from causeway.engine.analyses.intervene.intervene import intervene
-from causeway.engine.analyses.intervene.propagate import MODES
 from causeway.engine.analyses.screen.activations import LabelledTokens, group_sums
 from causeway.engine.analyses.virtual_weights.virtual_weights import coactivation, virtual_weights
 from causeway.engine.calls.generate import generate
 from causeway.engine.calls.run import run
 from causeway.engine.dictionary.dictionary import Dictionary
+from causeway.engine.intervention.hold import NAMED
 from causeway.engine.intervention.requests import FeatureEdit
 from causeway.engine.intervention.sites import STREAMS
 from causeway.engine.intervention.tap_requests import Tap
@@ -87,7 +87,7 @@ CALLS = {
     "attribute": lambda m, t: attribute(m, t.transcoders, PROMPT),
     "coactivation": lambda m, t: coactivation(m, t.transcoders, [PROMPT], 0, 2),
     "documented attribution": lambda m, t: documented_attribution(m, t.transcoders, PROMPT, 3),
-    "intervene": lambda m, t: intervene(m, t.transcoders, PROMPT, [(0, 2, 3, 1.0)]),
+    "intervene": lambda m, t: intervene(m, PROMPT, t.transcoders, [(0, 2, 3, 1.0)]),
     "harvest": lambda m, t: Source(m.transformer, t.corpus(), "resid_post", (2,)).read(np.arange(3)),
     "loss": lambda m, t: clean_loss(m.transformer, t.corpus()),
     "quality": lambda m, t: measure_quality(m.transformer, t.saes, t.corpus()),
@@ -167,16 +167,16 @@ def test_an_edit_that_overflows_is_named_with_its_row(mode, semantics, transform
     arms = [[FeatureEdit(0, 3, value, scope="last_prompt_and_decode")] for value in (1.0, 3e38)]
     with pytest.raises(NotFiniteError, match=r"layer 0 resid_post .*the edit there makes it so") as caught:
         generate(
-            named(transformer), [PROMPT], edits=arms, dictionary=tools.saes, mode=mode, semantics=semantics,
+            named(transformer), [PROMPT], arms=arms, dictionary=tools.saes, mode=mode, semantics=semantics,
             max_new_tokens=3, rows=2,
         )  # fmt: skip
     assert caught.value.row == 1
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", tuple(NAMED))
 def test_an_intervention_that_overflows_is_named(mode, transformer, tools):
     with pytest.raises(NotFiniteError, match=r"layer 1, position 2, feature 3 and 1 more: .*is not finite"):
-        intervene(named(transformer), tools.transcoders, PROMPT, [(1, 2, 3, 1e39), (1, 2, 4, 1.0)], mode)
+        intervene(named(transformer), PROMPT, tools.transcoders, [(1, 2, 3, 1e39), (1, 2, 4, 1.0)], mode)
 
 
 def broken_dictionary(dictionary: Dictionary, array: str, value=jnp.nan) -> Dictionary:

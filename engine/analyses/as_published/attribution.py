@@ -1,7 +1,7 @@
 """The circuit pipeline's attribution as it was documented, so that earlier results can be reconciled.
 
     A_i = f_i |g_i|          f = encode(x)          g = W_enc^T (d logit / d x) + b_enc
-    A_diff = A(correct) - A(incorrect)              x = resid_pre of the layer at the last token
+                                                    x = resid_pre of the layer at the last token
 
 These are not attributions; use `attribute`. What is wrong:
 
@@ -29,9 +29,12 @@ from jaxtyping import Array, Float, Int
 from causeway.engine.dictionary.finite import refuse_features
 from causeway.engine.frozen.record import record_prompt
 from causeway.engine.frozen.sources import Transcoders
-from causeway.engine.model.attention import attend_sequence, window_of
-from causeway.engine.model.block import apply_block, ignore
+from causeway.engine.intervention.apply import bind
+from causeway.engine.intervention.edits import Edit, EditSpec
+from causeway.engine.intervention.instruments import Instruments
+from causeway.engine.intervention.taps import TapSpec, bind_tap
 from causeway.engine.model.finite import all_finite
+from causeway.engine.model.forward import causal_pass
 from causeway.engine.model.handle import Model
 from causeway.engine.model.transformer import Transformer
 from causeway.engine.precision import full_precision
@@ -65,45 +68,25 @@ def documented_attribution(
     return found
 
 
-def documented_differential(
-    model: Model, transcoders: Transcoders, prompt: str | Sequence[int], correct: int, incorrect: int
-) -> Float[np.ndarray, "P F"]:
-    """Documented attribution of the correct token less that of the incorrect one; see above for what is wrong with it.
-
-    Raises:
-        ValueError: see `documented_attribution`.
-    """
-    of = partial(documented_attribution, model, transcoders, prompt)
-    return of(correct) - of(incorrect)
-
-
 @jax.jit
 @full_precision
 def _streams_and_gradients(
     transformer: Transformer, tokens: Int[Array, " T"], target: Int[Array, ""]
 ) -> tuple[Float[Array, "L D"], Float[Array, "L D"]]:
     """resid_pre of every layer at the last token, and the logit's gradient there through the whole model."""
-    config, numerics, length = transformer.config, transformer.numerics, len(tokens)
-    positions = jnp.arange(length)[None]
-    causal = jnp.tril(jnp.ones((length, length), bool))
+    config, layers = transformer.config, np.arange(transformer.config.num_layers)
+    tap = bind_tap(TapSpec("resid_pre", "raw", tuple(layers.tolist())), None)
+    # Slot l adds a vector to layer l's stream at the last token: the stream itself and 1 times the vector.
+    ones, last = np.ones((1, len(layers)), np.float32), np.full((1, len(layers)), len(tokens) - 1)
+    spec, slots = EditSpec("resid_pre", "swap"), layers[None]
+    edit = Edit(slots, slots, last, last + 1, scale=ones, shift=ones, writer=slots, spec=spec)
 
     def logit(added: Float[Array, "L D"]) -> tuple[Array, Array]:
-        def body(x, scanned):
-            block, index, more = scanned
-            x = x.at[0, -1].add(more.astype(x.dtype))
+        bound = bind(dataclasses.replace(edit, vectors=added[None]))
+        out = causal_pass(transformer, tokens[None], Instruments((bound,), (tap,)))
+        return out.logits[0, -1, target], jnp.asarray(out.records[0].values)[:, 0, -1]
 
-            def attend(q, k, v):
-                window = window_of(config, index)
-                mask = causal if window is None else causal & (positions > positions.T - window)
-                return attend_sequence(q, k, v, mask, config, numerics)
-
-            return apply_block(block, x, positions, config, attend, ignore), x[0, -1]
-
-        x = transformer.embed(tokens[None], positions)
-        x, streams = jax.lax.scan(body, x, (transformer.blocks, jnp.arange(config.num_layers), added))
-        return transformer.logits(transformer.final_norm(x[0, -1:]))[0, target], streams
-
-    nothing = jnp.zeros((config.num_layers, config.d_model), numerics.accumulate_dtype)
+    nothing = jnp.zeros((len(layers), config.d_model), transformer.numerics.accumulate_dtype)
     gradients, streams = jax.grad(logit, has_aux=True)(nothing)
     return streams.astype(gradients.dtype), gradients
 

@@ -29,13 +29,12 @@ from causeway.engine.analyses.attribute.attribute import check_request
 from causeway.engine.analyses.attribute.attribution_plan import AttributionPlan
 from causeway.engine.analyses.attribute.graph import AttributionGraph, PrunedGraph
 from causeway.engine.analyses.attribute.targets import Target, choose_targets, named_targets
-from causeway.engine.frozen.adjoint import Alone, adjoint_block
-from causeway.engine.frozen.pullback import Frozen, Targets, feature_targets, logit_targets, read_in
+from causeway.engine.frozen.adjoint import values_in
+from causeway.engine.frozen.pullback import Descent, Frozen, Targets, descend, feature_targets, logit_targets
 from causeway.engine.frozen.record import record_prompt
-from causeway.engine.frozen.sources import ActiveFeatures, Transcoders, active_features, gather_sources, places
-from causeway.engine.model.config import ModelConfig
+from causeway.engine.frozen.sources import ActiveFeatures, Transcoders, active_features, gather_sources
 from causeway.engine.model.handle import Model
-from causeway.engine.model.transformer import Block, layer
+from causeway.engine.model.transformer import layer
 from causeway.engine.precision import full_precision
 
 Feature = tuple[int, int, int]
@@ -206,27 +205,16 @@ def _split(
     frozen: Frozen, targets: Targets, writes: _Writes, position: Int[Array, ""], cut: int | None
 ) -> tuple[Float[Array, "L H"], Float[Array, " L"], Float[Array, ""]]:
     """Walk one target's cotangent down; at each write, read what each part put at the source's position."""
-    config, record = frozen.transformer.config, frozen.record
-    width, count, dim = record.embedding.shape[0], config.num_layers, config.d_model
-    dtype = targets.vector.dtype
-    at_top = jnp.where(targets.layer[0] == count, targets.vector[0], 0)
-    here = targets.position[0] == position
-    parts = (jnp.zeros((count, config.num_heads, dim), dtype), jnp.zeros((count, dim), dtype), at_top * here)
+    config, (_, dim), dtype = frozen.transformer.config, targets.vector.shape, targets.vector.dtype
+    count = config.num_layers
+    at_top = jnp.where((targets.layer[0] == count) & (targets.position[0] == position), targets.vector[0], 0)
+    parts = (jnp.zeros((count, config.num_heads, dim), dtype), jnp.zeros((count, dim), dtype), at_top)
     sums = jax.tree.map(lambda part: jnp.zeros(part.shape[:-1], dtype), parts)
-    g = jnp.zeros((width, 1, dim), dtype).at[targets.position[0], 0].set(at_top)
 
-    def body(step, carry):
-        index = count - 1 - step
-        walk = _Walk(frozen, targets, writes, position, index, cut, *carry[1:])
-        block = layer(frozen.transformer.blocks, index)
-        g = adjoint_block(
-            block, record.pattern[index], record.attn_scale[index], record.attn_post_scale[index],
-            carry[0], config, walk, Alone(index >= jnp.minimum(targets.layer[0], count - 1), targets.position),
-        )  # fmt: skip
-        heads = _head_parts(block, frozen, index, walk.middle[:, 0], position, config)
-        return g, (walk.parts[0].at[index].set(heads), *walk.parts[1:]), walk.sums
+    def meet(index, carry):
+        return _Walk(frozen, targets, index, cut, writes=writes, position=position, carry=carry)
 
-    _, parts, sums = jax.lax.fori_loop(0, count, body, (g, parts, sums))
+    _, (parts, sums) = descend(frozen, targets, frozen.record.embedding.shape[0], meet, (parts, sums))
     heads, skips, direct = _read(parts, sums, writes.embedding)
     return heads, skips, direct
 
@@ -235,72 +223,56 @@ def _read(parts: tuple[Array, ...], sums: tuple[Array, ...], vector: Float[Array
     return jax.tree.map(lambda part, total: total + part @ vector.astype(part.dtype), parts, sums)
 
 
-class _Walk:
-    """One layer of the walk, called by the adjoint block at each stream."""
+class _Walk(Descent):
+    """One layer of the walk, which keeps what each part put at the source's position."""
 
-    def __init__(
-        self, frozen: Frozen, targets: Targets, writes: _Writes, position: Array, index: Array, cut: int | None,
-        parts: tuple[Array, ...], sums: tuple[Array, ...],
-    ):  # fmt: skip
-        self.frozen, self.targets, self.writes, self.position, self.index = frozen, targets, writes, position, index
-        self.cut, self.parts, self.sums = cut, parts, sums
-        self.config = frozen.dictionary.config
+    def __init__(self, *place, writes: _Writes, position: Array, carry: tuple[tuple[Array, ...], tuple[Array, ...]]):
+        super().__init__(*place)
+        self.writes, self.position = writes, position
+        self.parts, self.sums = carry
 
-    def __call__(self, stream: str, g: Float[Array, "T 1 D"]) -> Float[Array, "T 1 D"]:
-        if stream == self.config.output_stream:
-            self._read(self.writes.features)
-        if stream == "resid_post":
-            self._read(self.writes.residual)
-            g = g if self.config.is_transcoder else self._inject(self._past_dictionary(g))
-            # With parallel blocks attention reads what the MLP's input receives only below this block.
-            self.middle = g
-        if stream == "mlp_out":
-            self._read(self.writes.errors)
-        if stream == "mlp_input" and self.config.is_transcoder:
-            g = self._inject(self._past_skip(g))
-            self.middle = self.middle if self.frozen.transformer.config.parallel_blocks else g
+    @property
+    def carry(self) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+        """The parts, and what of them the source has read."""
+        return self.parts, self.sums
+
+    def __call__(self, stream: str, g: Float[Array, "T 1 *D"]) -> Float[Array, "T 1 *D"]:
+        """The cotangent to go on with; at `heads` what each head hands down to the source's position."""
+        if stream != "heads":
+            return super().__call__(stream, g)
+        block, record = layer(self.frozen.transformer.blocks, self.index), self.frozen.record
+        heads, skips, direct = self.parts
+        read = jnp.repeat(values_in(block, g.dtype), heads.shape[1] // self._groups, axis=1)
+        scale = record.attn_scale[self.index, self.position].astype(g.dtype)
+        down = jnp.einsum("dhk,hk->hd", read, g[self.position, 0]) * scale
+        self.parts = heads.at[self.index].set(down), skips, direct
         return g
 
-    def _read(self, vectors: Float[Array, "L D"]) -> None:
-        self.sums = _read(self.parts, self.sums, vectors[self.index])
+    @property
+    def _groups(self) -> int:
+        return self.frozen.transformer.config.num_kv_heads
 
-    def _inject(self, g: Float[Array, "T 1 D"]) -> Float[Array, "T 1 D"]:
-        vector = jnp.where(self.targets.layer[0] == self.index, self.targets.vector[0], 0)
+    def read(self, source: str, g: Float[Array, "T 1 D"]) -> None:
+        """What the source reads of each part."""
+        self.sums = _read(self.parts, self.sums, getattr(self.writes, source)[self.index])
+
+    def inject(self, g: Float[Array, "T 1 D"]) -> Float[Array, "T 1 D"]:
+        """The target's own vector is the direct part."""
         heads, skips, direct = self.parts
-        self.parts = heads, skips, direct + vector * (self.targets.position[0] == self.position)
-        return g.at[self.targets.position[0], 0].add(vector)
+        here = (self.targets.layer[0] == self.index) & (self.targets.position[0] == self.position)
+        self.parts = heads, skips, direct + jnp.where(here, self.targets.vector[0], 0)
+        return super().inject(g)
 
-    def _past_dictionary(self, g: Float[Array, "T 1 D"]) -> Float[Array, "T 1 D"]:
-        if self.cut is None:
-            return g
-        cut = jnp.isin(self.index, jnp.array(self.config.layers)) & (jnp.arange(g.shape[0]) >= self.cut)
-        self.parts = jax.tree.map(lambda part: jnp.where(cut[self.position], 0, part), self.parts)
-        return jnp.where(cut[:, None, None], 0, g)
+    def past_dictionary(self, g: Float[Array, "T 1 D"]) -> Float[Array, "T 1 D"]:
+        """What an SAE cuts is cut of every part."""
+        if (cut := self.is_cut(g.shape[0])) is not None:
+            self.parts = jax.tree.map(lambda part: jnp.where(cut[self.position], 0, part), self.parts)
+        return super().past_dictionary(g)
 
-    def _past_skip(self, g: Float[Array, "T 1 D"]) -> Float[Array, "T 1 D"]:
-        dictionary = self.frozen.dictionary
-        if not hasattr(dictionary, "W_skip"):
-            return g
-        weights = dictionary.W_skip[...][places(self.config)[self.index]].astype(g.dtype)
-        scale = self.frozen.record.mlp_scale[self.index].astype(g.dtype)[:, None, None]
-        block = layer(self.frozen.transformer.blocks, self.index)
-        back = read_in(block, self.config.stream, jnp.einsum("tro,do->trd", g, weights), scale)
-        heads, skips, direct = self.parts
-        self.parts = heads, skips.at[self.index].set(back[self.position, 0]), direct
-        return g + back
-
-
-def _head_parts(
-    block: Block, frozen: Frozen, index: Array, g: Float[Array, "T D"], position: Array, config: ModelConfig
-) -> Float[Array, "H D"]:
-    """What each head hands down to one position: `adjoint._attention` before its sum over heads."""
-    record, dtype = frozen.record, g.dtype
-    output, value = block.attention.output[...].astype(dtype), block.attention.value[...].astype(dtype)
-    if config.post_norms:
-        output = block.attn_post_norm.centre(output) * block.attn_post_norm.multiplier().astype(dtype)
-        g = g * record.attn_post_scale[index].astype(dtype)[:, None]
-    pattern = record.pattern[index, :, :, position].astype(dtype)
-    mixed = jnp.einsum("hkd,hd->hk", output, pattern @ g)
-    values = jnp.repeat(value, config.num_heads // config.num_kv_heads, axis=1)
-    read = jnp.einsum("dhk,hk->hd", values, mixed) * block.attn_norm.multiplier().astype(dtype)
-    return block.attn_norm.centre(read) * record.attn_scale[index, position].astype(dtype)
+    def through_skip(self, g: Float[Array, "T 1 D"]) -> Float[Array, "*T 1 D"]:
+        """What skip connections hand down is a part of its own."""
+        back = super().through_skip(g)
+        if back.ndim:
+            heads, skips, direct = self.parts
+            self.parts = heads, skips.at[self.index].set(back[self.position, 0]), direct
+        return back

@@ -1,6 +1,6 @@
 """Interventions on features of one prompt: `intervene` for one list, `CleanRun` for thousands on the same prompt.
 
-The clean pass is run once and shared by all rows; what each mode holds of it is in `propagate`. Feature activations
+The clean pass is run once and shared by all rows; what they hold of it is in `intervention.hold`. Feature activations
 under an intervention are encoded from the changed streams when they are asked for: L T F numbers. A feature that was
 set shows what its encoder reads at its place, not the value it was set to.
 
@@ -18,15 +18,16 @@ import numpy as np
 from jaxtyping import Float
 
 from causeway.engine import scalars
-from causeway.engine.analyses.intervene.held import Holding
 from causeway.engine.analyses.intervene.intervention_rows import AnyIntervention, Batch, InterventionRows
-from causeway.engine.analyses.intervene.propagate import MODES, Clean, Mode, Propagated, Slots, propagate
+from causeway.engine.analyses.intervene.propagate import Clean, Propagated, Slots, propagate
+from causeway.engine.calls.argument_order import in_order
 from causeway.engine.devices import RowParallel, local_parallel
 from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
 from causeway.engine.dictionary.dictionary import take
 from causeway.engine.dictionary.finite import refuse_features
 from causeway.engine.frozen.record import record_prompt
 from causeway.engine.frozen.sources import Transcoders, check_of_model, of_model
+from causeway.engine.intervention.hold import AnyHolds, HeldLayers, Hold, Name, check_reach
 from causeway.engine.model.finite import all_finite, traced
 from causeway.engine.model.handle import Model
 from causeway.engine.precision import full_precision
@@ -96,38 +97,46 @@ def _numbers(f: Float[np.ndarray, "T F"], layer: int, transcoders: Transcoders) 
 
 def intervene(
     model: Model,
-    transcoders: Transcoders,
     prompt: str | Sequence[int],
-    interventions: Sequence[AnyIntervention],
-    mode: Mode = "open",
+    dictionary: Transcoders | None = None,
+    edits: Sequence[AnyIntervention] = (),
+    holds: AnyHolds = "open",
     constrained_layers: Sequence[int] | None = None,
     held_layers: Sequence[int] | None = None,
+    *,
+    interventions: Sequence[AnyIntervention] | None = None,
+    mode: Name | None = None,
 ) -> Intervened:
-    """Run a prompt with features at chosen tokens set to new activations.
+    """Run a prompt with features at chosen tokens put to new values, and the clean pass beside it.
 
     Args:
+        model: a loaded model.
         prompt: text (the model's BOS policy applies) or token ids.
-        interventions: (layer, position, feature, value) or `Intervention`; position is a token or a slice of tokens,
-            value the new activation; negative layers and positions count from the end. Where one place is named twice,
-            the last one wins.
-        mode: open, freeze_attention or constrained (see `propagate`). `constrained` holds all layers unless one of the
-            next two names some; interventions must then be in these.
-        constrained_layers: as circuit-tracer means it: attention patterns held everywhere, norms nowhere, MLP outputs
-            in these layers, and only there does a feature write.
-        held_layers: held whole (patterns, norms, MLP outputs); the others run open. `Holding` compares the two.
+        dictionary: transcoders, per layer or cross-layer, or SAEs.
+        edits: `FeatureEdit`s at prompt tokens, or (layer, position, feature, value) with the new activation; position
+            is a token or a slice of tokens. Negative layers and positions count from the end.
+        holds: open, freeze_attention, constrained, or a list of `Hold`.
+        constrained_layers: with constrained, as circuit-tracer means it: attention patterns held everywhere, norms
+            nowhere, MLP outputs in these layers, and only there does a feature write.
+        held_layers: with constrained, layers whose patterns, norms and MLP outputs are held; the others run open.
+        interventions, mode: the older names of edits and holds. The older order (model, dictionary, prompt) is
+            understood for one version too.
 
     Raises:
-        ValueError: an empty list, a layer, position or feature out of range, a layer without transcoder or outside
-            the layers named, an unknown mode, or transcoders that do not fit the model.
-        NotFiniteError: the pass, with or without the interventions, does not give numbers.
+        ValueError: no edits, a layer, position or feature out of range, two edits of one feature at one position, a
+            layer without transcoder or outside the layers named, unknown holds, or transcoders that do not fit the
+            model.
+        NotFiniteError: the pass, with or without the edits, does not give numbers.
     """
-    run = CleanRun(model, transcoders, prompt)
-    holding = _holding(mode, constrained_layers, held_layers, model.config.num_layers)
-    rows = InterventionRows.of([interventions], len(run.tokens), model.config.num_layers)
-    (_, out), *_ = run.propagate(rows, mode, range(len(run.tokens)), rows=1, keep=True, holding=holding)
-    layers, length = tuple(sorted(transcoders.config.layers)), len(run.tokens)
+    prompt, dictionary = in_order("intervene", prompt, dictionary)
+    run = CleanRun(model, dictionary, prompt)
+    held = named_layers(mode or holds, constrained_layers, held_layers, model.config.num_layers)
+    given = edits if interventions is None else interventions
+    rows = InterventionRows.of([given], len(run.tokens), model.config.num_layers)
+    (_, out), *_ = run.propagate(rows, held, range(len(run.tokens)), rows=1, keep=True)
+    layers, length = tuple(sorted(dictionary.config.layers)), len(run.tokens)
     streams = np.asarray(out.streams)[list(layers), 0, :length]
-    return Intervened(np.asarray(out.logits[0]), np.asarray(run.logits), layers, streams, transcoders)
+    return Intervened(np.asarray(out.logits[0]), np.asarray(run.logits), layers, streams, run.transcoders)
 
 
 class CleanRun:
@@ -167,7 +176,7 @@ class CleanRun:
     def last_logits(
         self,
         rows: InterventionRows,
-        mode: Mode = "open",
+        holds: AnyHolds = "open",
         width: int | None = None,
     ) -> Float[np.ndarray, "R V"]:
         """Logits of the last token under each row.
@@ -178,45 +187,38 @@ class CleanRun:
         Raises:
             ValueError: see `intervene`.
         """
+        held = HeldLayers.of(holds, self.model.config.num_layers)
         width = width or max(8, min(128, BATCH_TOKENS // self.record.embedding.shape[0]))
         out = np.zeros((rows.count, self.model.config.vocab_size), self.record.logits.dtype)
-        for numbers, found in self.propagate(rows, mode, [len(self.tokens) - 1], width):
+        for numbers, found in self.propagate(rows, held, [len(self.tokens) - 1], width):
             out[numbers] = np.asarray(found.logits)[: len(numbers), 0]
         return out
 
     def propagate(
         self,
         interventions: InterventionRows,
-        mode: Mode,
+        held: HeldLayers,
         positions: Sequence[int],
         rows: int,
         keep: bool = False,
-        holding: Holding | None = None,
     ) -> Iterator[tuple[np.ndarray, Propagated]]:
         """Row numbers and results, batch by batch; `rows` is the width of a batch, which fixes the bits.
-
-        Args:
-            holding: what `constrained` holds (default: every layer).
 
         Raises:
             ValueError: see `intervene`.
             NotFiniteError: naming the row's intervention, layer and site.
         """
         count = self.model.config.num_layers
-        holding = holding or _holding(mode, None, None, count)
-        if mode == "constrained" and self.transcoders.config.output_stream == "mlp_raw":
-            raise ValueError(
-                "mode: 'constrained' with transcoders that write mlp_raw, before the norm whose output is held, so "
-                "that nothing would change; use open or freeze_attention"
-            )
+        check_reach(held, self.transcoders)
         interventions.check(self.model, self.transcoders, len(self.tokens))
-        if (outside := interventions.layer[~np.asarray(holding.outputs)[interventions.layer]]).size:
+        if (outside := interventions.layer[~held.writes[interventions.layer]]).size:
             raise ValueError(
-                f"constrained_layers, held_layers: layer {outside[0]} is not among them, where an intervention would "
-                "need the present activation; intervene in layers that are, or use mode='open'"
+                f"constrained_layers: layer {outside[0]} is not among them, so what its features write is dropped; "
+                "edit layers that are, or use held_layers"
             )
-        clean = Clean(*self.shared, *self.parallel.replicate((holding, np.asarray(positions, np.int32))))
-        program = self.parallel.program(propagate, mode=mode, whole=holding.whole, keep=keep)
+        kept = self.record.held(held, self.transcoders)
+        clean = Clean(*self.shared, *self.parallel.replicate((kept, held.writes, np.asarray(positions, np.int32))))
+        program = self.parallel.program(propagate, keep=keep)
         batches = list(interventions.batches(rows, count))
         for stripe in self._stripes(batches):
             slots = [self._slots(batch) for batch in stripe]
@@ -224,9 +226,7 @@ class CleanRun:
             for i, (batch, out) in enumerate(zip(stripe, results, strict=True)):
                 broken = ~np.asarray(out.finite)
                 if broken[: len(batch.rows)].any() and not all_finite(out.logits[: len(batch.rows)]):
-                    again = functools.partial(
-                        full_precision(propagate), clean, slots[i], mode=mode, whole=holding.whole, keep=keep
-                    )
+                    again = functools.partial(full_precision(propagate), clean, slots[i], keep=keep)
                     error = traced(again, broken)
                     raise error.of(interventions.name(int(batch.rows[error.row])))
                 yield batch.rows, out
@@ -243,25 +243,38 @@ class CleanRun:
         return Slots(batch.layer, batch.position, batch.feature, scale, shift, np.asarray(batch.first, np.int32))
 
 
-def _holding(mode: Mode, constrained: Sequence[int] | None, held: Sequence[int] | None, num_layers: int) -> Holding:
-    """What a mode and the layers named hold.
+def named_layers(
+    holds: AnyHolds, constrained: Sequence[int] | None, held: Sequence[int] | None, num_layers: int
+) -> HeldLayers:
+    """What holds keep, `constrained` of the layers named. Of a set C of layers there are two readings:
+
+        reading             patterns     norms            MLP outputs    what features write
+        held layers         in C         in C             in C           everywhere
+        circuit-tracer's    everywhere   nowhere          in C           in C alone
+        C all layers        everywhere   everywhere       everywhere     everywhere
+
+    circuit-tracer's `constrained_layers` says up to where MLPs do not answer: attention never does, norms always do,
+    and what a cross-layer decoder writes outside C is dropped.
 
     Raises:
-        ValueError: an unknown mode, layers for a mode that holds none, both kinds of layers, or layers out of range.
+        ValueError: unknown holds, layers for others than constrained, both kinds of layers, or layers out of range.
     """
-    if mode not in MODES:
-        raise ValueError(f"mode: got {mode!r}; needs one of {', '.join(MODES)}")
+    kept = HeldLayers.of(holds, num_layers)
     if constrained is None and held is None:
-        return Holding.of_layers(range(num_layers), num_layers)
+        return kept
     if constrained is not None and held is not None:
         raise ValueError("constrained_layers, held_layers: got both; they are two readings of one thing, give one")
     name, given = ("held_layers", held) if constrained is None else ("constrained_layers", constrained)
-    if mode != "constrained":
-        raise ValueError(f"{name}: mode {mode!r} holds none; use mode='constrained'")
+    if holds != "constrained":
+        raise ValueError(f"{name}: holds={scalars.shown(holds)} holds none; use holds='constrained'")
     layers = [scalars.layer(at, num_layers, name) for at in given or ()]
     if not layers:
         raise ValueError(f"{name}: got none; needs some of 0..{num_layers - 1}")
-    return (Holding.of_layers if constrained is None else Holding.as_circuit_tracer)(layers, num_layers)
+    everywhere = len(set(layers)) == num_layers
+    if constrained is None or everywhere:
+        return HeldLayers.of([Hold(stream, layers) for stream in kept.layers], num_layers)
+    some = HeldLayers.of([Hold("attn_pattern"), Hold("mlp_out", layers)], num_layers)
+    return dataclasses.replace(some, writes=some.layers["mlp_out"])
 
 
 def check_transcoders(model: Model, transcoders: Transcoders) -> None:

@@ -2,8 +2,7 @@
 
 A row is one intervention list, run as one row of a batch. With f the feature's present activation its new value is
 scale * f + shift: set is (0, v), zero (0, 0), scale (k, 0), inhibit (-a, 0), its own value (1, 0). A position is one
-token, or a slice of tokens, which becomes a slot each. Where a row names a (layer, position, feature) twice, the last
-one wins.
+token, or several, which become a slot each. Two slots of one row on one (layer, position, feature) are refused.
 
 Rows are kept flat (slots one after another, and where each row begins), because one row may zero a single feature and
 another a circuit of thousands. Shapes: N slots, R rows; padded to E slots a row when they are run.
@@ -19,6 +18,8 @@ from causeway.engine import scalars
 from causeway.engine.frozen.sources import Transcoders
 from causeway.engine.intervention.edits import EMPTY
 from causeway.engine.intervention.operations import affine
+from causeway.engine.intervention.requests import FeatureEdit
+from causeway.engine.intervention.scope import intervals
 from causeway.engine.model.handle import Model
 
 # Slots of a batch of rows: each brings an encoder column and a decoder row, and a circuit of thousands of features is
@@ -26,21 +27,7 @@ from causeway.engine.model.handle import Model
 BATCH_SLOTS = 1024
 
 
-@dataclasses.dataclass(frozen=True)
-class Intervention:
-    """A feature at a token, or at the tokens of a slice, put to a new value.
-
-    Negative layers and positions count from the end.
-    """
-
-    layer: int
-    position: int | slice
-    feature: int
-    value: float = 0.0
-    operation: str = "set"
-
-
-AnyIntervention = Intervention | tuple[int, int | slice, int, float]
+AnyIntervention = FeatureEdit | tuple[int, int | slice, int, float]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,29 +52,37 @@ class InterventionRows:
         """Rows as a person writes them, for a prompt of `length` tokens and a model of so many layers.
 
         Raises:
-            ValueError: no row, a row without interventions, a layer or position that is not there, or an id or value
-                that is no number.
+            ValueError: no row, a row without edits or with two of one place, a layer or position that is not there, or
+                an id or value that is no number.
         """
         if not len(rows):
-            raise ValueError("interventions: none; give at least one (layer, position, feature, value)")
+            raise ValueError("edits: none; give at least one FeatureEdit or (layer, position, feature, value)")
         slots: list[tuple] = []
         for number, row in enumerate(rows):
             if not len(row):
                 raise ValueError(
-                    f"interventions: row {number} is empty; give at least one (layer, position, feature, value)"
+                    f"edits: row {number} is empty; give at least one FeatureEdit or (layer, position, feature, value)"
                 )
             slots += _slots(number, row, length, layers)
         return cls.from_columns(np.array(slots, np.float64).T, len(rows))
 
     @classmethod
     def from_columns(cls, columns: Float[np.ndarray, "6 N"], count: int) -> "InterventionRows":
-        """Columns row, layer, position, feature, scale, shift; the last of equal slots is kept."""
+        """Columns row, layer, position, feature, scale, shift.
+
+        Raises:
+            ValueError: two slots of one row at one place.
+        """
         ids = columns[:4].astype(np.int64)
-        _, backwards = np.unique(ids[:, ::-1], axis=1, return_index=True)
-        kept = np.sort(ids.shape[1] - 1 - backwards)
-        kept = kept[np.argsort(ids[0, kept], kind="stable")]
-        row, layer, position, feature = ids[:, kept]
-        scale, shift = columns[4:, kept]
+        order = np.argsort(ids[0], kind="stable")
+        _, first, counts = np.unique(ids, axis=1, return_index=True, return_counts=True)
+        if (counts > 1).any():
+            row, layer, position, feature = ids[:, first[counts > 1][0]].tolist()
+            raise ValueError(
+                f"edits: row {row} has two of feature {feature} at layer {layer}, position {position}; merge them"
+            )
+        row, layer, position, feature = ids[:, order]
+        scale, shift = columns[4:, order]
         return cls(row, layer, position, feature, scale, shift, count)
 
     @classmethod
@@ -116,13 +111,13 @@ class InterventionRows:
             ("feature", self.feature, transcoders.num_features),
         ):  # fmt: skip
             if (bad := values[(values < 0) | (values >= most)]).size:
-                raise ValueError(f"interventions: {name} {bad[0]} is out of range; needs 0..{most - 1}")
+                raise ValueError(f"edits: {name} {bad[0]} is out of range; needs 0..{most - 1}")
         if (missing := np.setdiff1d(self.layer, config.layers)).size:
             raise ValueError(
-                f"interventions: layer {missing[0]} has no transcoder; the ones loaded are for layers {config.layers}"
+                f"edits: layer {missing[0]} has no transcoder; the ones loaded are for layers {config.layers}"
             )
         if not (np.isfinite(self.scale).all() and np.isfinite(self.shift).all()):
-            raise ValueError("interventions: a value is not finite; needs finite activations")
+            raise ValueError("edits: a value is not finite; needs finite activations")
 
     def name(self, row: int) -> str:
         """How an error names one row: its first slot, and how many more there are."""
@@ -182,21 +177,24 @@ def _padded(slots: int) -> int:
 def _slots(number: int, row: Sequence[AnyIntervention], length: int, layers: int) -> list[tuple]:
     slots = []
     for entry in row:
-        if not isinstance(entry, Intervention) and len(entry) != 4:
-            raise ValueError(f"interventions: got {entry!r}; needs (layer, position, feature, value)")
-        made = entry if isinstance(entry, Intervention) else Intervention(*entry)
-        scale, shift = affine(made.operation, scalars.real(made.value, "interventions: value"))
-        layer = scalars.layer(made.layer, layers, "interventions: layer")
-        feature = scalars.integer(made.feature, "interventions: feature")
-        for position in _positions(made.position, length):
-            slots.append((number, layer, position, feature, scale, shift))
+        edit = _edit(entry, length)
+        scale, shift = affine(edit.operation, edit.value)
+        layer = scalars.layer(edit.layer, layers, "edits: layer")
+        for start, stop in intervals(edit.scope, length):
+            if start >= length:
+                raise ValueError(f"edits: scope {edit.scope!r} holds no token of the prompt, which is all that is run")
+            slots += [(number, layer, at, edit.feature, scale, shift) for at in range(start, min(stop, length))]
     return slots
 
 
-def _positions(position: int | slice, length: int) -> list[int]:
-    if isinstance(position, slice):
-        found = list(range(length)[position])
-        if not found:
-            raise ValueError(f"interventions: {position} holds no position of a prompt of {length} tokens")
-        return found
-    return [scalars.integer(position, "interventions: position", -length, length - 1) % length]
+def _edit(entry: AnyIntervention, length: int) -> FeatureEdit:
+    """An entry as an edit; a slice is the list of its positions."""
+    if isinstance(entry, FeatureEdit):
+        return entry
+    if not isinstance(entry, Sequence) or len(entry) != 4:
+        raise ValueError(f"edits: got {entry!r}; needs FeatureEdit or (layer, position, feature, value)")
+    layer, position, feature, value = entry
+    scope = list(range(length)[position]) if isinstance(position, slice) else position
+    if isinstance(position, slice) and not scope:
+        raise ValueError(f"edits: {position} holds no position of a prompt of {length} tokens")
+    return FeatureEdit(layer, feature, value, scope=scope)

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from scipy import stats
 
 from causeway.engine.analyses.attribute.graph import AttributionGraph
-from causeway.engine.analyses.intervene.propagate import Mode
+from causeway.engine.intervention.hold import Name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Predictor:
         graph: whose targets hold the difference. answers: the two tokens. mode: of the interventions.
     """
 
-    def __init__(self, graph: AttributionGraph, answers: tuple[int, int], mode: Mode):
+    def __init__(self, graph: AttributionGraph, answers: tuple[int, int], mode: Name):
         self.graph, self.direct = graph, mode == "constrained"
         weights = _weights(graph, answers)
         n = len(graph.features)

@@ -19,8 +19,8 @@ import numpy as np
 from causeway.engine.analyses.attribute.graph import AttributionGraph
 from causeway.engine.analyses.attribute.prompts import CircuitPrompt
 from causeway.engine.analyses.intervene.predicted import Predictor
-from causeway.engine.analyses.intervene.propagate import Mode
 from causeway.engine.analyses.intervene.sets import FeatureSet
+from causeway.engine.intervention.hold import Name
 
 
 class PlacedFeature(NamedTuple):
@@ -40,7 +40,7 @@ def place_names(prompt: CircuitPrompt) -> list[str]:
 
 
 def chosen_features(
-    graphs: Iterable[tuple[CircuitPrompt, AttributionGraph]], mode: Mode, count: int
+    graphs: Iterable[tuple[CircuitPrompt, AttributionGraph]], mode: Name, count: int
 ) -> tuple[PlacedFeature, ...]:
     """The features of the largest mean |predicted effect| over some prompts' graphs, in order of layer and place."""
     sizes: dict[PlacedFeature, float] = collections.defaultdict(float)

@@ -86,7 +86,7 @@ def layer_sets(singles: Sequence[FeatureSet]) -> list[FeatureSet]:
     """A row for each layer of the features chosen."""
     if not singles:
         return []
-    together = np.concatenate([one.places for one in singles])
+    together = np.unique(np.concatenate([one.places for one in singles]), axis=0)
     return [FeatureSet("layer", together[together[:, 0] == layer]) for layer in np.unique(together[:, 0])]
 
 

@@ -4,8 +4,8 @@ import dataclasses
 import math
 
 from causeway.engine import scalars
-from causeway.engine.analyses.intervene.propagate import MODES, Mode
 from causeway.engine.analyses.intervene.sets import KINDS, Kind, Place
+from causeway.engine.intervention.hold import NAMED, Name
 from causeway.engine.stats.held_out import check_share
 
 OPERATIONS = ("zero", "inhibit", "set", "scale", "patch")
@@ -16,7 +16,8 @@ class InterventionSettings:
     """What is done to each prompt.
 
     Attributes:
-        operations: names with their values: zero, inhibit (-value f), set, scale, patch. mode: see `propagate`.
+        operations: names with their values: zero, inhibit (-value f), set, scale, patch. mode: what is held, a
+            name of `intervention.hold`.
         features: chosen ones; () takes the `max_features` strongest of each prompt's graph. kinds: see `sets`.
         held_out: share of a behaviour's prompts on which features are changed that the others' graphs choose; 0
             changes each prompt's own strongest. seed: of which prompts are held out.
@@ -28,7 +29,7 @@ class InterventionSettings:
     """
 
     operations: tuple[tuple[str, float], ...] = (("zero", 0.0),)
-    mode: Mode = "open"
+    mode: Name = "open"
     features: tuple[Place, ...] = ()
     max_features: int = 200
     kinds: tuple[Kind, ...] = ("single",)
@@ -41,7 +42,7 @@ class InterventionSettings:
     def __post_init__(self):
         for name, given, known in (
             ("operation", [operation for operation, _ in self.operations], OPERATIONS),
-            ("mode", [self.mode], MODES),
+            ("mode", [self.mode], tuple(NAMED)),
             ("kinds", self.kinds, KINDS),
         ):
             if not given or (unknown := [one for one in given if one not in known]):

@@ -200,9 +200,9 @@ def test_streams_before_the_norms_behind_attention_and_mlp(tiny, plain, refuses)
     transcoders = tiny.make_dictionary("relu", (0, 1, 2), "mlp_in", write_stream="mlp_raw")
     with refuses("read mlp_in and write mlp_raw; needs transcoders of MLPs, which .* write mlp_out"):
         cw.attribute(gemma, PROMPTS[0], transcoders)
-    with refuses("'constrained' with transcoders that write mlp_raw"):
-        cw.intervene(gemma, transcoders, PROMPTS[0], [(0, 0, 0, 1.0)], mode="constrained")
-    opened = cw.intervene(gemma, transcoders, PROMPTS[0], [(2, slice(None), 7, 6.0)])
+    with refuses("mlp_out .constrained. with transcoders that write mlp_raw"):
+        cw.intervene(gemma, PROMPTS[0], transcoders, [(0, 0, 0, 1.0)], holds="constrained")
+    opened = cw.intervene(gemma, PROMPTS[0], transcoders, [(2, slice(None), 7, 6.0)])
     edited = cw.run(gemma, PROMPTS[0], edits=[cw.FeatureEdit(2, 7, 6.0)], dictionary=transcoders)
     np.testing.assert_allclose(opened.logits, edited.logits[0], atol=1e-4)
 

@@ -4,11 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from causeway.engine.analyses.as_published.attribution import (
-    documented_aggregate,
-    documented_attribution,
-    documented_differential,
-)
+from causeway.engine.analyses.as_published.attribution import documented_aggregate, documented_attribution
 from causeway.engine.intervention.instruments import Instruments
 from causeway.engine.intervention.taps import TapSpec, bind_tap
 from causeway.engine.model.attention import attend_sequence, window_of
@@ -67,13 +63,6 @@ def _by_differences(model, prompt, token):
         values = above(index, moved)
         gradients.append((values[: config.d_model] - values[config.d_model :]) / (2 * STEP))
     return streams[:, -1], np.stack(gradients)
-
-
-def test_the_difference_is_of_sizes(tiny, cases):
-    model, dictionary = cases.make_model(tiny), cases.make_dictionary(tiny, "relu")
-    one, other = (documented_attribution(model, dictionary, cases.PROMPT, token) for token in (5, 9))
-    np.testing.assert_array_equal(documented_differential(model, dictionary, cases.PROMPT, 5, 9), one - other)
-    np.testing.assert_array_equal(documented_differential(model, dictionary, cases.PROMPT, 5, 5), 0)
 
 
 def test_the_aggregate_keeps_frequent_features_and_averages_where_they_are():

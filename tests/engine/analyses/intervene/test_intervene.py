@@ -7,9 +7,10 @@ import pytest
 from causeway.engine.analyses.attribute.attribute import attribute
 from causeway.engine.analyses.attribute.attribution_plan import AttributionPlan
 from causeway.engine.analyses.intervene.intervene import CleanRun, intervene
-from causeway.engine.analyses.intervene.intervention_rows import Intervention, InterventionRows
+from causeway.engine.analyses.intervene.intervention_rows import InterventionRows
 from causeway.engine.calls.run import run as run_once
 from causeway.engine.devices import local_parallel
+from causeway.engine.intervention.hold import Hold
 from causeway.engine.intervention.requests import FeatureEdit, SwapEdit
 from causeway.engine.intervention.tap_requests import Tap
 from causeway.engine.model.handle import Model
@@ -119,10 +120,10 @@ def test_constrained_layers_are_circuit_tracers(tiny, cases, plain, plain_frozen
     model, dictionary = cases.make_model(tiny, family), cases.make_dictionary(tiny, kind)
     changes = [change for change in CHANGES if change[0] in inside]
     expected, clean = constrained_hooks(plain, plain_frozen, model, dictionary, changes, inside)
-    out = intervene(model, dictionary, TOKENS, changes, "constrained", constrained_layers=inside)
+    out = intervene(model, TOKENS, dictionary, changes, "constrained", constrained_layers=inside)
     np.testing.assert_allclose(out.logits, expected, atol=1e-10)
     assert np.abs(expected - clean).max() > 0.01
-    ours = intervene(model, dictionary, TOKENS, changes, "constrained", held_layers=inside)
+    ours = intervene(model, TOKENS, dictionary, changes, "constrained", held_layers=inside)
     assert np.abs(ours.logits - expected).max() > 1e-4  # another reading, not another name
 
 
@@ -130,7 +131,7 @@ def test_constrained_layers_are_circuit_tracers(tiny, cases, plain, plain_frozen
 def test_open_and_frozen_attention_are_hooks_on_the_plain_decoder(tiny, cases, plain, plain_frozen, family, kind):
     model, dictionary = cases.make_model(tiny, family), cases.make_dictionary(tiny, kind)
     for mode in ("open", "freeze_attention"):
-        out = intervene(model, dictionary, TOKENS, CHANGES, mode)
+        out = intervene(model, TOKENS, dictionary, CHANGES, mode)
         expected, clean = hooked(plain, plain_frozen, model, dictionary, CHANGES, mode != "open")
         np.testing.assert_allclose(out.logits, expected, atol=1e-10)
         np.testing.assert_allclose(out.clean_logits, clean, atol=1e-10)
@@ -150,8 +151,8 @@ def test_doubling_a_source_moves_every_target_by_its_edge(tiny, cases, family, k
     layer, position, feature = graph.features.T
     for source in sources[:3]:
         value = 2 * graph.activations[source]
-        out = intervene(model, dictionary, TOKENS, [(*graph.features[source].tolist(), value)], "constrained")
-        clean = intervene(model, dictionary, TOKENS, [(*graph.features[source].tolist(), value / 2)], "constrained")
+        out = intervene(model, TOKENS, dictionary, [(*graph.features[source].tolist(), value)], "constrained")
+        clean = intervene(model, TOKENS, dictionary, [(*graph.features[source].tolist(), value / 2)], "constrained")
         row = [out.layers.index(at) for at in layer.tolist()]
         moved = (out.pre_activations - clean.pre_activations)[row, position, feature]
         np.testing.assert_allclose(moved, edges[:n, source], atol=1e-9)
@@ -162,7 +163,7 @@ def test_open_is_run_with_feature_edits(tiny, cases, kind):
     model, dictionary = cases.make_model(tiny), cases.make_dictionary(tiny, kind)
     edits = [FeatureEdit(0, 5, 2.0, scope="positions:3"), FeatureEdit(2, 1, -1.0, scope="positions:1:6")]
     expected = run_once(model, TOKENS, edits=edits, dictionary=dictionary).logits[0]
-    out = intervene(model, dictionary, TOKENS, [(0, 3, 5, 2.0), (2, slice(1, 6), 1, -1.0)])
+    out = intervene(model, TOKENS, dictionary, [(0, 3, 5, 2.0), (2, slice(1, 6), 1, -1.0)])
     np.testing.assert_allclose(out.logits, expected, atol=1e-12)
 
 
@@ -174,8 +175,8 @@ def test_own_values_do_nothing_at_all(tiny, cases, family, kind, mode):
     run = CleanRun(model, dictionary, TOKENS)
     values = run.activations(1)
     for position, feature in [*np.argwhere(values)[:3].tolist(), *np.argwhere(values == 0)[:1].tolist()]:
-        recorded = intervene(model, dictionary, TOKENS, [(1, position, feature, values[position, feature])], mode)
-        own = intervene(model, dictionary, TOKENS, [Intervention(1, position, feature, operation="own")], mode)
+        recorded = intervene(model, TOKENS, dictionary, [(1, position, feature, values[position, feature])], mode)
+        own = intervene(model, TOKENS, dictionary, [FeatureEdit(1, feature, operation="own", scope=position)], mode)
         np.testing.assert_array_equal(recorded.logits, own.logits)
         np.testing.assert_array_equal(recorded.activations, own.activations)
         np.testing.assert_allclose(own.logits, own.clean_logits, atol=1e-12)
@@ -190,7 +191,7 @@ def test_a_row_is_the_same_alone_and_among_others(run):
         for number, row in enumerate(lists):
             alone = run.last_logits(InterventionRows.of([row], len(TOKENS), 3), mode, width=4)
             np.testing.assert_array_equal(together[number], alone[0])
-            single = intervene(run.model, run.transcoders, TOKENS, row, mode)
+            single = intervene(run.model, TOKENS, run.transcoders, row, mode)
             np.testing.assert_allclose(together[number], single.logits[-1], atol=1e-12)
 
 
@@ -218,11 +219,11 @@ def test_many_rows_are_few_programs(run, compilations):
 
 def test_held_layers_of_a_range(model, transcoders):
     change = [(1, 3, 5, 2.5)]
-    everything = intervene(model, transcoders, TOKENS, change, "constrained")
+    everything = intervene(model, TOKENS, transcoders, change, "constrained")
     for name in ("constrained_layers", "held_layers"):
-        named = intervene(model, transcoders, TOKENS, change, "constrained", **{name: range(3)})
+        named = intervene(model, TOKENS, transcoders, change, "constrained", **{name: range(3)})
         np.testing.assert_array_equal(everything.logits, named.logits)
-    some = intervene(model, transcoders, TOKENS, change, "constrained", held_layers=[1])
+    some = intervene(model, TOKENS, transcoders, change, "constrained", held_layers=[1])
     np.testing.assert_allclose(some.streams[1], everything.streams[1], atol=1e-12)
     # The layer above runs open: as after a push into the stream of the clean pass.
     tap = Tap("resid_post", layers=(1,))
@@ -233,32 +234,41 @@ def test_held_layers_of_a_range(model, transcoders):
     np.testing.assert_allclose(some.logits, expected, atol=1e-5)
 
 
-def test_the_last_of_two_values_wins(model, transcoders):
-    twice = intervene(model, transcoders, TOKENS, [(1, slice(None), 5, 9.0), (1, 3, 5, 1.0), (1, -4, 5, 2.0)])
-    others = [(1, p, 5, 9.0) for p in range(7) if p != 3]
-    np.testing.assert_array_equal(twice.logits, intervene(model, transcoders, TOKENS, [*others, (1, 3, 5, 2.0)]).logits)
+def test_edits_are_the_same_however_they_are_written(model, transcoders):
+    edits = [FeatureEdit(1, 5, 2.0, scope="positions:2:4"), FeatureEdit(-1, 3, 0.5, "scale", scope=-2)]
+    out = intervene(model, TOKENS, dictionary=transcoders, edits=edits, holds="freeze_attention")
+    value = CleanRun(model, transcoders, TOKENS).activations(2)[5, 3]
+    tuples = [(1, slice(2, 4), 5, 2.0), (2, 5, 3, 0.5 * float(value))]
+    plain = intervene(model, TOKENS, transcoders, tuples, [Hold("attn_pattern")])
+    np.testing.assert_allclose(out.logits, plain.logits, atol=1e-12)
+    with pytest.warns(FutureWarning, match="older order"):
+        older = intervene(model, transcoders, TOKENS, interventions=tuples, mode="freeze_attention")
+    np.testing.assert_array_equal(plain.logits, older.logits)
 
 
 def test_single_precision_agrees_with_double(tiny):
     with jax.enable_x64(False):
         model = Model(tiny.make_transformer(), None, "single", "single")
         dictionary = tiny.make_dictionary("relu", (0, 1, 2), "mlp_in", write_stream="mlp_out")
-        out = intervene(model, dictionary, TOKENS, CHANGES)
+        out = intervene(model, TOKENS, dictionary, CHANGES)
         values = CleanRun(model, dictionary, TOKENS).activations(2)
-        own = intervene(model, dictionary, TOKENS, [(2, 4, f, values[4, f]) for f in range(24)])
-        nothing = intervene(model, dictionary, TOKENS, [Intervention(2, 4, f, operation="own") for f in range(24)])
+        own = intervene(model, TOKENS, dictionary, [(2, 4, f, values[4, f]) for f in range(24)])
+        nothing = intervene(model, TOKENS, dictionary, [FeatureEdit(2, f, operation="own", scope=4) for f in range(24)])
     np.testing.assert_array_equal(own.logits, nothing.logits)
     assert out.logits.dtype == np.float32
 
 
 @pytest.mark.parametrize(("changes", "options", "what"), [
     ([], {}, "row 0 is empty"), ([(3, 0, 0, 1.0)], {}, "layer: got 3"),
-    ([(0, 7, 0, 1.0)], {}, "position: got 7"), ([(0, 0, 24, 1.0)], {}, "feature 24 is out of range"),
-    ([(0, -8, 0, 1.0)], {}, "position: got -8"), ([(0, slice(9, 12), 0, 1.0)], {}, "holds no position"),
-    ([(0, 0, 0, np.nan)], {}, "value: got nan; needs"), ([(0, 0, 0)], {}, "needs .layer, position, feature, value"),
-    ([(0.5, 0, 0, 1.0)], {}, "layer: got 0.5"), ([(0, 1.5, 0, 1.0)], {}, "position: got 1.5"),
+    ([(0, 7, 0, 1.0)], {}, "7. is outside a prompt"), ([(0, 0, 24, 1.0)], {}, "feature 24 is out of range"),
+    ([(0, -8, 0, 1.0)], {}, "-8. is outside a prompt"), ([(0, slice(9, 12), 0, 1.0)], {}, "holds no position"),
+    ([(0, 0, 0, np.nan)], {}, "value: got nan; needs"), ([(0, 0, 0)], {}, "needs FeatureEdit or"),
+    ([(0.5, 0, 0, 1.0)], {}, "layer: got 0.5"), ([(0, 1.5, 0, 1.0)], {}, "scope: got 1.5"),
     ([(0, 0, "3", 1.0)], {}, "feature: got '3'"),
     ([(0, 0, 0, 1.0)], {"mode": "closed"}, "needs one of open"),
+    ([(0, 0, 0, 1.0)], {"holds": [3]}, "holds: got .3.; needs"),
+    ([(1, slice(None), 5, 9.0), (1, 3, 5, 1.0)], {}, "row 0 has two of feature 5 at layer 1, position 3"),
+    ([FeatureEdit(0, 0, scope="decode")], {}, "holds no token of the prompt"),
     ([(0, 0, 0, 1.0)], {"constrained_layers": [0]}, "holds none"),
     ([(0, 0, 0, 1.0)], {"mode": "constrained", "held_layers": [3]}, "held_layers: got 3; needs"),
     ([(0, 0, 0, 1.0)], {"mode": "constrained", "held_layers": [0.5]}, "held_layers: got 0.5; needs"),
@@ -270,25 +280,25 @@ def test_single_precision_agrees_with_double(tiny):
 ])  # fmt: skip
 def test_what_cannot_be_done_is_refused_first(model, transcoders, refuses, changes, options, what):
     with refuses(what):
-        intervene(model, transcoders, TOKENS, changes, **options)
+        intervene(model, TOKENS, transcoders, changes, **options)
 
 
 def test_a_layer_without_transcoder_is_refused(model, tiny, cases, refuses):
     with refuses("layer 1 has no transcoder"):
-        intervene(model, cases.make_dictionary(tiny, "sae"), TOKENS, [(1, 0, 0, 1.0)])
+        intervene(model, TOKENS, cases.make_dictionary(tiny, "sae"), [(1, 0, 0, 1.0)])
     with refuses("matching_pursuit"):
-        intervene(model, tiny.make_dictionary("matching_pursuit", dtype="float64"), TOKENS, [(0, 0, 0, 1.0)])
+        intervene(model, TOKENS, tiny.make_dictionary("matching_pursuit", dtype="float64"), [(0, 0, 0, 1.0)])
 
 
 def test_layers_count_from_the_end(model, transcoders):
     last, same = ([(n, 4, 9, 1.0)] for n in (-1, 2))
     for options in ({}, {"mode": "constrained"}):
         np.testing.assert_array_equal(
-            intervene(model, transcoders, TOKENS, last, **options).logits,
-            intervene(model, transcoders, TOKENS, same, **options).logits,
+            intervene(model, TOKENS, transcoders, last, **options).logits,
+            intervene(model, TOKENS, transcoders, same, **options).logits,
         )
     both = [
-        intervene(model, transcoders, TOKENS, last, "constrained", held_layers=layers).logits
+        intervene(model, TOKENS, transcoders, last, "constrained", held_layers=layers).logits
         for layers in ([-1, 0], [0, 2])
     ]
     np.testing.assert_array_equal(*both)

@@ -15,7 +15,6 @@ from causeway.engine.analyses.attribute.prompts import CircuitPrompt
 from causeway.engine.analyses.attribute.targets import logit_difference
 from causeway.engine.analyses.intervene.importance import Importance
 from causeway.engine.analyses.intervene.intervene import CleanRun, intervene
-from causeway.engine.analyses.intervene.intervention_rows import Intervention
 from causeway.engine.analyses.intervene.intervention_summary import SummarySettings, agreements, summarise
 from causeway.engine.analyses.intervene.intervention_sweep import InterventionSweep
 from causeway.engine.analyses.intervene.pairs import aligned, minimal_pairs
@@ -30,6 +29,7 @@ from causeway.engine.analyses.intervene.settings import InterventionSettings
 from causeway.engine.analyses.intervene.stored_graphs import StoredGraphs
 from causeway.engine.calls.run import run
 from causeway.engine.devices import local_parallel
+from causeway.engine.intervention.requests import FeatureEdit
 from causeway.engine.model.handle import Model
 from causeway.engine.stats.held_out import held_out
 from causeway.engine.sweep import job
@@ -114,11 +114,11 @@ def test_rows_are_what_intervene_gives_and_resume_is_the_same(sweep, model, tran
     assert by["a", "single", "zero", 0]["baseline"] == pytest.approx(clean[0][-1, 5] - clean[0][-1, 9], abs=1e-12)
     expected = {
         ("a", "zero", 1): [(1, 2, 5, 0.0)], ("a", "set", 2): [(2, 4, 7, 4.0)],
-        ("d", "inhibit", 0): [Intervention(0, slice(None), 3, 2.0, "inhibit")],
+        ("d", "inhibit", 0): [FeatureEdit(0, 3, 2.0, "inhibit")],
     }  # fmt: skip
     for (name, operation, layer), changes in expected.items():
         row, one = by[name, "single", operation, layer], next(p for p in PROMPTS if p.id == name)
-        logits = intervene(model, transcoders, one.tokens, changes).logits[-1]
+        logits = intervene(model, one.tokens, transcoders, changes).logits[-1]
         assert row["intervened"] == pytest.approx(logits[5] - logits[9], abs=1e-12)
     assert (by["a", "single", "zero", 1]["place"], by["a", "single", "set", 2]["place"]) == ("subject", "end-0")
     job.run(asked, tmp_path / "twice")
@@ -134,7 +134,7 @@ def test_patching_brings_the_partners_values_in(sweep, model, transcoders, tmp_p
     assert {index: partner.id for index, partner in asked.partners.items()} == {0: "b", 1: "a", 2: "a"}
     row = tables(asked, tmp_path)[0].to_pylist()[0]
     value = CleanRun(model, transcoders, PROMPTS[1].tokens).activations(1)[2, 5]
-    logits = intervene(model, transcoders, PROMPTS[0].tokens, [(1, 2, 5, value)]).logits[-1]
+    logits = intervene(model, PROMPTS[0].tokens, transcoders, [(1, 2, 5, value)]).logits[-1]
     partner = run(model, PROMPTS[1].tokens).logits[0][-1]
     assert (row["correct"], row["incorrect"]) == (9, 5)
     assert row["intervened"] == pytest.approx(logits[9] - logits[5], abs=1e-12)
@@ -290,7 +290,7 @@ def test_a_counterfactual_is_the_partner(model, transcoders, tmp_path):
     assert asked.partners[0].tokens == other
     row = tables(asked, tmp_path)[0].to_pylist()[0]
     value = CleanRun(model, transcoders, other).activations(1)[2, 5]
-    logits = intervene(model, transcoders, PROMPTS[0].tokens, [(1, 2, 5, value)]).logits[-1]
+    logits = intervene(model, PROMPTS[0].tokens, transcoders, [(1, 2, 5, value)]).logits[-1]
     clean = run(model, other).logits[0][-1]
     assert row["intervened"] == pytest.approx(logits[9] - logits[5], abs=1e-12)
     assert row["clean"] == pytest.approx(clean[9] - clean[5], abs=1e-12)
@@ -314,7 +314,7 @@ def test_features_chosen_on_some_prompts_are_changed_on_the_others(sweep, graphs
         assert "circuit" in table["kind"].to_pylist()
         for row in rows:
             logits = intervene(
-                model, transcoders, prompt.tokens, [(row["layer"], row["position"], row["features"][0], 0.0)]
+                model, prompt.tokens, transcoders, [(row["layer"], row["position"], row["features"][0], 0.0)]
             ).logits[-1]
             change = logits[prompt.answers[0]] - logits[prompt.answers[1]]
             assert row["intervened"] == pytest.approx(change, abs=1e-12)

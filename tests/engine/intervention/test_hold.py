@@ -1,0 +1,81 @@
+"""Holds: nothing without an edit, the clean stream where one is held, the same in `run` as in `intervene`."""
+
+import numpy as np
+import pytest
+
+from causeway.engine.analyses.intervene.intervene import intervene
+from causeway.engine.calls.run import run
+from causeway.engine.intervention.hold import HOLDABLE, NAMED, Hold
+from causeway.engine.intervention.requests import FeatureEdit, SwapEdit
+from causeway.engine.intervention.tap_requests import Tap
+
+PROMPTS = ([7, 31, 2, 19, 19, 0, 38], [3, 3, 8])
+EDITS = [FeatureEdit(0, 5, 2.5, scope=[3, 4]), FeatureEdit(1, 7, -1.0, scope=-1), FeatureEdit(2, 3, 4.0, scope="all")]
+
+pytestmark = pytest.mark.usefixtures("double")
+
+
+def streams_of(model):
+    """Streams that can be held and that this decoder has under that name."""
+    config = model.config
+    return [s for s in HOLDABLE if s not in config.unformed_streams and config.own_name(s) == s]
+
+
+@pytest.mark.parametrize("family", ["gemma2", *(pytest.param(f, marks=pytest.mark.slow) for f in ("gpt_neox", "gpt2"))])
+def test_without_an_edit_nothing_changes_and_with_one_the_held_stream_is_the_clean_one(tiny, cases, family):
+    model = cases.make_model(tiny, family)
+    every = [Hold(stream, layers=(1, 2)) for stream in streams_of(model)]
+    clean = run(model, PROMPTS[0], holds=[*every, "constrained"]).logits[0]
+    np.testing.assert_allclose(clean, run(model, PROMPTS[0]).logits[0], atol=1e-12)
+    vector = np.random.default_rng(0).standard_normal(model.config.d_model)
+    push = SwapEdit(0, vector, scope=2, stream="resid_pre")
+    for stream in ("attn_pattern", "attn_out", "mlp_out"):
+        tap = Tap(stream, layers=(1, 2))
+        before, held, free = (
+            run(model, PROMPTS[0], edits=edits, holds=holds, taps=[tap]).records[0][0].values
+            for edits, holds in (([], "open"), ([push], Hold(stream, -2)), ([push], "open"))
+        )
+        np.testing.assert_array_equal(held[0], before[0])
+        assert np.abs(held[1] - before[1]).max() > 1e-6
+        assert np.abs(free[0] - before[0]).max() > 1e-6
+
+
+@pytest.mark.parametrize(("family", "kind"), [
+    ("llama", "skip_mlp_in"), *(pytest.param(*case, marks=pytest.mark.slow) for case in (
+        ("gemma2", "relu"), ("qwen3", "skip_resid_mid"), ("gpt_neox", "gated"), ("llama", "sae"), ("gpt2", "jumprelu"),
+    )),
+])  # fmt: skip
+@pytest.mark.parametrize("holds", [*NAMED, (Hold("attn_pattern", 0), Hold("norm", (1, 2)), Hold("mlp_out", -1))])
+def test_run_is_intervene_with_the_same_holds(tiny, cases, family, kind, holds):
+    """Which is held to the plain decoder with its own hooks."""
+    model, dictionary = cases.make_model(tiny, family), cases.make_dictionary(tiny, kind)
+    edits = [edit for edit in EDITS if edit.layer in dictionary.config.layers]
+    edits = edits[:1] if dictionary.config.ranked else edits
+    out = run(model, PROMPTS[0], dictionary=dictionary, edits=edits, holds=holds).logits[0]
+    np.testing.assert_allclose(out, intervene(model, PROMPTS[0], dictionary, edits, holds).logits, atol=1e-10)
+
+
+def test_neighbours_and_padding_change_nothing(tiny, cases):
+    model, dictionary = cases.make_model(tiny), cases.make_dictionary(tiny, "skip_mlp_in")
+    edits = EDITS[2:]
+    both = run(model, PROMPTS, dictionary=dictionary, edits=edits, holds="constrained", batch_rows=2)
+    for prompt, logits in zip(PROMPTS, both.logits, strict=True):
+        alone = run(model, prompt, dictionary=dictionary, edits=edits, holds="constrained", batch_rows=2)
+        np.testing.assert_array_equal(alone.logits[0], logits)
+
+
+@pytest.mark.parametrize(("holds", "what"), [
+    ("closed", "needs one of open"), (Hold("norm", 3), "Hold.layers: got 3"), ([1], "holds: got .1.; needs"),
+    (Hold("attn_raw"), "has no norm"),
+])  # fmt: skip
+def test_what_cannot_be_held_is_refused(tiny, cases, refuses, holds, what):
+    with refuses(what):
+        run(cases.make_model(tiny), PROMPTS[0], holds=holds)
+
+
+def test_a_hold_says_what_it_needs(tiny, cases, refuses):
+    for stream, layers, what in (("logits", None, "Hold.stream"), ("norm", (), "got none"), ("norm", 0.5, "Hold.lay")):
+        with refuses(what):
+            Hold(stream, layers)
+    with refuses("a topk SAE"):
+        run(cases.make_model(tiny), PROMPTS[0], dictionary=cases.make_dictionary(tiny, "sae_cut"), holds="constrained")
