@@ -6,6 +6,7 @@
     load          files of Llama-3.1-8B's width to arrays, against a plain read of them (writes 2.5 GB to /tmp)
     attribute     one attribution graph, from tokens to edges (half a minute)
     intervene     1,000 interventions on one prompt, against as many passes (half a minute)
+    run           64 different prompts in one call, against one padded batch, and torch where it is (a minute)
 """
 
 import json
@@ -88,7 +89,21 @@ def _intervene() -> dict[str, float]:
     return measure_interventions(GraphShape(tokens=_TOKENS.value), _REPEATS.value)
 
 
-BENCHMARKS = {"patch_sweep": _patch_sweep, "load": _load, "attribute": _attribute, "intervene": _intervene}
+def _run() -> dict[str, float]:
+    from causeway.engine.bench.run import RunShape, measure_run
+    from causeway.ports.models.torch_logits import batch_seconds
+
+    shape = RunShape()
+    figures = measure_run(shape, _REPEATS.value)
+    seconds = batch_seconds(shape.config, shape.make_prompts(), _REPEATS.value, _THREADS.value)
+    if seconds is None:
+        return figures
+    return figures | {"torch_batch_cpu_seconds": seconds, "run_over_torch": figures["run_cpu_seconds"] / seconds}
+
+
+BENCHMARKS = {
+    "patch_sweep": _patch_sweep, "load": _load, "attribute": _attribute, "intervene": _intervene, "run": _run,
+}  # fmt: skip
 
 
 def _pin(threads: int) -> None:

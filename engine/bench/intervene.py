@@ -4,17 +4,15 @@ The reference shape is that of `bench.attribute`. The clean pass is run once, in
 Rows start from the clean stream at their own layer, so that a sweep over all layers is about half of one plain pass.
 """
 
-import time
-from collections.abc import Callable
 from functools import partial
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from causeway.engine.analyses.intervene.intervene import CleanRun
 from causeway.engine.analyses.intervene.intervention_rows import InterventionRows
 from causeway.engine.bench.attribute import GraphShape, make_inputs
+from causeway.engine.bench.run import best
 from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.intervention.hold import Name
 from causeway.engine.model.forward import run
@@ -33,10 +31,10 @@ def measure_interventions(
     features = np.stack([rng.integers(0, size, count) for size in most], axis=1)
     rows = InterventionRows.singles(features, 0.0, 2.0)
     batch = jnp.asarray(np.tile(prompt, (ROWS, 1)), jnp.int32)
-    one = _best(lambda: run(model.transformer, batch).logits.block_until_ready(), repeats)
+    one = best(lambda: run(model.transformer, batch).logits.block_until_ready(), repeats)
     figures = {"forward_cpu_seconds": one, "rows_a_batch": float(ROWS), "interventions": float(count)}
     for mode in modes:
-        seconds = _best(partial(_sweep, model, transcoders, prompt, rows, mode), repeats)
+        seconds = best(partial(_sweep, model, transcoders, prompt, rows, mode), repeats)
         figures |= {
             f"{mode}_cpu_seconds": seconds,
             f"{mode}_batch_passes": seconds / one,
@@ -47,15 +45,3 @@ def measure_interventions(
 
 def _sweep(model: Model, transcoders: Dictionary, prompt: list[int], rows: InterventionRows, mode: Name) -> object:
     return CleanRun(model, transcoders, prompt).last_logits(rows, mode, width=ROWS)
-
-
-def _best(work: Callable[[], object], repeats: int) -> float:
-    """Least process time on CPU, wall time elsewhere, after one call that compiles."""
-    clock = time.process_time if jax.default_backend() == "cpu" else time.perf_counter
-    work()
-    times = []
-    for _ in range(repeats):
-        start = clock()
-        work()
-        times.append(clock() - start)
-    return min(times)

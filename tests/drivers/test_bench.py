@@ -33,7 +33,7 @@ def test_benchmarks_are_listed_and_others_refused(drive):
         "bench", (), ("patch_swepe",), ("patch_sweep", "exact"), ("patch_sweep", "--rows=0")
     )
     assert none["status"] == 0
-    for name in ("patch_sweep", "load", "attribute", "intervene"):
+    for name in ("patch_sweep", "load", "attribute", "intervene", "run"):
         assert f"\n    {name} " in none["out"]
     for run, got in ((unknown, "got patch_swepe (did you mean patch_sweep?)"), (two, "got patch_sweep exact;")):
         assert run["status"] == 2
