@@ -8,19 +8,19 @@ from typing import Any, overload
 import numpy as np
 
 from causeway.engine import scalars
-from causeway.engine.calls.arms import Arms, Edits, edit_arrays_of, edit_rows
+from causeway.engine.calls.arms import Arms, Edits, Row, edit_arrays_of, edit_rows
 from causeway.engine.calls.by_name import Tapped, tapped_places
 from causeway.engine.calls.run import fitted_stack
 from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.intervention.tap_requests import Tap
-from causeway.engine.model.finite import NotFiniteError
-from causeway.engine.model.generate import generate_rows
+from causeway.engine.model.buckets import row_width
 from causeway.engine.model.handle import Model, Prompt, check_model
 from causeway.engine.model.prompt_list import prompt_list
+from causeway.engine.model.prompts import PromptRows, generate_prompts
 from causeway.engine.model.rollouts import Generation
 from causeway.engine.model.sampling import Sampling
 from causeway.engine.model.segments import Layout, segment_lengths
-from causeway.engine.model.stops import stops_of
+from causeway.engine.model.stops import Stops, stops_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,7 +123,8 @@ def generate(
         stop: token ids and texts that end a rollout beside the model's own stop tokens (`Model.stop_ids`), which are
             all by default; () stops at nothing. A stop is kept at the end of the tokens and, but for the model's own,
             of the text.
-        rows: row bucket; results are the same bits for equal buckets.
+        rows: most rows of a bucket, which is the next power of two that holds all rows asked for. It fixes the last
+            bits, with a prompt's length and whether there are other prompts; what those are changes none.
 
     Raises:
         ValueError: an empty or too long prompt, or settings, edits or taps that cannot mean what they say.
@@ -136,25 +137,33 @@ def generate(
     tokens = [model.tokens(prompt) for prompt in prompt_list(prompts)]
     wanted = edit_rows(edits, arms, len(tokens), model)
     dictionary, seed, stops = fitted_stack(dictionary, model), scalars.seed(seed), stops_of(model, stop)
-    sampling, layout = Sampling(temperature, top_k, top_p, stops.ids), Layout(rows, segment_lengths(max_new_tokens))
+    sampling = Sampling(temperature, top_k, top_p, stops.ids)
     bound, tapped = tapped_places(taps, dictionary, model)
-    results = []
-    for number, (ids, own) in enumerate(zip(tokens, wanted, strict=True)):
-        arrays = edit_arrays_of([row for row in own for _ in range(trials)], len(ids), model, dictionary, mode)
-        generation = _continued(
-            model, number, ids, trials=np.tile(np.arange(trials), len(own)), layout=layout, sampling=sampling,
-            seed=seed, edits=arrays, dictionary=dictionary, taps=bound, ends=stops.ends(model, ids),
-            recomputed=semantics == "recomputed",
-        )  # fmt: skip
-        texts = [model.continuation(ids, row[row >= 0].tolist()) for row in generation.tokens]
-        grouped = tuple(tuple(texts[i : i + trials]) for i in range(0, len(texts), trials))
-        results.append(GenerateResult(grouped, generation, tapped))
-    return GenerateResults(tuple(results))
+    asked = [
+        _rows_of(model, number, ids, [row for row in own for _ in range(trials)], trials, dictionary, mode, stops)
+        for number, (ids, own) in enumerate(zip(tokens, wanted, strict=True))
+    ]
+    counts = [len(prompt.trials) for prompt in asked]
+    layout = Layout(row_width(sum(counts), rows), segment_lengths(max_new_tokens))
+    found = generate_prompts(
+        model.transformer, asked, layout=layout, sampling=sampling, seed=seed, dictionary=dictionary, taps=bound,
+        recomputed=semantics == "recomputed", batched=len(asked) > 1 and min(counts) < layout.rows,
+    )  # fmt: skip
+    return GenerateResults(tuple(_result(model, generation, trials, tapped) for generation in found))
 
 
-def _continued(model: Model, number: int, ids: list[int], **request: Any) -> Generation:
-    """One prompt's rows; errors say which of the prompts it was, counted from 0."""
-    try:
-        return generate_rows(model.transformer, ids, prompt_id=number, **request)
-    except NotFiniteError as error:
-        raise error.of(f"prompt {number}") from None
+def _rows_of(
+    model: Model, number: int, ids: list[int], rows: list[Row], trials: int, dictionary: Dictionary | None, mode: str,
+    stops: Stops,
+) -> PromptRows:  # fmt: skip
+    """One prompt's rows, ordered (arm, trial); errors say which of the prompts it was, counted from 0."""
+    arrays = edit_arrays_of(rows, len(ids), model, dictionary, mode)
+    numbers = np.tile(np.arange(trials), len(rows) // trials)
+    return PromptRows(ids, number, numbers, arrays, stops.ends(model, ids), f"prompt {number}")
+
+
+def _result(model: Model, generation: Generation, trials: int, tapped: Tapped) -> GenerateResult:
+    ids = generation.prompt_tokens
+    texts = [model.continuation(ids, row[row >= 0].tolist()) for row in generation.tokens]
+    grouped = tuple(tuple(texts[i : i + trials]) for i in range(0, len(texts), trials))
+    return GenerateResult(grouped, generation, tapped)

@@ -26,6 +26,20 @@ def bucket_width(length: int, most: int | None = None) -> int:
     return width if most is None else min(width, max(most, length))
 
 
+def whole_width(length: int) -> int:
+    """The widest bucket that `length` tokens fill, 0 where they fill none."""
+    power = 1 << max(length.bit_length() - 1, 0)
+    if power < STEP or length < STEP:
+        return 0
+    between = 3 * power // 2
+    return between if between <= length and between % STEP == 0 else power
+
+
+def row_width(rows: int, most: int) -> int:
+    """The bucket of a request of so many rows: the next power of two, `most` at most."""
+    return min(1 << (rows - 1).bit_length(), most)
+
+
 def node_width(count: int) -> int:
     """The padded number of an answer tree's nodes: 1, 2, 4, 8, 12, 16, 24, 32, ..."""
     return _next(count, STEP // 2)

@@ -72,6 +72,13 @@ def empty_segment(transformer: Transformer, rows: int, length: int, first: int |
     return Segment(zeros, zeros, jnp.asarray(first, jnp.int32))
 
 
+def prefill_rows(transformer: Transformer, tokens: Int[Array, "B S"]) -> Segment:
+    """The cache of the first S tokens of each row's own prompt, all of them tokens; a program to be compiled."""
+    keys, values = causal_pass(transformer, tokens, keep_cache=True).cache
+    keys, values = (jnp.einsum("lbsgk->lgbsk", a) for a in (keys, values))
+    return Segment(tuple(keys), tuple(values), jnp.int32(0))
+
+
 @jax.jit
 @full_precision
 def prefill(transformer: Transformer, tokens: Int[Array, " T0"], length: Int[Array, ""]) -> Prefix:

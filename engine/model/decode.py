@@ -44,12 +44,14 @@ class Rows:
     """What a row carries from token to token: [B] each.
 
     token: the next input. live: False once a stop token was chosen, and for rows that only fill the bucket.
-    key_data: the row's random key, as raw words [B, 2].
+    key_data: the row's random key, as raw words [B, 2]. first: the step of the row's first draw; those before are
+    tokens of its prompt.
     """
 
     token: Int[AnyArray, " B"]
     live: Bool[AnyArray, " B"]
     key_data: UInt32[AnyArray, "B 2"]
+    first: Int[AnyArray, " B"]
 
     @property
     def keys(self) -> Key[Array, " B"]:
@@ -213,12 +215,12 @@ def decode_segment(
         )  # fmt: skip
         logits = observers[-1]("logits", transformer.logits(stream[:, None]))[:, 0]
         forced = own.forced[step]
-        chosen = jnp.where(forced >= 0, forced, choose(logits, rows.keys, shared.drawn + step, sampling))
+        chosen = jnp.where(forced >= 0, forced, choose(logits, rows.keys, shared.drawn + step - rows.first, sampling))
         stopped = jnp.isin(chosen, jnp.array(sampling.stop_tokens, jnp.int32)) & (forced < 0)
         # The largest logit is looked for anyway, and is NaN where any is.
         finite = jnp.all(jnp.isfinite(stream), axis=-1) & jnp.isfinite(jnp.max(logits, axis=-1))
         out = Steps(jnp.where(rows.live, chosen, -1), rows.live, finite, *_collect(instruments, observers))
-        return (Rows(chosen, rows.live & ~stopped, rows.key_data), segment), out
+        return (Rows(chosen, rows.live & ~stopped, rows.key_data, rows.first), segment), out
 
     carry = (own.rows, empty_segment(transformer, own.rows.token.shape[0], length))
     (rows, segment), steps = jax.lax.scan(body, carry, jnp.arange(length))

@@ -26,7 +26,7 @@ from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.intervention.edits import EMPTY, Edit
 from causeway.engine.intervention.taps import BoundTap
 from causeway.engine.model.buckets import bucket_width
-from causeway.engine.model.cache import Prefix, prefill
+from causeway.engine.model.cache import Prefix, prefill, prefill_rows
 from causeway.engine.model.decode import Fed, Own, Rows, Shared, Steps, decode_segment, feed_segment
 from causeway.engine.model.finite import NotFiniteError, all_finite, traced
 from causeway.engine.model.refusals import check_first_edit, check_generation, check_taps
@@ -40,13 +40,13 @@ from causeway.engine.precision import full_precision
 
 def generate_rows(
     transformer: Transformer,
-    prompt: Sequence[int],
+    prompt: Sequence[int] | Int[np.ndarray, "R S"],
     *,
     trials: Int[np.ndarray, " R"],
     layout: Layout,
     sampling: Sampling,
     seed: int,
-    prompt_id: int,
+    prompt_id: int | Int[np.ndarray, " R"],
     edits: tuple[Edit, ...] = (),
     dictionary: Dictionary | None = None,
     taps: tuple[BoundTap, ...] = (),
@@ -55,17 +55,20 @@ def generate_rows(
     first_edit: int | None = None,
     parallel: RowParallel | None = None,
     ends: Ends | None = None,
+    first: Int[np.ndarray, " R"] | None = None,
 ) -> Generation:
     """Draw R trials of a prompt; rows may differ in edit and trial number.
 
     Args:
-        prompt: token ids. trials: trial number of each row; equal numbers share their noise.
+        prompt: token ids; or the first S of each row's own prompt, the rest of which is forced (`prompts`).
+        trials: trial number of each row; equal numbers share their noise.
         edits: arrays [R, E], checked (`check_edits`). forced: tokens to take instead of drawing, -1 to draw.
         first_edit: first edited position of any row of the whole plan for this prompt (default: of these rows). The
             shared prefix ends before it; it is part of what fixes the bits, so a sweep passes the plan's own.
         parallel: devices to spread buckets over (default: one). Place weights on them first (`parallel.replicate`).
         recomputed: edits act on the token being processed alone (see decode.py).
         ends: asked between segments how many of each row's tokens [R, n] are kept; rows that are over leave.
+        first: the step of each row's first draw, from which its draws are counted (default: 0).
 
     Raises:
         ValueError: parts that do not fit each other or the model (`refusals`), a seed of more than 32 bits, or
@@ -73,9 +76,10 @@ def generate_rows(
         NotFiniteError: a row's streams or logits stop being numbers; its `row` is that row.
     """
     seed = scalars.seed(seed)
+    prompt = np.asarray(prompt, np.int32)
     check_generation(prompt, trials, edits, forced, layout.max_new_tokens, transformer.config.max_position)
     check_taps(taps, transformer.config, unread=("attn_pattern",))
-    last = len(prompt) - 1
+    count, last, own = len(trials), prompt.shape[-1] - 1, prompt.ndim == 2
     check_first_edit(first_edit, first_edited_position(edits))
     if first_edit is None:
         first_edit = first_edited_position(edits)
@@ -84,19 +88,23 @@ def generate_rows(
             f"recomputed: an edit starts at position {first_edit}, before the last prompt token ({last}); earlier "
             "positions are read clean under recomputed semantics, so it would do nothing; use cached"
         )
-    shared = min(first_edit, last)
+    if own and first_edit < last:
+        raise ValueError(f"prompt: {last} tokens of each row run before an edit at {first_edit}; give fewer of them")
+    shared = 0 if own else min(first_edit, last)
     parallel = parallel or local_parallel(1)
     run = _Run(
-        transformer, dictionary, parallel.replicate(shared_prefix(transformer, prompt, shared)),
-        np.asarray(prompt, np.int32), shared, taps, layout, sampling, recomputed, parallel,
+        transformer, dictionary, parallel.replicate(shared_prefix(transformer, prompt[..., :shared], shared)),
+        prompt, shared, taps, layout, sampling, recomputed, parallel,
     )  # fmt: skip
-    return run.draw(np.asarray(trials), edits, seed, prompt_id, forced, ends)
+    keys = np.asarray(jax.random.key_data(row_keys(seed, jnp.asarray(prompt_id), jnp.asarray(trials, jnp.int32))))
+    return run.draw(edits, keys, np.zeros(count, np.int32) if first is None else first, forced, ends)
 
 
-def shared_prefix(transformer: Transformer, prompt: Sequence[int], length: int) -> Prefix:
+def shared_prefix(transformer: Transformer, prompt: Sequence[int] | Int[np.ndarray, "*R T"], length: int) -> Prefix:
     """The cache of a prompt's first `length` tokens, in the bucket that fits them."""
     padded = np.zeros(bucket_width(max(length, 1)), np.int32)
-    padded[:length] = prompt[:length]
+    if length:
+        padded[:length] = prompt[:length]
     return prefill(transformer, jnp.asarray(padded), jnp.int32(length))
 
 
@@ -134,13 +142,11 @@ class _Run:
     parallel: RowParallel
 
     def draw(
-        self, trials: np.ndarray, edits: tuple[Edit, ...], seed: int, prompt_id: int, forced: np.ndarray | None,
-        ends: Ends | None,
-    ) -> Generation:  # fmt: skip
-        keys = np.asarray(jax.random.key_data(row_keys(seed, prompt_id, jnp.asarray(trials, jnp.int32))))
-        out = Rollouts(len(trials), self.layout.max_new_tokens)
-        dealt = deal(np.arange(len(trials)), self.layout.rows, self.parallel)
-        stripes = [self._open(ids, edits, keys) for ids in dealt]
+        self, edits: tuple[Edit, ...], keys: np.ndarray, first: np.ndarray, forced: np.ndarray | None, ends: Ends | None
+    ) -> Generation:
+        out = Rollouts(len(keys), self.layout.max_new_tokens)
+        dealt = deal(np.arange(len(keys)), self.layout.rows, self.parallel)
+        stripes = [self._open(ids, edits, keys, first) for ids in dealt]
         drawn = 0
         for length in self.layout.segments:
             running: list[_Segment] = []
@@ -158,16 +164,24 @@ class _Run:
                 stripes = [stripe.without(kept <= drawn, self.parallel) for stripe in stripes]
             if drawn < self.layout.max_new_tokens:
                 stripes = repack(stripes, self.parallel)
-        return out.result(self.prompt)
+        return out.result(self.prompt if self.prompt.ndim == 1 else self.prompt[0, :0])
 
-    def _open(self, ids: list[np.ndarray], edits: tuple[Edit, ...], keys: np.ndarray) -> Stripe:
-        """Place a stripe's rows, and run the prompt tokens that its edits make row-specific."""
+    @property
+    def last(self) -> int:
+        """Position of the first step."""
+        return self.prompt.shape[-1] - 1
+
+    def _open(self, ids: list[np.ndarray], edits: tuple[Edit, ...], keys: np.ndarray, first: np.ndarray) -> Stripe:
+        """Place a stripe's rows, and run the prompt tokens that are not shared by all rows."""
         chosen = np.stack([padded(bucket, self.layout.rows) for bucket in ids])
         edits = self.parallel.split(jax.tree.map(lambda a: np.asarray(a)[chosen], edits))
-        token = np.full(chosen.shape, self.prompt[-1], np.int32)
-        rows = self.parallel.split(Rows(token, used(ids, self.layout.rows), keys[chosen]))
-        if len(self.prompt) - 1 == self.shared:
+        token = np.broadcast_to(self.prompt[..., -1], first.shape)[chosen]
+        rows = self.parallel.split(Rows(token, used(ids, self.layout.rows), keys[chosen], first[chosen]))
+        if self.last == self.shared:
             return Stripe(ids, edits, rows, ())
+        if self.prompt.ndim == 2:
+            tokens = self.parallel.split(self.prompt[chosen, :-1])
+            return Stripe(ids, edits, rows, (self.parallel.program(prefill_rows)(self.transformer, tokens),))
         fed = self.parallel.replicate(self._fed())
         own = Own(rows, edits, (), self.parallel.split(np.zeros((len(ids), 0, self.layout.rows), np.int32)))
         return Stripe(ids, edits, rows, (self.parallel.program(feed_segment)(fed, own),))
@@ -183,7 +197,7 @@ class _Run:
 
     def _segment(self, stripe: Stripe, drawn: int, length: int, forced: np.ndarray | None) -> "_Segment":
         """Start one segment of one stripe; the stripe moves on."""
-        start = jnp.int32(len(self.prompt) - 1 + drawn)
+        start = jnp.int32(self.last + drawn)
         shared = Shared(self.transformer, self.dictionary, self.prefix, self.taps, start, jnp.int32(drawn))
         taken = np.stack([forced_tokens(forced, bucket, drawn, length, self.layout.rows) for bucket in stripe.ids])
         own = Own(stripe.rows, stripe.edits, stripe.past, self.parallel.split(taken))
@@ -202,8 +216,11 @@ class _Run:
     def _again(self, segment: "_Segment", device: int) -> None:
         """All that a segment's numbers come from, from the prompt on, as plain functions."""
         own = jax.tree.map(lambda a: a[device], segment.own)
-        shared_prefix(self.transformer, self.prompt.tolist(), self.shared)
-        if len(self.prompt) - 1 > self.shared:
+        shared_prefix(self.transformer, self.prompt[..., : self.shared], self.shared)
+        if self.prompt.ndim == 2:
+            tokens = self.prompt[padded(segment.ids[device], self.layout.rows), :-1]
+            full_precision(prefill_rows)(self.transformer, jnp.asarray(tokens))
+        elif self.last > self.shared:
             full_precision(feed_segment)(self._fed(), own)
         full_precision(decode_segment)(segment.shared, own, **segment.static)
 

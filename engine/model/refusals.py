@@ -61,7 +61,7 @@ def check_stream(stream: str, config: ModelConfig, where: str) -> None:
 
 
 def check_generation(
-    prompt: Sequence[int], trials: Int[np.ndarray, " R"], edits: tuple[Edit, ...],
+    prompt: Sequence[int] | Int[np.ndarray, "*R S"], trials: Int[np.ndarray, " R"], edits: tuple[Edit, ...],
     forced: Int[np.ndarray, "R N"] | None, steps: int, max_position: int,
 ) -> None:  # fmt: skip
     """Refuse a generation whose parts do not fit each other or the model.
@@ -69,12 +69,12 @@ def check_generation(
     Raises:
         ValueError: empty prompt or trials, more tokens than the context, or arrays of other numbers of rows or steps.
     """
-    count, last = len(trials), len(prompt) - 1
+    count, last = len(trials), np.shape(prompt)[-1] - 1
     if last < 0:
         raise ValueError("prompt: empty; give at least one token id")
     if last + steps > max_position:
         raise ValueError(
-            f"max_new_tokens: {steps} after a prompt of {len(prompt)} tokens exceeds the context of {max_position}; "
+            f"max_new_tokens: {steps} after a prompt of {last + 1} tokens exceeds the context of {max_position}; "
             "draw fewer or shorten the prompt"
         )
     if not count:

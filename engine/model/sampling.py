@@ -58,16 +58,17 @@ class Sampling:
         object.__setattr__(self, "stop_tokens", tuple(scalars.integers(self.stop_tokens, "stop_tokens").tolist()))
 
 
-def row_keys(seed: int | Array, prompt_id: int | Array, trials: Int[Array, " B"]) -> Key[Array, " B"]:
-    """One threefry key a row; folding in the step gives the key of a draw."""
-    base = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), Purpose.TOKEN), prompt_id)
-    return jax.vmap(lambda trial: jax.random.fold_in(base, trial))(trials)
+def row_keys(seed: int | Array, prompt_id: int | Int[Array, " B"], trials: Int[Array, " B"]) -> Key[Array, " B"]:
+    """One threefry key a row; folding in the step gives the key of a draw. Rows have one prompt, or each its own."""
+    base = jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), Purpose.TOKEN)
+    prompts = jnp.broadcast_to(jnp.asarray(prompt_id), trials.shape)
+    return jax.vmap(lambda prompt, trial: jax.random.fold_in(jax.random.fold_in(base, prompt), trial))(prompts, trials)
 
 
 def choose(
-    logits: Float[Array, "B V"], keys: Key[Array, " B"], step: int | Array, sampling: Sampling
+    logits: Float[Array, "B V"], keys: Key[Array, " B"], step: int | Int[Array, "*B"], sampling: Sampling
 ) -> Int[Array, " B"]:
-    """Next token ids."""
+    """Next token ids; `step` counts each row's draws."""
     logits = logits.astype(jnp.float32)
     if sampling.temperature == 0:
         return _first_largest(logits)
@@ -76,7 +77,8 @@ def choose(
         logits = jnp.where(logits >= _kth_largest(logits, sampling.top_k), logits, -jnp.inf)
     if sampling.top_p < 1:
         logits = jnp.where(nucleus(logits, sampling.top_p), logits, -jnp.inf)
-    noise = jax.vmap(lambda key: jax.random.gumbel(jax.random.fold_in(key, step), logits.shape[-1:]))(keys)
+    steps = jnp.broadcast_to(jnp.asarray(step), keys.shape)
+    noise = jax.vmap(lambda key, n: jax.random.gumbel(jax.random.fold_in(key, n), logits.shape[-1:]))(keys, steps)
     # The barrier keeps XLA from fusing the noise into the search below, which would leave it unvectorised.
     return _first_largest(jax.lax.optimization_barrier(logits + noise))
 

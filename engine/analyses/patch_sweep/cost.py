@@ -59,7 +59,8 @@ def _sampled_calls(sweep: PatchSweep, prompt: SweepPrompt) -> Calls:
     prefix = jax.eval_shape(prefill, transformer, _shape((width,)), scalar)
     taps = s.recording.taps(sweep.dictionary, sweep.model.config.num_layers)
     shared = Shared(transformer, sweep.dictionary, prefix, taps, scalar, scalar)
-    rows = DecodeRows(_shape((s.rows,)), _shape((s.rows,), jnp.bool_), _shape((s.rows, 2), jnp.uint32))
+    ids = _shape((s.rows,))
+    rows = DecodeRows(ids, _shape((s.rows,), jnp.bool_), _shape((s.rows, 2), jnp.uint32), ids)
     calls = math.ceil(len(sweep.rows) / s.rows) * len(sweep.prompts)
     past: tuple[Segment, ...] = ()
     for length in s.segments:
