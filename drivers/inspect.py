@@ -15,6 +15,7 @@ from typing import Any
 from absl import flags
 
 from causeway.drivers.flags import model_flags
+from causeway.drivers.flags.counter import counter
 from causeway.drivers.flags.flag_values import TASKS
 from causeway.drivers.flags.refusals import run_driver
 
@@ -23,7 +24,9 @@ _TEXT = flags.DEFINE_list(
 )
 _FIELD = flags.DEFINE_string("field", "text", "The field that holds the text, where a file holds records.")
 _ROWS = flags.DEFINE_integer("rows", 64, "Rows of text used, at most.", lower_bound=1)
-_PLACE_ROWS = flags.DEFINE_integer("place_rows", 16, "Rows of text on which other places are tried.", lower_bound=1)
+_PLACE_TOKENS = flags.DEFINE_integer(
+    "place_tokens", 256, "Tokens of text on which other places are tried; 0 tries none.", lower_bound=0
+)
 _LENGTH = flags.DEFINE_integer("length", 128, "Tokens a row, cut to the model's context.", lower_bound=2)
 _JSON = flags.DEFINE_bool("json", False, "Print everything as JSON.")
 
@@ -80,10 +83,8 @@ def _look(model, dictionary, texts: list[str]) -> dict:
 
 def _measure(model, dictionary, texts: list[str]) -> dict:
     from causeway.engine.analyses.inspect.account import loss_account
-    from causeway.engine.analyses.inspect.cross_layer import measure_cross_layer
     from causeway.engine.analyses.inspect.sites import try_places
     from causeway.engine.analyses.inspect.trust import doubts
-    from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
     from causeway.engine.train.corpus import make_corpus
     from causeway.engine.train.quality import measure_quality
 
@@ -93,12 +94,12 @@ def _measure(model, dictionary, texts: list[str]) -> dict:
     loss = {"loss": loss_account(model, corpus)}
     if dictionary is None:
         return loss
-    if isinstance(dictionary, CrossLayerTranscoder):
-        return loss | {"quality": measure_cross_layer(model.transformer, dictionary, corpus)}
-    measured = loss | {"quality": measure_quality(model.transformer, dictionary, corpus, _ROWS.value)}
-    if doubts(loss["loss"]):
+    told = counter("passes of the measurement")
+    measured = loss | {"quality": measure_quality(model.transformer, dictionary, corpus, _ROWS.value, told)}
+    if doubts(loss["loss"]) or dictionary.crosses or not _PLACE_TOKENS.value:
         return measured
-    return measured | {"places": try_places(model.transformer, dictionary, corpus.head(_PLACE_ROWS.value))}
+    few = corpus.head(int((corpus.counts.cumsum() < _PLACE_TOKENS.value).sum()) + 1)
+    return measured | {"places": try_places(model.transformer, dictionary, few, counter("layers' places tried"))}
 
 
 def _page(found: dict) -> list[str]:

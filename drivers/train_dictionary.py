@@ -111,14 +111,11 @@ def _write(out: Path, model, trained, design, held_out, identity) -> None:
 
 def _measured(folder: Path, model, design, held_out):
     """The figures of what was written, as read back."""
-    from causeway.engine.analyses.inspect.cross_layer import measure_cross_layer
     from causeway.engine.train.quality import measure_quality
     from causeway.ports.dictionaries.load import load_dictionaries
 
     print("measuring on the held-out text what was written ...", flush=True)
     written = load_dictionaries(folder, design.layers, for_model=model)
-    if design.cross_layer:
-        return measure_cross_layer(model.transformer, written, held_out, counter("tokens measured"))
     return measure_quality(model.transformer, written, held_out, progress=counter("passes of the measurement"))
 
 

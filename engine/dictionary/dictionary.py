@@ -110,6 +110,10 @@ class Dictionary(nnx.Module):
         """What to hand to a compiled program that reads one layer, and the layer's number there."""
         return self, layer
 
+    def stack_of(self, layer: int) -> "Dictionary":
+        """A stack in memory that has the layer."""
+        return self
+
     def with_config(self, config: DictionaryConfig) -> "Dictionary":
         """The same arrays under another configuration."""
         renamed = jax.tree.map(lambda array: array, self)

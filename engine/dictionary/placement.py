@@ -25,7 +25,7 @@ from jaxtyping import Array, Float
 
 from causeway.engine.dictionary.config import DictionaryConfig
 from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
-from causeway.engine.dictionary.dictionary import Dictionary
+from causeway.engine.dictionary.dictionary import Dictionary, stack
 
 FEATURE_AXIS = "features"
 
@@ -175,6 +175,10 @@ class StreamedDictionaries:
         Every layer is handed over as layer 0 of one kind, so one program reads them all.
         """
         return self.layer(layer).with_config(dataclasses.replace(self.config, layers=(0,))), 0
+
+    def stack_of(self, layer: int) -> Dictionary:
+        """A stack in memory that has the layer: it alone. A program that takes it serves no other layer."""
+        return stack([self.layer(layer)])
 
     def arrays_at(self, layer: int) -> dict[str, Array]:
         """The arrays of a model layer by name."""

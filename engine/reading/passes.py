@@ -14,6 +14,9 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from causeway.engine.model.buckets import bucket_width
+from causeway.engine.model.transformer import Transformer
+
+ROWS = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +29,7 @@ class ReadRow:
         labels: a number for each place, handed on to the reduction; none means zeros.
     """
 
-    tokens: Sequence[int]
+    tokens: Sequence[int] | Int[np.ndarray, " T"]
     places: Sequence[int]
     labels: Sequence[int] = ()
 
@@ -85,6 +88,34 @@ def deal(
     for (wide, size), members in sorted(shapes.items()):
         for start in range(0, len(members), count):
             yield _filled(rows, np.array(members[start : start + count]), count, wide, size)
+
+
+def check_read(
+    transformer: Transformer,
+    rows: Sequence[ReadRow],
+    batch_rows: int = ROWS,
+    name: Callable[[int], str] = lambda row: f"prompt {row + 1}",
+) -> None:
+    """Refuse rows that cannot be read, before anything is compiled; `fitted` does the same of dictionaries.
+
+    Raises:
+        ValueError: no rows, a row without a place, longer than the context or with ids outside the vocabulary, or
+            fewer than one row a pass.
+    """
+    if batch_rows < 1:
+        raise ValueError(f"rows: got {batch_rows}; a pass needs at least one row")
+    if not rows:
+        raise ValueError("prompts: got none; needs at least one")
+    config = transformer.config
+    for number, row in enumerate(rows):
+        count = len(row.tokens)
+        if not len(row.places):
+            raise ValueError(f"{name(number)}: {count} tokens, none of which counts; give it more text")
+        if count > config.max_position:
+            raise ValueError(f"{name(number)}: {count} tokens, but the context is {config.max_position}; shorten it")
+        if not 0 <= min(row.tokens) <= max(row.tokens) < config.vocab_size:
+            ids = f"ids {min(row.tokens)} to {max(row.tokens)}"
+            raise ValueError(f"{name(number)}: {ids}, but the vocabulary has 0..{config.vocab_size - 1}")
 
 
 def _filled(rows: Sequence[ReadRow], numbers: Int[np.ndarray, " n"], count: int, width: int, size: int) -> ReadPass:

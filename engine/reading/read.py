@@ -40,10 +40,9 @@ from causeway.engine.model.finite import all_finite
 from causeway.engine.model.forward import causal_pass, check_rows
 from causeway.engine.model.transformer import Transformer
 from causeway.engine.precision import full_precision
-from causeway.engine.reading.passes import ReadPass, ReadRow, Slots, all_places, deal
+from causeway.engine.reading.passes import ROWS, ReadPass, ReadRow, Slots, all_places, deal
 from causeway.engine.reading.reductions import Place, Reduction, Results
 
-ROWS = 16
 HELD_BYTES = 1 << 30
 Progress = Callable[[int, int], None]
 
@@ -81,16 +80,16 @@ def read(
     name: Callable[[int], str] = lambda row: f"prompt {row + 1}",
     progress: Progress | None = None,
 ) -> Iterator[Part]:
-    """Run rows and keep something of each; `check_read` refuses what this cannot do.
+    """Run rows and keep something of each; `passes.check_read` refuses what this cannot do.
 
     Args:
         transformer: the model.
         rows: tokens and places.
         streams: what is read; the dictionary's own first.
-        dictionary: any holder, under the model's names; None where the reduction needs none.
+        dictionary: any holder, under the model's names; None for reductions of all layers at once that need none.
         reduce: what is kept.
         data: arrays that the reduction needs.
-        layers: model layers; default: the dictionary's.
+        layers: model layers; default: the dictionary's. Without a dictionary, L of the stream `final_norm`.
         batch_rows: rows of a pass, per device; part of what fixes the bits.
         parallel: devices the rows are spread over (default: one).
         slots, width: see `passes.deal`.
@@ -108,39 +107,11 @@ def read(
     reader = _Reader(parallel, parallel.replicate(transformer), dictionary, reduce, data, tuple(streams), layers, name)
     dealt = deal(rows, batch_rows * parallel.count, transformer.config.max_position, slots, width)
     done = 0
-    for group in reader.groups(dealt):
-        yield from reader.parts(group)
-        done += sum(len(batch.rows) for batch, _ in group)
+    for count, parts in reader.groups(dealt):
+        yield from parts
+        done += count
         if progress:
             progress(done, len(rows))
-
-
-def check_read(
-    transformer: Transformer,
-    rows: Sequence[ReadRow],
-    batch_rows: int = ROWS,
-    name: Callable[[int], str] = lambda row: f"prompt {row + 1}",
-) -> None:
-    """Refuse rows that cannot be read, before anything is compiled; `fitted` does the same of dictionaries.
-
-    Raises:
-        ValueError: no rows, a row without a place, longer than the context or with ids outside the vocabulary, or
-            fewer than one row a pass.
-    """
-    if batch_rows < 1:
-        raise ValueError(f"rows: got {batch_rows}; a pass needs at least one row")
-    if not rows:
-        raise ValueError("prompts: got none; needs at least one")
-    config = transformer.config
-    for number, row in enumerate(rows):
-        count = len(row.tokens)
-        if not len(row.places):
-            raise ValueError(f"{name(number)}: {count} tokens, none of which counts; give it more text")
-        if count > config.max_position:
-            raise ValueError(f"{name(number)}: {count} tokens, but the context is {config.max_position}; shorten it")
-        if not 0 <= min(row.tokens) <= max(row.tokens) < config.vocab_size:
-            ids = f"ids {min(row.tokens)} to {max(row.tokens)}"
-            raise ValueError(f"{name(number)}: {ids}, but the vocabulary has 0..{config.vocab_size - 1}")
 
 
 Streams = tuple[Float[Array, "devices P B S D"], ...]
@@ -164,8 +135,11 @@ class _Reader:
         self.dictionary: Any = dictionary if placed else parallel.replicate(dictionary)
         self.taps = tuple(bind_tap(TapSpec(stream, "raw", layers), None) for stream in streams)
 
-    def groups(self, dealt: Iterator[ReadPass]) -> Iterator[list[Ran]]:
-        """Passes whose layers are read together, run: one, or as many as the host holds."""
+    def groups(self, dealt: Iterator[ReadPass]) -> Iterator[tuple[int, Iterator[Part]]]:
+        """(rows, their parts) of passes whose layers are read together: of one, or of as many as the host holds."""
+        if self.dictionary is None:
+            yield from ((len(batch.rows), iter([self.at_once(batch)])) for batch in dealt)
+            return
         group: list[Ran] = []
         held = 0
         for batch in dealt:
@@ -175,27 +149,36 @@ class _Reader:
                 held += sum(stream.nbytes for stream in streams)
             group.append((batch, streams))
             if not self.streamed or held >= HELD_BYTES:
-                yield group
+                yield sum(len(ran.rows) for ran, _ in group), self.parts(group)
                 group, held = [], 0
         if group:
-            yield group
+            yield sum(len(ran.rows) for ran, _ in group), self.parts(group)
 
     def parts(self, group: list[Ran]) -> Iterator[Part]:
         """The results of some passes, layer by layer."""
-        for index, layer in enumerate(self.layers if not self.reduce.whole else (-1,)):
-            holder, number = self.dictionary, layer
-            if self.dictionary is not None and layer >= 0:
-                holder, number = self.dictionary.resident(layer)
+        for index, layer in enumerate((-1,) if self.reduce.whole else self.layers):
+            holder, number = (self.dictionary, layer) if layer < 0 else self.dictionary.resident(layer)
             if self.streamed:
                 holder = self.parallel.replicate(holder)
             for batch, streams in group:
                 yield self._part(batch, streams, holder, layer, number, index)
 
+    def at_once(self, batch: ReadPass) -> Part:
+        """The results of a pass without a dictionary: one program runs and reduces it."""
+        own = self._split((batch.tokens, batch.lengths, batch.places, batch.there, batch.labels))
+        program = self.parallel.program(_run_and_reduced, reduce=self.reduce)
+        out, finite = program((self.transformer, self.taps, self.data), own)
+        self._check_pass(finite, batch)
+        return self._checked(batch, -1, {name: np.asarray(array) for name, array in out.items()})
+
     def _run(self, batch: ReadPass) -> Streams:
         own = self._split((batch.tokens, batch.lengths, batch.places))
         streams, finite = self.parallel.program(_streams)((self.transformer, self.taps), own)
-        check_rows(finite, self.transformer, batch.tokens, batch.lengths, [self.name(row) for row in batch.rows])
+        self._check_pass(finite, batch)
         return streams
+
+    def _check_pass(self, finite: Any, batch: ReadPass) -> None:
+        check_rows(finite, self.transformer, batch.tokens, batch.lengths, [self.name(row) for row in batch.rows])
 
     def _split(self, arrays: Sequence[np.ndarray]) -> tuple[Array, ...]:
         count = self.parallel.count
@@ -206,14 +189,13 @@ class _Reader:
         if self.streamed and not self.reduce.whole:
             # Only the layer that is read travels back to the devices.
             streams, slot = tuple(self.parallel.split(s[:, index : index + 1]) for s in streams), 0
-        model = self.transformer if self.reduce.reads_model else None
         numbers = np.array([number, index, slot], np.int32)
         own = (streams, *self._split((batch.there, batch.labels)))
         if self.mesh is None:
-            shared = (model, holder, self.parallel.replicate(numbers), self.data)
+            shared = (None, holder, self.parallel.replicate(numbers), self.data)
             out = self.parallel.program(_reduced, reduce=self.reduce)(shared, own)
         else:
-            out = _on_mesh(self.mesh, (model, holder, numbers, self.data), own, self.reduce, self.parallel.count)
+            out = _on_mesh(self.mesh, (None, holder, numbers, self.data), own, self.reduce, self.parallel.count)
         values = {name: np.asarray(array) for name, array in out.items()}
         return self._checked(batch, layer, values)
 
@@ -233,8 +215,7 @@ class _Reader:
                 refuse_features(int(np.isfinite(f).all(axis=0).argmin()), layer, self.dictionary)
         elif self.reduce.reads_model:
             finite = [all_finite(np.stack([v[row] for v in values.values()])) for row in range(count)]
-            names = [self.name(row) for row in batch.rows]
-            check_rows(np.array(finite), self.transformer, batch.tokens, batch.lengths, names)
+            self._check_pass(np.array(finite), batch)
         return Part(layer, batch.rows, batch.there[:count], values)
 
 
@@ -249,6 +230,17 @@ def _streams(
     row = jnp.arange(len(tokens))[:, None]
     found = tuple(jax.vmap(side_by_side)(jnp.asarray(record.values))[:, row, places] for record in out.records)
     return found, jnp.all(out.finite, axis=1)
+
+
+def _run_and_reduced(
+    shared: tuple[Transformer, tuple[BoundTap, ...], Any], own: tuple[Array, Array, Array, Array, Array], *,
+    reduce: Reduction,
+) -> tuple[Results, Bool[Array, " B"]]:  # fmt: skip
+    """`_streams` and `_reduced` of all layers, in one program."""
+    (transformer, taps, data), (tokens, lengths, places, there, labels) = shared, own
+    streams, finite = _streams((transformer, taps), (tokens, lengths, places))
+    numbers = jnp.zeros(3, jnp.int32)
+    return _reduced((transformer, None, numbers, data), (streams, there, labels), reduce=reduce), finite
 
 
 def _reduced(
@@ -273,11 +265,11 @@ def _reduced_on_mesh(shared: Any, own: Any, reduce: Reduction) -> Results:
 
 def _on_mesh(mesh: Any, shared: Any, own: Any, reduce: Reduction, devices: int) -> dict[str, np.ndarray]:
     """`_reduced` where the dictionary lies, one row device after another: a row's widths are those of one device."""
-    model, holder, numbers, data = shared
+    _, holder, numbers, data = shared
     everywhere = NamedSharding(mesh, PartitionSpec())
-    model, data, own = jax.device_put((model, data, own), everywhere)
+    data, own = jax.device_put((data, own), everywhere)
     found = [
-        jax.device_get(_reduced_on_mesh((model, holder, numbers, data), jax.tree.map(lambda a, d=d: a[d], own), reduce))
+        jax.device_get(_reduced_on_mesh((None, holder, numbers, data), jax.tree.map(lambda a, d=d: a[d], own), reduce))
         for d in range(devices)
     ]
     return {name: np.stack([one[name] for one in found]) for name in found[0]}

@@ -166,11 +166,14 @@ class Raw(Reduction):
 
 @dataclasses.dataclass(frozen=True)
 class Total(Reduction):
-    """values: [B, D] sums of the last stream over a row's places."""
+    """values: [B, P, D] sums of a stream over a row's places."""
+
+    whole = True
 
     def __call__(self, at: Place) -> Results:
-        """One sum."""
-        return {"values": jnp.sum(jnp.where(at.there[..., None], at.streams[-1], 0), axis=1)}
+        """One sum a row and layer."""
+        found = jnp.sum(jnp.where(at.there[..., None], at.streams[0], 0), axis=2)
+        return {"values": jnp.moveaxis(found, 1, 0)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -222,10 +225,11 @@ class AnswerLogProbabilities(Reduction):
     """values: [B, S] log P(label | the row up to this place); logits are formed at the places alone."""
 
     reads_model = True
+    whole = True
 
     def __call__(self, at: Place) -> Results:
         """From the stream `final_norm`."""
-        logits = at.transformer.logits(at.streams[0])
+        logits = at.transformer.logits(at.streams[0][0])
         chosen = jnp.take_along_axis(logits, at.labels[:, :, None], axis=2)[..., 0]
         return {"values": chosen - jax.nn.logsumexp(logits, axis=-1)}
 

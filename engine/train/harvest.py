@@ -10,19 +10,20 @@ Cost: one forward pass a row and epoch.
 """
 
 import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
-from causeway.engine.intervention.instruments import Instruments
-from causeway.engine.intervention.taps import BoundTap, TapSpec, bind_tap
-from causeway.engine.model.forward import check_rows, run
+from causeway.engine.dictionary.placement import Holder
 from causeway.engine.model.transformer import Transformer
+from causeway.engine.reading.passes import ReadRow
+from causeway.engine.reading.read import Part, read
+from causeway.engine.reading.reductions import Raw, Reduction
 from causeway.engine.train.corpus import Corpus
 
-ROWS_PER_PASS = 16
 _ROWS, _TOKENS = 1, 2
 UNREADABLE = ("attn_pattern", "final_norm", "logits")
 
@@ -77,31 +78,36 @@ class Source:
         Raises:
             NotFiniteError: a row's pass does not give numbers.
         """
-        positions = np.arange(self.corpus.tokens.shape[1])
-        parts = []
-        for start in range(0, len(rows), ROWS_PER_PASS):
-            chosen = rows[start : start + ROWS_PER_PASS]
-            # The last group repeats its last row, so that all groups have one shape and one compilation.
-            padded = np.pad(chosen, (0, ROWS_PER_PASS - len(chosen)), mode="edge")
-            lengths, tokens = self.corpus.lengths[padded], self.corpus.tokens[padded]
-            found, finite = _read(self.transformer, tokens, lengths, self._taps())
-            check_rows(finite, self.transformer, tokens, lengths, [f"row {row + 1} of the text" for row in chosen])
-            values = np.asarray(found)
-            counted = (positions >= self.corpus.first) & (positions < self.corpus.lengths[chosen][:, None])
-            parts.append(values[:, : len(chosen)][:, counted])
-        return np.concatenate(parts, axis=1)
-
-    def _taps(self) -> tuple[BoundTap, ...]:
-        return tuple(bind_tap(TapSpec(stream, "raw", self.layers), None) for stream in self.streams)
+        parts = read_corpus(self.transformer, self.corpus, rows, self.streams, None, Raw(), layers=self.layers)
+        values = [np.moveaxis(part.values["values"], 1, 0)[:, part.there] for part in parts]
+        return np.concatenate(values, axis=1).astype(np.float32, copy=False)
 
 
-@jax.jit
-def _read(
-    transformer: Transformer, tokens: Int[Array, "B T"], lengths: Int[Array, " B"], taps: tuple[BoundTap, ...]
-) -> tuple[Float[Array, "P B T W"], Bool[Array, " B"]]:
-    out = run(transformer, tokens, Instruments(taps=taps), lengths)
-    found = [v.reshape(*v.shape[:3], -1).astype(jnp.float32) for v in (record.values for record in out.records)]
-    return jnp.concatenate(found, axis=-1), jnp.all(out.finite, axis=1)
+def read_corpus(
+    transformer: Transformer,
+    corpus: Corpus,
+    rows: Int[np.ndarray, " rows"],
+    streams: Sequence[str],
+    dictionary: Holder | None,
+    reduce: Reduction,
+    **options: Any,
+) -> Iterator[Part]:
+    """`reading.read` of the counted tokens of some rows of a corpus, all in passes of one width.
+
+    Args:
+        options: see `read`.
+
+    Raises:
+        NotFiniteError: naming a row of the text.
+    """
+    listed = [
+        ReadRow(corpus.tokens[row, : corpus.lengths[row]], range(corpus.first, max(corpus.first, corpus.lengths[row])))
+        for row in rows
+    ]
+    return read(
+        transformer, listed, streams, dictionary, reduce, width=corpus.tokens.shape[1],
+        name=lambda row: f"row {rows[row] + 1} of the text", **options,
+    )  # fmt: skip
 
 
 class Shuffled:

@@ -36,7 +36,8 @@ from causeway.engine.train.batches import Batch
 from causeway.engine.train.corpus import Corpus
 from causeway.engine.train.harvest import Source
 from causeway.engine.train.language_model import Schedule, train
-from causeway.engine.train.quality import clean_loss, measure_quality
+from causeway.engine.train.quality import measure_quality
+from causeway.engine.train.splice_loss import clean_loss
 
 # Token 0 pads prompts and fills up batches.
 PROMPT = [7, 31, 2, 19, 19, 5, 38]

@@ -20,8 +20,8 @@ from causeway.engine.devices import RowParallel
 from causeway.engine.model.handle import Model
 from causeway.engine.model.transformer import Transformer
 from causeway.engine.outcome.divergence import first_divergence
-from causeway.engine.reading.passes import ReadRow
-from causeway.engine.reading.read import ROWS, check_read, read
+from causeway.engine.reading.passes import ROWS, ReadRow, check_read
+from causeway.engine.reading.read import read
 from causeway.engine.reading.reductions import AnswerLogProbabilities
 
 

@@ -28,8 +28,8 @@ from causeway.engine.devices import RowParallel
 from causeway.engine.dictionary.fit import AnyHolder, fitted
 from causeway.engine.dictionary.placement import Holder
 from causeway.engine.model.transformer import Transformer
-from causeway.engine.reading.passes import ReadRow
-from causeway.engine.reading.read import ROWS, Part, check_read, read
+from causeway.engine.reading.passes import ROWS, ReadRow, check_read
+from causeway.engine.reading.read import Part, read
 from causeway.engine.reading.reductions import TopK
 
 

@@ -20,7 +20,7 @@ from causeway.engine.model.config import ModelConfig
 from causeway.engine.model.finite import NotFiniteError, all_finite
 from causeway.engine.model.handle import Model
 from causeway.engine.train.corpus import Corpus
-from causeway.engine.train.quality import clean_loss
+from causeway.engine.train.splice_loss import clean_loss
 
 Account = dict[str, Any]
 QUANTILES = (0.0, 0.5, 1.0)

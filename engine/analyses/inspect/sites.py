@@ -14,14 +14,15 @@ Cost: one pass over the rows for each stream, and an encode and a decode of all 
 """
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from causeway.engine.dictionary.dictionary import Dictionary, take
+from causeway.engine.dictionary.dictionary import Dictionary
+from causeway.engine.dictionary.placement import StreamedDictionaries
 from causeway.engine.intervention.sites import STREAMS, Site
 from causeway.engine.model.transformer import Transformer
 from causeway.engine.train.corpus import Corpus
@@ -32,6 +33,7 @@ from causeway.engine.train.harvest import UNREADABLE, Source
 MARGIN = 0.8
 REACH = 1
 TOKENS_AT_ONCE = 256
+Stack = Dictionary | StreamedDictionaries
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -79,13 +81,19 @@ class Places:
         return {"layer": self.layer, "named": str(self.named), "misplaced": self.misplaced, "tried": tried}
 
 
-def try_places(transformer: Transformer, dictionary: Dictionary, corpus: Corpus) -> list[Places]:
+def try_places(
+    transformer: Transformer,
+    dictionary: Stack,
+    corpus: Corpus,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Places]:
     """Each dictionary of a stack at its own place and at all others of its width nearby.
 
     Args:
         transformer: the model.
-        dictionary: a stack.
+        dictionary: a stack, in memory or streamed.
         corpus: a few rows of text; what `corpus` counts is read.
+        progress: called with (places tried, places to try) after each.
 
     Raises:
         ValueError: the corpus has no counted token, or the dictionary's width is not its stream's.
@@ -94,8 +102,11 @@ def try_places(transformer: Transformer, dictionary: Dictionary, corpus: Corpus)
         raise ValueError("corpus: holds no token that counts; give text")
     tried: list[list[Fit]] = [[] for _ in dictionary.config.layers]
     trials = _transcoder_trials if dictionary.config.is_transcoder else _sae_trials
-    for i, reads, writes, x, y in trials(transformer, dictionary, corpus):
-        tried[i].append(Fit(float(_unexplained(dictionary, i, x, y)), reads, writes))
+    total = _count(transformer, dictionary)
+    for done, (i, reads, writes, x, y) in enumerate(trials(transformer, dictionary, corpus), start=1):
+        held, number = dictionary.resident(dictionary.config.layers[i])
+        tried[i].append(Fit(float(_unexplained(held, np.int32(number), x, y)), reads, writes))
+        progress(done, total)
     places = []
     for layer, fits in zip(dictionary.config.layers, tried, strict=True):
         named = next(f for f in fits if (f.reads, f.writes) == _named(dictionary, layer))
@@ -106,7 +117,18 @@ def try_places(transformer: Transformer, dictionary: Dictionary, corpus: Corpus)
 Trial = tuple[int, Site, Site, Float[np.ndarray, "N D"], Float[np.ndarray, "N O"]]
 
 
-def _sae_trials(transformer: Transformer, dictionary: Dictionary, corpus: Corpus) -> Iterator[Trial]:
+def _count(transformer: Transformer, dictionary: Stack) -> int:
+    """How many trials there will be; the named place is one trial of both ends of a transcoder."""
+    layers, transcodes = dictionary.config.layers, dictionary.config.is_transcoder
+    counts = [
+        sum(abs(at - layer) <= REACH for _, found in _streams(transformer, dictionary, width) for at in found
+            for layer in layers)
+        for width in (dictionary.d_in, dictionary.d_out)[: 1 + transcodes]
+    ]  # fmt: skip
+    return sum(counts) - transcodes * len(layers)
+
+
+def _sae_trials(transformer: Transformer, dictionary: Stack, corpus: Corpus) -> Iterator[Trial]:
     """(position in the stack, place read, place written, what is there), a stream at a time."""
     for values in _readings(transformer, dictionary, corpus, dictionary.d_in):
         for i, layer in enumerate(dictionary.config.layers):
@@ -114,7 +136,7 @@ def _sae_trials(transformer: Transformer, dictionary: Dictionary, corpus: Corpus
                 yield i, site, site, values[site], values[site]
 
 
-def _transcoder_trials(transformer: Transformer, dictionary: Dictionary, corpus: Corpus) -> Iterator[Trial]:
+def _transcoder_trials(transformer: Transformer, dictionary: Stack, corpus: Corpus) -> Iterator[Trial]:
     """The same, one end held at its named place while the other is tried."""
     named = [_named(dictionary, layer) for layer in dictionary.config.layers]
     held = {site: _read(transformer, corpus, site.stream, (site.layer,))[site] for pair in named for site in pair}
@@ -132,16 +154,21 @@ def _transcoder_trials(transformer: Transformer, dictionary: Dictionary, corpus:
 Readings = dict[Site, Float[np.ndarray, "N D"]]
 
 
-def _readings(transformer: Transformer, dictionary: Dictionary, corpus: Corpus, width: int) -> Iterator[Readings]:
+def _readings(transformer: Transformer, dictionary: Stack, corpus: Corpus, width: int) -> Iterator[Readings]:
     """Every stream of a width at the layers around those of the stack, one stream at a time."""
-    count = transformer.config.num_layers
-    around = {layer + d for layer in dictionary.config.layers for d in range(-REACH, REACH + 1)} & set(range(count))
+    for stream, layers in _streams(transformer, dictionary, width):
+        yield _read(transformer, corpus, stream, layers)
+
+
+def _streams(transformer: Transformer, dictionary: Stack, width: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """(stream, layers) of a width around the layers of the stack."""
+    config = transformer.config
+    near = {layer + d for layer in dictionary.config.layers for d in range(-REACH, REACH + 1)}
+    around = near & set(range(config.num_layers))
     for stream in STREAMS:
-        layers = sorted(around & {0} if stream == "resid_pre" else around)
-        if stream in UNREADABLE + transformer.config.unformed_streams or not layers:
-            continue
-        if Source(transformer, corpus, stream, tuple(layers)).width == width:
-            yield _read(transformer, corpus, stream, tuple(layers))
+        layers = tuple(sorted(around & {0} if stream == "resid_pre" else around))
+        if layers and stream not in UNREADABLE + config.unformed_streams and config.width(stream) == width:
+            yield stream, layers
 
 
 def _read(transformer: Transformer, corpus: Corpus, stream: str, layers: tuple[int, ...]) -> Readings:
@@ -153,7 +180,7 @@ def _near(values: Readings, layer: int) -> list[Site]:
     return [site for site in values if abs(site.layer - layer) <= REACH]
 
 
-def _named(dictionary: Dictionary, layer: int) -> tuple[Site, Site]:
+def _named(dictionary: Stack, layer: int) -> tuple[Site, Site]:
     """The places read and written by the dictionary's own account, each under one name."""
     config = dictionary.config
     sites = (Site(layer, config.stream), Site(layer, config.output_stream))
@@ -163,9 +190,9 @@ def _named(dictionary: Dictionary, layer: int) -> tuple[Site, Site]:
 
 @jax.jit
 def _unexplained(
-    dictionary: Dictionary, index: int | Array, x: Float[Array, "N D"], y: Float[Array, "N O"]
+    dictionary: Dictionary, layer: Array, x: Float[Array, "N D"], y: Float[Array, "N O"]
 ) -> Float[Array, ""]:
-    one = take(dictionary, index)
+    one = dictionary.at(layer)
     # Tokens in batches: all feature values of all tokens at once may be larger than the dictionary.
     made = jax.lax.map(one.reconstruct, x, batch_size=TOKENS_AT_ONCE)
     return jnp.sum((y - made) ** 2) / jnp.sum((y - jnp.mean(y, axis=0)) ** 2)

@@ -26,8 +26,8 @@ from causeway.engine.devices import RowParallel
 from causeway.engine.dictionary.fit import AnyHolder, fitted
 from causeway.engine.dictionary.placement import Holder
 from causeway.engine.model.transformer import Transformer
-from causeway.engine.reading.passes import ReadRow, all_places, one_place
-from causeway.engine.reading.read import ROWS, check_read, read
+from causeway.engine.reading.passes import ROWS, ReadRow, all_places, check_read, one_place
+from causeway.engine.reading.read import read
 from causeway.engine.reading.reductions import Last, Max, Mean, Reduction
 
 Position = Literal["last", "mean", "max"]

@@ -6,7 +6,8 @@ import pytest
 from causeway.engine.dictionary.dictionary import Dictionary, DictionaryConfig, take
 from causeway.engine.train.corpus import Corpus
 from causeway.engine.train.harvest import Source
-from causeway.engine.train.quality import clean_loss, measure_quality, quality_table
+from causeway.engine.train.quality import measure_quality, quality_table
+from causeway.engine.train.splice_loss import clean_loss
 
 LAYERS = (2, 0)
 
@@ -111,7 +112,7 @@ def test_streams_that_cannot_be_spliced_have_no_cross_entropy(transformer, corpu
 
 
 def test_bad_input_is_refused(transformer, corpus, refuses):
-    with refuses("width 16"):
+    with refuses("d_in is 16"):
         measure_quality(transformer, make("mlp_act"), corpus)
     with refuses("no token that counts"):
         measure_quality(transformer, make(), Corpus(corpus.tokens, np.zeros(21, np.int32), 1))

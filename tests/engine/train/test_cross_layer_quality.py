@@ -4,12 +4,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from causeway.engine.analyses.inspect import cross_layer
-from causeway.engine.analyses.inspect.cross_layer import measure_cross_layer
 from causeway.engine.dictionary.config import DictionaryConfig
 from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
 from causeway.engine.train.corpus import Corpus
 from causeway.engine.train.harvest import Source
+from causeway.engine.train.quality import measure_quality
 
 L, D, F = 3, 16, 10
 
@@ -32,16 +31,14 @@ def make(width=D, **changes):
 
 
 @pytest.mark.parametrize("skip", [False, True])
-@pytest.mark.parametrize("at_once", [7, 64])
-def test_figures_equal_plain_numpy(transformer, corpus, monkeypatch, skip, at_once):
-    monkeypatch.setattr(cross_layer, "TOKENS_AT_ONCE", at_once)
+def test_figures_equal_plain_numpy(transformer, corpus, skip):
     transcoder = make(**({"W_skip": make().W_enc[...] @ make().W_enc[...].swapaxes(1, 2)} if skip else {}))
     x, y = (Source(transformer, corpus, s, (0, 1, 2)).read(np.arange(9)) for s in ("mlp_in", "mlp_out"))
     f = np.asarray(transcoder.encode_all(x))
     error = y.astype(np.float64) - np.asarray(transcoder.reconstruct(x))
     told = []
-    measured = measure_cross_layer(transformer, transcoder, corpus, lambda *counts: told.append(counts))
-    assert told[-1] == (corpus.counts.sum(), corpus.counts.sum())
+    measured = measure_quality(transformer, transcoder, corpus, progress=lambda *counts: told.append(counts))
+    assert told == [(1, 2), (2, 2)]
     for i, figures in enumerate(measured):
         spread = ((y[i] - y[i].mean(0, dtype=np.float64)) ** 2).sum()
         assert figures.layer == i
@@ -57,7 +54,7 @@ def test_figures_equal_plain_numpy(transformer, corpus, monkeypatch, skip, at_on
 
 
 def test_bad_input_is_refused(transformer, corpus, refuses):
-    with refuses("reads width 8"):
-        measure_cross_layer(transformer, make(width=8), corpus)
+    with refuses("d_in is 8"):
+        measure_quality(transformer, make(width=8), corpus)
     with refuses("no token that counts"):
-        measure_cross_layer(transformer, make(), Corpus(corpus.tokens, np.zeros(9, np.int32), 1))
+        measure_quality(transformer, make(), Corpus(corpus.tokens, np.zeros(9, np.int32), 1))

@@ -1,0 +1,127 @@
+"""Next-token losses of a model: its own, and those with one layer's stream replaced.
+
+    clean      as it is
+    spliced    the stream is what the layer's dictionary makes of it
+    mean       the stream is its mean over the text
+    zero       the stream is zero
+
+All replacements act at the tokens that count, and so does the loss, in nats.
+
+Cost: a pass over the rows, and three more for every layer.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Int
+
+from causeway.engine.intervention.apply import bind
+from causeway.engine.intervention.edits import FOREVER, Edit, EditSpec, no_edit
+from causeway.engine.intervention.instruments import Instruments
+from causeway.engine.model.finite import refuse
+from causeway.engine.model.forward import causal_pass, run
+from causeway.engine.model.transformer import Transformer
+from causeway.engine.precision import full_precision
+from causeway.engine.reading.passes import ROWS
+from causeway.engine.train.corpus import Corpus
+
+
+def clean_loss(transformer: Transformer, corpus: Corpus) -> float:
+    """The model's own mean next-token loss in nats, at the tokens that count."""
+    parts = [(_summed_loss(transformer, *group, corpus.first), group[1]) for group in _padded(corpus)]
+    return sum(loss for loss, _ in parts) / sum(_predicted(lengths, corpus.first) for _, lengths in parts)
+
+
+def groups_of(corpus: Corpus) -> int:
+    """Number of groups of rows."""
+    return -(-len(corpus.tokens) // ROWS)
+
+
+def _groups(rows: Int[np.ndarray, " R"]) -> Iterator[Int[np.ndarray, " rows"]]:
+    return (rows[i : i + ROWS] for i in range(0, len(rows), ROWS))
+
+
+def splice_losses(
+    transformer: Transformer,
+    dictionary: Any,
+    corpus: Corpus,
+    means: Float[np.ndarray, "P O"],
+    tick: Callable[[], None],
+) -> list[dict[str, Any]]:
+    """The mean losses of each layer, by the names of their fields."""
+    layers, stream = dictionary.config.layers, dictionary.config.output_stream
+    totals, count = np.zeros((len(layers), 4)), 0
+    for tokens, lengths in _padded(corpus):
+
+        def loss(instruments: Instruments, tokens=tokens, lengths=lengths) -> float:
+            found = _summed_loss(transformer, tokens, lengths, corpus.first, instruments)
+            tick()
+            return found
+
+        clean = loss(Instruments())
+        for i, layer in enumerate(layers):
+            splice = _everywhere(layer, corpus.first, EditSpec(stream, "replace"))
+            spliced = Instruments((bind(splice, dictionary.stack_of(layer)),))
+            swap, vectors = EditSpec(stream, "swap"), (means[i], np.zeros_like(means[i]))
+            mean, zero = (Instruments((bind(_everywhere(layer, corpus.first, swap, v)),)) for v in vectors)
+            totals[i] += clean, *(loss(edited) for edited in (spliced, mean, zero))
+        count += _predicted(lengths, corpus.first)
+    names = ("loss_clean", "loss_spliced", "loss_mean", "loss_zero")
+    return [dict(zip(names, row, strict=True)) for row in (totals / count).tolist()]
+
+
+def _padded(corpus: Corpus) -> Iterator[tuple[Int[np.ndarray, "B T"], Int[np.ndarray, " B"]]]:
+    """Tokens and lengths in groups of one shape; rows that fill a group up have length 0: nothing in them counts."""
+    for group in _groups(np.arange(len(corpus.tokens))):
+        padded = np.pad(group, (0, ROWS - len(group)), mode="edge")
+        yield corpus.tokens[padded], np.where(np.arange(ROWS) < len(group), corpus.lengths[padded], 0)
+
+
+def _predicted(lengths: Int[np.ndarray, " B"], first: int) -> int:
+    """Number of tokens whose loss counts."""
+    return int(np.maximum(lengths - 1 - first, 0).sum())
+
+
+def _everywhere(layer: int, first: int, spec: EditSpec, mean: Float[np.ndarray, " D"] | None = None) -> Edit:
+    """One slot a row that acts at every token that counts: at its own value, or (swap) replaced by the mean."""
+    ones = np.ones((ROWS, 1), np.int32)
+    edit = no_edit(ROWS, spec=spec)
+    edit = dataclasses.replace(edit, layer=ones * layer, start=ones * first, stop=ones * FOREVER)
+    if mean is None:
+        return edit
+    vectors = np.broadcast_to(mean.astype(np.float32), (ROWS, 1, len(mean)))
+    return dataclasses.replace(edit, scale=np.float32(0) * ones, shift=np.float32(1) * ones, vectors=vectors)
+
+
+def _summed_loss(
+    transformer: Transformer, tokens: Int[np.ndarray, "B T"], lengths: Int[np.ndarray, " B"], first: int,
+    instruments: Instruments = Instruments(),  # noqa: B008 (immutable)
+) -> float:  # fmt: skip
+    """`_loss` on the host.
+
+    Raises:
+        NotFiniteError: it is not a number.
+    """
+    loss = float(_loss(transformer, tokens, lengths, first, instruments))
+    if not math.isfinite(loss):
+        refuse(partial(full_precision(causal_pass), transformer, jnp.asarray(tokens), instruments, lengths))
+    return loss
+
+
+@jax.jit
+def _loss(
+    transformer: Transformer, tokens: Int[Array, "B T"], lengths: Int[Array, " B"], first: int, instruments: Instruments
+) -> Float[Array, ""]:
+    """Sum of -log p(token t + 1) over first <= t < length - 1."""
+    logits = run(transformer, tokens, instruments, lengths).logits[:, :-1]
+    nll = optax.softmax_cross_entropy_with_integer_labels(logits.astype(jnp.float32), tokens[:, 1:])
+    positions = jnp.arange(tokens.shape[1] - 1)
+    counted = (positions >= first) & (positions < lengths[:, None] - 1)
+    return jnp.sum(jnp.where(counted, nll, 0))
