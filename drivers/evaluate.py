@@ -2,6 +2,7 @@
 
 Prompts come from the files of `prompts`, or any of the same form. Written to --out: baseline_{behaviour}_{split}.csv (a
 line a prompt), baseline_groups_{behaviour}_{split}.csv, baseline_metrics_{split}.json and figures/baseline_*.png.
+What --generate has the model write is kept in generated-*/ meanwhile, so the same command goes on where it was stopped.
 """
 
 import sys
@@ -39,7 +40,9 @@ def main(_: list[str]) -> None:
 
     model, parallel = model_flags.load_model(), model_flags.parallel()
     read = {key: _usable(model, items, answer_pair) for key, items in sets.items()}
-    scored = {key: _score(model, parallel, *parts) for key, parts in read.items()}
+    # First, because it refuses prompts without a final answer.
+    written = {key: _written(out, model, items) for key, (items, _) in read.items()}
+    scored = {key: _score(model, parallel, *parts, written[key]) for key, parts in read.items()}
     _write(out, model, scored)
 
 
@@ -89,13 +92,22 @@ def _usable(model, items, answer_pair) -> tuple[list, list]:
     return usable(items, pair, _SKIP_BAD.value, "scored")
 
 
-def _score(model, parallel, items, pairs):
+def _written(out: Path, model, items):
+    """What the model writes, from where an earlier run was stopped; None without --generate."""
+    if not _GENERATE.value:
+        return None
+    from causeway.engine.analyses.evaluate.final_answers import generation_of, scored
+    from causeway.engine.calls.continuations import texts
+
+    if (found := texts(generation_of(model, items, _MAX_NEW.value), out)) is None:
+        sys.exit(3)  # stopped; the same command goes on
+    return scored(items, found)
+
+
+def _score(model, parallel, items, pairs, written):
     from causeway.engine.analyses.evaluate.baseline import scores_of
-    from causeway.engine.analyses.evaluate.final_answers import generated_answers
     from causeway.engine.analyses.evaluate.teacher_forcing import answer_log_probabilities
 
-    # First, because it refuses prompts without a final answer.
-    written = generated_answers(model, items, _MAX_NEW.value) if _GENERATE.value else None
     found = answer_log_probabilities(model.transformer, pairs, rows=_ROWS.value, parallel=parallel)
     return scores_of(items, pairs, found, written)
 

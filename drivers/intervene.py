@@ -44,23 +44,24 @@ def main(_: list[str]) -> None:
     if prompt_flags.PROMPT.value and prompt_flags.CORRECT.value is None:
         raise ValueError("--correct, --incorrect: a prompt needs both answers, whose logits are compared")
     intervention_flags.check()
-    from causeway.engine.analyses.intervene.generation import check_generation
+    from causeway.engine.analyses.intervene.generation import changed_texts
     from causeway.engine.model.sampling import Sampling
     from causeway.engine.sweep import run
+    from causeway.engine.sweep.durable import write_bytes
 
     Sampling(_TEMPERATURE.value)
     sweep = _sweep()
-    if _GENERATE.value:
-        check_generation(sweep)
+    changed = changed_texts(sweep, _GENERATE.value, _TEMPERATURE.value, _SEED.value) if _GENERATE.value else None
     if _IMPORTANCE.value:
         sweep.check_importance()
     if run(sweep, workdir, repair=prompt_flags.REPAIR.value).stopped:
         sys.exit(prompt_flags.STOPPED)
+    written = _generate(changed, workdir) if changed else b""
     with prompt_flags.alone(workdir):
         for behaviour in dict.fromkeys(prompt.behaviour for prompt in sweep.prompts):
             _write(sweep, workdir, behaviour)
-        if _GENERATE.value:
-            _generate(sweep, workdir)
+        if changed:
+            write_bytes(workdir / "generations.jsonl", written)
     print(f"everything is in {workdir}")
 
 
@@ -107,12 +108,13 @@ def _write(sweep, workdir: Path, behaviour: str) -> None:
             print(path)
 
 
-def _generate(sweep, workdir: Path) -> None:
-    from causeway.engine.analyses.intervene.generation import continuations
-    from causeway.engine.sweep.durable import write_bytes
+def _generate(changed, workdir: Path) -> bytes:
+    """The lines of generations.jsonl, from where an earlier run was stopped."""
+    from causeway.engine.calls.continuations import texts
 
-    lines = continuations(sweep, _GENERATE.value, _TEMPERATURE.value, _SEED.value)
-    write_bytes(workdir / "generations.jsonl", "".join(json.dumps(line) + "\n" for line in lines).encode())
+    if (found := texts(changed.wanted, workdir)) is None:
+        sys.exit(prompt_flags.STOPPED)
+    return "".join(json.dumps(line) + "\n" for line in changed.lines(found)).encode()
 
 
 if __name__ == "__main__":

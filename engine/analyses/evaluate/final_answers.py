@@ -14,14 +14,9 @@ import re
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 
-import numpy as np
-
 from causeway.engine.analyses.prompts.prompt import BehaviourPrompt
-from causeway.engine.model.finite import NotFiniteError
-from causeway.engine.model.generate import generate_rows
+from causeway.engine.calls.continuations import Continuations, Continued
 from causeway.engine.model.handle import Model
-from causeway.engine.model.sampling import Sampling
-from causeway.engine.model.segments import Layout, segment_lengths
 
 MARK = "####"
 RULES = ("last", "first")
@@ -72,28 +67,33 @@ def as_number(written: str) -> Decimal | None:
         return None
 
 
-def generated_answers(
-    model: Model, prompts: Sequence[BehaviourPrompt], max_new_tokens: int, seed: int = 0
-) -> list[Generated]:
-    """Greedy continuations of prompts that have the field `final_answer`, read as numbers.
+def generation_of(model: Model, prompts: Sequence[BehaviourPrompt], max_new_tokens: int) -> Continuations:
+    """Greedy continuations of prompts that have the field `final_answer`, as a job.
 
     Raises:
         ValueError: a prompt without a final answer, or one that with its continuation exceeds the context; before
             anything is generated.
     """
-    wanted = [_final_answer(prompt) for prompt in prompts]
-    tokens = [model.tokens(prompt.prompt) for prompt in prompts]
-    for prompt, ids in zip(prompts, tokens, strict=True):
-        if len(ids) - 1 + max_new_tokens > model.config.max_position:
-            raise ValueError(
-                f"max_new_tokens: {max_new_tokens} after the {len(ids)} tokens of {prompt.id or prompt.prompt[:40]!r} "
-                f"exceed the context of {model.config.max_position}; draw fewer"
-            )
-    layout = Layout(rows=1, segments=segment_lengths(max_new_tokens))
-    return [
-        _scored(_continuation(model, ids, layout, seed), number, str(prompt.fields.get("final_number", "first")))
-        for prompt, ids, number in zip(prompts, tokens, wanted, strict=True)
+    for prompt in prompts:
+        _final_answer(prompt)
+    named = [(tuple(model.tokens(prompt.prompt)), _name(prompt)) for prompt in prompts]
+    return Continuations(model, tuple(Continued(ids, 0, name) for ids, name in named), max_new_tokens)
+
+
+def scored(prompts: Sequence[BehaviourPrompt], texts: Sequence[str]) -> list[Generated]:
+    """What was written for each prompt, read as a number and compared with its final answer."""
+    numbers = [
+        final_number(text, str(prompt.fields.get("final_number", "first")))
+        for prompt, text in zip(prompts, texts, strict=True)
     ]
+    return [
+        Generated(text, number, number == _final_answer(prompt))
+        for prompt, text, number in zip(prompts, texts, numbers, strict=True)
+    ]
+
+
+def _name(prompt: BehaviourPrompt) -> str:
+    return f"prompt {prompt.id or prompt.prompt[:40]!r}"
 
 
 def _final_answer(prompt: BehaviourPrompt) -> Decimal:
@@ -104,20 +104,3 @@ def _final_answer(prompt: BehaviourPrompt) -> Decimal:
             f"final_answer: {prompt.id or prompt.prompt[:40]!r} has {written!r}; scoring by generation needs a number"
         )
     return number
-
-
-def _continuation(model: Model, ids: Sequence[int], layout: Layout, seed: int) -> str:
-    sampling = Sampling(temperature=0.0, stop_tokens=model.stop_ids)
-    try:
-        drawn = generate_rows(
-            model.transformer, ids, trials=np.zeros(1, np.int64), layout=layout, sampling=sampling, seed=seed,
-            prompt_id=0,
-        ).tokens[0]  # fmt: skip
-    except NotFiniteError as error:
-        raise error.of(f"prompt {model.text_of(ids)[:40]!r}") from None
-    return model.continuation(ids, [int(token) for token in drawn if token >= 0])
-
-
-def _scored(text: str, wanted: Decimal, rule: str) -> Generated:
-    number = final_number(text, rule)
-    return Generated(text, number, number == wanted)

@@ -4,12 +4,14 @@ Generation runs open, whatever the mode: attention and norms of tokens that are 
 changed at all tokens stays changed at the new ones; one changed at a token of the prompt acts there, through the cache.
 """
 
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Sequence
 from typing import Any, cast
 
 from causeway.engine.analyses.intervene.intervention_sweep import InterventionSweep
 from causeway.engine.analyses.intervene.sets import Place
-from causeway.engine.calls.generate import generate
+from causeway.engine.calls.continuations import Continuations, Continued
+from causeway.engine.calls.run import fitted_stack
 from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.intervention.requests import FeatureEdit
 
@@ -26,11 +28,28 @@ def check_generation(sweep: InterventionSweep) -> None:
         raise ValueError("generate: cross-layer transcoders write to layers that edits of one layer do not; use others")
 
 
-def continuations(sweep: InterventionSweep, tokens: int, temperature: float, seed: int) -> Iterator[dict[str, Any]]:
-    """A line for each prompt without change, and for each feature and operation (patches left out).
+@dataclasses.dataclass(frozen=True)
+class ChangedTexts:
+    """The continuations of a sweep's prompts: a line without change, and one for each feature and operation.
+
+    Attributes:
+        about: what each line says beside its continuation.
+        wanted: the continuations, as a job.
+    """
+
+    about: tuple[dict[str, Any], ...]
+    wanted: Continuations
+
+    def lines(self, texts: Sequence[str]) -> list[dict[str, Any]]:
+        """The lines, from what was written."""
+        return [{**about, "continuation": text} for about, text in zip(self.about, texts, strict=True)]
+
+
+def changed_texts(sweep: InterventionSweep, tokens: int, temperature: float, seed: int) -> ChangedTexts:
+    """What is to be written under a sweep's interventions (patches left out).
 
     Raises:
-        ValueError: see `check_generation`.
+        ValueError: see `check_generation`, and prompts too long to be continued.
     """
     check_generation(sweep)
     work = [
@@ -39,15 +58,16 @@ def continuations(sweep: InterventionSweep, tokens: int, temperature: float, see
         for operation, value in sweep.settings.operations
         if operation != "patch"
     ]
-    for prompt in sweep.prompts:
-        edits = [[], *([_edit(*entry, len(prompt.tokens))] for entry in work)]
-        # Ranked dictionaries need a call for each layer; a call for each row serves all kinds.
-        for entry, row in zip([None, *work], edits, strict=True):
-            [found] = generate(
-                sweep.model, list(prompt.tokens), edits=[row], dictionary=cast(Dictionary, sweep.transcoders),
-                max_new_tokens=tokens, temperature=temperature, seed=seed, rows=1,
-            )  # fmt: skip
-            yield {"id": prompt.id, **_named(entry), "continuation": found.texts[0][0]}
+    entries = [(prompt, entry) for prompt in sweep.prompts for entry in (None, *work)]
+    rows = tuple(
+        Continued(
+            prompt.tokens, 0, f"prompt {prompt.id}", () if entry is None else (_edit(*entry, len(prompt.tokens)),)
+        )
+        for prompt, entry in entries
+    )
+    about = tuple({"id": prompt.id, **_named(entry)} for prompt, entry in entries)
+    dictionary = fitted_stack(cast(Dictionary, sweep.transcoders), sweep.model)
+    return ChangedTexts(about, Continuations(sweep.model, rows, tokens, temperature, seed, dictionary, sweep.parallel))
 
 
 def _edit(place: Place, operation: str, value: float, length: int) -> FeatureEdit:
