@@ -108,7 +108,9 @@ def _write_aggregate(sweep, workdir: Path, behaviour: str, split: str) -> None:
 
     settings = AggregateSettings(_MAX_NODES.value, _PER_NODE.value, seed=_SEED.value, held_out=_HELD_OUT.value)
     group, about = (behaviour, split), {"model": sweep.model.name, "behaviour": behaviour, "split": split}
-    found = aggregate(lambda: ((p.roles, graph) for p, graph in sweep.graphs(workdir, group)), settings)
+    found = aggregate(
+        lambda: ((p.roles, graph) for p, graph in sweep.graphs(workdir, group)), settings, sweep.ids_of(group)
+    )
     paths = aggregate_files.write_aggregate(workdir / behaviour, split, found, about)
     if _DOCUMENTED.value:
         documented = documented_of_group(sweep, group, _CONFIG.value.documented if _CONFIG.value else {})

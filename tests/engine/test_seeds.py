@@ -9,8 +9,7 @@ from causeway.engine.analyses.patch_sweep.effects import EffectSettings
 from causeway.engine.analyses.patch_sweep.settings import SweepSettings
 from causeway.engine.analyses.prompts.deal import Sizes
 from causeway.engine.analyses.prompts.make import make_prompts
-from causeway.engine.stats.halves import selection_half
-from causeway.engine.stats.held_out import held_out
+from causeway.engine.stats.splits import held_out, selection_half
 from causeway.engine.tasks import suite
 from causeway.engine.tasks.play import play_games
 from causeway.engine.tasks.slot_states import labelled_prompts
@@ -23,7 +22,7 @@ DRAWS = {
     "effects": lambda seed: EffectSettings(seed=seed),
     "sweep": lambda seed: SweepSettings("exact", ("baseline",), seed=seed),
     "halves": lambda seed: selection_half(np.arange(4), seed=seed),
-    "held out": lambda seed: held_out(4, 0.5, seed),
+    "held out": lambda seed: held_out(range(4), 0.5, seed),
     "tasks": lambda seed: suite.texts("train", 2, seed),
     "games": lambda seed: play_games(lambda games, number, prompts: [" stop."] * len(games), 2, seed=seed),
     "states": lambda seed: labelled_prompts(seed, 2),

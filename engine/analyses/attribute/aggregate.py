@@ -9,7 +9,7 @@ budget, active features beyond it count as 0 too: they were less influential tha
 
 Nodes are joined by layer, feature and place (`keys`). Those with the largest mean |total effect| are kept, and of each
 node the sources with the largest mean |weight|. With `held_out`, they are chosen on the other prompts and all means and
-intervals are of those held out (`stats.held_out`); without it of the prompts that chose them, which describes these
+intervals are of those held out (`stats.splits`); without it of the prompts that chose them, which describes these
 prompts and claims too much for others. Intervals are `stats.paired`'s: none of fewer than 10 prompts, nor of a node or
 edge that shows in fewer than 6.
 
@@ -26,8 +26,8 @@ from scipy.sparse import coo_array, csr_array
 from causeway.engine import scalars
 from causeway.engine.analyses.attribute.graph import AttributionGraph
 from causeway.engine.analyses.attribute.keys import Key, column_keys, unpack
-from causeway.engine.stats.held_out import check_share, held_out
 from causeway.engine.stats.paired import PairedMean, paired_mean
+from causeway.engine.stats.splits import check_share, held_out
 
 OUTPUT = -1
 
@@ -87,12 +87,17 @@ class Aggregate:
 Graphs = Iterable[tuple[Mapping[str, int], AttributionGraph]]
 
 
-def aggregate(read: Callable[[], Graphs], settings: AggregateSettings = AggregateSettings()) -> Aggregate:
+def aggregate(
+    read: Callable[[], Graphs],
+    settings: AggregateSettings = AggregateSettings(),
+    ids: Sequence[str] | None = None,
+) -> Aggregate:
     """Aggregate graphs.
 
     Args:
-        read: gives every graph with its prompt's roles (name -> position); called twice.
+        read: gives every graph with its prompt's roles (name -> position); called three times.
         settings: what is kept.
+        ids: of the graphs' prompts, by which they are held out (default: their numbers).
 
     Raises:
         ValueError: no graphs, or one alone of which a share is held out.
@@ -101,7 +106,7 @@ def aggregate(read: Callable[[], Graphs], settings: AggregateSettings = Aggregat
     names = sorted({name for own in roles for name in own})
     if not roles:
         raise ValueError("graphs: none to aggregate; needs one or more")
-    held = held_out(len(roles), settings.held_out, settings.seed)
+    held = held_out(range(len(roles)) if ids is None else ids, settings.held_out, settings.seed)
     choosing = (keyed for keyed, other in zip(_keyed(read, names), held, strict=True) if not other)
     keys = _largest(choosing, settings.max_nodes)
     values = np.zeros((4, len(keys), len(roles)))

@@ -21,7 +21,7 @@ from causeway.engine.devices import RowParallel
 from causeway.engine.dictionary.digest import dictionary_digest
 from causeway.engine.frozen.sources import Transcoders
 from causeway.engine.model.handle import Model
-from causeway.engine.stats.held_out import held_out
+from causeway.engine.stats.splits import held_out
 from causeway.engine.sweep import Job, Layout, Plan, UnitResult, tables
 from causeway.engine.sweep.fingerprint import config_sha256
 
@@ -106,9 +106,12 @@ class GraphSweep(Job):
         Raises:
             ValueError: see `held_out`.
         """
-        every = [(prompt.behaviour, prompt.split) for prompt in self.prompts]
         for group in self.groups():
-            held_out(every.count(group), share)
+            held_out(self.ids_of(group), share)
+
+    def ids_of(self, group: tuple[str, str]) -> list[str]:
+        """Ids of a group's prompts, in the order in which `graphs` gives them."""
+        return [prompt.id for prompt in self.prompts if (prompt.behaviour, prompt.split) == group]
 
     def graphs(
         self, workdir: Path, group: tuple[str, str] | None = None

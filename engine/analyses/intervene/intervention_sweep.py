@@ -31,7 +31,7 @@ from causeway.engine.devices import RowParallel
 from causeway.engine.dictionary.digest import dictionary_digest
 from causeway.engine.frozen.sources import Transcoders
 from causeway.engine.model.handle import Model
-from causeway.engine.stats.held_out import held_out
+from causeway.engine.stats.splits import held_out
 from causeway.engine.sweep import Job, Layout, Plan, UnitResult, tables
 from causeway.engine.sweep.fingerprint import config_sha256
 
@@ -125,7 +125,7 @@ class InterventionSweep(Job):
             groups[prompt.behaviour, prompt.split].append(index)
         mask = np.zeros(len(self.prompts), bool)
         for members in groups.values():
-            mask[members] = held_out(len(members), self.settings.held_out, self.settings.seed)
+            mask[members] = held_out([self.prompts[i].id for i in members], self.settings.held_out, self.settings.seed)
         return mask
 
     def _chosen_for(self, index: int) -> tuple[PlacedFeature, ...]:

@@ -3,7 +3,7 @@
 A prompt's own strongest features are met on that prompt and few others, and are the strongest there partly by luck.
 What may be claimed of a feature over prompts is its mean effect where it had no part in being chosen: features are
 ranked by their mean |predicted effect| over the prompts that choose, 0 where a graph does not have them, and changed
-on every prompt held out (`stats.held_out`), where an inactive one has effect 0.
+on every prompt held out (`stats.splits`), where an inactive one has effect 0.
 
     size_f = mean_p |effect_p[layer, place, feature]|
 

@@ -6,7 +6,7 @@ import math
 from causeway.engine import scalars
 from causeway.engine.analyses.intervene.sets import KINDS, Kind, Place
 from causeway.engine.intervention.hold import NAMED, Name
-from causeway.engine.stats.held_out import check_share
+from causeway.engine.stats.splits import check_share
 
 OPERATIONS = ("zero", "inhibit", "set", "scale", "patch")
 

@@ -35,8 +35,8 @@ from causeway.engine.analyses.patch_sweep.contrasts import FAMILY, Contrast, mak
 from causeway.engine.analyses.patch_sweep.effect_results import ALL, Key, Result
 from causeway.engine.analyses.patch_sweep.estimates import Estimate, EstimateSettings, estimate
 from causeway.engine.stats import multiple
-from causeway.engine.stats.halves import selection_half
 from causeway.engine.stats.paired import FEWEST_DISTINCT, FEWEST_PROMPTS
+from causeway.engine.stats.splits import selection_half
 
 METADATA_KEY = b"causeway.effects"
 

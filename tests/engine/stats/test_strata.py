@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from causeway.engine.stats.halves import selection_half
+from causeway.engine.stats.splits import selection_half
 from causeway.engine.stats.strata import stratified_difference
 
 

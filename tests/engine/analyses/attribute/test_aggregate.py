@@ -7,8 +7,8 @@ from scipy.sparse import csr_array
 from causeway.engine.analyses.attribute.aggregate import OUTPUT, AggregateSettings, aggregate
 from causeway.engine.analyses.attribute.graph import AttributionGraph, Logit
 from causeway.engine.analyses.attribute.keys import Key, column_keys, unpack
-from causeway.engine.stats.held_out import held_out
 from causeway.engine.stats.paired import paired_mean
+from causeway.engine.stats.splits import held_out
 
 LAYERS, FEATURES = 3, 4
 ALL = AggregateSettings(max_nodes=10_000, edges_per_node=10_000)
@@ -109,7 +109,7 @@ def test_the_largest_nodes_and_edges_are_kept(graphs):
 def test_prompts_held_out_estimate_what_the_others_choose(graphs):
     settings = AggregateSettings(max_nodes=9, edges_per_node=2, held_out=0.5, seed=1)
     found = aggregate(lambda: graphs, settings)
-    held = held_out(4, 0.5, 1)
+    held = held_out(range(4), 0.5, 1)
     choosing, others = ([g for g, mine in zip(graphs, held, strict=True) if mine == side] for side in (False, True))
     chosen = aggregate(lambda: choosing, AggregateSettings(max_nodes=9, edges_per_node=2))
     assert (found.prompts, found.chosen_on) == (2, 2)

@@ -31,7 +31,7 @@ from causeway.engine.calls.run import run
 from causeway.engine.devices import local_parallel
 from causeway.engine.intervention.requests import FeatureEdit
 from causeway.engine.model.handle import Model
-from causeway.engine.stats.held_out import held_out
+from causeway.engine.stats.splits import held_out
 from causeway.engine.sweep import job
 
 pytestmark = pytest.mark.usefixtures("double")
@@ -385,10 +385,10 @@ def test_the_held_out_interval_covers_the_score_of_heavy_tails():
 
 def test_shares_that_cannot_be_held_out(refuses):
     with refuses("held_out: got 1"):
-        held_out(10, 1.0)
+        held_out(range(10), 1.0)
     with refuses("1 prompts cannot be split"):
-        held_out(1, 0.5)
-    assert [int(held_out(9, share, 3).sum()) for share in (0.0, 0.01, 0.5, 0.99)] == [0, 1, 4, 8]
+        held_out([1], 0.5)
+    assert [int(held_out(range(9), share, 3).sum()) for share in (0.0, 0.01, 0.5, 0.99)] == [0, 1, 4, 8]
 
 
 def test_agreement_is_a_line(graphs):
