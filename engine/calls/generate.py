@@ -12,6 +12,7 @@ from causeway.engine.calls.arms import Arms, Edits, Row, edit_arrays_of, edit_ro
 from causeway.engine.calls.by_name import Tapped, tapped_places
 from causeway.engine.calls.run import fitted_stack
 from causeway.engine.dictionary.dictionary import Dictionary
+from causeway.engine.dictionary.placement import Holder
 from causeway.engine.intervention.tap_requests import Tap
 from causeway.engine.model.buckets import row_width
 from causeway.engine.model.handle import Model, Prompt, check_model
@@ -94,7 +95,7 @@ def generate(
     model: Model,
     prompts: Prompt | Sequence[Prompt],
     *,
-    dictionary: Dictionary | None = None,
+    dictionary: Holder | None = None,
     edits: Edits = (),
     arms: Arms | None = None,
     taps: Tap | str | Sequence[Tap | str] = (),
@@ -136,17 +137,17 @@ def generate(
         raise ValueError(f"semantics: got {semantics!r}; needs cached or recomputed")
     tokens = [model.tokens(prompt) for prompt in prompt_list(prompts)]
     wanted = edit_rows(edits, arms, len(tokens), model)
-    dictionary, seed, stops = fitted_stack(dictionary, model), scalars.seed(seed), stops_of(model, stop)
+    stack, seed, stops = fitted_stack(dictionary, model, taps, wanted), scalars.seed(seed), stops_of(model, stop)
     sampling = Sampling(temperature, top_k, top_p, stops.ids)
-    bound, tapped = tapped_places(taps, dictionary, model)
+    bound, tapped = tapped_places(taps, stack, model)
     asked = [
-        _rows_of(model, number, ids, [row for row in own for _ in range(trials)], trials, dictionary, mode, stops)
+        _rows_of(model, number, ids, [row for row in own for _ in range(trials)], trials, stack, mode, stops)
         for number, (ids, own) in enumerate(zip(tokens, wanted, strict=True))
     ]
     counts = [len(prompt.trials) for prompt in asked]
     layout = Layout(row_width(sum(counts), rows), segment_lengths(max_new_tokens))
     found = generate_prompts(
-        model.transformer, asked, layout=layout, sampling=sampling, seed=seed, dictionary=dictionary, taps=bound,
+        model.transformer, asked, layout=layout, sampling=sampling, seed=seed, dictionary=stack, taps=bound,
         recomputed=semantics == "recomputed", batched=len(asked) > 1 and min(counts) < layout.rows,
     )  # fmt: skip
     return GenerateResults(tuple(_result(model, generation, trials, tapped) for generation in found))

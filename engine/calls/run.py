@@ -19,13 +19,16 @@ from jaxtyping import Float, Int
 from causeway.engine import scalars
 from causeway.engine.calls.arms import Arms, Edits, Row, edit_arrays_of, edit_rows
 from causeway.engine.calls.by_name import Tapped, tapped_places
-from causeway.engine.dictionary.dictionary import Dictionary, check_stack
+from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.dictionary.fit import fitted
+from causeway.engine.dictionary.placement import Holder, StreamedDictionaries
 from causeway.engine.frozen.record import held_of
 from causeway.engine.intervention.apply import bind_all
 from causeway.engine.intervention.edits import Edit
 from causeway.engine.intervention.hold import AnyHolds, HeldLayers, checked_holds
 from causeway.engine.intervention.instruments import Instruments
+from causeway.engine.intervention.named import named_taps
+from causeway.engine.intervention.sites import ONCE
 from causeway.engine.intervention.tap_requests import Tap
 from causeway.engine.intervention.taps import BoundTap, Record
 from causeway.engine.model import forward
@@ -116,7 +119,7 @@ def run(
     model: Model,
     prompts: Prompt | Sequence[Prompt],
     *,
-    dictionary: Dictionary | None = None,
+    dictionary: Holder | None = None,
     edits: Edits = (),
     arms: Arms | None = None,
     holds: AnyHolds = "open",
@@ -130,7 +133,7 @@ def run(
     Args:
         model: a loaded model.
         prompts: a text or token ids (a list, or an array of numpy, jax or torch), or several of them.
-        dictionary: what feature edits and taps read with.
+        dictionary: what feature edits and taps read with; of a streamed one those layers are held in memory.
         edits: one list for all prompts, or one list a prompt.
         arms: lists of edits to compare; every prompt is run with each.
         holds: what stays as in the clean pass of each prompt: open, freeze_attention, constrained, or a list of `Hold`.
@@ -151,14 +154,14 @@ def run(
     width = None if batch_rows is None else scalars.integer(batch_rows, "batch_rows", 1)
     tokens = [model.tokens(prompt) for prompt in prompt_list(prompts)]
     rows = edit_rows(edits, arms, len(tokens), model)
-    dictionary = fitted_stack(dictionary, model)
+    stack = fitted_stack(dictionary, model, taps, rows)
     check_logits(model, [len(ids) for ids in tokens for _ in rows[0]], logits)
-    bound, tapped = tapped_places(taps, dictionary, model)
-    held = checked_holds(holds, model.config, dictionary)
+    bound, tapped = tapped_places(taps, stack, model)
+    held = checked_holds(holds, model.config, stack)
     found: dict[int, _Found] = {}
-    for batch, bucket in _batches(_rows(model, tokens, rows, dictionary, mode), width):
+    for batch, bucket in _batches(_rows(model, tokens, rows, stack, mode), width):
         try:
-            results = _run_batch(model, batch, bucket, bound, dictionary, held, logits)
+            results = _run_batch(model, batch, bucket, bound, stack, held, logits)
         except NotFiniteError as error:
             raise error.of(f"prompt {error.row // len(rows[0])}") from None
         found |= dict(zip((row.number for row in batch), results, strict=True))
@@ -166,14 +169,28 @@ def run(
     return _result(tokens, in_order, len(rows[0]) if arms is not None else 0, logits, tapped)
 
 
-def fitted_stack(dictionary: Dictionary | None, model: Model) -> Dictionary | None:
-    """The dictionary in the model's own names.
+def fitted_stack(dictionary: Holder | None, model: Model, taps: Any, rows: Sequence[Sequence[Row]]) -> Any:
+    """The dictionary in the model's own names and in memory: of a streamed one the layers that are read or edited.
 
     Raises:
-        ValueError: it does not fit the model, or is not a stack in memory.
+        ValueError: it does not fit the model, or features of a dictionary that crosses layers are edited.
     """
-    check_stack(dictionary, "run and generate")
-    return None if dictionary is None else fitted(dictionary, model.config, model.name)
+    if dictionary is None:
+        return None
+    dictionary = fitted(dictionary, model.config, model.name)
+    edited = {edit.layer for prompt in rows for row in prompt for edit in row if hasattr(edit, "feature")}
+    if edited and dictionary.crosses:
+        raise ValueError(
+            "edits: features of a cross-layer transcoder write to several layers; edit them with intervene, or use "
+            "SAEs or per-layer transcoders"
+        )
+    if not isinstance(dictionary, StreamedDictionaries):
+        return dictionary
+    for tap in named_taps(taps, model):
+        if tap.reader in ("all", "selected", "top_k") and tap.stream not in ONCE:
+            edited |= set(dictionary.layers if tap.layers is None else np.atleast_1d(tap.layers).tolist())
+    asked = {scalars.layer(layer, model.config.num_layers, "layer") for layer in edited}
+    return dictionary.stack_of(*sorted(asked)) if asked else None
 
 
 def check_logits(model: Model, lengths: Sequence[int], logits: LogitsOf) -> None:

@@ -110,8 +110,8 @@ class Dictionary(nnx.Module):
         """What to hand to a compiled program that reads one layer, and the layer's number there."""
         return self, layer
 
-    def stack_of(self, layer: int) -> "Dictionary":
-        """A stack in memory that has the layer."""
+    def stack_of(self, *layers: int) -> "Dictionary":
+        """A stack in memory that has the layers."""
         return self
 
     def with_config(self, config: DictionaryConfig) -> "Dictionary":

@@ -23,8 +23,10 @@ def fitted(dictionary: AnyHolder, model: ModelConfig, name: str) -> AnyHolder:
         name: of the model, for errors.
 
     Raises:
-        ValueError: see `fitted_config`.
+        ValueError: not dictionaries; or see `fitted_config`.
     """
+    if not isinstance(dictionary, Holder):
+        raise ValueError(f"dictionary: got {type(dictionary).__name__}; needs what load_dictionaries gives")
     config = fitted_config(dictionary.config, dictionary.d_in, dictionary.d_out, model, "dictionary", name)
     return dictionary if config == dictionary.config else cast(AnyHolder, dictionary.with_config(config))
 

@@ -176,9 +176,15 @@ class StreamedDictionaries:
         """
         return self.layer(layer).with_config(dataclasses.replace(self.config, layers=(0,))), 0
 
-    def stack_of(self, layer: int) -> Dictionary:
-        """A stack in memory that has the layer: it alone. A program that takes it serves no other layer."""
-        return stack([self.layer(layer)])
+    def stack_of(self, *layers: int) -> Dictionary:
+        """A stack in memory of some layers alone. A program that takes it serves no other layers.
+
+        Raises:
+            ValueError: no dictionary belongs to a layer.
+        """
+        return stack([self.layer(layer) for layer in layers]).with_config(
+            dataclasses.replace(self.config, layers=layers)
+        )
 
     def arrays_at(self, layer: int) -> dict[str, Array]:
         """The arrays of a model layer by name."""

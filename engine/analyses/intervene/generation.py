@@ -6,13 +6,12 @@ changed at all tokens stays changed at the new ones; one changed at a token of t
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 from causeway.engine.analyses.intervene.intervention_sweep import InterventionSweep
 from causeway.engine.analyses.intervene.sets import Place
 from causeway.engine.calls.continuations import Continuations, Continued
-from causeway.engine.calls.run import fitted_stack
-from causeway.engine.dictionary.dictionary import Dictionary
+from causeway.engine.dictionary.fit import fitted
 from causeway.engine.intervention.requests import FeatureEdit
 
 
@@ -66,7 +65,7 @@ def changed_texts(sweep: InterventionSweep, tokens: int, temperature: float, see
         for prompt, entry in entries
     )
     about = tuple({"id": prompt.id, **_named(entry)} for prompt, entry in entries)
-    dictionary = fitted_stack(cast(Dictionary, sweep.transcoders), sweep.model)
+    dictionary: Any = fitted(sweep.transcoders, sweep.model.config, sweep.model.name)
     return ChangedTexts(about, Continuations(sweep.model, rows, tokens, temperature, seed, dictionary, sweep.parallel))
 
 

@@ -23,17 +23,21 @@ that are not 0.
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import sparse, stats
 
-from causeway.engine.analyses.intervene.intervene import CleanRun
+from causeway.engine.devices import RowParallel
+from causeway.engine.dictionary.fit import fitted
+from causeway.engine.dictionary.placement import Holder
+from causeway.engine.model.handle import Model
+from causeway.engine.reading.passes import ReadRow, all_places, one_place
+from causeway.engine.reading.read import read
+from causeway.engine.reading.reductions import AnswerLogProbabilities, Last, Max, Reduction
 from causeway.engine.stats.multiple import Method, adjust
 
-Reading = Literal["max", "last"]
-READINGS: tuple[Reading, ...] = ("max", "last")
+READINGS: dict[str, Reduction] = {"max": Max(), "last": Last()}
 # q up to which a feature is found, and tested again on prompts held out.
 LEVEL = 0.05
 # Prompts without which a correlation has no test.
@@ -81,15 +85,16 @@ class LayerImportance:
 
 
 class Importance:
-    """Collects prompts, then tells.
+    """Collects the activations of all prompts at all layers, then tells.
 
     Args:
-        layers: whose features are read. features: F. differences: of all prompts that will be added, in that order.
-        reading: max over the prompt's tokens but the first, or last.
+        layers: whose features are read.
+        features: F.
+        differences: of all prompts.
         keep: keep the activations, so that these prompts can estimate what others find.
 
     Raises:
-        ValueError: fewer than `FEWEST` prompts, or an unknown reading.
+        ValueError: fewer than `FEWEST` prompts.
     """
 
     def __init__(
@@ -97,35 +102,32 @@ class Importance:
         layers: tuple[int, ...],
         features: int,
         differences: Sequence[float],
-        reading: Reading = "max",
         *,
         keep: bool = False,
     ):
-        if reading not in READINGS:
-            raise ValueError(f"reading: got {reading!r}; needs one of {', '.join(READINGS)}")
         check_enough(len(differences), f"{len(differences)} prompts")
-        self.layers, self.reading, self.count = layers, reading, 0
+        self.layers, self.count = layers, len(differences)
+        self.added = np.zeros(len(layers), np.int64)
         y = np.asarray(differences, np.float64)
         self.y = np.stack([y - y.mean(), _normal_scores(y)])
         shape = (len(layers), features)
         # Means and sums of squares about them, updated prompt by prompt: plain sums would cancel.
         self.mean, self.square, self.cross = np.zeros(shape), np.zeros(shape), np.zeros((2, *shape))
         self.active = np.zeros(shape, np.int64)
-        self.kept: list[list[sparse.csr_array]] | None = [[] for _ in layers] if keep else None
+        self.kept: list[dict[int, sparse.csr_array]] | None = [{} for _ in layers] if keep else None
 
-    def add(self, run: CleanRun) -> None:
-        """The next prompt."""
-        y, self.count = self.y[:, self.count], self.count + 1
-        for row, layer in enumerate(self.layers):
-            f = run.activations(layer)
-            x = f[-1] if self.reading == "last" or len(f) == 1 else f[1:].max(axis=0)
+    def add(self, layer: int, prompts: Int[np.ndarray, " n"], values: Float[np.ndarray, "n F"]) -> None:
+        """A layer's activations of some prompts, by their numbers among the differences."""
+        row = self.layers.index(layer)
+        for prompt, x in zip(prompts.tolist(), values, strict=True):
+            self.added[row] += 1
             moved = x - self.mean[row]
-            self.mean[row] += moved / self.count
+            self.mean[row] += moved / self.added[row]
             self.square[row] += moved * (x - self.mean[row])
-            self.cross[:, row] += y[:, None] * x
+            self.cross[:, row] += self.y[:, prompt, None] * x
             self.active[row] += x != 0
             if self.kept is not None:
-                self.kept[row].append(sparse.csr_array(x[None]))
+                self.kept[row][prompt] = sparse.csr_array(x[None])
 
     def result(
         self, min_active: int = 5, correction: Method = "bh", held_out: "Importance | None" = None
@@ -151,7 +153,8 @@ class Importance:
         for row, rows in enumerate(self.kept):
             chosen = np.flatnonzero(found[row] & (self.active[row] >= min_active))
             if chosen.size:
-                score[row, chosen] = self._ranked(sparse.vstack(rows, format="csc")[:, chosen].toarray())
+                together = sparse.vstack([rows[prompt] for prompt in range(self.count)], format="csc")
+                score[row, chosen] = self._ranked(together[:, chosen].toarray())
         with np.errstate(divide="ignore", invalid="ignore"):
             reach = stats.norm.isf(0.025) / np.sqrt(self.count - 3) if self.count > 3 else np.nan
             z, p = np.arctanh(score), self._p(score)
@@ -180,6 +183,55 @@ class Importance:
         varies = self.square > self.count * np.square(1e-7 * self.mean)
         tested = varies & (self.active >= min_active) & (y_square[0] > 0)
         return tuple(np.where(tested, column, np.nan) for column in (r, score, p))
+
+
+def read_importance(
+    model: Model,
+    transcoders: Holder,
+    prompts: Sequence[tuple[Sequence[int], tuple[int, int]]],
+    reading: str = "max",
+    parallel: RowParallel | None = None,
+    keep: bool = False,
+) -> Importance:
+    """`Importance` of prompts with their logit differences: what all features are on each, and what it answers.
+
+    Args:
+        model, transcoders: whose features.
+        prompts: token ids, and the correct and the incorrect answer's token.
+        reading: a feature's activation on a prompt: max over its tokens but the first, or last.
+        parallel: devices the prompts are spread over (default: one).
+        keep: see `Importance`.
+
+    Raises:
+        ValueError: an unknown reading, fewer than `FEWEST` prompts, or transcoders that do not fit the model.
+    """
+    if reading not in READINGS:
+        raise ValueError(f"reading: got {reading!r}; needs one of {', '.join(READINGS)}")
+    transcoders = fitted(transcoders, model.config, model.name)
+    layers, last = tuple(sorted(transcoders.config.layers)), reading == "last"
+    found = Importance(layers, transcoders.num_features, _differences(model, prompts, parallel), keep=keep)
+    # The first token is like no other, and counts only where it is all there is.
+    rows = [ReadRow(ids, range(len(ids))[-1:] if last or len(ids) == 1 else range(1, len(ids))) for ids, _ in prompts]
+    parts = read(
+        model.transformer, rows, (transcoders.config.stream,), transcoders, READINGS[reading], parallel=parallel,
+        slots=one_place if last else all_places,
+    )  # fmt: skip
+    for part in parts:
+        found.add(part.layer, part.rows, part.values["values"])
+    return found
+
+
+def _differences(
+    model: Model, prompts: Sequence[tuple[Sequence[int], tuple[int, int]]], parallel: RowParallel | None
+) -> list[float]:
+    """Logit of the correct answer less that of the incorrect one, at each prompt's last token."""
+    rows = [ReadRow(ids, [len(ids) - 1] * 2, answers) for ids, answers in prompts]
+    parts = read(
+        model.transformer, rows, ("final_norm",), None, AnswerLogProbabilities(), layers=(model.config.num_layers,),
+        parallel=parallel, slots=lambda count, width: 2,
+    )  # fmt: skip
+    found = {row: pair for part in parts for row, pair in zip(part.rows, part.values["values"], strict=True)}
+    return [float(found[row][0]) - float(found[row][1]) for row in range(len(prompts))]
 
 
 def _normal_scores(values: Float[np.ndarray, " n *k"]) -> Float[np.ndarray, " n *k"]:

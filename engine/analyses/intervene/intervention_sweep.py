@@ -18,11 +18,11 @@ import pyarrow.compute as pc
 from jaxtyping import Bool
 
 from causeway.engine.analyses.attribute.prompts import CircuitPrompt
-from causeway.engine.analyses.intervene.importance import Importance, Reading, check_enough
+from causeway.engine.analyses.intervene.importance import Importance, check_enough, read_importance
 from causeway.engine.analyses.intervene.intervene import CleanRun, check_transcoders
 from causeway.engine.analyses.intervene.intervention_rows import InterventionRows
 from causeway.engine.analyses.intervene.pairs import minimal_pairs
-from causeway.engine.analyses.intervene.prompt_rows import SCHEMA, PromptRows, difference
+from causeway.engine.analyses.intervene.prompt_rows import SCHEMA, PromptRows
 from causeway.engine.analyses.intervene.selection import PlacedFeature, chosen_features
 from causeway.engine.analyses.intervene.sets import single_sets
 from causeway.engine.analyses.intervene.settings import InterventionSettings
@@ -172,10 +172,14 @@ class InterventionSweep(Job):
         for (behaviour, other), count in collections.Counter(sides).items():
             check_enough(count, f"{behaviour} has {count} prompts" + " held out" * other)
 
-    def importance(self, behaviour: str, reading: Reading = "max") -> tuple[Importance, Importance | None]:
+    def importance(self, behaviour: str, reading: str = "max") -> tuple[Importance, Importance | None]:
         """All features of a behaviour's prompts against their logit differences, and the same of those held out.
 
-        Cost: two forward passes a prompt; ranks of differences are known when all of them are.
+        Args:
+            behaviour: whose prompts.
+            reading: a feature's activation on a prompt: max over its tokens but the first, or last.
+
+        Cost: two forward passes a prompt, batched; ranks of differences are known when all of them are.
         """
         sides: tuple[list[CircuitPrompt], list[CircuitPrompt]] = [], []
         for prompt, other in zip(self.prompts, self.held.tolist(), strict=True):
@@ -183,10 +187,6 @@ class InterventionSweep(Job):
                 sides[other].append(prompt)
         return self._importance(sides[0], reading), self._importance(sides[1], reading, True) if sides[1] else None
 
-    def _importance(self, prompts: Sequence[CircuitPrompt], reading: Reading, keep: bool = False) -> Importance:
-        layers, count = tuple(sorted(self.transcoders.config.layers)), self.transcoders.num_features
-        differences = [difference(self._clean(p).logits[-1], p.answers or (0, 0)) for p in prompts]
-        found = Importance(layers, count, differences, reading, keep=keep)
-        for prompt in prompts:
-            found.add(self._clean(prompt))
-        return found
+    def _importance(self, prompts: Sequence[CircuitPrompt], reading: str, keep: bool = False) -> Importance:
+        asked = [(prompt.tokens, prompt.answers or (0, 0)) for prompt in prompts]
+        return read_importance(self.model, self.transcoders, asked, reading, self.parallel, keep)

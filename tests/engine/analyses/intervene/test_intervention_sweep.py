@@ -13,7 +13,7 @@ from causeway.engine.analyses.attribute.attribution_plan import AttributionPlan
 from causeway.engine.analyses.attribute.graph_sweep import GraphSweep
 from causeway.engine.analyses.attribute.prompts import CircuitPrompt
 from causeway.engine.analyses.attribute.targets import logit_difference
-from causeway.engine.analyses.intervene.importance import Importance
+from causeway.engine.analyses.intervene.importance import Importance, read_importance
 from causeway.engine.analyses.intervene.intervene import CleanRun, intervene
 from causeway.engine.analyses.intervene.intervention_summary import SummarySettings, agreements, summarise
 from causeway.engine.analyses.intervene.intervention_sweep import InterventionSweep
@@ -235,7 +235,8 @@ def test_importance_is_correlation_with_control(model, transcoders):
     for _ in range(12):
         run = CleanRun(model, transcoders, rng.integers(0, 40, 6).tolist())
         x.append([run.activations(layer)[1:].max(axis=0) for layer in (0, 2)])
-        importance.add(run)
+        for layer, values in zip((0, 2), x[-1], strict=True):
+            importance.add(layer, np.array([len(x) - 1]), values[None])
     x = np.array(x)
     for row, layer in enumerate(importance.result(min_active=4)):
         active = (x[:, row] != 0).sum(axis=0)
@@ -245,6 +246,23 @@ def test_importance_is_correlation_with_control(model, transcoders):
             expected = stats.pearsonr(x[:, row, f], scores)
             assert (layer.score[f], layer.p[f]) == (pytest.approx(expected[0]), pytest.approx(expected[1]))
         assert np.nanmin(layer.q) >= np.nanmin(layer.p)
+
+
+@pytest.mark.parametrize("reading", ["max", "last"])
+def test_importance_reads_what_a_clean_run_has(model, transcoders, reading):
+    rng = np.random.default_rng(0)
+    prompts = [(rng.integers(0, 40, n).tolist(), (3, 7)) for n in (6, 1, 9, 6)]
+    found = read_importance(model, transcoders, prompts, reading, keep=True)
+    runs = [CleanRun(model, transcoders, ids) for ids, _ in prompts]
+    y = np.array([run.logits[-1][3] - run.logits[-1][7] for run in runs])
+    np.testing.assert_allclose(found.y[0], y - y.mean(), atol=1e-9)
+    for row, layer in enumerate(found.layers):
+        f = [run.activations(layer) for run in runs]
+        x = np.stack([one[-1] if reading == "last" or len(one) == 1 else one[1:].max(axis=0) for one in f])
+        np.testing.assert_allclose(found.mean[row], x.mean(axis=0), atol=1e-9)
+        np.testing.assert_array_equal(found.active[row], (x != 0).sum(axis=0))
+        for prompt in range(len(prompts)):
+            np.testing.assert_allclose(found.kept[row][prompt].toarray()[0], x[prompt], atol=1e-9)
 
 
 def test_sets_of_one_kind_are_one_row_wherever_they_lie(sweep, tmp_path):
@@ -339,9 +357,8 @@ def test_importance_holds_its_error_whatever_the_differences(model):
     rng = np.random.default_rng(1)
     prompts, features = 100, 2000
     x = np.where(rng.random((prompts, features)) < 0.08, rng.exponential(size=(prompts, features)), 0)
-    importance = Importance((0,), features, (rng.exponential(size=prompts) ** 2).tolist(), "last")
-    for row in x:
-        importance.add(type("Run", (), {"activations": lambda self, layer, row=row: row[None]})())
+    importance = Importance((0,), features, (rng.exponential(size=prompts) ** 2).tolist())
+    importance.add(0, np.arange(prompts), x)
     [found] = importance.result()
     assert np.nanmean(found.p < 0.05) == pytest.approx(0.05, abs=0.02)
     assert np.nanmean(found.p < 1e-3) < 3e-3
@@ -355,9 +372,8 @@ def test_what_is_found_is_estimated_on_prompts_held_out():
     for prompts in (200, 100):
         x = np.abs(rng.standard_normal((prompts, 40)))
         y = x[:, 0] + 0.5 * rng.standard_normal(prompts)
-        side = Importance((3,), 40, y.tolist(), "last", keep=True)
-        for row in x:
-            side.add(type("Run", (), {"activations": lambda self, layer, row=row: row[None]})())
+        side = Importance((3,), 40, y.tolist(), keep=True)
+        side.add(3, np.arange(prompts), x)
         sides.append(side)
     [found] = sides[0].result(held_out=sides[1])
     again = found.held_out
@@ -373,10 +389,8 @@ def test_the_held_out_interval_covers_the_score_of_heavy_tails():
     rng = np.random.default_rng(3)
     prompts, features = 40, 2000
     y = rng.standard_normal(prompts)
-    side = Importance((0,), features, y.tolist(), "last", keep=True)
-    for difference in y:
-        x = np.exp(2 * (difference + rng.standard_normal(features)))
-        side.add(type("Run", (), {"activations": lambda self, layer, x=x: x[None]})())
+    side = Importance((0,), features, y.tolist(), keep=True)
+    side.add(0, np.arange(prompts), np.exp(2 * (y[:, None] + rng.standard_normal((prompts, features)))))
     [again] = side._again(np.ones((1, features), bool), 1, "bh")
     # One draw of y stands for all features: its own spread of ranks is the normal scores'.
     truth = np.median(again.score)
