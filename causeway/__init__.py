@@ -42,7 +42,9 @@ if TYPE_CHECKING:
     from causeway.engine.dictionary.placement import Streamed as Streamed
     from causeway.engine.intervention.hold import Hold as Hold
     from causeway.engine.intervention.requests import FeatureEdit as FeatureEdit
+    from causeway.engine.intervention.requests import PatternEdit as PatternEdit
     from causeway.engine.intervention.requests import SwapEdit as SwapEdit
+    from causeway.engine.intervention.requests import UnitEdit as UnitEdit
     from causeway.engine.intervention.requests import VectorEdit as VectorEdit
     from causeway.engine.intervention.tap_requests import Tap as Tap
     from causeway.engine.intervention.taps import Record as Record

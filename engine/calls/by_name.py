@@ -91,7 +91,7 @@ def tapped_places(taps: Any, dictionary: Dictionary | None, model: Model) -> tup
 
 def _layers(spec: TapSpec) -> str:
     if spec.stream in ONCE:
-        return "the top"
+        return "the embedding" if spec.stream == "embed" else "the top"
     return f"layer{'s' * (len(spec.layers) > 1)} {', '.join(map(str, spec.layers))}"
 
 

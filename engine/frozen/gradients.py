@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from causeway.engine.intervention.instruments import Differentiated, Instruments
-from causeway.engine.intervention.sites import ONCE
+from causeway.engine.intervention.sites import once
 from causeway.engine.intervention.taps import TapSpec, bind_tap
 from causeway.engine.model.buckets import bucket_width
 from causeway.engine.model.config import ModelConfig
@@ -128,5 +128,6 @@ def _streams(
 
 
 def layers_of(stream: str, config: ModelConfig) -> tuple[int, ...]:
-    """The layers that have a stream; the number of layers for one that comes once."""
-    return (config.num_layers,) if stream in ONCE else tuple(range(config.num_layers))
+    """The layers that have a stream, or the one of a stream that comes once."""
+    single = once(stream, config.num_layers)
+    return tuple(range(config.num_layers)) if single is None else (single,)

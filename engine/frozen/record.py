@@ -27,7 +27,7 @@ from causeway.engine.dictionary.config import DictionaryConfig
 from causeway.engine.dictionary.placement import InMemory
 from causeway.engine.intervention.hold import Held, HeldLayers, needed_streams
 from causeway.engine.intervention.instruments import Instruments
-from causeway.engine.intervention.sites import NORMS, ONCE
+from causeway.engine.intervention.sites import NORMS, once
 from causeway.engine.intervention.taps import TapSpec, bind_tap
 from causeway.engine.model.buckets import bucket_width
 from causeway.engine.model.finite import refuse, rows_finite
@@ -123,7 +123,8 @@ def _recorded(
 ) -> tuple[Pass, dict[str, Float[Array, "L B T *D"]]]:
     """A pass, and its streams in every layer."""
     count = transformer.config.num_layers
-    layers = {stream: (count,) if stream in ONCE else tuple(range(count)) for stream in streams}
+    single = {stream: once(stream, count) for stream in streams}
+    layers = {stream: tuple(range(count)) if at is None else (at,) for stream, at in single.items()}
     taps = tuple(bind_tap(TapSpec(stream, "raw", at), None) for stream, at in layers.items())
     out = causal_pass(transformer, tokens, Instruments((), taps), lengths, logits_of=logits_of)
     return out, {stream: jnp.asarray(record.values) for stream, record in zip(streams, out.records, strict=True)}

@@ -3,9 +3,11 @@
 import numpy as np
 
 from causeway.engine.dictionary.dictionary import Dictionary
+from causeway.engine.intervention.edges import keys_of
 from causeway.engine.intervention.edits import EMPTY, Edit, dictionary_of, vectors_of
-from causeway.engine.intervention.sites import STREAMS
+from causeway.engine.intervention.sites import STREAMS, once
 from causeway.engine.model.config import ModelConfig
+from causeway.engine.model.refusals import check_stream
 
 # Families that put another vector in the stream's place, so that no other edit can act there too.
 WHOLE = ("swap", "replace")
@@ -29,10 +31,16 @@ def check_edits(edits: tuple[Edit, ...], config: ModelConfig, dictionary: Dictio
 def _check_edit(edit: Edit, config: ModelConfig, dictionary: Dictionary | None) -> None:
     layer, spec, num_layers = np.asarray(edit.layer), edit.spec, config.num_layers
     live = layer != EMPTY
-    if (bad := layer[live & ((layer < 0) | (layer >= num_layers))]).size:
+    single = once(spec.stream, num_layers)
+    if single is not None and (bad := layer[live & (layer != single)]).size:
+        raise ValueError(f"edit.layer: {spec.stream} comes once, at layer {single}; got {bad[0]}")
+    if single is None and (bad := layer[live & ((layer < 0) | (layer >= num_layers))]).size:
         raise ValueError(f"edit.layer: {bad[0]} is outside the model's layers 0..{num_layers - 1}")
+    check_stream(spec.stream, config, "edits")
     if spec.family in ("vector", "swap"):
         _check_vectors(edit, live)
+    elif spec.family in ("unit", "edge"):
+        _check_units(edit, config, live)
     else:
         _check_features(edit, dictionary_of(dictionary, spec), live)
     if (np.asarray(edit.start)[live] < 0).any() or (np.asarray(edit.stop)[live] <= np.asarray(edit.start)[live]).any():
@@ -40,7 +48,9 @@ def _check_edit(edit: Edit, config: ModelConfig, dictionary: Dictionary | None) 
     for values, name in ((edit.scale, "scale"), (edit.shift, "shift")):
         if not np.isfinite(np.asarray(values)[live]).all():
             raise ValueError(f"edit.{name}: holds a value that is not finite")
-    if spec.family != "vector":  # components along several vectors add; whole vectors at one place do not
+    if spec.family == "edge":
+        _check_edges(edit, live)
+    elif spec.family != "vector":  # components along several vectors add; whole vectors at one place do not
         _check_overlap(edit, live)
 
 
@@ -50,6 +60,15 @@ def _check_vectors(edit: Edit, live: np.ndarray) -> None:
         raise ValueError("edit.vectors: holds a value that is not finite")
     if edit.spec.family == "vector" and len(used) and not np.abs(used).max(axis=-1).all():
         raise ValueError("edit.vectors: a vector is zero; a stream has no component along it")
+
+
+def _check_units(edit: Edit, config: ModelConfig, live: np.ndarray) -> None:
+    edges = edit.spec.family == "edge"
+    count = config.num_heads if edges else config.units(edit.spec.stream)[0]
+    chosen = np.asarray(edit.feature)[live]
+    if (bad := chosen[(chosen < 0) | (chosen >= count)]).size:
+        what = "head" if edges else f"unit of {edit.spec.stream}"
+        raise ValueError(f"edits: {what} {bad[0]} is outside the model's 0..{count - 1}")
 
 
 def _check_features(edit: Edit, dictionary: Dictionary, live: np.ndarray) -> None:
@@ -88,7 +107,23 @@ def _check_overlap(edit: Edit, live: np.ndarray) -> None:
         raise ValueError(f"edit: slots {a} and {b} of row {row} act on one {_THING[edit.spec.family]}; merge them")
 
 
-_THING = {"feature": "feature and position", "replace": "feature and position", "swap": "position of one stream"}
+def _check_edges(edit: Edit, live: np.ndarray) -> None:
+    """Refuse two slots of a row that share an edge: their spans of queries and of keys both meet."""
+    spans = ((edit.start, edit.stop), keys_of(edit))
+    meet = np.triu(np.ones((live.shape[1],) * 2, bool), 1) & live[:, :, None] & live[:, None]
+    for a in (np.asarray(edit.layer), np.asarray(edit.feature)):
+        meet &= a[:, :, None] == a[:, None]
+    for start, stop in (map(np.asarray, span) for span in spans):
+        meet &= (start[:, :, None] < stop[:, None]) & (start[:, None] < stop[:, :, None])
+    if meet.any():
+        row, one, other = (int(n[0]) for n in np.nonzero(meet))
+        raise ValueError(f"edit: slots {one} and {other} of row {row} act on one edge; merge them")
+
+
+_THING = {
+    "feature": "feature and position", "replace": "feature and position", "unit": "unit and position",
+    "swap": "position of one stream",
+}  # fmt: skip
 
 
 def _check_together(edit: Edit, other: Edit) -> None:

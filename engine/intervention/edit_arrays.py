@@ -4,8 +4,9 @@ Specs come in the order of their names, and slots in the order written, so that 
 are the same program and the same bits.
 """
 
+import dataclasses
+import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from causeway.engine import scalars
 from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.intervention.edits import EMPTY, Edit, EditSpec
 from causeway.engine.intervention.operations import coefficients
-from causeway.engine.intervention.requests import AnyEdit, FeatureEdit, SwapEdit, VectorEdit
+from causeway.engine.intervention.requests import AnyEdit, FeatureEdit, PatternEdit, SwapEdit, UnitEdit, VectorEdit
 from causeway.engine.intervention.scope import intervals, slots
 from causeway.engine.model.config import ModelConfig
 
@@ -27,7 +28,7 @@ def edit_arrays(
 
     Raises:
         ValueError: an unknown mode, a layer that counts from the end (`engine.intervention.named` knows how many there
-            are), a scope that the prompt has not room for, or vectors of another shape.
+            are), a scope that the prompt has not room for, or values of another shape.
     """
     if mode not in ("delta", "replace"):
         raise ValueError(f"mode: got {mode!r}; needs delta or replace")
@@ -52,50 +53,96 @@ def _spec(edit: AnyEdit, writes: str, mode: str) -> EditSpec:
             return EditSpec(edit.stream, "vector")
         case SwapEdit():
             return EditSpec(edit.stream, "swap")
+        case UnitEdit():
+            return EditSpec(edit.stream, "unit")
+        case PatternEdit():
+            return EditSpec("attn_pattern", "edge")
 
 
-class _Slot(NamedTuple):
-    """Where a slot acts, [start, stop), and the vector it is edited with."""
+@dataclasses.dataclass(frozen=True)
+class _Slot:
+    """Where a slot acts, [start, stop), its vector, and the keys of an edge, [first_key, stop_key)."""
 
     start: int
     stop: int
     vector: np.ndarray | None = None
+    first_key: int = 0
+    stop_key: int = 0
 
 
 def _edit(spec: EditSpec, rows: list[list[AnyEdit]], length: int, config: ModelConfig) -> Edit:
-    shape = (len(rows), max(sum(map(_count, row)) for row in rows))
-    ids = {name: np.zeros(shape, np.int32) for name in ("feature", "start", "stop")}
-    numbers = {name: np.zeros(shape, np.float32) for name in ("scale", "shift")}
-    bounds = np.full(shape, -np.inf, np.float32), np.full(shape, np.inf, np.float32)
+    shape, unit = (len(rows), max(sum(map(_count, row)) for row in rows)), config.units(spec.stream)[1]
     layer = np.full(shape, EMPTY, np.int32)
-    width = config.width(spec.stream)
-    vectors = np.zeros((*shape, width), np.float32) if spec.family in ("vector", "swap") else None
+    feature, start, stop, first_key, stop_key = (np.zeros(shape, np.int32) for _ in range(5))
+    scale, shift = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    lower, upper = np.full(shape, -np.inf, np.float32), np.full(shape, np.inf, np.float32)
+    width = {"vector": config.width(spec.stream), "swap": config.width(spec.stream), "unit": unit * (unit > 1)}
+    vectors = np.zeros((*shape, width.get(spec.family, 0)), np.float32)
     for r, row in enumerate(rows):
-        placed = [(edit, slot) for edit in row for slot in _slots(edit, length, width)]
+        placed = [(edit, slot) for edit in row for slot in _slots(edit, length, config)]
         for e, (edit, slot) in enumerate(placed):
-            layer[r, e] = scalars.integer(edit.layer, f"{type(edit).__name__}.layer")
-            ids["start"][r, e], ids["stop"][r, e] = slot.start, slot.stop
+            at = r, e
+            layer[at] = scalars.integer(edit.layer, f"{type(edit).__name__}.layer")
+            feature[at], start[at], stop[at] = _number(edit), slot.start, slot.stop
+            first_key[at], stop_key[at] = slot.first_key, slot.stop_key
             found = coefficients(edit.operation, edit.value)
-            numbers["scale"][r, e], numbers["shift"][r, e], bounds[0][r, e], bounds[1][r, e] = found
-            if isinstance(edit, FeatureEdit):
-                ids["feature"][r, e] = edit.feature
-            if vectors is not None:
-                vectors[r, e] = slot.vector
-    limits = bounds if np.isfinite(bounds).any() else None
-    return Edit(layer=layer, **ids, **numbers, writer=ids["feature"], vectors=vectors, bounds=limits, spec=spec)
+            scale[at], lower[at], upper[at] = found.scale, found.lower, found.upper
+            shift[at] = found.shift if np.ndim(found.shift) == 0 else 1
+            if slot.vector is not None:
+                vectors[at] = slot.vector
+    return Edit(
+        layer, feature, start, stop, scale, shift, writer=feature, spec=spec,
+        vectors=vectors if vectors.size else None,
+        keys=(first_key, stop_key) if spec.family == "edge" else None,
+        bounds=(lower, upper) if np.isfinite([lower, upper]).any() else None,
+    )  # fmt: skip
+
+
+def _number(edit: AnyEdit) -> int:
+    """Which feature, unit or head is edited."""
+    return getattr(edit, {FeatureEdit: "feature", UnitEdit: "unit", PatternEdit: "head"}.get(type(edit), ""), 0)
 
 
 def _count(edit: AnyEdit) -> int:
     """How many slots an edit needs, whatever the prompt's length."""
     if isinstance(edit, SwapEdit) and edit.vector.ndim == 2:
         return len(edit.vector)
-    return slots(edit.scope)
+    return slots(edit.scope) * (slots(edit.key) if isinstance(edit, PatternEdit) else 1)
 
 
-def _slots(edit: AnyEdit, length: int, width: int) -> list[_Slot]:
+def _slots(edit: AnyEdit, length: int, config: ModelConfig) -> list[_Slot]:
     spans = intervals(edit.scope, length)
-    if isinstance(edit, FeatureEdit):
-        return [_Slot(start, stop) for start, stop in spans]
+    match edit:
+        case FeatureEdit():
+            return [_Slot(*span) for span in spans]
+        case PatternEdit():
+            return [_Slot(*span, None, *keys) for span in spans for keys in intervals(edit.key, length)]
+        case UnitEdit():
+            vector = _unit_vector(edit, config)
+            return [_Slot(*span, vector) for span in spans]
+        case _:
+            return _vector_slots(edit, spans, length, config.width(edit.stream))
+
+
+def _unit_vector(edit: UnitEdit, config: ModelConfig) -> np.ndarray | None:
+    """What `shift` is a multiple of where the unit is a vector.
+
+    Raises:
+        ValueError: a number where the operation needs a vector, or the other way round.
+    """
+    found, width = coefficients(edit.operation, edit.value), config.units(edit.stream)[1]
+    shape, unit = np.shape(found.shift), f"a unit of {edit.stream}"
+    if width > 1 and (math.isfinite(found.lower) or math.isfinite(found.upper)):
+        raise ValueError(f"UnitEdit.operation: {edit.operation} is of single numbers, but {unit} has {width}")
+    if shape == (() if width == 1 else (width,)):
+        return np.asarray(found.shift) if shape else None
+    if not shape and not found.shift:  # zero, scale, inhibit and own need no vector
+        return None
+    needed = "a number" if width == 1 else f"an array ({width},), one number for each of its own"
+    raise ValueError(f"UnitEdit.value: got {scalars.shown(edit.value)} to {edit.operation} {unit}; needs {needed}")
+
+
+def _vector_slots(edit: VectorEdit | SwapEdit, spans: list[tuple[int, int]], length: int, width: int) -> list[_Slot]:
     if np.shape(edit.vector) == (width,):
         return [_Slot(start, stop, edit.vector) for start, stop in spans]
     positions = [p for start, stop in spans for p in range(start, min(stop, length))]

@@ -11,6 +11,8 @@ g = clip(scale * f + shift, bounds) and the stream x changes by
     vector    x . v / |v|^2, the component along v     v
     swap      the whole vector x                      (scale * x + shift * value) - x
     replace   a dictionary feature's value            x becomes decode(encode(x) with the feature at its new value)
+    unit      a neuron's value, or a head's K numbers  its own place in the stream
+    edge      a head's weight from a query to a key   its own place in the pattern, whose other weights stay
 
 With a transcoder f is a value in the stream it reads, and x the stream it writes, later in the same layer; `replace`
 puts the transcoder's output there. A dictionary that undoes a norm of its input writes w times that norm's scale.
@@ -33,10 +35,14 @@ from jaxtyping import Float, Int
 
 from causeway.engine.arrays import AnyArray
 from causeway.engine.dictionary.dictionary import Dictionary
-from causeway.engine.intervention.sites import DICTIONARY_ONLY, EDITABLE
+from causeway.engine.intervention.sites import DICTIONARY_ONLY, EDITABLE, STREAMS, UNITS
 
-Family = Literal["feature", "vector", "swap", "replace"]
-FAMILIES: tuple[Family, ...] = ("feature", "vector", "swap", "replace")
+Family = Literal["feature", "vector", "swap", "replace", "unit", "edge"]
+_VECTORS = tuple(stream for stream in STREAMS if stream != "attn_pattern")
+ACTS_ON: dict[Family, tuple[str, ...]] = {
+    "feature": EDITABLE + DICTIONARY_ONLY, "replace": EDITABLE + DICTIONARY_ONLY, "vector": _VECTORS, "swap": _VECTORS,
+    "unit": UNITS, "edge": ("attn_pattern",),
+}  # fmt: skip
 FOREVER = np.iinfo(np.int32).max
 EMPTY = -1
 
@@ -52,11 +58,10 @@ class EditSpec:
     family: Family = "feature"
 
     def __post_init__(self):
-        if self.family not in FAMILIES:
-            raise ValueError(f"EditSpec.family: got {self.family!r}; needs one of {', '.join(FAMILIES)}")
-        editable = EDITABLE if self.family in ("vector", "swap") else EDITABLE + DICTIONARY_ONLY
-        if self.stream not in editable:
-            raise ValueError(f"stream: got {self.stream!r}; {self.family} edits act on {', '.join(editable)}")
+        if self.family not in ACTS_ON:
+            raise ValueError(f"EditSpec.family: got {self.family!r}; needs one of {', '.join(ACTS_ON)}")
+        if self.stream not in (streams := ACTS_ON[self.family]):
+            raise ValueError(f"stream: got {self.stream!r}; {self.family} edits act on {', '.join(streams)}")
 
     def one_layer(self, dictionary: Dictionary | None) -> bool:
         """Whether all rows of a bucket must edit the same layer, because the whole dictionary is needed there."""
@@ -68,9 +73,12 @@ class EditSpec:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Edit:
-    """E slots a row of one kind on one stream: arrays [B, E]; `vectors` [B, E, D] for vector and swap alone.
+    """E slots a row of one kind on one stream: arrays [B, E].
 
-    `bounds`: the least and the largest new value, where any row of the plan has one.
+    `feature` is the number of the unit or head where one is edited. `vectors` are those of the vector and swap
+    families, [B, E, D], and what stands for 1 behind `shift` where a unit is a vector, [B, E, K]. `bounds`: the least
+    and the largest new value, where any row of the plan has one. `keys`: [start, stop) of the keys of edges.
+
 
     A slot with layer -1 is empty. Positions are absolute token positions, prompt included. A pass carries a tuple of
     edits, one of each `spec`; they read the stream as it was before any of them, and their changes add.
@@ -84,6 +92,7 @@ class Edit:
     shift: Float[AnyArray, "B E"]
     writer: Int[AnyArray, "B E"]
     vectors: Float[AnyArray, "B E D"] | None = None
+    keys: tuple[Int[AnyArray, "B E"], Int[AnyArray, "B E"]] | None = None
     bounds: tuple[Float[AnyArray, "B E"], Float[AnyArray, "B E"]] | None = None
     spec: EditSpec = dataclasses.field(default=EditSpec(), metadata={"static": True})
 

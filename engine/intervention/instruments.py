@@ -11,9 +11,11 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Int
+from jaxtyping import Array, Bool, Float, Int
 
-from causeway.engine.intervention.apply import BoundEdit, Change, EditReport, read_edit, write_edits
+from causeway.engine.intervention.apply import BoundEdit, StreamEdit, read_edit, write_edits
+from causeway.engine.intervention.changes import Change, EditReport
+from causeway.engine.intervention.edges import BoundEdge, Edges, edit_edges
 from causeway.engine.intervention.hold import Held
 from causeway.engine.intervention.sites import NORMS, ONCE
 from causeway.engine.intervention.taps import BoundTap, Reading, read
@@ -68,22 +70,27 @@ class Observer:
         self.readings: dict[int, tuple[Array, Array | None]] = {}
         self.reports: dict[int, EditReport] = {}
         self._pending: dict[int, Change] = {}
+        self.on_edges = {i: bound for i, bound in enumerate(instruments.edits) if isinstance(bound, BoundEdge)}
+        self.on_streams = {i: bound for i, bound in enumerate(instruments.edits) if not isinstance(bound, BoundEdge)}
 
-    def __call__(self, stream: str, x: Array) -> Array:
+    def __call__(self, stream: str, x: Array, edges: Edges | None = None) -> Array:
         """Apply this stream's edits, then read it for edits of later streams and for its taps.
+
+        Args:
+            edges: of a pattern or a piece of one, where its keys stand.
 
         Raises:
             ValueError: an edit's dictionary reads a stream that did not pass before the one it writes.
         """
-        edits, held = self.instruments.edits, self.instruments.held
+        edits, held = self.on_streams, self.instruments.held
         x = self._kept(stream, x)
         if stream not in NORMS:
             seen(stream, self.layer, x, self.real, self.positions)
-        changes = [self._change(i, bound, x) for i, bound in enumerate(edits) if bound.edit.spec.stream == stream]
-        if changes:
-            x = write_edits(changes, x)
+        changes = [self._change(i, bound, x) for i, bound in edits.items() if bound.edit.spec.stream == stream]
+        if changes or (edges is not None and self.on_edges):
+            x = self._edged(x, edges) if edges is not None else write_edits(changes, x)
             seen(stream, self.layer, x, self.real, self.positions, edited=True)
-        for i, bound in enumerate(edits):
+        for i, bound in edits.items():
             if bound.reads == stream != bound.edit.spec.stream:
                 self._pending[i], self.reports[i] = self._read_edit(bound, stream, x)
         if self.instruments.differentiated is not None:
@@ -113,11 +120,21 @@ class Observer:
             return x
         return jnp.broadcast_to(held.choose("mlp_out", self.layer, held.clean(stream, self.layer), x), x.shape)
 
-    def _read_edit(self, bound: BoundEdit, stream: str, x: Array) -> tuple[Change, EditReport]:
+    def _read_edit(self, bound: StreamEdit, stream: str, x: Array) -> tuple[Change, EditReport]:
         x = self.source(stream, x) if bound.edit.spec.family == "feature" else x
         return read_edit(bound, x, self.layer, self.positions)
 
-    def _change(self, i: int, bound: BoundEdit, x: Array) -> Change:
+    def _edged(self, x: Float[Array, "B H T S"], edges: Edges) -> Float[Array, "B H T S"]:
+        """The pattern with its edited edges; a pattern in pieces comes here once for each."""
+        rows = len(next(iter(self.on_edges.values())).edit.layer)
+        x = jnp.broadcast_to(x, (rows, *x.shape[1:]))  # a pattern that is held may be one for all rows
+        found = {i: edit_edges(e, x, self.layer, self.positions, edges) for i, e in self.on_edges.items()}
+        for i, (added, report) in found.items():
+            x = x + added
+            self.reports[i] = self.reports[i] + report if i in self.reports else report
+        return x
+
+    def _change(self, i: int, bound: StreamEdit, x: Array) -> Change:
         writes = bound.edit.spec.stream
         if bound.reads == writes:
             change, self.reports[i] = self._read_edit(bound, writes, x)

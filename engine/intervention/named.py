@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from typing import cast
 
 from causeway.engine import scalars
-from causeway.engine.intervention.requests import AnyEdit, FeatureEdit
+from causeway.engine.intervention.requests import AnyEdit, FeatureEdit, PatternEdit
+from causeway.engine.intervention.sites import once
 from causeway.engine.intervention.tap_requests import Tap
 from causeway.engine.model.handle import Model
 
@@ -50,12 +51,18 @@ def named_edits(edits: Sequence[AnyEdit], model: Model) -> list[AnyEdit]:
 
 def _edit(edit: AnyEdit, model: Model) -> AnyEdit:
     if not isinstance(edit, AnyEdit):
-        raise ValueError(f"edits: got {scalars.shown(edit)}; needs FeatureEdit, VectorEdit or SwapEdit")
-    kind = type(edit).__name__
-    layer = scalars.layer(edit.layer, model.config.num_layers, f"{kind}.layer")
-    if isinstance(edit, FeatureEdit):
-        return dataclasses.replace(edit, layer=layer)
-    place = model.place(edit.stream, f"{kind}.stream")
+        kinds = ", ".join(kind.__name__ for kind in AnyEdit.__args__)
+        raise ValueError(f"edits: got {scalars.shown(edit)}; needs one of {kinds}")
+    name, count = f"{type(edit).__name__}.layer", model.config.num_layers
+    if isinstance(edit, FeatureEdit | PatternEdit):
+        return dataclasses.replace(edit, layer=scalars.layer(edit.layer, count, name))
+    place = model.place(edit.stream, f"{type(edit).__name__}.stream")
+    single = once(place.stream, count)
+    if single is not None:
+        if edit.layer not in (-1, single):
+            raise ValueError(f"{name}: got {edit.layer}, but {place.stream} comes once; give -1, or {single}")
+        return dataclasses.replace(edit, layer=single, stream=place.stream)
+    layer = scalars.layer(edit.layer, count, name)
     if place.layer not in (None, layer):
-        raise ValueError(f"{kind}.layer: got {edit.layer}, but {edit.stream!r} is of layer {place.layer}; name one")
+        raise ValueError(f"{name}: got {edit.layer}, but {edit.stream!r} is of layer {place.layer}; name one")
     return dataclasses.replace(edit, layer=layer, stream=place.stream)

@@ -4,6 +4,8 @@
     FeatureEdit(12, 345, operation="zero", scope="last_prompt")        ablate it at the last prompt token
     VectorEdit(12, v, value=2.0, operation="add")                      steer along a vector
     SwapEdit(12, h, scope="positions:4")                               put another run's stream there
+    UnitEdit(12, 3)                                                    ablate head 3
+    PatternEdit(12, 3, query=-1, key=2)                                knock out one edge of its attention
 
 A row of a batch is a list of edits, of any kinds and streams: all read the model's stream before any of them, and what
 they change adds. Operations on the present value f: set v, zero 0, add f + v, scale v f, inhibit -v f, mean v (which is
@@ -11,6 +13,7 @@ the mean), at_most and at_least v, own f. The last three leave a value that they
 """
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -103,13 +106,78 @@ class SwapEdit:
         object.__setattr__(self, "vector", scalars.finite_array(self.vector, "SwapEdit.vector"))
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class UnitEdit:
+    """A unit of a stream: one head's output; one query, key or value head; one neuron.
+
+    Attributes:
+        layer, operation, scope: see `FeatureEdit`; the present value is the neuron's, or the head's K numbers.
+        unit: its number: of query heads for head_out and query, of key and value heads for key and value.
+        value: a number; for a head that is set, added to or put at its mean an array [K].
+        stream: head_out (what the head read, before the output map), query, key, value (before the rotation by
+            position), or mlp_act (neurons). Names of other libraries do as well, see `Tap`.
+
+    Raises:
+        ValueError: see `FeatureEdit`; or a value that is neither a number nor an array of them.
+    """
+
+    layer: int
+    unit: int
+    value: Any = 0.0
+    operation: str = "zero"
+    scope: Scope = "all"
+    stream: str = "head_out"
+
+    def __post_init__(self):
+        _read_common(self)
+        object.__setattr__(self, "unit", scalars.integer(self.unit, "UnitEdit.unit"))
+
+
+@dataclasses.dataclass(frozen=True)
+class PatternEdit:
+    """Edges of an attention pattern: the weight from some tokens to others in one head. It is not renormalised.
+
+    Attributes:
+        layer, value, operation: see `FeatureEdit`; the present value is the weight, after the softmax.
+        head: of the query heads.
+        query: the tokens that attend: a position, a list of them or a slice, negative ones counted from the end of the
+            prompt; or a scope, such as decode.
+        key: the tokens attended to, likewise.
+
+    Raises:
+        ValueError: see `FeatureEdit`.
+    """
+
+    layer: int
+    head: int
+    query: Scope
+    key: Scope
+    operation: str = "zero"
+    value: float = 0.0
+
+    def __post_init__(self):
+        object.__setattr__(self, "query", scope_text(self.query, "PatternEdit.query"))
+        object.__setattr__(self, "key", scope_text(self.key, "PatternEdit.key"))
+        _read_common(self)
+        object.__setattr__(self, "head", scalars.integer(self.head, "PatternEdit.head"))
+
+    @property
+    def scope(self) -> Scope:
+        """The tokens whose attention is edited."""
+        return self.query
+
+
 def _read_common(edit: "AnyEdit") -> None:
     """The fields of all kinds, checked and brought into one form."""
     kind = type(edit).__name__
     object.__setattr__(edit, "layer", scalars.integer(edit.layer, f"{kind}.layer", -scalars.INT32_MAX))
-    object.__setattr__(edit, "value", scalars.real(edit.value, f"{kind}.value", -FLOAT32_MAX, FLOAT32_MAX))
-    object.__setattr__(edit, "scope", scope_text(edit.scope))
+    if isinstance(edit, UnitEdit) and np.ndim(edit.value):
+        object.__setattr__(edit, "value", scalars.finite_array(edit.value, f"{kind}.value"))
+    else:
+        object.__setattr__(edit, "value", scalars.real(edit.value, f"{kind}.value", -FLOAT32_MAX, FLOAT32_MAX))
+    if not isinstance(edit, PatternEdit):
+        object.__setattr__(edit, "scope", scope_text(edit.scope))
     coefficients(edit.operation, edit.value)
 
 
-AnyEdit = FeatureEdit | VectorEdit | SwapEdit
+AnyEdit = FeatureEdit | VectorEdit | SwapEdit | UnitEdit | PatternEdit

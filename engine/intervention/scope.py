@@ -21,32 +21,44 @@ from causeway.engine.intervention.edits import FOREVER
 
 NAMED = ("last_prompt", "decode", "last_prompt_and_decode", "all")
 _EXPLICIT = "positions:"
-_INTERVAL = re.compile(r"(-?[0-9]+)(?::(-?[0-9]+))?")
+_INTERVAL = re.compile(r"(-?[0-9]+)|(-?[0-9]+)?:(-?[0-9]+)?")
 
-Scope = str | int | Sequence[int]
+Scope = str | int | slice | Sequence[int]
 
 
-def scope_text(scope: Scope) -> str:
+def scope_text(scope: Scope, name: str = "scope") -> str:
     """A scope as text, whichever way it was written.
 
     Raises:
         ValueError: unknown scope, or positions that cannot be read.
     """
+    if isinstance(scope, slice):
+        return _of_slice(scope, name)
     if isinstance(scope, str):
         for part in _parts(scope):
             if part not in NAMED and not _INTERVAL.fullmatch(part.strip()):
-                raise ValueError(f"scope: cannot read the position {part!r}; write 7, -1 or 2:5")
+                raise ValueError(f"{name}: cannot read the position {part!r}; write 7, -1 or 2:5")
         return scope
     try:
-        positions = scalars.integers(scope, "scope", -scalars.INT32_MAX).ravel().tolist()
+        positions = scalars.integers(scope, name, -scalars.INT32_MAX).ravel().tolist()
     except ValueError:
         positions = []
     if not positions:
         raise ValueError(
-            f"scope: got {scalars.shown(scope)}; needs one of {', '.join(NAMED)}, positions:P[,P:Q...], a position or "
+            f"{name}: got {scalars.shown(scope)}; needs one of {', '.join(NAMED)}, positions:P[,P:Q...], a position or "
             "a list of positions"
         )
     return _EXPLICIT + ",".join(map(str, positions))
+
+
+def _of_slice(scope: slice, name: str) -> str:
+    """Positions of the prompt; no start is its beginning, no stop its end."""
+    if scope.step not in (None, 1):
+        raise ValueError(f"{name}: got {scope}; needs a slice of neighbouring positions, or a list of positions")
+    start, stop = (
+        "" if end is None else scalars.integer(end, name, -scalars.INT32_MAX) for end in (scope.start, scope.stop)
+    )
+    return f"{_EXPLICIT}{start}:{stop}"
 
 
 def slots(scope: Scope) -> int:
@@ -108,8 +120,9 @@ def _interval(text: str, length: int) -> tuple[int, int]:
     match = _INTERVAL.fullmatch(text.strip())
     if not match:
         raise ValueError(f"scope: cannot read the position {text!r}; write 7, -1 or 2:5")
-    start = int(match[1]) + (length if int(match[1]) < 0 else 0)
-    stop = start + 1 if match[2] is None else int(match[2]) + (length if int(match[2]) < 0 else 0)
+    start, stop = (int(match[1]),) * 2 if match[1] else (int(match[2] or 0), int(match[3] or length))
+    start, stop = (end + length if end < 0 else end for end in (start, stop))
+    stop += bool(match[1])
     if not 0 <= start < stop <= length:
         raise ValueError(f"scope: {text!r} is outside a prompt of {length} tokens")
     return start, stop

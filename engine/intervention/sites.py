@@ -2,14 +2,18 @@
 
 A site is a stream of a layer. In the order of the forward pass, block l has
 
-    resid_pre -> attn_in -> attn_pattern -> head_out -> attn_raw -> attn_out -> resid_mid
+    resid_pre -> attn_in -> query, key, value -> attn_pattern -> head_out -> attn_raw -> attn_out -> resid_mid
               -> mlp_norm -> mlp_in -> mlp_act -> mlp_raw -> mlp_out -> resid_post
+
+`query`, `key` and `value` are before the rotation by position, after the norm that Qwen3 has there: H query heads and
+G key and value heads of width K.
 
 `attn_in` and `mlp_in` are after the norm and its gain, `mlp_norm` is after the norm before the gain; `head_out` is
 each head's weighted value before the output map ([H, K]); `mlp_act` the neurons ([N]). `attn_out` and `mlp_out` are
 what is added to the stream; `attn_raw` and `mlp_raw` are what attention and MLP write before a norm that stands behind
-them. Where no norm does, `attn_raw` is another name of `attn_out` and `mlp_raw` of `mlp_out`. `final_norm` (after its
-gain) and `logits` come once, at layer index L. resid_post of block l is resid_pre of block l + 1.
+them. Where no norm does, `attn_raw` is another name of `attn_out` and `mlp_raw` of `mlp_out`. `embed` comes once, at
+layer 0, and is resid_pre of block 0; `final_norm` (after its gain) and `logits` come once, at layer index L. resid_post
+of block l is resid_pre of block l + 1.
 """
 
 import dataclasses
@@ -19,8 +23,8 @@ from typing import NamedTuple
 from jaxtyping import Array, Float
 
 STREAMS = (
-    "resid_pre", "attn_in", "attn_pattern", "head_out", "attn_raw", "attn_out", "resid_mid",
-    "mlp_norm", "mlp_in", "mlp_act", "mlp_raw", "mlp_out", "resid_post", "final_norm", "logits",
+    "embed", "resid_pre", "attn_in", "query", "key", "value", "attn_pattern", "head_out", "attn_raw", "attn_out",
+    "resid_mid", "mlp_norm", "mlp_in", "mlp_act", "mlp_raw", "mlp_out", "resid_post", "final_norm", "logits",
 )  # fmt: skip
 EDITABLE = (
     "resid_pre", "attn_in", "attn_raw", "attn_out", "resid_mid", "mlp_norm", "mlp_in", "mlp_raw", "mlp_out",
@@ -30,8 +34,15 @@ EDITABLE = (
 DICTIONARY_ONLY = ("head_out", "mlp_act")
 # 1 / sigma of every norm at each token: what holds keep of norms. They are read by taps as numbers, not edited.
 NORMS = ("attn_scale", "attn_post_scale", "mlp_scale", "mlp_post_scale", "final_scale")
+# Streams of units: heads, or neurons.
+UNITS = ("head_out", "query", "key", "value", "mlp_act")
 # Streams that no block has.
-ONCE = ("final_scale", "final_norm", "logits")
+ONCE = ("embed", "final_scale", "final_norm", "logits")
+
+
+def once(stream: str, num_layers: int) -> int | None:
+    """The layer of a stream that comes once; None for one that every block has."""
+    return {"embed": 0, "final_scale": num_layers, "final_norm": num_layers, "logits": num_layers}.get(stream)
 
 
 def side_by_side(x: Float[Array, "B T *D"]) -> Float[Array, "B T D"]:
@@ -41,7 +52,7 @@ def side_by_side(x: Float[Array, "B T *D"]) -> Float[Array, "B T D"]:
 
 @dataclasses.dataclass(frozen=True, order=True)
 class Site:
-    """A stream of a layer; for `final_norm` and `logits` the layer is the number of layers L."""
+    """A stream of a layer; for `embed` the layer is 0, for `final_norm` and `logits` the number of layers L."""
 
     layer: int
     stream: str
@@ -55,7 +66,7 @@ class Site:
 
 
 class Place(NamedTuple):
-    """What a name says: a stream, and the layer where it names one (None: every layer; `final_norm`, `logits`)."""
+    """What a name says: a stream, and the layer where it names one (None: every layer, or one that comes once)."""
 
     stream: str
     layer: int | None = None

@@ -9,7 +9,7 @@ import numpy as np
 
 from causeway.engine import scalars
 from causeway.engine.dictionary.dictionary import Dictionary
-from causeway.engine.intervention.sites import ONCE
+from causeway.engine.intervention.sites import once
 from causeway.engine.intervention.taps import READERS, BoundTap, Reader, TapSpec, bind_tap
 
 
@@ -18,10 +18,10 @@ class Tap:
     """A recording: a stream read at some layers.
 
     Attributes:
-        stream: resid_pre, attn_in, attn_pattern, head_out, attn_raw, attn_out, resid_mid, mlp_norm, mlp_in, mlp_act,
-            mlp_raw, mlp_out, resid_post (`engine.intervention.sites` says what each is), final_norm or logits; with a
-            layer as resid_post.3; or its name in TransformerLens (blocks.3.hook_resid_post, of every layer hook_z) or
-            Hugging Face (model.layers.3.mlp, of its input model.layers.3.mlp.input).
+        stream: embed, resid_pre, attn_in, query, key, value, attn_pattern, head_out, attn_raw, attn_out, resid_mid,
+            mlp_norm, mlp_in, mlp_act, mlp_raw, mlp_out, resid_post (`engine.intervention.sites` says what each is),
+            final_norm or logits; with a layer as resid_post.3; or its name in TransformerLens (blocks.3.hook_resid_pre,
+            of every layer hook_z) or Hugging Face (model.layers.3.mlp, of its input model.layers.3.mlp.input).
         reader: raw; all, top_k, selected (features of the dictionary); project (components along vectors).
         layers: one or several, negative ones counted from the end; default: the one in the stream's name, or all, or
             all that have a dictionary.
@@ -29,7 +29,8 @@ class Tap:
             [P, S, D].
 
     What is recorded: `Record.values` [P, T, W] for each prompt of `run`, P layers and T tokens (attn_pattern
-    [P, H, T, S], head_out [P, T, H, K]); [step, P, row, W] for `generate`, step 0 being the prompt's last token.
+    [P, H, T, S], head_out and query [P, T, H, K], key and value [P, T, G, K]); [step, P, row, W] for `generate`, step 0
+    being the prompt's last token.
 
     Raises:
         ValueError: an unknown reader, layers or ids that are no whole numbers, or vectors that are not finite.
@@ -67,8 +68,8 @@ class Tap:
         return bind_tap(spec, dictionary, *(None if a is None else jnp.asarray(a) for a in (ids, vectors)))
 
     def _layers(self, given: tuple[int, ...] | None, dictionary: Dictionary | None, num_layers: int) -> tuple[int, ...]:
-        if self.stream in ONCE:
-            return (num_layers,) if given in (None, (-1,)) else given
+        if (single := once(self.stream, num_layers)) is not None:
+            return (single,) if given in (None, (-1,)) else given
         if given is None:
             encodes = self.reader in ("all", "selected", "top_k") and dictionary is not None
             return dictionary.config.layers if encodes and dictionary else tuple(range(num_layers))

@@ -114,8 +114,14 @@ def attend_pieces(
     pieces: tuple[SharedKeys | RowKeys, ...],
     config: ModelConfig,
     numerics: Numerics,
+    change: Callable[[Float[Array, "G B M S"], int], Float[Array, "G B M S"]] | None = None,
 ) -> Float[Array, "G B M K"]:
-    """Head outputs for one token a row; `own` are the token's key and value, repeated for the M queries of a group."""
+    """Head outputs for one token a row.
+
+    Args:
+        own: the token's key and value, repeated for the M queries of a group. change: gives other weights for those of
+            each piece and, after the last, of the own keys; None: they stay.
+    """
     dtype = numerics.accumulate_dtype
     own_score = _scaled(jnp.sum(q.astype(dtype) * own[0].astype(dtype), axis=-1, keepdims=True), config)
     scores = [_scores(q, piece, config, dtype) for piece in pieces]
@@ -123,12 +129,28 @@ def attend_pieces(
     for s in scores:
         peak = jnp.maximum(peak, jnp.max(s, axis=-1, keepdims=True))
     weight = jnp.exp(own_score - peak)
+    if change is not None:
+        return _changed(own[1].astype(dtype), weight, [jnp.exp(s - peak) for s in scores], pieces, change).astype(
+            q.dtype
+        )
     total, z = weight, weight * own[1].astype(dtype)
     for s, piece in zip(scores, pieces, strict=True):
-        weights = jnp.exp(s - peak)
-        total = total + jnp.sum(weights, axis=-1, keepdims=True)
-        z = z + _weighted(weights.astype(piece.values.dtype), piece, dtype)
+        w = jnp.exp(s - peak)
+        total = total + jnp.sum(w, axis=-1, keepdims=True)
+        z = z + _weighted(w.astype(piece.values.dtype), piece, dtype)
     return (z / total).astype(q.dtype)
+
+
+def _changed(
+    value: Array, own: Array, weights: list[Array], pieces: tuple[SharedKeys | RowKeys, ...],
+    change: Callable[[Array, int], Array],
+) -> Float[Array, "G B M K"]:  # fmt: skip
+    """Head outputs from weights that are divided by their sum first, and then changed."""
+    total = own + sum(jnp.sum(w, axis=-1, keepdims=True) for w in weights)
+    z = change(own / total, len(pieces)) * value
+    for i, (w, piece) in enumerate(zip(weights, pieces, strict=True)):
+        z = z + _weighted(change(w / total, i).astype(piece.values.dtype), piece, value.dtype)
+    return z
 
 
 def _scores(

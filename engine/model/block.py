@@ -57,6 +57,7 @@ def _attention(
     block: Block, x: Array, positions: Array, config: ModelConfig, attend: Attend, observe: Observe
 ) -> Array:
     q, k, v = block.attention.project(observe("attn_in", normed(block.attn_norm, "attn_scale", x, observe)))
+    q, k, v = observe("query", q), observe("key", k), observe("value", v)
     dtype = block.attention.numerics.accumulate_dtype
     z = attend(rotate(q, positions, config, dtype), rotate(k, positions, config, dtype), v)
     out = block.attention.write(observe("head_out", z))

@@ -124,7 +124,16 @@ class ModelConfig:
 
     def width(self, stream: str) -> int:
         """Numbers a position in a stream of one vector a position; heads lie side by side."""
-        return {"mlp_act": self.d_ff, "head_out": self.num_heads * self.head_dim}.get(stream, self.d_model)
+        if stream == "logits":
+            return self.vocab_size
+        count, width = self.units(stream)
+        return count * width
+
+    def units(self, stream: str) -> tuple[int, int]:
+        """Units of a stream and the numbers of each: heads or neurons; other streams are one unit."""
+        heads, groups = (self.num_heads, self.head_dim), (self.num_kv_heads, self.head_dim)
+        found = {"mlp_act": (self.d_ff, 1), "head_out": heads, "query": heads, "key": groups, "value": groups}
+        return found.get(stream, (1, self.d_model))
 
     @property
     def _doubled(self) -> dict[str, str]:

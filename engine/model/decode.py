@@ -26,7 +26,9 @@ from jaxtyping import Array, Bool, Float, Int, Key, UInt32
 
 from causeway.engine.arrays import AnyArray
 from causeway.engine.dictionary.dictionary import Dictionary
-from causeway.engine.intervention.apply import EditReport, bind_all
+from causeway.engine.intervention.apply import bind_all
+from causeway.engine.intervention.changes import EditReport
+from causeway.engine.intervention.edges import Edges
 from causeway.engine.intervention.edits import Edit
 from causeway.engine.intervention.instruments import Instruments, Observer
 from causeway.engine.intervention.taps import BoundTap
@@ -123,11 +125,14 @@ def decode_token(
     observers = []
     for index, block in enumerate(blocks):
         observers.append(Observer(instruments, index, seen_at, real))
+        x = observers[-1]("embed", x) if index == 0 else x
 
         def attend(q, k, v, index=index):
             nonlocal current
-            pieces = _pieces(config, index, position, step, prefix, past, current)
-            z = attend_pieces(by_group(q, config.num_kv_heads), (own(k, q), own(v, q)), pieces, config, numerics)
+            pieces, keys = _pieces(config, index, position, step, prefix, past, current)
+            change = edges_of(observers[-1], pieces, keys, config)
+            grouped = by_group(q, config.num_kv_heads)
+            z = attend_pieces(grouped, (own(k, q), own(v, q)), pieces, config, numerics, change)
             current = current.write(index, step, jnp.moveaxis(k[:, 0], 1, 0), jnp.moveaxis(v[:, 0], 1, 0))
             return by_row(z, q.shape)
 
@@ -140,16 +145,38 @@ def decode_token(
 def _pieces(
     config: ModelConfig, index: int, position: Array, step: Array, prefix: Prefix, past: tuple[Segment, ...],
     current: Segment,
-) -> tuple[SharedKeys | RowKeys, ...]:  # fmt: skip
-    """What a token at `position` attends to beside itself; segments follow each other without a gap."""
+) -> tuple[tuple[SharedKeys | RowKeys, ...], tuple[Int[Array, " S"], ...]]:  # fmt: skip
+    """What a token at `position` attends to beside itself, and where its keys stand; segments follow without a gap."""
     window = window_of(config, index)
     placed: list[tuple[SharedKeys | RowKeys, Array]] = [(current.layer(index, step), position - step)]
     for segment in reversed(past):
         placed.append((segment.layer(index, segment.length), placed[-1][1] - segment.length))
     placed.append((prefix.layer(index), jnp.int32(0)))
-    return tuple(
-        within(piece, position, first + jnp.arange(piece.mask.shape[-1]), window) for piece, first in reversed(placed)
-    )
+    placed.reverse()
+    keys = tuple(first + jnp.arange(piece.mask.shape[-1]) for piece, first in placed)
+    return tuple(within(piece, position, at, window) for (piece, _), at in zip(placed, keys, strict=True)), keys
+
+
+def edges_of(
+    observer: Observer, pieces: tuple[SharedKeys | RowKeys, ...], keys: tuple[Int[Array, " S"], ...],
+    config: ModelConfig,
+) -> Callable[[Float[Array, "G B M S"], int], Float[Array, "G B M S"]] | None:  # fmt: skip
+    """Edits the weights of each piece, and last of the tokens' own keys; None where no edit is of a pattern."""
+    if not observer.on_edges:
+        return None
+    groups, queries = config.num_kv_heads, observer.positions.shape[-1]
+
+    def change(weights: Float[Array, "G B M S"], piece: int) -> Float[Array, "G B M S"]:
+        own_key = piece == len(pieces)
+        at = observer.positions[0][:, None] if own_key else keys[piece]
+        visible = jnp.ones((1, 1), bool) if own_key else jnp.atleast_2d(pieces[piece].mask)
+        # A mask of [M, S] has a row for every head of a group; they are alike.
+        visible = visible[:: len(visible) // queries or 1]
+        shape = (weights.shape[1], queries, config.num_heads, weights.shape[-1])
+        pattern = observer("attn_pattern", jnp.moveaxis(by_row(weights, shape), 2, 1), Edges(at, visible))
+        return by_group(jnp.moveaxis(pattern, 1, 2), groups)
+
+    return change
 
 
 def by_group(q: Float[Array, "B A H K"], groups: int) -> Float[Array, "G B M K"]:

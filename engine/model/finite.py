@@ -28,7 +28,7 @@ from causeway.engine.arrays import AnyArray
 
 # Streams that the next norm squares.
 SQUARED = ("resid_pre", "attn_out", "resid_mid", "mlp_out", "resid_post")
-ONCE = ("final_norm", "logits")
+ONCE = ("embed", "final_norm", "logits")
 
 
 class NotFiniteError(ValueError):
@@ -52,7 +52,7 @@ class Place:
     """Where numbers ended.
 
     Attributes:
-        layer: for `final_norm` and `logits` the number of layers. site: a stream, or what was read of it. row: of those
+        layer: where the site is in a block. site: a stream, or what was read of it. row: of those
             that ran together. position: the token's, -1 where none is known. dtype: of the stream. largest: the
             largest finite size there. finite: whether it is only the squares that are too large. edited: whether an
             edit of this very stream did it.

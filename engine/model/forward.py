@@ -21,7 +21,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from causeway.engine.arrays import AnyArray
-from causeway.engine.intervention.apply import EditReport
+from causeway.engine.intervention.changes import EditReport
+from causeway.engine.intervention.edges import Edges
 from causeway.engine.intervention.instruments import Instruments, Observer
 from causeway.engine.intervention.taps import Record
 from causeway.engine.model.attention import attend_sequence, blank, causal_mask, window_of
@@ -91,30 +92,32 @@ def causal_pass(
             v = v if lengths is None else blank(v, valid)
             mask = causal_mask(length, window_of(config, index))
             cache = (k, v) if keep_cache else ()
-            return attend_sequence(q, k, v, mask, config, numerics, observe)
+            edges = Edges(positions, mask)
+            return attend_sequence(q, k, v, mask, config, numerics, lambda stream, p: observe(stream, p, edges))
 
         x = apply_block(block, x, positions, config, attend, observe)
         return x, (observe.readings, observe.reports, cache)
 
     layers = jnp.arange(config.num_layers)
-    x = transformer.embed(tokens, positions)
+    first = Observer(instruments, 0, positions, valid)
+    x = first("embed", transformer.embed(tokens, positions))
     x, (readings, reports, cache) = jax.lax.scan(body, x, (transformer.blocks, layers))
     last = Observer(instruments, config.num_layers, positions, valid)
     normalised = last("final_norm", normed(transformer.final_norm, "final_scale", x, last))
     logits = _logits(transformer, normalised, last, lengths, logits_of)
-    records = _records(instruments, readings, last, valid)
+    records = _records(instruments, readings, first.readings | last.readings, valid)
     finite = ~valid | (rows_finite(normalised) & _read_finite(instruments, records))
-    return Pass(logits, finite, records, _total(instruments, reports), cache)
+    return Pass(logits, finite, records, _total(instruments, reports, first.reports | last.reports), cache)
 
 
 def _logits(
     transformer: Transformer, normalised: Float[Array, "B T D"], last: Observer, lengths: Int[Array, " B"] | None,
     logits_of: LogitsOf,
 ) -> Float[Array, "B _ V"]:  # fmt: skip
-    """Logits of the tokens they are asked of; a tap of the logits forms them all."""
-    tapped = any(tap.spec.stream == "logits" for tap in last.instruments.taps)
-    form = transformer.logits
-    if tapped or logits_of == "all":
+    """Logits of the tokens they are asked of; a tap or an edit of the logits forms them all."""
+    instruments, form = last.instruments, transformer.logits
+    met = {tap.spec.stream for tap in instruments.taps} | {bound.edit.spec.stream for bound in instruments.edits}
+    if logits_of == "all" or "logits" in met:
         normalised, form = last("logits", transformer.logits(normalised)), lambda x: x
     if logits_of == "all":
         return normalised
@@ -140,11 +143,11 @@ def _valid(tokens: Int[Array, "B T"], lengths: Int[Array, " B"] | None) -> Bool[
     return jnp.arange(tokens.shape[1]) < lengths[:, None]
 
 
-def _records(instruments: Instruments, readings: dict, last: Observer, valid: Bool[Array, "B T"]) -> tuple[Record, ...]:
+def _records(instruments: Instruments, readings: dict, once: dict, valid: Bool[Array, "B T"]) -> tuple[Record, ...]:
     records = []
     for i, tap in enumerate(instruments.taps):
-        if i in last.readings:
-            values, ids = jax.tree.map(lambda a: a[None], last.readings[i])
+        if i in once:
+            values, ids = jax.tree.map(lambda a: a[None], once[i])
         else:
             values, ids = jax.tree.map(operator.itemgetter(np.array(tap.spec.layers)), readings[i])
         # Patterns are [P, B, H, T, S]: the token axis of every other stream is the third.
@@ -175,13 +178,15 @@ def check_rows(
         raise traced(again).of(names[rows[0]])
 
 
-def _total(instruments: Instruments, reports: dict[int, EditReport]) -> tuple[EditReport, ...]:
-    """Reports summed over layers; an edit acts in one layer a slot."""
+def _total(
+    instruments: Instruments, reports: dict[int, EditReport], once: dict[int, EditReport]
+) -> tuple[EditReport, ...]:
+    """Reports summed over layers, or of a stream that comes once; an edit acts in one layer a slot."""
 
     def total(report: EditReport) -> EditReport:
         return EditReport(report.before.sum(0), report.after.sum(0), jnp.any(report.applied, 0))
 
-    return tuple(total(reports[i]) for i in range(len(instruments.edits)))
+    return tuple(once[i] if i in once else total(reports[i]) for i in range(len(instruments.edits)))
 
 
 @partial(jax.jit, static_argnames=("keep_cache", "logits_of"))

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Int
 
 from causeway.engine.intervention.edits import Edit
-from causeway.engine.intervention.sites import ONCE
+from causeway.engine.intervention.sites import once
 from causeway.engine.intervention.taps import BoundTap
 from causeway.engine.model.config import ModelConfig
 
@@ -28,9 +28,10 @@ def check_taps(taps: tuple[BoundTap, ...], config: ModelConfig, unread: tuple[st
             raise ValueError(f"taps: {spec.stream} is not formed token by token; read it with `run`")
         if spec.stream == "logits" and spec.width > config.vocab_size:
             raise ValueError(f"taps: width {spec.width} is more than the {config.vocab_size} tokens that have a logit")
-        if spec.stream in ONCE and spec.layers != (num_layers,):
-            raise ValueError(f"taps: {spec.stream} comes once, at layer {num_layers}; got layers {spec.layers}")
-        if spec.stream not in ONCE and (bad := [n for n in spec.layers if not 0 <= n < num_layers]):
+        place = once(spec.stream, num_layers)
+        if place is not None and spec.layers != (place,):
+            raise ValueError(f"taps: {spec.stream} comes once, at layer {place}; got layers {spec.layers}")
+        if place is None and (bad := [n for n in spec.layers if not 0 <= n < num_layers]):
             raise ValueError(f"taps: layer {bad[0]} of {spec.stream} is outside the model's layers 0..{num_layers - 1}")
 
 

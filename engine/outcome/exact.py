@@ -19,13 +19,15 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from causeway.engine.dictionary.dictionary import Dictionary
-from causeway.engine.intervention.apply import EditReport, bind_all
+from causeway.engine.intervention.apply import bind_all
+from causeway.engine.intervention.changes import EditReport
+from causeway.engine.intervention.edges import Edges
 from causeway.engine.intervention.edits import EMPTY, Edit
 from causeway.engine.intervention.instruments import Instruments, Observer
 from causeway.engine.model.attention import RowKeys, SharedKeys, attend_pieces, blank, window_of, within
 from causeway.engine.model.buckets import node_width
 from causeway.engine.model.cache import Prefix
-from causeway.engine.model.decode import by_group, by_row, own
+from causeway.engine.model.decode import by_group, by_row, edges_of, own
 from causeway.engine.model.finite import all_finite, refuse
 from causeway.engine.model.generate import first_edited_position, shared_prefix
 from causeway.engine.model.transformer import Transformer
@@ -117,14 +119,16 @@ class _Tree(Observer):
         queries = jnp.repeat(nodes.positions, repeat)
         keys, values = self.prefix.keys[index], self.prefix.values[index]
         shared = SharedKeys(keys, values, jnp.arange(keys.shape[-1]) < self.prefix.length)
-        pieces = [within(shared, queries, jnp.arange(keys.shape[-1]), window)]
+        at = [jnp.arange(keys.shape[-1]), nodes.positions]
+        pieces = [within(shared, queries, at[0], window)]
         if len(nodes.tokens) > 1:
             visible = jnp.repeat(nodes.ancestors, repeat, axis=0)
             values = jnp.einsum("bngk->gbnk", blank(v, nodes.positions[None] >= 0))
             above = RowKeys(jnp.einsum("bngk->gbnk", k), values, visible)
             pieces.append(within(above, queries, nodes.positions, window))
         grouped, own_piece = by_group(q, config.num_kv_heads), (own(k, q), own(v, q))
-        z = attend_pieces(grouped, own_piece, tuple(pieces), config, self.transformer.numerics)
+        change = edges_of(self, tuple(pieces), tuple(at), config)
+        z = attend_pieces(grouped, own_piece, tuple(pieces), config, self.transformer.numerics, change)
         return by_row(z, q.shape)
 
 
@@ -140,10 +144,10 @@ class _Clean(_Tree):
         """The streams before each block."""
         return self.streams
 
-    def __call__(self, stream: str, x: Array) -> Array:
+    def __call__(self, stream: str, x: Array, edges: Edges | None = None) -> Array:
         if stream == "resid_pre":
             self.streams = self.streams.at[self.layer].set(x[0])
-        return super().__call__(stream, x)
+        return super().__call__(stream, x, edges)
 
 
 class _Edited(_Tree):
@@ -239,14 +243,15 @@ def edited_answers(
     instruments = Instruments(bind_all(edits, background.dictionary))
     rows, positions = edits[0].layer.shape[0], nodes.positions[None]
     x = jnp.broadcast_to(clean.streams[start], (rows, *clean.streams.shape[1:]))
-    below = Observer(instruments, start - 1, positions, positions >= 0)
-    x = below("resid_post", x)
+    # Where there is no block below, no slot acts: -1 is the layer of empty ones.
+    below, first = (Observer(instruments, at, positions, positions >= 0) for at in (start - 1 - (start == 0), start))
+    x = first("embed", below("resid_post", x))
     nothing = tuple(_nothing_done(rows, x.shape[1], edit.layer.shape[1], x.dtype) for edit in edits)
 
     def meet(index, reports):
         return _Edited(transformer, prefix, nodes, instruments, index, below=reports)
 
-    x, reports = upper(transformer, x, start, positions, meet, _and(nothing, below))
+    x, reports = upper(transformer, x, start, positions, meet, _and(_and(nothing, below), first))
     last = _Tree(transformer, prefix, nodes, instruments, transformer.config.num_layers)
     return _edge_log_probability(x, last), _and(reports, last)
 

@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from causeway.engine.dictionary.placement import Holder
+from causeway.engine.intervention.sites import ONCE
 from causeway.engine.model.transformer import Transformer
 from causeway.engine.reading.passes import ReadRow
 from causeway.engine.reading.read import Part, read
@@ -25,7 +26,7 @@ from causeway.engine.reading.reductions import Raw, Reduction
 from causeway.engine.train.corpus import Corpus
 
 _ROWS, _TOKENS = 1, 2
-UNREADABLE = ("attn_pattern", "final_norm", "logits")
+UNREADABLE = ("attn_pattern", *ONCE)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -110,11 +110,12 @@ def attention_write(transformer, i: int, x: np.ndarray, hook: Hook) -> np.ndarra
             a / np.sqrt((a * a).mean(-1, keepdims=True) + config.norm_eps) * _array(norm.gain)[i]
             for a, norm in ((q, attend.query_norm), (k, attend.key_norm))
         )
+    q, k, v = (hook(name, i, a) for name, a in (("query", q), ("key", k), ("value", v)))
     if config.positions == "rotary":
         q, k = (np.array([[rotate(head, t, config) for head in a[t]] for t in range(len(a))]) for a in (q, k))
     window = config.windows[i] if config.windows else 0
-    z, pattern = attention(q, k, v, config.query_scale, config.attention_softcap, window)
-    hook("attn_pattern", i, pattern)
+    pattern = hook("attn_pattern", i, attention(q, k, v, config.query_scale, config.attention_softcap, window)[1])
+    z = np.stack([pattern[h] @ v[:, h // (q.shape[1] // v.shape[1])] for h in range(q.shape[1])], axis=1)
     z = hook("head_out", i, z)
     out = _biased(np.einsum("thk,hkd->td", z, _array(attend.output)[i]), attend, "output_bias", i)
     if config.post_norms:
@@ -143,7 +144,7 @@ def mlp_write(transformer, i: int, x: np.ndarray, hook: Hook) -> np.ndarray:
 def logits(transformer, tokens, hook: Hook = lambda stream, layer, value: value) -> np.ndarray:
     """Logits [T, V] of one sequence."""
     config = transformer.config
-    x = embed(transformer, tokens)
+    x = hook("embed", 0, embed(transformer, tokens))
     for i in range(config.num_layers):
         x = hook("resid_pre", i, x)
         written = attention_write(transformer, i, x, hook)

@@ -26,6 +26,7 @@ from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
 from causeway.engine.dictionary.dictionary import take
 from causeway.engine.frozen.record import FrozenRecord
 from causeway.engine.frozen.sources import Transcoders, places
+from causeway.engine.intervention.edges import Edges
 from causeway.engine.intervention.hold import Held
 from causeway.engine.intervention.instruments import Instruments, Observer
 from causeway.engine.model.attention import attend_sequence, causal_mask, window_of
@@ -158,9 +159,9 @@ class _Meeting(Observer):
         mask = causal_mask(q.shape[1], window_of(config, self.layer))
         return attend_sequence(q, k, v, mask, config, self.clean.transformer.numerics, self)
 
-    def __call__(self, stream: str, x: Float[Array, "B T *D"]) -> Float[Array, "B T *D"]:
+    def __call__(self, stream: str, x: Float[Array, "B T *D"], edges: Edges | None = None) -> Float[Array, "B T *D"]:
         """The stream with what is held put back and what features write more or less added."""
-        x = super().__call__(stream, x)
+        x = super().__call__(stream, x, edges)
         if stream == self.config.stream:
             self.read = x
             push = self._push(self.source(stream, x))

@@ -171,7 +171,7 @@ def test_edits_go_by_names_and_layers_from_the_end(model, dictionary, refuses):
         (cw.FeatureEdit(3, 7), "FeatureEdit.layer: got 3; needs a whole number from -3 to 2"),
         (cw.SwapEdit(2, np.ones(16), stream="blocks.1.hook_mlp_out"), "SwapEdit.layer: got 2, but .* is of layer 1"),
         (cw.VectorEdit(1, np.ones(16), stream="resid"), "VectorEdit.stream: cannot read 'resid'"),
-        ([[SET], 3], "edits: got .*; needs FeatureEdit"), (3, "edits: got 3; needs a list of edits"),
+        ([[SET], 3], "edits: got .*; needs one of FeatureEdit"), (3, "edits: got 3; needs a list of edits"),
     ):  # fmt: skip
         with refuses(message):
             cw.run(other, PROMPTS[:2], edits=edit, dictionary=dictionary)

@@ -202,7 +202,7 @@ def test_taps_take_one_layer_or_several_from_either_end(dictionary, refuses):
         Tap(reader="selected", ids=[2**32 + 5])
     with refuses("Tap.reader: got 'every'; needs one of raw"):
         Tap(reader="every")
-    with refuses("Tap.stream: got 'resid'; needs one of resid_pre"):
+    with refuses("Tap.stream: got 'resid'; needs one of embed"):
         Tap("resid").bind(None, 3)
     with refuses("Tap.width: 25 is more than the dictionary's 24"):
         Tap(reader="top_k", width=25).bind(dictionary, 3)

@@ -55,7 +55,7 @@ def test_unknown_scopes_are_refused(scope, refuses):
         intervals(scope, 7)
 
 
-@pytest.mark.parametrize("part", ["x", "1-3", "2:", ":3", "1.5", "1,,2"])
+@pytest.mark.parametrize("part", ["x", "1-3", "1.5", "1,,2", "1:2:3"])
 def test_positions_that_cannot_be_read_are_refused(part, refuses):
     with refuses("scope: cannot read the position"):
         intervals(f"positions:{part}", 7)
@@ -65,6 +65,18 @@ def test_positions_that_cannot_be_read_are_refused(part, refuses):
 def test_positions_outside_the_prompt_are_refused(part, refuses):
     with refuses("scope: .* is outside a prompt of 7 tokens"):
         intervals(f"positions:{part}", 7)
+
+
+def test_slices_are_positions_of_the_prompt(refuses):
+    for scope, span in (
+        (slice(2, 5), (2, 5)),
+        (slice(None, -1), (0, 6)),
+        (slice(-3, None), (4, 7)),
+        (slice(None), (0, 7)),
+    ):
+        assert intervals(scope, 7) == [span]
+    with refuses("scope: got slice.*neighbouring positions"):
+        intervals(slice(0, 4, 2), 7)
 
 
 def test_positions_that_meet_in_one_prompt_are_refused(refuses):

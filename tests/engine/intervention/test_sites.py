@@ -15,10 +15,10 @@ def test_a_stream_alone_or_with_its_layer():
 
 @pytest.mark.parametrize("name", ["", "resid", "resid_post.", "resid_post.1.5", "resid_post.x", "logits.3", "a.1"])
 def test_unknown_names_are_refused_with_the_list(name, refuses):
-    with refuses("site: cannot read .*; needs STREAM or STREAM.LAYER, with one of resid_pre, attn_in"):
+    with refuses("site: cannot read .*; needs STREAM or STREAM.LAYER, with one of embed, resid_pre"):
         own_place(name)
 
 
 def test_unknown_streams_are_refused_with_the_list(refuses):
-    with refuses("resid_pre, attn_in"):
+    with refuses("embed, resid_pre"):
         Site(0, "residual")

@@ -11,7 +11,7 @@ import pytest
 
 from causeway.engine.intervention.apply import bind
 from causeway.engine.intervention.instruments import Instruments
-from causeway.engine.intervention.sites import STREAMS
+from causeway.engine.intervention.sites import STREAMS, once
 from causeway.engine.intervention.taps import TapSpec, bind_tap
 from causeway.engine.model.config import Numerics
 from causeway.engine.model.forward import next_token_logits, run
@@ -37,7 +37,8 @@ def test_every_stream_equals_plain_numpy(tiny, plain, name):
         transformer = tiny.make_transformer(tiny.DOUBLE, **tiny.FAMILIES[name])
         count = transformer.config.num_layers
         streams = [s for s in STREAMS if s not in transformer.config.unformed_streams]
-        layers = {s: (count,) if s in ("final_norm", "logits") else (0, 1, 2) for s in streams}
+        single = {s: once(s, count) for s in streams}
+        layers = {s: (0, 1, 2) if layer is None else (layer,) for s, layer in single.items()}
         taps = tuple(bind_tap(TapSpec(s, "raw", layers[s]), None) for s in streams)
         out = run(transformer, tiny.PROMPT[None], Instruments((), taps))
     seen = {}

@@ -7,7 +7,7 @@ import pytest
 from causeway.engine.intervention.apply import bind
 from causeway.engine.intervention.edits import EMPTY
 from causeway.engine.intervention.instruments import Instruments
-from causeway.engine.intervention.sites import STREAMS
+from causeway.engine.intervention.sites import STREAMS, once
 from causeway.engine.intervention.taps import TapSpec, bind_tap
 from causeway.engine.model.config import RopeScaling
 from causeway.engine.model.forward import next_token_logits, run
@@ -46,7 +46,8 @@ def edited(tiny, plain):
     with jax.enable_x64(True):
         transformer = tiny.make_transformer(tiny.DOUBLE, attention_bias=True)
         dictionary = tiny.make_dictionary(dtype="float64")
-        layers = {stream: (count,) if stream in ("final_norm", "logits") else (2, 0) for stream in LLAMA_STREAMS}
+        single = {stream: once(stream, count) for stream in LLAMA_STREAMS}
+        layers = {stream: (2, 0) if layer is None else (layer,) for stream, layer in single.items()}
         taps = tuple(bind_tap(TapSpec(s, "raw", layers[s]), None) for s in LLAMA_STREAMS)
         out = run(transformer, np.tile(tiny.PROMPT, (3, 1)), Instruments((bind(edit, dictionary),), taps))
     expected = []

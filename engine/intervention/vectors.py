@@ -1,0 +1,55 @@
+"""Edits along vectors, and of whole vectors of a stream."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from causeway.engine.arrays import AnyArray
+from causeway.engine.intervention.changes import Active, Change, Stream, Values, difference, push, wide
+from causeway.engine.intervention.edits import Edit
+from causeway.engine.intervention.sites import side_by_side
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class BoundVector:
+    """An edit of components along vectors."""
+
+    edit: Edit
+    vectors: Float[AnyArray, "B E D"]
+
+    @property
+    def reads(self) -> str:
+        """The stream read."""
+        return self.edit.spec.stream
+
+    def __call__(self, active: Active, x: Stream, layer: int | Array) -> tuple[Change, Values]:
+        """The change, and each slot's component before."""
+        v, x = self.vectors, wide(x)
+        before = jnp.einsum("btd,bed->bte", x, v.astype(x.dtype)) / jnp.sum(v * v, axis=-1)[:, None]
+        return Change(push(difference(self.edit, active, before), v, x)), before
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class BoundSwap:
+    """An edit that puts whole vectors in the stream's place."""
+
+    edit: Edit
+    vectors: Float[AnyArray, "B E D"]
+
+    @property
+    def reads(self) -> str:
+        """The stream read."""
+        return self.edit.spec.stream
+
+    def __call__(self, active: Active, x: Stream, layer: int | Array) -> tuple[Change, Values]:
+        """The change; a whole vector has no value to report."""
+        x = side_by_side(x)
+        # At most one slot acts at a position, so that a sum over slots is that slot's change.
+        keep = jnp.sum(jnp.where(active, self.edit.scale[:, None] - 1, 0), axis=-1, keepdims=True)
+        put = jnp.where(active, self.edit.shift[:, None], 0)
+        change = keep * x + jnp.einsum("bte,bed->btd", put, self.vectors.astype(put.dtype))
+        return Change(change.astype(x.dtype)), jnp.zeros(active.shape, x.dtype)
