@@ -2,8 +2,9 @@
 
     causeway attribute --config=configs/circuits_qwen3_4b.py --prompts=grammar_agreement_train.jsonl --workdir=runs/g
 
-`attribute` and `intervene` hold flags of the drivers of those names. `documented` are the document's values where they
-differ: the attribution they belong to is there under `--documented`, and its docstrings say what is wrong with it.
+`attribute` and `intervene` hold flags of the drivers of those names. `as_published` are the document's values where
+they differ, used by `--as_published`; the docstrings of that attribution say what is wrong with it. The document draws
+prompts with --seed=42.
 """
 
 from ml_collections import ConfigDict
@@ -45,20 +46,13 @@ def get_config() -> ConfigDict:
             "seed": 456,
         }
     )
-    config.documented = ConfigDict(
+    config.as_published = ConfigDict(
         {
             "layers": tuple(range(10, 26)),
-            "layers_early": tuple(range(0, 5)),
-            "layers_middle": tuple(range(15, 21)),
-            "layers_late": tuple(range(30, 36)),
             "prompts": 20,
             "edge_threshold": 0.01,
             "top_k": 10,
             "min_frequency": 0.2,
-            "activation_threshold": 0.1,
-            "inhibition_factor": 1.0,
         }
     )
-    config.seeds = ConfigDict({"prompts": 42, "interventions": 456, "torch": 789})
-    config.prompts = ConfigDict({"train": 80, "test": 20})
     return config

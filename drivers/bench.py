@@ -15,23 +15,11 @@ import sys
 from importlib.metadata import version
 from typing import cast
 
-from absl import flags
-
 from causeway.drivers.flags.help import suggestion
 from causeway.drivers.flags.refusals import run_driver
+from causeway.drivers.flags.table import take
 
-_THREADS = flags.DEFINE_integer("threads", 1, "CPU threads to use (0: all); figures are meant for one.", lower_bound=0)
-_JSON = flags.DEFINE_bool("json", False, "Print one JSON object instead of a table.")
-_ROWS = flags.DEFINE_integer("rows", 128, "Row bucket.", lower_bound=1)
-_REPEATS = flags.DEFINE_integer("repeats", 2, "Timed repetitions.", lower_bound=1)
-_LAYERS = flags.DEFINE_integer("bench_layers", 8, "Layers of the random model (the reference has 8).", lower_bound=1)
-_LOAD_LAYERS = flags.DEFINE_integer(
-    "load_layers", 2, "Layers of the files that `load` writes (2: 1.4 GB of model, 1.1 GB of SAEs).", lower_bound=1
-)
-_COMPUTE = flags.DEFINE_enum("compute", "float32", ["float32", "bfloat16"], "Dtype of products.")
-_ALL_ROWS = flags.DEFINE_bool("all_rows", True, "attribute: also time a graph with a row for every active feature.")
-_TOKENS = flags.DEFINE_integer("tokens", 32, "attribute: tokens of the prompt.", lower_bound=2)
-_NODES = flags.DEFINE_integer("nodes", 2048, "attribute: node budget.", lower_bound=1)
+FLAGS = take("threads json repeats bench_layers load_layers compute all_rows tokens nodes", batch_rows=128)
 
 
 def main(argv: list[str]) -> None:
@@ -45,7 +33,7 @@ def main(argv: list[str]) -> None:
         hint = f" (did you mean {near}?)" if near else ""
         raise ValueError(f"got {' '.join(names)}{hint}; needs one benchmark: {', '.join(BENCHMARKS)}")
     # Loading has threads of its own, so one core is only what was asked for.
-    threads = _THREADS.value if names[0] != "load" or _THREADS.present else 0
+    threads = FLAGS.threads if names[0] != "load" or FLAGS["threads"].present else 0
     _pin(threads)
     figures = BENCHMARKS[names[0]]()
     import jax
@@ -57,7 +45,7 @@ def main(argv: list[str]) -> None:
         "versions": {name: version(name) for name in ("causeway", "jax", "jaxlib", "flax", "numpy")},
         "figures": figures,
     }
-    print(json.dumps(result) if _JSON.value else _table(result))
+    print(json.dumps(result) if FLAGS.json else _table(result))
 
 
 def _patch_sweep() -> dict[str, float]:
@@ -66,27 +54,27 @@ def _patch_sweep() -> dict[str, float]:
     from causeway.engine.devices import local_parallel
     from causeway.engine.model.config import Precision
 
-    shape = Shape(rows=_ROWS.value, layers=_LAYERS.value, compute=cast(Precision, _COMPUTE.value))
-    return measure(shape, local_parallel(1), _REPEATS.value)
+    shape = Shape(rows=FLAGS.batch_rows, layers=FLAGS.bench_layers, compute=cast(Precision, FLAGS.compute))
+    return measure(shape, local_parallel(1), FLAGS.repeats)
 
 
 def _load() -> dict[str, float]:
     from causeway.drivers.bench_load import run_load
 
-    return run_load(_LOAD_LAYERS.value, _REPEATS.value)
+    return run_load(FLAGS.load_layers, FLAGS.repeats)
 
 
 def _attribute() -> dict[str, float]:
     from causeway.engine.bench.attribute import GraphShape, measure_attribution
 
-    return measure_attribution(GraphShape(tokens=_TOKENS.value, nodes=_NODES.value), _REPEATS.value, _ALL_ROWS.value)
+    return measure_attribution(GraphShape(tokens=FLAGS.tokens, nodes=FLAGS.nodes), FLAGS.repeats, FLAGS.all_rows)
 
 
 def _intervene() -> dict[str, float]:
     from causeway.engine.bench.attribute import GraphShape
     from causeway.engine.bench.intervene import measure_interventions
 
-    return measure_interventions(GraphShape(tokens=_TOKENS.value), _REPEATS.value)
+    return measure_interventions(GraphShape(tokens=FLAGS.tokens), FLAGS.repeats)
 
 
 def _run() -> dict[str, float]:
@@ -94,8 +82,8 @@ def _run() -> dict[str, float]:
     from causeway.ports.models.torch_logits import batch_seconds
 
     shape = RunShape()
-    figures = measure_run(shape, _REPEATS.value)
-    seconds = batch_seconds(shape.config, shape.make_prompts(), _REPEATS.value, _THREADS.value)
+    figures = measure_run(shape, FLAGS.repeats)
+    seconds = batch_seconds(shape.config, shape.make_prompts(), FLAGS.repeats, FLAGS.threads)
     if seconds is None:
         return figures
     return figures | {"torch_batch_cpu_seconds": seconds, "run_over_torch": figures["run_cpu_seconds"] / seconds}

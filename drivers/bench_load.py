@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 KINDS = ("model", "dictionary")
 WIDTH, FEATURES = 4096, 32768
@@ -46,7 +47,7 @@ def _measure(what: str, kind: str, folder: str, number: str) -> None:
     from causeway.ports.dictionaries.load import load_dictionaries
     from causeway.ports.models.load import load_model
 
-    def load():
+    def load() -> Any:
         if kind == "model":
             return load_model(folder, storage="bfloat16").transformer
         return load_dictionaries(folder, storage="bfloat16")

@@ -6,49 +6,60 @@ other states, and reads off how the decision changes: exactly, and in sampled pl
 sentence by attribution graphs, and flips both answers.
 """
 
+from __future__ import annotations
+
 import sys
 import time
 from pathlib import Path
-
-from absl import flags
+from typing import TYPE_CHECKING
 
 from causeway.drivers.demo_circuits import show_circuits
 from causeway.drivers.demo_sweeps import GROUPS, show_sweeps
 from causeway.drivers.flags import model_flags
-from causeway.drivers.flags.flag_values import MOST_SEED, folder
+from causeway.drivers.flags.flag_values import folder
 from causeway.drivers.flags.refusals import run_driver
+from causeway.drivers.flags.table import take
 
-_WORKDIR = flags.DEFINE_string("workdir", "causeway_demo", "Where everything is written; the same command resumes.")
-_PROMPTS = flags.DEFINE_integer("prompts", 24, "Game states of each group.", lower_bound=8)
-_PER_LAYER = flags.DEFINE_integer("per_layer", 15, "Features of each layer to patch.", lower_bound=2)
-_SEED = flags.DEFINE_integer("seed", 0, "Seed of states and draws.", 0, MOST_SEED)
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pyarrow as pa
+
+    from causeway.engine.dictionary.placement import Holder
+    from causeway.engine.model.handle import Model
+    from causeway.engine.tasks.slot_states import LabelledState
+
+FLAGS = take("seed", workdir="causeway_demo", states=24, per_layer=15)
 
 
 def main(_: list[str]) -> None:
     """Screen, patch with both outcomes, explain, report."""
-    started, workdir = time.monotonic(), folder(_WORKDIR)
+    started, workdir = time.monotonic(), folder("workdir")
+    for name, least in (("states", 8), ("per_layer", 2)):
+        if getattr(FLAGS, name) < least:
+            raise ValueError(f"--{name}: got {getattr(FLAGS, name)}; needs a whole number >= {least}")
     from causeway.engine.analyses.patch_sweep.features import features_of
     from causeway.engine.tasks.slot_states import labelled_prompts
 
     model = model_flags.load_model()
     dictionary = model_flags.load_dictionaries(model)
-    states = labelled_prompts(_SEED.value, _PROMPTS.value)
+    states = labelled_prompts(FLAGS.seed, FLAGS.states)
     print(f"{model.name}: {model.config.num_layers} layers, {dictionary.num_features} features a layer")
     print(f"{len(states)} game states, matched on balance and round; the first of each group:")
     for state in states[:2]:
         print(f"  {state.group:<5} {state.text}")
 
     table = _screen(model, dictionary, states, workdir)
-    features = features_of(table, "q90", _PER_LAYER.value, None)
-    print(f"\n{len(features.layer)} features differ most between the groups, {_PER_LAYER.value} of each layer; each is")
+    features = features_of(table, "q90", FLAGS.per_layer, None)
+    print(f"\n{len(features.layer)} features differ most between the groups, {FLAGS.per_layer} of each layer; each is")
     print("set as high as in the top tenth of a group's states where it is active (the value q90)")
-    show_sweeps(model, dictionary, states, features, workdir, _SEED.value)
+    show_sweeps(model, dictionary, states, features, workdir, FLAGS.seed)
     show_circuits(model, workdir / "graphs")
     print(f"\n{time.monotonic() - started:.0f} s in all. Everything is in {workdir}: screen.parquet, graphs/, and in")
     print("exact/ and sampled/ trials.parquet (every row), effects.parquet (every contrast), summary.json, plan.json")
 
 
-def _screen(model, dictionary, states, workdir: Path):
+def _screen(model: Model, dictionary: Holder, states: Sequence[LabelledState], workdir: Path) -> pa.Table:
     """Which features differ between the groups."""
     import pyarrow.parquet as pq
 

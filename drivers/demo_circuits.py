@@ -5,7 +5,17 @@ bundled transcoders. Then the features that the graph says matter most are switc
 the model gives the other answer.
 """
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from causeway.engine.dictionary.dictionary import Dictionary
+    from causeway.engine.model.handle import Model
+    from causeway.engine.outcome.divergence import Divergence
 
 CASES = (("44+95=", "139.", "138."), ("today the painter behind the tables under the key", " is", " are"))
 TRANSCODERS = "bundled:tiny/transcoders"
@@ -13,7 +23,7 @@ STEPS = (1, 2, 4, 8, 16, 32)
 SHOWN = 4
 
 
-def show_circuits(model, folder: Path) -> None:
+def show_circuits(model: Model, folder: Path) -> None:
     """Print both cases; graphs are written to `folder` as Neuronpedia's JSON."""
     import causeway as cw
 
@@ -23,7 +33,9 @@ def show_circuits(model, folder: Path) -> None:
         _explain(model, transcoders, prompt, (correct, wrong), folder, slug)
 
 
-def _explain(model, transcoders, prompt: str, answers: tuple[str, str], folder: Path, slug: str) -> None:
+def _explain(
+    model: Model, transcoders: Dictionary, prompt: str, answers: tuple[str, str], folder: Path, slug: str
+) -> None:
     """One prompt's graph, its strongest features, and what the model says without them."""
     import numpy as np
 
@@ -34,7 +46,9 @@ def _explain(model, transcoders, prompt: str, answers: tuple[str, str], folder: 
     graph = cw.attribute(model, parting.prompt, transcoders, targets=[cw.logit_difference(right, wrong)])
     path = cw.save_graph(graph, folder, model, slug=slug)
     scores = graph.scores()
-    names = [model.tokenizer.decode([token]) for token in parting.tokens]
+    tokenizer = model.tokenizer
+    assert tokenizer is not None  # the bundled model has one
+    names = [tokenizer.decode([token]) for token in parting.tokens]
     clean = _difference(model, transcoders, parting, [])
     print(f"\n  {prompt!r}: why {answers[0]!r} and not {answers[1]!r}?")
     print(f"    target: logit of {names[0]!r} less that of {names[1]!r}, {clean:.2f} at the token where they part")
@@ -46,13 +60,21 @@ def _explain(model, transcoders, prompt: str, answers: tuple[str, str], folder: 
     effects = graph.total_effects(np.ones(1))[: len(graph.features)]
     strongest = (-effects).argsort()
     for layer, position, feature in graph.features[strongest[:SHOWN]]:
-        token = model.tokenizer.decode([graph.tokens[position]])
+        token = tokenizer.decode([graph.tokens[position]])
         effect = effects[(graph.features == (layer, position, feature)).all(axis=1)][0]
         print(f"    layer {layer} feature {feature:>3} at {token!r}: {effect:+.2f} of it")
     _switch_off(model, transcoders, parting, graph.features[strongest], effects[strongest], clean, answers[1])
 
 
-def _switch_off(model, transcoders, parting, features, effects, clean: float, wrong: str) -> None:
+def _switch_off(
+    model: Model,
+    transcoders: Dictionary,
+    parting: Divergence,
+    features: np.ndarray,
+    effects: np.ndarray,
+    clean: float,
+    wrong: str,
+) -> None:
     """Without the strongest features, more and more of them, until the other answer wins."""
     import causeway as cw
 
@@ -72,7 +94,7 @@ def _switch_off(model, transcoders, parting, features, effects, clean: float, wr
     print("    the answer stays")
 
 
-def _difference(model, transcoders, parting, edits: list) -> float:
+def _difference(model: Model, transcoders: Dictionary, parting: Divergence, edits: list) -> float:
     """Logit of the right answer less that of the wrong one, at the token where they part."""
 
     import causeway as cw

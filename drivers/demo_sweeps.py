@@ -5,17 +5,29 @@ so that they estimate the same effects. Rollouts are drawn only for the features
 few tests and many rollouts, because a handful of rollouts of each of many features could not reach q < 0.05.
 """
 
+from __future__ import annotations
+
 import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from causeway.drivers.flags import model_flags
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from causeway.engine.analyses.patch_sweep.design import FeatureSet, SweepPrompt
+    from causeway.engine.analyses.patch_sweep.patch_sweep import PatchSweep
+    from causeway.engine.dictionary.dictionary import Dictionary
+    from causeway.engine.model.handle import Model
+    from causeway.engine.tasks.slot_states import LabelledState
 
 GROUPS = ("safe", "risky")
 OUTCOME = "p_bet"
 SHOWN, TRIALS, NEW_TOKENS = 5, 16, 8
 
 
-def sweep_prompts(model, states) -> tuple:
+def sweep_prompts(model: Model, states: Sequence[LabelledState]) -> tuple:
     """Game states with every answer the menu allows, whole."""
     from causeway.engine.analyses.patch_sweep.design import SweepPrompt
     from causeway.engine.tasks.slot_decisions import menu_answers
@@ -29,7 +41,9 @@ def sweep_prompts(model, states) -> tuple:
     return tuple(prompts)
 
 
-def exact_sweep(model, dictionary, prompts, features, seed: int):
+def exact_sweep(
+    model: Model, dictionary: Dictionary, prompts: tuple[SweepPrompt, ...], features: FeatureSet, seed: int
+) -> PatchSweep:
     """The six conditions of the study with the controls that make them mean something."""
     from causeway.engine.analyses.patch_sweep.design import arm_names
     from causeway.engine.analyses.patch_sweep.patch_sweep import PatchSweep
@@ -40,7 +54,7 @@ def exact_sweep(model, dictionary, prompts, features, seed: int):
     return PatchSweep(model, dictionary, prompts, features, settings, model_flags.parallel())
 
 
-def sampled_sweep(exact, rows: list[dict]):
+def sampled_sweep(exact: PatchSweep, rows: list[dict]) -> PatchSweep:
     """Rollouts of the prompts of the exact sweep, for the features of some rows of its sweep_summary."""
     from causeway.engine.analyses.patch_sweep.design import arm_names
     from causeway.engine.model.sampling import Sampling
@@ -54,7 +68,14 @@ def sampled_sweep(exact, rows: list[dict]):
     return dataclasses.replace(exact, features=features, settings=settings)
 
 
-def show_sweeps(model, dictionary, states, features, workdir: Path, seed: int) -> None:
+def show_sweeps(
+    model: Model,
+    dictionary: Dictionary,
+    states: Sequence[LabelledState],
+    features: FeatureSet,
+    workdir: Path,
+    seed: int,
+) -> None:
     """Run or resume both and print what they found."""
     from causeway.engine.analyses.patch_sweep import sweep_summary
 
@@ -70,11 +91,11 @@ def show_sweeps(model, dictionary, states, features, workdir: Path, seed: int) -
     print("\n".join(_compared(rows, workdir / "sampled")))
 
 
-def _count(sweep) -> str:
+def _count(sweep: PatchSweep) -> str:
     return f"{len(sweep.rows) * len(sweep.prompts):,}"
 
 
-def _finished(sweep, workdir: Path) -> dict:
+def _finished(sweep: PatchSweep, workdir: Path) -> dict:
     """The summary of a sweep, run as far as it was not."""
     from causeway.engine.analyses.patch_sweep import run
     from causeway.engine.analyses.patch_sweep.effects import EffectSettings

@@ -5,35 +5,39 @@ line a prompt), baseline_groups_{behaviour}_{split}.csv, baseline_metrics_{split
 What --generate has the model write is kept in generated-*/ meanwhile, so the same command goes on where it was stopped.
 """
 
+from __future__ import annotations
+
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
-from absl import flags
-
-from causeway.drivers.flags import model_flags
-from causeway.drivers.flags.flag_values import folder
-from causeway.drivers.flags.left_out import tell, usable
+from causeway.drivers.flags import model_flags, prompt_records
+from causeway.drivers.flags.flag_values import absent, folder
 from causeway.drivers.flags.refusals import run_driver
+from causeway.drivers.flags.table import take
 
-_PROMPTS = flags.DEFINE_list("prompts", [], "Files of prompts, or one folder of {behaviour}_{split}.jsonl files.")
-_BEHAVIOURS = flags.DEFINE_list("behaviours", [], "Behaviours evaluated (default: all in --prompts).")
-_SPLIT = flags.DEFINE_list("split", [], "Splits evaluated, such as train,test (default: all in --prompts).")
-_MIN_SCORE_DIFF = flags.DEFINE_float("min_score_diff", None, "Margin of a success, nats a token (default: its own).")
-_SUCCESS = flags.DEFINE_float(
-    "success_threshold", None, "Share of margin successes to pass (default: the behaviour's).", 0.0, 1.0
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from causeway.engine.analyses.evaluate.baseline import Score
+    from causeway.engine.analyses.evaluate.final_answers import Generated
+    from causeway.engine.analyses.evaluate.teacher_forcing import AnswerPair
+    from causeway.engine.analyses.prompts.catalogue import Criterion
+    from causeway.engine.devices import RowParallel
+    from causeway.engine.model.handle import Model
+    from causeway.engine.prompt_record import PromptRecord
+
+# Scores of every behaviour and split.
+Scored: TypeAlias = "dict[tuple[str, str], list[Score]]"
+FLAGS = take(
+    "behaviours splits min_score_diff success_threshold by generate max_new_tokens out overwrite",
+    batch_rows=16,
 )
-_BY = flags.DEFINE_list("by", ["group"], "Fields whose values get rates of their own: group, number, template, ...")
-_GENERATE = flags.DEFINE_bool("generate", False, "Also generate, and compare the number written with final_answer.")
-_MAX_NEW = flags.DEFINE_integer("max_new_tokens", 16, "Tokens generated; reasoning takes hundreds.", lower_bound=1)
-_SKIP_BAD = flags.DEFINE_bool("skip_bad", False, "Leave out malformed lines and prompts that cannot be scored.")
-_ROWS = flags.DEFINE_integer("rows", 16, "Rows of a pass, per device.", lower_bound=1)
-_OUT = flags.DEFINE_string("out", None, "Directory to write.")
-_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace a baseline that is already in --out.")
 
 
 def main(_: list[str]) -> None:
     """Read prompts, score them all, write."""
-    out = folder(_OUT)
+    out = folder("out")
     sets = _prompt_sets()
     _check(out, sets)
     from causeway.engine.analyses.evaluate.teacher_forcing import answer_pair
@@ -48,71 +52,70 @@ def main(_: list[str]) -> None:
 
 def _prompt_sets() -> dict[tuple[str, str], list]:
     """The prompts of every (behaviour, split), with line numbers checked."""
-    from causeway.engine.analyses.prompts.own_prompts import prompt_of
-    from causeway.ports.prompts.prompt_sets import read_sets
+    from causeway.engine.prompt_record import check_pair
+    from causeway.ports.prompts.prompt_files import by_set
 
-    if not _PROMPTS.value:
-        raise ValueError("--prompts: got nothing; needs files of prompts, or a folder of them")
-    sets, bad = read_sets(_PROMPTS.value, prompt_of, _BEHAVIOURS.value, _SPLIT.value, _SKIP_BAD.value)
-    tell(bad)
-    return sets
+    return by_set(prompt_records.read(check_pair, behaviours=FLAGS.behaviours, splits=FLAGS.splits))
 
 
-def _criterion(name: str):
+def _criterion(name: str) -> Criterion:
     from causeway.engine.analyses.prompts.catalogue import criterion_of
 
-    return criterion_of(name).changed(_MIN_SCORE_DIFF.value, _SUCCESS.value)
+    return criterion_of(name).changed(FLAGS.min_score_diff, FLAGS.success_threshold)
 
 
-def _check(out: Path, sets) -> None:
+def _check(out: Path, sets: Mapping[tuple[str, str], list[PromptRecord]]) -> None:
     """Refuse a baseline that is there already, files of one name, a margin that is no number, fields of no prompt."""
     from causeway.ports.results.baseline_files import metrics_path, names
 
     names(sets)
-    there = [path for _, split in sets if (path := metrics_path(out, split)).exists()]
-    if there and not _OVERWRITE.value:
-        raise ValueError(f"--out: {there[0]} is there already; give another directory or --overwrite")
+    absent(metrics_path(out, split) for _, split in sets)
     for name, _ in sets:
         _criterion(name)
     fields = {"group"}.union(*(item.fields for items in sets.values() for item in items))
-    if absent := [field for field in _BY.value if field not in fields]:
-        raise ValueError(f"--by: no prompt has a field {absent[0]!r}; they have {', '.join(sorted(fields))}")
+    if unknown := [field for field in FLAGS.by if field not in fields]:
+        raise ValueError(f"--by: no prompt has a field {unknown[0]!r}; they have {', '.join(sorted(fields))}")
 
 
-def _usable(model, items, answer_pair) -> tuple[list, list]:
+def _usable(
+    model: Model, items: list[PromptRecord], answer_pair: Callable[[Model, PromptRecord], AnswerPair]
+) -> tuple[list, list]:
     """Prompts with their tokens; one that cannot be scored, or comes again, is not."""
-    first: dict[tuple[str, str, str], str] = {}
+    first: dict[tuple, str] = {}
 
-    def pair(item):
-        if same := first.get(key := (item.prompt, item.correct, item.incorrect)):
-            raise ValueError(f"{item.id}: has the prompt and answers of {same}; each counts once")
+    def pair(item: PromptRecord) -> AnswerPair:
+        if same := first.get(key := (item.text, item.tokens, item.correct, item.incorrect)):
+            raise ValueError(f"has the prompt and answers of {same}; each counts once")
         first[key] = item.id
         return answer_pair(model, item)
 
-    return usable(items, pair, _SKIP_BAD.value, "scored")
+    return prompt_records.usable(items, pair, "scored")
 
 
-def _written(out: Path, model, items):
+def _written(out: Path, model: Model, items: list[PromptRecord]) -> list[Generated] | None:
     """What the model writes, from where an earlier run was stopped; None without --generate."""
-    if not _GENERATE.value:
+    if not FLAGS.generate:
         return None
     from causeway.engine.analyses.evaluate.final_answers import generation_of, scored
     from causeway.engine.calls.continuations import texts
 
-    if (found := texts(generation_of(model, items, _MAX_NEW.value), out)) is None:
-        sys.exit(3)  # stopped; the same command goes on
+    if (found := texts(generation_of(model, items, FLAGS.max_new_tokens), out)) is None:
+        sys.exit(3)
     return scored(items, found)
 
 
-def _score(model, parallel, items, pairs, written):
+def _score(
+    model: Model, parallel: RowParallel, items: list[PromptRecord], pairs: list[AnswerPair],
+    written: list[Generated] | None,
+) -> list[Score]:  # fmt: skip
     from causeway.engine.analyses.evaluate.baseline import scores_of
     from causeway.engine.analyses.evaluate.teacher_forcing import answer_log_probabilities
 
-    found = answer_log_probabilities(model.transformer, pairs, rows=_ROWS.value, parallel=parallel)
+    found = answer_log_probabilities(model.transformer, pairs, rows=FLAGS.batch_rows, parallel=parallel)
     return scores_of(items, pairs, found, written)
 
 
-def _write(out: Path, model, scored) -> None:
+def _write(out: Path, model: Model, scored: Scored) -> None:
     from causeway.engine.sweep.checksums import written_alone
     from causeway.ports.results import baseline_files as files
 
@@ -121,7 +124,7 @@ def _write(out: Path, model, scored) -> None:
     print(f"everything is in {out}")
 
 
-def _write_files(out: Path, model, scored) -> None:
+def _write_files(out: Path, model: Model, scored: Scored) -> None:
     from causeway.engine.analyses.evaluate.baseline import by_value, line, metrics, row_of
     from causeway.engine.sweep import durable
     from causeway.engine.sweep.environment import environment
@@ -135,7 +138,7 @@ def _write_files(out: Path, model, scored) -> None:
         files.write_table(files.table_path(out, name, split), [row_of(s, criterion) for s in scores])
         groups = files.table_path(out, name, split, "groups")
         durable.remove(groups)
-        if by := [row for field in _BY.value for row in by_value(scores, field, criterion)]:
+        if by := [row for field in FLAGS.by for row in by_value(scores, field, criterion)]:
             files.write_table(groups, by)
         found.setdefault(split, {})[name] = measured = metrics(scores, criterion)
         files.draw_differences(out, name, split, [s.normalised_difference for s in scores], measured)

@@ -1,59 +1,53 @@
 """What is this model, what are these dictionaries, and are they loaded right?
 
-Shapes, dtypes, memory, sites, kinds and scales come from the files alone. With --text, dictionaries are also held to
+Shapes, dtypes, memory, sites, kinds and scales come from the files alone. With --data, dictionaries are also held to
 what they are for: explained variance, L0, dead features and cross-entropy with their reconstruction in place, and each
 is tried at every stream of its width in its layer and the neighbouring ones, so that one that is hooked to the wrong
 place is found. Without --model, --dictionaries are looked at alone.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import json
 import sys
 from collections.abc import Callable
-from typing import Any
-
-from absl import flags
+from typing import TYPE_CHECKING, Any
 
 from causeway.drivers.flags import model_flags
 from causeway.drivers.flags.counter import counter
-from causeway.drivers.flags.flag_values import TASKS
 from causeway.drivers.flags.refusals import run_driver
+from causeway.drivers.flags.table import TASKS, take
 
-_TEXT = flags.DEFINE_list(
-    "text", [], f"Text files (.txt, .json, .jsonl) to run the model on, or `{TASKS}` for texts the bundled model knows."
-)
-_FIELD = flags.DEFINE_string("field", "text", "The field that holds the text, where a file holds records.")
-_ROWS = flags.DEFINE_integer("rows", 64, "Rows of text used, at most.", lower_bound=1)
-_PLACE_TOKENS = flags.DEFINE_integer(
-    "place_tokens", 256, "Tokens of text on which other places are tried; 0 tries none.", lower_bound=0
-)
-_LENGTH = flags.DEFINE_integer("length", 128, "Tokens a row, cut to the model's context.", lower_bound=2)
-_JSON = flags.DEFINE_bool("json", False, "Print everything as JSON.")
+if TYPE_CHECKING:
+    from causeway.engine.model.handle import Model
+
+FLAGS = take("data field text_rows place_tokens length json")
 
 
 def main(_: list[str]) -> None:
     """Load, look, measure, print."""
-    alone = model_flags.DICTIONARIES.present and not model_flags.MODEL.present
-    if alone and _TEXT.value:
-        raise ValueError("--text: dictionaries are measured inside their model; give it with --model")
+    alone = FLAGS["dictionaries"].present and not FLAGS["model"].present
+    if alone and FLAGS.data:
+        raise ValueError("--data: dictionaries are measured inside their model; give it with --model")
     # Texts before weights: a file that cannot be read is found at once.
     texts = _texts()
     model = None if alone else model_flags.load_model()
     dictionary = model_flags.load_dictionaries(model) if _has_dictionaries() else None
     found = _look(model, dictionary, texts)
-    print(json.dumps(_plain(found), indent=2) if _JSON.value else "\n".join(_page(found)))
+    print(json.dumps(_plain(found), indent=2) if FLAGS.json else "\n".join(_page(found)))
 
 
 def _has_dictionaries() -> bool:
-    return model_flags.DICTIONARIES.present or model_flags.MODEL.value.startswith("bundled:")
+    return bool(FLAGS["dictionaries"].present) or FLAGS.model.startswith("bundled:")
 
 
-def _origin(model) -> dict:
+def _origin(model: Model | None) -> dict:
     """What the files say of the dictionaries that were loaded."""
     from causeway.ports.dictionaries.load import open_dictionaries
     from causeway.ports.dictionaries.origin import origin_of
 
-    reference = model_flags.DICTIONARIES.value or model_flags.MODEL.value
+    reference = FLAGS.dictionaries or FLAGS.model
     sources = open_dictionaries(reference, model_flags.layers(), for_model=model, **model_flags.format_options())
     return origin_of(sources)
 
@@ -62,12 +56,12 @@ def _texts() -> list[str]:
     from causeway.engine.tasks import suite
     from causeway.ports.files.jsonl import read_texts
 
-    if _TEXT.value == [TASKS]:
-        return suite.texts("held_out", _ROWS.value, 0)
-    return [text for path in _TEXT.value for text in read_texts(path, _FIELD.value)]
+    if FLAGS.data == [TASKS]:
+        return suite.texts("held_out", FLAGS.text_rows, 0)
+    return [text for path in FLAGS.data for text in read_texts(path, FLAGS.field)]
 
 
-def _look(model, dictionary, texts: list[str]) -> dict:
+def _look(model: Model | None, dictionary: Any, texts: list[str]) -> dict:
     """Everything there is to say, by topic."""
     from causeway.engine.analyses.inspect.account import dictionary_account, model_account
 
@@ -76,29 +70,29 @@ def _look(model, dictionary, texts: list[str]) -> dict:
         found["model"] = model_account(model)
     if dictionary is not None:
         found["dictionaries"] = dictionary_account(dictionary, _origin(model))
-    if texts:
+    if texts and model is not None:
         found |= _measure(model, dictionary, texts)
     return found
 
 
-def _measure(model, dictionary, texts: list[str]) -> dict:
+def _measure(model: Model, dictionary: Any, texts: list[str]) -> dict:
     from causeway.engine.analyses.inspect.account import loss_account
     from causeway.engine.analyses.inspect.sites import try_places
     from causeway.engine.analyses.inspect.trust import doubts
     from causeway.engine.train.corpus import make_corpus
     from causeway.engine.train.quality import measure_quality
 
-    corpus = make_corpus(model, texts, min(_LENGTH.value, model.config.max_position)).head(_ROWS.value)
+    corpus = make_corpus(model, texts, min(FLAGS.length, model.config.max_position)).head(FLAGS.text_rows)
     # Attention sinks: the first token's activations are like no other's, with BOS in its place or without.
     corpus = dataclasses.replace(corpus, first=max(1, corpus.first))
     loss = {"loss": loss_account(model, corpus)}
     if dictionary is None:
         return loss
     told = counter("passes of the measurement")
-    measured = loss | {"quality": measure_quality(model.transformer, dictionary, corpus, _ROWS.value, told)}
-    if doubts(loss["loss"]) or dictionary.crosses or not _PLACE_TOKENS.value:
+    measured = loss | {"quality": measure_quality(model.transformer, dictionary, corpus, FLAGS.text_rows, told)}
+    if doubts(loss["loss"]) or dictionary.crosses or not FLAGS.place_tokens:
         return measured
-    few = corpus.head(int((corpus.counts.cumsum() < _PLACE_TOKENS.value).sum()) + 1)
+    few = corpus.head(int((corpus.counts.cumsum() < FLAGS.place_tokens).sum()) + 1)
     return measured | {"places": try_places(model.transformer, dictionary, few, counter("layers' places tried"))}
 
 

@@ -1,36 +1,36 @@
 """Does changing these features change what the model answers? Interventions on transcoder features.
 
 On one prompt (--prompt, --correct, --incorrect) or all of a file (--prompts, JSON lines as `prompts` writes them), for
-features named by --features or taken from the graphs of an `attribute` run (--graphs). Written to --workdir:
+features named by --edits or taken from the graphs of an `attribute` run (--graphs). Written to --workdir:
 interventions.parquet, and for each behaviour {behaviour}/intervention_ablation_{behaviour}.csv and _summary.json
 (intervention_patching_... for --operation=patch), feature_importance_layer_{layer}.csv with --importance,
 generations.jsonl with --generate. With --held_out=0.5 half of the prompts choose features and the other half measures
 them. Patches come from a line's counterfactual_prompt, or from another line. The same command resumes.
 """
 
+from __future__ import annotations
+
 import json
 import sys
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-from absl import flags
 from ml_collections import config_flags
 
 from causeway.drivers.flags import intervention_flags, model_flags, prompt_flags
 from causeway.drivers.flags.config_values import take_values
-from causeway.drivers.flags.flag_values import MOST_SEED, folder
+from causeway.drivers.flags.flag_values import folder
 from causeway.drivers.flags.refusals import run_driver
+from causeway.drivers.flags.table import take
+
+if TYPE_CHECKING:
+    from causeway.engine.analyses.intervene.generation import ChangedTexts
+    from causeway.engine.analyses.intervene.intervention_sweep import InterventionSweep
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Values of flags; its section `intervene` is read.")
-_IMPORTANCE = flags.DEFINE_bool("importance", False, "Correlate all features with the logit difference over prompts.")
-_ACTIVE = flags.DEFINE_integer("min_active", 5, "Prompts a feature must be active on to be tested.", lower_bound=1)
-_READING = flags.DEFINE_enum("reading", "max", ["max", "last"], "A feature's activation on a prompt, for --importance.")
-_CORRECTION = flags.DEFINE_enum("correction", "bh", ["bh", "by"], "Control of false discoveries; by: any dependence.")
-_GAP = flags.DEFINE_float("min_gap", 0.1, "Smallest |clean - corrupt| of which a recovery is a share.", lower_bound=0)
-_SEED = flags.DEFINE_integer("seed", 456, "Seed of generation and of what is held out.", 0, MOST_SEED)
-_GENERATE = flags.DEFINE_integer("generate", 0, "Continue each prompt by so many tokens under it.", lower_bound=0)
-_TEMPERATURE = flags.DEFINE_float("temperature", 0.0, "Of generation; 0 takes the most probable token.", lower_bound=0)
-_DOCUMENTED = flags.DEFINE_bool("documented", False, "Also give the documented relative effect, effect / |baseline|.")
+FLAGS = take(
+    "importance min_active reading correction min_gap seed generate max_new_tokens as_published", temperature=0.0
+)
 
 
 def main(_: list[str]) -> None:
@@ -39,9 +39,9 @@ def main(_: list[str]) -> None:
         if "intervene" not in _CONFIG.value:
             raise ValueError("--config: has no section `intervene`; needs one that names flags of this driver")
         take_values(_CONFIG.value.intervene, "intervene")
-    workdir = folder(prompt_flags.WORKDIR)
+    workdir = folder("workdir")
     prompt_flags.check()
-    if prompt_flags.PROMPT.value and prompt_flags.CORRECT.value is None:
+    if FLAGS.prompt and FLAGS.correct is None:
         raise ValueError("--correct, --incorrect: a prompt needs both answers, whose logits are compared")
     intervention_flags.check()
     from causeway.engine.analyses.intervene.generation import changed_texts
@@ -49,12 +49,12 @@ def main(_: list[str]) -> None:
     from causeway.engine.sweep import run
     from causeway.engine.sweep.durable import write_bytes
 
-    Sampling(_TEMPERATURE.value)
+    Sampling(FLAGS.temperature)
     sweep = _sweep()
-    changed = changed_texts(sweep, _GENERATE.value, _TEMPERATURE.value, _SEED.value) if _GENERATE.value else None
-    if _IMPORTANCE.value:
+    changed = changed_texts(sweep, FLAGS.max_new_tokens, FLAGS.temperature, FLAGS.seed) if FLAGS.generate else None
+    if FLAGS.importance:
         sweep.check_importance()
-    if run(sweep, workdir, repair=prompt_flags.REPAIR.value).stopped:
+    if run(sweep, workdir, repair=FLAGS.repair).stopped:
         sys.exit(prompt_flags.STOPPED)
     written = _generate(changed, workdir) if changed else b""
     with prompt_flags.alone(workdir):
@@ -65,20 +65,21 @@ def main(_: list[str]) -> None:
     print(f"everything is in {workdir}")
 
 
-def _sweep():
+def _sweep() -> InterventionSweep:
     from causeway.engine.analyses.intervene.intervention_sweep import InterventionSweep
     from causeway.engine.analyses.intervene.stored_graphs import StoredGraphs
 
-    lines, bad = prompt_flags.read()
-    place = intervention_flags.GRAPHS.value
-    graphs, settings = StoredGraphs.open(Path(place)) if place else None, intervention_flags.settings(_SEED.value)
+    records = prompt_flags.read()
+    place = FLAGS.graphs
+    graphs = StoredGraphs.open(Path(place)) if place else None
     model = model_flags.load_model()
+    settings = intervention_flags.settings(FLAGS.seed, model.config.num_layers)
     transcoders = model_flags.load_dictionaries(model, transcoders=True)
-    prompts = prompt_flags.prompts(model, lines, bad, [])
+    prompts = prompt_flags.prompts(model, records, [])
     return InterventionSweep(model, transcoders, prompts, settings, model_flags.parallel(), graphs)
 
 
-def _write(sweep, workdir: Path, behaviour: str) -> None:
+def _write(sweep: InterventionSweep, workdir: Path, behaviour: str) -> None:
     """The files of one behaviour."""
     from causeway.engine.analyses.intervene.effect_lines import effect_lines
     from causeway.engine.analyses.intervene.intervention_summary import SummarySettings, summary_of
@@ -87,12 +88,12 @@ def _write(sweep, workdir: Path, behaviour: str) -> None:
     from causeway.ports.results import intervention_files as files
 
     place = workdir / behaviour
-    settings = SummarySettings(correction=cast(Method, _CORRECTION.value), min_gap=_GAP.value)
+    settings = SummarySettings(correction=cast(Method, FLAGS.correction), min_gap=FLAGS.min_gap)
     for family in files.FAMILIES:
         found = (
             result
             for index, rows in sweep.rows_of(workdir, behaviour, family)
-            for result in results_of(sweep.model, sweep.prompts[index].tokens, rows, _DOCUMENTED.value)
+            for result in results_of(sweep.model, sweep.prompts[index].tokens, rows, FLAGS.as_published)
         )
         summary = summary_of((rows for _, rows in sweep.rows_of(workdir, behaviour, family)), settings)
         if summary is None:
@@ -102,13 +103,13 @@ def _write(sweep, workdir: Path, behaviour: str) -> None:
         written = files.write_summary(place, behaviour, family, head | summary)
         print(f"{behaviour}, {family}: {summary['prompts']} prompts, {sweep.settings.mode}; {path}, {written}")
         print("\n".join(effect_lines(summary)))
-    if _IMPORTANCE.value:
-        found, held = sweep.importance(behaviour, _READING.value)
-        for path in files.write_importance(place, found.result(_ACTIVE.value, _CORRECTION.value, held)):
+    if FLAGS.importance:
+        importance, apart = sweep.importance(behaviour, FLAGS.reading)
+        for path in files.write_importance(place, importance.result(FLAGS.min_active, FLAGS.correction, apart)):
             print(path)
 
 
-def _generate(changed, workdir: Path) -> bytes:
+def _generate(changed: ChangedTexts, workdir: Path) -> bytes:
     """The lines of generations.jsonl, from where an earlier run was stopped."""
     from causeway.engine.calls.continuations import texts
 

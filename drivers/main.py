@@ -5,6 +5,7 @@ imported first and alone, so that it is in place while the rest is imported.
 """
 
 import importlib
+import os
 import sys
 from importlib import metadata
 
@@ -38,8 +39,12 @@ def overview() -> str:
 
 def run() -> None:
     """Entry point of the console script."""
-    with interruptible("causeway"):
-        _run(sys.argv[1:])
+    try:
+        with interruptible("causeway"):
+            _run(sys.argv[1:])
+    except BrokenPipeError:
+        # Whoever read has gone, as `| head` does; what is still buffered has no reader either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(arguments: list[str]) -> None:

@@ -6,32 +6,29 @@ patch_sweep), prompts.jsonl (what was run; an input for --prompts and patch_swee
 games.jsonl (every game, invalid ones included).
 """
 
+from __future__ import annotations
+
 import json
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-from absl import flags
-
-from causeway.drivers.flags import game_flags, model_flags
-from causeway.drivers.flags.flag_values import MOST_SEED
+from causeway.drivers.flags import game_flags, model_flags, prompt_records
+from causeway.drivers.flags.flag_values import absent, folder
+from causeway.drivers.flags.help import own_flags
 from causeway.drivers.flags.refusals import run_driver
+from causeway.drivers.flags.table import take
 
-_PROMPTS = flags.DEFINE_string("prompts", None, "JSON lines with text (or tokens), a label, and fields for --strata.")
-_GROUPS = flags.DEFINE_list(
-    "groups", None, "The two labels compared, the reference first (default: the two in --prompts; safe,risky of games)."
-)
-_LABEL_FIELD = flags.DEFINE_string("label_field", "group", "Field of the label in --prompts.")
-_STRATA = flags.DEFINE_list("strata", [], "Fields held fixed, such as round,balance: compare within their values only.")
-_KEEP_REPEATS = flags.DEFINE_bool("keep_repeats", False, "Compare equal prompts as often as they come, not once.")
-_POSITION = flags.DEFINE_enum(
-    "position", "last", ["last", "mean", "max"], "Values at the last prompt token, or their mean or max over tokens."
-)
-_OUT = flags.DEFINE_string("out", None, "Directory to write.")
-_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace a screen that is already in --out.")
-_SEED = flags.DEFINE_integer("seed", 0, "Seed of states, of the machine's luck and of the model's draws.", 0, MOST_SEED)
-_ROWS = flags.DEFINE_integer("rows", 16, "Prompts of a pass, per device.", lower_bound=1)
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from causeway.engine.analyses.screen.compared import Compared
+    from causeway.engine.dictionary.placement import Holder
+    from causeway.engine.model.handle import Model
+    from causeway.engine.prompt_record import PromptRecord
+
+FLAGS = take("groups label_field strata keep_repeats position out overwrite seed", batch_rows=16)
 
 
 def main(_: list[str]) -> None:
@@ -39,27 +36,24 @@ def main(_: list[str]) -> None:
     out = _checked_directory()
     from causeway.engine.analyses.screen import summary
     from causeway.engine.analyses.screen.activations import Position, group_sums
+    from causeway.engine.analyses.screen.compared import compared, two_labels
     from causeway.engine.analyses.screen.table import screen_table
-    from causeway.ports.files.jsonl import read_records
-    from causeway.ports.prompts.screen_inputs import label_prompts, two_labels
+    from causeway.engine.prompt_record import check_group
 
     # A file is read before a model is loaded, states are made after: games need the model.
-    records = read_records(_PROMPTS.value, required=(_LABEL_FIELD.value,)) if _PROMPTS.value else []
+    records = prompt_records.read(check_group, label_field=FLAGS.label_field) if FLAGS.prompts else []
     model, parallel = model_flags.load_model(), model_flags.parallel()
     dictionary = model_flags.load_dictionaries(model)
     games: dict = {}
-    field, where = _LABEL_FIELD.value, _PROMPTS.value or "the slot-machine states"
-    if not _PROMPTS.value:
-        records, games = game_flags.labelled_states(model, parallel, _SEED.value, out)
-        field = "group"
-    groups = tuple(_GROUPS.value or two_labels(records, field, where))
-    chosen = label_prompts(
-        records, model, groups,
-        label_field=field, strata=_STRATA.value, keep_repeats=_KEEP_REPEATS.value, where=where,
-    )  # fmt: skip
+    if not FLAGS.prompts:
+        records, games = game_flags.labelled_states(model, parallel, FLAGS.seed, out)
+    groups = tuple(FLAGS.groups or two_labels(records))
+    records, tokens = prompt_records.usable(records, lambda record: model.tokens(record.content), "run")
+    bos = model.tokenizer.bos_id if model.tokenizer else None
+    chosen = compared(records, tokens, groups, strata=FLAGS.strata, keep_repeats=FLAGS.keep_repeats, bos=bos)
     sums = group_sums(
         model.transformer, dictionary, chosen.prompts, cast(tuple[str, str], groups),
-        position=cast(Position, _POSITION.value), rows=_ROWS.value, parallel=parallel, progress=_progress,
+        position=cast(Position, FLAGS.position), rows=FLAGS.batch_rows, parallel=parallel, progress=_progress,
     )  # fmt: skip
     table = screen_table(sums)
     found = summary.summarise(table)
@@ -70,27 +64,25 @@ def main(_: list[str]) -> None:
 
 def _checked_directory() -> Path:
     """--out, after the checks that need no model."""
-    sources = [flag for flag in (_PROMPTS, game_flags.STATES, game_flags.PLAY) if flag.value is not None]
+    sources = [name for name in ("prompts", "states", "play") if FLAGS[name].value]
     if len(sources) != 1:
-        got = " and ".join(f"--{flag.name}" for flag in sources) or "nothing"
+        got = " and ".join(f"--{name}" for name in sources) or "nothing"
         raise ValueError(f"--prompts, --states, --play: got {got}; needs exactly one of them")
-    if _GROUPS.value is not None and (len(_GROUPS.value) != 2 or len(set(_GROUPS.value)) != 2):
-        raise ValueError(f"--groups: got {','.join(_GROUPS.value)}; needs two distinct labels, the reference first")
-    if not _OUT.value:
-        raise ValueError("--out: got nothing; needs a directory to write")
-    if (Path(_OUT.value) / "screen.parquet").exists() and not _OVERWRITE.value:
-        raise ValueError(f"--out: {_OUT.value} holds a screen already; give another directory or --overwrite")
+    if FLAGS.groups and (len(FLAGS.groups) != 2 or len(set(FLAGS.groups)) != 2):
+        raise ValueError(f"--groups: got {','.join(FLAGS.groups)}; needs two distinct labels, the reference first")
+    out = folder("out")
+    absent([out / "screen.parquet"])
     game_flags.check()
-    return Path(_OUT.value)
+    return out
 
 
-def _sizes(chosen, groups: tuple[str, ...]) -> str:
+def _sizes(chosen: Compared, groups: tuple[str, ...]) -> str:
     """How many prompts were compared, and how many were not."""
     from causeway.engine.analyses.screen.summary import usable_rows
 
     counts = Counter(prompt.group for prompt in chosen.prompts)
     parts = [", ".join(f"{counts[group]} {group}" for group in groups) + f"; {groups[0]} is the reference"]
-    if _STRATA.value:
+    if FLAGS.strata:
         parts.append(f"{usable_rows(chosen.prompts)} of them in strata with two or more of each group")
     if chosen.repeated:
         parts.append(f"{chosen.repeated} repeats left out")
@@ -104,29 +96,29 @@ def _progress(done: int, total: int) -> None:
         print(f"\r{done} of {total} prompts", end="" if done < total else "\n", file=sys.stderr, flush=True)
 
 
-def _provenance(model, dictionary, chosen) -> dict:
+def _provenance(model: Model, dictionary: Holder, chosen: Compared) -> dict:
     from causeway.engine.analyses.screen.summary import usable_rows
     from causeway.engine.sweep.environment import environment
 
-    modules = [module for module in flags.FLAGS.flags_by_module_dict() if "causeway" in module]
     return {
         "model": model.name, "model_fingerprint": model.fingerprint,
-        "dictionaries": model_flags.DICTIONARIES.value or model.name, "stream": dictionary.config.stream,
+        "dictionaries": FLAGS.dictionaries or model.name, "stream": dictionary.config.stream,
         "prompts": dict(Counter(prompt.group for prompt in chosen.prompts)), "left_out": chosen.left_out,
         "repeated": chosen.repeated, "in_usable_strata": usable_rows(chosen.prompts),
-        "flags": {flag.name: flag.value for module in modules for flag in flags.FLAGS.get_flags_for_module(module)},
+        "flags": {name: flag.value for name, flag in own_flags().items()},
         "environment": environment(),
     }  # fmt: skip
 
 
-def _write(out: Path, table, records: list[dict], summary: dict) -> None:
+def _write(out: Path, table: pa.Table, records: list[PromptRecord], summary: dict) -> None:
     """The table last: with it the screen is whole."""
     import pyarrow.parquet as pq
 
     from causeway.engine.sweep import checksums, durable
+    from causeway.ports.prompts.prompt_files import write_prompts
 
     with checksums.written_alone(out, ["prompts.jsonl", "summary.json", "screen.parquet"]):
-        durable.write_bytes(out / "prompts.jsonl", "".join(json.dumps(record) + "\n" for record in records).encode())
+        write_prompts(out / "prompts.jsonl", records)
         durable.write_bytes(out / "summary.json", (json.dumps(summary, indent=2) + "\n").encode())
         with durable.replacing(out / "screen.parquet") as path:
             pq.write_table(table, path)

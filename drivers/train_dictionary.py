@@ -4,29 +4,32 @@ SAEs of any stream; with --transcoder, dictionaries that read one stream and wri
 with --skip beside a linear map, with --cross_layer one transcoder whose features write to all layers above as well.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import json
 import sys
 import time
 from pathlib import Path
-
-from absl import app, flags
+from typing import TYPE_CHECKING, Any
 
 from causeway.drivers.flags import corpus_flags, dictionary_flags
 from causeway.drivers.flags.counter import counter
-from causeway.drivers.flags.flag_values import all_given, folder, workdir_beside
+from causeway.drivers.flags.flag_values import absent, all_given, folder, workdir_beside
 from causeway.drivers.flags.refusals import run_driver
+from causeway.drivers.flags.table import take
 
-_MODEL = flags.DEFINE_string("model", None, "Directory, hub id or bundled:NAME of the model.")
-_BUFFER = flags.DEFINE_integer("buffer_mib", 1024, "Memory for activations, MiB.", lower_bound=1)
-_WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Checkpoints; the same command continues an interrupted run (default: OUT.work)."
-)
-_CHECKPOINT_EVERY = flags.DEFINE_integer("checkpoint_every", 500, "Steps between checkpoints.", lower_bound=1)
-_REPORT_EVERY = flags.DEFINE_integer("report_every", 200, "Steps between lines of progress.", lower_bound=1)
-_OUT = flags.DEFINE_string("out", None, "Directory for the dictionaries and quality.json.")
-_STORAGE = flags.DEFINE_enum("storage", "float32", ["float32", "bfloat16", "float16"], "Matrices on disk.")
-_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace dictionaries that are already in --out.")
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from causeway.engine.model.handle import Model
+    from causeway.engine.train.corpus import Corpus
+    from causeway.engine.train.design import Design
+    from causeway.engine.train.dictionaries import Progress
+    from causeway.engine.train.quality import LayerQuality
+    from causeway.engine.train.recipe import Recipe
+
+FLAGS = take("buffer_mib workdir checkpoint_every out storage overwrite", model=None, report_every=200)
 
 
 QUALITY = "quality.json"
@@ -35,9 +38,9 @@ EXAMPLE = "causeway train_dictionary --model=bundled:tiny --data=texts.jsonl --o
 
 def main(_: list[str]) -> None:
     """Train, write, read back what was written and measure that; the results get their name last."""
-    all_given(EXAMPLE, _MODEL, corpus_flags.DATA, _OUT)
-    out = folder(_OUT)
-    workdir = workdir_beside(_WORKDIR, out)
+    all_given(EXAMPLE, "model", "data", "out")
+    out = folder("out")
+    workdir = workdir_beside(out)
     _refuse_there(out)
     dictionary_flags.check()
 
@@ -46,27 +49,24 @@ def main(_: list[str]) -> None:
     from causeway.engine.train.harvest import Shuffled, Source
     from causeway.ports.models.load import load_model
 
-    texts, model = corpus_flags.texts(), load_model(_MODEL.value or "")
+    texts, model = corpus_flags.texts(), load_model(FLAGS.model or "")
     design = dictionary_flags.design(model)
     training, held_out = corpus_flags.corpora(model, texts)
     source = Source(model.transformer, training, design.stream, design.layers, design.write_stream)
     recipe = dictionary_flags.recipe(source.d_in, int(training.counts.sum()))
-    data = Shuffled(source, recipe.batch, recipe.seed, _BUFFER.value)
+    data = Shuffled(source, recipe.batch, recipe.seed, FLAGS.buffer_mib)
     identity = {
         **dataclasses.asdict(recipe), **design.identity, "model": model.fingerprint, "text": training.fingerprint,
-        "buffer_mib": _BUFFER.value,
+        "buffer_mib": FLAGS.buffer_mib,
     }  # fmt: skip
     _announce(recipe, design, training, held_out)
     with Checkpoints(workdir, identity) as checkpoints:
-        trained = train_dictionaries(
-            recipe, data, design, checkpoints, _CHECKPOINT_EVERY.value, _reporter(recipe.steps)
-        )
+        trained = train_dictionaries(recipe, data, design, checkpoints, FLAGS.checkpoint_every, _reporter(recipe.steps))
         _write(out, model, trained, design, held_out, identity)
 
 
 def _refuse_there(out: Path) -> None:
-    if any(_is_result(entry) for entry in out.glob("*")) and not _OVERWRITE.value:
-        raise app.UsageError(f"--out: {out} holds dictionaries already; give another directory or --overwrite")
+    absent(entry for entry in out.glob("*") if _is_result(entry))
 
 
 def _is_result(entry: Path) -> bool:
@@ -76,7 +76,7 @@ def _is_result(entry: Path) -> bool:
     return saelens_write.is_written(entry) or circuit_tracer_write.is_written(entry) or entry.name == QUALITY
 
 
-def _announce(recipe, design, training, held_out) -> None:
+def _announce(recipe: Recipe, design: Design, training: Corpus, held_out: Corpus) -> None:
     tokens = int(training.counts.sum())
     print(f"{tokens} tokens to train on, {held_out.counts.sum()} held out; layers {list(design.layers)}")
     aim = f"{recipe.active:g} active a token" if recipe.l0_coefficient is None else f"price {recipe.l0_coefficient:g}"
@@ -84,7 +84,7 @@ def _announce(recipe, design, training, held_out) -> None:
     print(f"{recipe.kind}: {recipe.features} features a layer, {aim}; {passes}", flush=True)
 
 
-def _write(out: Path, model, trained, design, held_out, identity) -> None:
+def _write(out: Path, model: Model, trained: Any, design: Design, held_out: Corpus, identity: dict[str, Any]) -> None:
     """All files into a folder beside --out, which takes its name when the report of what was read back is in it."""
     from causeway.engine.whole_folder import replacing_folder
     from causeway.ports.dictionaries.circuit_tracer_write import save_circuit_tracer
@@ -93,15 +93,15 @@ def _write(out: Path, model, trained, design, held_out, identity) -> None:
     _refuse_there(out)
     with replacing_folder(out, _is_result) as partial:
         if dictionary_flags.file_format() == "circuit_tracer":
-            save_circuit_tracer(partial, trained, model.name, storage=_STORAGE.value)
+            save_circuit_tracer(partial, trained, model.name, storage=FLAGS.storage)
         else:
             metadata = {
                 "model_name": model.name, "prepend_bos": model.prepend_bos,
-                "context_size": corpus_flags.length(model), "training_architecture": dictionary_flags.KIND.value,
+                "context_size": corpus_flags.length(model), "training_architecture": FLAGS.kind,
             }  # fmt: skip
-            save_dictionary(partial, trained, metadata, storage=_STORAGE.value)
+            save_dictionary(partial, trained, metadata, storage=FLAGS.storage)
         figures = _measured(partial, model, design, held_out)
-        report = {"identity": identity, "storage": _STORAGE.value, "layers": [f.as_dict() for f in figures]}
+        report = {"identity": identity, "storage": FLAGS.storage, "layers": [f.as_dict() for f in figures]}
         (partial / QUALITY).write_text(json.dumps(report, indent=2) + "\n")
 
     from causeway.engine.train.quality import quality_table
@@ -109,7 +109,7 @@ def _write(out: Path, model, trained, design, held_out, identity) -> None:
     print(f"{quality_table(figures)}\ndictionaries and {QUALITY} are in {out}")
 
 
-def _measured(folder: Path, model, design, held_out):
+def _measured(folder: Path, model: Model, design: Design, held_out: Corpus) -> list[LayerQuality]:
     """The figures of what was written, as read back."""
     from causeway.engine.train.quality import measure_quality
     from causeway.ports.dictionaries.load import load_dictionaries
@@ -119,12 +119,12 @@ def _measured(folder: Path, model, design, held_out):
     return measure_quality(model.transformer, written, held_out, progress=counter("passes of the measurement"))
 
 
-def _reporter(steps: int):
+def _reporter(steps: int) -> Callable[[int, Progress], None]:
     """A line of progress now and then."""
     start = time.monotonic()
 
-    def report(done: int, progress) -> None:
-        if done % _REPORT_EVERY.value == 0 or done == steps:
+    def report(done: int, progress: Progress) -> None:
+        if done % FLAGS.report_every == 0 or done == steps:
             explained = " ".join(f"{1 - float(u):.3f}" for u in progress.unexplained)
             l0, dead = (" ".join(f"{float(v):.0f}" for v in values) for values in (progress.l0, progress.dead))
             print(

@@ -1,44 +1,48 @@
 """Make a small language model from scratch, on the synthetic tasks or on your own texts."""
 
+from __future__ import annotations
+
 import functools
 import json
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from absl import flags
 from ml_collections import config_flags
 
 import causeway.configs
-from causeway.drivers.flags.flag_values import all_given, folder, workdir_beside
+from causeway.drivers.flags.flag_values import absent, all_given, folder, workdir_beside
 from causeway.drivers.flags.refusals import run_driver
+from causeway.drivers.flags.table import take
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ml_collections import ConfigDict
+
+    from causeway.engine.model.text import Tokenizer
+    from causeway.engine.model.transformer import Transformer
+
+    Evaluate = Callable[[Transformer], dict[str, float]]
 
 _CONFIG = config_flags.DEFINE_config_file(
-    "config",
-    str(Path(causeway.configs.__file__).parent / "bundled_tiny.py"),
+    "config", str(Path(causeway.configs.__file__).parent / "bundled_tiny.py"),
     "Configuration file (the bundled model's by default); fields are overridden as --config.schedule.steps=1000.",
     lock_config=True,
-)
-_WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Checkpoints; the same command continues an interrupted run (default: OUT.work)."
-)
-_OUT = flags.DEFINE_string("out", None, "Directory for the trained model in the Hugging Face layout.")
-_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace a model that is already in --out.")
-_DATA = flags.DEFINE_list("data", [], "Text files (.txt, .json, .jsonl) to train on instead of the synthetic tasks.")
-_FIELD = flags.DEFINE_string("field", "text", "The field that holds the text, where a file holds records.")
-_TOKENIZER = flags.DEFINE_string(
-    "tokenizer", None, "Directory with a tokenizer.json; without it a word-level one is made from the texts."
-)
-_REPORT_EVERY = flags.DEFINE_integer("report_every", 50, "Steps between lines of progress.", lower_bound=1)
+)  # fmt: skip
+# Its file of weights, by which a model is known to be there.
+WEIGHTS = "model.safetensors"
+FLAGS = take("workdir out overwrite data field tokenizer", report_every=50)
 
 
 def main(_: list[str]) -> None:
     """Train, write the model, read it back and evaluate it; the model gets its name last."""
-    all_given("causeway train_model --data=texts.jsonl --out=model", _OUT)
-    out = folder(_OUT)
-    workdir, config = workdir_beside(_WORKDIR, out), _CONFIG.value
-    _refuse_there(out)
+    all_given("causeway train_model --data=texts.jsonl --out=model", "out")
+    out = folder("out")
+    workdir, config = workdir_beside(out), _CONFIG.value
+    absent([out / WEIGHTS])
 
     from causeway.engine import scalars
     from causeway.engine.sweep.durable import write_bytes
@@ -51,17 +55,17 @@ def main(_: list[str]) -> None:
     schedule, (texts, held_out) = Schedule(**config.schedule), _texts()
     tokenizer, copy = _tokenizer(texts)
     transformer = _initial_model(config, tokenizer.vocab_size)
-    batches, evaluate = _task_data(tokenizer) if not _DATA.value else _text_data(tokenizer, texts, held_out)
+    batches, evaluate = _task_data(tokenizer) if not FLAGS.data else _text_data(tokenizer, texts, held_out)
     identity = {**json.loads(config.to_json()), "tokenizer": tokenizer.fingerprint, "data": texts_sha256(texts)}
     start = time.monotonic()
 
-    def report(done: int, loss) -> None:
-        if done % _REPORT_EVERY.value == 0 or done == schedule.steps:
+    def report(done: int, loss: Any) -> None:
+        if done % FLAGS.report_every == 0 or done == schedule.steps:
             print(f"step {done} / {schedule.steps}  loss {loss:.4f}  {time.monotonic() - start:.0f} s", flush=True)
 
     with Checkpoints(workdir, identity) as checkpoints:
         transformer = train(transformer, batches, schedule, checkpoints, report)
-        _refuse_there(out)
+        absent([out / WEIGHTS])
         with replacing_folder(out) as partial:
             figures = _written(partial, transformer, copy, evaluate)
             told = {"figures": figures, "seconds": round(time.monotonic() - start), "identity": identity}
@@ -69,12 +73,9 @@ def main(_: list[str]) -> None:
     print(f"{out}: " + ", ".join(f"{name} {value:.3f}" for name, value in figures.items()))
 
 
-def _refuse_there(out: Path) -> None:
-    if (out / "model.safetensors").exists() and not _OVERWRITE.value:
-        raise FileExistsError(f"--out: {out} holds a model already; give another directory or --overwrite")
-
-
-def _written(folder: Path, transformer, copy_tokenizer, evaluate) -> dict[str, float]:
+def _written(
+    folder: Path, transformer: Transformer, copy_tokenizer: Callable[[Path], object], evaluate: Evaluate
+) -> dict[str, float]:
     """The figures of the model that was written into a folder, as read back."""
     from causeway.ports.models.llama import save_llama
     from causeway.ports.models.load import load_model
@@ -92,25 +93,25 @@ def _texts() -> tuple[list[str], list[str]]:
     from causeway.engine.train.corpus import split_texts
     from causeway.ports.files.jsonl import read_texts
 
-    if not _DATA.value:
+    if not FLAGS.data:
         return [text for split in SPLITS for text in suite.texts(split, 20_000, seed=0)], []
-    return split_texts([text for path in _DATA.value for text in read_texts(path, _FIELD.value)])
+    return split_texts([text for path in FLAGS.data for text in read_texts(path, FLAGS.field)])
 
 
-def _tokenizer(texts: list[str]):
+def _tokenizer(texts: list[str]) -> tuple[Tokenizer, Callable[[Path], object]]:
     """The given or a new tokenizer, and a function that writes its files into a folder."""
     from causeway.ports.models.tokenizer import load_tokenizer
     from causeway.ports.models.word_tokenizer import build_word_tokenizer, copy_tokenizer, save_word_tokenizer
 
-    if _TOKENIZER.value:
-        return load_tokenizer(Path(_TOKENIZER.value)), functools.partial(copy_tokenizer, _TOKENIZER.value)
+    if FLAGS.tokenizer:
+        return load_tokenizer(Path(FLAGS.tokenizer)), functools.partial(copy_tokenizer, FLAGS.tokenizer)
     write = functools.partial(save_word_tokenizer, build_word_tokenizer(texts, _CONFIG.value.max_vocabulary))
     with tempfile.TemporaryDirectory() as directory:
         write(directory)
         return load_tokenizer(Path(directory)), write
 
 
-def _initial_model(config, vocab_size: int):
+def _initial_model(config: ConfigDict, vocab_size: int) -> Transformer:
     from flax import nnx
 
     from causeway.engine.model.config import ModelConfig, Numerics
@@ -121,7 +122,7 @@ def _initial_model(config, vocab_size: int):
     return Transformer(ModelConfig(**config.model, vocab_size=vocab_size), Numerics(), rngs=rngs)
 
 
-def _task_data(tokenizer):
+def _task_data(tokenizer: Tokenizer) -> tuple[Any, Evaluate]:
     """Batches of the synthetic tasks, and their accuracies."""
     from causeway.engine.train.batches import Bucket, TaskBatches
     from causeway.engine.train.evaluation import task_accuracy
@@ -134,7 +135,7 @@ def _task_data(tokenizer):
     return batches, lambda transformer: task_accuracy(transformer, tokenizer, tasks, length)
 
 
-def _text_data(tokenizer, texts: list[str], held_out: list[str]):
+def _text_data(tokenizer: Tokenizer, texts: list[str], held_out: list[str]) -> tuple[Any, Evaluate]:
     """Windows of the texts, and the loss on held-out ones."""
     from causeway.engine.train.batches import TextBatches, join_documents
     from causeway.engine.train.evaluation import text_loss

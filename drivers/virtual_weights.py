@@ -1,58 +1,46 @@
 """Which features of one layer write what a feature of a higher layer reads, on the stream itself?
 
-Weights alone (--weighting=raw), or weighted by how features are active together on --texts (era, twera). Written to
---out: virtual_weights.parquet, a table of target, rank, source, weight: the --top_k strongest sources of every target.
+Weights alone (--weighting=raw), or weighted by how features are active together on --data (era, twera). Written to
+--out: virtual_weights.parquet, a table of target, rank, source, weight: the --keep strongest sources of every target.
 """
 
 import sys
 from typing import cast
 
-from absl import flags
-
 from causeway.drivers.flags import model_flags
-from causeway.drivers.flags.flag_values import folder
+from causeway.drivers.flags.flag_values import absent, folder
 from causeway.drivers.flags.refusals import run_driver
+from causeway.drivers.flags.table import take
 
-_SOURCE = flags.DEFINE_integer("source_layer", None, "Layer whose features write (negative: from the end).")
-_TARGET = flags.DEFINE_integer("target_layer", None, "Layer above it, whose features read.")
-_TOP_K = flags.DEFINE_integer("top_k", 10, "Sources kept of each target.", lower_bound=1)
-_WEIGHTING = flags.DEFINE_enum("weighting", "raw", ["raw", "era", "twera"], "Weights alone, or by co-activation.")
-_TEXTS = flags.DEFINE_string("texts", None, "Texts for era and twera: .jsonl, .json (field text) or .txt.")
-_BLOCK = flags.DEFINE_integer("block", 2048, "Features of a block; a block's weights are in memory.", lower_bound=1)
-_OUT = flags.DEFINE_string("out", None, "Directory to write.")
-_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace weights that are already in --out.")
+FLAGS = take("source_layer target_layer weighting data field block out overwrite", keep=10)
 _FILE = "virtual_weights.parquet"
 
 
 def main(_: list[str]) -> None:
     """Multiply, keep the strongest, write."""
-    path = folder(_OUT) / _FILE
-    if _SOURCE.value is None or _TARGET.value is None:
+    path = folder("out") / _FILE
+    if FLAGS.source_layer is None or FLAGS.target_layer is None:
         raise ValueError("--source_layer, --target_layer: needs both, the layers that write and read")
-    if (_TEXTS.value is None) != (_WEIGHTING.value == "raw"):
-        raise ValueError(f"--texts: --weighting={_WEIGHTING.value} needs {'none' if _TEXTS.value else 'some'}")
-    if path.exists() and not _OVERWRITE.value:
-        raise ValueError(f"--out: {path} is there already; give another directory or --overwrite")
+    if (not FLAGS.data) != (FLAGS.weighting == "raw"):
+        raise ValueError(f"--data: --weighting={FLAGS.weighting} needs {'none' if FLAGS.data else 'some'}")
+    absent([path])
     from causeway.engine.analyses.virtual_weights.virtual_weights import Weighting, coactivation, virtual_weights
     from causeway.ports.files.jsonl import read_texts
     from causeway.ports.graphs.virtual_weight_table import write_virtual_weights
 
-    texts = read_texts(_TEXTS.value) if _TEXTS.value else []
+    texts = [text for path in FLAGS.data for text in read_texts(path, FLAGS.field)]
     model = model_flags.load_model()
     dictionaries = model_flags.load_dictionaries(model, transcoders=True)
-    together = coactivation(model, dictionaries, texts, _SOURCE.value, _TARGET.value) if texts else None
+    together = coactivation(model, dictionaries, texts, FLAGS.source_layer, FLAGS.target_layer) if texts else None
     found = virtual_weights(
-        model.transformer, dictionaries, _SOURCE.value, _TARGET.value,
-        top_k=_TOP_K.value, weighting=cast(Weighting, _WEIGHTING.value), together=together, block=_BLOCK.value,
+        model.transformer, dictionaries, FLAGS.source_layer, FLAGS.target_layer,
+        top_k=FLAGS.keep, weighting=cast(Weighting, FLAGS.weighting), together=together, block=FLAGS.block,
     )  # fmt: skip
     rows = write_virtual_weights(path, found)
-    print(
-        f"{rows} weights of {len(found.source)} features of layer {_TARGET.value} from layer {_SOURCE.value}, by size:"
-    )
+    low, high = FLAGS.source_layer, FLAGS.target_layer
+    print(f"{rows} weights of {len(found.source)} features of layer {high} from layer {low}, by size:")
     for target, source, weight in found.strongest(10):
-        print(
-            f"  feature {target:>6} of layer {_TARGET.value} reads {source:>6} of layer {_SOURCE.value}: {weight:+.4f}"
-        )
+        print(f"  feature {target:>6} of layer {high} reads {source:>6} of layer {low}: {weight:+.4f}")
     print(f"everything is in {path}")
 
 

@@ -1,4 +1,4 @@
-"""Arrays of trees that travel: numpy on the host, where they are made and checked, jax on the devices."""
+"""Alias for leaves that are numpy arrays on the host, where they are made and checked, and jax.Array on a device."""
 
 import jax
 import numpy as np

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from causeway.configs.circuits_qwen3_4b import get_config
-from causeway.engine.analyses.as_published import attribution as documented
+from causeway.engine.analyses.as_published import attribution as published
 
 TAKE = """
 import sys
@@ -24,7 +24,7 @@ print(*(values[name] for name in "{2}".split()), "jax" in sys.modules)
 @pytest.mark.parametrize(("driver", "given", "names", "expected"), [
     ("attribute", "--max_logits=3", "model max_logits edges_per_node layers held_out",
      "Qwen/Qwen3-4B 3 10 [] 0.5 False"),
-    ("intervene", "--mode=constrained", "model mode operation held_out",
+    ("intervene", "--holds=constrained", "model holds operation held_out",
      "Qwen/Qwen3-4B constrained ['zero', 'inhibit:1', 'patch'] 0.5 False"),
 ])  # fmt: skip
 def test_every_value_is_a_flag_and_the_command_line_goes_before(driver, given, names, expected):
@@ -35,7 +35,6 @@ def test_every_value_is_a_flag_and_the_command_line_goes_before(driver, given, n
 
 def test_the_documents_values():
     config = get_config()
-    assert config.documented.layers == tuple(range(10, 26))
-    assert (config.documented.top_k, config.documented.edge_threshold) == (documented.TOP_K, documented.THRESHOLD)
-    assert config.documented.min_frequency == documented.MIN_FREQUENCY
-    assert dict(config.seeds) == {"prompts": 42, "interventions": 456, "torch": 789}
+    assert config.as_published.layers == tuple(range(10, 26))
+    assert (config.as_published.top_k, config.as_published.edge_threshold) == (published.TOP_K, published.THRESHOLD)
+    assert config.as_published.min_frequency == published.MIN_FREQUENCY

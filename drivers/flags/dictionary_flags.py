@@ -1,48 +1,35 @@
 """Flags that say what dictionaries are made and how."""
 
-from typing import cast
+from __future__ import annotations
 
-from absl import app, flags
+from typing import TYPE_CHECKING, cast
 
-from causeway.drivers.flags.corpus_flags import SEED
+from absl import app
+
+from causeway.drivers.flags import corpus_flags
 from causeway.drivers.flags.flag_values import layer_numbers
+from causeway.drivers.flags.table import take
 
-TRANSCODER = flags.DEFINE_bool("transcoder", False, "Make transcoders, as do --write_stream, --skip and --cross_layer.")
-WRITE_STREAM = flags.DEFINE_string("write_stream", None, "Stream a transcoder writes (default: mlp_out).")
-SKIP = flags.DEFINE_bool("skip", False, "Transcoders with a linear skip connection.")
-CROSS_LAYER = flags.DEFINE_bool("cross_layer", False, "One transcoder whose features write to all layers above.")
-STREAM = flags.DEFINE_string(
-    "stream", None, "Stream to read, by any of its names (default: resid_post; of transcoders mlp_in)."
-)
-LAYERS = flags.DEFINE_list("layers", ["all"], "Model layers, comma-separated, -1 the last; or `all`.")
-KIND = flags.DEFINE_enum(
-    "kind", "jumprelu", ["jumprelu", "topk", "batchtopk"], "Activation; batchtopk is written as jumprelu."
-)
-FEATURES = flags.DEFINE_integer("features", None, "Features a layer (default: 8 for each number of the stream).")
-L0 = flags.DEFINE_float("l0", None, "jumprelu: active features a token to aim at (default: 32).")
-K = flags.DEFINE_float(
-    "k", None, "topk and batchtopk: active features a token, in the mean for batchtopk (default: 32)."
-)
-L0_COEFFICIENT = flags.DEFINE_float("l0_coefficient", None, "jumprelu: price of an active feature, not a target.")
-STEPS = flags.DEFINE_integer(
-    "steps", None, "Optimiser steps (default: ten passes over the data, 500 at least, 20,000 at most).", lower_bound=1
-)
-BATCH = flags.DEFINE_integer("batch", 1024, "Tokens a step.", lower_bound=1)
-LEARNING_RATE = flags.DEFINE_float("learning_rate", 2e-3, "Peak rate of Adam; lower leaves fewer features dead.")
-FORMAT = flags.DEFINE_enum(
-    "format", None, ["saelens", "circuit_tracer"], "Files written (default: SAELens 6; circuit-tracer if cross-layer)."
+if TYPE_CHECKING:
+    from causeway.engine.model.handle import Model
+    from causeway.engine.train.design import Design
+    from causeway.engine.train.recipe import Recipe
+
+FLAGS = take(
+    "transcoder write_stream skip cross_layer stream layers kind num_features l0 k l0_coefficient steps batch "
+    "learning_rate format",
 )
 # Defaults: features for each number of the stream; active ones, but no more than a share of all; passes and steps.
 WIDER, ACTIVE, ACTIVE_SHARE, PASSES, FEWEST_STEPS, MOST_STEPS = 8, 32, 4, 10, 500, 20_000
 
 
 def _transcodes() -> bool:
-    return bool(TRANSCODER.value or WRITE_STREAM.value or SKIP.value or CROSS_LAYER.value)
+    return bool(FLAGS.transcoder or FLAGS.write_stream or FLAGS.skip or FLAGS.cross_layer)
 
 
 def file_format() -> str:
     """The files to write."""
-    return FORMAT.value or ("circuit_tracer" if CROSS_LAYER.value else "saelens")
+    return FLAGS.format or ("circuit_tracer" if FLAGS.cross_layer else "saelens")
 
 
 def check() -> None:
@@ -51,20 +38,20 @@ def check() -> None:
     Raises:
         UsageError: a kind, a form, a format and a sparsity that do not go together.
     """
-    if _transcodes() and KIND.value == "topk":
+    if _transcodes() and FLAGS.kind == "topk":
         raise app.UsageError("--kind: got topk; no format read here holds such transcoders, so take batchtopk")
-    if file_format() == "saelens" and CROSS_LAYER.value:
+    if file_format() == "saelens" and FLAGS.cross_layer:
         raise app.UsageError("--format: got saelens; cross-layer transcoders are written for circuit_tracer")
     if file_format() == "circuit_tracer" and not _transcodes():
         raise app.UsageError("--format: got circuit_tracer, which holds transcoders; SAEs are written for saelens")
-    kind, sparsity = KIND.value, _sparsity()
+    kind, sparsity = FLAGS.kind, _sparsity()
     allowed = ("l0", "l0_coefficient") if kind == "jumprelu" else ("k",)
     if not set(sparsity) <= set(allowed):
         flagged = ", ".join(f"--{name}={value:g}" for name, value in sparsity.items())
         raise app.UsageError(f"--kind: {kind} takes its sparsity from --{' and --'.join(allowed)}; got {flagged}")
 
 
-def design(model):
+def design(model: Model) -> Design:
     """What to make for a model.
 
     Raises:
@@ -72,16 +59,16 @@ def design(model):
     """
     from causeway.engine.train.design import Design
 
-    stream, layer = model.place(STREAM.value or ("mlp_in" if _transcodes() else "resid_post"), "--stream")
-    written, below = model.place(WRITE_STREAM.value or "mlp_out", "--write_stream") if _transcodes() else ("", None)
+    stream, layer = model.place(FLAGS.stream or ("mlp_in" if _transcodes() else "resid_post"), "--stream")
+    written, below = model.place(FLAGS.write_stream or "mlp_out", "--write_stream") if _transcodes() else ("", None)
     if stream == written:
         raise app.UsageError(f"--write_stream: got {written}, which is read; transcoders write another stream")
-    for name, flag in ((stream, STREAM), (written, WRITE_STREAM)):
-        _check_written(name, flag.name)
-    layers = _layers(model.config.num_layers, {layer, below} - {None})
+    for name, flag in ((stream, "stream"), (written, "write_stream")):
+        _check_written(name, flag)
+    layers = _layers(model.config.num_layers, {number for number in (layer, below) if number is not None})
     if file_format() == "circuit_tracer" and layers != tuple(range(len(layers))):
-        raise app.UsageError(f"--layers: got {','.join(LAYERS.value)}; circuit-tracer's sets have 0, 1, ... in order")
-    return Design(stream, layers, written, SKIP.value, CROSS_LAYER.value)
+        raise app.UsageError(f"--layers: got {','.join(FLAGS.layers)}; circuit-tracer's sets have 0, 1, ... in order")
+    return Design(stream, layers, written, FLAGS.skip, FLAGS.cross_layer)
 
 
 def _check_written(stream: str, flag: str) -> None:
@@ -94,7 +81,7 @@ def _check_written(stream: str, flag: str) -> None:
         raise app.UsageError(f"--{flag}: {stream} has no name in {file_format()} files; take one of {', '.join(named)}")
 
 
-def recipe(width: int, tokens: int):
+def recipe(width: int, tokens: int) -> Recipe:
     """How to train; what was not said follows from the stream and the data.
 
     Args:
@@ -106,28 +93,30 @@ def recipe(width: int, tokens: int):
     from causeway.engine.train.recipe import Recipe
     from causeway.engine.train.sparsity import TrainedKind
 
-    features = WIDER * width if FEATURES.value is None else FEATURES.value
+    features = WIDER * width if FLAGS.num_features is None else FLAGS.num_features
     told = _sparsity()
     # With a price alone, the target serves only to set the thresholds training starts from.
-    default = features / 32 if L0_COEFFICIENT.value is not None else max(1, min(ACTIVE, features // ACTIVE_SHARE))
-    steps = STEPS.value or min(max(PASSES * tokens // BATCH.value, FEWEST_STEPS), MOST_STEPS)
+    default = features / 32 if FLAGS.l0_coefficient is not None else max(1, min(ACTIVE, features // ACTIVE_SHARE))
+    steps = FLAGS.steps or min(max(PASSES * tokens // FLAGS.batch, FEWEST_STEPS), MOST_STEPS)
     return Recipe(
-        cast(TrainedKind, KIND.value), features, told.get("k", told.get("l0", default)), steps, BATCH.value, SEED.value,
-        LEARNING_RATE.value, l0_coefficient=L0_COEFFICIENT.value,
+        cast(TrainedKind, FLAGS.kind), features, told.get("k", told.get("l0", default)), steps, FLAGS.batch,
+        corpus_flags.FLAGS.seed, FLAGS.learning_rate, l0_coefficient=FLAGS.l0_coefficient,
     )  # fmt: skip
 
 
 def _sparsity() -> dict[str, float]:
-    return {flag.name: flag.value for flag in (L0, K, L0_COEFFICIENT) if flag.value is not None}
+    given = {name: getattr(FLAGS, name) for name in ("l0", "k", "l0_coefficient")}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _layers(count: int, named: set[int]) -> tuple[int, ...]:
     """Those of --layers, from 0 on; `named` are those that the names of the streams say."""
-    if LAYERS.value == ["all"]:
+    given = layer_numbers("layers")
+    if not given:
         return tuple(sorted(named)) or tuple(range(count))
     from causeway.engine import scalars
 
-    layers = tuple(scalars.layer(number, count, "--layers") for number in layer_numbers(LAYERS))
+    layers = tuple(scalars.layer(number, count, "--layers") for number in given)
     if named - set(layers) or (named and len(layers) > 1):
-        raise app.UsageError(f"--layers: got {','.join(LAYERS.value)}, but the streams are named of layer {min(named)}")
+        raise app.UsageError(f"--layers: got {','.join(FLAGS.layers)}, but the streams are named of layer {min(named)}")
     return layers

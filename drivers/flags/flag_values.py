@@ -2,32 +2,27 @@
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from absl import flags
 
-# In place of a file: texts of the bundled model's synthetic tasks, which it knows.
-TASKS = "tasks"
-
 Number = TypeVar("Number", int, float)
-# The largest seed: draws are keyed by 32 bits of it (`engine.scalars.seed`, which flags do not wait for).
-MOST_SEED = 2**32 - 1
 
 
-def given(flag: flags.FlagHolder[str | None], needed: str) -> str:
+def given(name: str, needed: str) -> Any:
     """The value of a flag that must be given.
 
     Raises:
         ValueError: it is not.
     """
-    if not flag.value:
-        raise ValueError(f"--{flag.name}: got nothing; needs {needed}")
-    return flag.value
+    if not getattr(flags.FLAGS, name):
+        raise ValueError(f"--{name}: got nothing; needs {needed}")
+    return getattr(flags.FLAGS, name)
 
 
-def all_given(example: str, *names: flags.FlagHolder) -> None:
+def all_given(example: str, *names: str) -> None:
     """Refuse at once where flags that must be given are not, all of them in one line.
 
     Args:
@@ -36,30 +31,53 @@ def all_given(example: str, *names: flags.FlagHolder) -> None:
     Raises:
         ValueError: one is missing.
     """
-    if missing := [f"--{flag.name}" for flag in names if not flag.value]:
+    if missing := [f"--{name}" for name in names if not getattr(flags.FLAGS, name)]:
         raise ValueError(f"{', '.join(missing)}: got nothing; needed as in `{example}`")
 
 
-def folder(flag: flags.FlagHolder[str | None], default: Path | None = None) -> Path:
+def folder(name: str, default: Path | None = None) -> Path:
     """The folder of a flag, known to be one that can be made and written to; it is not made yet.
 
     Raises:
         ValueError: it is not given and has no default, or cannot be.
     """
-    path = Path(flag.value or default or given(flag, "a directory to write"))
+    path = Path(getattr(flags.FLAGS, name) or default or given(name, "a folder to write"))
     there = next(place for place in (path.absolute(), *path.absolute().parents) if place.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         wrong = "may not be written to" if there.is_dir() else "is a file"
-        raise ValueError(f"--{flag.name}: got {path}, but {there} {wrong}; give a directory to write")
+        raise ValueError(f"--{name}: got {path}, but {there} {wrong}; give a folder to write")
     return path
 
 
-def workdir_beside(flag: flags.FlagHolder[str | None], out: Path) -> Path:
-    """The workdir of a run whose results go to `out`: that of the flag, or OUT.work."""
-    return folder(flag, out.with_name(f"{out.name}.work"))
+def absent(paths: Iterable[Path]) -> None:
+    """Refuse to write over results that are in --out already, unless --overwrite is given.
+
+    Args:
+        paths: of the results.
+
+    Raises:
+        ValueError: one is there, and --overwrite is not given.
+    """
+    if not flags.FLAGS.overwrite and (there := [path for path in paths if path.exists()]):
+        raise ValueError(f"--out: {there[0]} is there already; give another folder or --overwrite")
 
 
-def numbers(flag: flags.FlagHolder[list[str]], kind: Callable[[str], Number]) -> list[Number]:
+def share(name: str) -> None:
+    """Refuse a flag that is no share of a whole.
+
+    Raises:
+        ValueError: it is 0 or less, or above 1.
+    """
+    if not 0 < getattr(flags.FLAGS, name) <= 1:
+        raise ValueError(f"--{name}: got {getattr(flags.FLAGS, name)}; needs a share above 0 and at most 1")
+
+
+def workdir_beside(out: Path) -> Path:
+    """The workdir of a run whose results go to `out`: --workdir, or OUT.work."""
+    return folder("workdir", out.with_name(f"{out.name}.work"))
+
+
+def numbers(name: str, kind: Callable[[str], Number]) -> list[Number]:
     """The entries of a list flag as numbers.
 
     Raises:
@@ -68,23 +86,24 @@ def numbers(flag: flags.FlagHolder[list[str]], kind: Callable[[str], Number]) ->
     from causeway.engine import scalars
 
     try:
-        found = [kind(entry) for entry in flag.value]
+        found = [kind(entry) for entry in getattr(flags.FLAGS, name)]
     except ValueError:
-        got = ",".join(flag.value)
-        raise ValueError(f"--{flag.name}: got {scalars.shown(got)}; needs numbers separated by commas") from None
+        got = ",".join(getattr(flags.FLAGS, name))
+        raise ValueError(f"--{name}: got {scalars.shown(got)}; needs numbers separated by commas") from None
     for number in found:
         check = scalars.real if isinstance(number, float) else scalars.integer
-        check(number, f"--{flag.name}")
+        check(number, f"--{name}")
     return found
 
 
-def layer_numbers(flag: flags.FlagHolder[list[str]]) -> list[int]:
-    """The layers of a list flag; negative ones count from the end.
+def layer_numbers(name: str) -> list[int]:
+    """The layers of a list flag, negative ones counted from the end; none for `all`, as where none is given.
 
     Raises:
         ValueError: an entry is not one.
     """
-    for text in flag.value:
+    given = [] if getattr(flags.FLAGS, name) == ["all"] else getattr(flags.FLAGS, name)
+    for text in given:
         if not re.fullmatch(r"\s*-?[0-9]{1,9}\s*", text):
-            raise ValueError(f"--{flag.name}: got {text!r}; needs layer numbers such as 0,1,2, or -1 for the last")
-    return [int(text) for text in flag.value]
+            raise ValueError(f"--{name}: got {text!r}; needs layer numbers such as 0,1,2, or -1 for the last")
+    return [int(text) for text in given]

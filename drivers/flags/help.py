@@ -1,7 +1,7 @@
 """What `--help` prints: what a driver answers, an example that runs, and its flags, each once, those that matter first.
 
-`drivers/flags/help_pages.py` says of every driver which flags it needs and which are common; flags of the model are a
-group of their own, and all others are `expert`: named by --help, explained by --helpfull. Nothing heavy is imported.
+`drivers/flags/help_pages.py` says of every driver which flags it needs and which are common: ten or so, which --help
+explains. It names the others, which --helpfull explains too, those of the model apart. Nothing heavy is imported.
 """
 
 import difflib
@@ -33,9 +33,12 @@ def page(driver: str, text: str, full: bool) -> str:
     example = "\n".join(f"  {command}" for command in about.example)
     out = [f"causeway {driver}: {question}", f"example:\n{example}", rest.strip()]
     out += [_needed(about, defined), _group("common", about.common, defined)]
-    out.append(_group("model", (name for name in MODEL_FLAGS if name not in about.first), defined))
+    model = [name for name in MODEL_FLAGS if name in defined and name not in about.first]
     expert = sorted(name for name in defined if name not in (*about.first, *MODEL_FLAGS))
-    out.append(_group("expert", expert, defined) if full else _names(driver, expert))
+    if full:
+        out += [_group("model", model, defined), _group("expert", expert, defined)]
+    else:
+        out += [_names(driver, [*model, *expert])]
     return "\n\n".join(part for part in out if part)
 
 
@@ -67,14 +70,14 @@ def _group(title: str, names: Iterable[str], defined: dict[str, flags.Flag]) -> 
 def _names(driver: str, names: list[str]) -> str:
     """Flags by name alone."""
     listed = textwrap.fill(" ".join(f"--{name}" for name in names), WIDTH, initial_indent="  ", subsequent_indent="  ")
-    return f"expert (causeway {driver} --helpfull explains them):\n{listed}" if names else ""
+    return f"further (causeway {driver} --helpfull explains them):\n{listed}" if names else ""
 
 
 def _line(flag: flags.Flag) -> str:
     """A flag, its values, what it is for, and its default where it has one."""
     default = ",".join(flag.default) if isinstance(flag.default, list) else flag.default
     # False and the values of a whole configuration file say nothing.
-    shown = isinstance(default, str | int | float) and default not in ("", False)
+    shown = isinstance(default, str | int | float) and default is not False and default != ""
     text = flag.help.strip().rpartition(">: ")[2] + (f" [default {default}]" if shown else "")
     body = textwrap.wrap(text, WIDTH - INDENT, break_on_hyphens=False, break_long_words=False)
     head = f"  {_spelling(flag)}"

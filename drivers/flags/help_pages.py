@@ -37,11 +37,11 @@ _TRANSCODERS = "--dictionaries=bundled:tiny/transcoders"
 
 PAGES: MappingProxyType[str, Page] = MappingProxyType(
     {
-        "demo": Page(("causeway demo",), (), ("workdir", "prompts", "per_layer", "seed")),
+        "demo": Page(("causeway demo",), (), ("workdir", "states", "per_layer", "seed")),
         "inspect": Page(
             ("causeway inspect --model=bundled:tiny --dictionaries=bundled:tiny",),
             (),
-            ("model", "dictionaries", "text", "field", "rows", "json"),
+            ("model", "dictionaries", "data", "field", "text_rows", "json"),
         ),
         "convert": Page(
             ("causeway convert --model=bundled:tiny --storage=bfloat16 --out=runs/tiny_bfloat16",),
@@ -56,12 +56,12 @@ PAGES: MappingProxyType[str, Page] = MappingProxyType(
         "evaluate": Page(
             (_PROMPTS, "causeway evaluate --prompts=runs/prompts --out=runs/baseline"),
             ("prompts", "out"),
-            ("model", "behaviours", "split", "by", "generate", "skip_bad", "overwrite"),
+            ("model", "behaviours", "splits", "by", "generate", "skip_bad", "overwrite"),
         ),
         "features": Page(
             (_PROMPTS, f"causeway features {_TRANSCODERS} --prompts=runs/prompts --out=runs/features"),
             ("prompts", "out"),
-            ("model", "dictionaries", "positions", "top_k", "behaviours", "split", "overwrite"),
+            ("model", "dictionaries", "positions", "keep", "behaviours", "splits", "overwrite"),
         ),
         "screen": Page(
             (_STATES,),
@@ -83,20 +83,20 @@ PAGES: MappingProxyType[str, Page] = MappingProxyType(
                 f"{_TRANSCODERS} --workdir=runs/addition",
             ),
             ("workdir", ("prompt", "prompts")),
-            ("model", "dictionaries", "correct", "incorrect", "target", "max_feature_nodes", "format"),
+            ("model", "dictionaries", "correct", "incorrect", "target", "max_feature_nodes", "graph_format"),
         ),
         "intervene": Page(
             (
                 f'causeway intervene --prompt="44+95=" --correct=139. --incorrect=138. {_TRANSCODERS} '
-                "--features=1:5:336 --workdir=runs/without",
+                "--edits=1:5:336 --workdir=runs/without",
             ),
-            ("workdir", ("prompt", "prompts"), ("features", "graphs")),
-            ("model", "dictionaries", "correct", "incorrect", "operation", "mode", "held_out"),
+            ("workdir", ("prompt", "prompts"), ("edits", "graphs")),
+            ("model", "dictionaries", "correct", "incorrect", "operation", "holds", "held_out"),
         ),
         "virtual_weights": Page(
             (f"causeway virtual_weights {_TRANSCODERS} --source_layer=0 --target_layer=2 --out=runs/weights",),
             ("source_layer", "target_layer", "out"),
-            ("model", "dictionaries", "top_k", "weighting", "texts"),
+            ("model", "dictionaries", "keep", "weighting", "data"),
         ),
         "train_model": Page(
             ("causeway train_model --out=runs/tiny --config.schedule.steps=20 --config.schedule.warmup_steps=5",),
@@ -105,12 +105,14 @@ PAGES: MappingProxyType[str, Page] = MappingProxyType(
         ),
         "train_dictionary": Page(
             (
-                "causeway train_dictionary --model=bundled:tiny --data=tasks --texts=500 --length=64 --features=256 "
-                "--l0=16 --steps=50 --out=runs/saes",
+                "causeway train_dictionary --model=bundled:tiny --data=tasks --num_texts=500 --length=64 "
+                "--num_features=256 --l0=16 --steps=50 --out=runs/saes",
             ),
             ("model", "data", "out"),
-            ("kind", "features", "l0", "k", "transcoder", "layers"),
+            ("kind", "num_features", "l0", "k", "transcoder", "layers"),
         ),
-        "bench": Page(("causeway bench intervene",), (), ("threads", "json", "repeats", "rows", "tokens", "nodes")),
+        "bench": Page(
+            ("causeway bench intervene",), (), ("threads", "json", "repeats", "batch_rows", "tokens", "nodes")
+        ),
     }
 )

@@ -75,7 +75,7 @@ def came() -> bool:
 
 
 def _install() -> None:
-    """Take the signals over, also where a shell started the command with SIGINT ignored, as it does behind a `&`."""
+    """Take the signals over, also where a shell had SIGINT ignored, as it does for a command that ends in `&`."""
     if _Process.installed or threading.current_thread() is not threading.main_thread():
         return
     _Process.installed = True

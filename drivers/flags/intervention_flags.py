@@ -1,31 +1,20 @@
 """Flags that say which features are changed and how, and what they mean."""
 
+from __future__ import annotations
+
 import math
 import re
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-from absl import flags
+from causeway.drivers.flags.flag_values import share
+from causeway.drivers.flags.table import take
 
-FEATURES = flags.DEFINE_list(
-    "features", [], "layer:position:feature or layer:position:feature=value; position may be negative, or all."
-)
-GRAPHS = flags.DEFINE_string("graphs", None, "--workdir of an attribute run: its graphs give features and predictions.")
-OPERATION = flags.DEFINE_list(
-    "operation", ["zero"], "zero, inhibit[:a] (to -a times itself), set:v, scale:k, patch (the partner prompt's value)."
-)
-MODE = flags.DEFINE_enum(
-    "mode", "open", ["open", "freeze_attention", "constrained"],
-    "What stays as it was: nothing; attention patterns; patterns, norms and MLP outputs (direct effects).",
-)  # fmt: skip
-KINDS = flags.DEFINE_list("kinds", ["single"], "Changed together: single, layer, circuit, complement (of --graphs).")
-MOST = flags.DEFINE_integer("max_features", 200, "Features taken of each graph, by effect.", lower_bound=1)
-NODES = flags.DEFINE_float("node_threshold", 0.8, "Share of the nodes' influence that makes a circuit.")
-EDGES = flags.DEFINE_float("edge_threshold", 0.98, "Share of the edges' influence in it.")
-ROWS = flags.DEFINE_integer(
-    "rows", None, "Rows of a batch, per device (default: by the prompt's length).", lower_bound=1
-)
-HELD_OUT = flags.DEFINE_float(
-    "held_out", 0.0, "Share of prompts on which what the others choose is measured: features of --graphs, importance."
+if TYPE_CHECKING:
+    from causeway.engine.analyses.intervene.sets import Place
+    from causeway.engine.analyses.intervene.settings import InterventionSettings
+
+FLAGS = take(
+    "edits graphs operation holds kinds max_features node_threshold edge_threshold batch_rows held_out",
 )
 
 
@@ -36,43 +25,46 @@ def operations() -> tuple[tuple[str, float], ...]:
         ValueError: an operation that is not NAME or NAME:NUMBER, or set and scale without one.
     """
     found = []
-    for text in OPERATION.value:
+    for text in FLAGS.operation:
         name, _, number = text.partition(":")
         try:
             value = float(number) if number else {"zero": 0.0, "inhibit": 1.0, "patch": 0.0, "set": None}[name]
             if value is not None and not math.isfinite(value):
                 raise ValueError(text)
-            if value is None and not all("=" in feature for feature in FEATURES.value):
+            if value is None and not all("=" in feature for feature in FLAGS.edits):
                 raise KeyError(name)
         except (KeyError, ValueError):
             raise ValueError(
-                f"--operation: got {text!r}; needs zero, inhibit[:a], set:v (or values in --features), scale:k or "
+                f"--operation: got {text!r}; needs zero, inhibit[:a], set:v (or values in --edits), scale:k or "
                 "patch, with finite numbers"
             ) from None
         found.append((name, value or 0.0))
     return tuple(found)
 
 
-def places() -> tuple:
-    """The features of --features.
+def places(num_layers: int | None = None) -> tuple[Place, ...]:
+    """The features of --edits.
+
+    Args:
+        num_layers: of the model, from whose end negative layers count; without it they stay as they are.
 
     Raises:
         ValueError: one that cannot be read.
     """
+    from causeway.engine import scalars
     from causeway.engine.analyses.intervene.sets import Place
 
     found = []
-    for text in FEATURES.value:
-        match = re.fullmatch(r"\s*(\d+):(-?\d+|all):(\d+)(?:=(-?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?))?\s*", text)
+    for text in FLAGS.edits:
+        match = re.fullmatch(r"\s*(-?\d+):(-?\d+|all):(\d+)(?:=(-?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?))?\s*", text)
         if not match:
-            raise ValueError(
-                f"--features: cannot read {text!r}; write layer:position:feature or ...=value, as 12:-1:345=8"
-            )
+            raise ValueError(f"--edits: got {text!r}; needs layer:position:feature or ...=value, as 12:-1:345=8")
         layer, position, feature, value = match.groups()
         at = None if position == "all" else int(position)
-        found.append(Place(int(layer), at, int(feature), None if value is None else float(value)))
+        below = int(layer) if num_layers is None else scalars.layer(int(layer), num_layers, "--edits")
+        found.append(Place(below, at, int(feature), None if value is None else float(value)))
     if any(place.value is not None for place in found) and "set" not in {name for name, _ in operations()}:
-        raise ValueError("--features: values are given, but --operation sets none; use --operation=set")
+        raise ValueError("--edits: values are given, but --operation sets none; use --operation=set")
     return tuple(found)
 
 
@@ -83,21 +75,20 @@ def check() -> None:
         ValueError: see `operations` and `places`.
     """
     operations()
-    if not places() and not GRAPHS.value:
-        raise ValueError("--features, --graphs: got none; name features, or the workdir of an attribute run")
-    for flag in (NODES, EDGES):
-        if not 0 < flag.value <= 1:
-            raise ValueError(f"--{flag.name}: got {flag.value}; needs a share above 0 and at most 1")
+    if not places() and not FLAGS.graphs:
+        raise ValueError("--edits, --graphs: got none; name features, or the workdir of an attribute run")
+    for name in ("node_threshold", "edge_threshold"):
+        share(name)
 
 
-def settings(seed: int):
-    """What is done to each prompt; `seed` decides which prompts are held out."""
+def settings(seed: int, num_layers: int) -> InterventionSettings:
+    """What is done to each prompt of a model of so many layers; `seed` decides which prompts are held out."""
     from causeway.engine.analyses.intervene.sets import Kind
     from causeway.engine.analyses.intervene.settings import InterventionSettings
     from causeway.engine.intervention.hold import Name
 
-    mode, kinds = cast(Name, MODE.value), cast(tuple[Kind, ...], tuple(KINDS.value))
+    mode, kinds = cast(Name, FLAGS.holds), cast(tuple[Kind, ...], tuple(FLAGS.kinds))
     return InterventionSettings(
-        operations(), mode, places(), MOST.value, kinds, NODES.value, EDGES.value, ROWS.value,
-        HELD_OUT.value, seed if HELD_OUT.value else 0,
+        operations(), mode, places(num_layers), FLAGS.max_features, kinds, FLAGS.node_threshold, FLAGS.edge_threshold,
+        FLAGS.batch_rows, FLAGS.held_out, seed if FLAGS.held_out else 0,
     )  # fmt: skip

@@ -1,23 +1,20 @@
 """Flags of what `attribute` and `intervene` work on, one prompt or a file of them, and where it is written."""
 
+from __future__ import annotations
+
 import contextlib
-import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from absl import flags
+from causeway.drivers.flags import prompt_records
+from causeway.drivers.flags.table import take
 
-from causeway.drivers.flags.left_out import tell
+if TYPE_CHECKING:
+    from causeway.engine.analyses.attribute.prompts import CircuitPrompt
+    from causeway.engine.model.handle import Model
+    from causeway.engine.prompt_record import PromptRecord
 
-PROMPT = flags.DEFINE_string("prompt", None, "The text of one prompt.")
-CORRECT = flags.DEFINE_string("correct", None, "The answer whose logit is the target, less that of --incorrect.")
-INCORRECT = flags.DEFINE_string("incorrect", None, "The answer it is held against.")
-PROMPTS = flags.DEFINE_string(
-    "prompts", None, "A behaviour's file (prompt, correct_answer, incorrect_answer a line), or a folder of such files."
-)
-SKIP_BAD = flags.DEFINE_bool("skip_bad", False, "Leave out lines that are malformed or cannot be used.")
-WORKDIR = flags.DEFINE_string("workdir", None, "Where everything is written; the same command resumes.")
-REPAIR = flags.DEFINE_bool("repair", False, "Check all data and compute damaged units again.")
+FLAGS = take("prompt correct incorrect workdir repair")
 # Exit status of a run that was stopped and can be resumed.
 STOPPED = 3
 # What a run writes into its workdir under these names; a behaviour has a folder of its own name beside them.
@@ -33,28 +30,17 @@ def check() -> None:
     Raises:
         ValueError: naming the flags.
     """
-    if bool(PROMPT.value) == bool(PROMPTS.value):
+    if bool(FLAGS.prompt) == bool(FLAGS.prompts):
         raise ValueError("--prompt, --prompts: needs one of them, a text or a behaviour's file")
-    if (CORRECT.value is None) != (INCORRECT.value is None):
+    if (FLAGS.correct is None) != (FLAGS.incorrect is None):
         raise ValueError("--correct, --incorrect: got one of them; a difference of answers needs both")
 
 
-def read() -> tuple[list[tuple[int, Any]], list[str]]:
-    """The numbered lines of --prompts and what is wrong with those left out, before a model is loaded."""
-    if not PROMPTS.value:
-        return [], []
-    from causeway.engine.analyses.prompts.own_prompts import prompt_of
-    from causeway.ports.files.jsonl import read_lines
-    from causeway.ports.prompts.behaviour_prompts import prompt_files
+def read() -> list[PromptRecord]:
+    """The records of --prompts, before a model is loaded; none where --prompt is given."""
+    from causeway.engine.prompt_record import check_pair
 
-    lines: list[tuple[int, Any]] = []
-    bad: list[str] = []
-    for path in prompt_files([PROMPTS.value]):
-        found = read_lines(path, prompt_of, SKIP_BAD.value)
-        named = [dataclasses.replace(item, behaviour=item.behaviour or path.stem) for item in found.items]
-        lines += zip(found.numbers, named, strict=True)
-        bad += found.bad
-    return lines, bad
+    return prompt_records.read(check_pair) if FLAGS.prompts else []
 
 
 def alone(workdir: Path) -> contextlib.AbstractContextManager:
@@ -64,19 +50,18 @@ def alone(workdir: Path) -> contextlib.AbstractContextManager:
     return exclusive(workdir / LOCK_FILE)
 
 
-def prompts(model: Any, lines: list[tuple[int, Any]], bad: list[str], targets: list[str]) -> tuple[Any, ...]:
+def prompts(model: Model, records: list[PromptRecord], targets: list[str]) -> tuple[CircuitPrompt, ...]:
     """What was read, with the model's tokens; `targets` are tokens that one prompt without answers is explained by."""
-    from causeway.engine.analyses.attribute.prompts import answers_prompt, named_lines, token_prompt
+    from causeway.engine.analyses.attribute.prompts import answers_prompt, pair_prompt, token_prompt
 
-    if PROMPTS.value:
-        found, more = named_lines(model, lines, Path(PROMPTS.value), SKIP_BAD.value)
-        tell(bad + more)
+    if FLAGS.prompts:
+        _, found = prompt_records.usable(records, lambda record: pair_prompt(model, record), "explained")
         if taken := {prompt.behaviour for prompt in found} & _OWN_NAMES:
             raise ValueError(
                 f"--prompts: a behaviour is named {min(taken)!r}, as what the run itself writes to --workdir; name the "
                 "file or its field `behaviour` otherwise"
             )
-        return found
-    if CORRECT.value is not None:
-        return (answers_prompt(model, str(PROMPT.value), CORRECT.value, str(INCORRECT.value)),)
-    return (token_prompt(model, str(PROMPT.value), targets),)
+        return tuple(found)
+    if FLAGS.correct is not None:
+        return (answers_prompt(model, str(FLAGS.prompt), FLAGS.correct, str(FLAGS.incorrect)),)
+    return (token_prompt(model, str(FLAGS.prompt), targets),)

@@ -16,10 +16,10 @@ from typing import NoReturn
 from absl import app, flags
 from absl import logging as absl_logging
 
-from causeway.drivers.flags import flag_errors, interruption
+from causeway.drivers.flags import flag_errors, interruption, table
 from causeway.drivers.flags import help as help_text
 
-TRACEBACK = flags.DEFINE_bool("traceback", False, "Show where in the code an error was raised, not its line alone.")
+FLAGS = table.take("traceback")
 
 # Drivers that take words beside flags.
 TAKE_WORDS = ("bench",)
@@ -45,13 +45,13 @@ def run_driver(main: Callable[[list[str]], None], argv: list[str]) -> None:
         try:
             main(parsed)
         except (ValueError, OSError, app.UsageError) as error:
-            if TRACEBACK.value or interruption.came():
+            if FLAGS.traceback or interruption.came():
                 raise
             _refuse(argv[0], error)
 
     logging.getLogger("jax").setLevel(logging.WARNING)
     warnings.formatwarning = lambda message, *_, **__: f"{argv[0]}: warning: {message}\n"
-    with interruption.interruptible(argv[0], _resumes(), lambda: TRACEBACK.value):
+    with interruption.interruptible(argv[0], _resumes(), lambda: FLAGS.traceback):
         app.run(guarded, argv, flags_parser=_parse)
 
 
@@ -75,7 +75,10 @@ def _parse(argv: list[str]) -> list[str]:
 
 def _unknown(name: str) -> str:
     """What a flag that is not there was probably meant to be."""
-    near = help_text.suggestion(name, help_text.own_flags())
+    known = help_text.own_flags()
+    if now := [new for new in table.RENAMED.get(name, ()) if new in known]:
+        return f"--{name}: is called --{now[0]} now"
+    near = help_text.suggestion(name, known)
     return f"--{name}: no such flag; " + (f"did you mean --{near}?" if near else "--help lists the flags")
 
 

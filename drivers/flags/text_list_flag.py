@@ -27,6 +27,6 @@ class TextListParser(flags.ListParser):
             raise ValueError(f"got {argument!r} ({error}); needs texts between commas") from None
 
 
-def define(name: str, text: str) -> flags.FlagHolder[list[str]]:
-    """A flag of this driver, empty by default."""
-    return flags.DEFINE(TextListParser(), name, [], text, serializer=flags.CsvListSerializer(","))
+def define(name: str, default: list[str], help: str) -> flags.FlagHolder[list[str]]:
+    """A flag of the driver that asks."""
+    return flags.DEFINE(TextListParser(), name, default, help, serializer=flags.CsvListSerializer(","))

@@ -1,7 +1,7 @@
 """Whether a dictionary belongs to a model, and under which names the model has its streams.
 
 A dictionary says which layers and streams it is of. It fits where the model has those layers, forms those streams, and
-has them as wide. What attention and MLP write has two names where no norm stands behind them (`attn_raw`, `mlp_raw`);
+has them as wide. What attention and MLP write has two names where no norm follows them (`attn_raw`, `mlp_raw`);
 a fitted dictionary uses the model's own.
 """
 

@@ -4,8 +4,8 @@
     token_norm   x' = x sqrt(D) / |x|                  y = y' |x| / sqrt(D)
 
 They depend on the input, so no fixed array can hold them. A unit of a feature is worth `scale(x)` units of its decoder
-row in the stream: std or |x| / sqrt(D). The 1e-5 is not undone: so both libraries that train such dictionaries have
-it (SAELens, OpenAI's). A transcoder's output is of another stream and is left as decoded.
+row in the stream: std or |x| / sqrt(D). Decoding multiplies by std, not by std + 1e-5, as SAELens and
+OpenAI do. A transcoder's output is of another stream and is left as decoded.
 
 Shapes: x [*rows, D], scale [*rows, 1].
 """

@@ -117,7 +117,7 @@ class StreamedDictionaries:
         self.configs = tuple(configs)
         self._load, self._resident = load, resident
         self._config: DictionaryConfig | None = None
-        self._held: OrderedDict[int, Future[Dictionary]] = OrderedDict()
+        self._kept: OrderedDict[int, Future[Dictionary]] = OrderedDict()
         self._lock = threading.Lock()
         # One thread: layers come from one disk, and a layer that is on its way counts as resident.
         self._fetcher = ThreadPoolExecutor(1, thread_name_prefix="dictionaries")
@@ -227,13 +227,13 @@ class StreamedDictionaries:
 
     def _ask(self, layer: int) -> "Future[Dictionary]":
         """The layer's future, after room was made for it; what was asked for longest ago is let go."""
-        held = self._held.pop(layer, None)
-        if held is None or (held.done() and held.exception() is not None):
-            while len(self._held) >= self._resident:
-                self._held.popitem(last=False)[1].cancel()
-            held = self._fetcher.submit(self._fetch, layer)
-        self._held[layer] = held
-        return held
+        kept = self._kept.pop(layer, None)
+        if kept is None or (kept.done() and kept.exception() is not None):
+            while len(self._kept) >= self._resident:
+                self._kept.popitem(last=False)[1].cancel()
+            kept = self._fetcher.submit(self._fetch, layer)
+        self._kept[layer] = kept
+        return kept
 
     def _fetch(self, layer: int) -> Dictionary:
         return jax.block_until_ready(self._load(layer))

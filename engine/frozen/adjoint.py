@@ -12,7 +12,7 @@ Buffers are [position, row, D]: rows of one position lie together, so every prod
 the one to go on with; it reads writers and injects targets, as its counterpart going up edits and taps. At `heads` it
 is shown V [S, R, H, K], what each head's values receive; `values_in` takes it further to the stream. With parallel
 blocks MLP and attention both read resid_pre, so what is injected at the MLP's input does not pass the attention of
-its own block: what `observe("mlp_input", G)` adds to G joins behind it.
+its own block: what `observe("mlp_input", G)` adds to G joins after it.
 
 In the highest block of a pass the cotangent of a row still stands at its target's position alone: heads read one
 position of it.
@@ -54,7 +54,7 @@ def adjoint_block(
     """The cotangent at resid_pre from the one at resid_post; `alone` speaks of the one that attention receives."""
     g = observe("resid_post", g)
     if config.parallel_blocks:
-        # What MLP inputs receive joins resid_pre behind the attention that reads the same stream.
+        # What MLP inputs receive joins resid_pre after the attention that reads the same stream.
         received = observe("mlp_input", observe("mlp_out", g)) - g
         g = g + _attention(block, pattern, attn_scale, post_scale, g, config, observe, alone) + received
     else:
@@ -99,7 +99,7 @@ def values_in(block: Block, dtype: jnp.dtype) -> Float[Array, "D G K"]:
 def _mix(
     pattern: Float[Array, "H T S"], output: Float[Array, "H K D"], g: Cotangent, position: Int[Array, " R"]
 ) -> Float[Array, "S R H K"]:
-    """What each head's values receive from every position behind them."""
+    """What each head's values receive from every later position."""
     return jnp.einsum("hts,trhk->srhk", pattern, jnp.einsum("trd,hkd->trhk", g, output))
 
 

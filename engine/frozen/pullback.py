@@ -9,7 +9,7 @@ Writers of a layer are read before that layer's targets are injected, so a featu
 layer. Logits are targets of layer L, injected at the top.
 
 Rows (targets) of a program run together from the highest layer among them, traced, down to 0, over the first T'
-positions, a static bucket: nothing above the highest target or behind the last one can be reached.
+positions, a static bucket: nothing above the highest target or after the last one can be reached.
 
 Cost per row: (layers below it) * T' * (2 D H K + 2 D G K + 2 T' H K + 2 M D) operations.
 """

@@ -5,8 +5,8 @@ A prompt's active features (layer, position, feature) are found layer by layer, 
 
     error[l, p] = written[l, p] - reconstruction[l, p]
 
-is one more writer at every layer and position; with an SAE on the stream, which is read along and does not carry the
-computation, the errors are what the MLPs write. Positions below `first` have no features and no errors: the first
+is one more writer at every layer and position. An SAE only reads the stream and leaves the model's own computation
+unchanged, so its errors are what the MLPs write. Positions below `first` have no features and no errors: the first
 token is an attention sink with a norm of its own, and no dictionary is trained on it.
 
 Writers are padded to M of a position: [L, T, M, D], in the order of the features.
@@ -31,7 +31,7 @@ from causeway.engine.precision import full_precision
 Transcoders = InMemory
 SLOTS = 8
 # Writers beyond this are gathered layer by layer, batch after batch: a tenth slower, and a layer's memory.
-HELD_BYTES = 1 << 30
+WRITER_BYTES = 1 << 30
 
 
 @jax.tree_util.register_dataclass
@@ -133,9 +133,9 @@ def _encode(dictionary: Transcoders, layer: int, x: Float[Array, "T D"]) -> Floa
     return dictionary.encode_at(layer, x)
 
 
-def held(dictionary: Transcoders, ids: Int[np.ndarray, "L T M"]) -> bool:
+def fit_in_memory(dictionary: Transcoders, ids: Int[np.ndarray, "L T M"]) -> bool:
     """Whether writers are gathered once: they fit, or (cross-layer) are written by several layers at once."""
-    return dictionary.crosses or 4 * ids.size * dictionary.d_out <= HELD_BYTES
+    return dictionary.crosses or 4 * ids.size * dictionary.d_out <= WRITER_BYTES
 
 
 @partial(jax.jit, static_argnames=("first", "cut", "hold"))

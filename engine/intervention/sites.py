@@ -10,7 +10,7 @@ G key and value heads of width K.
 
 `attn_in` and `mlp_in` are after the norm and its gain, `mlp_norm` is after the norm before the gain; `head_out` is
 each head's weighted value before the output map ([H, K]); `mlp_act` the neurons ([N]). `attn_out` and `mlp_out` are
-what is added to the stream; `attn_raw` and `mlp_raw` are what attention and MLP write before a norm that stands behind
+what is added to the stream; `attn_raw` and `mlp_raw` are what attention and MLP write before a norm that follows
 them. Where no norm does, `attn_raw` is another name of `attn_out` and `mlp_raw` of `mlp_out`. `embed` comes once, at
 layer 0, and is resid_pre of block 0; `final_norm` (after its gain) and `logits` come once, at layer index L. resid_post
 of block l is resid_pre of block l + 1.

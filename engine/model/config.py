@@ -119,7 +119,7 @@ class ModelConfig:
         return (*(("resid_mid",) if self.parallel_blocks else ()), *self._doubled)
 
     def own_name(self, stream: str) -> str:
-        """The stream's name in this decoder: without a norm behind it, what attention or MLP writes is what it adds."""
+        """The stream's name in this decoder: without a norm after it, what attention or MLP writes is what it adds."""
         return self._doubled.get(stream, stream)
 
     def width(self, stream: str) -> int:

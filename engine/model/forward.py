@@ -162,7 +162,7 @@ def check_rows(
     finite: AnyArray, transformer: Transformer, tokens: Int[np.ndarray, "B T"], lengths: Int[np.ndarray, " B"],
     names: Sequence[str],
 ) -> None:  # fmt: skip
-    """Refuse rows whose pass does not give numbers; those behind the last name only fill the batch.
+    """Refuse rows whose pass does not give numbers; those after the last name only fill the batch.
 
     Args:
         finite: [B] in any shape, from the program that ran them. names: of the rows, for the error.

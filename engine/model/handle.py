@@ -118,7 +118,7 @@ class Model:
     def answer_tokens(self, prompt: Prompt, answers: Sequence[str]) -> list[list[int]]:
         """Token ids of each text where it continues the prompt; the one way to encode an answer, a target or a role.
 
-        A prompt of ids is taken as the text it decodes to, so answers have the same tokens behind both.
+        A prompt of ids is taken as the text it decodes to, so answers have the same tokens after both.
 
         Raises:
             ValueError: one text in place of a list, a text that changes the prompt's own tokens, or no tokenizer.
@@ -138,7 +138,7 @@ class Model:
         [ids] = self.answer_tokens(prompt, [answer])
         if len(ids) != 1:
             raise ValueError(
-                f"targets: {answer!r} is {len(ids)} tokens behind the prompt ({ids}); needs a single token, its id, or "
+                f"targets: {answer!r} is {len(ids)} tokens after the prompt ({ids}); needs a single token, its id, or "
                 "the first token in which the answers differ (diverging_answers)"
             )
         return ids[0]

@@ -53,7 +53,7 @@ def check_stream(stream: str, config: ModelConfig, where: str) -> None:
         ValueError: naming the stream and what there is instead.
     """
     if (own := config.own_name(stream)) != stream:
-        raise ValueError(f"{where}: a {config.family} has no norm behind its {own[:-4]}; {stream} is {own} there")
+        raise ValueError(f"{where}: a {config.family} has no norm after its {own[:-4]}; {stream} is {own} there")
     if stream in config.unformed_streams:
         raise ValueError(
             f"{where}: a {config.family} has no {stream}, because its attention and MLP both read resid_pre; "

@@ -95,7 +95,7 @@ def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
 
 
 def padded(ids: Int[np.ndarray, " n"], width: int) -> Int[np.ndarray, " B"]:
-    """Row numbers filled up to the bucket's width with one that is never live there."""
+    """Row numbers, padded to the bucket's width with a dummy row (never live)."""
     return np.concatenate([ids, np.full(width - len(ids), ids[0] if len(ids) else 0)])
 
 

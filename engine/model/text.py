@@ -1,8 +1,8 @@
-"""Where text meets tokens: what a text's tokens are behind another text, and what tokens add to one.
+"""Where text meets tokens: what a text's tokens are after another text, and what tokens add to one.
 
 A tokenizer cuts a text as a whole: it may put a space before the first word and take it away again when it decodes
 (SentencePiece), and it merges across any border that a person draws. So a text that continues another one is encoded
-together with it, and tokens that continue others are decoded behind them. Nothing else in the house encodes an answer,
+together with it, and tokens that continue others are decoded after them. Nothing else in the house encodes an answer,
 a target or a role by itself.
 """
 
@@ -68,7 +68,7 @@ def _behind(encode: Callable[[str], list[int]], before: str, ids: list[int], tex
     try:
         whole = encode(before + text)
     except ValueError as error:
-        raise ValueError(f"answers: {text!r} behind {before[-12:]!r} has no tokens ({error})") from None
+        raise ValueError(f"answers: {text!r} after {before[-12:]!r} has no tokens ({error})") from None
     if whole[: len(ids)] != ids:
         raise ValueError(
             f"answers: {text!r} merges with the end of the prompt ({before[-12:]!r}) into other tokens; "
@@ -85,7 +85,7 @@ def text_of(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
 def text_behind(tokenizer: Tokenizer, before: Sequence[int], ids: Sequence[int]) -> str:
     """The text that token ids add to those before them.
 
-    Decoded behind the last of them, because a text's first space may be stripped; behind a lone begin-of-sequence
+    Decoded after the last of them, because a text's first space may be stripped; after a lone begin-of-sequence
     token a text does begin.
     """
     anchor = list(before[-1:]) if len(without_bos(tokenizer, before)) else []

@@ -193,7 +193,7 @@ class MLP(nnx.Module):
 
 
 class Block(nnx.Module):
-    """Attention and MLP, each behind a norm; with `lead = (L,)` the parameters of all L blocks stacked."""
+    """Attention and MLP, each after a norm; with `lead = (L,)` the parameters of all L blocks stacked."""
 
     def __init__(self, config: ModelConfig, numerics: Numerics, init: Callable[..., Array], lead: tuple[int, ...] = ()):
         shape = (*lead, config.d_model)

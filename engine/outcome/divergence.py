@@ -60,6 +60,6 @@ def diverging_answers(model: Model, prompt: Prompt, answers: Sequence[str]) -> D
 
     Raises:
         ValueError: see `first_divergence`; one text in place of the answers, or a prompt whose tokens change when an
-            answer is put behind it.
+            answer follows it.
     """
     return first_divergence(model.tokens(prompt), model.answer_tokens(prompt, answers))

@@ -46,12 +46,17 @@ def parse_answers(text: str, answers: Sequence[Answer]) -> Parsed:
 def match_tokens(ids: Sequence[int], answers: Sequence[Answer], answer_tokens: Sequence[Sequence[int]]) -> Parsed:
     """The answer whose tokens a rollout begins with, as the exact outcome scores it: " better" is no " bet".
 
-    An answer without an amount names 0. No answer begins another (`answer_tree`), so at most one is found.
+    An answer without an amount names 0. Of answers that begin one another the longest counts.
     """
-    for answer, tokens in zip(answers, answer_tokens, strict=True):
-        if list(ids[: len(tokens)]) == list(tokens):
-            return Parsed(answer.label, answer.amount or 0.0)
-    return Parsed(INVALID)
+    found = [
+        (len(tokens), answer)
+        for answer, tokens in zip(answers, answer_tokens, strict=True)
+        if list(ids[: len(tokens)]) == list(tokens)
+    ]
+    if not found:
+        return Parsed(INVALID)
+    _, longest = max(found, key=lambda match: match[0])
+    return Parsed(longest.label, longest.amount or 0.0)
 
 
 def parse_study_v1(text: str, _: Sequence[Answer] = ()) -> Parsed:

@@ -23,7 +23,7 @@ so.
 What it covers, simulated (`tests/engine/stats/test_paired.py`): 93 to 98 % at 10 to 40 prompts of normal, uniform,
 heavy-tailed, exponential, lognormal and bounded differences; up to 99 % where most differences are 0. Very small p of
 strong skew stay too small (lognormal, 40 prompts: p < 0.001 three times as often as it should), which is why what many
-features share is held against random features before anything is called causal.
+features share is compared with random features before anything is called causal.
 
 Shapes: differences [rows, P], NaN where a prompt is missing. Cost: elementwise, and a median a row.
 """

@@ -74,7 +74,7 @@ class Plan:
 
     @property
     def array_rows(self) -> int:
-        """Length of the row axis of the dense arrays; units shorter than U leave zeros behind them."""
+        """Length of the row axis of the dense arrays; units shorter than U leave zeros after them."""
         return (self.units - 1) * self.rows_per_unit + self.unit_rows[-1]
 
     @functools.cached_property

@@ -30,7 +30,6 @@ from causeway.engine.tasks.slot_decisions import menu_answers
 from causeway.engine.tasks.slot_machine import PROMPTS, START_BALANCE, VARIABLE_MENU, Game, Menu, apply
 
 Outcome = Literal["stop", "bankrupt", "invalid", "unfinished"]
-OUTCOMES: tuple[Outcome, ...] = ("stop", "bankrupt", "invalid", "unfinished")
 Text = Literal["tiny", "study"]
 
 # (game numbers, round, prompts) -> one answer for each prompt.

@@ -15,13 +15,13 @@ import numpy as np
 
 from causeway.engine.tasks.play import Decision, PlayedGame
 from causeway.engine.tasks.slot_machine import Game
-from causeway.engine.tasks.slot_states import BALANCE_BANDS, Group, LabelledPrompt, group_of
+from causeway.engine.tasks.slot_states import BALANCE_BANDS, Group, LabelledState, group_of
 
 LABELS = ("outcome", "state")
 _OF_OUTCOME: dict[str, Group] = {"stop": "safe", "bankrupt": "risky"}
 
 
-def labelled_by(label: str, games: Sequence[PlayedGame]) -> list[LabelledPrompt]:
+def labelled_by(label: str, games: Sequence[PlayedGame]) -> list[LabelledState]:
     """The prompts of both groups, in the order of the games.
 
     Raises:
@@ -40,13 +40,13 @@ def strata_of(game: Game) -> dict[str, str]:
     return {"round": str(game.round), "balance": bounds}
 
 
-def _by_outcome(games: Sequence[PlayedGame]) -> list[LabelledPrompt]:
+def _by_outcome(games: Sequence[PlayedGame]) -> list[LabelledState]:
     ended = [(played, _OF_OUTCOME[played.outcome]) for played in games if played.outcome in _OF_OUTCOME]
     return [_labelled(played, played.decisions[-1], group) for played, group in ended]
 
 
-def _by_state(games: Sequence[PlayedGame]) -> list[LabelledPrompt]:
-    prompts: dict[str, LabelledPrompt] = {}
+def _by_state(games: Sequence[PlayedGame]) -> list[LabelledState]:
+    prompts: dict[str, LabelledState] = {}
     for played in games:
         last = {group_of(decision.game): decision for decision in played.decisions}
         for group, decision in last.items():
@@ -55,6 +55,6 @@ def _by_state(games: Sequence[PlayedGame]) -> list[LabelledPrompt]:
     return list(prompts.values())
 
 
-def _labelled(played: PlayedGame, decision: Decision, group: Group) -> LabelledPrompt:
+def _labelled(played: PlayedGame, decision: Decision, group: Group) -> LabelledState:
     name = f"game-{played.number:04d}-round-{decision.game.round:02d}"
-    return LabelledPrompt(name, decision.prompt, group, strata_of(decision.game), decision.game)
+    return LabelledState(name, decision.prompt, group, strata_of(decision.game), decision.game)

@@ -35,7 +35,7 @@ MAX_BALANCE = BALANCE_BANDS[-1] - 1
 
 
 @dataclasses.dataclass(frozen=True)
-class LabelledPrompt:
+class LabelledState:
     """A game state as text with the group it belongs to and the strata it is matched on."""
 
     id: str
@@ -71,7 +71,7 @@ def group_of(game: Game) -> Group | None:
 
 def labelled_prompts(
     seed: int, count: int, menu: Menu = VARIABLE_MENU, text: Literal["tiny", "study"] = "tiny"
-) -> list[LabelledPrompt]:
+) -> list[LabelledState]:
     """Distinct states of both groups, matched by stratum.
 
     Args:
@@ -91,7 +91,7 @@ def labelled_prompts(
     if len(pairs) < count:
         raise ValueError(f"count: got {count}; found {len(pairs)} matched pairs with this menu; ask for fewer")
     return [
-        LabelledPrompt(f"{group}-{index:04d}", prompt_of(game), group, _stratum(game), game)
+        LabelledState(f"{group}-{index:04d}", prompt_of(game), group, _stratum(game), game)
         for index, pair in enumerate(pairs)
         for group, game in zip(GROUPS, pair, strict=True)
     ]

@@ -138,7 +138,7 @@ def keeping(
         stopping = interrupt is not None and interrupt.requested
         saves = done % every == 0 or done == steps or stopping
         unseen.append((done, result))
-        # A step behind, so that the device has work while the host waits; but nothing is saved unseen.
+        # One step late, so that the device has work while the host waits; but nothing is saved unseen.
         while len(unseen) > (not saves):
             step, seen = unseen.popleft()
             check(step, state, seen)

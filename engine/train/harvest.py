@@ -1,6 +1,6 @@
 """Activations of a stream (or of two), all chosen layers in one pass, shuffled within a stated memory budget.
 
-The rows of a corpus are visited in chunks. A chunk is as many rows as fit the budget; their counted tokens are held
+The rows of a corpus are visited in chunks. A chunk is as many rows as fit the budget; their counted tokens are kept
 as [P, N, W], W numbers a token, and batches walk through them in a shuffled order. Rows are shuffled anew every epoch,
 tokens every chunk, both keyed by (seed, epoch or chunk), so the data of a step is a function of the step alone: a
 resumed run reads its chunk again and goes on in the middle of it. A corpus that fits the budget whole is read once.
@@ -67,7 +67,7 @@ class Source:
 
     @property
     def width(self) -> int:
-        """Numbers a token and layer: D, and O of the stream written behind it."""
+        """Numbers a token and layer: D, and O of the stream that is written."""
         return sum(self._width(stream) for stream in self.streams)
 
     def _width(self, stream: str) -> int:
@@ -135,11 +135,11 @@ class Shuffled:
                 f"buffer: {budget_mib} MiB do not hold a row of {counts.max() * token_bytes} bytes; give more"
             )
         self.capacity = int(largest[self._rows_per_chunk - 1])
-        held = int(self._rows_per_chunk * counts.mean())
-        self.batches_per_chunk = held // batch
+        kept = int(self._rows_per_chunk * counts.mean())
+        self.batches_per_chunk = kept // batch
         if self.batches_per_chunk == 0:
             raise ValueError(
-                f"batch: {batch} tokens, but {self._rows_per_chunk} rows of text hold about {held}; "
+                f"batch: {batch} tokens, but {self._rows_per_chunk} rows of text hold about {kept}; "
                 "give more text, a larger buffer or a smaller batch"
             )
         self._chunks_per_epoch = len(counts) // self._rows_per_chunk

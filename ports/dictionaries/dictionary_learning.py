@@ -51,7 +51,7 @@ CLASSES: dict[str, tuple[Any, tuple[str, str], str | None, str, bool]] = {
 GATED = {"log_scale": "r_mag", "gate_bias": "gate_bias", "magnitude_bias": "mag_bias"}
 # Stored with the tensors and not read as such: k is checked, group sizes serve training alone.
 BESIDE = ("k", "group_sizes")
-# The library hooks modules, so what it calls after attention and MLP is before a norm behind them.
+# The library hooks modules, so what it calls after attention and MLP is before a norm that follows them.
 STREAMS = {stream: stream for stream in EDITABLE} | {
     "resid": "resid_post", "mlp": "mlp_raw", "mlp_out": "mlp_raw", "attn": "attn_raw", "attn_out": "attn_raw",
 }  # fmt: skip

@@ -91,7 +91,7 @@ class _Hyperparameters:
 
 
 def hub_reference(reference: str) -> str:
-    """The full reference behind the short name of one dictionary; any other reference as it is.
+    """The full reference that the short name of one dictionary stands for; any other reference as it is.
 
     `fnlp/Llama3_1-8B-Base-L15R-8x` is a folder of the repository `fnlp/Llama3_1-8B-Base-LXR-8x`.
     """

@@ -172,8 +172,8 @@ def _streamed(sources: Sequence[DictionarySource], placement: Streamed, dtype: n
         for array in source.arrays.values():
             placement.each.sharding(array.shape, array.feature_axis)
     if placement.keep == "host":
-        held = {layer: _on_host(source, dtype) for layer, source in by_layer.items()}
-        by_layer = {layer: dataclasses.replace(by_layer[layer], arrays=arrays) for layer, arrays in held.items()}
+        kept = {layer: _on_host(source, dtype) for layer, source in by_layer.items()}
+        by_layer = {layer: dataclasses.replace(by_layer[layer], arrays=arrays) for layer, arrays in kept.items()}
 
     def load(layer: int) -> Dictionary:
         source = by_layer[layer]
@@ -184,12 +184,12 @@ def _streamed(sources: Sequence[DictionarySource], placement: Streamed, dtype: n
 
 def _on_host(source: DictionarySource, dtype: np.dtype) -> dict[str, FeatureArray]:
     """The same arrays, read and folded, in host memory."""
-    held = {}
+    kept = {}
     for name, array in source.arrays.items():
         values = aligned_empty(array.shape, dtype)
         _fill((source, array), values, tuple(slice(0, size) for size in array.shape))
-        held[name] = FeatureArray(array.shape, array.feature_axis, dtype, _reader(values, array.feature_axis))
-    return held
+        kept[name] = FeatureArray(array.shape, array.feature_axis, dtype, _reader(values, array.feature_axis))
+    return kept
 
 
 def _reader(values: np.ndarray, axis: int | None):

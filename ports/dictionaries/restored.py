@@ -78,12 +78,12 @@ def _streamed(
 
     if placement.keep == "disk":
         return StreamedDictionaries([source.config for source in sources], from_disk, placement.resident)
-    held = {layer: jax.device_get(restored(layer, Replicated())) for layer in by_layer}
+    kept = {layer: jax.device_get(restored(layer, Replicated())) for layer in by_layer}
 
     def from_host(layer: int) -> Dictionary:
-        shardings = {n: _sharding(by_layer[layer].arrays[n], placement.each) for n in held[layer]}
+        shardings = {n: _sharding(by_layer[layer].arrays[n], placement.each) for n in kept[layer]}
         return Dictionary(
-            by_layer[layer].config, **{n: jax.device_put(a, shardings[n]) for n, a in held[layer].items()}
+            by_layer[layer].config, **{n: jax.device_put(a, shardings[n]) for n, a in kept[layer].items()}
         )
 
     return StreamedDictionaries([source.config for source in sources], from_host, placement.resident)

@@ -10,7 +10,7 @@ Files that only look like weights are told apart before they are parsed: git-LFS
 download was skipped, and pickles (`.bin`, `.pt`, `.pth`), which run code when loaded and are never opened.
 
 Cost: one header per file; bytes of a tensor, or of a range of it, when read. Mapped pages count as memory of the
-process until they are let go; reading lets go of each tensor behind itself.
+process until they are let go; each tensor is let go once it was read.
 """
 
 import dataclasses
@@ -163,7 +163,7 @@ def open_file(path: Path) -> dict[str, TensorFile]:
 
 
 def weight_files(tensors: Mapping[str, TensorFile]) -> list[Path]:
-    """The files behind a set of tensors, each once, by name."""
+    """The files that hold a set of tensors, each once, by name."""
     return sorted({tensor.file for tensor in tensors.values()})
 
 

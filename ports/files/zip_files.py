@@ -1,4 +1,4 @@
-"""Zip archives from outside: what the directory says of its members, held to what the file's bytes allow.
+"""Zip archives from outside: what the directory says of its members, checked against what the file's bytes allow.
 
 A zip's directory may claim anything: members of exabytes, two under one name, places beyond the end, kinds of
 compression whose decoders take gigabytes. All of it is checked from the directory alone, before a member is opened.

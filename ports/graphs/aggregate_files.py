@@ -5,8 +5,8 @@
      "metadata": {...}}
 
 The names of fields are those of the circuit pipeline's document; ids carry the place as well, since a feature at the
-subject is not the same node as at the last token. The documented aggregate, which has neither places nor signs, is
-written under `documented_attribution_graph_{split}` with the document's own ids and its star of edges.
+subject is not the same node as at the last token. The published aggregate, which has neither places nor signs, is
+written under `as_published_attribution_graph_{split}` with the document's own ids and its star of edges.
 """
 
 import json
@@ -17,7 +17,7 @@ from typing import Any
 
 import networkx as nx
 
-from causeway.engine.analyses.as_published.attribution import DocumentedAggregate
+from causeway.engine.analyses.as_published.attribution import PublishedAggregate
 from causeway.engine.analyses.attribute.aggregate import OUTPUT, Aggregate
 from causeway.engine.stats.paired import METHOD, PairedMean
 from causeway.engine.sweep.durable import make_folder, replacing, write_bytes
@@ -56,8 +56,8 @@ def write_aggregate(folder: Path, split: str, found: Aggregate, metadata: Mappin
     return _write(folder, f"attribution_graph_{split}", [*nodes, {"id": "output", "type": "output"}], edges, about)
 
 
-def write_documented(folder: Path, split: str, found: DocumentedAggregate, metadata: Mapping[str, Any]) -> list[Path]:
-    """Write both files of the documented aggregate, of unsigned sizes from an input node to two output nodes."""
+def write_as_published(folder: Path, split: str, found: PublishedAggregate, metadata: Mapping[str, Any]) -> list[Path]:
+    """Write both files of the published aggregate, of unsigned sizes from an input node to two output nodes."""
     nodes: list[Record] = [{"id": "input", "type": "input"}]
     edges: list[Record] = []
     for layer, feature, count, correct, incorrect in zip(
@@ -67,15 +67,15 @@ def write_documented(folder: Path, split: str, found: DocumentedAggregate, metad
         name = f"L{layer}_F{feature}"
         nodes.append({
             "id": name, "type": "feature", "layer": layer, "feature_idx": feature, "count": count,
-            "frequency": count / found.prompts, "documented_attribution_correct": correct,
-            "documented_attribution_incorrect": incorrect,
+            "frequency": count / found.prompts, "published_attribution_correct": correct,
+            "published_attribution_incorrect": incorrect,
         })  # fmt: skip
         edges.append({"source": "input", "target": name, "weight": abs(correct - incorrect)})
         edges.append({"source": name, "target": "output_correct", "weight": correct})
         edges.append({"source": name, "target": "output_incorrect", "weight": incorrect})
     nodes += [{"id": name, "type": "output"} for name in ("output_correct", "output_incorrect")]
     about = {**metadata, "prompts": found.prompts}
-    return _write(folder, f"documented_attribution_graph_{split}", nodes, edges, about)
+    return _write(folder, f"as_published_attribution_graph_{split}", nodes, edges, about)
 
 
 def _mean(name: str, mean: PairedMean, i: int) -> Record:

@@ -24,7 +24,7 @@ UNUSED = ("resid_pdrop", "embd_pdrop", "attn_pdrop", "reorder_and_upcast_attn", 
 BUFFERS = re.compile(r"(transformer\.)?h\.\d+\.attn\.(masked_)?bias")
 PREFIX = "transformer."
 EMBEDDING, UNEMBEDDING = "wte.weight", "lm_head.weight"
-# Positions are added behind `wte`; what `drop` passes on is the first block's input.
+# Positions are added after `wte`; what `drop` passes on is the first block's input.
 MODULES = ModuleNames(
     ("transformer.h", "h"),
     {

@@ -34,7 +34,7 @@ from causeway.ports.models.weights import TensorMap, export_tensors
 BUFFERS = re.compile(r"model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq")
 EMBEDDING, UNEMBEDDING = "model.embed_tokens.weight", "lm_head.weight"
 NORMS = {"input_layernorm": "attn_norm", "post_attention_layernorm": "mlp_norm"}
-# Where the modules of a block stand, but for the norms behind the first.
+# Where the modules of a block stand, but for the norms after the first.
 PROJECTIONS = {
     "": ("resid_pre", "resid_post"), "input_layernorm": ("resid_pre", "attn_in"),
     "self_attn": ("attn_in", "attn_raw"), "self_attn.q_proj": ("attn_in", ""), "self_attn.k_proj": ("attn_in", ""),

@@ -1,7 +1,7 @@
 """What Hugging Face calls the places of a block; each family's module holds its own table.
 
 A module stands for its output; what it reads is its input. Both are given as streams of the engine, "" where the engine
-has none. What attention and MLP write is `attn_raw` and `mlp_raw`, before a norm that a family may have behind them;
+has none. What attention and MLP write is `attn_raw` and `mlp_raw`, before a norm that a family may put after them;
 in families without one these are other names of `attn_out` and `mlp_out`.
 """
 

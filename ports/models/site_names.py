@@ -5,7 +5,7 @@
     model.layers.12.mlp, layers.12.mlp           a Hugging Face module: its output, or with .input its input
 
 What a name of TransformerLens stands for is the same in all families; where modules stand is in the table of each
-family (`MODULES`). TransformerLens has hook_attn_out and hook_mlp_out behind the norms that Gemma-2 puts there;
+family (`MODULES`). TransformerLens has hook_attn_out and hook_mlp_out after the norms that Gemma-2 puts there;
 `attn.hook_out` and `mlp.hook_out` (its TransformerBridge, circuit-tracer) are of the module, before them.
 
 A dictionary may be read before it is known for which model. Then a name is taken if it means one place in every family

@@ -1,4 +1,4 @@
-"""A published tokenizer.json behind the engine's `Tokenizer` protocol.
+"""A published tokenizer.json as the engine's `Tokenizer` protocol.
 
 The file is executed by the `tokenizers` library, the one under transformers' fast tokenizers, so the ids are the
 same; going to it directly starts in milliseconds instead of seconds (importing transformers imports torch where

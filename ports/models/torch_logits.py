@@ -1,4 +1,4 @@
-"""Logits of a published model by its own implementation, in torch: what a conversion is held against.
+"""Logits of a published model by its own implementation, in torch: what a conversion is compared with.
 
 torch is an optional package, so that it is there is asked before anything else is done.
 """

@@ -56,16 +56,6 @@ def written(out: Path, behaviour: str, split: str, layers: Sequence[int]) -> Ite
         yield
 
 
-def check_absent(out: Path, behaviour: str, split: str) -> None:
-    """Refuse to write over a whole set of features.
-
-    Raises:
-        ValueError: the set is there.
-    """
-    if (path := summary_path(out, behaviour, split)).exists():
-        raise ValueError(f"--out: {path} is there already; give another directory or --overwrite")
-
-
 def remove(out: Path, behaviour: str, split: str) -> None:
     """Removes a set, whole or not, of whatever layers: files of two runs never stand side by side."""
     durable.remove(summary_path(out, behaviour, split))

@@ -58,14 +58,14 @@ def write_importance(folder: Path, layers: Sequence[LayerImportance]) -> list[Pa
         order = tested[np.argsort(-np.abs(layer.score[tested]), kind="stable")]
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        held = layer.held_out
-        writer.writerow((*_IMPORTANCE, *(f"held_out_{name}" for name in (*_HELD_OUT, "prompts") if held is not None)))
+        apart = layer.held_out
+        writer.writerow((*_IMPORTANCE, *(f"held_out_{name}" for name in (*_HELD_OUT, "prompts") if apart is not None)))
         for f in order.tolist():
             numbers = (layer.correlation[f], layer.score[f], layer.p[f], layer.q[f], layer.activation[f])
             row = [f, *map(float, numbers), int(layer.active[f]), layer.prompts]
-            if held is not None:
-                again = [float(getattr(held, name)[f]) for name in _HELD_OUT]
-                row += [*("" if math.isnan(value) else value for value in again), held.prompts]
+            if apart is not None:
+                again = [float(getattr(apart, name)[f]) for name in _HELD_OUT]
+                row += [*("" if math.isnan(value) else value for value in again), apart.prompts]
             writer.writerow(row)
         paths.append(folder / f"feature_importance_layer_{layer.layer}.csv")
         durable.write_bytes(paths[-1], text.getvalue().encode())

@@ -42,22 +42,22 @@ def place(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def base(small, place):
-    return ["--model", small / "model", "--dictionaries", place / "transcoders", "--rows", "8"]
+    return ["--model", small / "model", "--dictionaries", place / "transcoders", "--batch_rows", "8"]
 
 
 @pytest.fixture(scope="module")
 def runs(drive, base, place):
     """One process for all runs that succeed."""
     many = ["--prompts", place / "games.jsonl", "--unit_prompts", "2"]
-    extra = ["--documented", "--heads", "3", "--format", "neuronpedia,graphml,parquet"]
+    extra = ["--as_published", "--heads", "3", "--graph_format", "neuronpedia,graphml,parquet"]
     return drive(
         "attribute",
         [*base, "--prompt", "you won.", "--workdir", place / "one", "--max_feature_nodes", "20", "--target", " stop"],
         [*base, "--prompt", "you won.", "--correct", " bet", "--incorrect", " stop", "--workdir", place / "pair"],
         [*base, *many, *extra, "--workdir", place / "many"],
-        [*base, *many, "--format", "none", "--max_nodes", "100", "--workdir", place / "many"],
-        [*base, "--prompts", place / "bad.jsonl", "--skip_bad", "--format", "none", "--workdir", place / "skipped"],
-        [*base, "--prompts", place / "folder", "--format", "none", "--workdir", place / "of_folder"],
+        [*base, *many, "--graph_format", "none", "--max_nodes", "100", "--workdir", place / "many"],
+        [*base, "--prompts", place / "bad.jsonl", "--skip_bad", "--graph_format=none", "--workdir", place / "skipped"],
+        [*base, "--prompts", place / "folder", "--graph_format", "none", "--workdir", place / "of_folder"],
     )  # fmt: skip
 
 
@@ -89,7 +89,7 @@ def test_what_was_found_is_printed(runs):
 
 def test_files_of_every_graph_agree(runs, place):
     graphs = place / "many" / "graphs"
-    for slug in ("a", "b", "3"):
+    for slug in ("a", "b", "games-3"):
         document = json.loads((graphs / f"{slug}.json").read_text())
         whole = read_graph_tables(graphs / slug)
         read = nx.read_graphml(graphs / f"{slug}.graphml")
@@ -117,9 +117,9 @@ def test_the_aggregate_counts_zeros(runs, place):
         assert nodes[source]["attribution"] == pytest.approx(weight)
     read = nx.read_graphml(folder / "attribution_graph_train.graphml")
     assert set(read.nodes) == set(nodes)
-    documented = json.loads((folder / "documented_attribution_graph_train.json").read_text())
-    assert {node["type"] for node in documented["nodes"]} == {"input", "feature", "output"}
-    assert all(edge["weight"] >= 0 for edge in documented["edges"])
+    published = json.loads((folder / "as_published_attribution_graph_train.json").read_text())
+    assert {node["type"] for node in published["nodes"]} == {"input", "feature", "output"}
+    assert all(edge["weight"] >= 0 for edge in published["edges"])
 
 
 def test_the_same_command_computes_nothing_again(runs):
@@ -131,7 +131,7 @@ def test_bad_lines_are_told_and_left_out(runs, place):
     assert "bad.jsonl line 2: not JSON" in runs[4]["err"]
     assert "bad.jsonl line 3: answers" in runs[4]["err"]
     scores = (place / "skipped" / "scores.jsonl").read_text().splitlines()
-    assert [json.loads(line)["id"] for line in scores] == ["a", "4"]
+    assert [json.loads(line)["id"] for line in scores] == ["a", "bad-4"]
 
 
 def test_a_folder_is_all_its_files(runs, place):
@@ -151,8 +151,8 @@ def test_refusals(drive, base, place, tmp_path):
         ([*base, *work, *one, "--target", " stop bet"], "is 2 tokens"),
         ([*base, *work, *one, "--max_feature_nodes", "0"], "max_feature_nodes"),
         ([*base, *work, *one, "--node_threshold", "0"], "--node_threshold: got 0.0"),
-        ([*base, *work, *one, "--format", "gexf"], "--format: got 'gexf'"),
-        ([*base, *work, *one, "--documented"], "--documented: is an aggregate"),
+        ([*base, *work, *one, "--graph_format", "gexf"], "--graph_format: got 'gexf'"),
+        ([*base, *work, *one, "--as_published"], "--as_published: is an aggregate"),
         ([*base, *work, "--prompt", "you", "--bos", "no"], "1 token"),
         ([*base, *work, "--prompts", place / "bad.jsonl"], "bad.jsonl line 2: not JSON"),
         ([*base, *work, "--prompts", place / "units.jsonl"], "a behaviour is named 'units', as what the run itself"),

@@ -7,7 +7,9 @@ import pytest
 
 @pytest.mark.slow
 def test_one_json_object(drive):
-    (run,) = drive("bench", ("patch_sweep", "--rows=2", "--repeats=1", "--bench_layers=1", "--threads=0", "--json"))
+    (run,) = drive(
+        "bench", ("patch_sweep", "--batch_rows=2", "--repeats=1", "--bench_layers=1", "--threads=0", "--json")
+    )
     assert run["status"] == 0, run["err"]
     result = json.loads(run["out"])
     assert result.keys() == {"benchmark", "device", "versions", "figures"}
@@ -30,7 +32,7 @@ def test_loading_needs_little_memory_beside_its_result(drive):
 
 def test_benchmarks_are_listed_and_others_refused(drive):
     none, unknown, two, rows = drive(
-        "bench", (), ("patch_swepe",), ("patch_sweep", "exact"), ("patch_sweep", "--rows=0")
+        "bench", (), ("patch_swepe",), ("patch_sweep", "exact"), ("patch_sweep", "--batch_rows=0")
     )
     assert none["status"] == 0
     for name in ("patch_sweep", "load", "attribute", "intervene", "run"):
@@ -40,4 +42,4 @@ def test_benchmarks_are_listed_and_others_refused(drive):
         assert run["err"].count("\n") == 1
         assert got in run["err"]
     assert rows["status"] == 2
-    assert "--rows: got '0'; needs a positive whole number" in rows["err"]
+    assert "--batch_rows: got '0'; needs a positive whole number" in rows["err"]

@@ -60,7 +60,7 @@ def test_the_demo_resumes_and_says_the_same(demo):
 
 
 def test_flags_out_of_range_are_refused(drive):
-    few, unknown = drive("demo", ("--prompts=2",), ("--per_layer=5", "now"))
+    few, unknown = drive("demo", ("--states=2",), ("--per_layer=5", "now"))
     assert (few["status"], unknown["status"]) == (2, 2)
-    assert "--prompts: got '2'; needs a whole number >= 8" in few["err"]
+    assert "--states: got 2; needs a whole number >= 8" in few["err"]
     assert "unknown arguments: now" in unknown["err"]

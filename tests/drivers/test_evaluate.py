@@ -28,10 +28,10 @@ def test_the_bundled_model_is_right_and_passed_where_it_is_clear(drive, place):
     results = drive(
         "evaluate",
         [f"--prompts={place / 'prompts'}", f"--out={out}"],
-        [f"--prompts={place / 'prompts'}", f"--out={place / 'again'}", "--split=test", "--rows=5"],
+        [f"--prompts={place / 'prompts'}", f"--out={place / 'again'}", "--splits=test", "--batch_rows=5"],
         [f"--prompts={place / 'prompts'}", f"--out={out}"],
         [f"--prompts={place / 'prompts'}", f"--out={place / 'written'}", "--behaviours=bundled_addition",
-         "--split=test", "--generate", "--max_new_tokens=5", "--by=group,final_answer"],
+         "--splits=test", "--generate", "--max_new_tokens=5", "--by=group,final_answer"],
     )  # fmt: skip
     assert [r["status"] for r in results] == [0, 0, 2, 0], [r["err"] for r in results]
     assert "baseline_metrics_test.json is there already" in results[2]["err"]
@@ -75,14 +75,14 @@ def test_bad_input_is_one_line_or_skipped(drive, place):
             good,
             {**good, "prompt": "today" + " the" * 126, "correct_answer": " is in", "incorrect_answer": " are in"},
         ),
-        "none of that in --prompts": [*file("other", good), "--split=test"],
+        "none of that in --prompts": [*file("other", good), "--splits=test"],
         "needs a number": [*file("numberless", good), "--generate"],
-        "repeated:3: has the prompt and answers of repeated:1": file(
+        "line 3: has the prompt and answers of repeated-1": file(
             "repeated", {**good, "id": None}, {**good, "prompt": "today the keys"}, {**good, "id": None}
         ),
         "--by: no prompt has a field 'nosuch'": [*file("by", good), "--by=nosuch"],
         "min_score_diff: got nan": [*file("nan", good), "--min_score_diff=nan"],
-        "is a file; give a directory": [*file("out", good)[:1], f"--out={place / 'out.jsonl'}"],
+        "is a file; give a folder": [*file("out", good)[:1], f"--out={place / 'out.jsonl'}"],
         "no such file": ["--prompts=absent.jsonl", f"--out={place / 'refused'}"],
         "none of 1 prompts can be scored": [*file("nothing", never), "--skip_bad"],
     }

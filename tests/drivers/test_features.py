@@ -21,13 +21,13 @@ def runs(drive, tmp_path_factory):
     short = [*base[:2], f"--prompts={folder / 'short.jsonl'}", f"--out={folder / 'short'}"]
     results = drive(
         "features",
-        [*base, f"--out={folder / 'out'}", "--positions=last_3", "--top_k=4", "--full"],
+        [*base, f"--out={folder / 'out'}", "--positions=last_3", "--keep=4", "--full"],
         [*base, f"--out={folder / 'out'}"],
         [*base, f"--out={folder / 'other'}", "--positions=some"],
-        [*base, f"--out={folder / 'other'}", "--top_k=999"],
+        [*base, f"--out={folder / 'other'}", "--keep=999"],
         short,
         [*base, f"--out={folder / 'p.jsonl'}"],
-        [*base, f"--out={folder / 'out'}", "--overwrite", "--top_k=999"],
+        [*base, f"--out={folder / 'out'}", "--overwrite", "--keep=999"],
     )
     return folder, results
 
@@ -37,7 +37,7 @@ def test_files_of_every_set(runs):
     assert done["status"] == 0, done["err"]
     out = folder / "out"
     summary = json.loads((out / "sums_test_summary.json").read_text())
-    assert (summary["prompts"], summary["samples"], summary["ids"]) == (2, 6, ["one", "p:2"])
+    assert (summary["prompts"], summary["samples"], summary["ids"]) == (2, 6, ["one", "p-2"])
     assert (summary["stream"], [layer["layer"] for layer in summary["layers"]]) == ("mlp_in", [0, 1, 2, 3])
     samples = np.load(out / "sums_test_samples.npy")
     assert samples[:, 0].tolist() == [0, 0, 0, 1, 1, 1]
@@ -57,11 +57,11 @@ def test_files_of_every_set(runs):
 @pytest.mark.parametrize(
     ("run", "message"),
     [
-        (1, "is there already; give another directory"),
+        (1, "is there already; give another folder"),
         (2, "--positions: got 'some'; needs `last_N`"),
         (3, "top_k: got 999; the dictionaries have 512 features"),
-        (4, "--prompts: short:2: 1 tokens, none of which counts"),
-        (5, "is a file; give a directory"),
+        (4, "short.jsonl line 2: 1 tokens, none of which counts"),
+        (5, "is a file; give a folder"),
         (6, "top_k: got 999; the dictionaries have 512 features"),
     ],
 )
@@ -79,7 +79,7 @@ def test_bad_input_is_refused_in_one_line(runs, run, message):
 def test_what_a_killed_run_left_is_replaced_by_the_same_bytes(drive, runs):
     folder, _ = runs
     base = ["--model=bundled:tiny", "--dictionaries=bundled:tiny/transcoders", f"--prompts={folder / 'p.jsonl'}"]
-    killed = [*base, f"--out={folder / 'killed'}", "--layers=0,1", "--split=test"]
+    killed = [*base, f"--out={folder / 'killed'}", "--layers=0,1", "--splits=test"]
     (before,) = drive("features", killed)
     assert before["status"] == 0, before["err"]
     files = {path: path.read_bytes() for path in (folder / "killed").rglob("*.*")}

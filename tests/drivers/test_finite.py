@@ -37,7 +37,7 @@ def write(path, lines):
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
-SWEEP = ("--prompts={}/texts.jsonl", "--features={}/features.jsonl", "--arms=baseline,patch", "--rows=8")
+SWEEP = ("--prompts={}/texts.jsonl", "--features={}/features.jsonl", "--arms=baseline,patch", "--batch_rows=8")
 COMMANDS = {
     "patch_sweep": (
         (*SWEEP, "--workdir={}/exact"),
@@ -48,7 +48,7 @@ COMMANDS = {
     "evaluate": (("--prompts={}/lines.jsonl", "--out={}/evaluate"),),
     "attribute": (("--prompts={}/lines.jsonl", "--workdir={}/attribute"),),
     "intervene": (("--prompts={}/lines.jsonl", "--features=0:1:3", "--workdir={}/intervene"),),
-    "inspect": (("--text={}/corpus.json",),),
+    "inspect": (("--data={}/corpus.json",),),
 }  # fmt: skip
 
 

@@ -51,14 +51,14 @@ def commands(small, place):
     saes = [f"--model={small / 'model'}", f"--dictionaries={small / 'saes'}"]
     circuits = [f"--model={small / 'model'}", f"--dictionaries={place / 'transcoders'}"]
     patch = [*saes, f"--prompts={place / 'labelled.jsonl'}", f"--features={place / 'features.jsonl'}",
-             f"--answers={ANSWERS}", "--rows=8", "--unit_buckets=1"]  # fmt: skip
+             f"--answers={ANSWERS}", "--batch_rows=8", "--unit_buckets=1"]  # fmt: skip
     sampled = ["--outcome=sampled", "--trials=2", "--max_new_tokens=2", "--record_features=top:2", "--record_logits=1"]
     games = f"--prompts={place / 'games.jsonl'}"
     return {
         "exact": ("patch_sweep", [*patch, "--arms=baseline,patch,random"]),
         "sampled": ("patch_sweep", [*patch, *sampled, "--arms=baseline,patch"]),
-        "attribute": ("attribute", [*circuits, games, "--unit_prompts=2", "--rows=8",
-                                    "--format=neuronpedia,graphml,parquet"]),
+        "attribute": ("attribute", [*circuits, games, "--unit_prompts=2", "--batch_rows=8",
+                                    "--graph_format=neuronpedia,graphml,parquet"]),
         "intervene": ("intervene", [*circuits, games, f"--graphs={place / 'attribute'}", "--max_features=4",
                                     "--kinds=single,circuit"]),
     }  # fmt: skip

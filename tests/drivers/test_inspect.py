@@ -25,18 +25,18 @@ def places(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def runs(drive, places):
-    text = f"--text={places / 'text.json'}"
+    text = f"--data={places / 'text.json'}"
     return drive(
         "inspect",
-        ["--model=bundled:tiny", text, "--layers=1,2", "--rows=48"],
-        ["--model=bundled:tiny", f"--dictionaries={places / 'wrong'}", text, "--rows=48", "--json"],
+        ["--model=bundled:tiny", text, "--layers=1,2", "--text_rows=48"],
+        ["--model=bundled:tiny", f"--dictionaries={places / 'wrong'}", text, "--text_rows=48", "--json"],
         [],
         [f"--dictionaries={places / 'wrong'}"],
         [f"--dictionaries={places / 'wrong'}", text],
-        ["--text=nowhere.json"],
+        ["--data=nowhere.json"],
         ["--model=bundled:tiny", "extra"],
-        ["--model=bundled:tiny", f"--text={places / 'notes.txt'}"],
-        ["--model=bundled:tiny", "--text=tasks", "--layers=2", "--rows=64"],
+        ["--model=bundled:tiny", f"--data={places / 'notes.txt'}"],
+        ["--model=bundled:tiny", "--data=tasks", "--layers=2", "--text_rows=64"],
     )
 
 
@@ -94,7 +94,7 @@ def test_dictionaries_alone(runs):
 @pytest.mark.parametrize(
     ("run", "message"),
     [
-        (4, "--text: dictionaries are measured inside their model"),
+        (4, "--data: dictionaries are measured inside their model"),
         (5, "nowhere.json: no such file"),
         (6, "unknown arg"),
     ],

@@ -1,4 +1,4 @@
-"""`causeway intervene`: features by name and from graphs, the documented files, generation, resumption, refusals."""
+"""`causeway intervene`: features by name and from graphs, the published files, generation, resumption, refusals."""
 
 import csv
 import importlib.util
@@ -42,13 +42,23 @@ ONE = ["--prompt", "you won.", "--correct", " bet", "--incorrect", " stop"]
 @pytest.fixture(scope="module")
 def runs(drive, base, place):
     many = [*base, "--prompts", place / "games.jsonl"]
-    graphs = drive("attribute", [*many, "--format", "none", "--workdir", place / "graphs"])
+    graphs = drive("attribute", [*many, "--graph_format", "none", "--workdir", place / "graphs"])
     swept = [
         *many, "--graphs", place / "graphs", "--max_features", "6", "--kinds", "single,layer,circuit,complement",
-        "--operation", "zero,inhibit:2,patch", "--importance", "--min_active", "1", "--documented",
+        "--operation", "zero,inhibit:2,patch", "--importance", "--min_active", "1", "--as_published",
         "--workdir", place / "swept",
     ]  # fmt: skip
-    named = ["--features", "1:-1:5,2:all:3=4", "--operation", "set:1.5", "--generate", "2", "--workdir", place / "one"]
+    named = [
+        "--edits",
+        "1:-1:5,2:all:3=4",
+        "--operation",
+        "set:1.5",
+        "--generate",
+        "--max_new_tokens",
+        "2",
+        "--workdir",
+        place / "one",
+    ]
     done = drive("intervene", swept, swept, [*base, *ONE, *named])
     assert [run["status"] for run in [*graphs, *done]] == [0] * 4, [run["err"] for run in [*graphs, *done]]
     return done
@@ -103,15 +113,16 @@ def test_features_by_name_and_what_is_written_under_them(runs, place):
 def test_refusals(drive, base, place):
     many = ["--prompts", place / "games.jsonl"]
     cases = [
-        ([*ONE, "--features", "1:2"], "cannot read"), ([*ONE, "--features", "1:99:5"], "position 99"),
-        ([*ONE, "--features", "9:0:5"], "layer 9"), (ONE, "got none"), (ONE[:2], "both answers"),
-        ([*ONE, "--features", "1:0:5", "--operation", "zap"], "zap"), ([*ONE, "--graphs", place], "graphs.parquet"),
-        ([*ONE, "--features", "1:0:5", "--operation", "patch"], "partner"),
-        ([*ONE, "--features", "1:0:5", "--operation", "set:nan"], "--operation: got 'set:nan'"),
-        ([*ONE, "--features", "1:0:5=1.2.3", "--operation", "set"], "cannot read '1:0:5=1.2.3'"),
-        ([*ONE, "--features", "1:0:5", "--importance"], "importance: prompt has 1 prompts"),
-        ([*ONE, "--features", "1:0:5", "--held_out", "1.5"], "held_out: got 1.5"),
-        ([*many, "--graphs", place / "graphs", "--generate", "2"], "generate: no features by name"),
+        ([*ONE, "--edits", "1:2"], "got '1:2'; needs layer:"), ([*ONE, "--edits", "1:99:5"], "position 99"),
+        ([*ONE, "--edits", "9:0:5"], "--edits: got 9; needs a whole number from -3"),
+        (ONE, "got none"), (ONE[:2], "both answers"),
+        ([*ONE, "--edits", "1:0:5", "--operation", "zap"], "zap"), ([*ONE, "--graphs", place], "graphs.parquet"),
+        ([*ONE, "--edits", "1:0:5", "--operation", "patch"], "partner"),
+        ([*ONE, "--edits", "1:0:5", "--operation", "set:nan"], "--operation: got 'set:nan'"),
+        ([*ONE, "--edits", "1:0:5=1.2.3", "--operation", "set"], "got '1:0:5=1.2.3'"),
+        ([*ONE, "--edits", "1:0:5", "--importance"], "importance: prompt has 1 prompts"),
+        ([*ONE, "--edits", "1:0:5", "--held_out", "1.5"], "held_out: got 1.5"),
+        ([*many, "--graphs", place / "graphs", "--generate", "--max_new_tokens", "2"], "generate: no features by name"),
         ([*many, "--graphs", place / "graphs", "--layers", "1,2"], "made with other transcoders"),
     ]  # fmt: skip
     done = drive("intervene", *([*base, *given, "--workdir", place / "refused"] for given, _ in cases))

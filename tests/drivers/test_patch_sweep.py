@@ -16,7 +16,7 @@ ANSWERS = [
     {"text": " bet $10", "label": "bet", "amount": 10},
 ]  # fmt: skip
 HEAVY = {"edited_answers", "decode_segment", "prefill", "on_one_device", "_clean"}
-SAMPLED = ("--outcome=sampled", "--trials=2", "--max_new_tokens=3", "--rows=8", "--unit_buckets=1",
+SAMPLED = ("--outcome=sampled", "--trials=2", "--max_new_tokens=3", "--batch_rows=8", "--unit_buckets=1",
            "--record_features=top:2", "--record_logits=1", "--arms=baseline,patch")  # fmt: skip
 
 
@@ -45,7 +45,7 @@ def given(place):
     def given(*more):
         files = {"model": "model", "dictionaries": "saes", "prompts": "prompts.jsonl", "features": "features.jsonl",
                  "answers": "answers.json"}  # fmt: skip
-        return [*(f"--{flag}={place / name}" for flag, name in files.items()), "--rows=16", *more]
+        return [*(f"--{flag}={place / name}" for flag, name in files.items()), "--batch_rows=16", *more]
 
     return given
 
@@ -59,7 +59,7 @@ def contents(workdir):
 REFUSALS = {
     "layer": (("--features={tmp}/layer.jsonl",), "layer"),
     "feature": (("--features={tmp}/feature.jsonl",), "features: id 24 is outside the dictionary's 0..23"),
-    "empty prompt": (("--prompts={tmp}/empty.jsonl",), "record 1: has neither a text .* nor tokens"),
+    "empty prompt": (("--prompts={tmp}/empty.jsonl",), "line 1: has neither a text .* nor tokens"),
     "long prompt": (("--prompts={tmp}/long.jsonl",), "the context of .* is 24"),
     "no answers": (("--answers=",), "answers: prompt 0 has none; give --answers"),
     "answers that begin one another": (("--answers={tmp}/nested.json",), "' bet' begins ' bet \\$5'"),
@@ -87,17 +87,17 @@ REFUSALS = {
     "record exact": (("--record_features=all",), "record_features: .* use the sampled outcome"),
     "export exact": (("--export_study",), "--export_study: .* needs --outcome=sampled"),
     "alpha": (("--alpha=2",), "alpha 2"),
-    "temperature": (("--temperature=-1", "--outcome=sampled"), "temperature: got -1"),
+    "temperature": (("--temperature=-1", "--outcome=sampled"), "temperature: got .-1"),
     "no temperature": (("--temperature=nan", "--outcome=sampled"), "temperature: got nan"),
     "mass": (("--top_p=0", "--outcome=sampled"), "top_p: got 0"),
-    "most probable": (("--top_k=-2", "--outcome=sampled"), "top_k: got -2"),
+    "most probable": (("--top_k=-2", "--outcome=sampled"), "top_k: got .-2"),
     "tokens": (("--max_new_tokens=40", "--outcome=sampled"), "max_new_tokens: 40 after a prompt of"),
     "recomputed": (
         ("--semantics=recomputed", "--scope=all", "--outcome=sampled", "--max_new_tokens=2"),
         "semantics: recomputed with",
     ),
     "devices": (("--devices=9",), "devices: got 9"),
-    "number": (("--rows=many",), "--rows: got 'many'; needs a positive whole number"),
+    "number": (("--batch_rows=many",), "--batch_rows: got 'many'; needs a positive whole number"),
     "wide id": (("--features={tmp}/wide.jsonl",), "line 1: feature: got 4294967296; needs a whole number from 0"),
     "broken layer": (("--features={tmp}/broken.jsonl",), "line 1: layer: got 0.9; needs a whole number"),
     "huge value": (("--features={tmp}/huge.jsonl",), "line 1: value_a: got 9999.*; needs a finite number"),
@@ -105,10 +105,10 @@ REFUSALS = {
     "huge amount": (("--answers={tmp}/amount.json",), "amount: got 9999.*; needs a finite number"),
     "answers": (("--answers=she,he",), "she,he: no such file; give a list such as"),
     "not a number": (("--alpha=nan",), "--alpha: got nan; needs a finite number"),
-    "64 bits": (("--rows=99999999999999",), "--rows: got 99999999999999; needs a whole number of 32 bits"),
+    "64 bits": (("--batch_rows=99999999999999",), "--batch_rows: got 99999999999999; needs a whole number of 32 bits"),
     "least": (("--limit_features=0",), "limit_features"),
     "choice": (("--outcome=both",), "--outcome: got 'both'; needs one of exact, sampled"),
-    "unknown flag": (("--rowz=3",), "--rowz: no such flag; did you mean --rows?"),
+    "unknown flag": (("--batch_rowz=3",), "--batch_rowz: no such flag; did you mean --batch_rows?"),
     "argument": (("more",), "unknown arguments: more"),
     "no workdir": (("--workdir=",), "--workdir: got nothing"),
 }  # fmt: skip

@@ -50,7 +50,7 @@ def test_the_four_behaviours_twice_and_sources(drive, tmp_path):
     for name in files:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
         assert len((tmp_path / "one" / name).read_text().splitlines()) == (20 if "test" in name else 80)
-    assert "holds grammar_agreement_train.jsonl already" in results[3]["err"]
+    assert "grammar_agreement_train.jsonl is there already" in results[3]["err"]
     assert _names(tmp_path / "gsm") == [f"{n}_{s}.jsonl" for n in ("gsm8k", "sva") for s in ("test", "train")]
     line = json.loads((tmp_path / "gsm" / "gsm8k_train.jsonl").read_text().split("\n")[0])
     assert line["final_answer"] == line["correct_answer"].strip()
@@ -103,13 +103,13 @@ def test_bad_input_is_one_line(drive, tmp_path):
         "--name: got '../y'; needs letters": [
             "--behaviours=own", "--source=a.jsonl", "--name=../y", f"--out={tmp_path / 'x'}",
         ],
-        "--templates: got documented, but --source": [
-            "--behaviours=own", "--source=a.jsonl", "--templates=documented", f"--out={tmp_path / 'x'}",
+        "--templates: got as_published, but --source": [
+            "--behaviours=own", "--source=a.jsonl", "--templates=as_published", f"--out={tmp_path / 'x'}",
         ],
         "never.jsonl line 1: answers ' is' and ' is in': never diverge": [
             "--behaviours=own", f"--source={never}", "--model=bundled:tiny", f"--out={tmp_path / 'x'}",
         ],
-        "is a file; give a directory to write": ["--behaviours=arithmetic", f"--out={never}"],
+        "is a file; give a folder to write": ["--behaviours=arithmetic", f"--out={never}"],
         "a.jsonl: no such file": ["--behaviours=own", "--source=a.jsonl", f"--out={tmp_path / 'x'}"],
     }  # fmt: skip
     for (message, _), result in zip(cases.items(), drive("prompts", *cases.values()), strict=True):

@@ -77,17 +77,17 @@ def _lines(path):
 
 def test_states_the_file_they_left_and_games(place, flags):
     states = [*flags, "--states=12", f"--out={place / 'states'}"]
-    again = [*flags, f"--prompts={place / 'states' / 'prompts.jsonl'}", f"--out={place / 'again'}", "--rows=5"]
+    again = [*flags, f"--prompts={place / 'states' / 'prompts.jsonl'}", f"--out={place / 'again'}", "--batch_rows=5"]
     strata = [*again[:-2], f"--out={place / 'strata'}", "--strata=round,balance", "--position=max"]
     games = [*flags, "--play=3", "--max_new_tokens=2", f"--out={place / 'played'}"]
     printed, errors = run(states, again, strata, states, games)
     assert errors[:3] == [None, None, None]
-    assert "holds a screen already" in errors[3]
+    assert "screen.parquet is there already" in errors[3]
     assert "prompts: 12 safe, 12 risky" in printed
     _check_states(place)
     # Random weights cannot play: no game has a group, and each is on file.
     assert "games: 3 invalid" in printed
-    assert "'safe' labels no prompt of the slot-machine states" in errors[4]
+    assert "'safe' labels no prompt" in errors[4]
     played = _lines(place / "played" / "games.jsonl")
     assert [game["outcome"] for game in played] == ["invalid"] * 3
     assert played[0]["menu"] == [VARIABLE_MENU.smallest, VARIABLE_MENU.largest]
@@ -106,7 +106,7 @@ def _check_states(place):
     expected = labelled_prompts(0, 12)
     assert [p["text"] for p in prompts] == [p.text for p in expected]
     assert all(p["token_ids"][0] == 0 for p in prompts)  # the begin-of-sequence token, as run
-    assert prompts[0]["answers"][0] == {"text": " stop.", "label": "stop", "amount": None}
+    assert prompts[0]["answers"][0] == {"text": " stop.", "label": "stop"}
     assert _lines(place / "again" / "prompts.jsonl") == prompts
     summary = json.loads((place / "states" / "summary.json").read_text())
     assert summary["prompts"] == {"safe": 12, "risky": 12}
@@ -126,14 +126,14 @@ def test_bad_input_is_one_line(place, flags):
         "got --prompts and --play": [*file("both", safe), "--play=2"],
         "--out: got nothing": [*flags, "--states=3"],
         "needs two distinct labels": [*file("same", safe, risky), "--groups=safe,safe"],
-        "line 2: has no field group": file("unlabelled", safe, {"text": "game"}),
+        "line 2: has no label": file("unlabelled", safe, {"text": "game"}),
         "'risky' labels no prompt": file("lonely", safe, safe),
         "'risky' has 1 prompts": file("few", safe, {**safe, "text": "game: win"}, risky),
-        "record 2: has neither a text": file("empty", safe, {"text": "", "group": "risky"}),
+        "line 2: has neither a text": file("empty", safe, {"text": "", "group": "risky"}),
         "tokens, but the context": file("long", safe, {"text": "game " * 90, "group": "risky"}),
         "no field 'round' to stratify by": [*file("flat", safe, risky), "--strata=round"],
         "no such file": [*flags, "--prompts=absent.jsonl", f"--out={place / 'refused'}"],
-        "use study_v1 or study_v2": [*flags, "--play=2", "--text=study", "--parser=answers", "--out=x"],
+        "use study_v1 or study_v2": [*flags, "--play=2", "--wording=study", "--parser=answers", "--out=x"],
         "--menu: given twice": [*flags, "--states=2", "--menu=fixed", "--menu=variable", "--out=x"],
     }
     _, errors = run(*cases.values())

@@ -8,11 +8,14 @@ from absl import flags
 
 import causeway as cw
 
-SMALL = ("--features=32", "--l0=4", "--steps=12", "--batch=64", "--length=16", "--checkpoint_every=6")
+SMALL = ("--num_features=32", "--l0=4", "--steps=12", "--batch=64", "--length=16", "--checkpoint_every=6")
 SAES = (*SMALL, "--layers=-1,1", "--stream=hook_resid_post")
 REFUSALS = {
-    "sparsity": (("--kind=topk", "--l0=4", "--features=32"), "--kind: topk takes its sparsity from --k; got --l0=4"),
-    "features": (("--features=1",), "active: got 1 of 1 features; needs more than 0 and fewer than all"),
+    "sparsity": (
+        ("--kind=topk", "--l0=4", "--num_features=32"),
+        "--kind: topk takes its sparsity from --k; got --l0=4",
+    ),
+    "features": (("--num_features=1",), "active: got 1 of 1 features; needs more than 0 and fewer than all"),
     "nothing given": (
         ("--data=", "--out="),
         "--data, --out: got nothing; needed as in `causeway train_dictionary --model=bundled:tiny --data=texts.jsonl",
@@ -20,21 +23,21 @@ REFUSALS = {
     "share": (("--held_out=nan",), "--held_out: got nan; needs a finite number"),
     "seed": (("--seed=4294967296",), "--seed: got '4294967296'; needs a whole number in the range [0, 4294967295]"),
     "rate": (("--learning_rate=inf",), "learning_rate: got inf; needs a finite number"),
-    "out": (("--l0=4", "--features=32", f"--out={__file__}"), "is a file; give a directory to write"),
-    "layers": (("--l0=4", "--features=32", "--layers=1,9"), "--layers: got 9; needs a whole number from -4 to 3"),
-    "words": (("--l0=4", "--features=32", "--layers=top"), "--layers: got 'top'"),
-    "stream": (("--l0=4", "--features=32", "--stream=h.1.mlp"), "--stream: cannot read 'h.1.mlp' in a llama"),
-    "unnamed": (("--l0=4", "--features=32", "--stream=attn_in"), "--stream: attn_in has no name in saelens files"),
+    "out": (("--l0=4", "--num_features=32", f"--out={__file__}"), "is a file; give a folder to write"),
+    "layers": (("--l0=4", "--num_features=32", "--layers=1,9"), "--layers: got 9; needs a whole number from -4 to 3"),
+    "words": (("--l0=4", "--num_features=32", "--layers=top"), "--layers: got 'top'"),
+    "stream": (("--l0=4", "--num_features=32", "--stream=h.1.mlp"), "--stream: cannot read 'h.1.mlp' in a llama"),
+    "unnamed": (("--l0=4", "--num_features=32", "--stream=attn_in"), "--stream: attn_in has no name in saelens files"),
     "two layers": (
-        ("--l0=4", "--features=32", "--stream=model.layers.1", "--layers=2"),
+        ("--l0=4", "--num_features=32", "--stream=model.layers.1", "--layers=2"),
         "--layers: got 2, but the streams are named of layer 1",
     ),
-    "skip": (("--k=4", "--features=32", "--kind=topk", "--skip"), "--kind: got topk; no format read here holds"),
+    "skip": (("--k=4", "--num_features=32", "--kind=topk", "--skip"), "--kind: got topk; no format read here holds"),
     "cross layers": (
-        ("--l0=4", "--features=32", "--cross_layer", "--layers=1,2"),
+        ("--l0=4", "--num_features=32", "--cross_layer", "--layers=1,2"),
         "circuit-tracer's sets have 0, 1",
     ),
-    "format": (("--l0=4", "--features=32", "--cross_layer", "--format=saelens"), "--format: got saelens"),
+    "format": (("--l0=4", "--num_features=32", "--cross_layer", "--format=saelens"), "--format: got saelens"),
 }
 TRANSCODERS = {
     "transcoder": (("--transcoder", "--layers=3,1"), "blocks.1.mlp.hook_in/cfg.json"),
@@ -85,7 +88,7 @@ def test_trained_written_and_measured(place, runs):
     assert [figures["layer"] for figures in report["layers"]] == [1, 3]
     assert all(np.isfinite(figures["explained_variance"]) for figures in report["layers"])
     assert runs["again"]["status"] != 0
-    assert "holds dictionaries already" in runs["again"]["err"]
+    assert "is there already" in runs["again"]["err"]
 
 
 @pytest.mark.parametrize("name", REFUSALS)
@@ -113,7 +116,7 @@ def test_what_is_not_said_follows_from_the_model_and_the_data(place, drive):
     recipes = {tokens: dictionary_flags.recipe(16, tokens) for tokens in (2000, 300_000, 10**9)}
     assert [r.steps for r in recipes.values()] == [500, 2929, 20_000]
     assert (recipes[2000].features, recipes[2000].active) == (128, 32)
-    flags.FLAGS(["", "--kind=topk", "--features=40"])
+    flags.FLAGS(["", "--kind=topk", "--num_features=40"])
     assert dictionary_flags.recipe(16, 2000).active == 10
     flags.FLAGS.unparse_flags()
 

@@ -49,7 +49,7 @@ def test_a_decoder_from_own_texts(tmp_path, texts):
     refused = drive(*places, f"--data={texts}", *SMALL)
     assert refused.returncode != 0
     assert refused.stderr.count("\n") == 1
-    assert "holds a model already" in refused.stderr
+    assert "model.safetensors is there already" in refused.stderr
 
 
 def test_missing_directories_and_unknown_fields_are_refused(tmp_path):

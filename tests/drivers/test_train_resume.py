@@ -43,7 +43,7 @@ MODEL = (
     "--config.text.length=12", "--data=texts.json",
 )  # fmt: skip
 DICTIONARIES = (
-    "--model=bundled:tiny", "--layers=1,3", "--features=32", "--l0=4", "--steps=6", "--batch=64", "--length=16",
+    "--model=bundled:tiny", "--layers=1,3", "--num_features=32", "--l0=4", "--steps=6", "--batch=64", "--length=16",
     "--checkpoint_every=3", "--data=texts.json",
 )  # fmt: skip
 FLAGS = {"train_model": MODEL, "train_dictionary": DICTIONARIES}
@@ -159,7 +159,7 @@ def test_overwriting_takes_the_old_set_away_and_nothing_else(place, train, whole
         (partial / "notes").write_text("mine")
     refused = train("train_dictionary", "over")
     assert refused.returncode == 2
-    assert "holds dictionaries already" in refused.stderr
+    assert "is there already" in refused.stderr
     assert train("train_dictionary", "over", extra=("--overwrite", "--steps=2")).returncode == 0
     names = sorted(path.name for path in out.iterdir())
     assert names == ["blocks.1.hook_resid_post", "blocks.3.hook_resid_post", "notes", "quality.json"]

@@ -8,14 +8,14 @@ from causeway.ports.dictionaries.load import load_dictionaries
 
 
 def test_tables_and_refusals(drive, small, tmp_path):
-    base = ["--model", small / "model", "--dictionaries", small / "saes", "--source_layer", "0", "--top_k", "4"]
+    base = ["--model", small / "model", "--dictionaries", small / "saes", "--source_layer", "0", "--keep", "4"]
     up = [*base, "--target_layer", "2"]
     texts = tmp_path / "texts.txt"
     texts.write_text("you won $5. choice: stop\nyou lost. choice: bet $10.\n")
     raw, era, *refused = drive(
         "virtual_weights",
         [*up, "--out", tmp_path / "raw"],
-        [*up, "--out", tmp_path / "era", "--weighting", "era", "--texts", texts],
+        [*up, "--out", tmp_path / "era", "--weighting", "era", "--data", texts],
         [*up, "--out", tmp_path / "raw"],
         [*up],
         [*base, "--out", tmp_path / "x"],
@@ -34,7 +34,7 @@ def test_tables_and_refusals(drive, small, tmp_path):
         size = np.sort(abs(dense[row["target"]]))[-1 - row["rank"]]
         assert abs(row["weight"]) == pytest.approx(size, abs=1e-5)
     assert 0 < pq.read_metadata(tmp_path / "era" / "virtual_weights.parquet").num_rows <= 24 * 4
-    expected = ("is there already", "--out: got nothing", "--target_layer: needs both", "layer 1 has no", "--texts:")
+    expected = ("is there already", "--out: got nothing", "--target_layer: needs both", "layer 1 has no", "--data:")
     for run, message in zip(refused, expected, strict=True):
         assert run["status"] == 2
         assert message in run["err"]

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from causeway.engine.analyses.as_published.attribution import documented_attribution
+from causeway.engine.analyses.as_published.attribution import published_attribution
 from causeway.engine.analyses.attribute.attribute import attribute
 from causeway.engine.analyses.evaluate.teacher_forcing import AnswerPair, answer_log_probabilities
 from causeway.engine.analyses.features.extract import extract_features
@@ -87,7 +87,7 @@ CALLS = {
     ),
     "attribute": lambda m, t: attribute(m, t.transcoders, PROMPT),
     "coactivation": lambda m, t: coactivation(m, t.transcoders, [PROMPT], 0, 2),
-    "documented attribution": lambda m, t: documented_attribution(m, t.transcoders, PROMPT, 3),
+    "documented attribution": lambda m, t: published_attribution(m, t.transcoders, PROMPT, 3),
     "intervene": lambda m, t: intervene(m, PROMPT, t.transcoders, [(0, 2, 3, 1.0)]),
     "harvest": lambda m, t: Source(m.transformer, t.corpus(), "resid_post", (2,)).read(np.arange(3)),
     "loss": lambda m, t: clean_loss(m.transformer, t.corpus()),

@@ -1,4 +1,4 @@
-"""The documented aggregate of a run's prompts: see `frozen.documented` for what is wrong with it."""
+"""The published aggregate of a run's prompts: see `attribution` for what is wrong with it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,17 +7,17 @@ from causeway.engine.analyses.as_published.attribution import (
     MIN_FREQUENCY,
     THRESHOLD,
     TOP_K,
-    DocumentedAggregate,
-    documented_aggregate,
-    documented_attribution,
+    PublishedAggregate,
+    published_aggregate,
+    published_attribution,
 )
 from causeway.engine.analyses.attribute.graph_sweep import GraphSweep
 
 
-def documented_of_group(
+def published_of_group(
     sweep: GraphSweep, group: tuple[str, str], values: Mapping[str, Any] | None = None
-) -> DocumentedAggregate:
-    """The documented aggregate of one behaviour and split.
+) -> PublishedAggregate:
+    """The published aggregate of one behaviour and split.
 
     Args:
         sweep: the run. group: (behaviour, split), of prompts with two answers. values: layers, prompts, top_k,
@@ -33,12 +33,12 @@ def documented_of_group(
     chosen = [p for p in sweep.prompts if (p.behaviour, p.split) == group and p.answers is not None]
     pairs = (
         tuple(
-            documented_attribution(sweep.model, sweep.transcoders, prompt.tokens, token)[rows]
+            published_attribution(sweep.model, sweep.transcoders, prompt.tokens, token)[rows]
             for token in prompt.answers or ()
         )
         for prompt in chosen[: values.get("prompts")]
     )
-    return documented_aggregate(
+    return published_aggregate(
         ((correct, incorrect) for correct, incorrect in pairs),
         [config.layers[row] for row in rows],
         top_k=values.get("top_k", TOP_K),

@@ -1,4 +1,4 @@
-"""The circuit pipeline's attribution as it was documented, so that earlier results can be reconciled.
+"""The circuit pipeline's attribution as it was published, so that earlier results can be reconciled.
 
     A_i = f_i |g_i|          f = encode(x)          g = W_enc^T (d logit / d x) + b_enc
                                                     x = resid_pre of the layer at the last token
@@ -44,7 +44,7 @@ THRESHOLD = 0.01
 TOP_K = 10
 
 
-def documented_attribution(
+def published_attribution(
     model: Model, transcoders: Transcoders, prompt: str | Sequence[int], target: int
 ) -> Float[np.ndarray, "P F"]:
     """activation x |encoded gradient| at the last token, a row for each layer of the transcoders, in their order.
@@ -99,8 +99,8 @@ def _product(transcoders: Transcoders, x: Float[Array, " D"], g: Float[Array, " 
 
 
 @dataclasses.dataclass(frozen=True)
-class DocumentedAggregate:
-    """The documented aggregate: features met often enough, in the order of layer and number.
+class PublishedAggregate:
+    """The published aggregate: features met often enough, in the order of layer and number.
 
     Attributes:
         prompts: how many were given. layer, feature, count: of each feature kept. correct, incorrect: mean
@@ -115,21 +115,21 @@ class DocumentedAggregate:
     incorrect: Float[np.ndarray, " N"]
 
 
-def documented_aggregate(
+def published_aggregate(
     attributions: Iterable[tuple[Float[np.ndarray, "P F"], Float[np.ndarray, "P F"]]],
     layers: Sequence[int],
     *,
     top_k: int = TOP_K,
     threshold: float = THRESHOLD,
     min_frequency: float = MIN_FREQUENCY,
-) -> DocumentedAggregate:
+) -> PublishedAggregate:
     """Features that are among a layer's `top_k` by |difference|, above `threshold`, in a share of the prompts.
 
     Selection and means are over the prompts that have the feature, which makes rare strong features look like common
     ones; `attribution.aggregate` counts the others as 0.
 
     Args:
-        attributions: documented attribution of the correct and of the incorrect token, for each prompt.
+        attributions: published attribution of the correct and of the incorrect token, for each prompt.
         layers: of the rows.
 
     Raises:
@@ -151,4 +151,4 @@ def documented_aggregate(
     kept = sorted(key for key, (count, *_) in found.items() if count >= int(prompts * min_frequency))
     table = np.array([(*key, *found[key]) for key in kept], float).reshape(-1, 5).T
     layer, feature, count = table[:3].astype(np.int64)
-    return DocumentedAggregate(prompts, layer, feature, count, table[3] / count, table[4] / count)
+    return PublishedAggregate(prompts, layer, feature, count, table[3] / count, table[4] / count)

@@ -106,8 +106,8 @@ def aggregate(
     names = sorted({name for own in roles for name in own})
     if not roles:
         raise ValueError("graphs: none to aggregate; needs one or more")
-    held = held_out(range(len(roles)) if ids is None else ids, settings.held_out, settings.seed)
-    choosing = (keyed for keyed, other in zip(_keyed(read, names), held, strict=True) if not other)
+    apart = held_out(range(len(roles)) if ids is None else ids, settings.held_out, settings.seed)
+    choosing = (keyed for keyed, out in zip(_keyed(read, names), apart, strict=True) if not out)
     keys = _largest(choosing, settings.max_nodes)
     values = np.zeros((4, len(keys), len(roles)))
     edges = []
@@ -116,7 +116,7 @@ def aggregate(
         columns = (_direct(graph), graph.total_effects(), _activations(graph), np.ones(len(own)))
         values[:, node, p] = [column[place] for column in columns]
         edges.append(_edges_among(graph, place, node, p))
-    return _package(keys, names, values, np.concatenate(edges, axis=1), held, settings)
+    return _package(keys, names, values, np.concatenate(edges, axis=1), apart, settings)
 
 
 def _keyed(read: Callable[[], Graphs], names: Sequence[str]) -> Iterator[tuple[np.ndarray, AttributionGraph]]:
@@ -167,25 +167,25 @@ def _package(
     names: Sequence[str],
     values: np.ndarray,
     edges: np.ndarray,
-    held: Bool[np.ndarray, " P"],
+    apart: Bool[np.ndarray, " P"],
     settings: AggregateSettings,
 ) -> Aggregate:
     def means(rows: np.ndarray) -> PairedMean:
         return paired_mean(rows, confidence=settings.confidence)
 
-    estimating = held if held.any() else ~held
+    estimating = apart if apart.any() else ~apart
     pairs, which = np.unique(edges[:2].astype(np.int64), axis=1, return_inverse=True)
-    sizes = np.where(held[edges[2].astype(int)], 0, np.abs(edges[3]))
+    sizes = np.where(apart[edges[2].astype(int)], 0, np.abs(edges[3]))
     kept = _strongest(pairs, np.bincount(which, sizes, minlength=pairs.shape[1]), settings.edges_per_node)
     rows = np.full(pairs.shape[1], -1)
     rows[kept] = np.arange(len(kept))
-    weights = np.zeros((len(kept), len(held)))
+    weights = np.zeros((len(kept), len(apart)))
     mine = rows[which] >= 0
     weights[rows[which[mine]], edges[2, mine].astype(int)] = edges[3, mine]
     weights, values = weights[:, estimating], values[:, :, estimating]
     return Aggregate(
         prompts=int(estimating.sum()),
-        chosen_on=int((~held).sum()),
+        chosen_on=int((~apart).sum()),
         nodes=tuple(unpack(key, names) for key in keys),
         attribution=means(values[0]),
         total=means(values[1]),

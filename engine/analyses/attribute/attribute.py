@@ -27,7 +27,7 @@ from causeway.engine.analyses.attribute.targets import ChosenTargets, Target, Wa
 from causeway.engine.devices import RowParallel, local_parallel
 from causeway.engine.frozen.pullback import Frozen, Scores, Targets, feature_targets, logit_targets, pullback
 from causeway.engine.frozen.record import record_prompt
-from causeway.engine.frozen.sources import Transcoders, active_features, check_of_model, gather_sources, held
+from causeway.engine.frozen.sources import Transcoders, active_features, check_of_model, fit_in_memory, gather_sources
 from causeway.engine.model.handle import Model, Prompt
 
 READS = ("mlp_in", "mlp_norm", "resid_mid")
@@ -48,7 +48,7 @@ def attribute(
         model: a loaded model.
         transcoders: per-layer or cross-layer transcoders, or SAEs on the residual stream.
         prompt: text (the model's BOS policy applies) or token ids.
-        targets: tokens (ids, or texts that are one token behind the prompt) or directions; None takes the most probable
+        targets: tokens (ids, or texts that are one token after the prompt) or directions; None takes the most probable
             next tokens.
         plan: budgets and widths.
         parallel: devices to spread rows over (default: one).
@@ -125,7 +125,7 @@ class _Prompt:
         if not len(self.active.nodes):
             raise ValueError("prompt: no feature of these transcoders is active on it; do they belong to this model?")
         ids, values = jnp.asarray(self.active.ids), jnp.asarray(self.active.values)
-        hold = held(transcoders, self.active.ids)
+        hold = fit_in_memory(transcoders, self.active.ids)
         sources = gather_sources(transcoders, record, ids, values, plan.ignore_first, plan.cut, hold)
         self.logits = np.asarray(record.logits[len(tokens) - 1])
         self.width = record.embedding.shape[0]

@@ -62,7 +62,7 @@ class HeadSplit:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class _Writes:
-    """What one source writes: at each layer's output stream, mlp_out, behind an SAE, and to the embedding."""
+    """What one source writes: at each layer's output stream, mlp_out, after an SAE, and to the embedding."""
 
     features: Float[Array, "L D"]
     errors: Float[Array, "L D"]

@@ -42,7 +42,7 @@ def attribute(
         desired_logit_prob: without targets, the most probable next tokens are taken until they hold this together.
         update_every: features whose rows are computed between two rankings by influence; fewer choose more exactly.
         edge_floor: share of a row's total below which edges are not stored (default: by the number of sources).
-        targets: tokens (ids, or texts that are one token behind the prompt) or directions (`logit_difference`).
+        targets: tokens (ids, or texts that are one token after the prompt) or directions (`logit_difference`).
         cut: with SAEs on the stream, whether reconstruction and error are the only way through it.
         parallel: devices to spread rows over (default: one).
 

@@ -26,7 +26,7 @@ from jaxtyping import Float
 from causeway.engine.analyses.evaluate.final_answers import Generated
 from causeway.engine.analyses.evaluate.teacher_forcing import AnswerPair
 from causeway.engine.analyses.prompts.catalogue import Criterion
-from causeway.engine.analyses.prompts.prompt import BehaviourPrompt
+from causeway.engine.prompt_record import PromptRecord
 from causeway.engine.stats.paired import paired_mean
 from causeway.engine.stats.proportions import FEWEST_CLUSTERS, clustered_interval
 
@@ -43,7 +43,7 @@ class Score:
         generated: what the model wrote, where the prompt was scored by generation too.
     """
 
-    item: BehaviourPrompt
+    item: PromptRecord
     pair: AnswerPair
     correct: float
     incorrect: float
@@ -66,7 +66,7 @@ class Score:
 
 
 def scores_of(
-    items: Sequence[BehaviourPrompt],
+    items: Sequence[PromptRecord],
     pairs: Sequence[AnswerPair],
     log_probabilities: Float[np.ndarray, "N 2"],
     generated: Sequence[Generated] | None = None,
@@ -91,7 +91,7 @@ def metrics(scores: Sequence[Score], criterion: Criterion) -> dict[str, Any]:
     normalised = np.array([s.normalised_difference for s in scores])
     return {
         "prompts": len(scores),
-        "groups": len({s.item.group for s in scores}),
+        "groups": len({s.item.cluster for s in scores}),
         "min_score_diff": criterion.min_score_diff,
         "success_threshold": criterion.success_threshold,
         "margin_success": margin,
@@ -119,7 +119,7 @@ def rate(successes: Sequence[bool], scores: Sequence[Score] = ()) -> dict[str, A
     count, total = int(np.sum(successes)), len(successes)
     if not total:
         return {"rate": None, "count": 0, "of": 0, "low": None, "high": None}
-    clusters = [s.item.group for s in scores] or [str(i) for i in range(total)]
+    clusters = [s.item.cluster for s in scores] or [str(i) for i in range(total)]
     low, high = (None if math.isnan(end) else end for end in clustered_interval(np.asarray(successes), clusters))
     return {"rate": count / total, "count": count, "of": total, "low": low, "high": high}
 
@@ -131,7 +131,7 @@ def by_value(scores: Sequence[Score], name: str, criterion: Criterion) -> list[d
     """
     values: dict[str, list[Score]] = {}
     for score in scores:
-        fields = {**score.item.fields, "group": score.item.group}
+        fields = {**score.item.fields, "group": score.item.cluster}
         if name in fields:
             values.setdefault(str(fields[name]), []).append(score)
     return [_value_row(name, value, members, criterion) for value, members in sorted(values.items())]
@@ -174,7 +174,7 @@ def row_of(score: Score, criterion: Criterion) -> dict[str, Any]:
     """One prompt's line of the table."""
     item, pair = score.item, score.pair
     row = {
-        "id": item.id, "group": item.group, "prompt": item.prompt,
+        "id": item.id, "group": item.cluster, "prompt": item.text,
         "correct_answer": item.correct, "incorrect_answer": item.incorrect,
         "prompt_tokens": len(pair.prompt), "correct_tokens": len(pair.correct),
         "incorrect_tokens": len(pair.incorrect), "shared_tokens": pair.shared,
@@ -200,7 +200,7 @@ def _over_groups(scores: Sequence[Score]) -> dict[str, Any]:
     """Mean of the group means with its 95 % interval over groups; None where they are too few to tell."""
     groups: dict[str, list[float]] = {}
     for score in scores:
-        groups.setdefault(score.item.group, []).append(score.normalised_difference)
+        groups.setdefault(score.item.cluster, []).append(score.normalised_difference)
     found = paired_mean(np.array([[np.mean(values) for values in groups.values()]]))
     low, high = (None if np.isnan(end[0]) else float(end[0]) for end in (found.low, found.high))
     return {"mean": float(found.effect[0]), "low": low, "high": high}

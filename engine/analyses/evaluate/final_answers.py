@@ -14,16 +14,16 @@ import re
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 
-from causeway.engine.analyses.prompts.prompt import BehaviourPrompt
 from causeway.engine.calls.continuations import Continuations, Continued
 from causeway.engine.model.handle import Model
+from causeway.engine.prompt_record import PromptRecord
 
 MARK = "####"
 RULES = ("last", "first")
 # Where a model goes on to a problem of its own, its answer has ended.
 NEXT_PROBLEM = "\nQuestion:"
 
-# A minus behind a digit is a subtraction, not a sign.
+# A minus after a digit is a subtraction, not a sign.
 _NUMBER = re.compile(r"(?<!\d)-?\$?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?")
 
 
@@ -37,7 +37,7 @@ class Generated:
 
 
 def marked_number(text: str) -> str | None:
-    """The number after the last mark, as written; None without a mark or a number behind it."""
+    """The number after the last mark, as written; None without a mark or a number after it."""
     if MARK not in text:
         return None
     found = _NUMBER.search(text.rsplit(MARK, 1)[1])
@@ -67,7 +67,7 @@ def as_number(written: str) -> Decimal | None:
         return None
 
 
-def generation_of(model: Model, prompts: Sequence[BehaviourPrompt], max_new_tokens: int) -> Continuations:
+def generation_of(model: Model, prompts: Sequence[PromptRecord], max_new_tokens: int) -> Continuations:
     """Greedy continuations of prompts that have the field `final_answer`, as a job.
 
     Raises:
@@ -76,11 +76,11 @@ def generation_of(model: Model, prompts: Sequence[BehaviourPrompt], max_new_toke
     """
     for prompt in prompts:
         _final_answer(prompt)
-    named = [(tuple(model.tokens(prompt.prompt)), _name(prompt)) for prompt in prompts]
+    named = [(tuple(model.tokens(prompt.content)), _name(prompt)) for prompt in prompts]
     return Continuations(model, tuple(Continued(ids, 0, name) for ids, name in named), max_new_tokens)
 
 
-def scored(prompts: Sequence[BehaviourPrompt], texts: Sequence[str]) -> list[Generated]:
+def scored(prompts: Sequence[PromptRecord], texts: Sequence[str]) -> list[Generated]:
     """What was written for each prompt, read as a number and compared with its final answer."""
     numbers = [
         final_number(text, str(prompt.fields.get("final_number", "first")))
@@ -92,15 +92,15 @@ def scored(prompts: Sequence[BehaviourPrompt], texts: Sequence[str]) -> list[Gen
     ]
 
 
-def _name(prompt: BehaviourPrompt) -> str:
-    return f"prompt {prompt.id or prompt.prompt[:40]!r}"
+def _name(prompt: PromptRecord) -> str:
+    return f"prompt {prompt.id or prompt.text[:40]!r}"
 
 
-def _final_answer(prompt: BehaviourPrompt) -> Decimal:
+def _final_answer(prompt: PromptRecord) -> Decimal:
     written = prompt.fields.get("final_answer")
     number = as_number(str(written)) if written is not None else None
     if number is None:
         raise ValueError(
-            f"final_answer: {prompt.id or prompt.prompt[:40]!r} has {written!r}; scoring by generation needs a number"
+            f"final_answer: {prompt.id or prompt.text[:40]!r} has {written!r}; scoring by generation needs a number"
         )
     return number

@@ -15,11 +15,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from jaxtyping import Float
 
-from causeway.engine.analyses.prompts.prompt import BehaviourPrompt
 from causeway.engine.devices import RowParallel
 from causeway.engine.model.handle import Model
 from causeway.engine.model.transformer import Transformer
 from causeway.engine.outcome.divergence import first_divergence
+from causeway.engine.prompt_record import PromptRecord
 from causeway.engine.reading.passes import ROWS, ReadRow, check_read
 from causeway.engine.reading.read import read
 from causeway.engine.reading.reductions import AnswerLogProbabilities
@@ -35,17 +35,17 @@ class AnswerPair:
     shared: int
 
 
-def answer_pair(model: Model, prompt: BehaviourPrompt) -> AnswerPair:
+def answer_pair(model: Model, prompt: PromptRecord) -> AnswerPair:
     """The tokens of a prompt and its answers.
 
     Raises:
         ValueError: a prompt of no tokens, answers that never diverge or that merge with the prompt's end, or more
             tokens than the context holds.
     """
-    name = prompt.id or repr(prompt.prompt[:40])
+    name = prompt.id or repr(prompt.text[:40])
     try:
-        ids = model.tokens(prompt.prompt)
-        correct, incorrect = model.answer_tokens(prompt.prompt, (prompt.correct, prompt.incorrect))
+        ids = model.tokens(prompt.content)
+        correct, incorrect = model.answer_tokens(prompt.content, (prompt.correct, prompt.incorrect))
         shared = first_divergence(ids, (correct, incorrect)).shared
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None

@@ -30,7 +30,7 @@ class Positions:
         """Refuse a prompt of `length` tokens of which none is chosen.
 
         Raises:
-            ValueError: it is one.
+            ValueError: no token of the prompt is selected.
         """
         if not len(self.chosen(length)):
             raise ValueError(

@@ -8,7 +8,7 @@ there,
     u = sum |y - y'|^2 / sum |y - mean y|^2        (0 is perfect; 1 is what the mean alone does; wrong places exceed 1)
 
 is compared with that at the place it names. For a transcoder the stream read and the stream written are tried in turn,
-the other one held. resid_pre of a layer and resid_post of the one below are one place.
+the other one kept. resid_pre of a layer and resid_post of the one below are one place.
 
 Cost: one pass over the rows for each stream, and an encode and a decode of all tokens for each place and dictionary.
 """
@@ -137,18 +137,18 @@ def _sae_trials(transformer: Transformer, dictionary: Stack, corpus: Corpus) -> 
 
 
 def _transcoder_trials(transformer: Transformer, dictionary: Stack, corpus: Corpus) -> Iterator[Trial]:
-    """The same, one end held at its named place while the other is tried."""
+    """The same, one end kept at its named place while the other is tried."""
     named = [_named(dictionary, layer) for layer in dictionary.config.layers]
-    held = {site: _read(transformer, corpus, site.stream, (site.layer,))[site] for pair in named for site in pair}
+    kept = {site: _read(transformer, corpus, site.stream, (site.layer,))[site] for pair in named for site in pair}
     for values in _readings(transformer, dictionary, corpus, dictionary.d_in):
         for i, layer in enumerate(dictionary.config.layers):
             for site in _near(values, layer):
-                yield i, site, named[i][1], values[site], held[named[i][1]]
+                yield i, site, named[i][1], values[site], kept[named[i][1]]
     for values in _readings(transformer, dictionary, corpus, dictionary.d_out):
         for i, layer in enumerate(dictionary.config.layers):
             for site in _near(values, layer):
                 if site != named[i][1]:
-                    yield i, named[i][0], site, held[named[i][0]], values[site]
+                    yield i, named[i][0], site, kept[named[i][0]], values[site]
 
 
 Readings = dict[Site, Float[np.ndarray, "N D"]]

@@ -38,7 +38,7 @@ def _name(row: dict[str, Any]) -> str:
 
 
 def _agreement(found: list[dict[str, Any]]) -> list[str]:
-    """One line over all graphs whose predictions could be held against enough rows."""
+    """One line over all graphs whose predictions could be compared with enough rows."""
     known = [one for one in found if _known(one["slope"])]
     if not known:
         return []

@@ -73,7 +73,7 @@ class InterventionSweep(Job):
             for one in single_sets(self.settings.features, len(prompt.tokens)):
                 rows = InterventionRows.singles(one.places, 1.0, 0.0)
                 rows.check(self.model, self.transcoders, len(prompt.tokens))
-        _ = self.held, self.partners
+        _ = self.is_held_out, self.partners
 
     @functools.cached_property
     def partners(self) -> Mapping[int, CircuitPrompt]:
@@ -118,7 +118,7 @@ class InterventionSweep(Job):
         return PromptRows(self._clean, prompt, index, self.settings, graph, partner, first, chosen)
 
     @functools.cached_property
-    def held(self) -> Bool[np.ndarray, " P"]:
+    def is_held_out(self) -> Bool[np.ndarray, " P"]:
         """Which prompts are held out, of every behaviour and split its share."""
         groups: dict[tuple[str, str], list[int]] = collections.defaultdict(list)
         for index, prompt in enumerate(self.prompts):
@@ -131,14 +131,14 @@ class InterventionSweep(Job):
     def _chosen_for(self, index: int) -> tuple[PlacedFeature, ...]:
         """What is changed on a prompt: on those that choose, nothing."""
         prompt = self.prompts[index]
-        return self._chosen[prompt.behaviour, prompt.split] if self.held[index] else ()
+        return self._chosen[prompt.behaviour, prompt.split] if self.is_held_out[index] else ()
 
     @functools.cached_property
     def _chosen(self) -> dict[tuple[str, str], tuple[PlacedFeature, ...]]:
         """The features that the prompts of each behaviour and split choose."""
         assert self.graphs is not None  # settings.needs_graphs
         read, settings = self.graphs.read, self.settings
-        choosing = [prompt for prompt, other in zip(self.prompts, self.held, strict=True) if not other]
+        choosing = [prompt for prompt, apart in zip(self.prompts, self.is_held_out, strict=True) if not apart]
         return {
             group: chosen_features(
                 ((p, read(p.id)) for p in choosing if (p.behaviour, p.split) == group),
@@ -168,9 +168,11 @@ class InterventionSweep(Job):
         Raises:
             ValueError: fewer than 3 prompts of a behaviour, or fewer than 3 of those held out.
         """
-        sides = [(prompt.behaviour, other) for prompt, other in zip(self.prompts, self.held.tolist(), strict=True)]
-        for (behaviour, other), count in collections.Counter(sides).items():
-            check_enough(count, f"{behaviour} has {count} prompts" + " held out" * other)
+        sides = [
+            (prompt.behaviour, apart) for prompt, apart in zip(self.prompts, self.is_held_out.tolist(), strict=True)
+        ]
+        for (behaviour, apart), count in collections.Counter(sides).items():
+            check_enough(count, f"{behaviour} has {count} prompts" + " held out" * apart)
 
     def importance(self, behaviour: str, reading: str = "max") -> tuple[Importance, Importance | None]:
         """All features of a behaviour's prompts against their logit differences, and the same of those held out.
@@ -182,9 +184,9 @@ class InterventionSweep(Job):
         Cost: two forward passes a prompt, batched; ranks of differences are known when all of them are.
         """
         sides: tuple[list[CircuitPrompt], list[CircuitPrompt]] = [], []
-        for prompt, other in zip(self.prompts, self.held.tolist(), strict=True):
+        for prompt, apart in zip(self.prompts, self.is_held_out.tolist(), strict=True):
             if prompt.behaviour == behaviour:
-                sides[other].append(prompt)
+                sides[apart].append(prompt)
         return self._importance(sides[0], reading), self._importance(sides[1], reading, True) if sides[1] else None
 
     def _importance(self, prompts: Sequence[CircuitPrompt], reading: str, keep: bool = False) -> Importance:

@@ -1,4 +1,4 @@
-"""What a graph says an intervention will do to its target, to be held against what it did.
+"""What a graph says an intervention will do to its target, to be compared with what it did.
 
 With the feature's activation a going to a', a source of effect e is predicted to move the target by (a' / a - 1) e.
 Constrained, e is the direct edge, and the prediction is exact. Otherwise e is the total effect: features downstream

@@ -53,7 +53,7 @@ def chosen_features(
 
 
 def placed_sets(features: Sequence[PlacedFeature], prompt: CircuitPrompt, first: int) -> list[FeatureSet]:
-    """A row for each feature whose place this prompt has at or behind position `first`."""
+    """A row for each feature whose place this prompt has at or after position `first`."""
     at = {name: position for position, name in enumerate(place_names(prompt)) if position >= first}
     return [
         FeatureSet("single", np.array([(placed.layer, at[placed.place], placed.feature)]), at[placed.place])

@@ -111,9 +111,9 @@ def lines(summary: dict[str, Any], shown: int = 10) -> list[str]:
         out.append(
             f"set {scope.words(edits['scope'])} ({edits['scope']}), values: {edits['values']}, {edits['mode']} form"
         )
-    held = summary["answers_hold"]
-    if held is not None and held < LITTLE:
-        out.append(f"the answers hold {held:.2g} of the probability; read {LOG_ODDS}, or give other answers")
+    share = summary["answers_hold"]
+    if share is not None and share < LITTLE:
+        out.append(f"the answers hold {share:.2g} of the probability; read {LOG_ODDS}, or give other answers")
     rows = [row for outcome in summary["outcomes"].values() for row in outcome["strongest"][:shown]]
     methods = dict.fromkeys(row["interval"] for row in rows if row["interval"] != "none")
     if methods:

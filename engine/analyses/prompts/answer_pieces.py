@@ -1,9 +1,9 @@
 """How long an answer is, and which wrong answer suits a right one.
 
 A log probability summed over more tokens is lower, whatever the model knows, and dividing by the number of tokens
-turns that round without curing it; so the wrong answer has as many tokens as the right one wherever there is one that
-has. With a tokenizer its own tokens count, behind the prompt. Without one, an answer is cut as most tokenizers cut:
-into words, single digits and marks.
+over-corrects; so the wrong answer has as many tokens as the right one wherever there is one that has. With a tokenizer
+its own tokens count, after the prompt. Without one, an answer is cut as most tokenizers cut: into words, single digits
+and marks.
 """
 
 import functools
@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable, Sequence
 from causeway.engine.analyses.prompts.prompt import Wrong
 from causeway.engine.model.text import Tokenizer, continued
 
-# The pieces of an answer behind a prompt.
+# The pieces of an answer after a prompt.
 Pieces = Callable[[str, str], tuple[Hashable, ...]]
 
 _PIECE = re.compile(r" ?[^\W\d_]+| ?[^\w\s]|\d|_|\s")
@@ -30,21 +30,21 @@ def _text_pieces(answer: str) -> tuple[str, ...]:
 
 
 def token_pieces(tokenizer: Tokenizer) -> Pieces:
-    """A tokenizer's cut of an answer behind the last word of its prompt.
+    """A tokenizer's cut of an answer after the last word of its prompt.
 
     Remembered, because a set of thousands has few distinct answers and endings.
     """
 
     @functools.cache
-    def behind(ending: str, answer: str) -> tuple[int, ...]:
+    def after(ending: str, answer: str) -> tuple[int, ...]:
         tokenizer.encode(answer)  # refuses what is not in the vocabulary; whether a prompt is, is for whoever runs it
         return tuple(continued(tokenizer, ending, [answer], unknown=True)[1][0])
 
-    return lambda prompt, answer: behind(_last_word(prompt), answer)
+    return lambda prompt, answer: after(_last_word(prompt), answer)
 
 
 def _last_word(prompt: str) -> str:
-    """From the last space that has a word behind it."""
+    """From the last space that a word follows."""
     return prompt[prompt.rstrip().rfind(" ") + 1 :]
 
 

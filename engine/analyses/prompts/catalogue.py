@@ -51,26 +51,26 @@ class Behaviour:
     """One entry.
 
     Attributes:
-        candidates: None where they come from a file only. documented: the document's own templates, if it has any.
+        candidates: None where they come from a file only. as_published: the document's own templates, if it has any.
         sizes: of the splits. criterion: of the baseline.
     """
 
     candidates: Source | None = None
-    documented: Source | None = None
+    as_published: Source | None = None
     sizes: Sizes = SMALL
     criterion: Criterion = Criterion()
 
 
-def _documented(module, criterion: Criterion = Criterion()) -> Behaviour:
-    return Behaviour(module.candidates, module.documented, criterion=criterion)
+def _as_published(module, criterion: Criterion = Criterion()) -> Behaviour:
+    return Behaviour(module.candidates, module.as_published, criterion=criterion)
 
 
 BEHAVIOURS: MappingProxyType[str, Behaviour] = MappingProxyType(
     {
-        grammar_agreement.NAME: _documented(grammar_agreement),
-        factual_recall.NAME: _documented(factual_recall),
-        sentiment_continuation.NAME: _documented(sentiment_continuation, Criterion(1.5, 0.75)),
-        arithmetic.NAME: _documented(arithmetic),
+        grammar_agreement.NAME: _as_published(grammar_agreement),
+        factual_recall.NAME: _as_published(factual_recall),
+        sentiment_continuation.NAME: _as_published(sentiment_continuation, Criterion(1.5, 0.75)),
+        arithmetic.NAME: _as_published(arithmetic),
         synthetic_arithmetic.NAME: Behaviour(synthetic_arithmetic.candidates, sizes=LARGE),
         synthetic_logic.NAME: Behaviour(synthetic_logic.candidates, sizes=LARGE),
         agreement_attractors.NAME: Behaviour(agreement_attractors.candidates),
@@ -82,7 +82,6 @@ BEHAVIOURS: MappingProxyType[str, Behaviour] = MappingProxyType(
         **{f"{PREFIX}{task}": Behaviour() for task in TASKS},
     }
 )
-DOCUMENTED = tuple(name for name, behaviour in BEHAVIOURS.items() if behaviour.documented)
 RECORDS = MappingProxyType({module.NAME: module.from_record for module in (agreement_attractors, gsm8k, own_prompts)})
 
 

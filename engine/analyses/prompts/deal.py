@@ -20,7 +20,9 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from causeway.engine.analyses.prompts.answer_pieces import Pieces, best_wrong, text_pieces
-from causeway.engine.analyses.prompts.prompt import BehaviourPrompt, Candidate, Wrong, shuffled
+from causeway.engine.analyses.prompts.prompt import Candidate, Wrong, shuffled
+from causeway.engine.prompt_lines import parse_record
+from causeway.engine.prompt_record import PromptRecord
 
 TRAIN, TEST = SPLITS = ("train", "test")
 
@@ -56,7 +58,7 @@ def deal(
     rng: np.random.Generator,
     pieces: Pieces = text_pieces,
     split_of_group: Mapping[str, str] | None = None,
-) -> dict[str, list[BehaviourPrompt]]:
+) -> dict[str, list[PromptRecord]]:
     """The items of both splits.
 
     Args:
@@ -154,12 +156,12 @@ def _least_used(heap: list[tuple[int, int, _Item]], uses: dict[str, int]) -> _It
         heapq.heappush(heap, (now, place, item))
 
 
-def _prompt(behaviour: str, split: str, number: int, item: _Item) -> BehaviourPrompt:
+def _prompt(behaviour: str, split: str, number: int, item: _Item) -> PromptRecord:
     candidate = item.candidate
-    return BehaviourPrompt(
-        candidate.prompt, candidate.correct, item.wrong.text, behaviour, split, f"{behaviour}_{split}_{number:04d}",
-        candidate.group, {**candidate.fields, **item.wrong.fields},
-    )  # fmt: skip
+    answers = {"correct_answer": candidate.correct, "incorrect_answer": item.wrong.text}
+    placed = {"behaviour": behaviour, "split": split, "id": f"{behaviour}_{split}_{number:04d}"}
+    said = {**candidate.fields, **item.wrong.fields, "prompt": candidate.prompt, **answers}
+    return parse_record({**said, **placed, "group": candidate.group})
 
 
 def _shortage(behaviour: str, wanted: Mapping[str, int], dealt: Mapping[str, Sequence[_Item]], undivided: int) -> str:

@@ -14,20 +14,21 @@ from causeway.engine import scalars
 from causeway.engine.analyses.prompts.answer_pieces import Pieces, best_wrong, text_pieces
 from causeway.engine.analyses.prompts.catalogue import RECORDS, behaviour
 from causeway.engine.analyses.prompts.deal import SPLITS, TEST, TRAIN, Sizes, deal
-from causeway.engine.analyses.prompts.prompt import BehaviourPrompt, Candidate
+from causeway.engine.analyses.prompts.prompt import Candidate
 from causeway.engine.analyses.prompts.sets import bundled_tasks
+from causeway.engine.prompt_record import PromptRecord
 
-Templates = Literal["enlarged", "documented"]
-TEMPLATES: tuple[Templates, ...] = ("enlarged", "documented")
+Templates = Literal["enlarged", "as_published"]
+TEMPLATES: tuple[Templates, ...] = ("enlarged", "as_published")
 
 
 def make_prompts(
     name: str, sizes: Sizes, seed: int, pieces: Pieces = text_pieces, templates: Templates = "enlarged"
-) -> dict[str, list[BehaviourPrompt]]:
+) -> dict[str, list[PromptRecord]]:
     """Both splits of a behaviour that needs no file.
 
     Raises:
-        ValueError: an unknown behaviour, one that comes from a file, one without documented templates, or too few
+        ValueError: an unknown behaviour, one that comes from a file, one without published templates, or too few
             distinct items.
     """
     rng = _stream(name, seed)
@@ -37,7 +38,7 @@ def make_prompts(
         parts = {split: bundled_tasks.candidates(task, split, rng, counts[split]) for split in SPLITS}
         return _deal_parts(name, parts[TRAIN], parts[TEST], sizes, rng, pieces)
     entry = behaviour(name)
-    source = entry.candidates if templates == "enlarged" else entry.documented
+    source = entry.candidates if templates == "enlarged" else entry.as_published
     if source is None:
         raise ValueError(
             f"{name}: has no templates of the document; use --templates=enlarged" if entry.candidates
@@ -53,7 +54,7 @@ def split_candidates(
     sizes: Sizes,
     seed: int,
     pieces: Pieces = text_pieces,
-) -> dict[str, list[BehaviourPrompt]]:
+) -> dict[str, list[PromptRecord]]:
     """Both splits of candidates from files: from one file, or with `test` from two (groups of test leave train).
 
     Raises:
@@ -92,7 +93,7 @@ def makes_itself(name: str) -> bool:
 def _deal_parts(
     name: str, train: Sequence[Candidate], test: Sequence[Candidate], sizes: Sizes, rng: np.random.Generator,
     pieces: Pieces,
-) -> dict[str, list[BehaviourPrompt]]:  # fmt: skip
+) -> dict[str, list[PromptRecord]]:  # fmt: skip
     held_out = {c.group for c in test}
     kept = [c for c in train if c.group not in held_out]
     splits = {c.group: TRAIN for c in kept} | dict.fromkeys(held_out, TEST)

@@ -1,8 +1,8 @@
-"""A prompt with a right and a wrong answer, before and after it is given to a split.
+"""A prompt with a right answer and wrong ones to choose from, before it is given to a split.
 
 A behaviour lists `Candidate`s: a prompt, its right answer, and every wrong answer that would do, best first. Which
 wrong answer is used depends on the tokenizer (equal lengths are preferred) and on the split, so it is chosen later
-(`deal`). What is written to a file and evaluated is a `BehaviourPrompt`.
+(`deal`). What comes of it is a `PromptRecord`.
 
 A group is what must not be met in training and in testing alike: a noun, a fact, an operand pair. Prompts have no
 trailing space and answers begin with theirs, so that tokenising the parts gives the tokens of the whole.
@@ -44,25 +44,6 @@ class Candidate:
     wrong: tuple[Wrong, ...]
     group: str
     balance: str = ""
-    fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
-
-@dataclasses.dataclass(frozen=True)
-class BehaviourPrompt:
-    """A line of a behaviour's file.
-
-    Attributes:
-        prompt, correct, incorrect: the text and its two answers. behaviour, split, id, group: where it belongs.
-        fields: further fields of the line (subject, number, country, a, b, ...).
-    """
-
-    prompt: str
-    correct: str
-    incorrect: str
-    behaviour: str = ""
-    split: str = ""
-    id: str = ""
-    group: str = ""
     fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 

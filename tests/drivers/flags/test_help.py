@@ -11,6 +11,7 @@ import pytest
 
 from causeway.drivers.flags.help import suggestion
 from causeway.drivers.flags.help_pages import MODEL_FLAGS, PAGES
+from causeway.drivers.flags.table import RENAMED, TABLE
 from causeway.drivers.main import QUESTIONS
 
 # A driver's pages, its flags, whether its example parses, and what it refuses without any flag.
@@ -62,7 +63,7 @@ def test_every_driver_has_a_page():
 
 def shown(page):
     """Names of the flags of a page, as often as they are there; those at the end of --help have their names alone."""
-    explained, _, named = page.partition("\nexpert (")
+    explained, _, named = page.partition("\nfurther (")
     alone = re.findall(r"--(\w+)", named.partition("\n")[2])
     return sorted(re.findall(r"^  --(?:\[no\])?(\w+)", explained, re.MULTILINE) + alone)
 
@@ -107,9 +108,25 @@ def test_the_examples_run(command, tmp_path):
 
 
 def test_flags_of_the_model_are_a_group_of_their_own(looked):
-    page = looked["screen"]["short"][1]
-    model = page[page.index("\nmodel:") : page.index("\nexpert (")]
+    page = looked["screen"]["full"][1]
+    model = page[page.index("\nmodel:") : page.index("\nexpert:")]
     assert {"bos", "storage", "parallel"} <= set(shown(model)) <= set(MODEL_FLAGS)
+
+
+def test_help_explains_the_flags_that_matter_and_names_the_others(looked):
+    for name, found in looked.items():
+        explained, _, named = found["short"][1].partition("\nfurther (")
+        assert len(re.findall(r"^  --", explained, re.MULTILINE)) == len(PAGES[name].first) <= 12
+        assert ("--storage" in named) == ("storage" in found["flags"] and "storage" not in PAGES[name].first)
+
+
+def test_old_names_are_answered_with_the_new_ones(drive):
+    for new in {new for names in RENAMED.values() for new in names}:
+        assert new in TABLE
+    for driver, old, new in (("screen", "rows", "batch_rows"), ("inspect", "rows", "text_rows"),
+                             ("intervene", "features", "edits"), ("patch_sweep", "split", "halves")):  # fmt: skip
+        (run,) = drive(driver, [f"--{old}=1"])
+        assert (run["status"], run["err"]) == (2, f"causeway {driver}: --{old}: is called --{new} now\n")
 
 
 def test_what_was_probably_meant_is_named(drive):

@@ -1,7 +1,5 @@
 """What a flag says of where rollouts end."""
 
-from types import SimpleNamespace
-
 import pytest
 
 from causeway.drivers.flags.stop_flag import stops
@@ -23,7 +21,7 @@ from causeway.drivers.flags.stop_flag import stops
     ],
 )
 def test_ids_a_text_or_a_list_of_both(given, found):
-    assert stops(SimpleNamespace(name="stop_tokens", value=given)) == found
+    assert stops(given) == found
 
 
 @pytest.mark.parametrize(
@@ -38,5 +36,5 @@ def test_ids_a_text_or_a_list_of_both(given, found):
 )
 def test_anything_else_is_refused_in_one_line(given, message):
     with pytest.raises(ValueError, match=f"^--stop_tokens: .*{message}") as caught:
-        stops(SimpleNamespace(name="stop_tokens", value=given))
+        stops(given)
     assert "\n" not in str(caught.value)

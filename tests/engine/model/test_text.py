@@ -1,4 +1,4 @@
-"""Text and tokens meet in context: what continues a text has the tokens, and tokens the text, that it has behind it."""
+"""Text and tokens meet in context: what continues a text has the tokens, and tokens the text, that it has after it."""
 
 import pytest
 from hypothesis import given
@@ -58,7 +58,7 @@ def test_an_answer_alone_would_have_other_tokens(model):
     ids = model.tokens("A:")
     assert TOKENIZER.encode(" bet") == [2, 8]
     assert model.answer_tokens(ids, [" bet"]) == model.answer_tokens("A:", [" bet"]) == [[8]]
-    assert model.answer_tokens([0], ["bet"]) == [[8]]  # behind BOS alone a text begins
+    assert model.answer_tokens([0], ["bet"]) == [[8]]  # after BOS alone a text begins
     assert model.answer_token(ids, " bet") == 8
 
 
@@ -90,13 +90,13 @@ def test_what_is_drawn_is_read_behind_the_prompt_without_the_models_own_stop(mod
 def test_texts_that_cannot_continue_a_prompt_are_refused(model, transformer, refuses):
     with refuses("answers: 'et' merges with the end of the prompt"):
         model.answer_tokens("A: b", ["et"])
-    with refuses("answers: ' no' behind 'A:' has no tokens .*not in the vocabulary"):
+    with refuses("answers: ' no' after 'A:' has no tokens .*not in the vocabulary"):
         model.answer_tokens("A:", [" no"])
     with refuses("answers: got '139'; needs a list of texts"):
         model.answer_tokens("A:", "139")
     with refuses("answers: got \\[5\\]; needs a list of texts"):
         model.answer_tokens("A:", [5])
-    with refuses("targets: ' stop' is 2 tokens behind the prompt"):
+    with refuses("targets: ' stop' is 2 tokens after the prompt"):
         model.answer_token("A:", " stop")
     with refuses("answers: got text, but ids has no tokenizer"):
         Model(transformer, None, "ids", "f").answer_tokens([1], ["a"])

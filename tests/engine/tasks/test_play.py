@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from causeway.engine.model.handle import Model
 from causeway.engine.model.sampling import Sampling
 from causeway.engine.tasks.model_player import ModelPlayer
-from causeway.engine.tasks.play import OUTCOMES, game_record, play_games
+from causeway.engine.tasks.play import Outcome, game_record, play_games
 from causeway.engine.tasks.played_states import labelled_by, strata_of
 from causeway.engine.tasks.slot_machine import FIXED_MENU, VARIABLE_MENU, Game, tiny_prompt
 from causeway.engine.tasks.slot_states import group_of, random_state
@@ -127,7 +128,7 @@ def test_strata_have_an_open_last_band():
 def test_a_record_is_json_and_holds_every_round(mixed):
     for played in mixed:
         record = json.loads(json.dumps(game_record(played)))
-        assert record["outcome"] in OUTCOMES
+        assert record["outcome"] in get_args(Outcome)
         assert [r["response"] for r in record["rounds"]] == [d.response for d in played.decisions]
         assert [r["won"] for r in record["rounds"] if r["action"] == "bet"] == [r.won for r in played.final.rounds]
 

@@ -200,7 +200,9 @@ class TestRefused:
 
     def test_neuron_dictionaries_have_the_width_of_the_mlp(self, tmp_path, model_dir):
         save_dictionary(tmp_path / "saes", random_stack(d=12, stream="mlp_act"))
-        load_dictionaries(tmp_path / "saes", for_model=load_model(model_dir))
+        model = load_model(model_dir)
+        found = load_dictionaries(tmp_path / "saes", for_model=model)
+        assert (found.config.stream, found.W_enc.shape[1]) == ("mlp_act", model.config.d_ff)
 
     def test_different_shapes_do_not_stack(self, tmp_path):
         save_dictionary(tmp_path / "a", random_stack(layers=(0,)))

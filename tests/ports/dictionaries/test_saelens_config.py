@@ -183,8 +183,11 @@ class TestBeforeVersion6:
         np.testing.assert_allclose(scaled.decode(values), plain.decode(values * scale), atol=1e-4)
 
     def test_scaling_factor_of_ones_changes_nothing(self, tmp_path):
-        write(tmp_path, V5, standard() | {"scaling_factor": np.ones(F, np.float32)})
-        read_folder(tmp_path, jnp.dtype("float32"))
+        write(tmp_path / "plain", V5, standard())
+        write(tmp_path / "ones", V5, standard() | {"scaling_factor": np.ones(F, np.float32)})
+        plain, ones = (read_folder(tmp_path / name, jnp.dtype("float32")) for name in ("plain", "ones"))
+        for name in ("W_enc", "b_enc", "W_dec", "b_dec"):
+            np.testing.assert_array_equal(getattr(ones, name)[...], getattr(plain, name)[...])
 
     def test_scaling_factor_of_unknown_use_is_refused(self, tmp_path):
         write(tmp_path, V5, standard() | {"scaling_factor": np.full(F, 2, np.float32)})

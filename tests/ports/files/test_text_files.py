@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from causeway.ports.files.jsonl import read_records, read_texts
 from causeway.ports.files.outside_files import check_file
 from causeway.ports.files.text_files import decoded, read_text, utf8_lines
-from causeway.ports.prompts.behaviour_prompts import read_prompts
+from causeway.ports.prompts.prompt_files import read_prompts
 
 TEXT = 'caf\xe9 \u4f60\n\n"\U0001f642"\u2028x\n'
 ENCODINGS = {
@@ -69,6 +69,6 @@ def test_all_commands_read_what_windows_writes(tmp_path, encoding):
     (tmp_path / "a.jsonl").write_bytes(record.encode(encoding))
     (tmp_path / "b.txt").write_bytes("first\r\nsecond\r\n".encode(encoding))
     assert read_records(tmp_path / "a.jsonl", ("group",))[0]["text"] == "a"
-    assert read_prompts(tmp_path / "a.jsonl")[0].correct == "b"
+    assert read_prompts([tmp_path / "a.jsonl"])[0][0].correct == "b"
     assert read_texts(tmp_path / "a.jsonl") == ["a"]
     assert read_texts(tmp_path / "b.txt") == ["first", "second"]

@@ -16,14 +16,15 @@ import numpy as np
 
 import causeway as cw
 from causeway.engine.analyses.patch_sweep.features import features_of
-from causeway.engine.analyses.prompts.own_prompts import prompt_of
-from causeway.ports.files.jsonl import read_records, read_texts
+from causeway.engine.analyses.patch_sweep.prompts import sweep_prompt
+from causeway.engine.analyses.screen.compared import compared
+from causeway.engine.prompt_record import check_group, check_pair
+from causeway.ports.files.jsonl import read_texts
 from causeway.ports.graphs.graph_parquet import read_graph_tables
 from causeway.ports.models.load import read_model_config
 from causeway.ports.models.tokenizer import load_tokenizer
-from causeway.ports.prompts.prompt_sets import feature_prompt, read_sets
-from causeway.ports.prompts.screen_inputs import label_prompts
-from causeway.ports.prompts.sweep_inputs import read_answers, read_feature_table, read_prompts
+from causeway.ports.prompts.prompt_files import read_prompts
+from causeway.ports.prompts.sweep_inputs import read_answers, read_feature_table
 
 # Far more than what is allowed: this protects the machine, the tests look at what was used.
 ADDRESS_SPACE = 8 << 30
@@ -55,19 +56,22 @@ def dictionaries(folder: Path) -> None:
 
 def screen(folder: Path) -> None:
     """Prompts of `screen`."""
-    records = read_records(folder / "prompts.jsonl", required=("group",))
-    label_prompts(records, MODEL, ("safe", "risky"), strata=("round",))
+    records, _ = read_prompts([folder / "prompts.jsonl"], check_group)
+    tokens = [MODEL.tokens(record.content) for record in records]
+    compared(records, tokens, ("safe", "risky"), strata=("round",))
 
 
 def sweep(folder: Path) -> None:
     """Prompts of `patch_sweep`, with their answers."""
-    read_prompts(str(folder / "prompts.jsonl"), MODEL)
+    records, _ = read_prompts([folder / "prompts.jsonl"], check_group)
+    for place, record in enumerate(records):
+        sweep_prompt(MODEL, record, place)
 
 
 def behaviours(folder: Path) -> None:
     """Prompts of `evaluate`, `attribute` and `intervene`, and of `features`."""
-    read_sets([str(folder / "prompts.jsonl")], prompt_of)
-    read_sets([str(folder / "prompts.jsonl")], feature_prompt)
+    read_prompts([folder / "prompts.jsonl"], check_pair)
+    read_prompts([folder / "prompts.jsonl"])
 
 
 def texts(folder: Path) -> None:

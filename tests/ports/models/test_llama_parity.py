@@ -4,14 +4,14 @@ With torch installed, tiny random models of every variant are made, saved the wa
 back. Without torch, two stored models (configuration, weights, tokens and torch's logits) stand in. Regenerate them
 with torch installed, from the repository root, by
 
-    CAUSEWAY_REGENERATE=1 pytest tests/ports/models/test_llama_parity.py -k regenerate
+    python -P tests/ports/models/test_llama_parity.py
 
 which overwrites tests/goldens/llama_*.npz.
 """
 
 import importlib.util
 import json
-import os
+import tempfile
 from pathlib import Path
 
 import jax
@@ -147,16 +147,17 @@ def test_logits_equal_stored_ones(variant, tmp_path):
     np.testing.assert_allclose(logits, expected, atol=1e-4, rtol=1e-4)
 
 
-@needs_torch
-@pytest.mark.skipif("CAUSEWAY_REGENERATE" not in os.environ, reason="set CAUSEWAY_REGENERATE=1 to write goldens")
-@pytest.mark.parametrize("variant", GOLDEN_VARIANTS)
-def test_regenerate(variant, tmp_path):
-    model = make_torch_model(variant, tmp_path)
-    tokens = some_tokens(length=12)
-    np.savez_compressed(
-        GOLDENS / f"llama_{variant}.npz",
-        config=np.array((tmp_path / "config.json").read_text()),
-        tokens=tokens,
-        logits=torch_logits(model, tokens),
-        **load_file(tmp_path / "model.safetensors"),
-    )
+def regenerate() -> None:
+    """Writes the stored models and torch's logits anew."""
+    for variant in GOLDEN_VARIANTS:
+        with tempfile.TemporaryDirectory() as place:
+            model, tokens = make_torch_model(variant, Path(place)), some_tokens(length=12)
+            config = np.array((Path(place) / "config.json").read_text())
+            weights = load_file(Path(place) / "model.safetensors")
+            logits = torch_logits(model, tokens)
+        path = GOLDENS / f"llama_{variant}.npz"
+        np.savez_compressed(path, config=config, tokens=tokens, logits=logits, **weights)
+
+
+if __name__ == "__main__":
+    regenerate()

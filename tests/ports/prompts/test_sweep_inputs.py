@@ -8,13 +8,15 @@ import pyarrow.parquet as pq
 import pytest
 from flax import nnx
 
+from causeway.engine.analyses.patch_sweep.prompts import sweep_prompt
 from causeway.engine.model.config import ModelConfig, Numerics
 from causeway.engine.model.handle import Model
 from causeway.engine.model.transformer import Transformer
 from causeway.engine.outcome.answers import Answer
 from causeway.ports.models.tokenizer import load_tokenizer
 from causeway.ports.models.word_tokenizer import build_word_tokenizer, save_word_tokenizer
-from causeway.ports.prompts.sweep_inputs import read_answers, read_feature_table, read_prompts
+from causeway.ports.prompts.prompt_files import read_prompts
+from causeway.ports.prompts.sweep_inputs import read_answers, read_feature_table
 
 ANSWERS = (Answer(" stop", "stop"), Answer(" bet $5", "bet", 5))
 
@@ -26,6 +28,12 @@ def model(tmp_path_factory):
     tokenizer = load_tokenizer(folder)
     config = ModelConfig("llama", 1, 8, 2, 1, 4, 8, tokenizer.vocab_size, max_position=12)
     return Model(Transformer(config, Numerics(), rngs=nnx.Rngs(0)), tokenizer, "tiny", "of the tests")
+
+
+def sweep_prompts(path, model, answers=()):
+    """The prompts of a file, as a sweep runs them."""
+    records, _ = read_prompts([path])
+    return [sweep_prompt(model, record, place, answers) for place, record in enumerate(records)]
 
 
 @pytest.fixture
@@ -50,7 +58,7 @@ def refuses():
 
 def test_prompts_are_tokenised_with_their_answers(write, model):
     path = write({"text": "you lost. choice:", "group": "a"}, {"text": "choice:", "group": 2, "id": 7})
-    one, two = read_prompts(path, model, ANSWERS)
+    one, two = sweep_prompts(path, model, ANSWERS)
     assert (one.id, one.group, two.id, two.group) == (0, "a", 7, "2")
     assert list(one.tokens) == [model.tokenizer.bos_id, *model.tokenizer.encode("you lost. choice:")]
     assert one.answers == ANSWERS
@@ -64,55 +72,43 @@ def test_answers_are_the_same_behind_text_and_behind_its_ids(write, model, data_
     stories = dataclasses.replace(stories, transformer=Transformer(config, Numerics(), rngs=nnx.Rngs(0)))
     text, answers = "Once upon a time, there was a little", (Answer(" girl", "girl"), Answer(" boy", "boy"))
     path = write({"text": text, "group": "a"}, {"tokens": stories.tokens(text), "group": "a"})
-    one, other = read_prompts(path, stories, answers)
+    one, other = sweep_prompts(path, stories, answers)
     assert (one.tokens, one.answer_tokens) == (other.tokens, other.answer_tokens)
     assert one.tokens + one.answer_tokens[0] == tuple(stories.tokens(text + " girl"))
 
 
 def test_a_prompts_own_answers_come_before_the_common_ones(write, model):
     own = [{"text": " bet", "label": "go", "amount": 1.5}]
-    (prompt,) = read_prompts(write({"text": "choice:", "group": "a", "answers": own}), model, ANSWERS)
+    (prompt,) = sweep_prompts(write({"text": "choice:", "group": "a", "answers": own}), model, ANSWERS)
     assert prompt.answers == (Answer(" bet", "go", 1.5),)
 
 
 def test_token_ids_pass_unchanged(write, model):
-    (prompt,) = read_prompts(write({"tokens": [3, 4, 3], "group": "a"}), model, ANSWERS)
+    (prompt,) = sweep_prompts(write({"tokens": [3, 4, 3], "group": "a"}), model, ANSWERS)
     assert prompt.tokens == (3, 4, 3)
     assert prompt.answer_tokens[0] == tuple(model.tokenizer.encode(" stop"))
 
 
 def test_names_of_prompts_leave_their_place_as_number(write, model):
     path = write({"text": "choice:", "group": "a", "id": "g1-r2"}, {"text": "choice:", "group": "a", "id": "g1-r3"})
-    assert [p.id for p in read_prompts(path, model)] == [0, 1]
+    assert [p.id for p in sweep_prompts(path, model)] == [0, 1]
 
 
 @pytest.mark.parametrize(
     ("record", "message"),
     [
-        ({"text": "choice:"}, "line 1: has no field group"),
-        ({"text": "", "group": "a"}, "record 1: has neither a text .* nor tokens"),
-        ({"group": "a"}, "record 1: has neither a text .* nor tokens"),
-        ({"text": 5, "group": "a"}, "record 1: field text is 5; needs a text"),
-        ({"tokens": [1.5], "group": "a"}, r"record 1: field tokens is \[1\.5\]; needs a list of token ids"),
-        ({"tokens": [9999], "group": "a"}, "record 1: prompt: token id 9999 is outside the vocabulary"),
-        ({"text": "you lost. " * 9, "group": "a"}, "record 1: prompt: .* but the context of tiny is 12"),
-        ({"text": "choice:", "group": "a", "id": -1}, "record 1: id: got -1"),
-        ({"text": "choice:", "group": "a", "id": 1.5}, "record 1: id: got 1.5"),
-        ({"text": "choice:", "group": "a", "answers": []}, "record 1: got list; needs a list of"),
-        ({"text": "choice:", "group": "a", "answers": [{"text": "x"}]}, "record 1: got .* each answer has text, label"),
-        (
-            {"text": "choice:", "group": "a", "answers": [{"text": "x", "label": "y", "amount": "5"}]},
-            "record 1: amount: got '5'; needs a finite number",
-        ),
+        ({"tokens": [9999], "group": "a"}, "^prompt: token id 9999 is outside the vocabulary"),
+        ({"text": "you lost. " * 9, "group": "a"}, "^prompt: .* but the context of tiny is 12"),
+        ({"text": "choice:", "group": "a", "id": -1}, "^id: got -1"),
         ("{", "line 1: not JSON"),
     ],
 )
 def test_prompts_that_cannot_be_run_are_refused(write, model, refuses, record, message):
-    refuses(message, read_prompts, write(record), model, ANSWERS)
+    refuses(message, sweep_prompts, write(record), model, ANSWERS)
 
 
 def test_an_answer_that_merges_with_the_prompt_is_refused(write, model, refuses):
-    refuses("merges with the end of the prompt", read_prompts, write({"text": "you lo", "group": "a"}), model, (
+    refuses("merges with the end of the prompt", sweep_prompts, write({"text": "you lo", "group": "a"}), model, (
         Answer("st", "x"),
     ))  # fmt: skip
 
@@ -122,7 +118,7 @@ def test_answers_from_text_or_a_file(write, refuses):
     assert read_answers(text) == ANSWERS
     assert read_answers(write(text, name="answers.json")) == ANSWERS
     refuses("answers: not JSON", read_answers, "[{]")
-    refuses(r"answers.json: got dict; needs a list", read_answers, write({"a": 1}, name="answers.json"))
+    refuses(r"answers.json: answers: got dict; needs a list", read_answers, write({"a": 1}, name="answers.json"))
     refuses("each answer has text, label", read_answers, '[{"text": "a", "label": "b", "amuont": 3}]')
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from causeway.engine.analyses.prompts.prompt import Candidate, one_wrong
-from causeway.engine.analyses.prompts.required_fields import texts
 from causeway.engine.analyses.prompts.sets.grammar_agreement import NOUNS
+from causeway.engine.prompt_lines import texts
 
 NAME = "agreement_attractors"
 
@@ -40,14 +40,14 @@ def _candidate(subject: int, plural: int, phrase: str, rng: np.random.Generator)
     attractor = (subject + int(rng.integers(1, len(NOUNS)))) % len(NOUNS)
     other = int(rng.integers(2))
     verb = VERBS[int(rng.integers(len(VERBS)))]
-    behind = phrase.format(NOUNS[attractor][other])
+    ending = phrase.format(NOUNS[attractor][other])
     return Candidate(
-        f"The {NOUNS[subject][plural]} {behind}", verb[plural], one_wrong(verb[1 - plural]),
+        f"The {NOUNS[subject][plural]} {ending}", verb[plural], one_wrong(verb[1 - plural]),
         group=NOUNS[subject][0], balance=f"{NUMBERS[plural]}/{NUMBERS[other]}",
         fields={
             "subject": NOUNS[subject][plural], "number": NUMBERS[plural], "attractor": NOUNS[attractor][other],
             "attractor_number": NUMBERS[other],
-            "counterfactual_prompt": f"The {NOUNS[subject][1 - plural]} {behind}",
+            "counterfactual_prompt": f"The {NOUNS[subject][1 - plural]} {ending}",
         },
     )  # fmt: skip
 

@@ -4,7 +4,7 @@ A wrong answer is what a usual mistake gives: off by 10 (a carry lost or made up
 six are tried in random order, and one with as many digits as the sum is preferred. The split is by operand pair, both
 orders of a pair together.
 
-The documented operands come from three ranges at random; here every pair of two-digit numbers may be drawn, which is
+The published operands come from three ranges at random; here every pair of two-digit numbers may be drawn, which is
 what a split of 5,000 items needs.
 """
 
@@ -22,7 +22,7 @@ TEMPLATES = (
 )
 ERRORS = (10, -10, 1, -1, 9, -9)
 LOWEST, HIGHEST = 10, 99
-DOCUMENTED_RANGES = ((10, 50), (20, 80), (30, 99))
+PUBLISHED_RANGES = ((10, 50), (20, 80), (30, 99))
 # Candidates for each item wanted: enough for both splits to reach their size by whole groups.
 SPARE = 3
 
@@ -34,9 +34,9 @@ def candidates(rng: np.random.Generator, wanted: int) -> list[Candidate]:
     return [c for pair in pairs for c in _phrased(LOWEST + int(pair) // span, LOWEST + int(pair) % span, rng)]
 
 
-def documented(rng: np.random.Generator, wanted: int) -> list[Candidate]:
+def as_published(rng: np.random.Generator, wanted: int) -> list[Candidate]:
     """Operands from the document's three ranges, each range as often as the others."""
-    ranges = np.array(DOCUMENTED_RANGES)[np.arange(SPARE * wanted) % len(DOCUMENTED_RANGES)]
+    ranges = np.array(PUBLISHED_RANGES)[np.arange(SPARE * wanted) % len(PUBLISHED_RANGES)]
     operands = rng.integers(ranges[:, :1], ranges[:, 1:] + 1, size=(len(ranges), 2))
     return [c for a, b in operands.tolist() for c in _phrased(a, b, rng)]
 

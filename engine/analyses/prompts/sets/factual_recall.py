@@ -3,7 +3,7 @@
 The split is by country. A wrong answer is the capital of another country of the same split, one of the same length
 where there is one; its country makes the counterfactual prompt, whose right answer it is.
 
-The documented list has 15 countries with three wrong cities each, in the same four phrasings.
+The published list has 15 countries with three wrong cities each, in the same four phrasings.
 """
 
 import numpy as np
@@ -35,8 +35,8 @@ _CAPITALS = (
     "New Zealand:Wellington,Fiji:Suva"
 )
 CAPITALS = dict(pair.split(":") for pair in _CAPITALS.split(","))
-DOCUMENTED_COUNTRIES = tuple(CAPITALS)[:15]
-DOCUMENTED_WRONG = 3
+PUBLISHED_COUNTRIES = tuple(CAPITALS)[:15]
+PUBLISHED_WRONG = 3
 
 
 def candidates(rng: np.random.Generator, _: int) -> list[Candidate]:
@@ -48,13 +48,13 @@ def candidates(rng: np.random.Generator, _: int) -> list[Candidate]:
     ]
 
 
-def documented(rng: np.random.Generator, _: int) -> list[Candidate]:
+def as_published(rng: np.random.Generator, _: int) -> list[Candidate]:
     """15 countries, each phrasing once for each of three wrong cities."""
     out = []
-    for country in DOCUMENTED_COUNTRIES:
-        cities = [CAPITALS[other] for other in shuffled(rng, DOCUMENTED_COUNTRIES) if other != country]
+    for country in PUBLISHED_COUNTRIES:
+        cities = [CAPITALS[other] for other in shuffled(rng, PUBLISHED_COUNTRIES) if other != country]
         for template in TEMPLATES:
-            out += [_candidate(country, template, one_wrong(f" {city}")) for city in cities[:DOCUMENTED_WRONG]]
+            out += [_candidate(country, template, one_wrong(f" {city}")) for city in cities[:PUBLISHED_WRONG]]
     return out
 
 

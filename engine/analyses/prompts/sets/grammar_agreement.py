@@ -1,9 +1,9 @@
 """Subject-verb agreement: "The cats near the door" -> " are", not " is".
 
-The prompt names a subject, alone or with a phrase behind it; the verb is in the present or past, and its number is the
+The prompt names a subject, alone or with a phrase after it; the verb is in the present or past, and its number is the
 subject's. The split is by noun, both numbers of a noun together: the text depends on little else.
 
-The documented list has 20 nouns, 15 verb pairs and no phrase in the prompt, so that its 600 items are 40 texts.
+The published list has 20 nouns, 15 verb pairs and no phrase in the prompt, so that its 600 items are 40 texts.
 """
 
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ PHRASES = (
     "in the room", "near the door", "by the window", "on the hill", "behind the house", "at the station",
     "across the street", "under the bridge", "next to the river", "in the garden",
 )  # fmt: skip
-DOCUMENTED_NOUNS = NOUNS[:20]
+PUBLISHED_NOUNS = NOUNS[:20]
 
 
 def candidates(_: np.random.Generator, __: int) -> list[Candidate]:
@@ -42,20 +42,20 @@ def candidates(_: np.random.Generator, __: int) -> list[Candidate]:
     return [c for phrase in ("", *PHRASES) for c in _with_phrase(NOUNS, phrase)]
 
 
-def documented(_: np.random.Generator, __: int) -> list[Candidate]:
+def as_published(_: np.random.Generator, __: int) -> list[Candidate]:
     """Each subject alone ("The {subject}"), with the 20 nouns of the document."""
-    return _with_phrase(DOCUMENTED_NOUNS, "")
+    return _with_phrase(PUBLISHED_NOUNS, "")
 
 
 def _with_phrase(nouns: Sequence[tuple[str, ...]], phrase: str) -> list[Candidate]:
-    behind = f" {phrase}" if phrase else ""
+    ending = f" {phrase}" if phrase else ""
     return [
         Candidate(
-            f"The {pair[plural]}{behind}", verb[plural], one_wrong(verb[1 - plural]), group=pair[0],
+            f"The {pair[plural]}{ending}", verb[plural], one_wrong(verb[1 - plural]), group=pair[0],
             balance=("singular", "plural")[plural],
             fields={
                 "subject": pair[plural], "number": ("singular", "plural")[plural], "verb_pair": [v[1:] for v in verb],
-                "continuation": phrase, "counterfactual_prompt": f"The {pair[1 - plural]}{behind}",
+                "continuation": phrase, "counterfactual_prompt": f"The {pair[1 - plural]}{ending}",
             },
         )
         for pair in nouns

@@ -1,6 +1,6 @@
 """Word problems with a number as the final answer, from records of GSM8K's form (question, answer with "####").
 
-The right answer is the number itself, behind "Answer:", without the reasoning; a wrong one is a number near it with
+The right answer is the number itself, after "Answer:", without the reasoning; a wrong one is a number near it with
 as many digits. Scored by generation, a model may reason first: the number after "####", or the last one, counts
 (`final_answers`). The split is by question.
 """
@@ -10,7 +10,7 @@ from typing import Any
 
 from causeway.engine.analyses.evaluate.final_answers import MARK, as_number, marked_number
 from causeway.engine.analyses.prompts.prompt import Candidate, Wrong
-from causeway.engine.analyses.prompts.required_fields import texts
+from causeway.engine.prompt_lines import texts
 
 NAME = "gsm8k"
 ERRORS = (1, -1, 10, -10, 2, -2)
@@ -20,7 +20,7 @@ def from_record(record: Mapping[str, Any]) -> Candidate:
     """A candidate from one problem.
 
     Raises:
-        ValueError: a field is missing, or the answer has no whole number behind the mark.
+        ValueError: a field is missing, or the answer has no whole number after the mark.
     """
     question, solution = texts(record, ("question", "answer"))
     written = marked_number(solution)

@@ -3,8 +3,8 @@
 The context names two qualities, so that the text decides the answer; the counterfactual prompt names the opposite
 ones. The split is by pair of qualities. No word of a context is an answer.
 
-The documented contexts ("The movie was absolutely") do not decide the answer: "absolutely" goes before praise and
-blame alike. They are kept under --templates=documented, to reconcile earlier results.
+The published contexts ("The movie was absolutely") do not decide the answer: "absolutely" goes before praise and
+blame alike. They are kept under --templates=as_published, to reconcile earlier results.
 """
 
 import numpy as np
@@ -43,12 +43,12 @@ ANSWERS = (
 )
 LABELS = ("positive", "negative")
 
-DOCUMENTED_SUBJECTS = (
+PUBLISHED_SUBJECTS = (
     "movie", "book", "food", "service", "weather", "performance", "concert", "hotel", "show", "music", "experience",
     "trip", "party", "game", "meal",
 )  # fmt: skip
-DOCUMENTED_ADVERBS = ("absolutely", "completely")
-DOCUMENTED_VARIANTS = ("The film was {}", "The story was {}", "The acting was {}", "I found it {}", "It was {}")
+PUBLISHED_ADVERBS = ("absolutely", "completely")
+PUBLISHED_VARIANTS = ("The film was {}", "The story was {}", "The acting was {}", "I found it {}", "It was {}")
 
 
 def candidates(_: np.random.Generator, __: int) -> list[Candidate]:
@@ -66,13 +66,13 @@ def candidates(_: np.random.Generator, __: int) -> list[Candidate]:
     ]  # fmt: skip
 
 
-def documented(_: np.random.Generator, __: int) -> list[Candidate]:
+def as_published(_: np.random.Generator, __: int) -> list[Candidate]:
     """15 subjects and 5 variants, "absolutely" taken for praise and "completely" for blame; split by subject."""
-    contexts = [f"The {subject} was {{}}" for subject in DOCUMENTED_SUBJECTS] + list(DOCUMENTED_VARIANTS)
+    contexts = [f"The {subject} was {{}}" for subject in PUBLISHED_SUBJECTS] + list(PUBLISHED_VARIANTS)
     return [
         _candidate(context.format(adverb), context, label, answers, {"context": context.format(adverb)})
         for context in contexts
-        for label, adverb in enumerate(DOCUMENTED_ADVERBS)
+        for label, adverb in enumerate(PUBLISHED_ADVERBS)
         for answers in ANSWERS
     ]
 

@@ -1,10 +1,13 @@
-"""The documented quantities are what the document's formulas give, by finite differences and by hand."""
+"""The published quantities are what the document's formulas give, by finite differences and by hand."""
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from causeway.engine.analyses.as_published.attribution import documented_aggregate, documented_attribution
+from causeway.engine.analyses.as_published.attribution import (
+    published_aggregate,
+    published_attribution,
+)
 from causeway.engine.intervention.instruments import Instruments
 from causeway.engine.intervention.taps import TapSpec, bind_tap
 from causeway.engine.model.attention import attend_sequence, window_of
@@ -23,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("double")
 ])  # fmt: skip
 def test_activation_times_the_size_of_the_encoded_gradient(tiny, cases, family, kind):
     model, dictionary = cases.make_model(tiny, family), cases.make_dictionary(tiny, kind)
-    found = documented_attribution(model, dictionary, cases.PROMPT, 5)
+    found = published_attribution(model, dictionary, cases.PROMPT, 5)
     assert found.shape == (3, 24)
     x, g = _by_differences(model, cases.PROMPT, 5)
     for row, at in enumerate(dictionary.config.layers):
@@ -73,20 +76,20 @@ def test_the_aggregate_keeps_frequent_features_and_averages_where_they_are():
     third[1, 3] = 4.0
     other = np.full((2, 4), 0.001)
     given = [(first, zero), (second, zero), (third, other), *[(zero, zero)] * 3]
-    found = documented_aggregate(given, (7, 3), top_k=2, min_frequency=0.34)
+    found = published_aggregate(given, (7, 3), top_k=2, min_frequency=0.34)
     assert [(int(a), int(b), int(c)) for a, b, c in zip(found.layer, found.feature, found.count, strict=True)] == [
         (3, 3, 2), (7, 1, 2),
     ]  # fmt: skip
     np.testing.assert_allclose(found.correct, [3.0, 2.0])
     np.testing.assert_allclose(found.incorrect, [0.0005, 0.0])
     assert found.prompts == 6
-    assert len(documented_aggregate(given, (7, 3), top_k=2, min_frequency=0.5).layer) == 0
+    assert len(published_aggregate(given, (7, 3), top_k=2, min_frequency=0.5).layer) == 0
 
 
 def test_refusals(tiny, cases, refuses):
     model, dictionary = cases.make_model(tiny), cases.make_dictionary(tiny, "relu")
     for target in (-1, 40):
         with refuses(f"target: token {target} is outside"):
-            documented_attribution(model, dictionary, cases.PROMPT, target)
+            published_attribution(model, dictionary, cases.PROMPT, target)
     with refuses("attributions: none"):
-        documented_aggregate([], (0, 1))
+        published_aggregate([], (0, 1))

@@ -197,7 +197,7 @@ def test_half_precision_models_are_summed_in_single(tiny):
 
 
 def test_writers_of_long_prompts_are_gathered_when_they_are_read(model, transcoders, whole, monkeypatch):
-    monkeypatch.setattr(sources, "HELD_BYTES", 0)
+    monkeypatch.setattr(sources, "WRITER_BYTES", 0)
     assert_same(attribute(model, transcoders, PROMPT, targets=TARGETS, plan=PLAN), whole, EXACT)
 
 

@@ -12,21 +12,21 @@ from causeway.engine.analyses.attribute.attribution_plan import AttributionPlan
 from causeway.engine.analyses.attribute.graph_sweep import GraphSweep
 from causeway.engine.analyses.attribute.graph_table import graph_row, graph_schema, row_graph
 from causeway.engine.analyses.attribute.prompts import CircuitPrompt, pair_prompt, token_prompt
-from causeway.engine.analyses.prompts.prompt import BehaviourPrompt
 from causeway.engine.devices import local_parallel
+from causeway.engine.prompt_record import pair
 from causeway.engine.sweep import Store, run, run_sweep
 
 PLAN = AttributionPlan(max_feature_nodes=40, update_every=16, rows=16)
 LINES = [
-    BehaviourPrompt("hfcttam", "l", "z", "sums", "train", "first", fields={"roles": {"subject": "tt", "verb": 0}}),
-    BehaviourPrompt("abcabcabc", "xy", "xz", "sums", "train", "second", fields={"roles": {"subject": -2}}),
-    BehaviourPrompt("zyxw", "a", "b", "sums", "test"),
+    pair("hfcttam", "l", "z", "sums", "train", id="first", roles={"subject": "tt", "verb": 0}),
+    pair("abcabcabc", "xy", "xz", "sums", "train", id="second", roles={"subject": -2}),
+    pair("zyxw", "a", "b", "sums", "test", id="2"),
 ]
 
 
 @pytest.fixture
 def sweep(model, transcoders):
-    prompts = tuple(pair_prompt(model, line, number) for number, line in enumerate(LINES))
+    prompts = tuple(pair_prompt(model, line) for line in LINES)
     return GraphSweep(model, transcoders, prompts, PLAN, local_parallel(1), unit_prompts=2)
 
 
@@ -86,20 +86,20 @@ def test_a_graph_is_a_row_and_back(model, transcoders):
 
 
 def test_a_pair_of_answers_is_told_apart_where_they_part(model):
-    prompt = pair_prompt(model, LINES[1], 1)
+    prompt = pair_prompt(model, LINES[1])
     assert prompt.tokens == (*model.tokens("abcabcabc"), 23)
     assert prompt.answers == (24, 25)
     assert dict(prompt.targets[0].weights) == {24: 1.0, 25: -1.0}
     # Counted from the prompt's own end, without the token that the answers share.
     assert prompt.roles == {"subject": 7}
-    assert pair_prompt(model, LINES[0], 0).roles == {"subject": 4, "verb": 0}
+    assert pair_prompt(model, LINES[0]).roles == {"subject": 4, "verb": 0}
 
 
 def test_a_counterfactual_of_the_same_length_goes_with_its_prompt(model):
     """With the token that the answers share; one of another length cannot stand beside the prompt."""
     for text, expected in (("abcabcabd", (*model.tokens("abcabcabd"), 23)), ("abc", None), ("abcabcabc", None)):
-        line = dataclasses.replace(LINES[1], fields={"counterfactual_prompt": text})
-        assert pair_prompt(model, line, 1).counterfactual == expected
+        line = dataclasses.replace(LINES[1], counterfactual=text)
+        assert pair_prompt(model, line).counterfactual == expected
 
 
 def test_named_targets_are_single_tokens(model, refuses):
@@ -113,17 +113,14 @@ def test_named_targets_are_single_tokens(model, refuses):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"incorrect": "l"}, "never diverge"),
-        ({"fields": {"roles": {"subject": "q"}}}, "'q', which is not in the prompt"),
-        ({"fields": {"roles": {"subject": 7}}}, "position 7; the prompt has 7 tokens"),
-        ({"fields": {"roles": ["subject"]}}, "needs an object of names"),
-        ({"fields": {"roles": {"subject": 1.5}}}, "needs an object of names"),
-        ({"fields": {"counterfactual_prompt": 3}}, "counterfactual_prompt: got 3"),
+        ({"answers": pair("", "l", "l").answers}, "never diverge"),
+        ({"roles": {"subject": "q"}}, "'q', which is not in the prompt"),
+        ({"roles": {"subject": 7}}, "position 7; the prompt has 7 tokens"),
     ],
 )
-def test_bad_lines_name_their_prompt(model, refuses, change, message):
-    with refuses(rf"{message}.*\(prompt first\)$"):
-        pair_prompt(model, dataclasses.replace(LINES[0], **change), 0)
+def test_what_cannot_be_explained_is_refused(model, refuses, change, message):
+    with refuses(message):
+        pair_prompt(model, dataclasses.replace(LINES[0], **change))
 
 
 def test_prompts_that_cannot_be_split_are_refused_first(sweep, refuses):

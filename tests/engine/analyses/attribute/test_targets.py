@@ -24,7 +24,7 @@ def test_texts_are_tokens_behind_the_prompt(model):
 def test_what_is_no_target_is_refused(model, refuses):
     for wanted, message in (
         ("139", "targets: got the text '139'; needs a list"), ([], "targets: empty"), ([1.7], "targets: got 1.7"),
-        ([40], "targets: token 40 is outside the vocabulary"), ([" stop"], "' stop' is 2 tokens behind the prompt"),
+        ([40], "targets: token 40 is outside the vocabulary"), ([" stop"], "' stop' is 2 tokens after the prompt"),
         ([-1], "targets: got -1"), ([True], "targets: got True"),
     ):  # fmt: skip
         with refuses(message):

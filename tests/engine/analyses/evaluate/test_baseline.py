@@ -9,14 +9,14 @@ from causeway.engine.analyses.evaluate.baseline import by_value, line, metrics, 
 from causeway.engine.analyses.evaluate.final_answers import Generated, final_number, marked_number
 from causeway.engine.analyses.evaluate.teacher_forcing import AnswerPair
 from causeway.engine.analyses.prompts.catalogue import Criterion, criterion_of
-from causeway.engine.analyses.prompts.prompt import BehaviourPrompt
 from causeway.engine.analyses.prompts.sets.gsm8k import from_record
+from causeway.engine.prompt_record import pair
 
 
 def _scores():
     """Four prompts of two groups: a clear one, a narrow one, a wrong one, and one that lengths turn round."""
     rows = [((3,), (4,), -1.0, -4.0), ((3,), (4,), -1.0, -2.0), ((3,), (4,), -2.0, -1.0), ((3, 5), (4,), -4.0, -3.0)]
-    items = [BehaviourPrompt("p", " a", " b", group=f"g{i // 2}", fields={"kind": i % 2}) for i in range(4)]
+    items = [pair("p", " a", " b", group=f"g{i // 2}", fields={"kind": i % 2}) for i in range(4)]
     pairs = [AnswerPair((1,), correct, incorrect, 0) for correct, incorrect, _, _ in rows]
     return scores_of(items, pairs, np.array([row[2:] for row in rows]))
 
@@ -41,7 +41,7 @@ def test_a_difference_of_the_margin_itself_is_no_success():
 
 def _of_groups(groups, size, right):
     """Prompts of groups whose items are all alike, right in as many groups as said."""
-    items = [BehaviourPrompt("p", " a", " b", group=f"g{i // size}") for i in range(groups * size)]
+    items = [pair("p", " a", " b", group=f"g{i // size}") for i in range(groups * size)]
     pairs = [AnswerPair((1,), (3,), (4,), 0)] * len(items)
     return scores_of(items, pairs, np.array([[-1.0, -4.0] if i // size < right else [-4.0, -1.0]
                                              for i in range(groups * size)]))  # fmt: skip

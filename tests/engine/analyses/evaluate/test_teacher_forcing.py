@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from causeway.engine.analyses.evaluate.teacher_forcing import AnswerPair, answer_log_probabilities, answer_pair
-from causeway.engine.analyses.prompts.prompt import BehaviourPrompt
 from causeway.engine.model.forward import run
 from causeway.engine.model.handle import Model
+from causeway.engine.prompt_record import pair as as_record
 
 # Single tokens, a shared beginning, answers that part before their ends, unequal lengths both ways.
 ANSWERS = [((3,), (4,)), ((3, 5, 6), (3, 5, 7)), ((3, 5), (4, 6)), ((9,), (3, 5, 6, 8)), ((3, 5, 6, 8), (3, 9))]
@@ -60,7 +60,7 @@ def model(transformer):
 
 
 def _prompt(prompt, correct, incorrect):
-    return BehaviourPrompt(prompt, correct, incorrect, id="p1")
+    return as_record(prompt, correct, incorrect, id="p1")
 
 
 def test_pairs_have_the_begin_token_and_what_the_answers_share(model):

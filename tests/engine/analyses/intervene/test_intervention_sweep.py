@@ -20,8 +20,7 @@ from causeway.engine.analyses.intervene.intervention_sweep import InterventionSw
 from causeway.engine.analyses.intervene.pairs import aligned, minimal_pairs
 from causeway.engine.analyses.intervene.predicted import Predictor, agreement
 from causeway.engine.analyses.intervene.results import (
-    documented_relative_effect,
-    documented_replacement_difference,
+    published_relative_effect,
     results_of,
 )
 from causeway.engine.analyses.intervene.sets import Place
@@ -197,7 +196,7 @@ def test_summaries_count_prompts_and_correct(sweep, tmp_path):
 
 def test_results_have_the_documented_fields(sweep, model, tmp_path):
     table = tables(sweep(features=(Place(1, 2, 5),), operations=(("zero", 0.0), ("inhibit", 2.0))), tmp_path)[0]
-    plain, documented = (results_of(model, PROMPTS[0].tokens, table, flag) for flag in (False, True))
+    plain, published = (results_of(model, PROMPTS[0].tokens, table, flag) for flag in (False, True))
     assert [r.intervention_type for r in plain] == ["ablation_zero", "ablation_inhibit_2"]
     ones = pa.Table.from_pylist(
         [table.to_pylist()[0] | {"operation": name, "value": 1.0} for name in ("set", "inhibit")]
@@ -205,26 +204,10 @@ def test_results_have_the_documented_fields(sweep, model, tmp_path):
     types = [r.intervention_type for r in results_of(model, PROMPTS[0].tokens, ones)]
     assert types == ["ablation_set_1", "ablation_inhibit"]
     assert plain[0].relative_effect is None
-    one = documented[0]
+    one = published[0]
     assert one.effect_size == one.baseline_logit_diff - one.intervened_logit_diff
     assert one.relative_effect == pytest.approx(one.effect_size / abs(one.baseline_logit_diff))
-    assert documented_relative_effect(0.0, 1.0) is None
-
-
-def test_the_documented_replacement_puts_the_decoding_in_the_streams_place(model, transcoders, plain, plain_frozen):
-    tokens, encoder = PROMPTS[0].tokens, plain_frozen.Encoder(transcoders)
-
-    def hook(stream, layer, x):
-        if (stream, layer) != ("resid_pre", 1):
-            return x
-        f = encoder.values(1, x)
-        f[:, 5] *= -2.0
-        decoded = encoder.written(1, np.stack([f] * 3)) + encoder.bias(1)
-        return np.concatenate([x[:-1], decoded[-1:]])
-
-    logits = plain.logits(model.transformer, tokens, hook)[-1]
-    found = documented_replacement_difference(model, transcoders, tokens, 1, [5], (5, 9), 2.0)
-    assert found == pytest.approx(logits[5] - logits[9], abs=1e-6)
+    assert published_relative_effect(0.0, 1.0) is None
 
 
 def test_importance_is_correlation_with_control(model, transcoders):
@@ -317,16 +300,16 @@ def test_a_counterfactual_is_the_partner(model, transcoders, tmp_path):
 def test_features_chosen_on_some_prompts_are_changed_on_the_others(sweep, graphs, model, transcoders, tmp_path):
     asked = sweep(graphs, held_out=0.5, max_features=5, kinds=("single", "layer", "circuit"))
     found = tables(asked, tmp_path)
-    assert asked.held.sum() == 2
+    assert asked.is_held_out.sum() == 2
     sizes = {}
-    for prompt in (p for p, held in zip(PROMPTS, asked.held, strict=True) if not held):
+    for prompt in (p for p, held in zip(PROMPTS, asked.is_held_out, strict=True) if not held):
         graph = graphs.read(prompt.id)
         effects = graph.total_effects()[: len(graph.features)]
         for (layer, position, feature), effect in zip(graph.features.tolist(), effects, strict=True):
             place = "subject" if position == 2 else f"end-{len(prompt.tokens) - 1 - position}"
             sizes[layer, place, feature] = sizes.get((layer, place, feature), 0) + abs(effect)
     strongest = set(sorted(sizes, key=lambda key: -sizes[key])[:5])
-    for prompt, held, table in zip(PROMPTS, asked.held, found, strict=True):
+    for prompt, held, table in zip(PROMPTS, asked.is_held_out, found, strict=True):
         rows = [row for row in table.to_pylist() if row["kind"] == "single"]
         assert {(r["layer"], r["place"], r["features"][0]) for r in rows} == (strongest if held else set())
         assert "circuit" in table["kind"].to_pylist()

@@ -9,6 +9,7 @@ from causeway.engine.analyses.patch_sweep.design import FeatureSet
 from causeway.engine.analyses.patch_sweep.settings import SweepSettings
 from causeway.engine.model.sampling import Sampling
 from causeway.engine.outcome.answers import Answer
+from causeway.engine.outcome.parsers import match_tokens
 
 
 @pytest.fixture
@@ -86,8 +87,10 @@ def test_prompts_of_other_labels(make_sweep, tiny_sweep, refuses):
 
 
 def test_answers_that_begin_one_another_are_told_apart_in_rollouts_by_the_longest(make_sweep, tiny_sweep, prompt):
-    nested = (Answer("1", "a"), Answer("1 2", "b"))
-    make_sweep("sampled", prompts=(tiny_sweep.changed(prompt, answers=nested, answer_tokens=((1,), (1, 2))),))
+    nested, tokens = (Answer("1", "a"), Answer("1 2", "b")), ((1,), (1, 2))
+    sweep = make_sweep("sampled", prompts=(tiny_sweep.changed(prompt, answers=nested, answer_tokens=tokens),))
+    assert sweep.prompts[0].answers == nested
+    assert [match_tokens(ids, nested, tokens).action for ids in ((1, 2, 3), (1, 3), (2,))] == ["b", "a", "invalid"]
 
 
 def test_recomputed_semantics_before_the_last_prompt_token(make_sweep, refuses):

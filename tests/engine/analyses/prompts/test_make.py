@@ -6,16 +6,19 @@ import numpy as np
 import pytest
 
 from causeway.engine.analyses.prompts.answer_pieces import text_pieces, token_pieces
-from causeway.engine.analyses.prompts.catalogue import BEHAVIOURS, DOCUMENTED
+from causeway.engine.analyses.prompts.catalogue import BEHAVIOURS
 from causeway.engine.analyses.prompts.deal import Sizes, deal
 from causeway.engine.analyses.prompts.make import candidate_reader, make_prompts, split_candidates
-from causeway.engine.analyses.prompts.own_prompts import from_record, prompt_of, record_of
-from causeway.engine.analyses.prompts.prompt import BehaviourPrompt, Candidate, Wrong
-from causeway.engine.analyses.prompts.sets import synthetic_arithmetic, synthetic_logic
+from causeway.engine.analyses.prompts.own_prompts import from_record
+from causeway.engine.analyses.prompts.prompt import Candidate, Wrong
+from causeway.engine.analyses.prompts.sets import synthetic_logic
+from causeway.engine.prompt_lines import record_line
 
 SIZES = Sizes(80, 20)
 MADE = sorted(name for name, entry in BEHAVIOURS.items() if entry.candidates or name.startswith("bundled_"))
-EVERY = [(name, "enlarged") for name in MADE] + [(name, "documented") for name in DOCUMENTED]
+EVERY = [(name, "enlarged") for name in MADE] + [
+    (name, "as_published") for name, entry in BEHAVIOURS.items() if entry.as_published
+]
 
 
 @pytest.fixture(scope="module")
@@ -28,13 +31,13 @@ def test_the_stated_items_are_distinct_and_no_group_is_in_both_splits(made, key)
     splits = made[key]
     assert {split: len(items) for split, items in splits.items()} == {"train": 80, "test": 20}
     items = [*splits["train"], *splits["test"]]
-    assert len({(p.prompt, p.correct, p.incorrect) for p in items}) == 100
+    assert len({(p.text, p.correct, p.incorrect) for p in items}) == 100
     assert len({p.id for p in items}) == 100
     assert not {p.group for p in splits["train"]} & {p.group for p in splits["test"]}
-    assert not {p.prompt for p in splits["train"]} & {p.prompt for p in splits["test"]}
+    assert not {p.text for p in splits["train"]} & {p.text for p in splits["test"]}
     for item in items:
         assert item.correct != item.incorrect
-        assert item.prompt == item.prompt.rstrip(" ")
+        assert item.text == item.text.rstrip(" ")
         assert item.behaviour == key[0]
         assert item.id.startswith(f"{key[0]}_{item.split}_")
 
@@ -50,7 +53,7 @@ def test_counterfactual_prompts_stay_in_their_split(made):
     for splits in made.values():
         texts = {split: {p.fields.get("counterfactual_prompt") for p in items} for split, items in splits.items()}
         assert not (texts["train"] & texts["test"]) - {None}
-        assert not texts["train"] & {p.prompt for p in splits["test"]}
+        assert not texts["train"] & {p.text for p in splits["test"]}
 
 
 def test_classes_come_equally_often(made):
@@ -63,9 +66,9 @@ def test_classes_come_equally_often(made):
 
 
 def test_sums_are_right(made):
-    for key in (("arithmetic", "enlarged"), ("arithmetic", "documented")):
+    for key in (("arithmetic", "enlarged"), ("arithmetic", "as_published")):
         for item in [p for items in made[key].values() for p in items]:
-            a, b = (int(n) for n in re.findall(r"\d+", item.prompt))
+            a, b = (int(n) for n in re.findall(r"\d+", item.text))
             assert (a, b) == (item.fields["a"], item.fields["b"])
             assert int(item.correct) == a + b == int(item.fields["final_answer"])
             assert int(item.incorrect) - int(item.correct) == item.fields["error"]
@@ -76,12 +79,12 @@ def test_large_sets_and_their_answers():
     sizes = Sizes(1500, 150)
     arithmetic = make_prompts("synthetic_arithmetic", sizes, 1)
     for item in [p for items in arithmetic.values() for p in items]:
-        assert item.prompt == f"{item.fields['expression']} ="
+        assert item.text == f"{item.fields['expression']} ="
         assert int(item.correct) == eval(item.fields["expression"]) != int(item.incorrect)
     logic = make_prompts("synthetic_logic", sizes, 1)
     for item in [p for items in logic.values() for p in items]:
-        given = dict(re.findall(r"([A-Z]) is (true|false)\.", item.prompt))
-        statement = item.prompt.split("The statement ")[1].removesuffix(" is")
+        given = dict(re.findall(r"([A-Z]) is (true|false)\.", item.text))
+        statement = item.text.split("The statement ")[1].removesuffix(" is")
         truth = eval(statement, {name: value == "true" for name, value in given.items()})
         assert item.correct == f" {str(truth).lower()}"
         other = item.fields.get("counterfactual_prompt")
@@ -92,8 +95,6 @@ def test_large_sets_and_their_answers():
 
 
 def test_expressions_are_not_programs(refuses):
-    with refuses("whole numbers"):
-        synthetic_arithmetic.evaluate("open('x')")
     with refuses("needs and, or, not"):
         synthetic_logic.evaluate("A and exit", {"A": True})
 
@@ -106,10 +107,10 @@ def test_answers_of_equal_length_are_preferred():
     odd = Candidate("odd", " Paris", (Wrong(" New York"),), "odd", "class")
     even = [Candidate(f"p{i}", " Paris", (Wrong(" Rome"),), "g") for i in range(5)]
     items = deal("b", [odd, *even], Sizes(6, 0), np.random.default_rng(0))["train"]
-    assert [item.prompt for item in items].index("odd") == 5
+    assert [item.text for item in items].index("odd") == 5
     for name in ("factual_recall", "arithmetic"):
         for item in make_prompts(name, SIZES, 3)["train"]:
-            assert len(text_pieces(item.prompt, item.correct)) == len(text_pieces(item.prompt, item.incorrect))
+            assert len(text_pieces(item.text, item.correct)) == len(text_pieces(item.text, item.incorrect))
 
 
 def test_a_tokenizer_that_cannot_tell_answers_apart_gets_others(refuses):
@@ -145,7 +146,7 @@ def test_too_few_items_are_one_error_with_the_number_there_is(refuses):
     with refuses("comes from a file"):
         make_prompts("gsm8k", SIZES, 42)
     with refuses("no templates of the document"):
-        make_prompts("indirect_objects", SIZES, 42, templates="documented")
+        make_prompts("indirect_objects", SIZES, 42, templates="as_published")
     with refuses("needs one of grammar_agreement"):
         make_prompts("nothing", SIZES, 42)
 
@@ -182,7 +183,7 @@ def test_prompts_of_ones_own_keep_their_fields_and_groups():
     candidates = [from_record(record) for record in [*records, records[0]]]
     splits = split_candidates("mine", candidates, [], Sizes(12, 4), 42)
     assert not {p.group for p in splits["train"]} & {p.group for p in splits["test"]}
-    line = record_of(splits["train"][0])
+    line = record_line(splits["train"][0])
     assert list(line)[:3] == ["prompt", "correct_answer", "incorrect_answer"]
     assert records[line["note"]]["prompt"] == line["prompt"]
     # A test file of its own: what is in it leaves the training set.
@@ -193,15 +194,10 @@ def test_prompts_of_ones_own_keep_their_fields_and_groups():
 def test_what_a_record_does_not_say_or_says_as_null_is_not_a_name():
     record = {"prompt": "p", "correct_answer": " a", "incorrect_answer": " b", "note": 1}
     null = {**record, "behaviour": None, "split": None, "id": None, "group": None}
-    assert prompt_of(null) == prompt_of(record) == BehaviourPrompt("p", " a", " b", group="p", fields={"note": 1})
-    assert prompt_of({**record, "id": 7, "group": 3}).group == "3"
+    assert from_record(null) == from_record(record)
+    assert (from_record(null).group, from_record(null).fields) == ("p", {"note": 1})
     # Dealt items are numbered anew.
     assert from_record({**record, "id": 7}).fields == {"source_id": "7", "note": 1}
-
-
-def test_a_field_of_a_source_does_not_take_the_place_of_a_prompt():
-    line = record_of(BehaviourPrompt("p", " a", " b", "b", "train", "b_0", "g", {"prompt": "x", "group": "y", "n": 1}))
-    assert (line["prompt"], line["group"], line["n"]) == ("p", "g", 1)
 
 
 def test_records_whose_answers_never_diverge_are_refused(refuses):

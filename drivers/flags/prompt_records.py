@@ -1,0 +1,64 @@
+"""Flags of every command that reads prompt records, and the reading: what cannot be used stops the run, or with
+--skip_bad is told and left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from causeway.drivers.flags.flag_values import given
+from causeway.drivers.flags.left_out import tell
+from causeway.drivers.flags.table import take
+
+if TYPE_CHECKING:
+    from causeway.engine.prompt_record import PromptRecord
+
+FLAGS = take("prompts skip_bad")
+Made = TypeVar("Made")
+
+
+def read(check: Callable[[PromptRecord], None] | None = None, **asked: Any) -> list[PromptRecord]:
+    """The records of --prompts, before a model is loaded.
+
+    Args:
+        check: raises ValueError for a record that is of no use to the command.
+        asked: further arguments of `read_prompts`.
+
+    Raises:
+        FileNotFoundError, ValueError: --prompts is not given, or a file or line cannot be read.
+    """
+    from causeway.ports.prompts.prompt_files import any_prompt, read_prompts
+
+    paths = given("prompts", "files of prompts, a JSON object a line, or folders of such files")
+    records, bad = read_prompts(paths, check or any_prompt, **asked, skip_bad=FLAGS.skip_bad)
+    tell(bad)
+    return records
+
+
+def usable(
+    records: Sequence[PromptRecord], make: Callable[[PromptRecord], Made], done: str
+) -> tuple[list[PromptRecord], list[Made]]:
+    """Records and what `make` makes of each, its ValueErrors told and their records left out.
+
+    Args:
+        records: of --prompts.
+        make: raises ValueError for one that cannot be used.
+        done: what is done with prompts, such as "scored".
+
+    Raises:
+        ValueError: a record that cannot be used (unless --skip_bad is given), or none that can.
+    """
+    kept, made, bad = [], [], []
+    for record in records:
+        try:
+            made.append(make(record))
+            kept.append(record)
+        except ValueError as error:
+            place = f"{record.where}: " if record.where else ""
+            if not FLAGS.skip_bad:
+                raise ValueError(f"--prompts: {place}{error}; --skip_bad keeps the others") from None
+            bad.append(f"{place}{error}")
+    tell(bad)
+    if records and not kept:
+        raise ValueError(f"--prompts: none of {len(records)} prompts can be {done}; the last: {bad[-1]}")
+    return kept, made

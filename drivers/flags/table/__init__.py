@@ -1,0 +1,230 @@
+"""All flags of all commands: a name means one thing, with one type, one help text and, but for a few, one default.
+
+A driver takes what it needs and reads the values from what it gets:
+
+    FLAGS = take("prompts out overwrite seed", batch_rows=16)
+    FLAGS.seed
+
+A name with a value is taken with that default instead of the table's. `--workdir` belongs to runs that resume: the same
+command goes on where it stopped. `--out` belongs to results that are written at once, whole. Nothing heavy is imported.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Literal
+
+from absl import flags
+
+from causeway.drivers.flags import text_list_flag
+from causeway.drivers.flags.entry import Entry, choice, listed, number, switch, text, whole
+
+# Flags that are defined through this module belong to the driver that takes them.
+flags.disclaim_key_flags()
+
+# In place of a file of texts: texts of the bundled model's synthetic tasks, which it knows.
+TASKS = "tasks"
+# The largest seed: draws are keyed by 32 bits of it (`engine.scalars.seed`, which flags do not wait for).
+MOST_SEED = 2**32 - 1
+GRAPH_FORMATS: tuple[Literal["neuronpedia", "graphml", "parquet"], ...] = ("neuronpedia", "graphml", "parquet")
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+TABLE: MappingProxyType[str, Entry] = MappingProxyType({
+    # The model, its dictionaries, and where they compute.
+    "model": text("Model: a hub id (org/name[@revision]), a folder, or bundled:tiny.", "bundled:tiny"),
+    "dictionaries": text("SAEs or transcoders: a hub id, a folder, or bundled:NAME (default: a bundled model's own)."),
+    "layers": listed("Layers whose dictionaries are loaded or made, as 0,1,-1 (the last); default: all."),
+    "gating": choice("How Llama Scope's threshold is read (default: inferred).",
+                      None, "inferred", "saelens_compat", "study"),
+    "storage": choice("Dtype of weights in memory, or on disk where some are written.", "float32", *DTYPES),
+    "compute": choice("Dtype of products and of the stream.", "float32", *DTYPES),
+    "bos": choice("Put the begin-of-sequence token before a text; auto: as the tokenizer does.",
+                   "auto", "auto", "yes", "no"),
+    "devices": whole("Local devices to use (default: all).", None),
+    "parallel": choice("How rows are spread over devices.", "shard_map", "shard_map", "pmap"),
+    "batch_rows": whole("Rows of a batch, per device; decides the last bits (intervene: default by length).", None),
+    # What comes in and where results go.
+    "prompts": listed("Files of prompt records (JSON lines), or folders of such files."),
+    "skip_bad": switch("Leave out lines that are malformed and prompts that cannot be used, and tell each."),
+    "behaviours": listed("Behaviours taken or made (default: all in --prompts; `prompts --help` lists them)."),
+    "splits": listed("Splits taken, such as train,test (default: all in --prompts)."),
+    "data": listed(f"Text files (.txt, .json, .jsonl), or `{TASKS}` for texts that the bundled model knows."),
+    "field": text("The field that holds the text, where a file of --data holds records.", "text"),
+    "out": text("Folder to write, at once and whole."),
+    "overwrite": switch("Replace results that are already in --out."),
+    "workdir": text("Folder of a run that resumes: the same command goes on (of training, default: OUT.work)."),
+    "repair": switch("Check all data in --workdir and compute damaged units again."),
+    "seed": whole("Key of every draw.", 0, 0, MOST_SEED),
+    "held_out": number("Share kept apart, on which what the others choose (or train) is measured.", 0.0),
+    "json": switch("Print everything as JSON."),
+    "traceback": switch("Show where in the code an error was raised, not its line alone."),
+    "length": whole("Tokens a row of text, cut to the model's context.", 128, 2),
+    # Texts that a model writes.
+    "generate": switch("Also let the model write on, --max_new_tokens at most."),
+    "max_new_tokens": whole("Most tokens of a text that the model writes.", 16),
+    "temperature": number("Sampling temperature; 0 takes the most probable token.", 0.7, 0),
+    "top_k": whole("Draw from the k most probable tokens; 0 from all.", 0, 0),
+    "top_p": number("Draw from the most probable tokens of this mass.", 1.0),
+    "stop_tokens": text(
+        "Ends of a text beside the model's own stop tokens: ids (13,198), a text, or a JSON list of both such as "
+        r"""'["\n\n", 13]'. Empty: none, not even the model's own."""),
+    "parser": choice("How answers are read (default: answers; of study wording study_v2).",
+                      None, "answers", "study_v1", "study_v2"),
+    # prompts
+    "templates": choice("Lists and phrasings: enlarged, or as the document publishes them.",
+                         "enlarged", "enlarged", "as_published"),
+    "train": whole("Training items (default: 80; synthetic sets 5000; own: all there are).", None, 0),
+    "test": whole("Test items (default: 20; synthetic sets 500; own: a fifth of all).", None, 0),
+    "source": text("JSON lines that the one behaviour of --behaviours is made from."),
+    "test_source": text("JSON lines of the test split (default: --source is divided)."),
+    "name": text("Name of a behaviour that comes from --source (default: as it is)."),
+    # evaluate
+    "min_score_diff": number("Margin of a success, nats a token (default: the behaviour's own).", None),
+    "success_threshold": number("Share of margin successes to pass (default: the behaviour's).", None, 0.0, 1.0),
+    "by": listed("Fields whose values get rates of their own: group, number, template, ...", "group"),
+    # features, virtual_weights, inspect
+    "positions": text("Tokens of a prompt: `last_N`, or `all`.", "last_5"),
+    "include_first": switch("Position 0 too, whose stream is unlike all others."),
+    "keep": whole("Strongest features kept of each token, or sources of each target.", 50),
+    "full": switch("Write all activations too: tokens x features x 4 bytes a layer."),
+    "source_layer": whole("Layer whose features write (negative: from the end).", None, None),
+    "target_layer": whole("Layer above it, whose features read.", None, None),
+    "weighting": choice("Weights alone, or by how features are active together on --data.",
+                         "raw", "raw", "era", "twera"),
+    "block": whole("Features of a block; a block's weights are in memory.", 2048),
+    "text_rows": whole("Rows of text used, at most.", 64),
+    "place_tokens": whole("Tokens of text on which other places are tried; 0 tries none.", 256, 0),
+    # screen, and the slot machine that makes its states
+    "groups": listed("The two labels compared, the reference first (default: the two there are; safe,risky of games)."),
+    "label_field": text("Field of the label in --prompts.", "group"),
+    "strata": listed("Fields within whose values prompts are compared, such as round,balance."),
+    "keep_repeats": switch("Compare equal prompts as often as they come, not once."),
+    "position": choice("Values at the last prompt token, or their mean or max over tokens.",
+                        "last", "last", "mean", "max"),
+    "states": whole("Slot-machine states of each group, matched on balance and round.", None, 2),
+    "play": whole("Slot-machine games for the model to play.", None),
+    "wording": choice("How states are written: briefly, or as in the study.", "tiny", "tiny", "study"),
+    "menu": Entry("multi_enum", ["variable"], "Bets offered; given twice, games take turns.",
+                  {"enum_values": ["fixed", "variable"]}),
+    "play_label": choice("Label played games by their end, or by what happened last.",
+                          "outcome", "outcome", "state"),
+    "max_rounds": whole("Rounds after which a game is left unfinished.", 20),
+    "vary_start": switch("Start each game with $20 to $240; --novary_start: all with the study's $100.", True),
+    # patch_sweep
+    "features": text('Table of features: that of `screen`, or JSON lines {"layer", "feature", "value_GROUP"}.'),
+    "answers": text("Answers of prompts without their own: a JSON file or text, a list of {text, label, amount}."),
+    "per_layer": whole("Features of each layer taken from a screening table, by |d|.", 300),
+    "value": text("Patch value: mean, mean_active, q10...q90, or GROUP=NUMBER,...", "mean_active"),
+    "arms": listed("Kinds of arms to run.", "baseline", "noop", "patch", "ablate", "random", "dose"),
+    "doses": listed("Steps of the dose ladder, 1 being the value.", "0.25", "0.5", "0.75", "1.5"),
+    "random_draws": whole("Random control features for each feature.", 1),
+    "outcome": choice("Answer probabilities, or sampled rollouts.", "exact", "exact", "sampled"),
+    "form": choice("How an edit is written: the feature's difference added, or the reconstruction put in place.",
+                    "delta", "delta", "replace"),
+    "scope": text("Where edits act: last_prompt, decode, last_prompt_and_decode (the study's), all, or "
+                   "positions:2:5,-1.", "last_prompt"),
+    "semantics": choice("Whether earlier edits go on acting.", "cached", "cached", "recomputed"),
+    "trials": whole("Rollouts of each arm and prompt (sampled).", 30),
+    "record_features": text("Record at every token: top:K, all, patched, or a table of features.", ""),
+    "record_logits": whole("Record this many largest next-token logits.", 0, 0),
+    "unit_buckets": whole("Buckets of a unit, the most that a kill loses.", 8),
+    "limit_features": whole("Pilot: the first features alone, a plan of its own.", None),
+    "plan": choice("Only estimate units, time, memory and disk.", None, "abstract", "measured"),
+    "disk_limits": listed("Fractions of the disk to warn at, and to stop at.", "0.8", "0.95"),
+    "correction": choice("False discovery rate: bh, or by (any dependence).", "bh", "bh", "by"),
+    "halves": switch("Select on half of the prompts, estimate on the others; without, none is causal.", True),
+    "alpha": number("Bound on q of a causal feature.", 0.05),
+    "tau": number("Least change of a probability of a causal feature; of log odds four times it.", 0.05),
+    "export_study": switch("Also write the original study's result files (sampled)."),
+    # attribute and intervene
+    "prompt": text("The text of one prompt."),
+    "correct": text("The answer whose logit is the target, less that of --incorrect."),
+    "incorrect": text("The answer it is compared with."),
+    "as_published": switch("Also write what the pipeline's document publishes, uncorrected."),
+    "node_threshold": number("Share of the nodes' influence that makes the part shown, above 0, at most 1.", 0.8),
+    "edge_threshold": number("Share of the edges' influence in it, above 0, at most 1.", 0.98),
+    "target": Entry("texts", [], "Tokens explained, by text after the prompt or as id:73 (default: likely ones)."),
+    "unit_prompts": whole("Prompts of a unit, the most that a kill loses.", 4),
+    "max_feature_nodes": whole("Features of a graph, by influence.", 8192),
+    "all_features": switch("Take all active features instead of --max_feature_nodes."),
+    "max_logits": whole("Most next tokens explained without targets.", 10),
+    "desired_logit_prob": number("Probability at which no more of them are taken.", 0.95),
+    "update_every": whole("Features taken between two rankings.", 512),
+    "edge_floor": number("Share of a row below which edges are not stored (default: by size).", None),
+    "cut": switch("SAEs of the stream: let it pass through reconstruction and error alone."),
+    "max_nodes": whole("Nodes of a behaviour's aggregate.", 200),
+    "edges_per_node": whole("Sources of each of them.", 10),
+    "graph_format": listed(f"Files of each graph: {', '.join(GRAPH_FORMATS)}; none for none.", "neuronpedia"),
+    "heads": whole("Split this many of each graph's strongest edges by heads.", 0, 0),
+    "scan": text("Name by which viewers find the model's features (default: --model)."),
+    "edits": listed("Features changed, as layer:position:feature or layer:position:feature=value; layer and position "
+                   "may be negative, a position `all`."),
+    "graphs": text("--workdir of an attribute run: its graphs give features and predictions."),
+    "operation": listed("zero, inhibit[:a] (to -a times itself), set:v, scale:k, patch (the partner prompt's value).",
+                       "zero"),
+    "holds": choice("Kept as in the clean pass: nothing; attention patterns; patterns, norms, MLP outputs (direct).",
+                     "open", "open", "freeze_attention", "constrained"),
+    "kinds": listed("Changed together: single, layer, circuit, complement (of --graphs).", "single"),
+    "max_features": whole("Features taken of each graph, by effect.", 200),
+    "importance": switch("Correlate all features with the logit difference over prompts."),
+    "min_active": whole("Prompts a feature must be active on to be tested.", 5),
+    "reading": choice("A feature's activation on a prompt, for --importance.", "max", "max", "last"),
+    "min_gap": number("Smallest |clean - corrupt| of which a recovery is a share.", 0.1, 0),
+    # train_model, train_dictionary, convert
+    "tokenizer": text("Folder with a tokenizer.json; without it a word-level one is made from the texts."),
+    "report_every": whole("Steps between lines of progress.", 100),
+    "checkpoint_every": whole("Steps between checkpoints.", 500),
+    "buffer_mib": whole("Memory for activations, MiB.", 1024),
+    "num_texts": whole(f"Number of texts drawn for --data={TASKS}.", 20_000, 10),
+    "layout": choice("Rows inside one text each, or all full.", "documents", "documents", "packed"),
+    "include_bos": switch("Train on the begin-of-sequence position too."),
+    "transcoder": switch("Make transcoders, as do --write_stream, --skip and --cross_layer."),
+    "write_stream": text("Stream a transcoder writes (default: mlp_out)."),
+    "skip": switch("Transcoders with a linear skip connection."),
+    "cross_layer": switch("One transcoder whose features write to all layers above."),
+    "stream": text("Stream to read, by any of its names (default: resid_post; of transcoders mlp_in)."),
+    "kind": choice("Activation; batchtopk is written as jumprelu.", "jumprelu", "jumprelu", "topk", "batchtopk"),
+    "num_features": whole("Features a layer (default: 8 for each number of the stream).", None, None),
+    "l0": number("jumprelu: active features a token to aim at (default: 32).", None),
+    "k": number("topk and batchtopk: active features a token, in the mean for batchtopk (default: 32).", None),
+    "l0_coefficient": number("jumprelu: price of an active feature, not a target.", None),
+    "steps": whole("Optimiser steps (default: ten passes over the data, 500 at least, 20,000 at most).", None),
+    "batch": whole("Tokens a step.", 1024),
+    "learning_rate": number("Peak rate of Adam; lower leaves fewer features dead.", 2e-3),
+    "format": choice("Files written (default: SAELens 6; circuit-tracer if cross-layer).",
+                      None, "saelens", "circuit_tracer"),
+    "verify": switch("Compare the model's logits with torch's before the folder is named."),
+    "tolerance": number("Largest difference of a logit that --verify accepts.", 1e-3, 0),
+    # bench
+    "threads": whole("CPU threads to use (0: all); figures are meant for one.", 1, 0),
+    "repeats": whole("Timed repetitions.", 2),
+    "bench_layers": whole("Layers of the random model (the reference has 8).", 8),
+    "load_layers": whole("Layers of the files that `load` writes (2: 1.4 GB of model, 1.1 GB of SAEs).", 2),
+    "all_rows": switch("attribute: also time a graph with a row for every active feature.", True),
+    "tokens": whole("attribute: tokens of the prompt.", 32, 2),
+    "nodes": whole("attribute: node budget.", 2048),
+})  # fmt: skip
+
+# Names that flags had once, and those that they have now, whichever of them a command knows.
+RENAMED: Mapping[str, tuple[str, ...]] = MappingProxyType({
+    "rows": ("batch_rows", "text_rows"), "mode": ("form", "holds"), "split": ("splits", "halves"),
+    "text": ("data", "wording"), "texts": ("num_texts", "data"), "features": ("num_features", "edits"),
+    "top_k": ("keep",), "format": ("graph_format",), "documented": ("as_published",), "prompts": ("states",),
+})  # fmt: skip
+
+
+def take(names: str, **defaults: Any) -> flags.FlagValues:
+    """Define flags of the driver that asks.
+
+    Args:
+        names: those taken as they stand in the table, between spaces.
+        defaults: further ones, each with the default that it has here.
+
+    Returns:
+        All flags; the value of one is the attribute of its name.
+    """
+    for name in (*names.split(), *defaults):
+        entry = TABLE[name]
+        define = text_list_flag.define if entry.kind == "texts" else getattr(flags, f"DEFINE_{entry.kind}")
+        define(name, default=defaults.get(name, entry.default), help=entry.help, **entry.limits)
+    return flags.FLAGS
