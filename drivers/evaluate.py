@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from causeway.drivers.flags import model_flags, prompt_records
 from causeway.drivers.flags.flag_values import absent, folder
@@ -27,18 +27,20 @@ if TYPE_CHECKING:
     from causeway.engine.model.handle import Model
     from causeway.engine.prompt_record import PromptRecord
 
-# Scores of every behaviour and split.
-Scored: TypeAlias = "dict[tuple[str, str], list[Score]]"
+    Scored = dict[tuple[str, str], list[Score]]
+
 FLAGS = take(
-    "behaviours splits min_score_diff success_threshold by generate max_new_tokens out overwrite",
-    batch_rows=16,
+    "behaviours splits min_score_diff success_threshold by generate max_new_tokens out overwrite", batch_rows=16
 )
 
 
 def main(_: list[str]) -> None:
     """Read prompts, score them all, write."""
     out = folder("out")
-    sets = _prompt_sets()
+    from causeway.engine.prompt_record import check_pair
+    from causeway.ports.prompts.prompt_files import by_set
+
+    sets = by_set(prompt_records.read(check_pair, behaviours=FLAGS.behaviours, splits=FLAGS.splits))
     _check(out, sets)
     from causeway.engine.analyses.evaluate.teacher_forcing import answer_pair
 
@@ -48,14 +50,6 @@ def main(_: list[str]) -> None:
     written = {key: _written(out, model, items) for key, (items, _) in read.items()}
     scored = {key: _score(model, parallel, *parts, written[key]) for key, parts in read.items()}
     _write(out, model, scored)
-
-
-def _prompt_sets() -> dict[tuple[str, str], list]:
-    """The prompts of every (behaviour, split), with line numbers checked."""
-    from causeway.engine.prompt_record import check_pair
-    from causeway.ports.prompts.prompt_files import by_set
-
-    return by_set(prompt_records.read(check_pair, behaviours=FLAGS.behaviours, splits=FLAGS.splits))
 
 
 def _criterion(name: str) -> Criterion:

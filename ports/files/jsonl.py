@@ -53,20 +53,6 @@ def read_texts(path: Path | str, field: str = "text") -> list[str]:
     return texts
 
 
-def read_records(path: Path | str, required: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """The records of a file, in order.
-
-    Args:
-        path: the file.
-        required: fields that every record must have.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: unknown suffix or encoding, a line that is not a JSON object, a missing field, or no record at all.
-    """
-    return read_lines(path, lambda record: _with_fields(record, required)).items
-
-
 def read_lines(path: Path | str, parse: Callable[[dict[str, Any]], T], skip_bad: bool | None = None) -> Lines[T]:
     """Every record of a file through `parse`.
 
@@ -138,10 +124,3 @@ def _record(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError(f"got a JSON {type(value).__name__}; needs an object")
     return value
-
-
-def _with_fields(record: dict[str, Any], required: Sequence[str]) -> dict[str, Any]:
-    missing = [name for name in required if name not in record]
-    if missing:
-        raise ValueError(f"has no field {', '.join(missing)}; it has {', '.join(sorted(record)) or 'none'}")
-    return record

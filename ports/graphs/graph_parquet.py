@@ -1,11 +1,11 @@
-"""A whole attribution graph as two Parquet tables, and back.
+"""A whole attribution graph as two Parquet tables.
 
     nodes.parquet   node, kind, layer, position, feature, activation, total, token, probability, label, kept
     edges.parquet   target, source, weight, kept
 
 Nodes are numbered in the graph's order: features, errors (layer-major), tokens, logits; `target` and `source` are
 these numbers. `total` is the sum of |weights| over a row's sources, those of features left out of the graph included.
-`kept` tells what pruning kept, and is null for a graph that was not pruned. Edges are written and read a block of rows
+`kept` tells what pruning kept, and is null for a graph that was not pruned. Edges are written a block of rows
 at a time: memory holds one copy of the stored edges, never a square.
 """
 
@@ -16,17 +16,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from scipy.sparse import csr_array
 
-from causeway.engine.analyses.attribute.graph import AttributionGraph, Logit, PrunedGraph
+from causeway.engine.analyses.attribute.graph import AttributionGraph, PrunedGraph
 from causeway.engine.sweep.checksums import recorded
 from causeway.engine.sweep.durable import remove, replacing
-from causeway.ports.files.config_fields import Fields
-from causeway.ports.files.foreign import interpreting
-from causeway.ports.files.json_text import parse_json
-from causeway.ports.files.outside_files import check_file
-from causeway.ports.files.parquet_files import read_parquet
-from causeway.ports.files.text_files import decoded
 
 NODES, EDGES = "nodes.parquet", "edges.parquet"
 KINDS = ("feature", "error", "token", "logit")
@@ -64,40 +57,6 @@ def write_graph_tables(folder: Path, graph: AttributionGraph | PrunedGraph) -> t
         with replacing(folder / NODES) as temporary:
             pq.write_table(_node_table(whole, pruned), temporary, compression="zstd")
     return folder / NODES, folder / EDGES
-
-
-def read_graph_tables(folder: Path) -> AttributionGraph:
-    """The graph of a folder, to the bit.
-
-    Raises:
-        ValueError: tables that no graph was written to, that changed since, or that do not belong together.
-        FileNotFoundError: a table is missing.
-    """
-    with interpreting(folder, "graph", "write it again"):
-        return _read_graph(folder)
-
-
-def _read_graph(folder: Path) -> AttributionGraph:
-    nodes, head = _read_nodes(folder)
-    kind = nodes["kind"]
-    features, logits = kind == "feature", kind == "logit"
-    n, m = int(features.sum()), int((~logits).sum())
-    source, target, weight = _read_edges(folder / EDGES, n, m, len(kind))
-    row = np.where(target < n, target, target - m + n)
-    rows = n + int(logits.sum())
-    pointers = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=rows))])
-    ends = (nodes[name][logits].tolist() for name in ("label", "token", "probability"))
-    places = np.stack([nodes[name][features] for name in ("layer", "position", "feature")], axis=1)
-    return AttributionGraph(
-        tokens=tuple(nodes["token"][kind == "token"].tolist()),
-        num_layers=head.take("num_layers", int),
-        features=places.astype(np.int64),
-        activations=nodes["activation"][features].astype(head.take("activations", str)),
-        logits=tuple(Logit(*end) for end in zip(*ends, strict=True)),
-        edges=csr_array((weight, source, pointers), (rows, m)),
-        totals=nodes["total"][features | logits],
-        active=head.take("active", int),
-    )
 
 
 def _edge_blocks(graph: AttributionGraph, pruned: PrunedGraph | None, schema: pa.Schema) -> Iterator[pa.Table]:
@@ -152,28 +111,3 @@ def _numbers(*parts: np.ndarray) -> pa.Array:
     """NaN marks what a kind of node does not have."""
     values = np.concatenate([np.asarray(part, np.float64) for part in parts])
     return pa.array(values, from_pandas=True)
-
-
-def _read_nodes(folder: Path) -> tuple[dict[str, np.ndarray], Fields]:
-    path = folder / NODES
-    table = read_parquet(path)
-    if not table.schema.equals(_NODES) or _HEAD not in (table.schema.metadata or {}):
-        raise ValueError(f"{path}: not the nodes of a graph; needs a folder of write_graph_tables")
-    columns = {field.name: table[field.name].to_numpy() for field in _NODES}
-    head = parse_json(decoded(table.schema.metadata[_HEAD], str(path)), str(path))
-    return columns, Fields(f"{path} {_HEAD.decode()}", dict(head))
-
-
-def _read_edges(path: Path, n: int, m: int, nodes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    # Weights differ, so that none takes less than a bit of the file; rows without end in a few bytes are no edges.
-    table = read_parquet(path, ("source", "target", "weight"), most=8 * check_file(path))
-    kinds = {field.name: field.type for field in table.schema}
-    if not all(kinds.get(name) == pa.int32() for name in ("source", "target")) or not pa.types.is_floating(
-        kinds.get("weight", pa.null())
-    ):
-        raise ValueError(f"{path}: not the edges of a graph; needs a folder of write_graph_tables")
-    source, target, weight = (table[name].to_numpy() for name in ("source", "target", "weight"))
-    fits = (source >= 0) & (target >= 0) & (source < m) & ((target < n) | ((target >= m) & (target < nodes)))
-    if not fits.all() or (np.diff(target) < 0).any():
-        raise ValueError(f"{path}: its edges are of another graph than the nodes beside it; write both again")
-    return source, target, weight

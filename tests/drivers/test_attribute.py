@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 
 import networkx as nx
+import pyarrow.parquet as pq
 import pytest
 
 from causeway.ports.dictionaries.load import save_dictionary
-from causeway.ports.graphs.graph_parquet import read_graph_tables
 
 LINES = [
     {"prompt": "you won. choice:", "correct_answer": " stop", "incorrect_answer": " bet", "id": "a",
@@ -91,7 +91,6 @@ def test_files_of_every_graph_agree(runs, place):
     graphs = place / "many" / "graphs"
     for slug in ("a", "b", "games-3"):
         document = json.loads((graphs / f"{slug}.json").read_text())
-        whole = read_graph_tables(graphs / slug)
         read = nx.read_graphml(graphs / f"{slug}.graphml")
         assert {node["node_id"] for node in document["nodes"]} == set(read.nodes)
         assert len(document["links"]) == read.number_of_edges()
@@ -100,8 +99,7 @@ def test_files_of_every_graph_agree(runs, place):
         assert len(splits) == 3
         for split in splits:
             assert split["edge"] == pytest.approx(weights[split["source"], split["target"]], rel=1e-4)
-        pruned = whole.prune()
-        assert pruned.kept.edges.sum() == len(weights)
+        assert sum(pq.read_table(graphs / slug / "edges.parquet")["kept"].to_pylist()) == len(weights)
 
 
 def test_the_aggregate_counts_zeros(runs, place):

@@ -47,7 +47,7 @@ COMMANDS = {
     "features": (("--prompts={}/lines.jsonl", "--out={}/features", "--top_k=4", "--full"),),
     "evaluate": (("--prompts={}/lines.jsonl", "--out={}/evaluate"),),
     "attribute": (("--prompts={}/lines.jsonl", "--workdir={}/attribute"),),
-    "intervene": (("--prompts={}/lines.jsonl", "--features=0:1:3", "--workdir={}/intervene"),),
+    "intervene": (("--prompts={}/lines.jsonl", "--edits=0:1:3", "--workdir={}/intervene"),),
     "inspect": (("--data={}/corpus.json",),),
 }  # fmt: skip
 

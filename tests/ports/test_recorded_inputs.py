@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from causeway.engine.sweep.checksums import CHECKSUMS_FILE, recorded
-from causeway.ports.files.jsonl import read_records, read_texts
+from causeway.ports.files.jsonl import read_lines, read_texts
 from causeway.ports.prompts.prompt_files import read_prompts
 from causeway.ports.prompts.sweep_inputs import read_answers, read_feature_table
 
@@ -15,7 +15,7 @@ LINE = json.dumps({"prompt": "a b", "text": "a b", "correct_answer": " c", "inco
 READERS = {
     "texts": ("p.jsonl", LINE, read_texts),
     "plain texts": ("p.txt", "a b\n", read_texts),
-    "records": ("p.jsonl", LINE, read_records),
+    "records": ("p.jsonl", LINE, lambda path: read_lines(path, dict)),
     "prompts": ("p.jsonl", LINE, lambda path: read_prompts([path])),
     "answers": ("p.json", '[{"text": "a b", "label": "x"}]', lambda path: read_answers(str(path))),
     "features": ("p.jsonl", '{"layer": 0, "feature": 1, "value_a b": 1}\n', lambda path: read_feature_table(str(path))),

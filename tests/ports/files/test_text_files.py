@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from causeway.ports.files.jsonl import read_records, read_texts
+from causeway.ports.files.jsonl import read_lines, read_texts
 from causeway.ports.files.outside_files import check_file
 from causeway.ports.files.text_files import decoded, read_text, utf8_lines
 from causeway.ports.prompts.prompt_files import read_prompts
@@ -68,7 +68,7 @@ def test_all_commands_read_what_windows_writes(tmp_path, encoding):
     record = '{"text": "a", "prompt": "a", "group": "x", "correct_answer": "b", "incorrect_answer": "c"}\r\n'
     (tmp_path / "a.jsonl").write_bytes(record.encode(encoding))
     (tmp_path / "b.txt").write_bytes("first\r\nsecond\r\n".encode(encoding))
-    assert read_records(tmp_path / "a.jsonl", ("group",))[0]["text"] == "a"
+    assert read_lines(tmp_path / "a.jsonl", dict).items[0]["text"] == "a"
     assert read_prompts([tmp_path / "a.jsonl"])[0][0].correct == "b"
     assert read_texts(tmp_path / "a.jsonl") == ["a"]
     assert read_texts(tmp_path / "b.txt") == ["first", "second"]

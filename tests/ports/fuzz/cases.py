@@ -16,10 +16,8 @@ from safetensors.numpy import save_file
 
 import causeway as cw
 from causeway.ports.dictionaries.circuit_tracer_write import save_circuit_tracer
-from causeway.ports.graphs.graph_parquet import write_graph_tables
 from causeway.ports.models import load
 from causeway.ports.models.word_tokenizer import build_word_tokenizer, save_word_tokenizer
-from tests.ports.graph_cases import make_graph
 
 WIDTH, FEATURES = 8, 12
 LLAMA = {
@@ -330,5 +328,4 @@ CASES: dict[str, Case] = {
     "answers": Case("answers", lambda folder: _json(folder / "answers.json", ANSWERS)),
     "features": Case("features", _features),
     "features in a table": Case("features", _features, ("b.parquet",)),
-    "graph": Case("graph", lambda folder: write_graph_tables(folder, make_graph())),
 }  # fmt: skip

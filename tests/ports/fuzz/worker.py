@@ -20,7 +20,6 @@ from causeway.engine.analyses.patch_sweep.prompts import sweep_prompt
 from causeway.engine.analyses.screen.compared import compared
 from causeway.engine.prompt_record import check_group, check_pair
 from causeway.ports.files.jsonl import read_texts
-from causeway.ports.graphs.graph_parquet import read_graph_tables
 from causeway.ports.models.load import read_model_config
 from causeway.ports.models.tokenizer import load_tokenizer
 from causeway.ports.prompts.prompt_files import read_prompts
@@ -91,15 +90,10 @@ def features(folder: Path) -> None:
         features_of(read_feature_table(str(path)), "mean_active", 2, None)
 
 
-def graph(folder: Path) -> None:
-    """A graph's two tables."""
-    read_graph_tables(folder)
-
-
 LOADERS = {
     loader.__name__: loader
     for loader in (
-        model, config, tokenizer, dictionaries, screen, sweep, behaviours, texts, answers, features, graph,
+        model, config, tokenizer, dictionaries, screen, sweep, behaviours, texts, answers, features,
     )
 }  # fmt: skip
 
