@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from causeway.engine.analyses.attribute.request import attribute as attribute
     from causeway.engine.analyses.attribute.targets import Target as Target
     from causeway.engine.analyses.attribute.targets import logit_difference as logit_difference
+    from causeway.engine.analyses.evaluate.request import evaluate as evaluate
+    from causeway.engine.analyses.features.request import features as features
     from causeway.engine.analyses.intervene.intervene import Intervened as Intervened
     from causeway.engine.analyses.intervene.intervene import intervene as intervene
     from causeway.engine.analyses.lens.activation_patching import PatchingTable as PatchingTable
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from causeway.engine.analyses.lens.logit_attribution import direct_logit_attribution as direct_logit_attribution
     from causeway.engine.analyses.lens.logit_lens import LogitLens as LogitLens
     from causeway.engine.analyses.lens.logit_lens import logit_lens as logit_lens
+    from causeway.engine.analyses.patch_sweep.request import patch_sweep as patch_sweep
+    from causeway.engine.analyses.screen.request import screen as screen
     from causeway.engine.calls.generate import GenerateResult as GenerateResult
     from causeway.engine.calls.generate import GenerateResults as GenerateResults
     from causeway.engine.calls.generate import generate as generate

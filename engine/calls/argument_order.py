@@ -26,3 +26,14 @@ def in_order(call: str, prompt: Any, dictionary: Any) -> tuple[Any, InMemory]:
             "(load_dictionaries without placement=Streamed)"
         )
     return prompt, dictionary
+
+
+def holder_of(call: str, dictionary: Any) -> Holder:
+    """Dictionaries of any kind.
+
+    Raises:
+        ValueError: something else.
+    """
+    if not isinstance(dictionary, Holder):
+        raise ValueError(f"dictionary: got {scalars.shown(dictionary)}; {call} takes SAEs or transcoders")
+    return dictionary

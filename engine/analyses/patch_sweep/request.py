@@ -1,0 +1,113 @@
+"""`cw.patch_sweep`: which features, set to another value, change what a model answers, asked for in a notebook."""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from causeway.engine import scalars
+from causeway.engine.analyses.patch_sweep import run
+from causeway.engine.analyses.patch_sweep.design import SweepPrompt, arm_names
+from causeway.engine.analyses.patch_sweep.effects import EffectSettings
+from causeway.engine.analyses.patch_sweep.features import features_of
+from causeway.engine.analyses.patch_sweep.patch_sweep import PatchSweep
+from causeway.engine.analyses.patch_sweep.settings import SweepSettings
+from causeway.engine.calls.groups import Groups, Member, members_of
+from causeway.engine.devices import local_parallel
+from causeway.engine.dictionary.dictionary import Dictionary, check_stack
+from causeway.engine.dictionary.fit import fitted
+from causeway.engine.model.handle import Model, check_model
+from causeway.engine.outcome.answers import Answer
+
+ARMS = ("baseline", "noop", "patch", "ablate", "random", "dose")
+
+
+def patch_sweep(
+    model: Model,
+    prompts: Groups,
+    dictionary: Dictionary,
+    *,
+    features: pa.Table | Sequence[Mapping[str, float]],
+    answers: Mapping[str, str],
+    value: str | Mapping[str, float] = "mean_active",
+    per_layer: int = 300,
+    arms: Sequence[str] = ARMS,
+    scope: str = "last_prompt",
+    split: bool = True,
+    seed: int = 0,
+    rows: int = 64,
+    workdir: str | Path | None = None,
+) -> pa.Table:
+    """Set features to other values and compute exactly how the probabilities of answers change.
+
+    Args:
+        model: a loaded model with a tokenizer.
+        prompts: groups of prompts by name; the unit of the statistics is the prompt.
+        dictionary: SAEs or per-layer transcoders in memory.
+        features: the table of `screen`, or rows of layer, feature and value_GROUP.
+        answers: the text of each answer by its label: {"yes": " yes", "no": " no"}.
+        value: what features of a screening table are set to: mean, mean_active, q10 ... q90 of each group, or numbers
+            by group.
+        per_layer: features taken of each layer of a screening table, by |d|.
+        arms: kinds of arms: baseline, noop, patch, ablate, random, dose.
+        scope: the tokens edited; see `FeatureEdit`.
+        split: select on one half of the prompts and estimate on the other; without it no feature is called causal.
+        seed: of every draw.
+        rows: row bucket; part of what fixes the bits.
+        workdir: where everything is written, and where the same call resumes; None keeps nothing but the result.
+
+    Returns:
+        A row for each feature, contrast, group and outcome: effect, low, high, p, q, is_causal, ... (docs/patching.md).
+
+    Raises:
+        ValueError: prompts, features or answers that cannot be swept.
+        KeyboardInterrupt: it was stopped; with `workdir` the same call goes on.
+    """
+    check_model(model)
+    check_stack(dictionary, "patch_sweep")
+    if not isinstance(dictionary, Dictionary):
+        raise ValueError(f"dictionary: got {scalars.shown(dictionary)}; patch_sweep needs SAEs or transcoders")
+    if not isinstance(answers, Mapping) or not all(isinstance(text, str) for pair in answers.items() for text in pair):
+        raise ValueError(f"answers: got {scalars.shown(answers)}; needs texts by label, such as {{'yes': ' yes'}}")
+    members, table = members_of(prompts, model), _table(features)
+    chosen = features_of(table, value, scalars.integer(per_layer, "per_layer", 1), None, groups=list(prompts))
+    settings = SweepSettings(
+        "exact", arm_names(arms, tuple(chosen.values)), scope=scope, seed=seed, rows=scalars.integer(rows, "rows", 1)
+    )
+    listed = tuple(_prompt(model, number, member, answers) for number, member in enumerate(members))
+    own = fitted(dictionary, model.config, model.name)
+    sweep = PatchSweep(model, own, listed, chosen, settings, local_parallel(1))
+    compared = EffectSettings(values=tuple(chosen.values), split=split, seed=seed)
+    run.check_effects(sweep, compared)
+    if workdir is not None:
+        return _effects(sweep, compared, Path(workdir))
+    with tempfile.TemporaryDirectory() as folder:
+        return _effects(sweep, compared, Path(folder))
+
+
+def _effects(sweep: PatchSweep, compared: EffectSettings, workdir: Path) -> pa.Table:
+    if run.run(sweep, workdir).stopped:
+        raise KeyboardInterrupt(f"patch_sweep: stopped; the same call goes on in {workdir}")
+    run.finish(workdir, compared, sweep.about)
+    return pq.read_table(workdir / "effects.parquet", memory_map=False)
+
+
+def _prompt(model: Model, number: int, member: Member, answers: Mapping[str, str]) -> SweepPrompt:
+    """A prompt with its answers' tokens."""
+    continued = model.answer_tokens(member.prompt, list(answers.values()))
+    text = member.prompt if isinstance(member.prompt, str) else ""
+    found = tuple(Answer(text, label) for label, text in answers.items())
+    return SweepPrompt(number, member.group, text, member.tokens, found, tuple(map(tuple, continued)))
+
+
+def _table(features: pa.Table | Sequence[Mapping[str, float]]) -> pa.Table:
+    rows = isinstance(features, list | tuple) and all(isinstance(row, Mapping) for row in features)
+    table = pa.Table.from_pylist(list(features)) if rows else features
+    if not isinstance(table, pa.Table) or not {"layer", "feature"} <= set(table.column_names):
+        raise ValueError(
+            f"features: got {scalars.shown(features)}; needs the table of screen, or rows of layer, feature and "
+            "value_GROUP"
+        )
+    return table

@@ -1,0 +1,80 @@
+"""Every public call refuses what no argument can be with one line, before anything is compiled."""
+
+import inspect
+
+import numpy as np
+import pytest
+
+import causeway as cw
+
+PROMPT = "44+95="
+TARGET = cw.logit_difference(5, 11)
+GROUPS = {"a": ["44+95=", "44+94="], "b": ["14+15=", "24+25="]}
+# A call that would do, of each public function: what is not named here has to be refused by its type alone.
+CALLS = {
+    "activation_patching": {"clean": PROMPT, "corrupted": "44+94=", "target": TARGET},
+    "attribute": {"prompt": PROMPT, "dictionary": "transcoders"},
+    "direct_logit_attribution": {"prompt": PROMPT, "target": TARGET},
+    "diverging_answers": {"prompt": PROMPT, "answers": ["139.", "138."]},
+    "evaluate": {"prompts": [(PROMPT, "139.", "138.")]},
+    "features": {"prompts": PROMPT, "dictionary": "saes"},
+    "generate": {"prompts": PROMPT},
+    "intervene": {"prompt": PROMPT},
+    "load_dictionaries": {"reference": "bundled:tiny"},
+    "load_model": {"reference": "bundled:tiny"},
+    "logit_difference": {"correct": 5, "wrong": 11},
+    "logit_lens": {"prompt": PROMPT},
+    "patch_sweep": {
+        "prompts": GROUPS, "dictionary": "saes", "answers": {"nine": "9", "eight": "8"},
+        "features": [{"layer": 0, "feature": 1, "value_a": 0.0}],
+    },
+    "pullback": {"prompt": PROMPT, "target": TARGET},
+    "run": {"prompts": PROMPT},
+    "save_dictionary": {"dictionary": "saes", "folder": "out"},
+    "save_graph": {"graph": None, "folder": "out"},
+    "save_heat_map": {"table": None, "path": "map.png"},
+    "screen": {"prompts": GROUPS, "dictionary": "saes"},
+    "FeatureEdit": {"layer": 0, "feature": 1},
+    "VectorEdit": {"layer": 0, "vector": np.ones(128)},
+    "SwapEdit": {"layer": 0, "vector": np.ones(128)},
+    "Tap": {},
+    "Cotangent": {"layer": 0, "position": 0, "vector": np.ones(128)},
+}  # fmt: skip
+# Objects of the engine's own, which are not made by hand.
+NOT_TYPED = {"parallel", "placement", "sharding", "sites"}
+
+
+@pytest.fixture(scope="module")
+def given():
+    model = cw.load_model("bundled:tiny")
+    saes = cw.load_dictionaries("bundled:tiny", for_model=model)
+    transcoders = cw.load_dictionaries("bundled:tiny/transcoders", for_model=model)
+    return {"model": model, "saes": saes, "transcoders": transcoders}
+
+
+def test_every_public_function_is_tried():
+    functions = {name for name in cw.__all__ if inspect.isfunction(getattr(cw, name))}
+    assert functions - {"attribute"} <= CALLS.keys()
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_what_no_argument_can_be_is_refused_in_a_line(name, given, compilations):
+    call = getattr(cw, name)
+    parameters = [p for p in inspect.signature(call).parameters if p not in NOT_TYPED]
+    valid = CALLS[name] | ({"model": given["model"]} if "model" in parameters else {})
+    valid = {key: given[v] if key == "dictionary" and isinstance(v, str) else v for key, v in valid.items()}
+    failures = []
+    with compilations() as programs:
+        for parameter in parameters:
+            for wrong in (object(), [object()], {"a": object()}):
+                try:
+                    call(**valid | {parameter: wrong})
+                except (ValueError, OSError) as error:
+                    if "\n" in str(error):
+                        failures.append(f"{parameter}: several lines: {error}")
+                except Exception as error:
+                    failures.append(f"{parameter}={type(wrong).__name__}: {type(error).__name__}: {error}")
+                else:
+                    failures.append(f"{parameter}={type(wrong).__name__}: taken")
+    assert not failures, "\n".join(failures)
+    assert not [program for program in programs if program not in ("convert_element_type", "broadcast_in_dim")]
