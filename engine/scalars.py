@@ -105,6 +105,28 @@ def finite_array(vector: Any, name: str) -> np.ndarray:
     return array
 
 
+def text(value: Any, name: str) -> str:
+    """A text.
+
+    Raises:
+        ValueError: something else.
+    """
+    if not isinstance(value, str):
+        raise ValueError(f"{name}: got {shown(value)}; needs a text")
+    return value
+
+
+def truth(value: Any, name: str) -> bool:
+    """True or False, and nothing that only counts as one.
+
+    Raises:
+        ValueError: something else.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"{name}: got {shown(value)}; needs True or False")
+    return bool(value)
+
+
 def shown(value: Any) -> str:
     """What came, as a person wrote it and never longer than a few dozen characters."""
     return reprlib.repr(value.item() if isinstance(value, np.generic) else value)

@@ -132,7 +132,7 @@ def generate(
         NotFiniteError: as `run`.
     """
     check_model(model)
-    trials = scalars.integer(trials, "trials", 1)
+    trials, rows = scalars.integer(trials, "trials", 1), scalars.integer(rows, "rows", 1)
     if semantics not in ("cached", "recomputed"):
         raise ValueError(f"semantics: got {semantics!r}; needs cached or recomputed")
     tokens = [model.tokens(prompt) for prompt in prompt_list(prompts)]

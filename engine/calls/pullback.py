@@ -42,6 +42,7 @@ class Cotangent:
         for name in ("layer", "position"):
             value = scalars.integer(getattr(self, name), f"Cotangent.{name}", -scalars.INT32_MAX)
             object.__setattr__(self, name, value)
+        scalars.text(self.stream, "Cotangent.stream")
         object.__setattr__(self, "vector", scalars.finite_array(self.vector, "Cotangent.vector"))
 
 

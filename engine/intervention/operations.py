@@ -47,7 +47,7 @@ def coefficients(operation: str, value: Any) -> Coefficients:
     Raises:
         ValueError: unknown operation, or a vector where it takes a number.
     """
-    if operation not in OPERATIONS:
+    if not isinstance(operation, str) or operation not in OPERATIONS:
         raise ValueError(f"operation: got {operation!r}; needs one of {', '.join(OPERATIONS)}")
     found = OPERATIONS[operation](value)
     if any(np.ndim(number) for number in (found.scale, found.lower, found.upper)):

@@ -177,6 +177,7 @@ def _read_common(edit: "AnyEdit") -> None:
         object.__setattr__(edit, "value", scalars.real(edit.value, f"{kind}.value", -FLOAT32_MAX, FLOAT32_MAX))
     if not isinstance(edit, PatternEdit):
         object.__setattr__(edit, "scope", scope_text(edit.scope))
+    scalars.text(getattr(edit, "stream", ""), f"{kind}.stream")
     coefficients(edit.operation, edit.value)
 
 

@@ -44,6 +44,7 @@ class Tap:
     vectors: np.ndarray | None = None
 
     def __post_init__(self):
+        scalars.text(self.stream, "Tap.stream")
         if self.reader not in READERS:
             raise ValueError(f"Tap.reader: got {self.reader!r}; needs one of {', '.join(READERS)}")
         if self.layers is not None:

@@ -123,7 +123,8 @@ class Model:
         Raises:
             ValueError: one text in place of a list, a text that changes the prompt's own tokens, or no tokenizer.
         """
-        if isinstance(answers, str | bytes) or not all(isinstance(answer, str) for answer in answers):
+        several = isinstance(answers, Iterable) and not isinstance(answers, str | bytes | Mapping)
+        if not several or not all(isinstance(answer, str) for answer in answers):
             raise ValueError(f"answers: got {scalars.shown(answers)}; needs a list of texts, such as [' yes', ' no']")
         tokenizer = self._tokenizer("answers")
         before = prompt if isinstance(prompt, str) else text.text_of(tokenizer, self.tokens(prompt))

@@ -6,7 +6,7 @@ what lies beyond is dropped. Rows that write a stop text run on to the end of th
 """
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -50,6 +50,8 @@ def stops_of(model: Model, stop: Any = None) -> Stops:
     """
     if stop is None:
         return Stops(model.stop_ids)
+    if isinstance(stop, Mapping):
+        raise ValueError(f"stop: got {scalars.shown(stop)}; needs token ids, or texts to be written")
     values = [stop] if isinstance(stop, str | bytes) or not isinstance(stop, Iterable) else list(stop)
     if not values:
         return Stops()

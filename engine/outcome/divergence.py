@@ -10,7 +10,7 @@ shared tokens belong to the prompt (they are fed, not predicted), and the answer
 import dataclasses
 from collections.abc import Sequence
 
-from causeway.engine.model.handle import Model, Prompt
+from causeway.engine.model.handle import Model, Prompt, check_model
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,4 +62,5 @@ def diverging_answers(model: Model, prompt: Prompt, answers: Sequence[str]) -> D
         ValueError: see `first_divergence`; one text in place of the answers, or a prompt whose tokens change when an
             answer follows it.
     """
+    check_model(model)
     return first_divergence(model.tokens(prompt), model.answer_tokens(prompt, answers))

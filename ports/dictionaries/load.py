@@ -6,6 +6,7 @@ for the layers asked for, and fetched only for them when the reference is on the
 """
 
 import dataclasses
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from causeway.engine.dictionary.dictionary import Dictionary, take
 from causeway.engine.dictionary.fit import fitted_config
 from causeway.engine.dictionary.placement import Placement, Replicated
 from causeway.engine.model.config import PRECISIONS, Precision
-from causeway.engine.model.handle import Model
+from causeway.engine.model.handle import Model, check_model
 from causeway.engine.whole_folder import replacing_folder
 from causeway.ports.dictionaries import sae_registry
 from causeway.ports.dictionaries.formats import fetch_places, open_places
@@ -63,6 +64,10 @@ def load_dictionaries(
         ValueError: a layer is not there or there twice, a file is damaged, a dictionary does not fit the model or the
             others, or the format has no such option.
     """
+    if not isinstance(reference, str | Path):
+        raise ValueError(f"reference: got {scalars.shown(reference)}; needs a directory, bundled:NAME, or a hub id")
+    if for_model is not None:
+        check_model(for_model)
     dtype = _check_storage(storage)
     sources = open_dictionaries(reference, layers, for_model=for_model, **options)
     if for_model is not None:
@@ -145,6 +150,16 @@ def save_dictionary(
         FileExistsError: one is there already and `overwrite` is false.
         ValueError: unknown storage, or values that are not finite in it.
     """
+    if not isinstance(directory, str | Path):
+        raise ValueError(f"directory: got {scalars.shown(directory)}; needs the name of a folder")
+    if not isinstance(dictionary, Dictionary):
+        raise ValueError(f"dictionary: got {scalars.shown(dictionary)}; needs a stack of dictionaries in memory")
+    scalars.truth(overwrite, "overwrite")
+    scalars.text(storage, "storage")
+    try:
+        json.dumps(dict(metadata or {}))
+    except (TypeError, ValueError):
+        raise ValueError(f"metadata: got {scalars.shown(metadata)}; needs entries by name that JSON can hold") from None
     config = dictionary.config
     hook = HOOK_OF.get(config.stream, config.stream)
     folders = [Path(directory) / f"blocks.{layer}.{hook}" for layer in config.layers]

@@ -14,6 +14,7 @@ from types import ModuleType
 
 import jax
 
+from causeway.engine import scalars
 from causeway.engine.model.config import PRECISIONS, ModelConfig, Numerics, Precision
 from causeway.engine.model.handle import Model
 from causeway.engine.model.placement import Where
@@ -57,6 +58,10 @@ def load_model(
         FileNotFoundError: the reference, its configuration or its weights are not there.
         ValueError: the files are damaged, or ask for something not implemented; each names file and field.
     """
+    if not isinstance(reference, str | Path):
+        raise ValueError(f"reference: got {scalars.shown(reference)}; needs a directory, bundled:NAME, or a hub id")
+    if prepend_bos is not None:
+        scalars.truth(prepend_bos, "prepend_bos")
     numerics = _check_numerics(Numerics(storage, compute, accumulate))
     directory = model_directory(reference)
     if is_checkpoint(directory):

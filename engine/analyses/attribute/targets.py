@@ -48,6 +48,8 @@ def logit_difference(correct: int, wrong: int, label: str = "") -> Target:
     Raises:
         ValueError: both are one token.
     """
+    correct, wrong = scalars.integer(correct, "correct"), scalars.integer(wrong, "wrong")
+    scalars.text(label, "label")
     if correct == wrong:
         raise ValueError(f"logit_difference: correct and wrong are both token {correct}; give two tokens")
     return Target(label or f"{correct} - {wrong}", {correct: 1.0, wrong: -1.0})

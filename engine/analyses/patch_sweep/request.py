@@ -65,26 +65,32 @@ def patch_sweep(
         ValueError: prompts, features or answers that cannot be swept.
         KeyboardInterrupt: it was stopped; with `workdir` the same call goes on.
     """
+    _check(model, dictionary, answers, workdir)
+    members, table = members_of(prompts, model), _table(features)
+    chosen = features_of(table, _rule(value), scalars.integer(per_layer, "per_layer", 1), None, groups=list(prompts))
+    names = arm_names(_kinds(arms), tuple(chosen.values))
+    settings = SweepSettings("exact", names, scope=scope, seed=seed, rows=scalars.integer(rows, "rows", 1))
+    listed = tuple(_prompt(model, number, member, answers) for number, member in enumerate(members))
+    own = fitted(dictionary, model.config, model.name)
+    sweep = PatchSweep(model, own, listed, chosen, settings, local_parallel(1))
+    compared = EffectSettings(values=tuple(chosen.values), split=scalars.truth(split, "split"), seed=seed)
+    run.check_effects(sweep, compared)
+    if workdir is not None:
+        return _effects(sweep, compared, Path(workdir))
+    with tempfile.TemporaryDirectory() as folder:
+        return _effects(sweep, compared, Path(folder))
+
+
+def _check(model: object, dictionary: object, answers: object, workdir: object) -> None:
+    """Refuse what cannot be swept by its type."""
     check_model(model)
     check_stack(dictionary, "patch_sweep")
     if not isinstance(dictionary, Dictionary):
         raise ValueError(f"dictionary: got {scalars.shown(dictionary)}; patch_sweep needs SAEs or transcoders")
     if not isinstance(answers, Mapping) or not all(isinstance(text, str) for pair in answers.items() for text in pair):
         raise ValueError(f"answers: got {scalars.shown(answers)}; needs texts by label, such as {{'yes': ' yes'}}")
-    members, table = members_of(prompts, model), _table(features)
-    chosen = features_of(table, value, scalars.integer(per_layer, "per_layer", 1), None, groups=list(prompts))
-    settings = SweepSettings(
-        "exact", arm_names(arms, tuple(chosen.values)), scope=scope, seed=seed, rows=scalars.integer(rows, "rows", 1)
-    )
-    listed = tuple(_prompt(model, number, member, answers) for number, member in enumerate(members))
-    own = fitted(dictionary, model.config, model.name)
-    sweep = PatchSweep(model, own, listed, chosen, settings, local_parallel(1))
-    compared = EffectSettings(values=tuple(chosen.values), split=split, seed=seed)
-    run.check_effects(sweep, compared)
-    if workdir is not None:
-        return _effects(sweep, compared, Path(workdir))
-    with tempfile.TemporaryDirectory() as folder:
-        return _effects(sweep, compared, Path(folder))
+    if not isinstance(workdir, str | Path | None):
+        raise ValueError(f"workdir: got {scalars.shown(workdir)}; needs the name of a folder, or None")
 
 
 def _effects(sweep: PatchSweep, compared: EffectSettings, workdir: Path) -> pa.Table:
@@ -100,6 +106,18 @@ def _prompt(model: Model, number: int, member: Member, answers: Mapping[str, str
     text = member.prompt if isinstance(member.prompt, str) else ""
     found = tuple(Answer(text, label) for label, text in answers.items())
     return SweepPrompt(number, member.group, text, member.tokens, found, tuple(map(tuple, continued)))
+
+
+def _rule(value: str | Mapping[str, float]) -> str | Mapping[str, float]:
+    if isinstance(value, Mapping):
+        return {scalars.text(name, "value"): scalars.real(number, "value") for name, number in value.items()}
+    return scalars.text(value, "value")
+
+
+def _kinds(arms: Sequence[str]) -> list[str]:
+    if not isinstance(arms, list | tuple):
+        raise ValueError(f"arms: got {scalars.shown(arms)}; needs a list of some of {', '.join(ARMS)}")
+    return [scalars.text(arm, "arms") for arm in arms]
 
 
 def _table(features: pa.Table | Sequence[Mapping[str, float]]) -> pa.Table:

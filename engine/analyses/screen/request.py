@@ -44,11 +44,12 @@ def screen(
     holder_of("screen", dictionary)
     if position not in get_args(Position):
         raise ValueError(f"position: got {scalars.shown(position)}; needs one of {', '.join(get_args(Position))}")
+    rows = scalars.integer(batch_rows, "batch_rows", 1)
     members = members_of(prompts, model)
     names = tuple(prompts)
     if len(names) != 2:
         raise ValueError(f"prompts: got {len(names)} groups; needs two, the reference first")
     bos = None if model.tokenizer is None else model.tokenizer.bos_id
     listed = [LabelledTokens(m.tokens, m.group, first=int(m.tokens[0] == bos and len(m.tokens) > 1)) for m in members]
-    sums = group_sums(model.transformer, dictionary, listed, (names[0], names[1]), position=position, rows=batch_rows)
+    sums = group_sums(model.transformer, dictionary, listed, (names[0], names[1]), position=position, rows=rows)
     return screen_table(sums, seed=scalars.seed(seed))
