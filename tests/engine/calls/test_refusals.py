@@ -37,6 +37,8 @@ CALLS = {
     "FeatureEdit": {"layer": 0, "feature": 1},
     "VectorEdit": {"layer": 0, "vector": np.ones(128)},
     "SwapEdit": {"layer": 0, "vector": np.ones(128)},
+    "UnitEdit": {"layer": 0, "unit": 1},
+    "PatternEdit": {"layer": 0, "head": 1, "query": 2, "key": 1},
     "Tap": {},
     "Cotangent": {"layer": 0, "position": 0, "vector": np.ones(128)},
 }  # fmt: skip
