@@ -13,6 +13,8 @@ from causeway.engine.calls.by_name import Tapped, tapped_places
 from causeway.engine.calls.run import fitted_stack
 from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.dictionary.placement import Holder
+from causeway.engine.frozen.record import held_of_prompt
+from causeway.engine.intervention.hold import AnyHolds, HeldLayers, checked_holds
 from causeway.engine.intervention.tap_requests import Tap
 from causeway.engine.model.buckets import row_width
 from causeway.engine.model.handle import Model, Prompt, check_model
@@ -98,6 +100,7 @@ def generate(
     dictionary: Holder | None = None,
     edits: Edits = (),
     arms: Arms | None = None,
+    holds: AnyHolds = "open",
     taps: Tap | str | Sequence[Tap | str] = (),
     mode: str = "delta",
     semantics: str = "cached",
@@ -114,11 +117,11 @@ def generate(
 
     Args:
         model, prompts, dictionary, edits, arms, taps, mode: as for `run`. Arms share their noise trial by trial.
+        holds: of the prompt's tokens; generated ones, which no clean pass ran, hold nothing.
         semantics: cached, or recomputed (an edit acts on the token being processed alone, and leaves no trace behind).
         max_new_tokens: most tokens of a rollout.
         temperature: of the logits; 0 takes the most probable token.
-        top_k: keep the k most probable tokens; 0 keeps all.
-        top_p: keep the most probable tokens that hold this much together.
+        top_k, top_p: keep the k most probable tokens (0: all), or the most probable that hold this much together.
         trials: rollouts of each arm.
         seed: of all draws.
         stop: token ids and texts that end a rollout beside the model's own stop tokens (`Model.stop_ids`), which are
@@ -133,34 +136,40 @@ def generate(
     """
     check_model(model)
     trials, rows = scalars.integer(trials, "trials", 1), scalars.integer(rows, "rows", 1)
-    if semantics not in ("cached", "recomputed"):
-        raise ValueError(f"semantics: got {semantics!r}; needs cached or recomputed")
+    recomputed = _is_recomputed(semantics)
     tokens = [model.tokens(prompt) for prompt in prompt_list(prompts)]
     wanted = edit_rows(edits, arms, len(tokens), model)
     stack, seed, stops = fitted_stack(dictionary, model, taps, wanted), scalars.seed(seed), stops_of(model, stop)
     sampling = Sampling(temperature, top_k, top_p, stops.ids)
-    bound, tapped = tapped_places(taps, stack, model)
+    (bound, tapped), kept = tapped_places(taps, stack, model), checked_holds(holds, model.config, stack)
     asked = [
-        _rows_of(model, number, ids, [row for row in own for _ in range(trials)], trials, stack, mode, stops)
+        _rows_of(model, number, ids, [row for row in own for _ in range(trials)], trials, stack, mode, stops, kept)
         for number, (ids, own) in enumerate(zip(tokens, wanted, strict=True))
     ]
     counts = [len(prompt.trials) for prompt in asked]
     layout = Layout(row_width(sum(counts), rows), segment_lengths(max_new_tokens))
     found = generate_prompts(
         model.transformer, asked, layout=layout, sampling=sampling, seed=seed, dictionary=stack, taps=bound,
-        recomputed=semantics == "recomputed", batched=len(asked) > 1 and min(counts) < layout.rows,
+        recomputed=recomputed, batched=len(asked) > 1 and min(counts) < layout.rows and not kept,
     )  # fmt: skip
     return GenerateResults(tuple(_result(model, generation, trials, tapped) for generation in found))
 
 
+def _is_recomputed(semantics: str) -> bool:
+    if semantics not in ("cached", "recomputed"):
+        raise ValueError(f"semantics: got {semantics!r}; needs cached or recomputed")
+    return semantics == "recomputed"
+
+
 def _rows_of(
     model: Model, number: int, ids: list[int], rows: list[Row], trials: int, dictionary: Dictionary | None, mode: str,
-    stops: Stops,
+    stops: Stops, held: HeldLayers,
 ) -> PromptRows:  # fmt: skip
     """One prompt's rows, ordered (arm, trial); errors say which of the prompts it was, counted from 0."""
     arrays = edit_arrays_of(rows, len(ids), model, dictionary, mode)
     numbers = np.tile(np.arange(trials), len(rows) // trials)
-    return PromptRows(ids, number, numbers, arrays, stops.ends(model, ids), f"prompt {number}")
+    kept = held_of_prompt(model.transformer, ids, held, dictionary)
+    return PromptRows(ids, number, numbers, arrays, stops.ends(model, ids), f"prompt {number}", kept)
 
 
 def _result(model: Model, generation: Generation, trials: int, tapped: Tapped) -> GenerateResult:

@@ -145,8 +145,21 @@ def held_of(
     held: HeldLayers,
     dictionary: InMemory | None = None,
 ) -> Held | None:
-    """What a pass of these prompts, padded on the right, holds of their clean pass; None where nothing is."""
+    """What a pass of these prompts, padded on the right, holds of their clean pass; None where nothing is.
+
+    Where generation goes on from it, of one prompt.
+    """
     if not held:
         return None
     names = needed_streams(held, transformer.config.post_norms, dictionary)
-    return Held.of(held, _streams(transformer, jnp.asarray(tokens), jnp.asarray(lengths), names), dictionary)
+    found = Held.of(held, _streams(transformer, jnp.asarray(tokens), jnp.asarray(lengths), names), dictionary)
+    return dataclasses.replace(found, length=jnp.int32(lengths[0]))
+
+
+def held_of_prompt(
+    transformer: Transformer, prompt: Sequence[int], held: HeldLayers, dictionary: InMemory | None = None
+) -> Held | None:
+    """`held_of` one prompt, in its bucket."""
+    width = bucket_width(len(prompt), transformer.config.max_position)
+    padded = np.pad(np.asarray(prompt, np.int32), (0, width - len(prompt)))
+    return held_of(transformer, padded[None], np.array([len(prompt)], np.int32), held, dictionary)

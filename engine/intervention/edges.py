@@ -31,10 +31,11 @@ class BoundEdge:
 
 
 class Edges(NamedTuple):
-    """Where the keys of a pattern, or of a piece of one, stand, and which of them its queries see."""
+    """Where the keys of a pattern stand, and which of them its queries see; and which piece of a pattern it is."""
 
     keys: Int[Array, "#T S"]
     visible: Bool[Array, "#T S"]
+    piece: int | None = None
 
 
 def edit_edges(

@@ -17,10 +17,12 @@ Two rules make `constrained` the direct edges of an attribution graph. What a he
 through the skip connection of a transcoder. And where MLP outputs are held an edit of a feature starts from the clean
 activation, which is what the held output contains.
 
-A stream is held before it is edited: an edit at a held stream changes what was kept.
+A stream is held before it is edited: an edit at a held stream changes what was kept. In exact outcomes the clean pass
+is that of the prompt and its answers; in generation it is that of the prompt, and generated tokens hold nothing.
 """
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from typing import Literal, cast
 
@@ -32,6 +34,7 @@ from jaxtyping import Array, Bool, Float, Int
 from causeway.engine import scalars
 from causeway.engine.arrays import AnyArray
 from causeway.engine.dictionary.placement import InMemory
+from causeway.engine.intervention.edges import Edges
 from causeway.engine.intervention.sites import NORMS, ONCE, STREAMS
 from causeway.engine.model.config import ModelConfig
 from causeway.engine.model.refusals import check_stream
@@ -65,7 +68,7 @@ class Hold:
             object.__setattr__(self, "layers", layers)
 
 
-AnyHolds = Hold | Name | Sequence[Hold | Name]
+AnyHolds = Hold | str | Sequence[Hold | str]  # a name below, STREAM or STREAM.LAYER
 NAMED: dict[str, tuple[Hold, ...]] = {
     "open": (),
     "freeze_attention": (Hold("attn_pattern"),),
@@ -146,12 +149,15 @@ def _listed(holds: AnyHolds) -> list[Hold]:
     if isinstance(holds, Hold):
         return [holds]
     if isinstance(holds, str):
-        if holds not in NAMED:
-            raise ValueError(f"holds: got {holds!r}; needs one of {', '.join(NAMED)}, or a list of Hold")
-        return list(NAMED[holds])
+        if holds in NAMED:
+            return list(NAMED[holds])
+        stream, _, layer = holds.partition(".")
+        if stream not in HOLDABLE or not re.fullmatch(r"(-?\d+)?", layer):
+            raise ValueError(f"holds: got {holds!r}; needs one of {', '.join(NAMED)}, STREAM, STREAM.LAYER, or a Hold")
+        return [Hold(stream, int(layer) if layer else None)]
     if not isinstance(holds, Sequence) or not all(isinstance(hold, Hold | str) for hold in holds):
         raise ValueError(f"holds: got {scalars.shown(holds)}; needs {', '.join(NAMED)}, Hold, or a list of them")
-    return [one for hold in holds for one in _listed(cast(Hold | Name, hold))]
+    return [one for hold in holds for one in _listed(hold)]
 
 
 def needed_streams(held: HeldLayers, post_norms: bool, dictionary: InMemory | None = None) -> tuple[str, ...]:
@@ -195,21 +201,25 @@ class Held:
     Attributes:
         streams: [L, rows, T, ...] of the clean pass, one row where all rows share it; `final_scale` [1, rows, T].
         layers: of the held streams among them, [L].
+            Patterns of an answer tree are in pieces, `attn_pattern.0` and on.
         skip: what held MLP outputs pass changes on by.
+        length: tokens of the prompt that was run, where a pass goes on after it.
         whole: streams held in every layer, so that no program asks layer by layer.
     """
 
     streams: dict[str, Float[Array, "L rows T *D"]]
     layers: dict[str, Bool[AnyArray, " L"]]
     skip: Skip | None
-    whole: tuple[str, ...] = dataclasses.field(metadata={"static": True})
+    length: Int[AnyArray, ""] | None = None
+    whole: tuple[str, ...] = dataclasses.field(default=(), metadata={"static": True})
 
     @classmethod
     def of(cls, held: HeldLayers, streams: dict[str, Array], dictionary: InMemory | None = None) -> "Held":
         """What `held` names, out of the streams of a clean pass."""
-        layers: dict[str, AnyArray] = {stream: mask for stream in streams if (mask := held.mask(stream)) is not None}
+        names = dict.fromkeys(stream.partition(".")[0] for stream in streams)
+        layers: dict[str, AnyArray] = {stream: mask for stream in names if (mask := held.mask(stream)) is not None}
         skip = Skip.of(dictionary, len(held.writes)) if "mlp_out" in layers else None
-        return cls(streams, layers, skip, tuple(stream for stream, mask in layers.items() if mask.all()))
+        return cls(streams, layers, skip, whole=tuple(stream for stream, mask in layers.items() if mask.all()))
 
     def clean(self, stream: str, layer: int | Array) -> Float[Array, "rows T *D"]:
         """A layer's stream in the clean pass."""
@@ -224,7 +234,28 @@ class Held:
         here = jnp.asarray(self.layers[stream])[0 if stream == "final_scale" else layer]
         return jnp.where(here, kept.astype(own.dtype), own)
 
+    def pattern(self, layer: int | Array, edges: Edges) -> Float[Array, "rows H T S"]:
+        """A layer's clean pattern; of a pattern in pieces the piece, with nothing where its queries see nothing."""
+        if edges.piece is None:
+            return self.clean("attn_pattern", layer)
+        if (name := f"attn_pattern.{edges.piece}") in self.streams:
+            return self.clean(name, layer)
+        # One token of a prompt that was run whole: [rows, H, 1, S], keys by their position.
+        keys = jnp.atleast_2d(edges.keys)[-1]
+        return jnp.where(edges.visible[:1], jnp.take(self.clean("attn_pattern", layer), keys, axis=-1, mode="clip"), 0)
+
     def at_top(self, positions: Int[AnyArray, " Q"]) -> "Held":
         """The same for the streams above the last block at some positions."""
         final = {name: values[:, :, positions] for name, values in self.streams.items() if name == "final_scale"}
-        return Held(final, {name: self.layers[name] for name in final if name in self.layers}, None, self.whole)
+        kept = {name: self.layers[name] for name in final if name in self.layers}
+        return Held(final, kept, None, whole=self.whole)
+
+    def at_token(self, position: Int[Array, ""]) -> "Held":
+        """The same for one token; nothing is held of those after the prompt, which the clean pass did not run."""
+        within = position < jnp.asarray(self.length)
+
+        def at(stream: str, values: Array) -> Array:
+            return jax.lax.dynamic_slice_in_dim(values, position, 1, axis=3 if stream == "attn_pattern" else 2)
+
+        layers: dict[str, AnyArray] = {stream: jnp.asarray(mask) & within for stream, mask in self.layers.items()}
+        return Held({name: at(name, values) for name, values in self.streams.items()}, layers, self.skip)

@@ -83,7 +83,7 @@ class Observer:
             ValueError: an edit's dictionary reads a stream that did not pass before the one it writes.
         """
         edits, held = self.on_streams, self.instruments.held
-        x = self._kept(stream, x)
+        x = self._kept(stream, x, edges)
         if stream not in NORMS:
             seen(stream, self.layer, x, self.real, self.positions)
         changes = [self._change(i, bound, x) for i, bound in edits.items() if bound.edit.spec.stream == stream]
@@ -102,16 +102,23 @@ class Observer:
             self._input = x
         return x
 
-    def _kept(self, stream: str, x: Array) -> Array:
-        """The stream with what is held put back; patterns of one row where all rows share them."""
+    def _kept(self, stream: str, x: Array, edges: Edges | None) -> Array:
+        """The stream with what is held put back; whole patterns of one row where all rows share them."""
         held = self.instruments.held
         if held is None or stream not in held.layers:
             return x
-        clean = held.clean(stream, self.layer)
+        clean = held.clean(stream, self.layer) if edges is None else held.pattern(self.layer, edges)
         if stream == "mlp_out" and held.skip is not None:
             clean = clean + held.skip(self._input - held.clean(held.skip.reads, self.layer), self.layer)
         kept = held.choose(stream, self.layer, clean, x)
-        return kept if stream in (*NORMS, "attn_pattern") else jnp.broadcast_to(kept, x.shape)
+        shared = stream in NORMS or (edges is not None and edges.piece is None)
+        return kept if shared else jnp.broadcast_to(kept, x.shape)
+
+    @property
+    def meets_patterns(self) -> bool:
+        """Whether anything is done to attention patterns."""
+        held = self.instruments.held
+        return bool(self.on_edges) or (held is not None and "attn_pattern" in held.layers)
 
     def source(self, stream: str, x: Array) -> Array:
         """What edits of features read: the clean stream where MLP outputs are held, which were made from it."""

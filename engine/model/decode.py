@@ -30,6 +30,7 @@ from causeway.engine.intervention.apply import bind_all
 from causeway.engine.intervention.changes import EditReport
 from causeway.engine.intervention.edges import Edges
 from causeway.engine.intervention.edits import Edit
+from causeway.engine.intervention.hold import Held
 from causeway.engine.intervention.instruments import Instruments, Observer
 from causeway.engine.intervention.taps import BoundTap
 from causeway.engine.model.attention import RowKeys, SharedKeys, attend_pieces, window_of, within
@@ -115,6 +116,8 @@ def decode_token(
         The final stream [B, D] after the last norm, the segment, and one observer a layer.
     """
     config, numerics = transformer.config, transformer.numerics
+    if instruments.held is not None:
+        instruments = dataclasses.replace(instruments, held=instruments.held.at_token(position))
     streams = 2 if recomputed else 1
     x = transformer.embed(token, position[None])
     x = jnp.broadcast_to(x[:, None], (token.shape[0], streams, config.d_model))
@@ -161,8 +164,8 @@ def edges_of(
     observer: Observer, pieces: tuple[SharedKeys | RowKeys, ...], keys: tuple[Int[Array, " S"], ...],
     config: ModelConfig,
 ) -> Callable[[Float[Array, "G B M S"], int], Float[Array, "G B M S"]] | None:  # fmt: skip
-    """Edits the weights of each piece, and last of the tokens' own keys; None where no edit is of a pattern."""
-    if not observer.on_edges:
+    """Meets the weights of each piece, and last of the tokens' own keys; None where nothing is done to patterns."""
+    if not observer.meets_patterns:
         return None
     groups, queries = config.num_kv_heads, observer.positions.shape[-1]
 
@@ -173,7 +176,7 @@ def edges_of(
         # A mask of [M, S] has a row for every head of a group; they are alike.
         visible = visible[:: len(visible) // queries or 1]
         shape = (weights.shape[1], queries, config.num_heads, weights.shape[-1])
-        pattern = observer("attn_pattern", jnp.moveaxis(by_row(weights, shape), 2, 1), Edges(at, visible))
+        pattern = observer("attn_pattern", jnp.moveaxis(by_row(weights, shape), 2, 1), Edges(at, visible, piece))
         return by_group(jnp.moveaxis(pattern, 1, 2), groups)
 
     return change
@@ -204,7 +207,8 @@ def by_row(z: Float[Array, "G B M K"], shape: tuple[int, ...]) -> Float[Array, "
 class Shared:
     """What all rows of a call share: weights, the prompt's prefix, the taps, and where the tokens stand.
 
-    start: absolute position of the first token run. drawn: tokens drawn before, counted by the random keys.
+    start: absolute position of the first token run. drawn: tokens drawn before, counted by the random keys. held: what
+    stays as in the prompt's clean pass.
     """
 
     transformer: Transformer
@@ -213,6 +217,7 @@ class Shared:
     taps: tuple[BoundTap, ...]
     start: Int[Array, ""]
     drawn: Int[Array, ""]
+    held: Held | None = None
 
 
 @jax.tree_util.register_dataclass
@@ -231,7 +236,7 @@ def decode_segment(
 ) -> tuple[Rows, Segment, Steps]:
     """`length` tokens a row, chosen or forced; a forced token never ends its row."""
     transformer = shared.transformer
-    instruments = Instruments(bind_all(own.edits, shared.dictionary), shared.taps)
+    instruments = Instruments(bind_all(own.edits, shared.dictionary), shared.taps, held=shared.held)
     blocks = layers_of(transformer)
 
     def body(carry, step):
@@ -279,6 +284,7 @@ class Fed:
     tokens: Int[Array, " S"]
     first: Int[Array, ""]
     start: Int[Array, ""]
+    held: Held | None = None
 
 
 def feed_segment(shared: Fed, own: Own) -> Segment:
@@ -287,7 +293,7 @@ def feed_segment(shared: Fed, own: Own) -> Segment:
     Steps before `first` are padding and cost nothing.
     """
     transformer, rows = shared.transformer, own.rows.token.shape[0]
-    instruments = Instruments(bind_all(own.edits, shared.dictionary))
+    instruments = Instruments(bind_all(own.edits, shared.dictionary), held=shared.held)
     blocks = layers_of(transformer)
 
     def body(step, segment):

@@ -24,6 +24,7 @@ from causeway.engine import scalars
 from causeway.engine.devices import RowParallel, local_parallel
 from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.intervention.edits import EMPTY, Edit
+from causeway.engine.intervention.hold import Held
 from causeway.engine.intervention.taps import BoundTap
 from causeway.engine.model.buckets import bucket_width
 from causeway.engine.model.cache import Prefix, prefill, prefill_rows
@@ -49,6 +50,7 @@ def generate_rows(
     prompt_id: int | Int[np.ndarray, " R"],
     edits: tuple[Edit, ...] = (),
     dictionary: Dictionary | None = None,
+    held: Held | None = None,
     taps: tuple[BoundTap, ...] = (),
     recomputed: bool = False,
     forced: Int[np.ndarray, "R N"] | None = None,
@@ -62,7 +64,8 @@ def generate_rows(
     Args:
         prompt: token ids; or the first S of each row's own prompt, the rest of which is forced (`prompts`).
         trials: trial number of each row; equal numbers share their noise.
-        edits: arrays [R, E], checked (`check_edits`). forced: tokens to take instead of drawing, -1 to draw.
+        edits: arrays [R, E], checked (`check_edits`). held: what prompt tokens keep of the prompt's clean pass.
+        forced: tokens to take instead of drawing, -1 to draw.
         first_edit: first edited position of any row of the whole plan for this prompt (default: of these rows). The
             shared prefix ends before it; it is part of what fixes the bits, so a sweep passes the plan's own.
         parallel: devices to spread buckets over (default: one). Place weights on them first (`parallel.replicate`).
@@ -75,14 +78,12 @@ def generate_rows(
             recomputed with an edit before the last prompt token.
         NotFiniteError: a row's streams or logits stop being numbers; its `row` is that row.
     """
-    seed = scalars.seed(seed)
-    prompt = np.asarray(prompt, np.int32)
+    seed, prompt = scalars.seed(seed), np.asarray(prompt, np.int32)
     check_generation(prompt, trials, edits, forced, layout.max_new_tokens, transformer.config.max_position)
     check_taps(taps, transformer.config, unread=("attn_pattern",))
     count, last, own = len(trials), prompt.shape[-1] - 1, prompt.ndim == 2
     check_first_edit(first_edit, first_edited_position(edits))
-    if first_edit is None:
-        first_edit = first_edited_position(edits)
+    first_edit = first_edited_position(edits) if first_edit is None else first_edit
     if recomputed and first_edit < last:
         raise ValueError(
             f"recomputed: an edit starts at position {first_edit}, before the last prompt token ({last}); earlier "
@@ -94,7 +95,7 @@ def generate_rows(
     parallel = parallel or local_parallel(1)
     run = _Run(
         transformer, dictionary, parallel.replicate(shared_prefix(transformer, prompt[..., :shared], shared)),
-        prompt, shared, taps, layout, sampling, recomputed, parallel,
+        prompt, shared, taps, layout, sampling, recomputed, parallel, parallel.replicate(held),
     )  # fmt: skip
     keys = np.asarray(jax.random.key_data(row_keys(seed, jnp.asarray(prompt_id), jnp.asarray(trials, jnp.int32))))
     return run.draw(edits, keys, np.zeros(count, np.int32) if first is None else first, forced, ends)
@@ -140,6 +141,7 @@ class _Run:
     sampling: Sampling
     recomputed: bool
     parallel: RowParallel
+    held: Held | None
 
     def draw(
         self, edits: tuple[Edit, ...], keys: np.ndarray, first: np.ndarray, forced: np.ndarray | None, ends: Ends | None
@@ -192,13 +194,13 @@ class _Run:
         first = bucket_width(len(between)) - len(between)
         return Fed(
             self.transformer, self.dictionary, self.prefix, jnp.asarray(np.pad(between, (first, 0))),
-            jnp.int32(first), jnp.int32(self.shared - first),
+            jnp.int32(first), jnp.int32(self.shared - first), self.held,
         )  # fmt: skip
 
     def _segment(self, stripe: Stripe, drawn: int, length: int, forced: np.ndarray | None) -> "_Segment":
         """Start one segment of one stripe; the stripe moves on."""
         start = jnp.int32(self.last + drawn)
-        shared = Shared(self.transformer, self.dictionary, self.prefix, self.taps, start, jnp.int32(drawn))
+        shared = Shared(self.transformer, self.dictionary, self.prefix, self.taps, start, jnp.int32(drawn), self.held)
         taken = np.stack([forced_tokens(forced, bucket, drawn, length, self.layout.rows) for bucket in stripe.ids])
         own = Own(stripe.rows, stripe.edits, stripe.past, self.parallel.split(taken))
         shared = self.parallel.replicate(shared)

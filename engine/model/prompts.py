@@ -25,6 +25,7 @@ from jaxtyping import Int
 
 from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.intervention.edits import Edit
+from causeway.engine.intervention.hold import Held
 from causeway.engine.model.buckets import bucket_width, whole_width
 from causeway.engine.model.finite import NotFiniteError
 from causeway.engine.model.generate import first_edited_position, generate_rows
@@ -45,6 +46,7 @@ class PromptRows:
         edits: arrays [r, E], checked.
         ends: see `generate_rows`.
         name: how errors call the prompt.
+        held: what the prompt's tokens keep of its clean pass; such prompts are not batched with others.
     """
 
     tokens: Sequence[int]
@@ -53,6 +55,7 @@ class PromptRows:
     edits: tuple[Edit, ...] = ()
     ends: Ends | None = None
     name: str = ""
+    held: Held | None = None
 
     @property
     def first_edit(self) -> int:
@@ -165,7 +168,7 @@ def _alone(transformer: Transformer, prompt: PromptRows, layout: Layout, request
     try:
         return generate_rows(
             transformer, prompt.tokens, trials=prompt.trials, prompt_id=prompt.id, edits=prompt.edits,
-            ends=prompt.ends, layout=layout, **request,
+            held=prompt.held, ends=prompt.ends, layout=layout, **request,
         )  # fmt: skip
     except NotFiniteError as error:
         raise error.of(prompt.name) from None

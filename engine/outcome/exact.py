@@ -12,6 +12,7 @@ Shapes: B rows, n nodes, e edges of the tree, T0 width of the prefix bucket.
 
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -23,8 +24,10 @@ from causeway.engine.intervention.apply import bind_all
 from causeway.engine.intervention.changes import EditReport
 from causeway.engine.intervention.edges import Edges
 from causeway.engine.intervention.edits import EMPTY, Edit
+from causeway.engine.intervention.hold import Held, HeldLayers, needed_streams
 from causeway.engine.intervention.instruments import Instruments, Observer
 from causeway.engine.model.attention import RowKeys, SharedKeys, attend_pieces, blank, window_of, within
+from causeway.engine.model.block import apply_block
 from causeway.engine.model.buckets import node_width
 from causeway.engine.model.cache import Prefix
 from causeway.engine.model.decode import by_group, by_row, edges_of, own
@@ -53,22 +56,31 @@ class CleanTree:
     """The unedited pass of a prompt's answer tree.
 
     prefix: keys and values before the last prompt token. streams: [L + 1, n, D], the residual stream before each
-    block and after the last. edges: [e] log probabilities without an edit.
+    block and after the last. edges: [e] log probabilities without an edit. held: what edited rows keep of it.
     """
 
     prefix: Prefix
     nodes: Nodes
     streams: Float[Array, "L1 n D"]
     edges: Float[Array, " e"]
+    held: Held | None = None
 
 
 def clean_tree(
-    transformer: Transformer, prompt: Sequence[int], tree: AnswerTree, first_edit: int | None = None
+    transformer: Transformer,
+    prompt: Sequence[int],
+    tree: AnswerTree,
+    first_edit: int | None = None,
+    held: HeldLayers | None = None,
+    dictionary: Dictionary | None = None,
 ) -> CleanTree:
     """Run a prompt and its answers' inner nodes once, without an edit.
 
-    `first_edit` is the first position that any row will edit (default: the last prompt token). Prompt tokens from
-    there on differ from row to row, so they join the tree as a chain above its root.
+    Args:
+        transformer: the model. prompt: token ids. tree: of the answers.
+        first_edit: the first position that any row will edit (default: the last prompt token). Prompt tokens from there
+            on differ from row to row, so they join the tree as a chain above its root.
+        held: what edited rows will keep of this pass. dictionary: of their edits.
 
     Raises:
         ValueError: prompt and answers exceed the context.
@@ -83,10 +95,11 @@ def clean_tree(
         )
     prefix = shared_prefix(transformer, prompt, shared)
     nodes = _device_nodes(tree, shared)
-    streams, edges = _clean(transformer, prefix, nodes)
+    names = needed_streams(held, transformer.config.post_norms, dictionary) if held else ()
+    streams, edges, found = _clean(transformer, prefix, nodes, names)
     if not all_finite(edges):
         refuse(lambda: _clean(transformer, shared_prefix(transformer, prompt, shared), nodes))
-    return CleanTree(prefix, nodes, streams, edges)
+    return CleanTree(prefix, nodes, streams, edges, Held.of(held, found, dictionary) if held else None)
 
 
 def _device_nodes(tree: AnswerTree, shared: int) -> Nodes:
@@ -133,20 +146,22 @@ class _Tree(Observer):
 
 
 class _Clean(_Tree):
-    """A layer of the clean tree, whose stream is stored with those below."""
+    """A layer of the clean tree, some streams of which are stored."""
 
-    def __init__(self, *place, streams: Float[Array, "L1 n D"]):
+    def __init__(self, *place, names: tuple[str, ...]):
         super().__init__(*place)
-        self.streams = streams
+        self.names = names
+        self.stored: dict[str, Float[Array, "1 n *D"]] = {}
 
     @property
-    def carry(self) -> Float[Array, "L1 n D"]:
-        """The streams before each block."""
-        return self.streams
+    def meets_patterns(self) -> bool:
+        """Whether patterns are stored."""
+        return "attn_pattern" in self.names
 
     def __call__(self, stream: str, x: Array, edges: Edges | None = None) -> Array:
-        if stream == "resid_pre":
-            self.streams = self.streams.at[self.layer].set(x[0])
+        """The stream as it is."""
+        if stream in self.names:
+            self.stored[stream if edges is None else f"{stream}.{edges.piece}"] = x
         return super().__call__(stream, x, edges)
 
 
@@ -176,19 +191,26 @@ def _edge_log_probability(x: Float[Array, "B n D"], last: _Tree) -> Float[Array,
     return logits[:, node, token] - normaliser[:, node]
 
 
-@jax.jit
+@partial(jax.jit, static_argnames="names")
 @full_precision
-def _clean(transformer: Transformer, prefix: Prefix, nodes: Nodes) -> tuple[Array, Array]:
-    count = transformer.config.num_layers
+def _clean(
+    transformer: Transformer, prefix: Prefix, nodes: Nodes, names: tuple[str, ...] = ()
+) -> tuple[Float[Array, "L1 n D"], Float[Array, " e"], dict[str, Float[Array, "L 1 n *D"]]]:
+    """The stream before each block and after the last, the edges, and the streams named."""
+    count, nothing = transformer.config.num_layers, Instruments()
 
-    def meet(index, streams):
-        return _Clean(transformer, prefix, nodes, Instruments(), index, streams=streams)
+    def body(x, scanned):
+        block, index = scanned
+        here = _Clean(transformer, prefix, nodes, nothing, index, names=("resid_pre", *names))
+        return apply_block(block, x, nodes.positions[None], transformer.config, here.attend, here), here.stored
 
     x = transformer.embed(nodes.tokens, nodes.positions)[None]
-    streams = jnp.zeros((count + 1, *x.shape[1:]), x.dtype)
-    x, streams = upper(transformer, x, 0, nodes.positions[None], meet, streams)
-    last = _Tree(transformer, prefix, nodes, Instruments(), count)
-    return streams.at[count].set(x[0]), _edge_log_probability(x, last)[0]
+    x, stored = jax.lax.scan(body, x, (transformer.blocks, jnp.arange(count)))
+    last = _Clean(transformer, prefix, nodes, nothing, count, names=names)
+    edges = _edge_log_probability(x, last)[0]
+    streams = jnp.concatenate([stored["resid_pre"][:, 0], x])
+    kept = {name: values for name, values in stored.items() if name.partition(".")[0] in names}
+    return streams, edges, kept | {name: values[None] for name, values in last.stored.items()}
 
 
 @jax.tree_util.register_dataclass
@@ -240,7 +262,7 @@ def edited_answers(
     edits, start = own
     transformer, clean = background.transformer, background.clean
     nodes, prefix = clean.nodes, clean.prefix
-    instruments = Instruments(bind_all(edits, background.dictionary))
+    instruments = Instruments(bind_all(edits, background.dictionary), held=clean.held)
     rows, positions = edits[0].layer.shape[0], nodes.positions[None]
     x = jnp.broadcast_to(clean.streams[start], (rows, *clean.streams.shape[1:]))
     # Where there is no block below, no slot acts: -1 is the layer of empty ones.

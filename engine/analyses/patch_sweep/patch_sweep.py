@@ -25,6 +25,7 @@ from causeway.engine.dictionary.digest import dictionary_digest
 from causeway.engine.intervention import scope as scopes
 from causeway.engine.intervention.checks import check_edits
 from causeway.engine.intervention.edits import Edit, EditSpec, Family
+from causeway.engine.intervention.hold import HeldLayers, checked_holds
 from causeway.engine.model.finite import NotFiniteError
 from causeway.engine.model.handle import Model
 from causeway.engine.model.transformer import Transformer
@@ -58,6 +59,7 @@ class PatchSweep:
     def __post_init__(self):
         check_stack(self.dictionary, "patch_sweep")
         self.features.check(self.dictionary)
+        checked_holds(self.settings.holds, self.model.config, self.dictionary)
         ids = [prompt.id for prompt in self.prompts]
         if not ids or len(set(ids)) != len(ids):
             raise ValueError(f"prompts: {len(ids)} with {len(set(ids))} distinct ids; give each prompt its own id")
@@ -163,13 +165,20 @@ class PatchSweep:
         return scopes.intervals(self.settings.scope, len(prompt.tokens))[0][0]
 
     @functools.cached_property
+    def held(self) -> HeldLayers:
+        """What rows keep of their prompt's clean pass."""
+        return checked_holds(self.settings.holds, self.model.config, self.dictionary)
+
+    @functools.cached_property
     def clean(self) -> Callable[[SweepPrompt], CleanTree]:
         """A prompt's clean pass for exact outcomes; the last is kept, because units come prompt by prompt."""
 
         def run(prompt: SweepPrompt) -> CleanTree:
             tree = self.answer_tree(prompt)
             try:
-                return clean_tree(self.placed[0], prompt.tokens, tree, self.first_edit(prompt))
+                return clean_tree(
+                    self.placed[0], prompt.tokens, tree, self.first_edit(prompt), self.held, self.placed[1]
+                )
             except NotFiniteError as error:
                 raise error.of(f"prompt {prompt.id}") from None
 

@@ -11,6 +11,7 @@ import numpy as np
 from causeway.engine.analyses.patch_sweep.design import Rows, SweepPrompt
 from causeway.engine.analyses.patch_sweep.patch_sweep import PatchSweep
 from causeway.engine.analyses.patch_sweep.trial_table import row_name, what_was_done
+from causeway.engine.frozen.record import held_of_prompt
 from causeway.engine.model.finite import NotFiniteError
 from causeway.engine.model.generate import generate_rows
 from causeway.engine.model.rollouts import Generation
@@ -60,6 +61,7 @@ def _generate_together(sweep: PatchSweep, prompt: SweepPrompt, rows: Rows) -> Ge
             prompt_id=prompt.id,
             edits=sweep.edits(prompt, rows),
             dictionary=dictionary,
+            held=held_of_prompt(transformer, prompt.tokens, sweep.held, dictionary),
             taps=s.recording.taps(dictionary, sweep.model.config.num_layers),
             recomputed=s.semantics == "recomputed",
             first_edit=sweep.first_edit(prompt),

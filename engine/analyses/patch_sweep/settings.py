@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from causeway.engine import scalars
 from causeway.engine.analyses.patch_sweep.recording import Recording
+from causeway.engine.intervention.hold import AnyHolds
 from causeway.engine.model.sampling import Sampling
 from causeway.engine.model.segments import Layout as Widths
 from causeway.engine.outcome.parsers import parser
@@ -19,6 +20,7 @@ class SweepSettings:
     Attributes:
         outcome: exact or sampled. arms: names (`design.arm_names`). mode: delta, or replace (the original study's
             reconstruction). scope: where edits act (`intervention.scope`). semantics: cached or recomputed.
+        holds: what rows keep of their prompt's clean pass (`intervention.hold`).
         trials: rollouts of each arm. sampling, max widths: of rollouts. stop_texts: texts that end one, beside the stop
             tokens of `sampling`. parser: how an answer is read.
         rows: row bucket a device. unit_buckets: buckets a unit. recording: what is kept at every token.
@@ -27,6 +29,7 @@ class SweepSettings:
     outcome: Outcome
     arms: tuple[str, ...]
     mode: Literal["delta", "replace"] = "delta"
+    holds: AnyHolds = "open"
     scope: str = "last_prompt"
     semantics: Literal["cached", "recomputed"] = "cached"
     trials: int = 1

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from causeway.engine.analyses.patch_sweep.exact_units import exact_unit
+from causeway.engine.frozen.record import held_of
 from causeway.engine.intervention.apply import bind_all
 from causeway.engine.intervention.edits import EMPTY
 from causeway.engine.intervention.instruments import Instruments
@@ -20,7 +21,11 @@ def passes(sweep, prompt, answer, rows, taps=()):
     tokens = [*prompt.tokens, *prompt.answer_tokens[answer]]
     padded = np.tile(np.pad(tokens, (0, WIDTH - len(tokens))), (ROWS, 1))
     edits = sweep.edits(prompt, rows.take(np.resize(np.arange(len(rows)), ROWS)))
-    return run(sweep.model.transformer, padded, Instruments(bind_all(edits, sweep.dictionary), taps))
+    lengths = np.full(ROWS, WIDTH)
+    held = held_of(sweep.model.transformer, padded, lengths, sweep.held, sweep.dictionary)
+    return run(
+        sweep.model.transformer, padded, Instruments(bind_all(edits, sweep.dictionary), taps, held=held), lengths
+    )
 
 
 def log_probability(sweep, prompt, answer, rows):
@@ -67,9 +72,12 @@ def test_every_row_equals_teacher_forced_passes(computed, mode):
             np.testing.assert_allclose(columns[name][mine].astype(float), values, atol=2e-5, err_msg=name)
 
 
-@pytest.mark.parametrize("scope", ["last_prompt", "decode", "positions:1:3,-1"])
-def test_every_scope_equals_teacher_forced_passes(tiny_sweep, make_sweep, scope):
-    sweep = make_sweep("exact", ("patch",), scope=scope, prompts=tiny_sweep.make_prompts(1))
+@pytest.mark.parametrize(("scope", "holds"), [
+    ("last_prompt", "open"), ("decode", "open"), ("positions:1:3,-1", "open"),
+    ("positions:1:3,-1", ("freeze_attention", "norm.-1", "mlp_out.1")),
+])  # fmt: skip
+def test_every_scope_equals_teacher_forced_passes(tiny_sweep, make_sweep, scope, holds):
+    sweep = make_sweep("exact", ("patch",), scope=scope, holds=holds, prompts=tiny_sweep.make_prompts(1))
     columns, _ = tiny_sweep.stacked(sweep, exact_unit)
     values = expected(sweep, sweep.prompts[0])
     np.testing.assert_allclose(columns["p_stop"].astype(float), values["p_stop"], atol=2e-5)
