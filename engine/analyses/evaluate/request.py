@@ -7,8 +7,8 @@ import pyarrow as pa
 from causeway.engine import scalars
 from causeway.engine.analyses.evaluate.baseline import scores_of
 from causeway.engine.analyses.evaluate.teacher_forcing import answer_log_probabilities, answer_pair
-from causeway.engine.analyses.prompts.prompt import BehaviourPrompt
 from causeway.engine.model.handle import Model, check_model
+from causeway.engine.prompt_record import check_pair, pair
 from causeway.engine.reading.read import ROWS
 
 
@@ -35,12 +35,13 @@ def evaluate(model: Model, prompts: Sequence[tuple[str, str, str]], *, batch_row
         three = isinstance(texts, list | tuple) and len(texts) == 3
         if not three or not all(isinstance(text, str) for text in texts):
             raise ValueError(f"prompts: got {scalars.shown(texts)}; needs (prompt, right answer, wrong answer), texts")
-        items.append(BehaviourPrompt(*texts, id=f"prompt {number}"))
+        items.append(pair(*texts, id=f"prompt {number}"))
+        check_pair(items[-1])
     pairs = [answer_pair(model, item) for item in items]
     rows = scalars.integer(batch_rows, "batch_rows", 1)
     scores = scores_of(items, pairs, answer_log_probabilities(model.transformer, pairs, rows=rows))
     return pa.table({
-        "prompt": [item.prompt for item in items], "correct": [item.correct for item in items],
+        "prompt": [item.text for item in items], "correct": [item.correct for item in items],
         "incorrect": [item.incorrect for item in items], "log_p_correct": [score.correct for score in scores],
         "log_p_incorrect": [score.incorrect for score in scores],
         "difference": [score.difference for score in scores],
