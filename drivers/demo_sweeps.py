@@ -45,24 +45,24 @@ def exact_sweep(
     model: Model, dictionary: Dictionary, prompts: tuple[SweepPrompt, ...], features: FeatureSet, seed: int
 ) -> PatchSweep:
     """The six conditions of the study with the controls that make them mean something."""
-    from causeway.engine.analyses.patch_sweep.design import arm_names
+    from causeway.engine.analyses.patch_sweep.arms import make_arms
     from causeway.engine.analyses.patch_sweep.patch_sweep import PatchSweep
     from causeway.engine.analyses.patch_sweep.settings import SweepSettings
 
-    arms = arm_names(("baseline", "noop", "patch", "ablate", "random", "dose"), GROUPS, doses=(0.5, 1.5))
+    arms = make_arms(("baseline", "noop", "patch", "ablate", "random", "dose"), GROUPS, doses=(0.5, 1.5))
     settings = SweepSettings("exact", arms, rows=256, unit_buckets=16, seed=seed)
     return PatchSweep(model, dictionary, prompts, features, settings, model_flags.parallel())
 
 
 def sampled_sweep(exact: PatchSweep, rows: list[dict]) -> PatchSweep:
     """Rollouts of the prompts of the exact sweep, for the features of some rows of its sweep_summary."""
-    from causeway.engine.analyses.patch_sweep.design import arm_names
+    from causeway.engine.analyses.patch_sweep.arms import make_arms
     from causeway.engine.model.sampling import Sampling
 
     places = list(zip(exact.features.layer.tolist(), exact.features.feature.tolist(), strict=True))
     features = exact.features.take([places.index((row["layer"], row["feature"])) for row in rows])
     settings = dataclasses.replace(
-        exact.settings, outcome="sampled", arms=arm_names(("baseline", "patch", "ablate"), GROUPS), trials=TRIALS,
+        exact.settings, outcome="sampled", arms=make_arms(("baseline", "patch", "ablate"), GROUPS), trials=TRIALS,
         segments=(NEW_TOKENS,), sampling=Sampling(temperature=1.0, stop_tokens=exact.model.stop_ids),
     )  # fmt: skip
     return dataclasses.replace(exact, features=features, settings=settings)

@@ -53,7 +53,7 @@ def main(_: list[str]) -> None:
     settings = _effect_settings(sweep)
     run.check_effects(sweep, settings)
     if FLAGS.export_study:
-        study_export.check_study(sweep.settings.arms, [prompt.group for prompt in sweep.prompts])
+        study_export.check_study(map(str, sweep.settings.arms), [prompt.group for prompt in sweep.prompts])
     if FLAGS.plan:
         print(run.estimate(sweep, workdir, cast(Literal["abstract", "measured"], FLAGS.plan)).text())
         return
@@ -92,14 +92,14 @@ def _sweep(table: pa.Table) -> PatchSweep:
 
 
 def _settings(dictionary: Any, features: FeatureSet, sampling: Sampling, stops: Stops) -> SweepSettings:
-    from causeway.engine.analyses.patch_sweep.design import arm_names
+    from causeway.engine.analyses.patch_sweep.arms import make_arms
     from causeway.engine.analyses.patch_sweep.settings import SweepSettings
     from causeway.engine.model.segments import segment_lengths
 
     sampled = FLAGS.outcome == "sampled"
     return SweepSettings(
         outcome=FLAGS.outcome, mode=FLAGS.form, holds=FLAGS.holds, scope=FLAGS.scope, semantics=FLAGS.semantics,
-        arms=arm_names(FLAGS.arms, tuple(features.values), numbers("doses", float), FLAGS.random_draws),
+        arms=make_arms(FLAGS.arms, tuple(features.values), numbers("doses", float), FLAGS.random_draws),
         trials=FLAGS.trials if sampled else 1, seed=FLAGS.seed, rows=FLAGS.batch_rows, unit_buckets=FLAGS.unit_buckets,
         segments=segment_lengths(FLAGS.max_new_tokens) if sampled else (), 
         parser=FLAGS.parser or "answers", stop_texts=stops.texts,

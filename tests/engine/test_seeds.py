@@ -5,6 +5,7 @@ import pytest
 
 from causeway.engine.analyses.attribute.aggregate import AggregateSettings
 from causeway.engine.analyses.intervene.settings import InterventionSettings
+from causeway.engine.analyses.patch_sweep.arms import BASELINE
 from causeway.engine.analyses.patch_sweep.effects import EffectSettings
 from causeway.engine.analyses.patch_sweep.settings import SweepSettings
 from causeway.engine.analyses.prompts.deal import Sizes
@@ -20,7 +21,7 @@ DRAWS = {
     "prompts": lambda seed: make_prompts("arithmetic", Sizes(2, 0), seed),
     "interventions": lambda seed: InterventionSettings(seed=seed),
     "effects": lambda seed: EffectSettings(seed=seed),
-    "sweep": lambda seed: SweepSettings("exact", ("baseline",), seed=seed),
+    "sweep": lambda seed: SweepSettings("exact", (BASELINE,), seed=seed),
     "halves": lambda seed: selection_half(np.arange(4), seed=seed),
     "held out": lambda seed: held_out(range(4), 0.5, seed),
     "tasks": lambda seed: suite.texts("train", 2, seed),

@@ -216,7 +216,7 @@ def _dose_response(
     features = len(results[outcome, contrast.name, ALL].estimate.effect)
     rhos = []
     for value in contrast.values:
-        steps = sorted((c for c in contrasts if c.role == "dose" and c.values == (value,)), key=lambda c: c.dose)
+        steps = sorted((c for c in contrasts if c.role == "dose" and c.values == (value,)), key=lambda c: c.arm.dose)
         if len(steps) >= FEWEST_DOSES:
             curve = np.stack([results[outcome, c.name, ALL].estimate.effect for c in steps])
             rhos.append(monotone(curve))

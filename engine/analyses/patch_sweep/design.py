@@ -1,14 +1,5 @@
 """What a patching sweep runs: features x arms x prompts x trials, as rows.
 
-Arms, for a feature with a value for each group (values are set in delta form unless the sweep says replace):
-
-    baseline              no edit; depends on the prompt alone, so it is run once a prompt (and trial)
-    noop                  the same code path at the feature's own value: what patching itself does
-    patch:<value>         set to that group's value
-    ablate                set to 0
-    random:<value>        as patch or ablate, but written along another feature's decoder row at equal norm
-    dose:<value>:<q>      q of the way from the own value to the group's value
-
 In delta form the no-op is the same for every feature of a layer; in replace form it brings in the dictionary's error,
 again the same for every feature. So it is run once a layer, on a row with feature -1.
 
@@ -25,14 +16,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
+from causeway.engine.analyses.patch_sweep.arms import ABLATE, BASELINE, NOOP, Arm
 from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.intervention.edits import EMPTY, Edit, EditSpec
 from causeway.engine.intervention.scope import intervals
 from causeway.engine.model.sampling import Purpose
 from causeway.engine.outcome.answers import Answer
 
-KINDS = ("baseline", "noop", "patch", "ablate", "random", "dose")
-DOSES = (0.25, 0.5, 0.75, 1.5)
 EVERY = -1
 
 
@@ -103,7 +93,7 @@ class Rows:
     layer, feature: -1 where the row stands for every one. arm: index into `arms`. scale, shift, writer: the edit.
     """
 
-    arms: tuple[str, ...]
+    arms: tuple[Arm, ...]
     layer: Int[np.ndarray, " M"]
     feature: Int[np.ndarray, " M"]
     arm: Int[np.ndarray, " M"]
@@ -135,41 +125,8 @@ class Rows:
         )  # fmt: skip
 
 
-def arm_names(
-    kinds: Sequence[str], values: Sequence[str], doses: Sequence[float] = DOSES, draws: int = 1
-) -> tuple[str, ...]:
-    """Names of all arms that the kinds stand for.
-
-    Raises:
-        ValueError: an unknown kind, or no arm at all.
-    """
-    unknown = [kind for kind in kinds if kind not in KINDS]
-    if unknown:
-        raise ValueError(f"arms: got {unknown[0]!r}; needs some of {', '.join(KINDS)}")
-    pushes = [*values, *(["ablate"] if "ablate" in kinds else [])]
-    suffixes = [""] if draws == 1 else [f":{draw}" for draw in range(draws)]
-    expanded = {
-        "baseline": ["baseline"],
-        "noop": ["noop"],
-        "patch": [f"patch:{v}" for v in values],
-        "ablate": ["ablate"],
-        "random": [f"random:{v}{suffix}" for v in pushes for suffix in suffixes],
-        "dose": [f"dose:{v}:{q:g}" for v in values for q in doses],
-    }
-    names = tuple(name for kind in KINDS if kind in kinds for name in expanded[kind])
-    if not names:
-        raise ValueError(f"arms: got none ({len(values)} values); needs some of {', '.join(KINDS)}")
-    return names
-
-
-def condition_name(group: str, arm: str) -> str:
-    """The study's name of (context, arm): safe_baseline, safe_with_risky_patch."""
-    kind, _, rest = arm.partition(":")
-    return f"{group}_with_{rest}_patch" if kind == "patch" else f"{group}_{arm}"
-
-
 def make_rows(
-    features: FeatureSet, arms: Sequence[str], dictionary: Dictionary, *, trials: int, seed: int, run_noop: bool
+    features: FeatureSet, arms: Sequence[Arm], dictionary: Dictionary, *, trials: int, seed: int, run_noop: bool
 ) -> Rows:
     """The rows of every prompt.
 
@@ -178,15 +135,15 @@ def make_rows(
         run_noop: whether the no-op needs rows of its own (False where it equals the baseline to the bit).
     """
     arms = tuple(arms)
-    per_feature = [i for i, arm in enumerate(arms) if arm not in ("baseline", "noop")]
+    per_feature = [i for i, arm in enumerate(arms) if arm.of_features]
     order = np.lexsort((features.feature, features.layer))
     parts = []
-    if "baseline" in arms:
-        parts.append(_shared_rows(arms, EMPTY, "baseline", trials))
+    if BASELINE in arms:
+        parts.append(_shared_rows(arms, EMPTY, BASELINE, trials))
     layers = features.layer[order]
     for layer in np.unique(layers):
-        if "noop" in arms and run_noop:
-            parts.append(_shared_rows(arms, int(layer), "noop", trials))
+        if NOOP in arms and run_noop:
+            parts.append(_shared_rows(arms, int(layer), NOOP, trials))
         if per_feature:
             chosen = order[layers == layer]
             parts.append(_feature_rows(features, chosen, arms, per_feature, dictionary, trials, seed))
@@ -194,7 +151,7 @@ def make_rows(
     return Rows(arms, **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
 
-def _shared_rows(arms: tuple[str, ...], layer: int, arm: str, trials: int) -> Rows:
+def _shared_rows(arms: tuple[Arm, ...], layer: int, arm: Arm, trials: int) -> Rows:
     ids, zeros = np.full(trials, EVERY, np.int32), np.zeros(trials, np.float32)
     return Rows(
         arms, layer=np.full(trials, layer, np.int32), feature=ids, arm=np.full(trials, arms.index(arm), np.int32),
@@ -203,7 +160,7 @@ def _shared_rows(arms: tuple[str, ...], layer: int, arm: str, trials: int) -> Ro
 
 
 def _feature_rows(
-    features: FeatureSet, chosen: np.ndarray, arms: tuple[str, ...], per_feature: list[int], dictionary: Dictionary,
+    features: FeatureSet, chosen: np.ndarray, arms: tuple[Arm, ...], per_feature: list[int], dictionary: Dictionary,
     trials: int, seed: int,
 ) -> Rows:  # fmt: skip
     """Rows of one layer's features in the order (feature, arm, trial)."""
@@ -222,18 +179,15 @@ def _feature_rows(
 
 
 def _arm_columns(
-    arm: str, features: FeatureSet, chosen: np.ndarray, dictionary: Dictionary, seed: int
+    arm: Arm, features: FeatureSet, chosen: np.ndarray, dictionary: Dictionary, seed: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Scale, shift and written feature of one arm, [chosen]."""
-    kind, *rest = arm.split(":")
-    own = features.feature[chosen]
-    keep = float(1 - float(rest[1])) if kind == "dose" else 0.0
-    label = rest[0] if rest else "ablate"
-    target = np.zeros(len(chosen)) if label == "ablate" else features.values[label][chosen]
-    shift = target * float(rest[1]) if kind == "dose" else target
-    draw = int(rest[1]) if kind == "random" and len(rest) > 1 else 0
-    writer = _other_features(features, chosen, dictionary, seed, draw) if kind == "random" else own
-    return np.full(len(chosen), keep), shift, writer
+    to_zero = arm.value in ("", ABLATE)
+    shift = arm.dose * (np.zeros(len(chosen)) if to_zero else features.values[arm.value][chosen])
+    writer = features.feature[chosen]
+    if arm.kind == "random":
+        writer = _other_features(features, chosen, dictionary, seed, arm.draw or 0)
+    return np.full(len(chosen), 1 - arm.dose), shift, writer
 
 
 def _other_features(

@@ -43,8 +43,8 @@ class Result:
         notes = [e.note for e in (self.estimate, self.selection) if e is not None and e.note]
         return {
             "contrast": self.contrast.name,
-            "arm": self.contrast.arm,
-            "reference": self.contrast.reference,
+            "arm": str(self.contrast.arm),
+            "reference": str(self.contrast.reference),
             "role": self.contrast.role,
             "group": self.group,
             "outcome": self.outcome,

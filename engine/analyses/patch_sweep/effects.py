@@ -29,6 +29,7 @@ import pyarrow.dataset
 from jaxtyping import Bool
 
 from causeway.engine import scalars
+from causeway.engine.analyses.patch_sweep.arms import BASELINE, NOOP, Arm
 from causeway.engine.analyses.patch_sweep.causal_rule import CausalRule, Verdict, decide
 from causeway.engine.analyses.patch_sweep.cells import Cells, TrialCells, read_trials
 from causeway.engine.analyses.patch_sweep.contrasts import FAMILY, Contrast, make_contrasts
@@ -79,7 +80,9 @@ def effects(source: pa.Table | pyarrow.dataset.Dataset, settings: EffectSettings
     """
     settings = settings or EffectSettings()
     cells = read_trials(source)
-    contrasts = make_contrasts(cells.arms, settings.values or None, noop_is_baseline=settings.noop_is_baseline)
+    contrasts = make_contrasts(
+        [Arm.parse(name) for name in cells.arms], settings.values or None, noop_is_baseline=settings.noop_is_baseline
+    )
     halves = _halves(cells, settings)
     results: dict[Key, Result] = {}
     for outcome in cells.outcomes:
@@ -129,22 +132,22 @@ def _result(
     settings: EffectSettings,
 ) -> Result:
     def compare(prompts: Bool[np.ndarray, " P"], tested: bool) -> Estimate:
-        arms = [_arm(cells, outcome, name, settings).at((slice(None), prompts)) for name in names]
+        arms = [_arm(cells, outcome, arm, settings).at((slice(None), prompts)) for arm in arms_of]
         return estimate(arms[0], arms[1], settings.estimates, sampled=cells.sampled, tested=tested)
 
-    names = (contrast.arm, contrast.reference)
+    arms_of = (contrast.arm, contrast.reference)
     tested = contrast.role != "dose"
     if halves is None:
         return Result(contrast, group, outcome, compare(members, tested), None)
     return Result(contrast, group, outcome, compare(members & halves[1], False), compare(members & halves[0], tested))
 
 
-def _arm(cells: TrialCells, outcome: str, name: str, settings: EffectSettings) -> Cells:
+def _arm(cells: TrialCells, outcome: str, arm: Arm, settings: EffectSettings) -> Cells:
     """Cells of an arm; where a no-op was not run and is the baseline, the baseline's."""
-    arm = cells.arm(outcome, name)
-    if name == "noop" and settings.noop_is_baseline and "baseline" in cells.arms:
-        return arm.filled_from(cells.arm(outcome, "baseline"))
-    return arm
+    found = cells.arm(outcome, next(name for name in cells.arms if Arm.parse(name) == arm))
+    if arm == NOOP and settings.noop_is_baseline and str(BASELINE) in cells.arms:
+        return found.filled_from(cells.arm(outcome, str(BASELINE)))
+    return found
 
 
 def _corrected(block: Sequence[Result], correction: multiple.Method) -> list[Result]:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
+from causeway.engine.analyses.patch_sweep.arms import BASELINE
 from causeway.engine.analyses.patch_sweep.cells import OTHER
 from causeway.engine.analyses.patch_sweep.design import FeatureSet, Rows, SweepPrompt, make_rows
 from causeway.engine.analyses.patch_sweep.settings import SweepSettings
@@ -143,7 +144,7 @@ class PatchSweep:
         """The rows of every prompt."""
         s = self.settings
         # In delta form the no-op is the baseline to the bit; an exact no-op is cheap and shares the patches' program.
-        run_noop = s.outcome == "exact" or s.mode == "replace" or "baseline" not in s.arms
+        run_noop = s.outcome == "exact" or s.mode == "replace" or BASELINE not in s.arms
         return make_rows(self.features, s.arms, self.dictionary, trials=s.trials, seed=s.seed, run_noop=run_noop)
 
     def answer_tree(self, prompt: SweepPrompt) -> AnswerTree:

@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 
 from causeway.engine import scalars
 from causeway.engine.analyses.patch_sweep import run
-from causeway.engine.analyses.patch_sweep.design import SweepPrompt, arm_names
+from causeway.engine.analyses.patch_sweep.arms import make_arms
+from causeway.engine.analyses.patch_sweep.design import SweepPrompt
 from causeway.engine.analyses.patch_sweep.effects import EffectSettings
 from causeway.engine.analyses.patch_sweep.features import features_of
 from causeway.engine.analyses.patch_sweep.patch_sweep import PatchSweep
@@ -68,8 +69,8 @@ def patch_sweep(
     _check(model, dictionary, answers, workdir)
     members, table = members_of(prompts, model), _table(features)
     chosen = features_of(table, _rule(value), scalars.integer(per_layer, "per_layer", 1), None, groups=list(prompts))
-    names = arm_names(_kinds(arms), tuple(chosen.values))
-    settings = SweepSettings("exact", names, scope=scope, seed=seed, rows=scalars.integer(rows, "rows", 1))
+    wanted = make_arms(_kinds(arms), tuple(chosen.values))
+    settings = SweepSettings("exact", wanted, scope=scope, seed=seed, rows=scalars.integer(rows, "rows", 1))
     listed = tuple(_prompt(model, number, member, answers) for number, member in enumerate(members))
     own = fitted(dictionary, model.config, model.name)
     sweep = PatchSweep(model, own, listed, chosen, settings, local_parallel(1))

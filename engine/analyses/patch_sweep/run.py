@@ -82,7 +82,9 @@ def check_effects(sweep: PatchSweep, settings: EffectSettings) -> None:
     """
     arms = [sweep.rows.arms[i] for i in np.unique(sweep.rows.arm)]
     if (sweep.rows.feature == EVERY).all():
-        raise ValueError(f"arms: got {', '.join(arms)}, which patch no feature; needs some of patch, ablate and dose")
+        raise ValueError(
+            f"arms: got {', '.join(map(str, arms))}, which patch no feature; needs some of patch, ablate and dose"
+        )
     make_contrasts(arms, settings.values or None, noop_is_baseline=settings.noop_is_baseline)
 
 

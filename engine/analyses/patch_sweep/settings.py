@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any, Literal
 
 from causeway.engine import scalars
+from causeway.engine.analyses.patch_sweep.arms import Arm
 from causeway.engine.analyses.patch_sweep.recording import Recording
 from causeway.engine.intervention.hold import AnyHolds
 from causeway.engine.model.sampling import Sampling
@@ -18,7 +19,7 @@ class SweepSettings:
     """How a sweep is run.
 
     Attributes:
-        outcome: exact or sampled. arms: names (`design.arm_names`). mode: delta, or replace (the original study's
+        outcome: exact or sampled. arms: see `arms`. mode: delta, or replace (the original study's
             reconstruction). scope: where edits act (`intervention.scope`). semantics: cached or recomputed.
         holds: what rows keep of their prompt's clean pass (`intervention.hold`).
         trials: rollouts of each arm. sampling, max widths: of rollouts. stop_texts: texts that end one, beside the stop
@@ -27,7 +28,7 @@ class SweepSettings:
     """
 
     outcome: Outcome
-    arms: tuple[str, ...]
+    arms: tuple[Arm, ...]
     mode: Literal["delta", "replace"] = "delta"
     holds: AnyHolds = "open"
     scope: str = "last_prompt"
@@ -67,7 +68,7 @@ class SweepSettings:
 
     def describe(self) -> dict[str, Any]:
         """JSON-able description for the plan."""
-        return dataclasses.asdict(self) | {"recording": self.recording.describe()}
+        return dataclasses.asdict(self) | {"arms": list(map(str, self.arms)), "recording": self.recording.describe()}
 
 
 _CHOICES = {

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 
 from causeway.engine.analyses.patch_sweep.cells import OTHER
-from causeway.engine.analyses.patch_sweep.design import Rows, SweepPrompt, condition_name
+from causeway.engine.analyses.patch_sweep.design import Rows, SweepPrompt
 from causeway.engine.intervention.edits import EMPTY
 
 _WHAT = [
@@ -44,12 +44,12 @@ def what_was_done(prompt: SweepPrompt, rows: Rows, before: np.ndarray, after: np
     flat = applied.reshape(len(rows), -1)
     first = flat.argmax(axis=1)[:, None]
     kept = [np.take_along_axis(a.reshape(len(rows), -1), first, axis=1)[:, 0] for a in (before, after)]
-    names = [rows.arms[i] for i in rows.arm]
+    arms = [rows.arms[i] for i in rows.arm]
     return {
         "prompt_id": np.full(len(rows), prompt.id, np.int32),
         "group": [prompt.group] * len(rows),
         "layer": rows.layer, "feature": rows.feature,
-        "arm": names, "condition": [condition_name(prompt.group, arm) for arm in names],
+        "arm": list(map(str, arms)), "condition": [arm.condition(prompt.group) for arm in arms],
         "trial": rows.trial, "writer": rows.writer, "scale": rows.scale, "shift": rows.shift,
         "value_before": kept[0].astype(np.float32), "value_set": kept[1].astype(np.float32),
         "edits_applied": flat.sum(axis=1).astype(np.int32),

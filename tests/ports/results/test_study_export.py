@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from causeway.engine.analyses.as_published.causal_rule import original_rule
-from causeway.engine.analyses.patch_sweep.design import condition_name
+from causeway.engine.analyses.patch_sweep.arms import Arm
 from causeway.engine.sweep import Layout, Plan, Store, UnitResult, run_sweep
 from causeway.ports.results.study_export import check_study, export_study
 
@@ -26,7 +26,7 @@ def trials():
                 action = str(rng.choice(["stop", "bet", "invalid"]))
                 rows.append({
                     "prompt_id": prompt, "group": group, "layer": layer, "feature": feature, "arm": arm, "trial": trial,
-                    "condition": condition_name(group, arm), "action": action, "response": f"{action} {trial}",
+                    "condition": Arm.parse(arm).condition(group), "action": action, "response": f"{action} {trial}",
                     "amount": 20.0 if action == "bet" else None,
                 })  # fmt: skip
     return pa.Table.from_pylist(rows)
@@ -81,7 +81,7 @@ def test_every_trial_stands_under_its_feature_and_baselines_under_all(exported):
         assert entry["response"] == f"{entry['parsed']['action']} {entry['trial']}"
         key = entry["feature"], entry["condition"]
         counts[key] = counts.get(key, 0) + 1
-    six = [condition_name(g, arm) for g in GROUPS for arm in ("baseline", "patch:safe", "patch:risky")]
+    six = [Arm.parse(arm).condition(g) for g in GROUPS for arm in ("baseline", "patch:safe", "patch:risky")]
     assert counts == {(feature, condition): 12 for feature in ("L3-10", "L5-7") for condition in six}
 
 

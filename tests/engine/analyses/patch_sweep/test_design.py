@@ -7,12 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from causeway.engine.analyses.patch_sweep.arms import BASELINE, KINDS, NOOP, Arm, make_arms
 from causeway.engine.analyses.patch_sweep.design import (
     EVERY,
-    KINDS,
     FeatureSet,
-    arm_names,
-    condition_name,
     make_rows,
 )
 from causeway.engine.intervention.edits import EMPTY, FOREVER, EditSpec
@@ -28,7 +26,7 @@ def features(tiny_sweep):
 @pytest.fixture
 def rows(features, dictionary):
     def make(kinds=KINDS, trials=2, seed=0, run_noop=True, draws=1, chosen=features):
-        arms = arm_names(kinds, VALUES, (0.25, 1.5), draws)
+        arms = make_arms(kinds, VALUES, (0.25, 1.5), draws)
         return make_rows(chosen, arms, dictionary, trials=trials, seed=seed, run_noop=run_noop)
 
     return make
@@ -39,32 +37,38 @@ def keys(rows):
 
 
 def arm_of(rows, name):
-    return rows.take(rows.arm == rows.arms.index(name))
+    return rows.take(rows.arm == rows.arms.index(Arm.parse(name)))
+
+
+def texts(*kinds, **options):
+    return tuple(map(str, make_arms(*kinds, **options)))
 
 
 def test_arms_stand_for_their_names_in_one_order():
-    assert arm_names(("patch", "baseline"), VALUES) == ("baseline", "patch:safe", "patch:risky")
-    assert arm_names(("dose",), VALUES, (0.5, 1.5)) == (
+    assert texts(("patch", "baseline"), VALUES) == ("baseline", "patch:safe", "patch:risky")
+    assert texts(("dose",), VALUES, (0.5, 1.5)) == (
         "dose:safe:0.5", "dose:safe:1.5", "dose:risky:0.5", "dose:risky:1.5",
     )  # fmt: skip
-    assert arm_names(("random",), VALUES, draws=2) == (
+    assert texts(("random",), VALUES, draws=2) == (
         "random:safe:0", "random:safe:1", "random:risky:0", "random:risky:1",
     )  # fmt: skip
-    assert "random:ablate" in arm_names(("ablate", "random"), VALUES)
+    assert "random:ablate" in texts(("ablate", "random"), VALUES)
+    arms = make_arms(KINDS, VALUES, (0.25, 1 / 3), 2)
+    assert tuple(Arm.parse(str(arm)) for arm in arms) == arms
 
 
 def test_unknown_and_missing_arms_are_refused(refuses):
     with refuses("arms: got 'pacth'; needs some of baseline, noop, patch"):
-        arm_names(("pacth",), VALUES)
+        make_arms(("pacth",), VALUES)
     with refuses("arms: got none"):
-        arm_names((), VALUES)
+        make_arms((), VALUES)
     with refuses("arms: got none"):
-        arm_names(("patch",), ())
+        make_arms(("patch",), ())
 
 
 def test_the_six_conditions_have_the_studys_names():
-    arms = arm_names(("baseline", "patch"), VALUES)
-    assert [condition_name(group, arm) for group in VALUES for arm in arms] == [
+    arms = make_arms(("baseline", "patch"), VALUES)
+    assert [arm.condition(group) for group in VALUES for arm in arms] == [
         "safe_baseline", "safe_with_safe_patch", "safe_with_risky_patch",
         "risky_baseline", "risky_with_safe_patch", "risky_with_risky_patch",
     ]  # fmt: skip
@@ -75,23 +79,23 @@ def test_every_feature_arm_and_trial_is_there_once_in_canonical_order(rows, feat
     listed = keys(made)
     assert listed == sorted(listed)
     assert len(set(listed)) == len(listed)
-    per_feature = [i for i, arm in enumerate(made.arms) if arm not in ("baseline", "noop")]
+    per_feature = [i for i, arm in enumerate(made.arms) if arm.of_features]
     pairs = sorted(zip(features.layer.tolist(), features.feature.tolist(), strict=True))
     expected = {(*pair, arm, trial) for pair, arm, trial in itertools.product(pairs, per_feature, range(2))}
-    expected |= {(EMPTY, EVERY, made.arms.index("baseline"), trial) for trial in range(2)}
-    expected |= {(layer, EVERY, made.arms.index("noop"), trial) for layer in (0, 2) for trial in range(2)}
+    expected |= {(EMPTY, EVERY, made.arms.index(BASELINE), trial) for trial in range(2)}
+    expected |= {(layer, EVERY, made.arms.index(NOOP), trial) for layer in (0, 2) for trial in range(2)}
     assert set(listed) == expected
 
 
 def test_a_noop_that_is_the_baseline_has_no_rows(rows):
     made = rows(run_noop=False)
-    assert "noop" in made.arms
+    assert NOOP in made.arms
     assert not len(arm_of(made, "noop"))
 
 
 @pytest.mark.parametrize("kinds", [("baseline",), ("baseline", "noop"), ("ablate",)])
 def test_few_arms_are_a_design_too(rows, kinds):
-    assert {made.arms[i] for made in [rows(kinds)] for i in made.arm} == set(kinds)
+    assert {made.arms[i].kind for made in [rows(kinds)] for i in made.arm} == set(kinds)
 
 
 @given(st.permutations(range(6)))
@@ -100,7 +104,7 @@ def test_rows_do_not_depend_on_the_order_of_the_features(tiny_sweep, dictionary,
     values = {name: v[order] for name, v in features.values.items()}
     other = FeatureSet(features.layer[order], features.feature[order], values)
     a, b = (
-        make_rows(f, arm_names(KINDS, VALUES), dictionary, trials=1, seed=0, run_noop=True) for f in (features, other)
+        make_rows(f, make_arms(KINDS, VALUES), dictionary, trials=1, seed=0, run_noop=True) for f in (features, other)
     )
     for name in ("layer", "feature", "arm", "trial", "scale", "shift", "writer"):
         np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
@@ -127,7 +131,7 @@ def test_what_each_arm_sets_a_feature_to(rows, features):
 
 def test_a_random_control_writes_another_feature_of_its_layer(rows):
     made = rows(draws=3)
-    random = np.array([made.arms[i].startswith("random") for i in made.arm])
+    random = np.array([made.arms[i].kind == "random" for i in made.arm])
     assert (made.writer[random] != made.feature[random]).all()
     assert (made.writer[~random] == made.feature[~random]).all()
     one = arm_of(made, "random:safe:0").writer
@@ -150,7 +154,7 @@ def test_a_control_never_writes_a_dead_direction(rows, features, dictionary, tin
     kept = np.zeros(tiny.FEATURES, bool)
     kept[[3, 20]] = True
     dead.W_dec[...] = np.asarray(dead.W_dec[...]) * kept[None, :, None]
-    made = make_rows(features, ("random:safe",), dead, trials=1, seed=0, run_noop=False)
+    made = make_rows(features, (Arm("random", "safe"),), dead, trials=1, seed=0, run_noop=False)
     assert set(made.writer.tolist()) <= {3, 20}
 
 

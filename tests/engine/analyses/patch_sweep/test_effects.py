@@ -10,8 +10,8 @@ import pyarrow.parquet
 import pytest
 from scipy import stats
 
+from causeway.engine.analyses.patch_sweep.arms import Arm
 from causeway.engine.analyses.patch_sweep.cells import Cells, read_trials
-from causeway.engine.analyses.patch_sweep.contrasts import make_contrasts
 from causeway.engine.analyses.patch_sweep.effects import METADATA_KEY, EffectSettings, effects
 from causeway.engine.analyses.patch_sweep.estimates import EstimateSettings, estimate
 from causeway.engine.stats.paired import METHOD, paired_mean
@@ -297,7 +297,7 @@ def test_a_context_of_one_prompt_survives_a_split_of_sampled_trials():
 
 def test_arms_that_cannot_be_read_and_broken_tables_are_refused():
     with pytest.raises(ValueError, match=r"arm: got 'patch'; needs baseline"):
-        make_contrasts(("noop", "patch"))
+        Arm.parse("patch")
     with pytest.raises(ValueError, match=r"lacks the columns \['arm'\]"):
         effects(_exact().drop_columns(["arm"]))
     twice = pa.concat_tables([_exact(), _exact().set_column(1, "group", pa.array(["other"] * _exact().num_rows))])

@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 
+from causeway.engine.analyses.patch_sweep.arms import Arm
 from causeway.engine.analyses.patch_sweep.exact_units import exact_unit
 from causeway.engine.frozen.record import held_of
 from causeway.engine.intervention.apply import bind_all
@@ -144,7 +145,7 @@ def test_the_pushes_of_a_random_control_have_equal_norms(computed):
     prompt, last = sweep.prompts[0], len(sweep.prompts[0].tokens) - 1
     for place, layer in enumerate((0, 2)):
         tap = (bind_tap(TapSpec("resid_post", "raw", (layer,)), None),)
-        arms = [np.flatnonzero((sweep.rows.layer == layer) & (sweep.rows.arm == sweep.rows.arms.index(arm)))
+        arms = [np.flatnonzero((sweep.rows.layer == layer) & (sweep.rows.arm == sweep.rows.arms.index(Arm.parse(arm))))
                 for arm in ("noop", "patch:risky", "random:risky")]  # fmt: skip
         rows = sweep.rows.take(np.concatenate(arms))
         stream = np.asarray(passes(sweep, prompt, 2, rows, tap).records[0].values)[0, : len(rows), last]

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from causeway.engine.analyses.patch_sweep.arms import BASELINE
 from causeway.engine.analyses.patch_sweep.design import FeatureSet
 from causeway.engine.analyses.patch_sweep.settings import SweepSettings
 from causeway.engine.model.sampling import Sampling
@@ -37,7 +38,7 @@ def features(layer, feature):
 )
 def test_settings(change, message, refuses):
     with refuses(message):
-        SweepSettings(**{"outcome": "exact", "arms": ("baseline",)} | change)
+        SweepSettings(**{"outcome": "exact", "arms": (BASELINE,)} | change)
 
 
 def test_features_without_a_dictionary(make_sweep, refuses, compilations):

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 
+from causeway.engine.analyses.patch_sweep.arms import Arm
 from causeway.engine.analyses.patch_sweep.sampled_units import sampled_unit
 from causeway.engine.intervention.apply import bind
 from causeway.engine.intervention.instruments import Instruments
@@ -140,7 +141,9 @@ def test_a_patched_site_is_read_re_encoded_and_the_set_value_stands_beside_it(co
     sweep, columns, arrays = computed(mode)
     prompt, last = sweep.prompts[0], len(sweep.prompts[0].tokens) - 1
     chosen = np.flatnonzero(
-        (sweep.rows.layer == 0) & (sweep.rows.arm == sweep.rows.arms.index("patch:risky")) & (sweep.rows.trial == 0)
+        (sweep.rows.layer == 0)
+        & (sweep.rows.arm == sweep.rows.arms.index(Arm("patch", "risky")))
+        & (sweep.rows.trial == 0)
     )
     drawn = np.maximum(tokens_of(columns, prompt.id)[chosen], 0)
     tokens = np.concatenate([np.tile(prompt.tokens, (len(chosen), 1)), drawn[:, :-1]], axis=1)

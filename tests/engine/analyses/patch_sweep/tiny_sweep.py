@@ -4,7 +4,8 @@ import dataclasses
 
 import numpy as np
 
-from causeway.engine.analyses.patch_sweep.design import KINDS, FeatureSet, SweepPrompt, arm_names
+from causeway.engine.analyses.patch_sweep.arms import KINDS, make_arms
+from causeway.engine.analyses.patch_sweep.design import FeatureSet, SweepPrompt
 from causeway.engine.analyses.patch_sweep.patch_sweep import PatchSweep
 from causeway.engine.analyses.patch_sweep.recording import make_recording
 from causeway.engine.analyses.patch_sweep.settings import SweepSettings
@@ -50,7 +51,7 @@ def make_sweep(
         given |= {"trials": 2, "segments": (2, 2), "sampling": sampling, "recording": recording}
     return PatchSweep(
         Model(transformer, None, "tiny", "of the tests"), dictionary, prompts or make_prompts(), features,
-        SweepSettings(outcome, arm_names(kinds, tuple(features.values), doses, draws), **given | settings),
+        SweepSettings(outcome, make_arms(kinds, tuple(features.values), doses, draws), **given | settings),
         local_parallel(devices, parallel),
     )  # fmt: skip
 
