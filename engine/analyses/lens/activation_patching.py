@@ -16,9 +16,11 @@ from jaxtyping import Float
 from causeway.engine import scalars
 from causeway.engine.analyses.attribute.targets import Wanted, one_target, target_weights
 from causeway.engine.calls.run import run
-from causeway.engine.intervention.edits import EDITABLE
-from causeway.engine.intervention.requests import SwapEdit
+from causeway.engine.intervention.requests import AnyEdit, SwapEdit, UnitEdit
+from causeway.engine.intervention.sites import EDITABLE
 from causeway.engine.model.handle import Model, Prompt, check_model
+
+HEADS = ("head_out", "query", "key", "value")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +28,7 @@ class PatchingTable:
     """The target with each place patched; `cw.save_heat_map` draws it.
 
     Attributes:
-        values: the target with the clean stream put at a layer and token [L, T].
+        values: the target with the clean stream put at a layer and token [L, T]; of heads [L, T, H].
         clean: the target of the clean prompt.
         corrupted: of the corrupted prompt.
         layers: of the model.
@@ -36,7 +38,7 @@ class PatchingTable:
         stream: what was patched.
     """
 
-    values: Float[np.ndarray, "L T"]
+    values: Float[np.ndarray, "L T *H"]
     clean: float
     corrupted: float
     layers: tuple[int, ...]
@@ -46,16 +48,18 @@ class PatchingTable:
     stream: str
 
     @property
-    def recovered(self) -> Float[np.ndarray, "L T"]:
+    def recovered(self) -> Float[np.ndarray, "L T *H"]:
         """Share of the difference between both prompts that each patch brings back: 0 is corrupted, 1 clean."""
         return (self.values - self.corrupted) / (self.clean - self.corrupted)
 
     def __repr__(self) -> str:
-        layer, position = np.unravel_index(np.abs(self.values - self.corrupted).argmax(), self.values.shape)
+        place = np.unravel_index(np.abs(self.values - self.corrupted).argmax(), self.values.shape)
+        layer, position, *head = map(int, place)
         return (
             f"PatchingTable({self.stream} at {len(self.layers)} layers and {len(self.positions)} tokens; clean "
             f"{self.clean:.3f}, corrupted {self.corrupted:.3f}; most at layer {self.layers[layer]}, token "
-            f"{self.positions[position]} {self.tokens[position]!r}: {self.values[layer, position]:.3f})"
+            f"{self.positions[position]} {self.tokens[position]!r}"
+            f"{f', head {head[0]}' if head else ''}: {self.values[place]:.3f})"
         )
 
 
@@ -76,7 +80,8 @@ def activation_patching(
         clean: text or token ids.
         corrupted: another prompt of as many tokens.
         target: what is measured at the last token: `logit_difference(...)`, another `Target`, or a token by id or text.
-        stream: resid_pre, attn_out, resid_mid, mlp_out, resid_post or another stream that can be edited.
+        stream: resid_pre, attn_out, resid_mid, mlp_out, resid_post or another stream that can be edited; or head_out,
+            query, key or value, of which one head is put at a time.
         layers: default all.
         positions: default all.
 
@@ -97,11 +102,24 @@ def activation_patching(
     if whole == broken:
         raise ValueError(f"clean, corrupted: both have the target {whole:.4g}; needs prompts that differ in it")
     streams = run_of[name][0]
-    arms = [[SwapEdit(layer, streams[layer, token], token, name)] for layer in at for token in places]
+    arms = [_put(name, layer, token, head, streams) for layer in at for token in places for head in _heads(streams)]
     patched = run(model, other, arms=arms, logits="last").logits[0]
-    values = (np.float64(patched) @ weights).reshape(len(at), len(places))
+    values = (np.float64(patched) @ weights).reshape(len(at), len(places), *streams.shape[2:-1])
     mine, theirs = (tuple(model.to_str_tokens(tokens)[p] for p in places) for tokens in (ids, other))
     return PatchingTable(values, whole, broken, at, places, mine, theirs, name)
+
+
+def _heads(streams: np.ndarray) -> range:
+    """Numbers of the heads of a stream [L, T, H, K]; one of a stream without."""
+    return range(streams.shape[2] if streams.ndim == 4 else 1)
+
+
+def _put(stream: str, layer: int, token: int, head: int, streams: np.ndarray) -> AnyEdit:
+    """The edit that puts what another run had at a place."""
+    here = streams[layer, token]
+    if streams.ndim == 4:
+        return UnitEdit(layer, head, here[head], "set", token, stream)
+    return SwapEdit(layer, here, token, stream)
 
 
 def _places(
@@ -113,8 +131,8 @@ def _places(
         ValueError: a stream that cannot be edited, or a layer or position that there is not.
     """
     place, count = model.place(stream, "stream"), model.config.num_layers
-    if place.stream not in EDITABLE:
-        raise ValueError(f"stream: got {scalars.shown(stream)}; needs one of {', '.join(EDITABLE)}")
+    if place.stream not in (allowed := (*EDITABLE, *HEADS)):
+        raise ValueError(f"stream: got {scalars.shown(stream)}; needs one of {', '.join(allowed)}")
     if layers is None and place.layer is not None:
         layers = [place.layer]
 

@@ -53,6 +53,9 @@ def test_the_frozen_pass_is_linear_in_the_embedding_and_in_what_mlps_write(famil
 def test_the_frozen_gradient_makes_the_edges_of_a_graph(tiny, cases):
     model, transcoders = cases.make_model(tiny), cases.make_dictionary(tiny, "relu")
     graph = cw.attribute(model, PROMPT, transcoders, targets=[TARGET])
+    with pytest.warns(FutureWarning, match=r"attribute: \(model, dictionary, prompt\) is the older order; write"):
+        older = cw.attribute(model, transcoders, PROMPT, targets=[TARGET], max_logits=3, update_every=7)
+    np.testing.assert_array_equal(older.edges.toarray(), graph.edges.toarray())
     tokens = graph.edges.toarray()[-1, -len(PROMPT) :]
     found = cw.pullback(model, PROMPT, TARGET, sites="resid_pre")
     embedding = np.asarray(model.transformer.embedding[...])[PROMPT]

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import causeway as cw
 from causeway.ports.graphs import graph_parquet
 from causeway.ports.graphs.graph_parquet import write_graph_tables
 from causeway.ports.graphs.graphml import as_networkx, write_graphml
@@ -33,6 +34,17 @@ def test_neuronpedia_files_fit_the_schema(graph, tmp_path, data_dir):
     for thresholds in ((1.0, 1.0), (0.8, 0.98), (0.3, 0.3)):
         path = write_neuronpedia(tmp_path, graph.prune(*thresholds), NAMES)
         jsonschema.validate(json.loads(path.read_text()), schema)
+
+
+@pytest.mark.parametrize("name", ["neuronpedia/one.json", "graphml/one.graphml", "parquet/one"])
+def test_a_graph_is_saved_in_the_format_asked_for(graph, tmp_path, transformer, name):
+    model, kind = cw.Model(transformer, None, "tiny", "of the tests"), name.split("/")[0]
+    path = cw.save_graph(graph, tmp_path / kind, model, format=kind, slug="one")
+    assert path == tmp_path / name
+    assert path.exists()
+    for changed in ({"slug": "a/b"}, {"format": "dot"}):
+        with pytest.raises(ValueError, match=f"^{next(iter(changed))}: got [^\n]*; needs [^\n]*$"):
+            cw.save_graph(graph, tmp_path, model, **{"format": kind} | changed)
 
 
 def test_neuronpedia_nodes_and_links(graph, tmp_path):

@@ -95,10 +95,30 @@ def test_patching_is_a_loop_of_passes_with_one_place_replaced(stream, tiny, case
         ({"corrupted": CORRUPTED[1:]}, "clean, corrupted: 6 and 5 tokens; needs prompts of as many"),
         ({"corrupted": CLEAN}, "clean, corrupted: both have the target"), ({"layers": [3]}, "layers: got 3"),
         ({"positions": [0, 0]}, "positions: got .*each once"),
-        ({"stream": "attn_pattern"}, "stream: got 'attn_pattern'"),
+        ({"stream": "mlp_act"}, "stream: got 'mlp_act'"),
     ):  # fmt: skip
         with refuses(message):
             cw.activation_patching(model, **{"clean": CLEAN, "corrupted": CORRUPTED, "target": TARGET} | changed)
     for path in ("map.txt", 3):
         with refuses("path: got"):
             cw.save_heat_map(table, path)
+
+
+def test_heads_are_patched_one_by_one(tiny, cases, plain, tmp_path):
+    model = cases.make_model(tiny, "llama")
+    found, _ = streams_of(plain, model, CLEAN)
+    table = cw.activation_patching(model, CLEAN, CORRUPTED, TARGET, stream="head_out", layers=[1], positions=[1, 5])
+    assert table.values.shape == (1, 2, 4)
+    for i, position in enumerate((1, 5)):
+        for head in range(4):
+
+            def hook(name, at, x, position=position, head=head):
+                if (name, at) == ("head_out", 1):
+                    x = x.copy()
+                    x[position, head] = found["head_out", 1][position, head]
+                return x
+
+            logits = plain.logits(model.transformer, CORRUPTED, hook)[-1]
+            assert table.values[0, i, head] == pytest.approx(logits[5] - logits[11], rel=1e-5)
+    assert ", head " in repr(table)
+    assert cw.save_heat_map(table, tmp_path / "heads.svg").exists()
