@@ -104,6 +104,11 @@ class HeldLayers:
     def __bool__(self) -> bool:
         return bool(self.layers)
 
+    @property
+    def listed(self) -> list[Hold]:
+        """As a list again."""
+        return [Hold(stream, np.flatnonzero(mask).tolist()) for stream, mask in self.layers.items()]
+
     def mask(self, stream: str) -> Bool[np.ndarray, " L"] | None:
         """The layers that hold a stream of the block; of `final_scale` one entry; None where none does."""
         found = self.layers.get("norm" if stream in NORMS else stream)

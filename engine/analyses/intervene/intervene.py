@@ -10,7 +10,7 @@ implementation; there, one call runs one list and repeats the clean pass.
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -18,18 +18,26 @@ import numpy as np
 from jaxtyping import Float
 
 from causeway.engine import scalars
-from causeway.engine.analyses.intervene.intervention_rows import AnyIntervention, Batch, InterventionRows
+from causeway.engine.analyses.intervene.intervention_rows import (
+    AnyIntervention,
+    Batch,
+    InterventionRows,
+    feature_edit,
+    listed_edits,
+)
 from causeway.engine.analyses.intervene.propagate import Clean, Propagated, Slots, propagate
 from causeway.engine.calls.argument_order import in_order
+from causeway.engine.calls.run import run as run_once
 from causeway.engine.devices import RowParallel, local_parallel
 from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
-from causeway.engine.dictionary.dictionary import take
 from causeway.engine.dictionary.finite import refuse_features
 from causeway.engine.frozen.record import record_prompt
 from causeway.engine.frozen.sources import Transcoders, check_of_model, of_model
 from causeway.engine.intervention.hold import AnyHolds, HeldLayers, Hold, Name, check_reach
+from causeway.engine.intervention.requests import FeatureEdit
+from causeway.engine.intervention.tap_requests import Tap
 from causeway.engine.model.finite import all_finite, traced
-from causeway.engine.model.handle import Model
+from causeway.engine.model.handle import Model, check_model
 from causeway.engine.precision import full_precision
 
 # Tokens of a batch of rows, which bounds its memory: 128 rows of 64 tokens, 8 of 1,024.
@@ -76,11 +84,9 @@ class Intervened:
 def encoded(transcoders: Transcoders, layer: int, x: Float[jax.Array, "T D"], before: bool = False) -> jax.Array:
     """Feature activations [T, F] of one layer, or what the activation function is applied to."""
     x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    place = transcoders.config.index_of(layer)
     if not before:
-        if isinstance(transcoders, CrossLayerTranscoder):
-            return transcoders.encode(layer, x)
-        return take(transcoders, place).encode(x)
+        return transcoders.encode_at(layer, x)
+    place = transcoders.config.index_of(layer)
     p = x @ transcoders.W_enc[...][place].astype(x.dtype) + transcoders.b_enc[...][place].astype(x.dtype)
     if isinstance(transcoders, CrossLayerTranscoder) or transcoders.config.kind != "gated":
         return p
@@ -113,8 +119,10 @@ def intervene(
         model: a loaded model.
         prompt: text (the model's BOS policy applies) or token ids.
         dictionary: transcoders, per layer or cross-layer, or SAEs.
-        edits: `FeatureEdit`s at prompt tokens, or (layer, position, feature, value) with the new activation; position
-            is a token or a slice of tokens. Negative layers and positions count from the end.
+        edits: of prompt tokens: `FeatureEdit`, or (layer, position, feature, value) with the new activation, where
+            position is a token or a slice of tokens; also edits of other kinds, as `run` takes them. Negative layers
+            and positions count from the end. A value that is within the roundings of a recorded activation from the
+            present one changes nothing, where all edits are of features.
         holds: open, freeze_attention, constrained, or a list of `Hold`.
         constrained_layers: with constrained, as circuit-tracer means it: attention patterns held everywhere, norms
             nowhere, MLP outputs in these layers, and only there does a feature write.
@@ -129,14 +137,33 @@ def intervene(
         NotFiniteError: the pass, with or without the edits, does not give numbers.
     """
     prompt, dictionary = in_order("intervene", prompt, dictionary)
-    run = CleanRun(model, dictionary, prompt)
+    check_model(model)
+    tokens, given = model.tokens(prompt), listed_edits(edits if interventions is None else interventions)
     held = named_layers(mode or holds, constrained_layers, held_layers, model.config.num_layers)
-    given = edits if interventions is None else interventions
-    rows = InterventionRows.of([given], len(run.tokens), model.config.num_layers)
-    (_, out), *_ = run.propagate(rows, held, range(len(run.tokens)), rows=1, keep=True)
-    layers, length = tuple(sorted(dictionary.config.layers)), len(run.tokens)
-    streams = np.asarray(out.streams)[list(layers), 0, :length]
+    if not all(isinstance(edit, FeatureEdit | tuple | list) for edit in given):
+        return _run(model, tokens, dictionary, given, held)
+    check_transcoders(model, dictionary)
+    rows = InterventionRows.of([given], len(tokens), model.config.num_layers)
+    rows.check(model, dictionary, len(tokens))
+    run = CleanRun(model, dictionary, tokens)
+    (_, out), *_ = run.propagate(rows, held, range(len(tokens)), rows=1, keep=True)
+    layers = tuple(sorted(dictionary.config.layers))
+    streams = np.asarray(out.streams)[list(layers), 0, : len(tokens)]
     return Intervened(np.asarray(out.logits[0]), np.asarray(run.logits), layers, streams, run.transcoders)
+
+
+def _run(
+    model: Model, tokens: list[int], dictionary: Transcoders, given: Sequence[AnyIntervention], held: HeldLayers
+) -> Intervened:
+    """Edits of several kinds, by `run`, and the clean pass."""
+    if not held.writes.all():
+        raise ValueError("constrained_layers: takes edits of features alone; use held_layers, or a list of Hold")
+    transcoders, layers = of_model(model, dictionary), tuple(sorted(dictionary.config.layers))
+    tap = Tap(transcoders.config.stream, layers=layers)
+    edits = [feature_edit(one, len(tokens)) if isinstance(one, tuple | list) else one for one in given]
+    out = run_once(model, [tokens], dictionary=dictionary, edits=edits, holds=held.listed, taps=[tap])
+    clean = run_once(model, [tokens])
+    return Intervened(out.logits[0], clean.logits[0], layers, out[transcoders.config.stream][0], transcoders)
 
 
 class CleanRun:
@@ -267,7 +294,7 @@ def named_layers(
     name, given = ("held_layers", held) if constrained is None else ("constrained_layers", constrained)
     if holds != "constrained":
         raise ValueError(f"{name}: holds={scalars.shown(holds)} holds none; use holds='constrained'")
-    layers = [scalars.layer(at, num_layers, name) for at in given or ()]
+    layers = [scalars.layer(at, num_layers, name) for at in given] if isinstance(given, Iterable) else []
     if not layers:
         raise ValueError(f"{name}: got none; needs some of 0..{num_layers - 1}")
     everywhere = len(set(layers)) == num_layers

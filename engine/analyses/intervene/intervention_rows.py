@@ -10,6 +10,7 @@ another a circuit of thousands. Shapes: N slots, R rows; padded to E slots a row
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -18,7 +19,7 @@ from causeway.engine import scalars
 from causeway.engine.frozen.sources import Transcoders
 from causeway.engine.intervention.edits import EMPTY
 from causeway.engine.intervention.operations import affine
-from causeway.engine.intervention.requests import FeatureEdit
+from causeway.engine.intervention.requests import AnyEdit, FeatureEdit
 from causeway.engine.intervention.scope import intervals
 from causeway.engine.model.handle import Model
 
@@ -177,7 +178,7 @@ def _padded(slots: int) -> int:
 def _slots(number: int, row: Sequence[AnyIntervention], length: int, layers: int) -> list[tuple]:
     slots = []
     for entry in row:
-        edit = _edit(entry, length)
+        edit = feature_edit(entry, length)
         scale, shift = affine(edit.operation, edit.value)
         layer = scalars.layer(edit.layer, layers, "edits: layer")
         for start, stop in intervals(edit.scope, length):
@@ -187,8 +188,27 @@ def _slots(number: int, row: Sequence[AnyIntervention], length: int, layers: int
     return slots
 
 
-def _edit(entry: AnyIntervention, length: int) -> FeatureEdit:
-    """An entry as an edit; a slice is the list of its positions."""
+def listed_edits(edits: Any) -> Sequence[Any]:
+    """A list of edits, of one given alone too.
+
+    Raises:
+        ValueError: no list.
+    """
+    if isinstance(edits, AnyEdit):
+        return [edits]
+    if not isinstance(edits, list | tuple):
+        raise ValueError(
+            f"edits: got {scalars.shown(edits)}; needs a list of edits or (layer, position, feature, value)"
+        )
+    return edits
+
+
+def feature_edit(entry: AnyIntervention, length: int) -> FeatureEdit:
+    """An entry as an edit; a slice is the list of its positions.
+
+    Raises:
+        ValueError: something else, a slice without positions, or what `FeatureEdit` refuses.
+    """
     if isinstance(entry, FeatureEdit):
         return entry
     if not isinstance(entry, Sequence) or len(entry) != 4:

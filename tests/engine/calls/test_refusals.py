@@ -19,7 +19,7 @@ CALLS = {
     "evaluate": {"prompts": [(PROMPT, "139.", "138.")]},
     "features": {"prompts": PROMPT, "dictionary": "saes"},
     "generate": {"prompts": PROMPT},
-    "intervene": {"prompt": PROMPT},
+    "intervene": {"prompt": PROMPT, "dictionary": "transcoders", "edits": [(0, 1, 2, 0.5)]},
     "load_dictionaries": {"reference": "bundled:tiny"},
     "load_model": {"reference": "bundled:tiny"},
     "logit_difference": {"correct": 5, "wrong": 11},
@@ -40,6 +40,7 @@ CALLS = {
     "UnitEdit": {"layer": 0, "unit": 1},
     "PatternEdit": {"layer": 0, "head": 1, "query": 2, "key": 1},
     "Tap": {},
+    "Hold": {"stream": "mlp_out"},
     "Cotangent": {"layer": 0, "position": 0, "vector": np.ones(128)},
 }  # fmt: skip
 # Objects of the engine's own, which are not made by hand.

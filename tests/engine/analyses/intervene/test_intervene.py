@@ -11,7 +11,7 @@ from causeway.engine.analyses.intervene.intervention_rows import InterventionRow
 from causeway.engine.calls.run import run as run_once
 from causeway.engine.devices import local_parallel
 from causeway.engine.intervention.hold import Hold
-from causeway.engine.intervention.requests import FeatureEdit, SwapEdit
+from causeway.engine.intervention.requests import FeatureEdit, SwapEdit, UnitEdit
 from causeway.engine.intervention.tap_requests import Tap
 from causeway.engine.model.handle import Model
 
@@ -244,6 +244,16 @@ def test_edits_are_the_same_however_they_are_written(model, transcoders):
     with pytest.warns(FutureWarning, match="older order"):
         older = intervene(model, transcoders, TOKENS, interventions=tuples, mode="freeze_attention")
     np.testing.assert_array_equal(plain.logits, older.logits)
+
+
+def test_edits_of_other_kinds_are_runs(model, transcoders):
+    edits = [UnitEdit(0, 1, scope=[1, 2]), FeatureEdit(1, 5, 2.0, scope=3)]
+    out = intervene(model, TOKENS, transcoders, [edits[0], (1, 3, 5, 2.0)], "freeze_attention")
+    tap = Tap(transcoders.config.stream)
+    expected = run_once(model, [TOKENS], dictionary=transcoders, edits=edits, holds="freeze_attention", taps=[tap])
+    np.testing.assert_array_equal(out.logits, expected.logits[0])
+    np.testing.assert_array_equal(out.streams, expected.records[0][0].values)
+    np.testing.assert_allclose(out.clean_logits, intervene(model, TOKENS, transcoders, edits[1]).clean_logits)
 
 
 def test_single_precision_agrees_with_double(tiny):
