@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from causeway.drivers.flags import model_flags, prompt_records
+from causeway.drivers.flags import model_flags, prompt_records, reading_flags
 from causeway.drivers.flags.flag_values import absent, folder
 from causeway.drivers.flags.refusals import run_driver
 from causeway.drivers.flags.table import take
@@ -48,7 +48,7 @@ def main(_: list[str]) -> None:
     read = {key: _usable(model, items, answer_pair) for key, items in sets.items()}
     # First, because it refuses prompts without a final answer.
     written = {key: _written(out, model, items) for key, (items, _) in read.items()}
-    scored = {key: _score(model, parallel, *parts, written[key]) for key, parts in read.items()}
+    scored = {key: _score(model, parallel, *parts, written[key], key) for key, parts in read.items()}
     _write(out, model, scored)
 
 
@@ -100,12 +100,13 @@ def _written(out: Path, model: Model, items: list[PromptRecord]) -> list[Generat
 
 def _score(
     model: Model, parallel: RowParallel, items: list[PromptRecord], pairs: list[AnswerPair],
-    written: list[Generated] | None,
+    written: list[Generated] | None, key: tuple[str, str],
 ) -> list[Score]:  # fmt: skip
     from causeway.engine.analyses.evaluate.baseline import scores_of
     from causeway.engine.analyses.evaluate.teacher_forcing import answer_log_probabilities
 
-    found = answer_log_probabilities(model.transformer, pairs, rows=FLAGS.batch_rows, parallel=parallel)
+    kept = reading_flags.kept(model, "_".join(key))
+    found = answer_log_probabilities(model.transformer, pairs, rows=FLAGS.batch_rows, parallel=parallel, kept=kept)
     return scores_of(items, pairs, found, written)
 
 

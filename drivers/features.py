@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from causeway.drivers.flags import model_flags, prompt_records
+from causeway.drivers.flags import model_flags, prompt_records, reading_flags
 from causeway.drivers.flags.flag_values import absent, folder
 from causeway.drivers.flags.refusals import run_driver
 from causeway.drivers.flags.table import take
@@ -97,7 +97,7 @@ def _extract(
     with full_arrays(out, behaviour, split, layers, shape) if FLAGS.full else contextlib.nullcontext() as full:
         found = extract_features(
             model.transformer, dictionary, prompts, positions, top_k=FLAGS.keep, rows=FLAGS.batch_rows,
-            parallel=parallel, full=full,
+            parallel=parallel, full=full, kept=reading_flags.kept(model, f"{behaviour}_{split}"),
         )  # fmt: skip
     return found, samples
 

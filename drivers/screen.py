@@ -14,7 +14,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from causeway.drivers.flags import game_flags, model_flags, prompt_records
+from causeway.drivers.flags import game_flags, model_flags, prompt_records, reading_flags
 from causeway.drivers.flags.flag_values import absent, folder
 from causeway.drivers.flags.help import own_flags
 from causeway.drivers.flags.refusals import run_driver
@@ -54,6 +54,7 @@ def main(_: list[str]) -> None:
     sums = group_sums(
         model.transformer, dictionary, chosen.prompts, cast(tuple[str, str], groups),
         position=cast(Position, FLAGS.position), rows=FLAGS.batch_rows, parallel=parallel, progress=_progress,
+        kept=reading_flags.kept(model),
     )  # fmt: skip
     table = screen_table(sums)
     found = summary.summarise(table)

@@ -38,18 +38,20 @@ class _Process:
     leaving = threading.Lock()
 
 
+def resumes(there: bool) -> None:
+    """Say whether the same command goes on, once its flags are known."""
+    _Process.resumes = there
+
+
 @contextlib.contextmanager
-def interruptible(
-    name: str, resumes: bool = False, shows_traceback: Callable[[], bool] = lambda: False
-) -> Iterator[None]:
+def interruptible(name: str, shows_traceback: Callable[[], bool] = lambda: False) -> Iterator[None]:
     """Ends the process with one line where a signal interrupts what is inside.
 
     Args:
         name: of the command, as the person typed it.
-        resumes: whether the same command goes on where it was interrupted.
         shows_traceback: whether the place is to be shown as well.
     """
-    _Process.name, _Process.resumes = name, resumes
+    _Process.name = name
     _install()
     try:
         yield

@@ -42,6 +42,7 @@ def run_driver(main: Callable[[list[str]], None], argv: list[str]) -> None:
         if not flags.FLAGS["verbosity"].present:
             # Orbax tells every step of every checkpoint.
             absl_logging.set_verbosity(absl_logging.WARNING)
+        interruption.resumes(_resumes())
         try:
             main(parsed)
         except (ValueError, OSError, app.UsageError) as error:
@@ -51,12 +52,14 @@ def run_driver(main: Callable[[list[str]], None], argv: list[str]) -> None:
 
     logging.getLogger("jax").setLevel(logging.WARNING)
     warnings.formatwarning = lambda message, *_, **__: f"{argv[0]}: warning: {message}\n"
-    with interruption.interruptible(argv[0], _resumes(), lambda: FLAGS.traceback):
+    with interruption.interruptible(argv[0], lambda: FLAGS.traceback):
         app.run(guarded, argv, flags_parser=_parse)
 
 
 def _resumes() -> bool:
-    """Whether the driver keeps what it has done: one that does has this flag."""
+    """Whether the driver keeps what it has done: one that does has this flag; readers do where it is set."""
+    if "causeway.drivers.flags.reading_flags" in sys.modules:
+        return bool(flags.FLAGS["workdir"].value)
     return "workdir" in flags.FLAGS
 
 

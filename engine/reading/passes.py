@@ -81,13 +81,20 @@ def deal(
         slots: S of a row, from its number of places and the width of its pass.
         width: one width for all; default: the bucket of each row's length.
     """
+    for (wide, size), members in shapes_of(rows, context, slots, width):
+        for start in range(0, len(members), count):
+            yield _filled(rows, np.array(members[start : start + count]), count, wide, size)
+
+
+def shapes_of(
+    rows: Sequence[ReadRow], context: int, slots: Slots = all_places, width: int | None = None
+) -> list[tuple[tuple[int, int], list[int]]]:
+    """((T, S), numbers of the rows that have them), narrow ones first; see `deal`."""
     shapes: dict[tuple[int, int], list[int]] = {}
     for number, row in enumerate(rows):
         wide = width or bucket_width(len(row.tokens), context)
         shapes.setdefault((wide, slots(len(row.places), wide)), []).append(number)
-    for (wide, size), members in sorted(shapes.items()):
-        for start in range(0, len(members), count):
-            yield _filled(rows, np.array(members[start : start + count]), count, wide, size)
+    return sorted(shapes.items())
 
 
 def check_read(

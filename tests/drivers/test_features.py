@@ -28,6 +28,7 @@ def runs(drive, tmp_path_factory):
         short,
         [*base, f"--out={folder / 'p.jsonl'}"],
         [*base, f"--out={folder / 'out'}", "--overwrite", "--keep=999"],
+        [*base, f"--out={folder / 'kept'}", "--positions=last_3", "--keep=4", "--full", f"--workdir={folder / 'work'}"],
     )
     return folder, results
 
@@ -52,6 +53,14 @@ def test_files_of_every_set(runs):
         on = full.reshape(2, 3, -1) > 0
         np.testing.assert_allclose(frequencies, on.any(1).mean(0), atol=1e-6)
     assert (out / "sums_train_summary.json").exists()
+
+
+def test_what_is_kept_on_the_way_changes_no_byte(runs):
+    folder, results = runs
+    assert results[7]["status"] == 0, results[7]["err"]
+    assert sorted(path.name for path in (folder / "work").iterdir()) == ["sums_test", "sums_train"]
+    for path in (folder / "out").rglob("*.npy"):
+        assert path.read_bytes() == (folder / "kept" / path.relative_to(folder / "out")).read_bytes(), path
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
     "field": text("The field that holds the text, where a file of --data holds records.", "text"),
     "out": text("Folder to write, at once and whole."),
     "overwrite": switch("Replace results that are already in --out."),
-    "workdir": text("Folder of a run that resumes: the same command goes on (of training, default: OUT.work)."),
+    "workdir": text("Folder of a run that resumes: the same command goes on (training: OUT.work; readers: none)."),
     "repair": switch("Check all data in --workdir and compute damaged units again."),
     "seed": whole("Key of every draw.", 0, 0, MOST_SEED),
     "held_out": number("Share kept apart, on which what the others choose (or train) is measured.", 0.0),

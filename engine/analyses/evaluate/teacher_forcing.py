@@ -20,8 +20,8 @@ from causeway.engine.model.handle import Model
 from causeway.engine.model.transformer import Transformer
 from causeway.engine.outcome.divergence import first_divergence
 from causeway.engine.prompt_record import PromptRecord
+from causeway.engine.reading.job import Kept, read_kept
 from causeway.engine.reading.passes import ROWS, ReadRow, check_read
-from causeway.engine.reading.read import read
 from causeway.engine.reading.reductions import AnswerLogProbabilities
 
 
@@ -64,13 +64,15 @@ def answer_log_probabilities(
     rows: int = ROWS,
     parallel: RowParallel | None = None,
     progress: Callable[[int, int], None] | None = None,
+    kept: Kept | None = None,
 ) -> Float[np.ndarray, "N 2"]:
     """Log probability of both answers of each pair, the correct one first; nats, summed in float64.
 
     Args:
         rows: rows of a pass, per device; part of what fixes the bits.
         parallel: devices the rows are spread over (default: one).
-        progress: called with (rows done, rows in all) after each pass.
+        progress: called with (rows done, rows in all) after each pass; not where they are kept.
+        kept: where what is read is kept, so that the same call goes on after an interruption.
 
     Raises:
         ValueError: fewer than one row.
@@ -80,10 +82,10 @@ def answer_log_probabilities(
     run = [row for _, (row, _) in listed]
     check_read(transformer, run, rows)
     out = np.zeros((len(pairs), 2))
-    parts = read(
-        transformer, run, ("final_norm",), None, AnswerLogProbabilities(), layers=(transformer.config.num_layers,),
-        batch_rows=rows, parallel=parallel, slots=_slots, name=lambda row: f"prompt {listed[row][0] + 1}",
-        progress=progress,
+    parts = read_kept(
+        kept, transformer, run, ("final_norm",), None, AnswerLogProbabilities(),
+        layers=(transformer.config.num_layers,), batch_rows=rows, parallel=parallel, slots=_slots,
+        name=lambda row: f"prompt {listed[row][0] + 1}", progress=progress,
     )  # fmt: skip
     for part in parts:
         for number, found in zip(part.rows, part.values["values"].astype(np.float64), strict=True):

@@ -28,8 +28,9 @@ from causeway.engine.devices import RowParallel
 from causeway.engine.dictionary.fit import AnyHolder, fitted
 from causeway.engine.dictionary.placement import Holder
 from causeway.engine.model.transformer import Transformer
+from causeway.engine.reading.job import Kept, read_kept
 from causeway.engine.reading.passes import ROWS, ReadRow, check_read
-from causeway.engine.reading.read import Part, read
+from causeway.engine.reading.read import Part
 from causeway.engine.reading.reductions import TopK
 
 
@@ -66,6 +67,7 @@ def extract_features(
     parallel: RowParallel | None = None,
     full: Mapping[int, np.ndarray] | None = None,
     progress: Callable[[int, int], None] | None = None,
+    kept: Kept | None = None,
 ) -> list[LayerFeatures]:
     """The features of every layer of any holder of dictionaries.
 
@@ -76,7 +78,8 @@ def extract_features(
         rows: rows of a pass, per device; part of what fixes the bits.
         parallel: devices the rows are spread over (default: one).
         full: layer -> an array [n, F] to be filled with all values.
-        progress: called with (prompts done, prompts in all) after each pass.
+        progress: called with (prompts done, prompts in all) after each pass; not where they are kept.
+        kept: where what is read is kept, so that the same call goes on after an interruption.
 
     Raises:
         ValueError: before anything is compiled, for a prompt without a chosen token or longer than the context, k
@@ -88,8 +91,8 @@ def extract_features(
     sums = {
         layer: _Sums(dictionary.num_features, len(prompts), starts[-1], top_k) for layer in dictionary.config.layers
     }
-    parts = read(
-        transformer, _rows(prompts, positions), (dictionary.config.stream,), dictionary,
+    parts = read_kept(
+        kept, transformer, _rows(prompts, positions), (dictionary.config.stream,), dictionary,
         TopK(top_k, full is not None), batch_rows=rows, parallel=parallel, progress=progress,
         slots=lambda count, width: positions.width(width),
     )  # fmt: skip

@@ -26,8 +26,8 @@ from causeway.engine.devices import RowParallel
 from causeway.engine.dictionary.fit import AnyHolder, fitted
 from causeway.engine.dictionary.placement import Holder
 from causeway.engine.model.transformer import Transformer
+from causeway.engine.reading.job import Kept, read_kept
 from causeway.engine.reading.passes import ROWS, ReadRow, all_places, check_read, one_place
-from causeway.engine.reading.read import read
 from causeway.engine.reading.reductions import Last, Max, Mean, Reduction
 
 Position = Literal["last", "mean", "max"]
@@ -60,6 +60,7 @@ def group_sums(
     rows: int = ROWS,
     parallel: RowParallel | None = None,
     progress: Callable[[int, int], None] | None = None,
+    kept: Kept | None = None,
 ) -> GroupSums:
     """Sums of both groups' feature values at every layer of the dictionaries.
 
@@ -68,7 +69,8 @@ def group_sums(
         groups: two labels, the reference first.
         rows: rows of a pass, per device; part of what fixes the bits.
         parallel: devices the rows are spread over (default: one).
-        progress: called with (prompts done, prompts in all) after each pass.
+        progress: called with (prompts done, prompts in all) after each pass; not where they are kept.
+        kept: where what is read is kept, so that the same call goes on after an interruption.
 
     Raises:
         ValueError: before anything is compiled, for a group with fewer than two prompts, a label that is no group, an
@@ -79,8 +81,8 @@ def group_sums(
     check_groups([prompt.group for prompt in prompts], groups)
     listed = [_row(prompt, position) for prompt in prompts]
     dictionary = _checked(transformer, dictionary, listed, position, rows)
-    parts = read(
-        transformer, listed, (dictionary.config.stream,), dictionary, REDUCTIONS[position], batch_rows=rows,
+    parts = read_kept(
+        kept, transformer, listed, (dictionary.config.stream,), dictionary, REDUCTIONS[position], batch_rows=rows,
         parallel=parallel, slots=one_place if position == "last" else all_places, progress=progress,
     )  # fmt: skip
     for part in parts:
