@@ -45,6 +45,7 @@ def main(_: list[str]) -> None:
         raise ValueError(f"--disk_limits: got {len(limits)} numbers; needs two, to warn at and to stop at")
     from causeway.engine.analyses.patch_sweep import run, sweep_summary
     from causeway.engine.sweep import DiskGuard
+    from causeway.ports.files.parquet_files import read_parquet
     from causeway.ports.prompts import sweep_inputs
     from causeway.ports.results import study_export
 
@@ -62,7 +63,10 @@ def main(_: list[str]) -> None:
     print("\n".join(sweep_summary.lines(run.finish(workdir, settings, sweep.about))))
     print(f"\neverything is in {workdir}: summary.json, effects.parquet, trials.parquet")
     if FLAGS.export_study:
-        print("study files: " + ", ".join(map(str, study_export.export_study(workdir, table))))
+        decisions = read_parquet(
+            workdir / "original_rule.parquet", missing="summary.json says why the rule is not there"
+        )
+        print("study files: " + ", ".join(map(str, study_export.export_study(workdir, table, decisions))))
 
 
 def _sweep(table: pa.Table) -> PatchSweep:

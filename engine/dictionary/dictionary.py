@@ -42,9 +42,13 @@ class Dictionary(nnx.Module):
 
     Attributes:
         W_enc: [P, D, F]; for matching_pursuit the transpose of W_dec, which is what it encodes with.
-        b_enc: [P, F] (zero for gated and matching_pursuit). W_dec: [P, F, O]. b_dec: [P, O].
+        b_enc: [P, F] (zero for gated and matching_pursuit).
+        W_dec: [P, F, O].
+        b_dec: [P, O].
         threshold: [P, F], jumprelu only.
-        log_scale, gate_bias, magnitude_bias: [P, F], gated only.
+        log_scale: [P, F], gated only; so the next two.
+        gate_bias: [P, F].
+        magnitude_bias: [P, F].
         W_skip: [P, D, O], or absent.
         crosses: whether features write to layers above their own.
     """

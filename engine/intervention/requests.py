@@ -85,7 +85,9 @@ class SwapEdit:
     """A whole stream vector, taken from another run.
 
     Attributes:
-        layer, scope: see `FeatureEdit`. stream: see `Tap`.
+        layer: see `FeatureEdit`.
+        scope: see `FeatureEdit`.
+        stream: see `Tap`.
         vector: [D], put at every token of the scope; or [N, D], a vector a position, put at the prompt's tokens in the
             scope alone: N is the number of the prompt's tokens (each has its own), or of those in the scope.
 

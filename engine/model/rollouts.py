@@ -27,9 +27,12 @@ class Generation:
     """Trials of one prompt.
 
     Attributes:
-        prompt_tokens: the ids the prompt was run as. tokens: [R, N] chosen ids, -1 after a row's end (a stop token
-            is the last one kept). records: one a tap, values [R, N, P, W], valid [R, N].
-        before, after, applied: [R, N, E] per edit: value before, value set, and whether the edit acted at that step.
+        prompt_tokens: the ids the prompt was run as.
+        tokens: [R, N] chosen ids, -1 after a row's end (a stop token is the last one kept).
+        records: one a tap, values [R, N, P, W], valid [R, N].
+        before: [R, N, E] of each edit, the value before it.
+        after: [R, N, E], the value set.
+        applied: [R, N, E], whether the edit acted at that step.
     """
 
     prompt_tokens: tuple[int, ...]

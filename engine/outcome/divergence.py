@@ -18,7 +18,8 @@ class Divergence:
     """A prompt up to the point where its answers part, and each answer's next token.
 
     Attributes:
-        prompt: token ids of the prompt and of what the answers share. shared: how many of them the answers share.
+        prompt: token ids of the prompt and of what the answers share.
+        shared: how many of them the answers share.
         tokens: for each answer, the first token in which it differs from the others.
     """
 

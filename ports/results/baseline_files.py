@@ -6,7 +6,8 @@
     figures/baseline_{behaviour}_{split}.png  histogram of normalised differences
     figures/baseline_rates_{split}.png        rates of all behaviours, with intervals
 
-The metrics are written last: with them a split's baseline is whole.
+The metrics are written last: with them a split's baseline is whole. This is the one module of ports that draws: it has
+the figures' files, and its numbers are given to it.
 """
 
 import csv

@@ -5,7 +5,7 @@
                      safe_effect_size, risky_effect_size, safe_p_value, risky_p_value, interpretation}}]}
     responses    [{feature, condition, trial, response, parsed: {action, bet, valid, response}}]
 
-`causality` is what the study's own rule says (`engine.patching.original_rule`), so that its readers find what they
+`causality` is what the study's own rule says (`original_rule.parquet` of the sweep), so that its readers find what they
 expect; our decision is in effects.parquet. Only the study's six conditions have a place in these files.
 """
 
@@ -19,7 +19,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset
 
-from causeway.engine.analyses.as_published.causal_rule import original_rule
 from causeway.engine.analyses.patch_sweep.design import EVERY
 from causeway.engine.sweep import finished_table
 from causeway.engine.sweep.durable import make_folder, write_bytes
@@ -44,11 +43,13 @@ def check_study(arms: Iterable[str], groups: Iterable[str]) -> None:
             )
 
 
-def export_study(workdir: Path, features: pa.Table) -> list[Path]:
+def export_study(workdir: Path, features: pa.Table, decisions: pa.Table) -> list[Path]:
     """Write both files beside a finished sampled sweep.
 
     Args:
-        workdir: of the sweep. features: the table its features came from; its column `d` becomes cohen_d.
+        workdir: of the sweep.
+        features: the table its features came from; its column `d` becomes cohen_d.
+        decisions: what the study's rule says of each feature.
 
     Returns:
         The files written.
@@ -57,7 +58,6 @@ def export_study(workdir: Path, features: pa.Table) -> list[Path]:
         ValueError: the sweep has not the study's arms, contexts and sampled answers.
     """
     trials = pyarrow.dataset.dataset(finished_table(workdir, "trials", "patch_sweep").path)
-    decisions = original_rule(trials)
     layers, ids = (decisions[name].to_pylist() for name in ("layer", "feature"))
     name = f"L{min(layers)}_{max(layers)}_0_{time.strftime('%Y%m%d_%H%M%S')}.json"
     rows = trials.to_table(filter=pc.field("arm").isin(STUDY_ARMS))

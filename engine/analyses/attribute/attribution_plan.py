@@ -20,9 +20,10 @@ class AttributionPlan:
 
     Attributes:
         max_feature_nodes: features with rows; None takes all that are active.
-        max_logits, desired_logit_prob: the most probable tokens are targets until they hold this probability together,
-            at most so many.
-        update_every: rows between two rankings. rows: width of a batch of rows.
+        max_logits: at most so many next tokens are targets.
+        desired_logit_prob: the most probable ones are, until they hold this probability together.
+        update_every: rows between two rankings.
+        rows: width of a batch of rows.
         ignore_first: positions at the start with neither features nor errors (the attention sink).
         edge_floor: edges below this share of their row's total are not stored, so no row stores more than its
             inverse; None is 0 up to 65,536 sources and 1e-5 above.

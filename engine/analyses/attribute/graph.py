@@ -43,10 +43,15 @@ class AttributionGraph:
     """Nodes and edges of one prompt.
 
     Attributes:
-        tokens: token ids. num_layers: L. features: [n, 3] of (layer, position, feature). activations: [n].
-        logits: targets. edges: [n + K, m] signed weights. totals: sum of |weights| of each row over the graph's own
-            columns and over those of active features that are not in it, [n + K]. active: number of active features
-            of the prompt; those beyond n were less influential.
+        tokens: token ids.
+        num_layers: L.
+        features: [n, 3] of (layer, position, feature).
+        activations: [n].
+        logits: targets.
+        edges: [n + K, m] signed weights.
+        totals: sum of |weights| of each row over the graph's own columns and over those of active features that are
+            not in it, [n + K].
+        active: number of active features of the prompt; those beyond n were less influential.
     """
 
     tokens: tuple[int, ...]
@@ -155,7 +160,10 @@ class PrunedGraph:
     """A graph and what of it is kept.
 
     Attributes:
-        graph: the whole. kept: masks over columns and stored edges. node_threshold, edge_threshold: what was asked.
+        graph: the whole.
+        kept: masks over columns and stored edges.
+        node_threshold: share of the nodes' influence that was asked for.
+        edge_threshold: share of the edges' influence.
     """
 
     graph: AttributionGraph

@@ -22,7 +22,9 @@ class Target:
     """A direction of the final norm's output, as weights of tokens' logits: {correct: 1, wrong: -1}.
 
     Attributes:
-        label: text for reports. weights: token id -> weight. probability: its weight among the graph's targets.
+        label: text for reports.
+        weights: token id -> weight.
+        probability: its weight among the graph's targets.
     """
 
     label: str

@@ -49,8 +49,11 @@ class Intervened:
     """One prompt under one intervention list.
 
     Attributes:
-        logits: [T, V]. clean_logits: without it [T, V]. layers: of the transcoders, ascending; of a whole set 0..L-1.
-        streams: what they read, [L, T, D]. transcoders: what encodes them.
+        logits: [T, V].
+        clean_logits: without the intervention, [T, V].
+        layers: of the transcoders, ascending; of a whole set 0..L-1.
+        streams: what they read, [L, T, D].
+        transcoders: what encodes them.
     """
 
     logits: Float[np.ndarray, "T V"]
