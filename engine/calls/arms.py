@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from causeway.engine import scalars
-from causeway.engine.dictionary.dictionary import Dictionary
+from causeway.engine.dictionary.placement import InMemory
 from causeway.engine.intervention.checks import check_edits
 from causeway.engine.intervention.edit_arrays import edit_arrays
 from causeway.engine.intervention.edits import Edit
@@ -41,7 +41,7 @@ def edit_rows(edits: Edits, arms: Arms | None, prompts: int, model: Model) -> li
 
 
 def edit_arrays_of(
-    rows: Sequence[Row], length: int, model: Model, dictionary: Dictionary | None, mode: str
+    rows: Sequence[Row], length: int, model: Model, dictionary: InMemory | None, mode: str
 ) -> tuple[Edit, ...]:
     """Rows of edits of one prompt of that length as arrays [R, E], checked.
 

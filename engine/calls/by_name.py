@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from causeway.engine import scalars
-from causeway.engine.dictionary.dictionary import Dictionary
+from causeway.engine.dictionary.placement import InMemory
 from causeway.engine.intervention.named import named_taps
 from causeway.engine.intervention.sites import ONCE, Place
 from causeway.engine.intervention.taps import READERS, BoundTap, TapSpec
@@ -79,7 +79,7 @@ class Tapped:
         return "; ".join(f"{spec.stream} ({spec.reader}) of {_layers(spec)}" for spec in specs) or "nothing"
 
 
-def tapped_places(taps: Any, dictionary: Dictionary | None, model: Model) -> tuple[tuple[BoundTap, ...], Tapped]:
+def tapped_places(taps: Any, dictionary: InMemory | None, model: Model) -> tuple[tuple[BoundTap, ...], Tapped]:
     """The taps of a call as a pass carries them, and by name.
 
     Raises:

@@ -11,8 +11,7 @@ from causeway.engine import scalars
 from causeway.engine.calls.arms import Arms, Edits, Row, edit_arrays_of, edit_rows
 from causeway.engine.calls.by_name import Tapped, tapped_places
 from causeway.engine.calls.run import fitted_stack
-from causeway.engine.dictionary.dictionary import Dictionary
-from causeway.engine.dictionary.placement import Holder
+from causeway.engine.dictionary.placement import Holder, InMemory
 from causeway.engine.frozen.record import held_of_prompt
 from causeway.engine.intervention.hold import AnyHolds, HeldLayers, checked_holds
 from causeway.engine.intervention.tap_requests import Tap
@@ -162,7 +161,7 @@ def _is_recomputed(semantics: str) -> bool:
 
 
 def _rows_of(
-    model: Model, number: int, ids: list[int], rows: list[Row], trials: int, dictionary: Dictionary | None, mode: str,
+    model: Model, number: int, ids: list[int], rows: list[Row], trials: int, dictionary: InMemory | None, mode: str,
     stops: Stops, held: HeldLayers,
 ) -> PromptRows:  # fmt: skip
     """One prompt's rows, ordered (arm, trial); errors say which of the prompts it was, counted from 0."""

@@ -19,9 +19,8 @@ from jaxtyping import Float, Int
 from causeway.engine import scalars
 from causeway.engine.calls.arms import Arms, Edits, Row, edit_arrays_of, edit_rows
 from causeway.engine.calls.by_name import Tapped, tapped_places
-from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.dictionary.fit import fitted
-from causeway.engine.dictionary.placement import Holder, StreamedDictionaries
+from causeway.engine.dictionary.placement import Holder, InMemory, StreamedDictionaries
 from causeway.engine.frozen.record import held_of
 from causeway.engine.intervention.apply import bind_all
 from causeway.engine.intervention.edits import Edit
@@ -173,17 +172,12 @@ def fitted_stack(dictionary: Holder | None, model: Model, taps: Any, rows: Seque
     """The dictionary in the model's own names and in memory: of a streamed one the layers that are read or edited.
 
     Raises:
-        ValueError: it does not fit the model, or features of a dictionary that crosses layers are edited.
+        ValueError: it does not fit the model.
     """
     if dictionary is None:
         return None
     dictionary = fitted(dictionary, model.config, model.name)
     edited = {edit.layer for prompt in rows for row in prompt for edit in row if hasattr(edit, "feature")}
-    if edited and dictionary.crosses:
-        raise ValueError(
-            "edits: features of a cross-layer transcoder write to several layers; edit them with intervene, or use "
-            "SAEs or per-layer transcoders"
-        )
     if not isinstance(dictionary, StreamedDictionaries):
         return dictionary
     for tap in named_taps(taps, model):
@@ -208,7 +202,7 @@ def check_logits(model: Model, lengths: Sequence[int], logits: LogitsOf) -> None
 
 
 def _rows(
-    model: Model, tokens: list[list[int]], rows: list[list[Row]], dictionary: Dictionary | None, mode: str
+    model: Model, tokens: list[list[int]], rows: list[list[Row]], dictionary: InMemory | None, mode: str
 ) -> list[_Row]:
     """All rows in order, checked; each has the slots that it needs by itself."""
     made: list[_Row] = []
@@ -234,7 +228,7 @@ def _batches(rows: Sequence[_Row], size: int | None) -> Iterator[tuple[list[_Row
 
 
 def _run_batch(
-    model: Model, batch: Sequence[_Row], bucket: int, taps: tuple[BoundTap, ...], dictionary: Dictionary | None,
+    model: Model, batch: Sequence[_Row], bucket: int, taps: tuple[BoundTap, ...], dictionary: InMemory | None,
     held: HeldLayers, logits: LogitsOf,
 ) -> Iterator[_Found]:  # fmt: skip
     """One batch; equal rows at its end only fill it."""

@@ -28,7 +28,7 @@ from causeway.engine.dictionary.config import DictionaryConfig
 from causeway.engine.dictionary.input_norm import normalise, restore, scale
 from causeway.engine.dictionary.matching_pursuit import matching_pursuit
 
-__all__ = ["Dictionary", "DictionaryConfig", "FeatureColumns", "check_stack", "stack", "take"]
+__all__ = ["Dictionary", "DictionaryConfig", "FeatureColumns", "stack", "take"]
 
 PARAMETERS: dict[activations.Kind, tuple[str, ...]] = {
     "jumprelu": ("threshold",), "gated": ("log_scale", "gate_bias", "magnitude_bias"),
@@ -291,19 +291,6 @@ def describe(dictionary: Any) -> str:
         f"{type(dictionary).__name__}({config.kind}, {place}, layers {layers}; "
         f"{dictionary.num_features} features a layer, D {dictionary.d_in}, {dictionary.b_enc[...].dtype})"
     )
-
-
-def check_stack(dictionary: Any, what: str) -> None:
-    """Refuse holders of dictionaries that `what` cannot use: streamed ones and cross-layer transcoders.
-
-    Raises:
-        ValueError: naming what came and what is needed.
-    """
-    if not isinstance(dictionary, Dictionary | None):
-        raise ValueError(
-            f"dictionary: got {type(dictionary).__name__}; {what} takes SAEs or per-layer transcoders in memory "
-            "(load_dictionaries without placement=Streamed)"
-        )
 
 
 def stack(dictionaries: list[Dictionary]) -> Dictionary:

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from causeway.engine.dictionary.dictionary import Dictionary
-from causeway.engine.intervention.changes import Change, EditReport, acting, after
+from causeway.engine.dictionary.placement import InMemory
+from causeway.engine.intervention.changes import Change, EditReport, acting, after, difference, push, wide
 from causeway.engine.intervention.edges import BoundEdge, keys_of
 from causeway.engine.intervention.edits import Edit, dictionary_of, vectors_of
 from causeway.engine.intervention.features import BoundDictionary, BoundFeature, bind_features
@@ -22,7 +22,7 @@ StreamEdit = BoundVector | BoundSwap | BoundFeature | BoundDictionary | BoundUni
 BoundEdit = StreamEdit | BoundEdge
 
 
-def bind(edit: Edit, dictionary: Dictionary | None = None) -> BoundEdit:
+def bind(edit: Edit, dictionary: InMemory | None = None) -> BoundEdit:
     """Gather what the slots need; `check_edits` has been passed.
 
     Raises:
@@ -43,7 +43,7 @@ def bind(edit: Edit, dictionary: Dictionary | None = None) -> BoundEdit:
             return bind_features(edit, dictionary_of(dictionary, edit.spec))
 
 
-def bind_all(edits: tuple[Edit, ...], dictionary: Dictionary | None) -> tuple[BoundEdit, ...]:
+def bind_all(edits: tuple[Edit, ...], dictionary: InMemory | None) -> tuple[BoundEdit, ...]:
     """`bind` of each."""
     return tuple(bind(edit, dictionary) for edit in edits)
 
@@ -58,12 +58,30 @@ def read_edit(
     return change, EditReport(jnp.where(active, before, 0), jnp.where(active, now, 0), active)
 
 
+def read_crossing(
+    bound: BoundFeature | BoundDictionary, x: Float[Array, "B T *D"], layer: int | Array,
+    positions: Int[Array, "rows T"],
+) -> tuple[Float[Array, "B T E"], EditReport]:  # fmt: skip
+    """What the slots of this layer add to their values, which goes on to the layers above, and their report."""
+    active, before = acting(bound.edit, layer, positions), bound.values(x, layer)
+    now = after(bound.edit, before)
+    report = EditReport(jnp.where(active, before, 0), jnp.where(active, now, 0), active)
+    return difference(bound.edit, active, before), report
+
+
+def write_crossing(
+    bound: BoundFeature | BoundDictionary, carried: Float[Array, "B T E"], layer: int | Array, x: Array
+) -> Change:
+    """What the slots of this layer and those below write to it."""
+    return Change(push(carried, bound.decoder[layer], wide(x)))
+
+
 def write_edits(changes: list[Change], x: Float[Array, "B T *O"]) -> Float[Array, "B T *O"]:
     """The stream after all changes, in its own dtype and shape: what takes its place first, then what is added."""
     flat = side_by_side(x)
-    wide = flat.astype(jnp.promote_types(flat.dtype, jnp.result_type(*(change.value for change in changes))))
+    out = flat.astype(jnp.promote_types(flat.dtype, jnp.result_type(*(change.value for change in changes))))
     for change in changes:
         if change.replaces is not None:
-            wide = jnp.where(change.replaces, change.value, wide)
+            out = jnp.where(change.replaces, change.value, out)
     added = [change.value for change in changes if change.replaces is None]
-    return (wide + sum(added[1:], added[0]) if added else wide).astype(x.dtype).reshape(x.shape)
+    return (out + sum(added[1:], added[0]) if added else out).astype(x.dtype).reshape(x.shape)

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from causeway.engine.dictionary.dictionary import Dictionary
+from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
+from causeway.engine.dictionary.placement import InMemory
 from causeway.engine.intervention.edges import keys_of
 from causeway.engine.intervention.edits import EMPTY, Edit, dictionary_of, vectors_of
 from causeway.engine.intervention.sites import STREAMS, once
@@ -13,7 +14,7 @@ from causeway.engine.model.refusals import check_stream
 WHOLE = ("swap", "replace")
 
 
-def check_edits(edits: tuple[Edit, ...], config: ModelConfig, dictionary: Dictionary | None) -> None:
+def check_edits(edits: tuple[Edit, ...], config: ModelConfig, dictionary: InMemory | None) -> None:
     """Refuse edits that cannot mean what they say.
 
     Raises:
@@ -28,7 +29,7 @@ def check_edits(edits: tuple[Edit, ...], config: ModelConfig, dictionary: Dictio
             _check_together(edit, other)
 
 
-def _check_edit(edit: Edit, config: ModelConfig, dictionary: Dictionary | None) -> None:
+def _check_edit(edit: Edit, config: ModelConfig, dictionary: InMemory | None) -> None:
     layer, spec, num_layers = np.asarray(edit.layer), edit.spec, config.num_layers
     live = layer != EMPTY
     single = once(spec.stream, num_layers)
@@ -71,7 +72,7 @@ def _check_units(edit: Edit, config: ModelConfig, live: np.ndarray) -> None:
         raise ValueError(f"edits: {what} {bad[0]} is outside the model's 0..{count - 1}")
 
 
-def _check_features(edit: Edit, dictionary: Dictionary, live: np.ndarray) -> None:
+def _check_features(edit: Edit, dictionary: InMemory, live: np.ndarray) -> None:
     spec, reads, writes = edit.spec, dictionary.config.stream, dictionary.config.output_stream
     if writes != spec.stream:
         raise ValueError(f"stream: {spec.stream!r} but the dictionary writes {writes!r}; they must agree")
@@ -79,6 +80,10 @@ def _check_features(edit: Edit, dictionary: Dictionary, live: np.ndarray) -> Non
         raise ValueError(
             f"dictionary: reads {reads!r} and writes {writes!r}, which comes before it in a block, so its edits cannot "
             f"be made in one pass; the order is {', '.join(STREAMS)}"
+        )
+    if spec.family == "replace" and isinstance(dictionary, CrossLayerTranscoder):
+        raise ValueError(
+            "mode: replace with a cross-layer transcoder, which makes each layer of all those below it; use delta"
         )
     layers = np.unique(np.asarray(edit.layer)[live])
     for layer in layers:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from causeway.engine import scalars
-from causeway.engine.dictionary.dictionary import Dictionary
+from causeway.engine.dictionary.placement import InMemory
 from causeway.engine.intervention.edits import EMPTY, Edit, EditSpec
 from causeway.engine.intervention.operations import coefficients
 from causeway.engine.intervention.requests import AnyEdit, FeatureEdit, PatternEdit, SwapEdit, UnitEdit, VectorEdit
@@ -22,7 +22,7 @@ Row = Sequence[AnyEdit]
 
 
 def edit_arrays(
-    rows: Sequence[Row], prompt_length: int, config: ModelConfig, dictionary: Dictionary | None, mode: str = "delta"
+    rows: Sequence[Row], prompt_length: int, config: ModelConfig, dictionary: InMemory | None, mode: str = "delta"
 ) -> tuple[Edit, ...]:
     """Rows of edits as arrays [R, E] for a prompt of that length; E depends on the edits and not on the prompt.
 

@@ -34,7 +34,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from causeway.engine.arrays import AnyArray
-from causeway.engine.dictionary.dictionary import Dictionary
+from causeway.engine.dictionary.placement import InMemory
 from causeway.engine.intervention.sites import DICTIONARY_ONLY, EDITABLE, STREAMS, UNITS
 
 Family = Literal["feature", "vector", "swap", "replace", "unit", "edge"]
@@ -63,7 +63,7 @@ class EditSpec:
         if self.stream not in (streams := ACTS_ON[self.family]):
             raise ValueError(f"stream: got {self.stream!r}; {self.family} edits act on {', '.join(streams)}")
 
-    def one_layer(self, dictionary: Dictionary | None) -> bool:
+    def one_layer(self, dictionary: InMemory | None) -> bool:
         """Whether all rows of a bucket must edit the same layer, because the whole dictionary is needed there."""
         if self.family == "replace":
             return True
@@ -114,7 +114,7 @@ def vectors_of(edit: Edit) -> Float[AnyArray, "B E D"]:
     return edit.vectors
 
 
-def dictionary_of(dictionary: Dictionary | None, spec: EditSpec) -> Dictionary:
+def dictionary_of(dictionary: InMemory | None, spec: EditSpec) -> InMemory:
     """The dictionary of a family that needs one.
 
     Raises:

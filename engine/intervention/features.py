@@ -4,20 +4,24 @@
 activation parameters and decoder rows, [B, E, D]. Applying an elementwise edit then costs 4 D operations a slot and
 token. Families that need a whole dictionary (`replace`, and features of ranked dictionaries) keep the stack and one
 traced position in it; they run inside `lax.cond`, at their own layer alone. O is the width of the stream written.
+
+Features of cross-layer transcoders write to the layers above as well: their rows are [L, B, E, O], zeros below their
+own layer, and what they add to their values [B, T, E] is carried from layer to layer.
 """
 
 import dataclasses
 from functools import partial
+from typing import TypeGuard, cast
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Int
 
 from causeway.engine.dictionary.activations import elementwise
 from causeway.engine.dictionary.config import DictionaryConfig
 from causeway.engine.dictionary.dictionary import Dictionary, FeatureColumns, take
 from causeway.engine.dictionary.input_norm import normalise, scale
+from causeway.engine.dictionary.placement import InMemory
 from causeway.engine.intervention.changes import Active, Change, Stream, Values, difference, push, wide
 from causeway.engine.intervention.edits import EMPTY, Edit
 
@@ -25,11 +29,11 @@ from causeway.engine.intervention.edits import EMPTY, Edit
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class BoundFeature:
-    """An edit of features that can be read alone: their encoder columns, and the rows [B, E, O] to write."""
+    """An edit of features that can be read alone: their encoder columns, and the rows to write."""
 
     edit: Edit
     columns: FeatureColumns
-    decoder: Float[Array, "B E O"]
+    decoder: Float[Array, "*L B E O"]
 
     @property
     def reads(self) -> str:
@@ -38,12 +42,16 @@ class BoundFeature:
 
     def __call__(self, active: Active, x: Stream, layer: int | Array) -> tuple[Change, Values]:
         """The change, and each slot's feature value before."""
+        before, x = self.values(x, layer), wide(x)
+        moved = push(difference(self.edit, active, before), self.decoder, x)
+        return Change(_in_stream_units(self.columns.config, moved, x)), before
+
+    def values(self, x: Stream, layer: int | Array) -> Values:
+        """Each slot's feature value."""
         columns, x = self.columns, wide(x)
         y = normalise(columns.config.input_norm, x)
         p = jnp.einsum("btd,bed->bte", y, columns.encoder.astype(x.dtype)) + columns.bias[:, None].astype(x.dtype)
-        before = elementwise(columns.kind, p, tuple(a[:, None] for a in columns.parameters))
-        moved = push(difference(self.edit, active, before), self.decoder, x)
-        return Change(_in_stream_units(columns.config, moved, x)), before
+        return elementwise(columns.kind, p, tuple(a[:, None] for a in columns.parameters))
 
 
 @jax.tree_util.register_dataclass
@@ -56,8 +64,8 @@ class BoundDictionary:
     """
 
     edit: Edit
-    decoder: Float[Array, "B E O"]
-    dictionary: Dictionary
+    decoder: Float[Array, "*L B E O"]
+    dictionary: InMemory
     index: Int[Array, ""]
     layer: Int[Array, ""]
 
@@ -72,11 +80,20 @@ class BoundDictionary:
         nothing = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
         return jax.lax.cond(self.layer == layer, partial(self._here, active), lambda _: nothing, x)
 
+    def values(self, x: Stream, layer: int | Array) -> Values:
+        """Each slot's feature value; zeros at other layers."""
+        here = lambda y: self._chosen(self.dictionary.encode_at(layer, wide(y)))  # noqa: E731
+        shape = jax.eval_shape(here, x)
+        return jax.lax.cond(self.layer == layer, here, lambda _: jnp.zeros(shape.shape, shape.dtype), x)
+
+    def _chosen(self, f: Float[Array, "B T F"]) -> Values:
+        chosen = jnp.broadcast_to(self.edit.feature[:, None], (*f.shape[:2], self.edit.feature.shape[1]))
+        return jnp.take_along_axis(f, chosen, axis=-1)
+
     def _here(self, active: Active, x: Stream) -> tuple[Change, Values]:
-        dictionary, x = take(self.dictionary, self.index), wide(x)
+        dictionary, x = take(cast(Dictionary, self.dictionary), self.index), wide(x)
         f = dictionary.encode(x)
-        chosen = jnp.broadcast_to(self.edit.feature[:, None], active.shape)
-        before = jnp.take_along_axis(f, chosen, axis=-1)
+        before = self._chosen(f)
         moved = push(difference(self.edit, active, before), self.decoder, x)
         moved = _in_stream_units(dictionary.config, moved, x)
         if self.edit.spec.family == "feature" and dictionary.config.is_transcoder:
@@ -86,13 +103,11 @@ class BoundDictionary:
         return Change(rest + moved, jnp.any(active, axis=-1, keepdims=True)), before
 
 
-def bind_features(edit: Edit, dictionary: Dictionary) -> BoundFeature | BoundDictionary:
+def bind_features(edit: Edit, dictionary: InMemory) -> BoundFeature | BoundDictionary:
     """Gather what the slots need of the dictionary."""
-    table = np.zeros(max(dictionary.config.layers) + 1, np.int32)
-    table[list(dictionary.config.layers)] = np.arange(len(dictionary.config.layers))
-    stack_index = jnp.asarray(table)[jnp.clip(edit.layer, 0, len(table) - 1)]
+    stack_index = jnp.asarray(dictionary.config.place(jnp.maximum(edit.layer, 0)))
     columns = FeatureColumns(dictionary, stack_index, edit.feature)
-    decoder = _matched_writer(dictionary, stack_index, edit, columns.decoder)
+    decoder = _matched_writer(dictionary.rows(stack_index, edit.writer), edit, columns.decoder)
     if not edit.spec.one_layer(dictionary):
         return BoundFeature(edit, columns, decoder)
     index = jnp.max(jnp.where(edit.layer == EMPTY, 0, stack_index))
@@ -100,13 +115,22 @@ def bind_features(edit: Edit, dictionary: Dictionary) -> BoundFeature | BoundDic
 
 
 def _matched_writer(
-    dictionary: Dictionary, index: Int[Array, "B E"], edit: Edit, own: Float[Array, "B E D"]
-) -> Float[Array, "B E D"]:
-    """Decoder rows to write, rescaled to the norm of the edited feature's own row (a factor of 1 for itself)."""
-    written = dictionary.W_dec[...][index, edit.writer]
-    own_norm = jnp.linalg.norm(own.astype(jnp.float32), axis=-1, keepdims=True)
-    norm = jnp.linalg.norm(written.astype(jnp.float32), axis=-1, keepdims=True)
+    written: Float[Array, "*L B E O"], edit: Edit, own: Float[Array, "*L B E O"]
+) -> Float[Array, "*L B E O"]:
+    """Decoder rows to write, rescaled to the norm of the edited feature's own rows (a factor of 1 for itself)."""
+    own_norm, norm = (jnp.linalg.norm(_side_by_side(rows), axis=-1, keepdims=True) for rows in (own, written))
     return jnp.where((edit.writer == edit.feature)[..., None], own, written * (own_norm / norm))
+
+
+def _side_by_side(rows: Float[Array, "*L B E O"]) -> Float[Array, "B E _"]:
+    """A slot's rows in float32, those of several layers as one."""
+    rows = rows.astype(jnp.float32)
+    return rows if rows.ndim == 3 else jnp.moveaxis(rows, 0, -2).reshape(*rows.shape[1:3], -1)
+
+
+def crosses(bound: object) -> TypeGuard[BoundFeature | BoundDictionary]:
+    """Whether an edit writes to the layers above the one it reads, as features of cross-layer transcoders do."""
+    return isinstance(bound, BoundFeature | BoundDictionary) and bound.decoder.ndim == 4
 
 
 def _in_stream_units(config: DictionaryConfig, push: Stream, x: Stream) -> Stream:

@@ -13,9 +13,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from causeway.engine.intervention.apply import BoundEdit, StreamEdit, read_edit, write_edits
+from causeway.engine.intervention.apply import (
+    BoundEdit,
+    StreamEdit,
+    read_crossing,
+    read_edit,
+    write_crossing,
+    write_edits,
+)
 from causeway.engine.intervention.changes import Change, EditReport
 from causeway.engine.intervention.edges import BoundEdge, Edges, edit_edges
+from causeway.engine.intervention.features import crosses
 from causeway.engine.intervention.hold import Held
 from causeway.engine.intervention.sites import NORMS, ONCE
 from causeway.engine.intervention.taps import BoundTap, Reading, read
@@ -55,17 +63,29 @@ class Instruments:
     differentiated: Differentiated | None = None
     held: Held | None = None
 
+    def carried(self, x: Float[Array, "B T D"]) -> "Carried":
+        """What edits carry into the first layer, whose stream x is: nothing yet."""
+        wide = jnp.promote_types(x.dtype, jnp.float32)
+        crossing = {i: bound.edit.layer.shape[1] for i, bound in enumerate(self.edits) if crosses(bound)}
+        return {i: jnp.zeros((*x.shape[:2], slots), wide) for i, slots in crossing.items()}
+
+
+# What edits carry from layer to layer, by their place among the edits: how much each slot adds to its value [B, T, E].
+Carried = dict[int, Array]
+
 
 class Observer:
     """One layer's meeting point. `layer` is an int where layers are unrolled, traced where they are scanned.
 
-    `real` tells which tokens count, [B, T] or what broadcasts to it; None: all.
+    `real` tells which tokens count, [B, T] or what broadcasts to it; None: all. `carried` is what edits bring from the
+    layers below, and then what they take to those above.
     """
 
     def __init__(
         self, instruments: Instruments, layer: int | Array, positions: Int[Array, "rows T"],
-        real: Bool[Array, "rows T"] | None = None,
+        real: Bool[Array, "rows T"] | None = None, carried: Carried | None = None,
     ):  # fmt: skip
+        self.carried = dict(carried or {})
         self.instruments, self.layer, self.positions, self.real = instruments, layer, positions, real
         self.readings: dict[int, tuple[Array, Array | None]] = {}
         self.reports: dict[int, EditReport] = {}
@@ -92,7 +112,7 @@ class Observer:
             seen(stream, self.layer, x, self.real, self.positions, edited=True)
         for i, bound in edits.items():
             if bound.reads == stream != bound.edit.spec.stream:
-                self._pending[i], self.reports[i] = self._read_edit(bound, stream, x)
+                self._read_ahead(i, bound, stream, x)
         if self.instruments.differentiated is not None:
             x = self.instruments.differentiated(stream, x, self.layer)
         for i, tap in enumerate(self.instruments.taps):
@@ -131,6 +151,14 @@ class Observer:
         x = self.source(stream, x) if bound.edit.spec.family == "feature" else x
         return read_edit(bound, x, self.layer, self.positions)
 
+    def _read_ahead(self, i: int, bound: StreamEdit, stream: str, x: Array) -> None:
+        """Read a stream for an edit of a later one, in this layer or also in those above."""
+        if not crosses(bound):
+            self._pending[i], self.reports[i] = self._read_edit(bound, stream, x)
+            return
+        moved, self.reports[i] = read_crossing(bound, self.source(stream, x), self.layer, self.positions)
+        self.carried[i] = self.carried[i] + moved
+
     def _edged(self, x: Float[Array, "B H T S"], edges: Edges) -> Float[Array, "B H T S"]:
         """The pattern with its edited edges; a pattern in pieces comes here once for each."""
         rows = len(next(iter(self.on_edges.values())).edit.layer)
@@ -143,6 +171,8 @@ class Observer:
 
     def _change(self, i: int, bound: StreamEdit, x: Array) -> Change:
         writes = bound.edit.spec.stream
+        if crosses(bound):
+            return write_crossing(bound, self.carried[i], self.layer, x)
         if bound.reads == writes:
             change, self.reports[i] = self._read_edit(bound, writes, x)
             return change

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from causeway.engine import scalars
-from causeway.engine.dictionary.dictionary import Dictionary
+from causeway.engine.dictionary.placement import InMemory
 from causeway.engine.intervention.sites import once
 from causeway.engine.intervention.taps import READERS, BoundTap, Reader, TapSpec, bind_tap
 
@@ -56,7 +56,7 @@ class Tap:
         if self.vectors is not None:
             object.__setattr__(self, "vectors", scalars.finite_array(self.vectors, "Tap.vectors"))
 
-    def bind(self, dictionary: Dictionary | None, num_layers: int) -> BoundTap:
+    def bind(self, dictionary: InMemory | None, num_layers: int) -> BoundTap:
         """With its arrays on the device; the stream is one of the engine's.
 
         Raises:
@@ -68,7 +68,7 @@ class Tap:
         spec = TapSpec(self.stream, self.reader, layers, self.width if given is None else given.shape[1])
         return bind_tap(spec, dictionary, *(None if a is None else jnp.asarray(a) for a in (ids, vectors)))
 
-    def _layers(self, given: tuple[int, ...] | None, dictionary: Dictionary | None, num_layers: int) -> tuple[int, ...]:
+    def _layers(self, given: tuple[int, ...] | None, dictionary: InMemory | None, num_layers: int) -> tuple[int, ...]:
         if (single := once(self.stream, num_layers)) is not None:
             return (single,) if given in (None, (-1,)) else given
         if given is None:

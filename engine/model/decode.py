@@ -25,7 +25,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, UInt32
 
 from causeway.engine.arrays import AnyArray
-from causeway.engine.dictionary.dictionary import Dictionary
+from causeway.engine.dictionary.placement import InMemory
 from causeway.engine.intervention.apply import bind_all
 from causeway.engine.intervention.changes import EditReport
 from causeway.engine.intervention.edges import Edges
@@ -125,9 +125,9 @@ def decode_token(
     # The clean stream of a pair stands at position -1 for the instruments, where no edit acts.
     seen_at = jnp.concatenate([jnp.full((1, streams - 1), -1, at.dtype), at], axis=1)
     real = None if live is None else live[:, None]
-    observers = []
+    observers, carried = [], instruments.carried(x)
     for index, block in enumerate(blocks):
-        observers.append(Observer(instruments, index, seen_at, real))
+        observers.append(Observer(instruments, index, seen_at, real, carried))
         x = observers[-1]("embed", x) if index == 0 else x
 
         def attend(q, k, v, index=index):
@@ -140,6 +140,7 @@ def decode_token(
             return by_row(z, q.shape)
 
         x = apply_block(block, x, at, config, attend, observers[-1])
+        carried = observers[-1].carried
     observers.append(Observer(instruments, config.num_layers, seen_at, real))
     last = observers[-1]
     return last("final_norm", normed(transformer.final_norm, "final_scale", x, last))[:, -1], current, observers
@@ -212,7 +213,7 @@ class Shared:
     """
 
     transformer: Transformer
-    dictionary: Dictionary | None
+    dictionary: InMemory | None
     prefix: Prefix
     taps: tuple[BoundTap, ...]
     start: Int[Array, ""]
@@ -279,7 +280,7 @@ class Fed:
     """Prompt tokens [S] shared by all rows, the last ones from step `first` on; step s stands at start + s."""
 
     transformer: Transformer
-    dictionary: Dictionary | None
+    dictionary: InMemory | None
     prefix: Prefix
     tokens: Int[Array, " S"]
     first: Int[Array, ""]

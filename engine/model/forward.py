@@ -82,9 +82,9 @@ def causal_pass(
     positions = jnp.arange(length)[None]
     valid = _valid(tokens, lengths)
 
-    def body(x, scanned):
-        block, index = scanned
-        observe = Observer(instruments, index, positions, valid)
+    def body(below, scanned):
+        (x, carried), (block, index) = below, scanned
+        observe = Observer(instruments, index, positions, valid, carried)
         cache = ()
 
         def attend(q, k, v):
@@ -96,12 +96,13 @@ def causal_pass(
             return attend_sequence(q, k, v, mask, config, numerics, lambda stream, p: observe(stream, p, edges))
 
         x = apply_block(block, x, positions, config, attend, observe)
-        return x, (observe.readings, observe.reports, cache)
+        return (x, observe.carried), (observe.readings, observe.reports, cache)
 
     layers = jnp.arange(config.num_layers)
     first = Observer(instruments, 0, positions, valid)
     x = first("embed", transformer.embed(tokens, positions))
-    x, (readings, reports, cache) = jax.lax.scan(body, x, (transformer.blocks, layers))
+    below = x, instruments.carried(x)
+    (x, _), (readings, reports, cache) = jax.lax.scan(body, below, (transformer.blocks, layers))
     last = Observer(instruments, config.num_layers, positions, valid)
     normalised = last("final_norm", normed(transformer.final_norm, "final_scale", x, last))
     logits = _logits(transformer, normalised, last, lengths, logits_of)

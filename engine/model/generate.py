@@ -22,7 +22,7 @@ from jaxtyping import Int
 
 from causeway.engine import scalars
 from causeway.engine.devices import RowParallel, local_parallel
-from causeway.engine.dictionary.dictionary import Dictionary
+from causeway.engine.dictionary.placement import InMemory
 from causeway.engine.intervention.edits import EMPTY, Edit
 from causeway.engine.intervention.hold import Held
 from causeway.engine.intervention.taps import BoundTap
@@ -49,7 +49,7 @@ def generate_rows(
     seed: int,
     prompt_id: int | Int[np.ndarray, " R"],
     edits: tuple[Edit, ...] = (),
-    dictionary: Dictionary | None = None,
+    dictionary: InMemory | None = None,
     held: Held | None = None,
     taps: tuple[BoundTap, ...] = (),
     recomputed: bool = False,
@@ -132,7 +132,7 @@ class _Run:
     """One prompt's generation: what stays fixed while its stripes go through the segments."""
 
     transformer: Transformer
-    dictionary: Dictionary | None
+    dictionary: InMemory | None
     prefix: Prefix
     prompt: np.ndarray
     shared: int

@@ -23,7 +23,7 @@ import jax
 import numpy as np
 from jaxtyping import Int
 
-from causeway.engine.dictionary.dictionary import Dictionary
+from causeway.engine.dictionary.placement import InMemory
 from causeway.engine.intervention.edits import Edit
 from causeway.engine.intervention.hold import Held
 from causeway.engine.model.buckets import bucket_width, whole_width
@@ -62,7 +62,7 @@ class PromptRows:
         """The first position that a row edits."""
         return first_edited_position(self.edits)
 
-    def bucket(self, dictionary: Dictionary | None) -> tuple:
+    def bucket(self, dictionary: InMemory | None) -> tuple:
         """What prompts of one batch have in common: tokens run at once, padded width, and the kinds of their edits."""
         kinds = (
             tuple(edit.spec for edit in self.edits),
@@ -125,7 +125,7 @@ def generate_prompts(
     layout: Layout,
     batched: bool = True,
     recomputed: bool = False,
-    dictionary: Dictionary | None = None,
+    dictionary: InMemory | None = None,
     **request: Any,
 ) -> list[Generation]:
     """Draw the rows of several prompts, in one batch where their buckets are alike.

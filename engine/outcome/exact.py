@@ -19,13 +19,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from causeway.engine.dictionary.dictionary import Dictionary
+from causeway.engine.dictionary.placement import InMemory
 from causeway.engine.intervention.apply import bind_all
 from causeway.engine.intervention.changes import EditReport
 from causeway.engine.intervention.edges import Edges
 from causeway.engine.intervention.edits import EMPTY, Edit
 from causeway.engine.intervention.hold import Held, HeldLayers, needed_streams
-from causeway.engine.intervention.instruments import Instruments, Observer
+from causeway.engine.intervention.instruments import Carried, Instruments, Observer
 from causeway.engine.model.attention import RowKeys, SharedKeys, attend_pieces, blank, window_of, within
 from causeway.engine.model.block import apply_block
 from causeway.engine.model.buckets import node_width
@@ -72,7 +72,7 @@ def clean_tree(
     tree: AnswerTree,
     first_edit: int | None = None,
     held: HeldLayers | None = None,
-    dictionary: Dictionary | None = None,
+    dictionary: InMemory | None = None,
 ) -> CleanTree:
     """Run a prompt and its answers' inner nodes once, without an edit.
 
@@ -120,9 +120,10 @@ class _Tree(Observer):
     """One layer over the nodes of B rows: each sees the prefix, its ancestors and itself."""
 
     def __init__(
-        self, transformer: Transformer, prefix: Prefix, nodes: Nodes, instruments: Instruments, index: int | Array
-    ):
-        super().__init__(instruments, index, nodes.positions[None], nodes.positions[None] >= 0)
+        self, transformer: Transformer, prefix: Prefix, nodes: Nodes, instruments: Instruments, index: int | Array,
+        *, carried: Carried | None = None,
+    ):  # fmt: skip
+        super().__init__(instruments, index, nodes.positions[None], nodes.positions[None] >= 0, carried)
         self.transformer, self.prefix, self.nodes = transformer, prefix, nodes
 
     def attend(self, q: Array, k: Array, v: Array) -> Float[Array, "B n H K"]:
@@ -168,14 +169,14 @@ class _Clean(_Tree):
 class _Edited(_Tree):
     """A layer of edited rows, whose reports are added to those below."""
 
-    def __init__(self, *place, below: tuple[EditReport, ...]):
-        super().__init__(*place)
+    def __init__(self, *place, below: tuple[EditReport, ...], carried: Carried):
+        super().__init__(*place, carried=carried)
         self.below = below
 
     @property
-    def carry(self) -> tuple[EditReport, ...]:
-        """What the edits did so far."""
-        return _and(self.below, self)
+    def carry(self) -> tuple[tuple[EditReport, ...], Carried]:
+        """What the edits did so far, and what they bring to the layers above."""
+        return _and(self.below, self), self.carried
 
 
 def _and(below: tuple[EditReport, ...], observer: Observer) -> tuple[EditReport, ...]:
@@ -219,7 +220,7 @@ class Background:
     """What all rows of an exact call share."""
 
     transformer: Transformer
-    dictionary: Dictionary | None
+    dictionary: InMemory | None
     clean: CleanTree
 
 
@@ -270,10 +271,11 @@ def edited_answers(
     x = first("embed", below("resid_post", x))
     nothing = tuple(_nothing_done(rows, x.shape[1], edit.layer.shape[1], x.dtype) for edit in edits)
 
-    def meet(index, reports):
-        return _Edited(transformer, prefix, nodes, instruments, index, below=reports)
+    def meet(index, carry):
+        return _Edited(transformer, prefix, nodes, instruments, index, below=carry[0], carried=carry[1])
 
-    x, reports = upper(transformer, x, start, positions, meet, _and(_and(nothing, below), first))
+    carry = _and(_and(nothing, below), first), instruments.carried(x)
+    x, (reports, _) = upper(transformer, x, start, positions, meet, carry)
     last = _Tree(transformer, prefix, nodes, instruments, transformer.config.num_layers)
     return _edge_log_probability(x, last), _and(reports, last)
 

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from causeway.engine.analyses.patch_sweep.arms import ABLATE, BASELINE, NOOP, Arm
-from causeway.engine.dictionary.dictionary import Dictionary
+from causeway.engine.dictionary.placement import InMemory
 from causeway.engine.intervention.edits import EMPTY, Edit, EditSpec
 from causeway.engine.intervention.scope import intervals
 from causeway.engine.model.sampling import Purpose
@@ -64,7 +64,7 @@ class FeatureSet:
             if not (np.abs(values) <= np.finfo(np.float32).max).all():
                 raise ValueError(f"features: the values of {name!r} hold a number that is not finite in float32")
 
-    def check(self, dictionary: Dictionary) -> None:
+    def check(self, dictionary: InMemory) -> None:
         """Refuse features the dictionaries do not have.
 
         Raises:
@@ -126,7 +126,7 @@ class Rows:
 
 
 def make_rows(
-    features: FeatureSet, arms: Sequence[Arm], dictionary: Dictionary, *, trials: int, seed: int, run_noop: bool
+    features: FeatureSet, arms: Sequence[Arm], dictionary: InMemory, *, trials: int, seed: int, run_noop: bool
 ) -> Rows:
     """The rows of every prompt.
 
@@ -160,7 +160,7 @@ def _shared_rows(arms: tuple[Arm, ...], layer: int, arm: Arm, trials: int) -> Ro
 
 
 def _feature_rows(
-    features: FeatureSet, chosen: np.ndarray, arms: tuple[Arm, ...], per_feature: list[int], dictionary: Dictionary,
+    features: FeatureSet, chosen: np.ndarray, arms: tuple[Arm, ...], per_feature: list[int], dictionary: InMemory,
     trials: int, seed: int,
 ) -> Rows:  # fmt: skip
     """Rows of one layer's features in the order (feature, arm, trial)."""
@@ -179,7 +179,7 @@ def _feature_rows(
 
 
 def _arm_columns(
-    arm: Arm, features: FeatureSet, chosen: np.ndarray, dictionary: Dictionary, seed: int
+    arm: Arm, features: FeatureSet, chosen: np.ndarray, dictionary: InMemory, seed: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Scale, shift and written feature of one arm, [chosen]."""
     to_zero = arm.value in ("", ABLATE)
@@ -191,11 +191,12 @@ def _arm_columns(
 
 
 def _other_features(
-    features: FeatureSet, chosen: np.ndarray, dictionary: Dictionary, seed: int, draw: int
+    features: FeatureSet, chosen: np.ndarray, dictionary: InMemory, seed: int, draw: int
 ) -> Int[np.ndarray, " n"]:
     """For each feature another one of its layer, a function of (seed, layer, feature, draw) alone."""
     layer = int(features.layer[chosen[0]])
-    norms = np.linalg.norm(np.asarray(dictionary.W_dec[...][dictionary.config.index_of(layer)], np.float32), axis=-1)
+    rows = np.asarray(dictionary.arrays_at(layer)["W_dec"], np.float32)
+    norms = np.linalg.norm(rows.reshape(len(rows), -1), axis=-1)
     written = np.flatnonzero(norms > 0)
 
     def other(feature: int) -> int:

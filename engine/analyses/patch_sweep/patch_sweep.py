@@ -21,8 +21,8 @@ from causeway.engine.analyses.patch_sweep.design import FeatureSet, Rows, SweepP
 from causeway.engine.analyses.patch_sweep.settings import SweepSettings
 from causeway.engine.analyses.patch_sweep.trial_table import exact_schema, sampled_schema
 from causeway.engine.devices import RowParallel
-from causeway.engine.dictionary.dictionary import Dictionary, check_stack
 from causeway.engine.dictionary.digest import dictionary_digest
+from causeway.engine.dictionary.placement import InMemory, check_in_memory
 from causeway.engine.intervention import scope as scopes
 from causeway.engine.intervention.checks import check_edits
 from causeway.engine.intervention.edits import Edit, EditSpec, Family
@@ -51,14 +51,14 @@ class PatchSweep:
     """
 
     model: Model
-    dictionary: Dictionary
+    dictionary: InMemory
     prompts: tuple[SweepPrompt, ...]
     features: FeatureSet
     settings: SweepSettings
     parallel: RowParallel
 
     def __post_init__(self):
-        check_stack(self.dictionary, "patch_sweep")
+        check_in_memory(self.dictionary, "patch_sweep")
         self.features.check(self.dictionary)
         checked_holds(self.settings.holds, self.model.config, self.dictionary)
         ids = [prompt.id for prompt in self.prompts]
@@ -116,7 +116,7 @@ class PatchSweep:
             )
 
     @functools.cached_property
-    def placed(self) -> tuple[Transformer, Dictionary]:
+    def placed(self) -> tuple[Transformer, InMemory]:
         """Weights and dictionaries on every device.
 
         Once, and not with every bucket: what is on one device alone is copied to the others by each call.

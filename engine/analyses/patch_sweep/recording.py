@@ -22,7 +22,7 @@ from jaxtyping import Int
 
 from causeway.engine.analyses.patch_sweep.design import FeatureSet
 from causeway.engine.analyses.screen.columns import whole_numbers
-from causeway.engine.dictionary.dictionary import Dictionary
+from causeway.engine.dictionary.placement import InMemory
 from causeway.engine.intervention.taps import BoundTap, Reader, TapSpec, bind_tap
 from causeway.engine.model.rollouts import Generation
 from causeway.engine.sweep.layout import ArraySpec
@@ -45,7 +45,7 @@ class Recording:
     ids: Int[np.ndarray, "P S"] | None = None
     top_logits: int = 0
 
-    def taps(self, dictionary: Dictionary, num_layers: int) -> tuple[BoundTap, ...]:
+    def taps(self, dictionary: InMemory, num_layers: int) -> tuple[BoundTap, ...]:
         """Bound taps: features first, then logits."""
         taps = []
         if self.reader:
@@ -103,7 +103,7 @@ def _unpadded(values: np.ndarray, ids: np.ndarray | None) -> np.ndarray:
     return values if ids is None else np.where(ids >= 0, values, 0).astype(values.dtype)
 
 
-def make_recording(what: str | pa.Table, dictionary: Dictionary, patched: FeatureSet, top_logits: int) -> Recording:
+def make_recording(what: str | pa.Table, dictionary: InMemory, patched: FeatureSet, top_logits: int) -> Recording:
     """A recording over all layers that have a dictionary.
 
     Args:

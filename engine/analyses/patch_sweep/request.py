@@ -17,8 +17,8 @@ from causeway.engine.analyses.patch_sweep.patch_sweep import PatchSweep
 from causeway.engine.analyses.patch_sweep.settings import SweepSettings
 from causeway.engine.calls.groups import Groups, Member, members_of
 from causeway.engine.devices import local_parallel
-from causeway.engine.dictionary.dictionary import Dictionary, check_stack
 from causeway.engine.dictionary.fit import fitted
+from causeway.engine.dictionary.placement import InMemory, check_in_memory
 from causeway.engine.model.handle import Model, check_model
 from causeway.engine.outcome.answers import Answer
 
@@ -28,7 +28,7 @@ ARMS = ("baseline", "noop", "patch", "ablate", "random", "dose")
 def patch_sweep(
     model: Model,
     prompts: Groups,
-    dictionary: Dictionary,
+    dictionary: InMemory,
     *,
     features: pa.Table | Sequence[Mapping[str, float]],
     answers: Mapping[str, str],
@@ -85,8 +85,8 @@ def patch_sweep(
 def _check(model: object, dictionary: object, answers: object, workdir: object) -> None:
     """Refuse what cannot be swept by its type."""
     check_model(model)
-    check_stack(dictionary, "patch_sweep")
-    if not isinstance(dictionary, Dictionary):
+    check_in_memory(dictionary, "patch_sweep")
+    if dictionary is None:
         raise ValueError(f"dictionary: got {scalars.shown(dictionary)}; patch_sweep needs SAEs or transcoders")
     if not isinstance(answers, Mapping) or not all(isinstance(text, str) for pair in answers.items() for text in pair):
         raise ValueError(f"answers: got {scalars.shown(answers)}; needs texts by label, such as {{'yes': ' yes'}}")

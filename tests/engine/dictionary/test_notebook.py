@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from causeway.engine.dictionary.dictionary import check_stack, take
-from causeway.engine.dictionary.placement import StreamedDictionaries
+from causeway.engine.dictionary.dictionary import take
+from causeway.engine.dictionary.placement import StreamedDictionaries, check_in_memory
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,9 @@ def test_reprs_are_short(tiny, cases, saes):
 
 
 def test_holders_that_a_call_cannot_use_are_named(tiny, cases, saes):
-    check_stack(saes, "run")
-    check_stack(None, "run")
-    with pytest.raises(ValueError, match="got CrossLayerTranscoder; screen takes SAEs or per-layer transcoders"):
-        check_stack(cases.make_dictionary(tiny, "cross_layer"), "screen")
+    check_in_memory(saes, "run")
+    check_in_memory(None, "run")
+    check_in_memory(cases.make_dictionary(tiny, "cross_layer"), "run")
+    streamed = StreamedDictionaries([saes.layer(layer).config for layer in saes.config.layers], lambda _: None, 1)
+    with pytest.raises(ValueError, match="got StreamedDictionaries; run takes SAEs or transcoders in memory"):
+        check_in_memory(streamed, "run")
