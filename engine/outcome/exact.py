@@ -263,11 +263,13 @@ def edited_answers(
     edits, start = own
     transformer, clean = background.transformer, background.clean
     nodes, prefix = clean.nodes, clean.prefix
-    instruments = Instruments(bind_all(edits, background.dictionary), held=clean.held)
+    edited = Instruments(bind_all(edits, background.dictionary))
+    instruments = dataclasses.replace(edited, held=clean.held)
     rows, positions = edits[0].layer.shape[0], nodes.positions[None]
     x = jnp.broadcast_to(clean.streams[start], (rows, *clean.streams.shape[1:]))
-    # Where there is no block below, no slot acts: -1 is the layer of empty ones.
-    below, first = (Observer(instruments, at, positions, positions >= 0) for at in (start - 1 - (start == 0), start))
+    # The stored stream is the clean one, so nothing of it is held. Where there is no block below, no slot acts: -1 is
+    # the layer of empty ones.
+    below, first = (Observer(edited, at, positions, positions >= 0) for at in (start - 1 - (start == 0), start))
     x = first("embed", below("resid_post", x))
     nothing = tuple(_nothing_done(rows, x.shape[1], edit.layer.shape[1], x.dtype) for edit in edits)
 

@@ -19,6 +19,7 @@ from jaxtyping import Float, Int
 from causeway.engine.analyses.patch_sweep.arms import ABLATE, BASELINE, NOOP, Arm
 from causeway.engine.dictionary.placement import InMemory
 from causeway.engine.intervention.edits import EMPTY, Edit, EditSpec
+from causeway.engine.intervention.operations import OPERATIONS, Coefficients
 from causeway.engine.intervention.scope import intervals
 from causeway.engine.model.sampling import Purpose
 from causeway.engine.outcome.answers import Answer
@@ -90,7 +91,8 @@ class FeatureSet:
 class Rows:
     """Rows that every prompt runs, all [M].
 
-    layer, feature: -1 where the row stands for every one. arm: index into `arms`. scale, shift, writer: the edit.
+    layer, feature: -1 where the row stands for every one. arm: index into `arms`. scale, shift, lower, upper, writer:
+    the edit.
     """
 
     arms: tuple[Arm, ...]
@@ -100,6 +102,8 @@ class Rows:
     trial: Int[np.ndarray, " M"]
     scale: Float[np.ndarray, " M"]
     shift: Float[np.ndarray, " M"]
+    lower: Float[np.ndarray, " M"]
+    upper: Float[np.ndarray, " M"]
     writer: Int[np.ndarray, " M"]
 
     def __len__(self) -> int:
@@ -110,8 +114,12 @@ class Rows:
         arrays = {f.name: getattr(self, f.name)[chosen] for f in dataclasses.fields(self) if f.name != "arms"}
         return Rows(self.arms, **arrays)
 
-    def edit(self, spec: EditSpec, scope: str, prompt_length: int) -> Edit:
-        """The rows' edits for a prompt of that length, one slot an interval of the scope."""
+    def edit(self, spec: EditSpec, scope: str, prompt_length: int, bounded: bool = False) -> Edit:
+        """The rows' edits for a prompt of that length, one slot an interval of the scope.
+
+        Args:
+            bounded: whether any row of the plan has bounds, which then all have.
+        """
         spans = np.array(intervals(scope, prompt_length), np.int32)
         shape = (len(self), len(spans))
 
@@ -122,12 +130,14 @@ class Rows:
             layer=wide(self.layer), feature=wide(np.maximum(self.feature, 0)), writer=wide(np.maximum(self.writer, 0)),
             start=np.broadcast_to(spans[:, 0], shape).copy(), stop=np.broadcast_to(spans[:, 1], shape).copy(),
             scale=wide(self.scale), shift=wide(self.shift), spec=spec,
+            bounds=(wide(self.lower), wide(self.upper)) if bounded else None,
         )  # fmt: skip
 
 
 def make_rows(
-    features: FeatureSet, arms: Sequence[Arm], dictionary: InMemory, *, trials: int, seed: int, run_noop: bool
-) -> Rows:
+    features: FeatureSet, arms: Sequence[Arm], dictionary: InMemory, *, trials: int, seed: int, run_noop: bool,
+    operation: str = "set",
+) -> Rows:  # fmt: skip
     """The rows of every prompt.
 
     Args:
@@ -146,7 +156,7 @@ def make_rows(
             parts.append(_shared_rows(arms, int(layer), NOOP, trials))
         if per_feature:
             chosen = order[layers == layer]
-            parts.append(_feature_rows(features, chosen, arms, per_feature, dictionary, trials, seed))
+            parts.append(_feature_rows(features, chosen, arms, per_feature, dictionary, trials, seed, operation))
     names = [f.name for f in dataclasses.fields(Rows) if f.name != "arms"]
     return Rows(arms, **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
@@ -155,17 +165,18 @@ def _shared_rows(arms: tuple[Arm, ...], layer: int, arm: Arm, trials: int) -> Ro
     ids, zeros = np.full(trials, EVERY, np.int32), np.zeros(trials, np.float32)
     return Rows(
         arms, layer=np.full(trials, layer, np.int32), feature=ids, arm=np.full(trials, arms.index(arm), np.int32),
-        trial=np.arange(trials, dtype=np.int32), scale=zeros + 1, shift=zeros, writer=ids,
+        trial=np.arange(trials, dtype=np.int32), scale=zeros + 1, shift=zeros, lower=zeros - np.inf,
+        upper=zeros + np.inf, writer=ids,
     )  # fmt: skip
 
 
 def _feature_rows(
     features: FeatureSet, chosen: np.ndarray, arms: tuple[Arm, ...], per_feature: list[int], dictionary: InMemory,
-    trials: int, seed: int,
+    trials: int, seed: int, operation: str,
 ) -> Rows:  # fmt: skip
     """Rows of one layer's features in the order (feature, arm, trial)."""
-    columns = [_arm_columns(arms[i], features, chosen, dictionary, seed) for i in per_feature]
-    scale, shift, writer = (np.stack([c[k] for c in columns], axis=1) for k in range(3))
+    columns = [_arm_columns(arms[i], features, chosen, dictionary, seed, operation) for i in per_feature]
+    scale, shift, lower, upper, writer = (np.stack(found, axis=1) for found in zip(*columns, strict=True))
     shape = (len(chosen), len(per_feature), trials)
 
     def rows(array: np.ndarray, dtype) -> np.ndarray:
@@ -174,20 +185,25 @@ def _feature_rows(
     return Rows(
         arms, layer=rows(features.layer[chosen], np.int32), feature=rows(features.feature[chosen], np.int32),
         arm=rows(np.array(per_feature)[None], np.int32), trial=rows(np.arange(trials)[None, None], np.int32),
-        scale=rows(scale, np.float32), shift=rows(shift, np.float32), writer=rows(writer, np.int32),
+        scale=rows(scale, np.float32), shift=rows(shift, np.float32), lower=rows(lower, np.float32),
+        upper=rows(upper, np.float32), writer=rows(writer, np.int32),
     )  # fmt: skip
 
 
 def _arm_columns(
-    arm: Arm, features: FeatureSet, chosen: np.ndarray, dictionary: InMemory, seed: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Scale, shift and written feature of one arm, [chosen]."""
-    to_zero = arm.value in ("", ABLATE)
-    shift = arm.dose * (np.zeros(len(chosen)) if to_zero else features.values[arm.value][chosen])
+    arm: Arm, features: FeatureSet, chosen: np.ndarray, dictionary: InMemory, seed: int, operation: str
+) -> tuple[np.ndarray, ...]:
+    """Scale, shift, bounds and written feature of one arm, [chosen]."""
+    if arm.value in ("", ABLATE):
+        factors = OPERATIONS["zero"](0.0)
+    elif arm.kind == "dose":
+        factors = Coefficients(1 - arm.dose, arm.dose * features.values[arm.value][chosen])
+    else:
+        factors = OPERATIONS[operation](features.values[arm.value][chosen])
     writer = features.feature[chosen]
     if arm.kind == "random":
         writer = _other_features(features, chosen, dictionary, seed, arm.draw or 0)
-    return np.full(len(chosen), 1 - arm.dose), shift, writer
+    return (*(np.broadcast_to(np.asarray(factor, float), len(chosen)) for factor in factors), writer)
 
 
 def _other_features(

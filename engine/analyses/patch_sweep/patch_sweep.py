@@ -27,6 +27,7 @@ from causeway.engine.intervention import scope as scopes
 from causeway.engine.intervention.checks import check_edits
 from causeway.engine.intervention.edits import Edit, EditSpec, Family
 from causeway.engine.intervention.hold import HeldLayers, checked_holds
+from causeway.engine.intervention.operations import coefficients
 from causeway.engine.model.finite import NotFiniteError
 from causeway.engine.model.handle import Model
 from causeway.engine.model.transformer import Transformer
@@ -145,7 +146,10 @@ class PatchSweep:
         s = self.settings
         # In delta form the no-op is the baseline to the bit; an exact no-op is cheap and shares the patches' program.
         run_noop = s.outcome == "exact" or s.mode == "replace" or BASELINE not in s.arms
-        return make_rows(self.features, s.arms, self.dictionary, trials=s.trials, seed=s.seed, run_noop=run_noop)
+        return make_rows(
+            self.features, s.arms, self.dictionary, trials=s.trials, seed=s.seed, run_noop=run_noop,
+            operation=s.operation,
+        )  # fmt: skip
 
     def answer_tree(self, prompt: SweepPrompt) -> AnswerTree:
         """The answers of a prompt as a tree.
@@ -187,7 +191,8 @@ class PatchSweep:
 
     def edits(self, prompt: SweepPrompt, rows: Rows) -> tuple[Edit, ...]:
         """Rows as edits of a prompt."""
-        return (rows.edit(self.edit_spec, self.settings.scope, len(prompt.tokens)),)
+        bounded = bool(np.isfinite(coefficients(self.settings.operation, 0.0)[2:]).any())
+        return (rows.edit(self.edit_spec, self.settings.scope, len(prompt.tokens), bounded),)
 
     @property
     def unit_rows(self) -> int:

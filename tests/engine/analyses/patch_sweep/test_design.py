@@ -13,6 +13,7 @@ from causeway.engine.analyses.patch_sweep.design import (
     FeatureSet,
     make_rows,
 )
+from causeway.engine.analyses.patch_sweep.settings import SweepSettings
 from causeway.engine.intervention.edits import EMPTY, FOREVER, EditSpec
 
 VALUES = ("safe", "risky")
@@ -127,6 +128,22 @@ def test_what_each_arm_sets_a_feature_to(rows, features):
     for arm in ("baseline", "noop"):
         assert set(arm_of(made, arm).scale) == {1}
         assert set(arm_of(made, arm).shift) == {0}
+
+
+def test_an_operation_is_what_patches_and_their_controls_do_with_the_value(features, dictionary, tiny_sweep, refuses):
+    arms, where = make_arms(("patch", "ablate", "random"), VALUES), np.lexsort((features.feature, features.layer))
+    made = make_rows(features, arms, dictionary, trials=1, seed=0, run_noop=False, operation="at_most")
+    risky = features.values["risky"][where].astype(np.float32)
+    for arm, scale, upper in (("patch:risky", 1, risky), ("random:risky", 1, risky), ("ablate", 0, np.inf)):
+        got = arm_of(made, arm)
+        np.testing.assert_array_equal(got.scale, np.full(6, scale))
+        np.testing.assert_array_equal(got.upper, np.broadcast_to(upper, 6))
+        assert (got.lower == -np.inf).all()
+    bounds = made.edit(EditSpec(), "last_prompt", 7, bounded=True).bounds
+    assert [bound.shape for bound in bounds] == [(len(made), 1)] * 2
+    assert made.edit(EditSpec(), "last_prompt", 7).bounds is None
+    with refuses("operation: got at_most with doses"):
+        SweepSettings("exact", make_arms(("patch", "dose"), VALUES), operation="at_most")
 
 
 def test_a_random_control_writes_another_feature_of_its_layer(rows):
