@@ -25,7 +25,7 @@ from jaxtyping import Array, Bool, Float, Int
 from causeway.engine.arrays import AnyArray
 from causeway.engine.frozen.adjoint import Alone, adjoint_block
 from causeway.engine.frozen.record import FrozenRecord
-from causeway.engine.frozen.sources import Sources, Transcoders, layer_writers, places
+from causeway.engine.frozen.sources import Sources, Transcoders, layer_writers
 from causeway.engine.model.transformer import Block, Transformer, layer
 
 
@@ -178,7 +178,7 @@ class Descent:
         dictionary = self.frozen.dictionary
         if not hasattr(dictionary, "W_skip"):
             return jnp.zeros((), g.dtype)
-        back = jnp.einsum("tro,do->trd", g, dictionary.W_skip[...][places(self.config)[self.index]].astype(g.dtype))
+        back = jnp.einsum("tro,do->trd", g, dictionary.W_skip[...][self.config.place(self.index)].astype(g.dtype))
         block = layer(self.frozen.transformer.blocks, self.index)
         scale = self.frozen.record.mlp_scale[self.index, : g.shape[0]]
         return read_in(block, self.config.stream, back, scale[:, None, None].astype(g.dtype))
@@ -224,7 +224,7 @@ def feature_targets(frozen: Frozen, nodes: Int[Array, "R 3"]) -> Targets:
     """Encoder columns of features as directions of the residual stream, with the norm before them frozen."""
     dictionary, record = frozen.dictionary, frozen.record
     layers, positions, features = nodes[:, 0], nodes[:, 1], nodes[:, 2]
-    place = places(dictionary.config)[layers]
+    place = dictionary.config.place(layers)
     dtype = frozen.transformer.numerics.accumulate_dtype
     columns = dictionary.W_enc[...][place, :, features].astype(dtype)
     if dictionary.config.kind == "gated":

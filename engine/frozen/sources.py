@@ -20,7 +20,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from causeway.engine.dictionary.config import DictionaryConfig
 from causeway.engine.dictionary.finite import check_features
 from causeway.engine.dictionary.fit import fitted
 from causeway.engine.dictionary.placement import InMemory
@@ -182,7 +181,7 @@ def _sums(dictionary: Transcoders, ids: Array, values: Array) -> Float[Array, "L
 
     def one(scanned):
         index, here, worth = scanned
-        return layer_writers(dictionary, index, here, worth).sum(axis=1) + biases[places(dictionary.config)[index]]
+        return layer_writers(dictionary, index, here, worth).sum(axis=1) + biases[dictionary.config.place(index)]
 
     return jax.lax.map(one, (jnp.arange(ids.shape[0]), ids, values))
 
@@ -216,12 +215,5 @@ def _cross_layer(dictionary: Transcoders, ids: Array, values: Array) -> tuple[Ar
 def _skipped(dictionary: Transcoders, x: Float[Array, "L T D"], dtype: jnp.dtype) -> Float[Array, "L T O"]:
     if not hasattr(dictionary, "W_skip"):
         return jnp.zeros((), dtype)
-    skips = dictionary.W_skip[...][places(dictionary.config)]
+    skips = dictionary.W_skip[...][dictionary.config.place(jnp.arange(max(dictionary.config.layers) + 1))]
     return jnp.einsum("ltd,ldo->lto", x, skips.astype(x.dtype), preferred_element_type=dtype)
-
-
-def places(config: DictionaryConfig) -> Int[Array, " layers"]:
-    """Where in the stack each layer's dictionary lies, up to the highest layer; 0 where there is none."""
-    table = np.zeros(max(config.layers) + 1, np.int32)
-    table[list(config.layers)] = np.arange(len(config.layers))
-    return jnp.asarray(table)

@@ -22,10 +22,8 @@ from jaxtyping import Array, Bool, Float, Int
 
 from causeway.engine.arrays import AnyArray
 from causeway.engine.dictionary.activations import elementwise
-from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
-from causeway.engine.dictionary.dictionary import take
 from causeway.engine.frozen.record import FrozenRecord
-from causeway.engine.frozen.sources import Transcoders, places
+from causeway.engine.frozen.sources import Transcoders
 from causeway.engine.intervention.edges import Edges
 from causeway.engine.intervention.hold import Held
 from causeway.engine.intervention.instruments import Instruments, Observer
@@ -113,30 +111,14 @@ class _Columns:
 
 
 def _gather(transcoders: Transcoders, slots: Slots) -> _Columns:
-    place, feature = places(transcoders.config)[jnp.maximum(slots.layer, 0)], slots.feature
+    place, feature = transcoders.config.place(jnp.maximum(slots.layer, 0)), slots.feature
     wide = jnp.promote_types(transcoders.b_enc[...].dtype, slots.scale.dtype)
-    if isinstance(transcoders, CrossLayerTranscoder):
-        given: tuple[Array, ...] = (transcoders.threshold[...],) if hasattr(transcoders, "threshold") else ()
-        decoder = _crossing(transcoders, slots)
-    else:
-        given = transcoders.elementwise_parameters()
-        decoder = transcoders.W_dec[...][place, feature]
     return _Columns(
         transcoders.W_enc[...][place, :, feature].astype(wide),
         transcoders.b_enc[...][place, feature].astype(wide),
-        tuple(a[place, feature].astype(wide) for a in given),
-        decoder.astype(wide),
+        tuple(a[place, feature].astype(wide) for a in transcoders.elementwise_parameters()),
+        transcoders.rows(place, feature).astype(wide),
     )
-
-
-def _crossing(transcoders: CrossLayerTranscoder, slots: Slots) -> Float[Array, "L B E O"]:
-    """What each slot's feature writes to every layer; zeros below its own."""
-    count = transcoders.num_layers
-    out = jnp.zeros((count, *slots.layer.shape, transcoders.d_out), transcoders.b_dec[...].dtype)
-    for own in range(count):
-        rows = jnp.moveaxis(transcoders.W_dec[own][...][slots.feature], 2, 0)
-        out = out.at[own:].add(jnp.where((slots.layer == own)[None, :, :, None], rows, 0))
-    return out
 
 
 class _Meeting(Observer):
@@ -190,7 +172,7 @@ class _Meeting(Observer):
         slots, all_of_them = self.slots, read.shape[1] > x.shape[1]
 
         def encode(source):
-            f = _encode(self.clean.transcoders, self.layer, source)
+            f = self.clean.transcoders.encode_at(self.layer, source)
             if not all_of_them:
                 return jnp.take_along_axis(f, slots.feature[..., None], axis=2)[..., 0]
             rows = jnp.arange(len(f))[:, None]
@@ -203,7 +185,7 @@ class _Meeting(Observer):
 
     def _written(self, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
         pushes, decoder = self.pushes, self.columns.decoder
-        if isinstance(self.clean.transcoders, CrossLayerTranscoder):
+        if self.clean.transcoders.crosses:
             decoder = decoder[self.layer]
         else:
             pushes = jnp.where(self.slots.layer == self.layer, pushes, 0)
@@ -211,9 +193,3 @@ class _Meeting(Observer):
         change = pushes[..., None] * decoder
         rows = jnp.arange(x.shape[0])[:, None]
         return x.astype(change.dtype).at[rows, self.slots.position].add(change).astype(x.dtype)
-
-
-def _encode(transcoders: Transcoders, index: Array, x: Float[Array, "B T D"]) -> Float[Array, "B T F"]:
-    if isinstance(transcoders, CrossLayerTranscoder):
-        return transcoders.encode(index, x)
-    return take(transcoders, places(transcoders.config)[index]).encode(x)
