@@ -214,8 +214,8 @@ class _Reader:
             if not all_finite(f):
                 refuse_features(int(np.isfinite(f).all(axis=0).argmin()), layer, self.dictionary)
         elif self.reduce.reads_model:
-            finite = [all_finite(np.stack([v[row] for v in values.values()])) for row in range(count)]
-            self._check_pass(np.array(finite), batch)
+            finite = [np.isfinite(array).reshape(count, -1).all(axis=1) for array in values.values()]
+            self._check_pass(np.all(finite, axis=0), batch)
         return Part(layer, batch.rows, batch.there[:count], values)
 
 
