@@ -115,7 +115,8 @@ def read(
 
 
 Streams = tuple[Float[Array, "devices P B S D"], ...]
-Ran = tuple[ReadPass, Streams]
+# A pass, its streams, and what is there with its labels on the devices.
+Ran = tuple[ReadPass, Streams, tuple[Array, ...]]
 
 
 class _Reader:
@@ -147,12 +148,12 @@ class _Reader:
             if self.streamed:
                 streams = jax.device_get(streams)
                 held += sum(stream.nbytes for stream in streams)
-            group.append((batch, streams))
+            group.append((batch, streams, self._split((batch.there, batch.labels))))
             if not self.streamed or held >= HELD_BYTES:
-                yield sum(len(ran.rows) for ran, _ in group), self.parts(group)
+                yield sum(len(ran.rows) for ran, *_ in group), self.parts(group)
                 group, held = [], 0
         if group:
-            yield sum(len(ran.rows) for ran, _ in group), self.parts(group)
+            yield sum(len(ran.rows) for ran, *_ in group), self.parts(group)
 
     def parts(self, group: list[Ran]) -> Iterator[Part]:
         """The results of some passes, layer by layer."""
@@ -160,8 +161,8 @@ class _Reader:
             holder, number = (self.dictionary, layer) if layer < 0 else self.dictionary.resident(layer)
             if self.streamed:
                 holder = self.parallel.replicate(holder)
-            for batch, streams in group:
-                yield self._part(batch, streams, holder, layer, number, index)
+            for batch, streams, marks in group:
+                yield self._part(batch, streams, marks, holder, layer, number, index)
 
     def at_once(self, batch: ReadPass) -> Part:
         """The results of a pass without a dictionary: one program runs and reduces it."""
@@ -184,13 +185,22 @@ class _Reader:
         count = self.parallel.count
         return tuple(self.parallel.split(a.reshape(count, len(a) // count, *a.shape[1:])) for a in arrays)
 
-    def _part(self, batch: ReadPass, streams: Streams, holder: Any, layer: int, number: int, index: int) -> Part:
+    def _part(
+        self,
+        batch: ReadPass,
+        streams: Streams,
+        marks: tuple[Array, ...],
+        holder: Any,
+        layer: int,
+        number: int,
+        index: int,
+    ) -> Part:
         slot = index
         if self.streamed and not self.reduce.whole:
             # Only the layer that is read travels back to the devices.
             streams, slot = tuple(self.parallel.split(s[:, index : index + 1]) for s in streams), 0
         numbers = np.array([number, index, slot], np.int32)
-        own = (streams, *self._split((batch.there, batch.labels)))
+        own = (streams, *marks)
         if self.mesh is None:
             shared = (None, holder, self.parallel.replicate(numbers), self.data)
             out = self.parallel.program(_reduced, reduce=self.reduce)(shared, own)
