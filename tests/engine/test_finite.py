@@ -23,7 +23,6 @@ from causeway.engine.analyses.virtual_weights.virtual_weights import coactivatio
 from causeway.engine.calls.generate import generate
 from causeway.engine.calls.run import run
 from causeway.engine.dictionary.dictionary import Dictionary
-from causeway.engine.intervention.hold import NAMED
 from causeway.engine.intervention.requests import FeatureEdit
 from causeway.engine.intervention.sites import STREAMS
 from causeway.engine.intervention.tap_requests import Tap
@@ -174,10 +173,11 @@ def test_an_edit_that_overflows_is_named_with_its_row(mode, semantics, transform
     assert caught.value.row == 1
 
 
-@pytest.mark.parametrize("mode", tuple(NAMED))
+# Where norms are held, no square is taken and the largest values there are pass.
+@pytest.mark.parametrize("mode", ["open", "freeze_attention"])
 def test_an_intervention_that_overflows_is_named(mode, transformer, tools):
-    with pytest.raises(NotFiniteError, match=r"layer 1, position 2, feature 3 and 1 more: .*is not finite"):
-        intervene(named(transformer), PROMPT, tools.transcoders, [(1, 2, 3, 1e39), (1, 2, 4, 1.0)], mode)
+    with pytest.raises(NotFiniteError, match=r"layer 1, position 2, feature 3 and 1 more: layer 1 .*the edit there"):
+        intervene(named(transformer), PROMPT, tools.transcoders, [(1, 2, 3, 3e38), (1, 2, 4, 3e38)], mode)
 
 
 def broken_dictionary(dictionary: Dictionary, array: str, value=jnp.nan) -> Dictionary:
