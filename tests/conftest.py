@@ -19,6 +19,9 @@ import zlib
 from pathlib import Path
 
 import pytest
+from jaxtyping import install_import_hook
+
+from tests import array_checks
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
@@ -28,6 +31,8 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="causeway_tests_")
     atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+# Every array is held to the kind and the axes its annotation gives.
+install_import_hook("causeway", f"{array_checks.__name__}.check")
 # Tracing makes many objects that live on; collecting them as often as is usual was 7 % of a profiled file.
 gc.set_threshold(100_000, 50, 100)
 

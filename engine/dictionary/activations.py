@@ -38,16 +38,16 @@ def relu(p: Float[Array, "*rows"]) -> Float[Array, "*rows"]:
     return jnp.maximum(p, 0)
 
 
-def jumprelu(p: Float[Array, "*rows"], threshold: Float[Array, "*rows"]) -> Float[Array, "*rows"]:
+def jumprelu(p: Float[Array, "*rows"], threshold: Float[Array, "*#rows"]) -> Float[Array, "*rows"]:
     """p above its threshold (strict), else 0; what is not a number stays so."""
     return jnp.where(p > threshold, p, _off(p <= threshold))
 
 
 def gated(
     p: Float[Array, "*rows"],
-    log_scale: Float[Array, "*rows"],
-    gate_bias: Float[Array, "*rows"],
-    magnitude_bias: Float[Array, "*rows"],
+    log_scale: Float[Array, "*#rows"],
+    gate_bias: Float[Array, "*#rows"],
+    magnitude_bias: Float[Array, "*#rows"],
 ) -> Float[Array, "*rows"]:
     """A gate decides whether the feature is on, a rescaled and shifted copy how much; NaN stays."""
     gate = p + gate_bias

@@ -126,7 +126,7 @@ class CrossLayerTranscoder(nnx.Module):
         """What the activation function of a layer is applied to."""
         return x @ self.W_enc[...][layer].astype(x.dtype) + self.b_enc[...][layer].astype(x.dtype)
 
-    def rows(self, place: int | Int[AnyArray, "*rows"], feature: Int[AnyArray, "*rows"]) -> Float[Array, "L *rows O"]:
+    def rows(self, place: int | Int[AnyArray, "*#rows"], feature: Int[AnyArray, "*#rows"]) -> Float[Array, "L *rows O"]:
         """What a unit of each chosen feature writes to every layer; zeros below its own."""
         place, feature = jnp.broadcast_arrays(place, feature)
         out = jnp.zeros((self.num_layers, *feature.shape, self.d_out), self.b_dec[...].dtype)

@@ -186,7 +186,7 @@ class Dictionary(nnx.Module):
             return p
         return p * jnp.exp(arrays["log_scale"].astype(x.dtype)) + arrays["magnitude_bias"].astype(x.dtype)
 
-    def rows(self, place: int | Int[AnyArray, "*rows"], feature: Int[AnyArray, "*rows"]) -> Float[Array, "*rows O"]:
+    def rows(self, place: int | Int[AnyArray, "*#rows"], feature: Int[AnyArray, "*#rows"]) -> Float[Array, "*rows O"]:
         """What a unit of each chosen feature writes; `place` is the position in the stack."""
         return self.W_dec[...][place, feature]
 

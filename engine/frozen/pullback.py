@@ -145,7 +145,7 @@ class Descent:
         """Read the cotangent where something writes."""
         raise NotImplementedError
 
-    def __call__(self, stream: str, g: Float[Array, "T R D"]) -> Float[Array, "T R D"]:
+    def __call__(self, stream: str, g: Float[Array, "T R *D"]) -> Float[Array, "T R *D"]:
         """The cotangent to go on with."""
         if stream == self.config.output_stream:
             self.read("features", g)
@@ -173,7 +173,7 @@ class Descent:
         cut = self.is_cut(g.shape[0])
         return g if cut is None else jnp.where(cut[:, None, None], 0, g)
 
-    def through_skip(self, g: Float[Array, "T R D"]) -> Float[Array, "*T R D"]:
+    def through_skip(self, g: Float[Array, "T R D"]) -> Float[Array, "..."]:
         """What the skip connection hands to the MLP's input."""
         dictionary = self.frozen.dictionary
         if not hasattr(dictionary, "W_skip"):

@@ -212,7 +212,7 @@ def _cross_layer(dictionary: Transcoders, ids: Array, values: Array) -> tuple[Ar
     return vectors, vectors.sum(axis=2) + dictionary.b_dec[...][:, None].astype(values.dtype)
 
 
-def _skipped(dictionary: Transcoders, x: Float[Array, "L T D"], dtype: jnp.dtype) -> Float[Array, "L T O"]:
+def _skipped(dictionary: Transcoders, x: Float[Array, "L T D"], dtype: jnp.dtype) -> Float[Array, "..."]:
     if not hasattr(dictionary, "W_skip"):
         return jnp.zeros((), dtype)
     skips = dictionary.W_skip[...][dictionary.config.place(jnp.arange(max(dictionary.config.layers) + 1))]

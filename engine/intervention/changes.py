@@ -15,7 +15,7 @@ from causeway.engine.intervention.edits import Edit
 from causeway.engine.intervention.operations import new_value
 from causeway.engine.intervention.sites import side_by_side
 
-Stream = Float[Array, "B T D"]
+Stream = Float[Array, "B T *D"]
 Values = Float[Array, "B T E"]
 Active = Bool[Array, "B T E"]
 

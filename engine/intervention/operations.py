@@ -69,9 +69,9 @@ def affine(operation: str, value: float) -> tuple[float, float]:
 
 def new_value(
     before: Float[AnyArray, "*rows"],
-    scale: Float[AnyArray, "*rows"],
-    shift: Float[AnyArray, "*rows"],
-    bounds: tuple[Float[AnyArray, "*rows"], Float[AnyArray, "*rows"]] | None,
+    scale: Float[AnyArray, "*#rows"],
+    shift: Float[AnyArray, "*#rows"],
+    bounds: tuple[Float[AnyArray, "*#rows"], Float[AnyArray, "*#rows"]] | None,
 ) -> Float[Array, "*rows"]:
     """The value after an operation; no bounds are none at all."""
     after = jnp.asarray(scale * before + shift)

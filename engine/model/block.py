@@ -39,7 +39,7 @@ def normed(norm: RMSNorm | LayerNorm, scale: str, x: Float[Array, "B T D"], obse
 def apply_block(
     block: Block,
     x: Float[Array, "B T D"],
-    positions: Int[Array, "rows T"],
+    positions: Int[Array, "#B #T"],
     config: ModelConfig,
     attend: Attend,
     observe: Observe = ignore,

@@ -41,7 +41,7 @@ from causeway.engine.precision import full_precision
 
 def generate_rows(
     transformer: Transformer,
-    prompt: Sequence[int] | Int[np.ndarray, "R S"],
+    prompt: Sequence[int] | Int[np.ndarray, "*rows S"],
     *,
     trials: Int[np.ndarray, " R"],
     layout: Layout,

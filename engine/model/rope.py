@@ -32,7 +32,7 @@ def _stretch(base: np.ndarray, scaling: RopeScaling) -> np.ndarray:
 
 
 def rotate(
-    x: Float[Array, "*rows heads K"], positions: Int[Array, "*rows"], config: ModelConfig, dtype: jnp.dtype
+    x: Float[Array, "*rows heads K"], positions: Int[Array, "*#rows"], config: ModelConfig, dtype: jnp.dtype
 ) -> Float[Array, "*rows heads K"]:
     """Turn every head's vector by its position's angles; sines and cosines in `dtype`.
 

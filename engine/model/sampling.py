@@ -58,7 +58,7 @@ class Sampling:
         object.__setattr__(self, "stop_tokens", tuple(scalars.integers(self.stop_tokens, "stop_tokens").tolist()))
 
 
-def row_keys(seed: int | Array, prompt_id: int | Int[Array, " B"], trials: Int[Array, " B"]) -> Key[Array, " B"]:
+def row_keys(seed: int | Array, prompt_id: int | Int[Array, "*#B"], trials: Int[Array, " B"]) -> Key[Array, " B"]:
     """One threefry key a row; folding in the step gives the key of a draw. Rows have one prompt, or each its own."""
     base = jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), Purpose.TOKEN)
     prompts = jnp.broadcast_to(jnp.asarray(prompt_id), trials.shape)

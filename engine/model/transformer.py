@@ -57,7 +57,7 @@ class _Norm(nnx.Module):
         return jnp.where(square < jnp.inf, jax.lax.rsqrt(square + self.eps), jnp.nan)
 
     def normalise(
-        self, x: Float[Array, "*rows D"], inverse: Float[Array, "*rows"] | None = None
+        self, x: Float[Array, "*rows D"], inverse: Float[Array, "*#rows"] | None = None
     ) -> Float[Array, "*rows D"]:
         """x centred and over sigma, without gain and bias; `inverse` is 1 / sigma where it is not x's own."""
         inverse = self.inverse_sigma(x) if inverse is None else inverse

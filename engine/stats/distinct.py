@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 
-def per_distinct_row(function: Callable, *columns: Int[np.ndarray, "*rows"]) -> Float[np.ndarray, "*rows"]:
+def per_distinct_row(function: Callable, *columns: Int[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
     """Values of a function of integers, for each row of the columns.
 
     Args:

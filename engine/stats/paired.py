@@ -134,12 +134,12 @@ def _around(skewness: Float[np.ndarray, " rows"], n: Int[np.ndarray, " rows"]) -
     return [skewness - BAND * error, skewness, skewness + BAND * error]
 
 
-def _bent(t: Float[np.ndarray, " rows"], a: Float[np.ndarray, " rows"]) -> Float[np.ndarray, " rows"]:
+def _bent(t: Float[np.ndarray, "*#rows"], a: Float[np.ndarray, "*#rows"]) -> Float[np.ndarray, "*rows"]:
     """Hall's transform h of t; rises with t for every a."""
     return t + a * t**2 + a**2 * t**3 / 3 + a / 2
 
 
-def _unbent(h: Float[np.ndarray, " rows"], a: Float[np.ndarray, " rows"]) -> Float[np.ndarray, " rows"]:
+def _unbent(h: Float[np.ndarray, "*#rows"], a: Float[np.ndarray, "*#rows"]) -> Float[np.ndarray, "*rows"]:
     """The t whose transform is h: 3 a h = (1 + a t)^3 - 1 + 3 a^2 / 2."""
     straight = np.abs(a) < 1e-6
     safe = np.where(straight, 1.0, a)

@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Num
 from scipy import stats
 
 from causeway.engine.stats.distinct import per_distinct_row
@@ -46,7 +46,7 @@ TESTS: dict[str, Callable] = {
 
 
 def wilson_interval(
-    successes: Float[np.ndarray, "*rows"], trials: Float[np.ndarray, "*rows"], confidence: float = 0.95
+    successes: Num[np.ndarray, "*#rows"], trials: Num[np.ndarray, "*#rows"], confidence: float = 0.95
 ) -> tuple[Float[np.ndarray, "*rows"], Float[np.ndarray, "*rows"]]:
     """Wilson score interval of each proportion, as (low, high); counts may be of effective trials, not whole."""
     z = stats.norm.isf((1 - confidence) / 2)

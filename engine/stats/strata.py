@@ -42,12 +42,12 @@ class StratifiedDifference:
 
 
 def stratified_difference(
-    mean_1: Float[np.ndarray, " S *F"],
-    variance_1: Float[np.ndarray, " S *F"],
-    n_1: Float[np.ndarray, " S *F"],
-    mean_2: Float[np.ndarray, " S *F"],
-    variance_2: Float[np.ndarray, " S *F"],
-    n_2: Float[np.ndarray, " S *F"],
+    mean_1: Float[np.ndarray, "S *#F"],
+    variance_1: Float[np.ndarray, "S *#F"],
+    n_1: Float[np.ndarray, "S *#F"],
+    mean_2: Float[np.ndarray, "S *#F"],
+    variance_2: Float[np.ndarray, "S *#F"],
+    n_2: Float[np.ndarray, "S *#F"],
     *,
     equal_weights: bool = False,
 ) -> StratifiedDifference:

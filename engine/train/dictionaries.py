@@ -30,7 +30,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, Key
 
 from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
 from causeway.engine.dictionary.dictionary import Dictionary
@@ -195,7 +195,7 @@ class _Program:
         adam = optax.tree.map_params(self.optimiser, forget, state.moments, belonging(old, dead))
         return dataclasses.replace(state, parameters=parameters, moments=adam, idle=jnp.where(dead, 0, state.idle))
 
-    def keys(self, step: int | Int[Array, ""]) -> PRNGKeyArray:
+    def keys(self, step: int | Int[Array, ""]) -> Key[Array, " layers"]:
         """One key a layer."""
         key = jax.random.fold_in(jax.random.key(self.recipe.seed), step)
         return jax.vmap(partial(jax.random.fold_in, key))(jnp.asarray(self.design.layers))

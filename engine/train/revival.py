@@ -12,13 +12,13 @@ steps.
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from causeway.engine.train.state import Batch, Decoder, Parameters, reached
 
 
 def error_directions(
-    keys: PRNGKeyArray, error: Float[Array, "P B O"], features: int
+    keys: Key[Array, " P"], error: Float[Array, "P B O"], features: int
 ) -> tuple[Float[Array, "P F O"], Float[Array, "P F"], Int[Array, "P F"]]:
     """A unit direction for every feature (the caller uses those of the dead ones), the error's norm, and its token.
 
@@ -35,7 +35,7 @@ def error_directions(
 
 
 def replanted(
-    keys: PRNGKeyArray,
+    keys: Key[Array, " P"],
     old: Parameters,
     dead: Bool[Array, "P F"],
     batch: Batch,

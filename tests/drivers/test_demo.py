@@ -29,7 +29,7 @@ def test_exact_and_sampled_halves_agree_on_whole_answers(demo):
     # Stopping, and twenty amounts to bet: " stop." has two tokens, " bet $5." four.
     assert sorted(map(len, prompt["answer_tokens"]))[:2] == [2, 4]
     assert len(prompt["answer_tokens"]) == 21
-    trials = pq.read_table(workdir / "exact" / "trials.parquet", columns=["p_stop", "p_bet", "p_invalid"])
+    trials = pq.read_table(workdir / "exact" / "trials.parquet", columns=["p_stop", "p_bet", "p_other"])
     np.testing.assert_allclose(sum(trials[name].to_numpy() for name in trials.column_names), 1, atol=1e-6)
 
 

@@ -22,7 +22,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 from scipy.sparse import coo_array
 
 from causeway.engine.analyses.attribute.attribute import check_request
@@ -192,7 +192,7 @@ def _slots(active: ActiveFeatures, node: int, slots: int) -> int:
     return own if slots == active.ids.shape[2] else int(active.nodes[node, 0]) * active.ids.shape[2] + own
 
 
-def _own(splitter: EdgeSplitter, source: Feature) -> Float[Array, "L 1"]:
+def _own(splitter: EdgeSplitter, source: Feature) -> Bool[Array, "L 1"]:
     """Where the feature's slot holds what it writes: at its own layer, or with cross-layer decoders at all."""
     layers = splitter.model.config.num_layers
     crosses = splitter.frozen.sources.features.shape[2] != splitter.active.ids.shape[2]
@@ -269,7 +269,7 @@ class _Walk(Descent):
             self.parts = jax.tree.map(lambda part: jnp.where(cut[self.position], 0, part), self.parts)
         return super().past_dictionary(g)
 
-    def through_skip(self, g: Float[Array, "T 1 D"]) -> Float[Array, "*T 1 D"]:
+    def through_skip(self, g: Float[Array, "T 1 D"]) -> Float[Array, "..."]:
         """What skip connections hand down is a part of its own."""
         back = super().through_skip(g)
         if back.ndim:

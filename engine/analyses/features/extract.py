@@ -141,7 +141,7 @@ def samples_of(prompts: Sequence[Sequence[int]], positions: Positions) -> Int[np
     return np.stack([owners, np.concatenate([np.zeros(0, int), *chosen])], axis=1)
 
 
-def sample_starts(samples: Int[np.ndarray, "n 2"], prompts: int) -> Int[np.ndarray, " prompts+1"]:
+def sample_starts(samples: Int[np.ndarray, "n 2"], prompts: int) -> Int[np.ndarray, " starts"]:
     """Where each prompt's samples begin; the last entry is n, the number of all."""
     return np.searchsorted(samples[:, 0], np.arange(prompts + 1))
 

@@ -141,7 +141,7 @@ class _Meeting(Observer):
         mask = causal_mask(q.shape[1], window_of(config, self.layer))
         return attend_sequence(q, k, v, mask, config, self.clean.transformer.numerics, self)
 
-    def __call__(self, stream: str, x: Float[Array, "B T *D"], edges: Edges | None = None) -> Float[Array, "B T *D"]:
+    def __call__(self, stream: str, x: Float[Array, "..."], edges: Edges | None = None) -> Float[Array, "..."]:
         """The stream with what is held put back and what features write more or less added."""
         x = super().__call__(stream, x, edges)
         if stream == self.config.stream:

@@ -46,7 +46,7 @@ def test_the_next_layer_is_fetched_ahead_by_another_thread():
     library = Library()
     layers = streamed(library, 2)
     layers.layer(4)
-    layers._held[5].result()
+    layers._kept[5].result()
     assert library.loaded == [4, 5]
     assert threading.current_thread().name not in library.threads
 
@@ -55,7 +55,7 @@ def test_no_more_layers_are_held_than_said():
     layers = streamed(Library(), 2)
     for layer in (1, 9, 4, 5, 1):
         layers.layer(layer)
-        assert len(layers._held) <= 2
+        assert len(layers._kept) <= 2
 
 
 def test_one_resident_layer_fetches_nothing_ahead():

@@ -110,7 +110,7 @@ def test_low_temperatures_meet_the_greedy_choice_and_its_first_of_equals():
     greedy = choose(logits, keys, 0, Sampling(0.0))
     np.testing.assert_array_equal(greedy, logits.argmax(axis=1))
     np.testing.assert_array_equal(choose(logits, keys, 0, Sampling(1e-5)), greedy)
-    assert choose(np.where(logits > 0, 1, 0), keys, 0, Sampling(0.0))[0] == np.argmax(logits[0] > 0)
+    assert choose(np.where(logits > 0, 1.0, 0.0), keys, 0, Sampling(0.0))[0] == np.argmax(logits[0] > 0)
 
 
 def test_noise_is_a_function_of_seed_prompt_trial_and_step():
