@@ -9,7 +9,7 @@ from functools import partial
 import jax.numpy as jnp
 import numpy as np
 
-from causeway.engine.analyses.intervene.intervene import CleanRun
+from causeway.engine.analyses.intervene.clean_run import CleanRun
 from causeway.engine.analyses.intervene.intervention_rows import InterventionRows
 from causeway.engine.bench.attribute import GraphShape, make_inputs
 from causeway.engine.bench.run import best

@@ -21,12 +21,12 @@ from jaxtyping import Array, Float, Int
 from causeway.engine.arrays import AnyArray
 from causeway.engine.dictionary import activations
 from causeway.engine.dictionary.config import DictionaryConfig
-from causeway.engine.dictionary.dictionary import describe
+from causeway.engine.dictionary.in_memory import InMemoryArrays
 
 KINDS = ("relu", "jumprelu", "topk", "topk_signed", "abstopk")
 
 
-class CrossLayerTranscoder(nnx.Module):
+class CrossLayerTranscoder(InMemoryArrays):
     """Arrays of all layers.
 
     Attributes:
@@ -61,40 +61,10 @@ class CrossLayerTranscoder(nnx.Module):
         if W_skip is not None:
             self.W_skip = nnx.Param(W_skip)
 
-    def __repr__(self) -> str:
-        return describe(self)
-
-    __str__ = __repr__
-
     @property
     def num_layers(self) -> int:
         """L."""
         return len(self.config.layers)
-
-    @property
-    def num_features(self) -> int:
-        """F, of each layer."""
-        return self.b_enc[...].shape[-1]
-
-    @property
-    def d_in(self) -> int:
-        """D."""
-        return self.W_enc[...].shape[-2]
-
-    @property
-    def d_out(self) -> int:
-        """O."""
-        return self.b_dec[...].shape[-1]
-
-    def resident(self, layer: int) -> tuple["CrossLayerTranscoder", int]:
-        """What to hand to a compiled program that reads one layer, and the layer's number there."""
-        return self, layer
-
-    def with_config(self, config: DictionaryConfig) -> "CrossLayerTranscoder":
-        """The same arrays under another configuration."""
-        renamed = jax.tree.map(lambda array: array, self)
-        renamed.config = config
-        return renamed
 
     def arrays_at(self, layer: int) -> dict[str, Array]:
         """The arrays of a layer by name, without the axis of layers; W_dec is [F, L - l, O].
@@ -121,10 +91,6 @@ class CrossLayerTranscoder(nnx.Module):
             ValueError: there is no such layer, or x is not as wide as what the transcoder reads.
         """
         return self.encode(self.config.place(layer), x)
-
-    def pre_activations_at(self, layer: int, x: Float[Array, "*rows D"]) -> Float[Array, "*rows F"]:
-        """What the activation function of a layer is applied to."""
-        return x @ self.W_enc[...][layer].astype(x.dtype) + self.b_enc[...][layer].astype(x.dtype)
 
     def rows(self, place: int | Int[AnyArray, "*#rows"], feature: Int[AnyArray, "*#rows"]) -> Float[Array, "L *rows O"]:
         """What a unit of each chosen feature writes to every layer; zeros below its own."""

@@ -15,7 +15,7 @@ Cost: a full encode is 2 D F operations a token; one elementwise feature is 2 D.
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -25,10 +25,11 @@ from jaxtyping import Array, Float, Int
 from causeway.engine.arrays import AnyArray
 from causeway.engine.dictionary import activations
 from causeway.engine.dictionary.config import DictionaryConfig
-from causeway.engine.dictionary.input_norm import normalise, restore, scale
+from causeway.engine.dictionary.in_memory import InMemoryArrays
+from causeway.engine.dictionary.input_norm import normalise, restore
 from causeway.engine.dictionary.matching_pursuit import matching_pursuit
 
-__all__ = ["Dictionary", "DictionaryConfig", "FeatureColumns", "stack", "take"]
+__all__ = ["Dictionary", "DictionaryConfig", "stack", "take"]
 
 PARAMETERS: dict[activations.Kind, tuple[str, ...]] = {
     "jumprelu": ("threshold",), "gated": ("log_scale", "gate_bias", "magnitude_bias"),
@@ -37,7 +38,7 @@ OPTIONAL = ("threshold", "log_scale", "gate_bias", "magnitude_bias", "W_skip")
 ARRAYS = ("W_enc", "b_enc", "W_dec", "b_dec", *OPTIONAL)
 
 
-class Dictionary(nnx.Module):
+class Dictionary(InMemoryArrays):
     """Arrays of a dictionary or of a stack of them.
 
     Attributes:
@@ -81,11 +82,6 @@ class Dictionary(nnx.Module):
         for name in PARAMETERS.get(config.kind, ()):
             setattr(self, name, nnx.Param(given[name]))
 
-    def __repr__(self) -> str:
-        return describe(self)
-
-    __str__ = __repr__
-
     def __len__(self) -> int:
         """How many layers are stacked."""
         return len(self.config.layers)
@@ -110,19 +106,9 @@ class Dictionary(nnx.Module):
         one.config = dataclasses.replace(self.config, layers=(layer,))
         return one
 
-    def resident(self, layer: int) -> tuple["Dictionary", int]:
-        """What to hand to a compiled program that reads one layer, and the layer's number there."""
-        return self, layer
-
     def stack_of(self, *layers: int) -> "Dictionary":
         """A stack in memory that has the layers."""
         return self
-
-    def with_config(self, config: DictionaryConfig) -> "Dictionary":
-        """The same arrays under another configuration."""
-        renamed = jax.tree.map(lambda array: array, self)
-        renamed.config = config
-        return renamed
 
     def arrays_at(self, layer: int) -> dict[str, Array]:
         """The arrays of a model layer by name, without the axis of layers.
@@ -143,21 +129,6 @@ class Dictionary(nnx.Module):
         """Whether its arrays have a leading axis of layers."""
         return self.b_enc[...].ndim > 1
 
-    @property
-    def num_features(self) -> int:
-        """F."""
-        return self.b_enc[...].shape[-1]
-
-    @property
-    def d_in(self) -> int:
-        """D."""
-        return self.W_enc[...].shape[-2]
-
-    @property
-    def d_out(self) -> int:
-        """O."""
-        return self.b_dec[...].shape[-1]
-
     def elementwise_parameters(self) -> tuple[Array, ...]:
         """Per-feature arrays beside the bias that the activation reads, each [..., F]."""
         return tuple(getattr(self, name)[...] for name in PARAMETERS.get(self.config.kind, ()))
@@ -177,14 +148,6 @@ class Dictionary(nnx.Module):
             ValueError: no dictionary belongs to the layer, or x is not as wide as what the dictionary reads.
         """
         return self.at(layer).encode(x)
-
-    def pre_activations_at(self, layer: int, x: Float[Array, "*rows D"]) -> Float[Array, "*rows F"]:
-        """What the activation function of a model layer is applied to; of gated dictionaries the magnitude."""
-        arrays = self.arrays_at(layer)
-        p = x @ arrays["W_enc"].astype(x.dtype) + arrays["b_enc"].astype(x.dtype)
-        if self.config.kind != "gated":
-            return p
-        return p * jnp.exp(arrays["log_scale"].astype(x.dtype)) + arrays["magnitude_bias"].astype(x.dtype)
 
     def rows(self, place: int | Int[AnyArray, "*#rows"], feature: Int[AnyArray, "*#rows"]) -> Float[Array, "*rows O"]:
         """What a unit of each chosen feature writes; `place` is the position in the stack."""
@@ -244,53 +207,10 @@ class Dictionary(nnx.Module):
         if values.shape[-1:] != (width,):
             raise ValueError(f"{name}: {argument} has shape {values.shape}; needs [..., {width}]")
 
-    def output_scale(self, x: Float[Array, "*rows D"]) -> Float[Array, "*rows 1"]:
-        """How many of its decoder rows a unit of a feature is worth in the stream written; 1 without a norm."""
-        return scale(self.config.input_norm if self.config.restores else "none", x)
-
-
-class FeatureColumns(nnx.Module):
-    """Single features taken out of a stack: what elementwise edits and selected recordings need, and no more.
-
-    Attributes:
-        encoder: [*rows, D] encoder columns.
-        bias: [*rows].
-        parameters: tuple of [*rows] activation parameters.
-        decoder: [*rows, O] what a unit of each writes; of dictionaries that cross layers [L, *rows, O], a row for each
-            layer written; None where it was not asked for.
-        config: of the stack.
-    """
-
-    def __init__(
-        self, dictionary: Any, index: Int[AnyArray, "*rows"], feature: Int[AnyArray, "*rows"], decoder: bool = True
-    ):
-        """Gather the features `feature` of the dictionaries at the positions `index` of a holder in memory."""
-        self.config = dictionary.config
-        self.encoder = nnx.data(dictionary.W_enc[...][index, :, feature])
-        self.decoder: Any = nnx.data(dictionary.rows(index, feature) if decoder else None)
-        self.bias = nnx.data(dictionary.b_enc[...][index, feature])
-        self.parameters = nnx.data(tuple(a[index, feature] for a in dictionary.elementwise_parameters()))
-
-    @property
-    def kind(self) -> activations.Kind:
-        """The activation, elementwise."""
-        return self.config.kind
-
 
 def take(dictionary: Dictionary, index: int | Array) -> Dictionary:
     """One dictionary out of a stack; `index` is the position in the stack and may be traced."""
     return jax.tree.map(lambda leaf: leaf[index], dictionary)
-
-
-def describe(dictionary: Any) -> str:
-    """One line for people: kind, layers, streams and sizes of any holder of dictionaries."""
-    config = dictionary.config
-    place = config.stream if config.output_stream == config.stream else f"{config.stream} -> {config.output_stream}"
-    layers = ", ".join(map(str, config.layers))
-    return (
-        f"{type(dictionary).__name__}({config.kind}, {place}, layers {layers}; "
-        f"{dictionary.num_features} features a layer, D {dictionary.d_in}, {dictionary.b_enc[...].dtype})"
-    )
 
 
 def stack(dictionaries: list[Dictionary]) -> Dictionary:

@@ -109,7 +109,7 @@ def active_features(dictionary: Transcoders, record: FrozenRecord, length: int, 
     for layer in sorted(dictionary.config.layers):
         x = record.streams[dictionary.config.stream][layer]
         # Sums over features are kept in the dtype of sums, which is that of the logits.
-        f = np.asarray(_encode(dictionary, layer, x)[first:length], record.logits.dtype)
+        f = np.asarray(encode(dictionary, layer, x)[first:length], record.logits.dtype)
         position, feature = np.nonzero(f)
         check_features(f[position, feature], feature, layer, dictionary)
         found.append(np.stack([np.full_like(position, layer), position + first, feature], axis=1))
@@ -128,7 +128,8 @@ def active_features(dictionary: Transcoders, record: FrozenRecord, length: int, 
 
 @partial(jax.jit, static_argnames="layer")
 @full_precision
-def _encode(dictionary: Transcoders, layer: int, x: Float[Array, "T D"]) -> Float[Array, "T F"]:
+def encode(dictionary: Transcoders, layer: int, x: Float[Array, "T D"]) -> Float[Array, "T F"]:
+    """All feature values of one layer."""
     return dictionary.encode_at(layer, x)
 
 

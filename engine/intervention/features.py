@@ -18,8 +18,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from causeway.engine.dictionary.activations import elementwise
+from causeway.engine.dictionary.columns import FeatureColumns
 from causeway.engine.dictionary.config import DictionaryConfig
-from causeway.engine.dictionary.dictionary import Dictionary, FeatureColumns, take
+from causeway.engine.dictionary.dictionary import Dictionary, take
 from causeway.engine.dictionary.input_norm import normalise, scale
 from causeway.engine.dictionary.placement import InMemory
 from causeway.engine.intervention.changes import Active, Change, Stream, Values, difference, push, wide

@@ -24,7 +24,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from causeway.engine.arrays import AnyArray
 from causeway.engine.dictionary.activations import elementwise
-from causeway.engine.dictionary.dictionary import FeatureColumns
+from causeway.engine.dictionary.columns import FeatureColumns
 from causeway.engine.dictionary.input_norm import normalise
 from causeway.engine.dictionary.placement import InMemory
 from causeway.engine.intervention.sites import NORMS, STREAMS, side_by_side

@@ -6,8 +6,6 @@ sixth of the tokens on average and cost half as many programs as four would. Wha
 rows of an attribution graph, stops at the last position it needs anyway.
 """
 
-from collections.abc import Iterator, Sequence
-
 import numpy as np
 from jaxtyping import Int
 
@@ -55,17 +53,3 @@ def _next(count: int, step: int) -> int:
 def cut(ids: Int[np.ndarray, " n"], rows: int) -> list[Int[np.ndarray, " r"]]:
     """Row numbers in buckets of `rows`, in their order; the last may be short."""
     return [ids[start : start + rows] for start in range(0, len(ids), rows)]
-
-
-def prompt_batches(
-    lengths: Sequence[int], rows: int, most: int | None = None
-) -> Iterator[tuple[Int[np.ndarray, " r"], int]]:
-    """Prompts of one width together, `rows` at a time and in the order given.
-
-    Yields:
-        Numbers of the prompts, and their padded width.
-    """
-    widths = np.array([bucket_width(length, most) for length in lengths])
-    for width in np.unique(widths):
-        for batch in cut(np.flatnonzero(widths == width), rows):
-            yield batch, int(width)

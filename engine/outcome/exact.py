@@ -30,9 +30,9 @@ from causeway.engine.model.attention import RowKeys, SharedKeys, attend_pieces, 
 from causeway.engine.model.block import apply_block
 from causeway.engine.model.buckets import node_width
 from causeway.engine.model.cache import Prefix
-from causeway.engine.model.decode import by_group, by_row, edges_of, own
 from causeway.engine.model.finite import all_finite, refuse
 from causeway.engine.model.generate import first_edited_position, shared_prefix
+from causeway.engine.model.grouped import by_group, by_row, edges_of, own
 from causeway.engine.model.transformer import Transformer
 from causeway.engine.model.upper import top, upper
 from causeway.engine.outcome.answers import AnswerTree

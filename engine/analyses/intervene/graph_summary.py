@@ -14,7 +14,7 @@ from causeway.engine.analyses.attribute.aggregate import Aggregate
 from causeway.engine.analyses.attribute.graph import AttributionGraph
 from causeway.engine.analyses.attribute.prompts import CircuitPrompt
 from causeway.engine.analyses.attribute.targets import Target
-from causeway.engine.analyses.intervene.intervene import CleanRun
+from causeway.engine.analyses.intervene.clean_run import CleanRun
 from causeway.engine.analyses.intervene.intervention_rows import InterventionRows
 from causeway.engine.frozen.sources import Transcoders
 from causeway.engine.model.handle import Model

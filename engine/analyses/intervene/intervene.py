@@ -1,8 +1,7 @@
-"""Interventions on features of one prompt: `intervene` for one list, `CleanRun` for thousands on the same prompt.
+"""Interventions on features of one prompt under one list; `clean_run` has thousands of lists.
 
-The clean pass is run once and shared by all rows; what they hold of it is in `intervention.hold`. Feature activations
-under an intervention are encoded from the changed streams when they are asked for: L T F numbers. A feature that was
-set shows what its encoder reads at its place, not the value it was set to.
+Feature activations under an intervention are encoded from the changed streams when they are asked for: L T F numbers.
+A feature that was set shows what its encoder reads at its place, not the value it was set to.
 
 Source: the semantics of circuit-tracer's `feature_intervention` (Hanna et al.), of which this is an independent
 implementation; there, one call runs one list and repeats the clean pass.
@@ -10,38 +9,27 @@ implementation; there, one call runs one list and repeats the clean pass.
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
 from causeway.engine import scalars
+from causeway.engine.analyses.intervene.clean_run import CleanRun, check_transcoders, encoded
 from causeway.engine.analyses.intervene.intervention_rows import (
     AnyIntervention,
-    Batch,
     InterventionRows,
     feature_edit,
     listed_edits,
 )
-from causeway.engine.analyses.intervene.propagate import Clean, Propagated, Slots, propagate
 from causeway.engine.calls.argument_order import in_order
 from causeway.engine.calls.run import run as run_once
-from causeway.engine.devices import RowParallel, local_parallel
-from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
-from causeway.engine.dictionary.finite import refuse_features
-from causeway.engine.frozen.record import record_prompt
-from causeway.engine.frozen.sources import Transcoders, check_of_model, of_model
-from causeway.engine.intervention.hold import AnyHolds, HeldLayers, Hold, Name, check_reach
+from causeway.engine.frozen.sources import Transcoders, of_model
+from causeway.engine.intervention.hold import AnyHolds, HeldLayers, Hold, Name
 from causeway.engine.intervention.requests import FeatureEdit
 from causeway.engine.intervention.tap_requests import Tap
-from causeway.engine.model.finite import all_finite, traced
 from causeway.engine.model.handle import Model, check_model
-from causeway.engine.precision import full_precision
-
-# Tokens of a batch of rows, which bounds its memory: 128 rows of 64 tokens, 8 of 1,024.
-BATCH_TOKENS = 8192
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,39 +57,8 @@ class Intervened:
     @functools.cached_property
     def activations(self) -> Float[np.ndarray, "L T F"]:
         """All feature activations, a row for each of `layers`."""
-        return self._encoded(False)
-
-    @functools.cached_property
-    def pre_activations(self) -> Float[np.ndarray, "L T F"]:
-        """What the activation function is applied to; of gated dictionaries the magnitude."""
-        return self._encoded(True)
-
-    def _encoded(self, before: bool) -> Float[np.ndarray, "L T F"]:
         pairs = zip(self.layers, self.streams, strict=True)
-        found = [np.asarray(encoded(self.transcoders, at, jnp.asarray(x), before=before)) for at, x in pairs]
-        return np.stack([_numbers(f, at, self.transcoders) for f, at in zip(found, self.layers, strict=True)])
-
-
-@functools.partial(jax.jit, static_argnames=("layer", "before"))
-@full_precision
-def encoded(transcoders: Transcoders, layer: int, x: Float[jax.Array, "T D"], before: bool = False) -> jax.Array:
-    """Feature activations [T, F] of one layer, or what the activation function is applied to."""
-    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    if not before:
-        return transcoders.encode_at(layer, x)
-    place = transcoders.config.index_of(layer)
-    p = x @ transcoders.W_enc[...][place].astype(x.dtype) + transcoders.b_enc[...][place].astype(x.dtype)
-    if isinstance(transcoders, CrossLayerTranscoder) or transcoders.config.kind != "gated":
-        return p
-    log_scale, _, bias = (a[place].astype(x.dtype) for a in transcoders.elementwise_parameters())
-    return p * jnp.exp(log_scale) + bias
-
-
-def _numbers(f: Float[np.ndarray, "T F"], layer: int, transcoders: Transcoders) -> Float[np.ndarray, "T F"]:
-    """Feature values of a layer, refused where one is not a number."""
-    if not all_finite(f):
-        refuse_features(int(np.isfinite(f).all(axis=0).argmin()), layer, transcoders)
-    return f
+        return np.stack([encoded(self.transcoders, layer, jnp.asarray(x)) for layer, x in pairs])
 
 
 def intervene(
@@ -169,110 +126,6 @@ def _run(
     return Intervened(out.logits[0], clean.logits[0], layers, out[transcoders.config.stream][0], transcoders)
 
 
-class CleanRun:
-    """The clean pass of a prompt, and interventions on it.
-
-    Args:
-        model, transcoders, prompt: as for `intervene`. parallel: devices to spread rows over (default: one).
-
-    Raises:
-        ValueError: transcoders that do not fit the model.
-    """
-
-    def __init__(
-        self,
-        model: Model,
-        transcoders: Transcoders,
-        prompt: str | Sequence[int],
-        parallel: RowParallel | None = None,
-    ):
-        check_transcoders(model, transcoders)
-        transcoders = of_model(model, transcoders)
-        self.model, self.transcoders, self.tokens = model, transcoders, tuple(model.tokens(prompt))
-        self.parallel = parallel or local_parallel(1)
-        self.record = record_prompt(model.transformer, self.tokens, transcoders.config)
-        self.shared = self.parallel.replicate((model.transformer, transcoders, self.record))
-
-    @property
-    def logits(self) -> Float[np.ndarray, "T V"]:
-        """Of the clean pass."""
-        return np.asarray(self.record.logits)[: len(self.tokens)]
-
-    def activations(self, layer: int) -> Float[np.ndarray, "T F"]:
-        """Clean feature activations of one layer."""
-        x = self.record.streams[self.transcoders.config.stream][layer, : len(self.tokens)]
-        return _numbers(np.asarray(encoded(self.transcoders, layer, x)), layer, self.transcoders)
-
-    def last_logits(
-        self,
-        rows: InterventionRows,
-        holds: AnyHolds = "open",
-        width: int | None = None,
-    ) -> Float[np.ndarray, "R V"]:
-        """Logits of the last token under each row.
-
-        Args:
-            width: of a batch, per device; None takes one that the prompt's length allows.
-
-        Raises:
-            ValueError: see `intervene`.
-        """
-        held = HeldLayers.of(holds, self.model.config.num_layers)
-        width = width or max(8, min(128, BATCH_TOKENS // self.record.embedding.shape[0]))
-        out = np.zeros((rows.count, self.model.config.vocab_size), self.record.logits.dtype)
-        for numbers, found in self.propagate(rows, held, [len(self.tokens) - 1], width):
-            out[numbers] = np.asarray(found.logits)[: len(numbers), 0]
-        return out
-
-    def propagate(
-        self,
-        interventions: InterventionRows,
-        held: HeldLayers,
-        positions: Sequence[int],
-        rows: int,
-        keep: bool = False,
-    ) -> Iterator[tuple[np.ndarray, Propagated]]:
-        """Row numbers and results, batch by batch; `rows` is the width of a batch, which fixes the bits.
-
-        Raises:
-            ValueError: see `intervene`.
-            NotFiniteError: naming the row's intervention, layer and site.
-        """
-        count = self.model.config.num_layers
-        check_reach(held, self.transcoders)
-        interventions.check(self.model, self.transcoders, len(self.tokens))
-        if (outside := interventions.layer[~held.writes[interventions.layer]]).size:
-            raise ValueError(
-                f"constrained_layers: layer {outside[0]} is not among them, so what its features write is dropped; "
-                "edit layers that are, or use held_layers"
-            )
-        kept = self.record.held(held, self.transcoders)
-        clean = Clean(*self.shared, *self.parallel.replicate((kept, held.writes, np.asarray(positions, np.int32))))
-        program = self.parallel.program(propagate, keep=keep)
-        batches = list(interventions.batches(rows, count))
-        for stripe in self._stripes(batches):
-            slots = [self._slots(batch) for batch in stripe]
-            results = self.parallel.apart(program(clean, self.parallel.place(slots)), len(stripe))
-            for i, (batch, out) in enumerate(zip(stripe, results, strict=True)):
-                broken = ~np.asarray(out.finite)
-                if broken[: len(batch.rows)].any() and not all_finite(out.logits[: len(batch.rows)]):
-                    again = functools.partial(full_precision(propagate), clean, slots[i], keep=keep)
-                    error = traced(again, broken)
-                    raise error.of(interventions.name(int(batch.rows[error.row])))
-                yield batch.rows, out
-
-    def _stripes(self, batches: list[Batch]) -> Iterator[list[Batch]]:
-        """As many batches of one shape as there are devices."""
-        for width in sorted({batch.layer.shape[1] for batch in batches}):
-            yield from self.parallel.deal([batch for batch in batches if batch.layer.shape[1] == width])
-
-    def _slots(self, batch: Batch) -> Slots:
-        dtype = np.dtype(self.model.numerics.accumulate)
-        with np.errstate(over="ignore"):  # what a dtype cannot hold is named by the pass
-            scale, shift = batch.scale.astype(dtype), batch.shift.astype(dtype)
-        return Slots(batch.layer, batch.position, batch.feature, scale, shift, np.asarray(batch.first, np.int32))
-
-
 def named_layers(
     holds: AnyHolds, constrained: Sequence[int] | None, held: Sequence[int] | None, num_layers: int
 ) -> HeldLayers:
@@ -305,20 +158,3 @@ def named_layers(
         return HeldLayers.of([Hold(stream, layers) for stream in kept.layers], num_layers)
     some = HeldLayers.of([Hold("attn_pattern"), Hold("mlp_out", layers)], num_layers)
     return dataclasses.replace(some, writes=some.layers["mlp_out"])
-
-
-def check_transcoders(model: Model, transcoders: Transcoders) -> None:
-    """Refuse transcoders that cannot be intervened on, before anything is compiled.
-
-    Raises:
-        ValueError: layers or widths that are not the model's, or a kind or input norm without one pre-activation.
-    """
-    config = transcoders.config
-    if config.kind == "matching_pursuit" or config.input_norm != "none":
-        raise ValueError(
-            f"transcoders: kind {config.kind!r} with input_norm {config.input_norm!r}; needs a dictionary that reads "
-            "the stream itself, one pre-activation a feature"
-        )
-    check_of_model(model, transcoders)
-    if model.config.parallel_blocks and config.stream == "resid_mid":
-        raise ValueError("transcoders: read resid_mid, which parallel blocks do not have; load those of this model")

@@ -1,6 +1,6 @@
 """All features x operations x prompts as one checkpointed, resumable run.
 
-A unit is one prompt: its clean pass is run once, then every row of it in batches (`intervene.CleanRun`). What a row
+A unit is one prompt: its clean pass is run once, then every row of it in batches (`clean_run.CleanRun`). What a row
 holds is in `prompt_rows`; the table has one row of lists a prompt, which reading lays out.
 
     workdir/plan.json, units/, interventions.parquet
@@ -18,8 +18,8 @@ import pyarrow.compute as pc
 from jaxtyping import Bool
 
 from causeway.engine.analyses.attribute.prompts import CircuitPrompt
+from causeway.engine.analyses.intervene.clean_run import CleanRun, check_transcoders
 from causeway.engine.analyses.intervene.importance import Importance, check_enough, read_importance
-from causeway.engine.analyses.intervene.intervene import CleanRun, check_transcoders
 from causeway.engine.analyses.intervene.intervention_rows import InterventionRows
 from causeway.engine.analyses.intervene.pairs import minimal_pairs
 from causeway.engine.analyses.intervene.prompt_rows import SCHEMA, PromptRows

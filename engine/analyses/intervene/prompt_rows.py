@@ -19,7 +19,7 @@ from jaxtyping import Float
 
 from causeway.engine.analyses.attribute.graph import AttributionGraph
 from causeway.engine.analyses.attribute.prompts import CircuitPrompt
-from causeway.engine.analyses.intervene.intervene import CleanRun
+from causeway.engine.analyses.intervene.clean_run import CleanRun
 from causeway.engine.analyses.intervene.intervention_rows import InterventionRows
 from causeway.engine.analyses.intervene.pairs import aligned
 from causeway.engine.analyses.intervene.predicted import Predictor

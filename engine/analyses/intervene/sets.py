@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Int
 
 from causeway.engine.analyses.attribute.graph import AttributionGraph
-from causeway.engine.analyses.intervene.intervene import CleanRun
+from causeway.engine.analyses.intervene.clean_run import CleanRun
 
 Kind = Literal["single", "layer", "circuit", "complement"]
 KINDS: tuple[Kind, ...] = ("single", "layer", "circuit", "complement")

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from causeway.engine.dictionary.activations import KINDS
-from causeway.engine.dictionary.dictionary import Dictionary, DictionaryConfig, FeatureColumns, stack, take
+from causeway.engine.dictionary.columns import FeatureColumns
+from causeway.engine.dictionary.dictionary import Dictionary, DictionaryConfig, stack, take
 
 
 def arrays_of(dictionary, index):
@@ -77,9 +78,9 @@ def test_encode_and_decode_equal_plain_numpy(tiny, kind, norm):
             rebuilt = (f @ a["W_dec"] + a["b_dec"]) * factor + mean
             np.testing.assert_allclose(one.decode(jnp.asarray(f), jnp.asarray(x)), rebuilt, atol=1e-10)
             np.testing.assert_allclose(one.reconstruct(jnp.asarray(x)), rebuilt, atol=1e-9)
-            # A unit of a feature is worth output_scale decoder rows.
+            # A unit of a feature is worth as many decoder rows as the norm took out.
             moved = one.decode(jnp.asarray(f + np.eye(f.shape[1])[5]), jnp.asarray(x)) - rebuilt
-            np.testing.assert_allclose(moved, one.output_scale(jnp.asarray(x)) * a["W_dec"][5], atol=1e-9)
+            np.testing.assert_allclose(moved, np.broadcast_to(factor * a["W_dec"][5], x.shape), atol=1e-9)
 
 
 @pytest.mark.parametrize("norm", ["none", "layer_norm"])
@@ -93,7 +94,6 @@ def test_a_transcoder_adds_its_skip_and_leaves_its_output_in_its_own_units(tiny,
         one, a = take(dictionary, 1), arrays_of(dictionary, 1)
         y = encoded(dictionary.config, a, x) @ a["W_dec"] + a["b_dec"] + x @ a["W_skip"]
         np.testing.assert_allclose(one.reconstruct(jnp.asarray(x)), y, atol=1e-10)
-        np.testing.assert_array_equal(one.output_scale(jnp.asarray(x)), np.ones((20, 1)))
         assert dictionary.config.is_transcoder
 
 

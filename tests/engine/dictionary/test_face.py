@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType
 
-from causeway.engine.dictionary.dictionary import FeatureColumns
+from causeway.engine.dictionary.columns import FeatureColumns
 from causeway.engine.dictionary.digest import dictionary_digest
 from causeway.engine.dictionary.fit import fitted
 from causeway.engine.dictionary.placement import Sharded, StreamedDictionaries

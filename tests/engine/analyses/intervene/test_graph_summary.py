@@ -8,7 +8,7 @@ from causeway.engine.analyses.attribute.attribution_plan import AttributionPlan
 from causeway.engine.analyses.attribute.prompts import CircuitPrompt
 from causeway.engine.analyses.attribute.targets import logit_difference
 from causeway.engine.analyses.intervene import graph_summary
-from causeway.engine.analyses.intervene.intervene import CleanRun
+from causeway.engine.analyses.intervene.clean_run import CleanRun
 from causeway.engine.analyses.intervene.intervention_rows import InterventionRows
 
 TOKENS = (7, 31, 2, 19, 19, 0, 38)

@@ -6,7 +6,8 @@ import pytest
 
 from causeway.engine.analyses.attribute.attribute import attribute
 from causeway.engine.analyses.attribute.attribution_plan import AttributionPlan
-from causeway.engine.analyses.intervene.intervene import CleanRun, intervene
+from causeway.engine.analyses.intervene.clean_run import CleanRun
+from causeway.engine.analyses.intervene.intervene import intervene
 from causeway.engine.analyses.intervene.intervention_rows import InterventionRows
 from causeway.engine.calls.run import run as run_once
 from causeway.engine.devices import local_parallel
@@ -154,7 +155,10 @@ def test_doubling_a_source_moves_every_target_by_its_edge(tiny, cases, family, k
         out = intervene(model, TOKENS, dictionary, [(*graph.features[source].tolist(), value)], "constrained")
         clean = intervene(model, TOKENS, dictionary, [(*graph.features[source].tolist(), value / 2)], "constrained")
         row = [out.layers.index(at) for at in layer.tolist()]
-        moved = (out.pre_activations - clean.pre_activations)[row, position, feature]
+        place = [dictionary.config.index_of(at) for at in layer.tolist()]
+        moved = np.sum((out.streams - clean.streams)[row, position] * dictionary.W_enc[...][place, :, feature], axis=-1)
+        if kind == "gated":  # their magnitude is what moves
+            moved = moved * np.exp(dictionary.log_scale[...][place, feature])
         np.testing.assert_allclose(moved, edges[:n, source], atol=1e-9)
 
 

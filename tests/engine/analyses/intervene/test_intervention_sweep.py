@@ -13,8 +13,9 @@ from causeway.engine.analyses.attribute.attribution_plan import AttributionPlan
 from causeway.engine.analyses.attribute.graph_sweep import GraphSweep
 from causeway.engine.analyses.attribute.prompts import CircuitPrompt
 from causeway.engine.analyses.attribute.targets import logit_difference
+from causeway.engine.analyses.intervene.clean_run import CleanRun
 from causeway.engine.analyses.intervene.importance import Importance, read_importance
-from causeway.engine.analyses.intervene.intervene import CleanRun, intervene
+from causeway.engine.analyses.intervene.intervene import intervene
 from causeway.engine.analyses.intervene.intervention_summary import SummarySettings, agreements, summarise
 from causeway.engine.analyses.intervene.intervention_sweep import InterventionSweep
 from causeway.engine.analyses.intervene.pairs import aligned, minimal_pairs

@@ -1,0 +1,159 @@
+"""The clean pass of a prompt, and thousands of interventions on it.
+
+The clean pass is run once and shared by all rows; what they hold of it is in `intervention.hold`.
+"""
+
+import functools
+from collections.abc import Iterator, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from causeway.engine.analyses.intervene.intervention_rows import Batch, InterventionRows
+from causeway.engine.analyses.intervene.propagate import Clean, Propagated, Slots, propagate
+from causeway.engine.devices import RowParallel, local_parallel
+from causeway.engine.dictionary.finite import refuse_features
+from causeway.engine.frozen.record import record_prompt
+from causeway.engine.frozen.sources import Transcoders, check_of_model, encode, of_model
+from causeway.engine.intervention.hold import AnyHolds, HeldLayers, check_reach
+from causeway.engine.model.finite import all_finite, traced
+from causeway.engine.model.handle import Model
+from causeway.engine.precision import full_precision
+
+# Tokens of a batch of rows, which bounds its memory: 128 rows of 64 tokens, 8 of 1,024.
+BATCH_TOKENS = 8192
+
+
+class CleanRun:
+    """The clean pass of a prompt, and interventions on it.
+
+    Args:
+        model, transcoders, prompt: as for `intervene`. parallel: devices to spread rows over (default: one).
+
+    Raises:
+        ValueError: transcoders that do not fit the model.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        transcoders: Transcoders,
+        prompt: str | Sequence[int],
+        parallel: RowParallel | None = None,
+    ):
+        check_transcoders(model, transcoders)
+        transcoders = of_model(model, transcoders)
+        self.model, self.transcoders, self.tokens = model, transcoders, tuple(model.tokens(prompt))
+        self.parallel = parallel or local_parallel(1)
+        self.record = record_prompt(model.transformer, self.tokens, transcoders.config)
+        self.shared = self.parallel.replicate((model.transformer, transcoders, self.record))
+
+    @property
+    def logits(self) -> Float[np.ndarray, "T V"]:
+        """Of the clean pass."""
+        return np.asarray(self.record.logits)[: len(self.tokens)]
+
+    def activations(self, layer: int) -> Float[np.ndarray, "T F"]:
+        """Clean feature activations of one layer."""
+        x = self.record.streams[self.transcoders.config.stream][layer, : len(self.tokens)]
+        return encoded(self.transcoders, layer, x)
+
+    def last_logits(
+        self,
+        rows: InterventionRows,
+        holds: AnyHolds = "open",
+        width: int | None = None,
+    ) -> Float[np.ndarray, "R V"]:
+        """Logits of the last token under each row.
+
+        Args:
+            width: of a batch, per device; None takes one that the prompt's length allows.
+
+        Raises:
+            ValueError: see `intervene`.
+        """
+        held = HeldLayers.of(holds, self.model.config.num_layers)
+        width = width or max(8, min(128, BATCH_TOKENS // self.record.embedding.shape[0]))
+        out = np.zeros((rows.count, self.model.config.vocab_size), self.record.logits.dtype)
+        for numbers, found in self.propagate(rows, held, [len(self.tokens) - 1], width):
+            out[numbers] = np.asarray(found.logits)[: len(numbers), 0]
+        return out
+
+    def propagate(
+        self,
+        interventions: InterventionRows,
+        held: HeldLayers,
+        positions: Sequence[int],
+        rows: int,
+        keep: bool = False,
+    ) -> Iterator[tuple[np.ndarray, Propagated]]:
+        """Row numbers and results, batch by batch; `rows` is the width of a batch, which fixes the bits.
+
+        Raises:
+            ValueError: see `intervene`.
+            NotFiniteError: naming the row's intervention, layer and site.
+        """
+        count = self.model.config.num_layers
+        check_reach(held, self.transcoders)
+        interventions.check(self.model, self.transcoders, len(self.tokens))
+        if (outside := interventions.layer[~held.writes[interventions.layer]]).size:
+            raise ValueError(
+                f"constrained_layers: layer {outside[0]} is not among them, so what its features write is dropped; "
+                "edit layers that are, or use held_layers"
+            )
+        kept = self.record.held(held, self.transcoders)
+        clean = Clean(*self.shared, *self.parallel.replicate((kept, held.writes, np.asarray(positions, np.int32))))
+        program = self.parallel.program(propagate, keep=keep)
+        batches = list(interventions.batches(rows, count))
+        for stripe in self._stripes(batches):
+            slots = [self._slots(batch) for batch in stripe]
+            results = self.parallel.apart(program(clean, self.parallel.place(slots)), len(stripe))
+            for i, (batch, out) in enumerate(zip(stripe, results, strict=True)):
+                broken = ~np.asarray(out.finite)
+                if broken[: len(batch.rows)].any() and not all_finite(out.logits[: len(batch.rows)]):
+                    again = functools.partial(full_precision(propagate), clean, slots[i], keep=keep)
+                    error = traced(again, broken)
+                    raise error.of(interventions.name(int(batch.rows[error.row])))
+                yield batch.rows, out
+
+    def _stripes(self, batches: list[Batch]) -> Iterator[list[Batch]]:
+        """As many batches of one shape as there are devices."""
+        for width in sorted({batch.layer.shape[1] for batch in batches}):
+            yield from self.parallel.deal([batch for batch in batches if batch.layer.shape[1] == width])
+
+    def _slots(self, batch: Batch) -> Slots:
+        dtype = np.dtype(self.model.numerics.accumulate)
+        with np.errstate(over="ignore"):  # what a dtype cannot hold is named by the pass
+            scale, shift = batch.scale.astype(dtype), batch.shift.astype(dtype)
+        return Slots(batch.layer, batch.position, batch.feature, scale, shift, np.asarray(batch.first, np.int32))
+
+
+def encoded(transcoders: Transcoders, layer: int, x: Float[jax.Array, "T D"]) -> Float[np.ndarray, "T F"]:
+    """Feature activations of one layer, in float32 or wider.
+
+    Raises:
+        NotFiniteError: one is not a number.
+    """
+    f = np.asarray(encode(transcoders, layer, x.astype(jnp.promote_types(x.dtype, jnp.float32))))
+    if not all_finite(f):
+        refuse_features(int(np.isfinite(f).all(axis=0).argmin()), layer, transcoders)
+    return f
+
+
+def check_transcoders(model: Model, transcoders: Transcoders) -> None:
+    """Refuse transcoders that cannot be intervened on, before anything is compiled.
+
+    Raises:
+        ValueError: layers or widths that are not the model's, or a kind or input norm without one pre-activation.
+    """
+    config = transcoders.config
+    if config.kind == "matching_pursuit" or config.input_norm != "none":
+        raise ValueError(
+            f"transcoders: kind {config.kind!r} with input_norm {config.input_norm!r}; needs a dictionary that reads "
+            "the stream itself, one pre-activation a feature"
+        )
+    check_of_model(model, transcoders)
+    if model.config.parallel_blocks and config.stream == "resid_mid":
+        raise ValueError("transcoders: read resid_mid, which parallel blocks do not have; load those of this model")
