@@ -19,6 +19,7 @@ import tempfile
 import zlib
 from pathlib import Path
 
+import hypothesis
 import pytest
 from jaxtyping import install_import_hook
 
@@ -32,6 +33,11 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="causeway_tests_")
     atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+# A busy machine is no failure, and neither is another day: examples are the same in every run.
+hypothesis.settings.register_profile(
+    "suite", deadline=None, derandomize=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("suite")
 # Every array is held to the kind and the axes its annotation gives.
 install_import_hook("causeway", f"{array_checks.__name__}.check")
 # Tracing makes many objects that live on; collecting them as often as is usual was 7 % of a profiled file.
