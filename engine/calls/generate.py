@@ -138,8 +138,8 @@ def generate(
     recomputed = _is_recomputed(semantics)
     tokens = [model.tokens(prompt) for prompt in prompt_list(prompts)]
     wanted = edit_rows(edits, arms, len(tokens), model)
-    stack, seed, stops = fitted_stack(dictionary, model, taps, wanted), scalars.seed(seed), stops_of(model, stop)
-    sampling = Sampling(temperature, top_k, top_p, stops.ids)
+    stack, stops = fitted_stack(dictionary, model, taps, wanted, holds), stops_of(model, stop)
+    sampling, seed = Sampling(temperature, top_k, top_p, stops.ids), scalars.seed(seed)
     (bound, tapped), kept = tapped_places(taps, stack, model), checked_holds(holds, model.config, stack)
     asked = [
         _rows_of(model, number, ids, [row for row in own for _ in range(trials)], trials, stack, mode, stops, kept)

@@ -153,7 +153,7 @@ def run(
     width = None if batch_rows is None else scalars.integer(batch_rows, "batch_rows", 1)
     tokens = [model.tokens(prompt) for prompt in prompt_list(prompts)]
     rows = edit_rows(edits, arms, len(tokens), model)
-    stack = fitted_stack(dictionary, model, taps, rows)
+    stack = fitted_stack(dictionary, model, taps, rows, holds)
     check_logits(model, [len(ids) for ids in tokens for _ in rows[0]], logits)
     bound, tapped = tapped_places(taps, stack, model)
     held = checked_holds(holds, model.config, stack)
@@ -168,8 +168,12 @@ def run(
     return _result(tokens, in_order, len(rows[0]) if arms is not None else 0, logits, tapped)
 
 
-def fitted_stack(dictionary: Holder | None, model: Model, taps: Any, rows: Sequence[Sequence[Row]]) -> Any:
+def fitted_stack(
+    dictionary: Holder | None, model: Model, taps: Any, rows: Sequence[Sequence[Row]], holds: AnyHolds
+) -> Any:
     """The dictionary in the model's own names and in memory: of a streamed one the layers that are read or edited.
+
+    Where what MLPs write is held, those of transcoders too: their skip connections pass changes on.
 
     Raises:
         ValueError: it does not fit the model.
@@ -183,8 +187,17 @@ def fitted_stack(dictionary: Holder | None, model: Model, taps: Any, rows: Seque
     for tap in named_taps(taps, model):
         if tap.reader in ("all", "selected", "top_k") and tap.stream not in ONCE:
             edited |= set(dictionary.layers if tap.layers is None else np.atleast_1d(tap.layers).tolist())
+    edited |= _skipped(dictionary, HeldLayers.of(holds, model.config.num_layers))
     asked = {scalars.layer(layer, model.config.num_layers, "layer") for layer in edited}
     return dictionary.stack_of(*sorted(asked)) if asked else None
+
+
+def _skipped(dictionary: StreamedDictionaries, held: HeldLayers) -> set[int]:
+    """Layers whose transcoders may pass a change on where the output is held."""
+    mask = held.mask("mlp_out")
+    if mask is None or not dictionary.config.is_transcoder:
+        return set()
+    return {layer for layer in dictionary.layers if mask[layer]}
 
 
 def check_logits(model: Model, lengths: Sequence[int], logits: LogitsOf) -> None:

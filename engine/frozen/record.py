@@ -47,8 +47,8 @@ class FrozenRecord:
         pattern: attention patterns [L, H, T, S]. attn_scale, mlp_scale: 1 / sigma of the norms before attention and
             MLP, [L, T]. attn_post_scale: of the norm after attention, ones where the family has none. mlp_post_scale:
             of the norm after the MLP, where there is one. final_scale: [T]. embedding: the stream before the first
-            block [T, D], position embeddings left out. streams: those that dictionaries may read or write, [L, T, D]
-            each. logits: [T, V]. finite: [T], whether a token's streams and logits are numbers.
+            block [T, D], position embeddings left out. streams: those that dictionaries may read or write and those
+            asked for, [L, T, ...] each. logits: [T, V]. finite: [T], whether a token's streams and logits are numbers.
     """
 
     pattern: Float[Array, "L H T S"]
@@ -57,7 +57,7 @@ class FrozenRecord:
     mlp_scale: Float[Array, "L T"]
     final_scale: Float[Array, " T"]
     embedding: Float[Array, "T D"]
-    streams: dict[str, Float[Array, "L T D"]]
+    streams: dict[str, Float[Array, "L T *_"]]
     logits: Float[Array, "T V"]
     finite: Bool[Array, " T"]
     mlp_post_scale: Float[Array, "L T"] | None = None
@@ -70,15 +70,20 @@ class FrozenRecord:
         return Held.of(held, {name: kept[name][:, None] for name in needed}, dictionary)
 
 
-def record_prompt(transformer: Transformer, tokens: Sequence[int], dictionary: DictionaryConfig) -> FrozenRecord:
+def record_prompt(
+    transformer: Transformer, tokens: Sequence[int], dictionary: DictionaryConfig, further: Sequence[str] = ()
+) -> FrozenRecord:
     """Run a prompt once, padded to its bucket, and keep what the frozen pass and a dictionary's streams need.
+
+    Args:
+        further: streams wanted beside those.
 
     Raises:
         NotFiniteError: the pass does not give numbers.
     """
     width, length = bucket_width(len(tokens), transformer.config.max_position), len(tokens)
     padded = jnp.asarray(np.pad(np.asarray(tokens, np.int32), (0, width - length)))
-    reads = tuple(sorted({dictionary.stream, dictionary.output_stream}))
+    reads = tuple(sorted({dictionary.stream, dictionary.output_stream, *further}))
     record = record_pass(transformer, padded, jnp.int32(length), reads)
     if not np.asarray(record.finite)[:length].all():
         refuse(lambda: full_precision(causal_pass)(transformer, padded[None], lengths=jnp.array([length])))

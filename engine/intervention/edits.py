@@ -9,7 +9,7 @@ g = clip(scale * f + shift, bounds) and the stream x changes by
     family    f                                       w
     feature   a dictionary feature's value            its decoder row
     vector    x . v / |v|^2, the component along v     v
-    swap      the whole vector x                      (scale * x + shift * value) - x
+    swap      the whole vector x                      x becomes scale * x + shift * vector
     replace   a dictionary feature's value            x becomes decode(encode(x) with the feature at its new value)
     unit      a neuron's value, or a head's K numbers  its own place in the stream
     edge      a head's weight from a query to a key   its own place in the pattern, whose other weights stay

@@ -123,9 +123,7 @@ def checked_holds(holds: AnyHolds, config: ModelConfig, dictionary: InMemory | N
             features cannot start from the clean activation.
     """
     held = HeldLayers.of(holds, config.num_layers)
-    for stream in held.layers:
-        if stream != "norm":
-            check_stream(stream, config, "holds")
+    check_held(held, config)
     check_reach(held, dictionary)
     if dictionary is None or "mlp_out" not in held.layers:
         return held
@@ -135,6 +133,17 @@ def checked_holds(holds: AnyHolds, config: ModelConfig, dictionary: InMemory | N
             "stream that they change; use open, freeze_attention, transcoders, or intervene"
         )
     return held
+
+
+def check_held(held: HeldLayers, config: ModelConfig) -> None:
+    """Refuse streams that the model lacks.
+
+    Raises:
+        ValueError: naming the stream.
+    """
+    for stream in held.layers:
+        if stream != "norm":
+            check_stream(stream, config, "holds")
 
 
 def check_reach(held: HeldLayers, dictionary: InMemory | None) -> None:

@@ -9,7 +9,6 @@ from jaxtyping import Array, Float
 from causeway.engine.arrays import AnyArray
 from causeway.engine.intervention.changes import Active, Change, Stream, Values, difference, push, wide
 from causeway.engine.intervention.edits import Edit
-from causeway.engine.intervention.sites import side_by_side
 
 
 @jax.tree_util.register_dataclass
@@ -46,10 +45,10 @@ class BoundSwap:
         return self.edit.spec.stream
 
     def __call__(self, active: Active, x: Stream, layer: int | Array) -> tuple[Change, Values]:
-        """The change; a whole vector has no value to report."""
-        x = side_by_side(x)
-        # At most one slot acts at a position, so that a sum over slots is that slot's change.
-        keep = jnp.sum(jnp.where(active, self.edit.scale[:, None] - 1, 0), axis=-1, keepdims=True)
-        put = jnp.where(active, self.edit.shift[:, None], 0)
-        change = keep * x + jnp.einsum("bte,bed->btd", put, self.vectors.astype(put.dtype))
-        return Change(change.astype(x.dtype)), jnp.zeros(active.shape, x.dtype)
+        """What stands in the stream's place; a whole vector has no value to report."""
+        x = wide(x)
+        # At most one slot acts at a position, so that a sum over slots is that slot's own.
+        kept = jnp.sum(jnp.where(active, self.edit.scale[:, None], 0), axis=-1, keepdims=True)
+        put = jnp.where(active, self.edit.shift[:, None], 0).astype(x.dtype)
+        vector = kept * x + jnp.einsum("bte,bed->btd", put, self.vectors.astype(x.dtype))
+        return Change(vector.astype(x.dtype), jnp.any(active, axis=-1, keepdims=True)), jnp.zeros(active.shape, x.dtype)

@@ -31,6 +31,7 @@ class CleanRun:
 
     Args:
         model, transcoders, prompt: as for `intervene`. parallel: devices to spread rows over (default: one).
+        further: streams that rows hold, beside patterns, norms, what MLPs write, and the dictionary's streams.
 
     Raises:
         ValueError: transcoders that do not fit the model.
@@ -42,12 +43,13 @@ class CleanRun:
         transcoders: Transcoders,
         prompt: str | Sequence[int],
         parallel: RowParallel | None = None,
+        further: Sequence[str] = (),
     ):
         check_transcoders(model, transcoders)
         transcoders = of_model(model, transcoders)
         self.model, self.transcoders, self.tokens = model, transcoders, tuple(model.tokens(prompt))
         self.parallel = parallel or local_parallel(1)
-        self.record = record_prompt(model.transformer, self.tokens, transcoders.config)
+        self.record = record_prompt(model.transformer, self.tokens, transcoders.config, further)
         self.shared = self.parallel.replicate((model.transformer, transcoders, self.record))
 
     @property

@@ -26,7 +26,7 @@ from causeway.engine.analyses.intervene.intervention_rows import (
 from causeway.engine.calls.argument_order import in_order
 from causeway.engine.calls.run import run as run_once
 from causeway.engine.frozen.sources import Transcoders, of_model
-from causeway.engine.intervention.hold import AnyHolds, HeldLayers, Hold, Name
+from causeway.engine.intervention.hold import AnyHolds, HeldLayers, Hold, Name, check_held
 from causeway.engine.intervention.requests import FeatureEdit
 from causeway.engine.intervention.tap_requests import Tap
 from causeway.engine.model.handle import Model, check_model
@@ -105,7 +105,9 @@ def intervene(
     check_transcoders(model, dictionary)
     rows = InterventionRows.of([given], len(tokens), model.config.num_layers)
     rows.check(model, dictionary, len(tokens))
-    run = CleanRun(model, dictionary, tokens)
+    check_held(held, model.config)
+    further = tuple(stream for stream in held.layers if stream not in ("norm", "attn_pattern"))
+    run = CleanRun(model, dictionary, tokens, further=further)
     (_, out), *_ = run.propagate(rows, held, range(len(tokens)), rows=1, keep=True)
     layers = tuple(sorted(dictionary.config.layers))
     streams = np.asarray(out.streams)[list(layers), 0, : len(tokens)]

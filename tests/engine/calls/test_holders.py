@@ -34,6 +34,18 @@ def test_streamed_dictionaries_are_read_and_edited_as_a_stack_is(model, dictiona
     np.testing.assert_array_equal(a[0].generation.tokens, b[0].generation.tokens)
 
 
+def test_skip_connections_of_all_layers_pass_changes_on_where_outputs_are_held(model, tiny, cases):
+    stack = jax.tree.map(lambda a: a.astype(np.float32), cases.make_dictionary(tiny, "skip_mlp_in"))
+    streamed = StreamedDictionaries([stack.layer(at).config for at in stack.config.layers], stack.layer, 1)
+    push = cw.VectorEdit(0, np.ones(16), 3.0, "add", stream="attn_out")
+    for edits in ([push], [push, cw.FeatureEdit(0, 5, 2.0)]):
+        whole, other = (
+            cw.run(model, [PROMPT], dictionary=d, edits=edits, holds=["mlp_out.1", "mlp_out.2"])
+            for d in (stack, streamed)
+        )
+        np.testing.assert_array_equal(other.logits[0], whole.logits[0])
+
+
 def test_only_the_layers_asked_for_are_held(model, dictionary, streamed, monkeypatch):
     asked = []
     monkeypatch.setattr(StreamedDictionaries, "stack_of", lambda self, *layers: asked.append(layers) or dictionary)

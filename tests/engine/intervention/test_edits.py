@@ -5,12 +5,13 @@ The recorded stream right after an edit is compared with plain numpy on the uned
 
 import dataclasses
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from causeway.engine.dictionary.activations import KINDS
 from causeway.engine.dictionary.dictionary import take
-from causeway.engine.intervention.apply import bind
+from causeway.engine.intervention.apply import bind, read_edit, write_edits
 from causeway.engine.intervention.checks import check_edits
 from causeway.engine.intervention.edits import EMPTY, EditSpec
 from causeway.engine.intervention.instruments import Instruments
@@ -100,6 +101,17 @@ def test_vector_and_swap_do_what_their_formulas_say(tiny, transformer):
     expected = x + (-1.5 * along + 1.5)[..., None] * vectors
     np.testing.assert_allclose(pushed[:, 3:], expected[:, 3:], atol=1e-4)
     np.testing.assert_array_equal(pushed[:, :3], x[:, :3])
+
+
+def test_a_swapped_vector_is_there_to_the_bit_however_large_the_stream_was(tiny, transformer):
+    vectors = np.random.default_rng(6).standard_normal((2, 1, 16)).astype(np.float32)
+    edit = dataclasses.replace(tiny.make_edit(2, layer=0, scale=0, shift=1), vectors=vectors)
+    bound = bind(dataclasses.replace(edit, spec=EditSpec(family="swap")))
+    for dtype in ("bfloat16", "float32"):
+        x = jnp.full((2, 3, 16), 3000.0, dtype)
+        change, _ = read_edit(bound, x, 0, jnp.arange(3)[None])
+        expected = np.broadcast_to(jnp.asarray(vectors, dtype), x.shape)
+        np.testing.assert_array_equal(write_edits([change], x), expected)
 
 
 @pytest.mark.parametrize("kind", ["relu", "topk"])

@@ -250,6 +250,15 @@ def test_edits_are_the_same_however_they_are_written(model, transcoders):
     np.testing.assert_array_equal(plain.logits, older.logits)
 
 
+@pytest.mark.parametrize("stream", ["head_out", "resid_mid", "mlp_act"])
+def test_any_stream_of_a_block_is_held(model, transcoders, stream):
+    edits, hold = [FeatureEdit(0, 5, 2.5, scope=3)], Hold(stream, layers=[1])
+    out = intervene(model, TOKENS, transcoders, edits, hold).logits
+    expected = run_once(model, TOKENS, dictionary=transcoders, edits=edits, holds=hold).logits[0]
+    np.testing.assert_allclose(out, expected, atol=1e-9)
+    assert np.abs(out - intervene(model, TOKENS, transcoders, edits).logits).max() > 1e-6
+
+
 def test_edits_of_other_kinds_are_runs(model, transcoders):
     edits = [UnitEdit(0, 1, scope=[1, 2]), FeatureEdit(1, 5, 2.0, scope=3)]
     out = intervene(model, TOKENS, transcoders, [edits[0], (1, 3, 5, 2.0)], "freeze_attention")
@@ -281,6 +290,7 @@ def test_single_precision_agrees_with_double(tiny):
     ([(0, 0, "3", 1.0)], {}, "feature: got '3'"),
     ([(0, 0, 0, 1.0)], {"mode": "closed"}, "needs one of open"),
     ([(0, 0, 0, 1.0)], {"holds": [3]}, "holds: got .3.; needs"),
+    ([(0, 0, 0, 1.0)], {"holds": "attn_raw"}, "attn_raw is attn_out there"),
     ([(1, slice(None), 5, 9.0), (1, 3, 5, 1.0)], {}, "row 0 has two of feature 5 at layer 1, position 3"),
     ([FeatureEdit(0, 0, scope="decode")], {}, "holds no token of the prompt"),
     ([(0, 0, 0, 1.0)], {"constrained_layers": [0]}, "holds none"),
