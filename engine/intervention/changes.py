@@ -46,6 +46,19 @@ class Change:
     replaces: Bool[Array, "B T 1"] | None = None
 
 
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class BoundEdit:
+    """An edit with what it needs to act on the stream that its specification names."""
+
+    edit: Edit
+
+    @property
+    def reads(self) -> str:
+        """The stream read."""
+        return self.edit.spec.stream
+
+
 def acting(edit: Edit, layer: int | Array, positions: Int[Array, "rows T"]) -> Active:
     """Which slots act at which tokens of a layer."""
     at = positions[..., None]

@@ -13,21 +13,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from causeway.engine.arrays import AnyArray
-from causeway.engine.intervention.changes import EditReport, acting, after
+from causeway.engine.intervention.changes import BoundEdit, EditReport, acting, after
 from causeway.engine.intervention.edits import Edit
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class BoundEdge:
+class BoundEdge(BoundEdit):
     """An edit of edges."""
-
-    edit: Edit
-
-    @property
-    def reads(self) -> str:
-        """The stream read."""
-        return self.edit.spec.stream
 
 
 class Edges(NamedTuple):

@@ -10,21 +10,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from causeway.engine.intervention.changes import Active, Change, Values, after
-from causeway.engine.intervention.edits import Edit
+from causeway.engine.intervention.changes import Active, BoundEdit, Change, Values, after
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class BoundUnit:
+class BoundUnit(BoundEdit):
     """An edit of units."""
-
-    edit: Edit
-
-    @property
-    def reads(self) -> str:
-        """The stream read."""
-        return self.edit.spec.stream
 
     def __call__(self, active: Active, x: Array, layer: int | Array) -> tuple[Change, Values]:
         """The change, and each neuron's value before; a head has no one value, and zeros stand for it."""

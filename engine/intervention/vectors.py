@@ -7,22 +7,15 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from causeway.engine.arrays import AnyArray
-from causeway.engine.intervention.changes import Active, Change, Stream, Values, difference, push, wide
-from causeway.engine.intervention.edits import Edit
+from causeway.engine.intervention.changes import Active, BoundEdit, Change, Stream, Values, difference, push, wide
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class BoundVector:
+class BoundVector(BoundEdit):
     """An edit of components along vectors."""
 
-    edit: Edit
     vectors: Float[AnyArray, "B E D"]
-
-    @property
-    def reads(self) -> str:
-        """The stream read."""
-        return self.edit.spec.stream
 
     def __call__(self, active: Active, x: Stream, layer: int | Array) -> tuple[Change, Values]:
         """The change, and each slot's component before."""
@@ -33,16 +26,10 @@ class BoundVector:
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class BoundSwap:
+class BoundSwap(BoundEdit):
     """An edit that puts whole vectors in the stream's place."""
 
-    edit: Edit
     vectors: Float[AnyArray, "B E D"]
-
-    @property
-    def reads(self) -> str:
-        """The stream read."""
-        return self.edit.spec.stream
 
     def __call__(self, active: Active, x: Stream, layer: int | Array) -> tuple[Change, Values]:
         """What stands in the stream's place; a whole vector has no value to report."""

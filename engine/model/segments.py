@@ -4,6 +4,9 @@ import dataclasses
 
 from causeway.engine import scalars
 
+# Tokens of the first segment.
+FIRST = 16
+
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
@@ -26,7 +29,7 @@ class Layout:
         return sum(self.segments)
 
 
-def segment_lengths(max_new_tokens: int, first: int = 16) -> tuple[int, ...]:
+def segment_lengths(max_new_tokens: int) -> tuple[int, ...]:
     """Growing lengths (16, 16, 32, 64, ...) that sum to `max_new_tokens`.
 
     Short ones first: most rows that stop, stop early, and each boundary lets them go.
@@ -34,6 +37,6 @@ def segment_lengths(max_new_tokens: int, first: int = 16) -> tuple[int, ...]:
     max_new_tokens = scalars.integer(max_new_tokens, "max_new_tokens", 1)
     lengths, total = [], 0
     while total < max_new_tokens:
-        lengths.append(min(max(first, total), max_new_tokens - total))
+        lengths.append(min(max(FIRST, total), max_new_tokens - total))
         total += lengths[-1]
     return tuple(lengths)

@@ -27,12 +27,10 @@ class Family:
     Attributes:
         q: adjusted p values in the shape they came, NaN where p was.
         tested: m, the number of tests made.
-        untestable: the number of NaN p values.
     """
 
     q: Float[np.ndarray, "*tests"]
     tested: int
-    untestable: int
 
 
 def adjust(p: Float[np.ndarray, "*tests"], method: Method = "bh") -> Family:
@@ -54,4 +52,4 @@ def adjust(p: Float[np.ndarray, "*tests"], method: Method = "bh") -> Family:
     q = np.full(p.shape, np.nan)
     if known.any():
         q[known] = stats.false_discovery_control(p[known], method=method)
-    return Family(q, int(known.sum()), int((~known).sum()))
+    return Family(q, int(known.sum()))

@@ -37,12 +37,9 @@ class CountPair(NamedTuple):
 ExactTest = Literal["fisher", "boschloo", "barnard"]
 # Clusters (or independent items) of which a proportion has an interval: the spread of fewer is too uncertain.
 FEWEST_CLUSTERS = 10
-Alternative = Literal["two-sided", "less", "greater"]
 TESTS: dict[str, Callable] = {
-    "fisher": lambda table, side: stats.fisher_exact(table, alternative=side).pvalue,
-    "boschloo": lambda table, side: stats.boschloo_exact(table, alternative=side).pvalue,
-    "barnard": lambda table, side: stats.barnard_exact(table, alternative=side).pvalue,
-}
+    "fisher": stats.fisher_exact, "boschloo": stats.boschloo_exact, "barnard": stats.barnard_exact,
+}  # fmt: skip
 
 
 def wilson_interval(
@@ -105,10 +102,8 @@ def risk_difference(
     return difference, low, high
 
 
-def exact_test(
-    table: CountPair, test: ExactTest = "fisher", alternative: Alternative = "two-sided"
-) -> Float[np.ndarray, "*rows"]:
-    """Exact p value of equal proportions; "greater" asks whether the second proportion is higher.
+def exact_test(table: CountPair, test: ExactTest = "fisher") -> Float[np.ndarray, "*rows"]:
+    """Exact p value of equal proportions, two-sided.
 
     Fisher takes about 0.4 ms a distinct table; Boschloo is more powerful and takes about 10 ms.
 
@@ -123,6 +118,6 @@ def exact_test(
     def p_value(k_1: int, n_1: int, k_2: int, n_2: int) -> float:
         if n_1 == 0 or n_2 == 0:
             return np.nan
-        return float(TESTS[test]([[k_2, k_1], [n_2 - k_2, n_1 - k_1]], alternative))
+        return float(TESTS[test]([[k_2, k_1], [n_2 - k_2, n_1 - k_1]]).pvalue)
 
     return per_distinct_row(p_value, *table)

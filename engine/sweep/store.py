@@ -186,11 +186,6 @@ class Store:
         """Bytes of a finished unit's Parquet file; the merged table adds about as much again."""
         return self._rows_path(unit).stat().st_size
 
-    def data_files(self) -> list[Path]:
-        """Every file whose bytes are a function of the plan alone, sorted; not manifests, plan, events."""
-        found = [*self._units.glob("*.parquet"), *self.workdir.glob("*.parquet"), *self.workdir.glob("*.zarr/**/*")]
-        return sorted(path for path in found if path.is_file())
-
     @property
     def _merged_path(self) -> Path:
         return self.table_path.with_suffix(".json")

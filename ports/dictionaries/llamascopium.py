@@ -28,7 +28,7 @@ import numpy as np
 from causeway.engine.dictionary.dictionary import DictionaryConfig
 from causeway.ports.dictionaries.feature_arrays import in_memory, mapped, stored
 from causeway.ports.dictionaries.feature_folds import row_norms, scaled, threshold_on_norm, times_norm
-from causeway.ports.dictionaries.sites import Sites, layer_of, one_per_layer, read_sites
+from causeway.ports.dictionaries.sites import Sites, first_there, hook_layer, one_per_layer, read_sites
 from causeway.ports.dictionaries.source import DictionarySource, FeatureArray
 from causeway.ports.files.config_fields import Fields, read_json
 from causeway.ports.files.safetensors_files import TensorFile, open_file
@@ -86,13 +86,12 @@ def find(root: Path) -> dict[int, Path]:
         ValueError: a layer is there twice, or a file is not understood.
     """
     ours = [place for place in root.rglob(CONFIG) if "sae_type" in read_json(place)]
-    return one_per_layer(((_layer(place), place) for place in ours), root)
+    return one_per_layer(((hook_layer(place), place) for place in ours), root)
 
 
 def weights(place: Path) -> list[str]:
     """The weight file that belongs to a config.json, relative to its folder."""
-    there = [name for name in WEIGHTS if (place.parent / name).is_file()]
-    return (there or list(WEIGHTS))[:1]
+    return [first_there(place.parent, WEIGHTS)]
 
 
 def open_source(place: Path, names: SiteNames = ANY_MODEL) -> DictionarySource:
@@ -130,11 +129,6 @@ def open_source(place: Path, names: SiteNames = ANY_MODEL) -> DictionarySource:
         value_scale=_value_scale(config, norm_in),
         card={"top_k": config.top_k},
     )
-
-
-def _layer(place: Path) -> int:
-    """The layer of the hook that is read."""
-    return layer_of(f"{place}: hook_point_in", Fields(str(place), read_json(place)).take("hook_point_in", str))
 
 
 def _read(place: Path, names: SiteNames) -> _Config:

@@ -1,12 +1,12 @@
 """Where a published dictionary belongs: the streams it reads and writes, and one place on disk for each layer."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from causeway.engine import scalars
 from causeway.engine.intervention.sites import DICTIONARY_ONLY, EDITABLE
-from causeway.ports.files.config_fields import MOST_LAYERS
+from causeway.ports.files.config_fields import MOST_LAYERS, Fields, read_json
 from causeway.ports.models.site_names import ANY_MODEL, SiteNames
 
 # Streams of one vector a position (head_out counts as one, its heads laid side by side).
@@ -57,6 +57,16 @@ def layer_of(where: str, hook: str) -> int:
         return ANY_MODEL.layer(hook)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from None
+
+
+def hook_layer(place: Path) -> int:
+    """The layer of the hook that OpenMOSS's configuration of a dictionary reads."""
+    return layer_of(f"{place}: hook_point_in", Fields(str(place), read_json(place)).take("hook_point_in", str))
+
+
+def first_there(folder: Path, names: Sequence[str]) -> str:
+    """The first of some names of weight files that is in a folder, or the first of all."""
+    return next((name for name in names if (folder / name).is_file()), names[0])
 
 
 def one_per_layer(found: Iterable[tuple[int, Path]], root: Path) -> dict[int, Path]:

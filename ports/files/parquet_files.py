@@ -4,7 +4,6 @@ What a file claims of its rows is looked at before they are read: a column of on
 length, so a small file may stand for more rows than fit into memory.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,13 +17,11 @@ from causeway.ports.files.outside_files import check_file
 MOST_ROWS = 1 << 24
 
 
-def read_parquet(
-    path: Path | str, columns: Sequence[str] | None = None, most: int = MOST_ROWS, missing: str = ""
-) -> pa.Table:
+def read_parquet(path: Path | str, missing: str = "") -> pa.Table:
     """A table of flat columns.
 
     Args:
-        path: the file. columns: those read, None for all. most: rows that are read.
+        path: the file.
         missing: what to do where it is not there.
 
     Raises:
@@ -38,15 +35,14 @@ def read_parquet(
     with parsing(path, "Parquet file", "make it again"):
         with pq.ParquetFile(path) as file:
             rows = file.metadata.num_rows
-            if not 0 <= rows <= most:
-                raise ValueError(f"says that it has {rows} rows; up to {most} are read")
-            chosen = [field for field in file.schema_arrow if columns is None or field.name in columns]
-            if other := [field for field in chosen if not _is_plain(field.type)]:
+            if not 0 <= rows <= MOST_ROWS:
+                raise ValueError(f"says that it has {rows} rows; up to {MOST_ROWS} are read")
+            if other := [field for field in file.schema_arrow if not _is_plain(field.type)]:
                 raise ValueError(f"column {other[0].name} holds {other[0].type}; needs numbers or texts")
-            names = [field.name for field in chosen]
+            names = file.schema_arrow.names
             if len(set(names)) < len(names):
                 raise ValueError(f"two columns have one name among {', '.join(names)}")
-            table = file.read(None if columns is None else names)
+            table = file.read()
         table.validate(full=True)
     return table
 

@@ -45,6 +45,18 @@ def plain_graph() -> ModuleType:
     return _module("plain_graph", "frozen")
 
 
+@pytest.fixture(scope="session")
+def contents():
+    """Bytes of a store's files, by relative path: those that are a function of the plan alone."""
+
+    def read(store):
+        kinds = ("**/*.parquet", "*.zarr/**/*")
+        paths = sorted(path for kind in kinds for path in store.workdir.glob(kind) if path.is_file())
+        return {path.relative_to(store.workdir).as_posix(): path.read_bytes() for path in paths}
+
+    return read
+
+
 @pytest.fixture(scope="module")
 def double():
     """float64 for all tests of a module."""

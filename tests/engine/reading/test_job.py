@@ -50,7 +50,9 @@ def assert_same(a, b):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_parts_are_those_of_a_reading_at_once_interrupted_or_not(transformer, dictionary, rows, tmp_path, name):
+def test_parts_are_those_of_a_reading_at_once_interrupted_or_not(
+    transformer, dictionary, rows, contents, tmp_path, name
+):
     streams, reduce, options = CASES[name]
     holder = dictionary if name == "features" else None
     plain = everything(read(transformer, rows, streams, holder, reduce, **options), reduce.totals)
@@ -62,9 +64,7 @@ def test_parts_are_those_of_a_reading_at_once_interrupted_or_not(transformer, di
     assert run_sweep(Store(parts.workdir, job.plan), job.unit, limit=2).stopped == "limit"
     two = options | {"parallel": local_parallel(2)}
     assert_same(everything(read_kept(parts, transformer, rows, streams, holder, reduce, **two), reduce.totals), plain)
-    stores = [Store(kept.workdir, job.plan) for kept in (whole, parts)]
-    files = [[path.read_bytes() for path in store.data_files()] for store in stores]
-    assert files[0] == files[1]
+    assert contents(Store(whole.workdir, job.plan)) == contents(Store(parts.workdir, job.plan))
 
 
 def test_a_stopped_reading_says_where_it_is_and_another_is_refused(transformer, rows, tmp_path, monkeypatch, refuses):

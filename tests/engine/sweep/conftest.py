@@ -26,9 +26,3 @@ def finished(toy, tmp_path):
     store = Store(tmp_path / "finished", plan)
     run_sweep(store, lambda unit: toy.make_result(plan, unit))
     return store
-
-
-@pytest.fixture(scope="session")
-def contents():
-    """Bytes of every data file of a store, by relative path."""
-    return lambda store: {str(p.relative_to(store.workdir)): p.read_bytes() for p in store.data_files()}

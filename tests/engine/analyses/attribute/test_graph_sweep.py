@@ -50,14 +50,13 @@ def test_each_graph_has_the_bits_of_its_prompt_alone(sweep, tmp_path):
         assert graph.scores() == alone.scores()
 
 
-def test_a_stopped_run_goes_on_with_the_same_bytes(sweep, tmp_path):
+def test_a_stopped_run_goes_on_with_the_same_bytes(sweep, contents, tmp_path):
     run(sweep, tmp_path / "whole")
     stopped = run_sweep(Store(tmp_path / "parts", sweep.plan), sweep.unit, limit=1)
     assert (stopped.finished, stopped.stopped) == (1, "limit")
     assert run(sweep, tmp_path / "parts").computed == 1
-    stores = [Store(tmp_path / name, sweep.plan) for name in ("whole", "parts")]
-    bytes_of = [[path.read_bytes() for path in store.data_files()] for store in stores]
-    assert bytes_of[0] == bytes_of[1]
+    whole, parts = (contents(Store(tmp_path / name, sweep.plan)) for name in ("whole", "parts"))
+    assert whole == parts
 
 
 def test_other_budgets_are_another_plan(sweep, tmp_path, refuses):
