@@ -79,7 +79,6 @@ class Edit:
     families, [B, E, D], and what stands for 1 behind `shift` where a unit is a vector, [B, E, K]. `bounds`: the least
     and the largest new value, where any row of the plan has one. `keys`: [start, stop) of the keys of edges.
 
-
     A slot with layer -1 is empty. Positions are absolute token positions, prompt included. A pass carries a tuple of
     edits, one of each `spec`; they read the stream as it was before any of them, and their changes add.
     """

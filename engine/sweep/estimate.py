@@ -94,7 +94,7 @@ def estimate_abstract(
     )
 
 
-def estimate_measured(plan: Plan, compute: Compute, beside: Path, *, unit: int = 0, devices: int = 1) -> Estimate:
+def estimate_measured(plan: Plan, compute: Compute, beside: Path, *, unit: int = 0) -> Estimate:
     """Estimate from one pilot unit.
 
     Args:
@@ -102,7 +102,6 @@ def estimate_measured(plan: Plan, compute: Compute, beside: Path, *, unit: int =
         compute: unit index -> result; runs twice.
         beside: the pilot's temporary workdir is made in this folder, on the disk that the sweep will fill.
         unit: the pilot unit; choose one like most others.
-        devices: computes that will run side by side.
     """
     first, _ = _timed(compute, unit)
     second, result = _timed(compute, unit)
@@ -115,8 +114,8 @@ def estimate_measured(plan: Plan, compute: Compute, beside: Path, *, unit: int =
             commit = time.monotonic() - started
             table = store.rows_bytes(unit)
     per_row = (written + table) / plan.unit_rows[unit]
-    # One thread commits while the devices compute: whichever is slower sets the pace.
-    pace = max(second / devices, commit) / plan.unit_rows[unit]
+    # One thread commits while the device computes: whichever is slower sets the pace.
+    pace = max(second, commit) / plan.unit_rows[unit]
     return Estimate(
         name=plan.name,
         units=plan.units,

@@ -45,8 +45,8 @@ class LabelledState:
     game: Game
 
 
-def random_state(rng: np.random.Generator, menu: Menu, max_rounds: int = MAX_ROUNDS) -> Game:
-    """A state in which the next decision is open, after 0 to `max_rounds` random bets; balances stay below $1000.
+def random_state(rng: np.random.Generator, menu: Menu) -> Game:
+    """A state in which the next decision is open, after 0 to `MAX_ROUNDS` random bets; balances stay below $1000.
 
     Half of the games start with $100, the others with another amount: on a fixed menu the history would otherwise
     give the balance away.
@@ -54,7 +54,7 @@ def random_state(rng: np.random.Generator, menu: Menu, max_rounds: int = MAX_ROU
     while True:
         start = START_BALANCE if rng.random() < 0.5 else 5 * int(rng.integers(4, 49))
         game = Game(balance=start, menu=menu)
-        for _ in range(int(rng.integers(max_rounds + 1))):
+        for _ in range(int(rng.integers(MAX_ROUNDS + 1))):
             game = play(game, _random_bet(rng, game), won=bool(rng.random() < _win_rate(rng)))
             if game.ended:
                 break

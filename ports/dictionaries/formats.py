@@ -68,7 +68,7 @@ def fetch_places(reference: str, wanted: Collection[int] | None) -> tuple[Module
     may have moved meanwhile, and weights and configuration have to be of one revision.
 
     Args:
-        reference: see `ports.hub`. wanted: layers, None for all.
+        reference: see `ports.files.hub`. wanted: layers, None for all.
 
     Raises:
         FileNotFoundError: not there, not in the cache and not to be fetched, or no dictionary.

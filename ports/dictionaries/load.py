@@ -47,7 +47,7 @@ def load_dictionaries(
 
     Args:
         reference: directory of one or many dictionaries, `bundled:NAME`, a hub id in any of its spellings
-            (`ports.hub`), or `release/sae_id` of SAELens's registry where that package is installed.
+            (`ports.files.hub`), or `release/sae_id` of SAELens's registry where that package is installed.
         layers: model layers wanted, or one of them; None takes all that are there. Negative ones count from the end
             of `for_model`.
         for_model: read the names of places as this model's, and refuse dictionaries that do not fit it; a warning where

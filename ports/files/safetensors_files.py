@@ -127,23 +127,22 @@ class _MappedTensor(TensorFile):
         return self.mapped.data + start, self.mapped.data + stop
 
 
-def open_directory(directory: Path, weights: str = WEIGHTS) -> dict[str, TensorFile]:
+def open_directory(directory: Path) -> dict[str, TensorFile]:
     """Every tensor of a directory by name.
 
     Args:
-        directory: holds `weights` or, for the default name, an index and its shards.
-        weights: name of the single file.
+        directory: holds one file of weights, or an index and its shards.
 
     Raises:
         FileNotFoundError: no safetensors file (a pickle beside its place is named, with how to convert it).
         ValueError: a file is damaged or a pointer, or the index and its shards disagree.
     """
     index = directory / INDEX
-    if (directory / weights).is_file():
-        return open_file(directory / weights)
-    if weights == WEIGHTS and index.is_file():
+    if (directory / WEIGHTS).is_file():
+        return open_file(directory / WEIGHTS)
+    if index.is_file():
         return _open_shards(index)
-    raise FileNotFoundError(_nothing_to_open(directory, weights))
+    raise FileNotFoundError(_nothing_to_open(directory))
 
 
 def open_file(path: Path) -> dict[str, TensorFile]:
@@ -198,18 +197,18 @@ def how_to_convert(path: Path, target: str, trusted: bool = False) -> str:
     )
 
 
-def _nothing_to_open(directory: Path, weights: str) -> str:
+def _nothing_to_open(directory: Path) -> str:
     names = sorted(p.name for p in directory.iterdir()) if directory.is_dir() else []
     # Optimizers and training arguments are pickles too.
     pickles = sorted((n for n in names if Path(n).suffix in PICKLES), key=lambda n: not n.startswith("pytorch_model"))
-    wanted = f"{weights} or {INDEX}" if weights == WEIGHTS else weights
+    wanted = f"{WEIGHTS} or {INDEX}"
     if not pickles:
         return f"{directory}: no {wanted}; the directory holds {', '.join(names) or 'nothing'}"
     first = directory / pickles[0]
     if "-of-" in first.name:
         how = "convert all parts with transformers: AutoModelForCausalLM.from_pretrained(...).save_pretrained(...)"
     else:
-        how = how_to_convert(first, weights)
+        how = how_to_convert(first, WEIGHTS)
     return f"{directory}: no {wanted}, only the pickle {first.name}; {how}"
 
 

@@ -1,6 +1,6 @@
 """`load_model`: a reference to a published model becomes a `Model`.
 
-What a family is: see `ports.families`.
+What a family is: see `ports.models.families`.
 
 Tensors go from the file into the memory of the finished parameter, on whichever device its shard lives; the
 fingerprint is computed when it is first asked for (ports/models/fingerprint.py).

@@ -26,7 +26,7 @@ def attribute(
     cut: bool = False,
     parallel: RowParallel | None = None,
 ) -> AttributionGraph:
-    """The attribution graph of one prompt; see `engine.frozen.attribute` for what it is.
+    """The attribution graph of one prompt; see the module `attribute` for what it is.
 
     A token's target is its logit less the mean logit over the vocabulary, a `logit_difference` the difference itself;
     edges and `total_effects()` are in these units. For an answer that is nearly certain they say little about the
@@ -47,7 +47,7 @@ def attribute(
         parallel: devices to spread rows over (default: one).
 
     Raises:
-        ValueError: see `engine.frozen.attribute.attribute`.
+        ValueError: see `attribute.attribute`.
     """
     check_model(model)
     prompt, transcoders = in_order("attribute", prompt, dictionary)

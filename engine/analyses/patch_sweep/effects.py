@@ -10,7 +10,7 @@ One row of the result is (layer, feature, contrast, group, outcome):
     n_distinct            prompts that stand off the others; too few of them, or of prompts, and low, high, p are null
     unit, note            what interval and p generalise over ("prompt" or "trial"), and what to beware of
 
-Group "all" pools the prompts of all contexts; it is where `is_causal` is decided (`engine.patching.causal_rule`). What
+Group "all" pools the prompts of all contexts; it is where `is_causal` is decided (`causal_rule`). What
 is none of the answers is an outcome of its own, p_other (p_invalid of sampled trials), tested like the others. With
 `split`, p and q come from one half of the prompts and effect and interval from the other, so a selected effect is not
 inflated by its selection.
@@ -72,7 +72,7 @@ def effects(source: pa.Table | pyarrow.dataset.Dataset, settings: EffectSettings
     """The effects table of a trials table.
 
     Args:
-        source: trials, with the columns named in `engine.patching.cells`.
+        source: trials, with the columns named in `cells`.
         settings: by default everything as `EffectSettings` has it.
 
     Raises:

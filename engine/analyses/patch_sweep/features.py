@@ -1,6 +1,6 @@
 """The features of a sweep from a table: which ones, and what they are set to.
 
-A screening table gives the strongest features of each layer by |d| and values by a rule (`engine.screen.values`). A
+A screening table gives the strongest features of each layer by |d| and values by a rule (`screen.values`). A
 table with columns `value_<group>` gives every row's own values.
 """
 

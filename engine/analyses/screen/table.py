@@ -36,7 +36,7 @@ def quantile_column(q: float, group: str) -> str:
     return f"q{round(100 * q):02d}_{group}"
 
 
-def screen_table(sums: GroupSums, *, correction: multiple.Method = "bh", seed: int = 0) -> pa.Table:
+def screen_table(sums: GroupSums, *, seed: int = 0) -> pa.Table:
     """Compares the two groups of `sums` at every layer and feature.
 
     Args:
@@ -50,9 +50,9 @@ def screen_table(sums: GroupSums, *, correction: multiple.Method = "bh", seed: i
     if not layers:
         raise ValueError("screen: no activations were taken in; call update for each layer and batch first")
     columns = {name: np.concatenate([layer[name] for layer in layers]) for name in layers[0]}
-    reading = _reading(sums, correction)
+    reading = _reading(sums)
     for suffix, test in _tests(sums, stratified, seed).items():
-        family = multiple.adjust(test.p, correction)
+        family = multiple.adjust(test.p)
         columns |= {f"p{suffix}": test.p, f"q{suffix}": family.q}
         reading |= {
             f"test{suffix}": f"difference of means, {test.deals}" + (" within strata" if suffix else ""),
@@ -79,7 +79,7 @@ def _fewest(second: Bool[np.ndarray, " n"]) -> int:
     return int(min(second.sum(), (~second).sum()))
 
 
-def _reading(sums: GroupSums, correction: str) -> dict[str, object]:
+def _reading(sums: GroupSums) -> dict[str, object]:
     """What a reader of the table must know."""
     first, second = sums.groups
     return {
@@ -88,7 +88,7 @@ def _reading(sums: GroupSums, correction: str) -> dict[str, object]:
         "t": "Welch's statistic, unequal variances; p is not read from it",
         "d": "Cohen's d, pooled standard deviation; describes these prompts, no interval is claimed",
         "null": "the labels say nothing about a feature: every deal of them (within strata) is as likely as this one",
-        "q": f"{correction} over all layers and features of this table",
+        "q": "bh over all layers and features of this table",
         "quantiles": f"of values above zero; within a factor {1 + quantiles.RELATIVE_ERROR:.4f} of the order statistic",
         "strata": {str(layer): list(sums.strata(layer)) for layer in sums.layers},
     }
