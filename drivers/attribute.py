@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from ml_collections import config_flags
 
 from causeway.drivers.flags import graph_files, model_flags, prompt_flags
-from causeway.drivers.flags.config_values import take_values
+from causeway.drivers.flags.config_values import section, take_values
 from causeway.drivers.flags.flag_values import folder
 from causeway.drivers.flags.refusals import run_driver
 from causeway.drivers.flags.table import take
@@ -35,7 +35,7 @@ FLAGS = take(
 
 def main(_: list[str]) -> None:
     """Gather prompts, compute their graphs, write them, aggregate."""
-    take_values(_CONFIG.value.attribute if _CONFIG.value else {}, "attribute")
+    take_values(section(_CONFIG, "attribute"), "attribute")
     workdir = folder("workdir")
     _check()
     from causeway.engine.sweep import run
@@ -108,7 +108,7 @@ def _write_aggregate(sweep: GraphSweep, workdir: Path, behaviour: str, split: st
     )
     paths = aggregate_files.write_aggregate(workdir / behaviour, split, found, about)
     if FLAGS.as_published:
-        published = published_of_group(sweep, group, _CONFIG.value.as_published if _CONFIG.value else {})
+        published = published_of_group(sweep, group, section(_CONFIG, "as_published"))
         paths += aggregate_files.write_as_published(workdir / behaviour, split, published, about)
     print(f"{behaviour} {split}: mean effects over {found.prompts} prompts, by size; {', '.join(map(str, paths))}")
     print("\n".join(aggregate_lines(found)))

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, cast
 from ml_collections import config_flags
 
 from causeway.drivers.flags import intervention_flags, model_flags, prompt_flags
-from causeway.drivers.flags.config_values import take_values
+from causeway.drivers.flags.config_values import section, take_values
 from causeway.drivers.flags.flag_values import folder
 from causeway.drivers.flags.refusals import run_driver
 from causeway.drivers.flags.table import take
@@ -35,10 +35,7 @@ FLAGS = take(
 
 def main(_: list[str]) -> None:
     """Gather prompts, run the sweep, write results and summaries."""
-    if _CONFIG.value:
-        if "intervene" not in _CONFIG.value:
-            raise ValueError("--config: has no section `intervene`; needs one that names flags of this driver")
-        take_values(_CONFIG.value.intervene, "intervene")
+    take_values(section(_CONFIG, "intervene"), "intervene")
     workdir = folder("workdir")
     prompt_flags.check()
     if FLAGS.prompt and FLAGS.correct is None:

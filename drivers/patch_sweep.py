@@ -1,4 +1,9 @@
-"""Which dictionary features, set to another value, change what a model does?"""
+"""Which dictionary features, set to another value, change what a model does?
+
+Features are set one at a time, and the probability of each answer is computed (or rollouts are drawn) beside controls.
+Written to --workdir: summary.json (one page), effects.parquet (a row for each feature, contrast, outcome and group) and
+trials.parquet (every row that was run). The same command resumes.
+"""
 
 from __future__ import annotations
 

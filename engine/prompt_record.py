@@ -86,7 +86,7 @@ def check_pair(record: PromptRecord) -> None:
     """
     if not record.is_pair:
         got = ", ".join(answer.label for answer in record.answers) or "none"
-        raise ValueError(f"answers: got {got}; needs correct_answer and incorrect_answer")
+        raise ValueError(f"answers: got {got}; needs correct_answer and incorrect_answer, or labels correct, incorrect")
     if record.correct == record.incorrect:
         raise ValueError(f"correct_answer and incorrect_answer: both {record.correct!r}; needs two that differ")
 

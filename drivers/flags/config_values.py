@@ -4,8 +4,29 @@ from collections.abc import Mapping
 from typing import Any
 
 from absl import flags
+from ml_collections import ConfigDict
 
 from causeway.drivers.flags.flag_errors import check_numbers
+
+
+def section(config: flags.FlagHolder, name: str) -> Mapping[str, Any]:
+    """A section of the file that --config names; an empty one where no file is given.
+
+    Raises:
+        ValueError: the file cannot be read, or has no such section.
+    """
+    try:
+        values = config.value
+    except OSError as error:
+        raise ValueError(f"--config: {error}") from None
+    if values is None:
+        return {}
+    found = values.get(name) if isinstance(values, ConfigDict) else None
+    if not isinstance(found, ConfigDict):
+        raise ValueError(
+            f"--config: has no section {name!r}; needs get_config(), whose ConfigDict has one of that name"
+        )
+    return found
 
 
 def take_values(section: Mapping[str, Any], where: str) -> None:

@@ -78,7 +78,8 @@ def _line(flag: flags.Flag) -> str:
     default = ",".join(flag.default) if isinstance(flag.default, list) else flag.default
     # False and the values of a whole configuration file say nothing.
     shown = isinstance(default, str | int | float) and default is not False and default != ""
-    text = flag.help.strip().rpartition(">: ")[2] + (f" [default {default}]" if shown else "")
+    # absl adds a sentence of its own to a flag that is given more than once, over two lines.
+    text = flag.help.strip().rpartition(">: ")[2].partition(";\n")[0] + (f" [default {default}]" if shown else "")
     body = textwrap.wrap(text, WIDTH - INDENT, break_on_hyphens=False, break_long_words=False)
     head = f"  {_spelling(flag)}"
     if len(head) > INDENT - 2:

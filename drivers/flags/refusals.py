@@ -74,6 +74,11 @@ def _parse(argv: list[str]) -> list[str]:
         _refuse(argv[0], flag_errors.message(error))
     except ValueError as error:
         _refuse(argv[0], error)
+    except Exception as error:
+        # A configuration file is a program, run while flags are read.
+        if "config" not in flags.FLAGS:
+            raise
+        _refuse(argv[0], f"--config: {type(error).__name__}: {error}")
 
 
 def _unknown(name: str) -> str:
@@ -81,6 +86,8 @@ def _unknown(name: str) -> str:
     known = help_text.own_flags()
     if now := [new for new in table.RENAMED.get(name, ()) if new in known]:
         return f"--{name}: is called --{now[0]} now"
+    if now := [new for new in table.RENAMED.get(name.removeprefix("no"), ()) if new in known and known[new].boolean]:
+        return f"--{name}: is called --no{now[0]} now"
     near = help_text.suggestion(name, known)
     return f"--{name}: no such flag; " + (f"did you mean --{near}?" if near else "--help lists the flags")
 

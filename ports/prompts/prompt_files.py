@@ -87,7 +87,7 @@ def prompt_files(paths: Sequence[Path | str], behaviours: Sequence[str] = (), sp
         names = [f"{b}_{s}.jsonl" for b in behaviours or ["*"] for s in splits or ["*"]]
         inside = sorted({file for name in names for file in path.glob(name)})
         if not inside:
-            raise FileNotFoundError(f"{path}: a folder without {' or '.join(names)}; make prompts there first")
+            raise FileNotFoundError(f"{path}: a folder without {' or '.join(names)}; name files, or make prompts")
         found += inside
     return list({path.resolve(): path for path in found}.values())
 

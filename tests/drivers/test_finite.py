@@ -44,7 +44,7 @@ COMMANDS = {
         (*SWEEP, "--workdir={}/sampled", "--outcome=sampled", "--trials=2", "--max_new_tokens=2"),
     ),
     "screen": (("--prompts={}/texts.jsonl", "--groups=safe,risky", "--out={}/screen"),),
-    "features": (("--prompts={}/lines.jsonl", "--out={}/features", "--top_k=4", "--full"),),
+    "features": (("--prompts={}/lines.jsonl", "--out={}/features", "--keep=4", "--full"),),
     "evaluate": (("--prompts={}/lines.jsonl", "--out={}/evaluate"),),
     "attribute": (("--prompts={}/lines.jsonl", "--workdir={}/attribute"),),
     "intervene": (("--prompts={}/lines.jsonl", "--edits=0:1:3", "--workdir={}/intervene"),),

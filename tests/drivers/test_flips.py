@@ -170,7 +170,7 @@ def reading(small, place, folder):
         "p/games_train.jsonl": ("features", [*saes, f"--prompts={folder / 'p'}", f"--out={out}"]),
         "games_test.jsonl": ("attribute", [*saes, f"--prompts={test}", f"--workdir={out}"]),
         "p/games_test.jsonl": ("intervene", [
-            *saes, f"--prompts={test}", "--features=0:0:0", f"--workdir={out}",
+            *saes, f"--prompts={test}", "--edits=0:0:0", f"--workdir={out}",
         ]),
         "/games_train.jsonl": ("prompts", [
             "--behaviours=own", f"--source={folder / 'p' / 'games_train.jsonl'}", "--train=1", "--test=0",

@@ -44,7 +44,7 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
     "parallel": choice("How rows are spread over devices.", "shard_map", "shard_map", "pmap"),
     "batch_rows": whole("Rows of a batch, per device; decides the last bits (intervene: default by length).", None),
     # What comes in and where results go.
-    "prompts": listed("Files of prompt records (JSON lines), or folders of such files."),
+    "prompts": listed("Files of prompt records (JSON lines), or folders of files BEHAVIOUR_SPLIT.jsonl."),
     "skip_bad": switch("Leave out lines that are malformed and prompts that cannot be used, and tell each."),
     "behaviours": listed("Behaviours taken or made (default: all in --prompts; `prompts --help` lists them)."),
     "splits": listed("Splits taken, such as train,test (default: all in --prompts)."),

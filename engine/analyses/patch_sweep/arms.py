@@ -112,5 +112,5 @@ def make_arms(
     }
     arms = tuple(arm for kind in KINDS if kind in kinds for arm in expanded[kind])
     if not arms:
-        raise ValueError(f"arms: got none ({len(values)} values); needs some of {', '.join(KINDS)}")
+        raise ValueError(f"arms: got none; needs some of {', '.join(KINDS)}")
     return arms

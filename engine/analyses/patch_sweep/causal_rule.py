@@ -62,8 +62,9 @@ class CausalRule:
     least_rho: float = 0.8
 
     def __post_init__(self):
-        if not (0 < self.alpha < 1 and 0 < self.envelope < 1):
-            raise ValueError(f"CausalRule: alpha {self.alpha}, envelope {self.envelope}; both need to be in (0, 1)")
+        for name in ("alpha", "envelope"):
+            if not 0 < getattr(self, name) < 1:
+                raise ValueError(f"{name}: got {getattr(self, name)}; needs a number above 0 and below 1")
 
     def threshold(self, outcome: str) -> float:
         """tau in the outcome's units."""

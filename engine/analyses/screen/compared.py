@@ -43,8 +43,8 @@ def two_labels(records: Sequence[PromptRecord]) -> tuple[str, str]:
         return GAME_LABELS
     if len(labels) != 2:
         raise ValueError(
-            f"groups: there are {len(labels)} labels ({', '.join(labels[:6])}); name the two that are compared, the "
-            "reference first"
+            f"groups: there are {len(labels)} labels ({', '.join(labels[:6])}{', ...' * (len(labels) > 6)}); needs two "
+            "that are compared, the reference first, or another field of the label (label_field)"
         )
     return labels[0], labels[1]
 

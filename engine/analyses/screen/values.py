@@ -49,7 +49,7 @@ def feature_values(table: pa.Table, rule: str | Mapping[str, float]) -> FeatureV
         return FeatureValues(layer, feature, {name: np.full(len(layer), float(v)) for name, v in rule.items()})
     rules = ("mean", "mean_active", *(f"q{round(100 * q):02d}" for q in screen.QUANTILES))
     if rule not in rules:
-        raise ValueError(f"rule: got {rule!r}; needs one of {rules}, or one number for each group")
+        raise ValueError(f"value: got {rule!r}; needs one of {', '.join(rules)}, or one number for each group")
     groups = groups_of(table)
     missing = [f"{rule}_{name}" for name in groups if f"{rule}_{name}" not in table.column_names]
     if missing or not groups:

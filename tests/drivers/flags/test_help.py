@@ -120,13 +120,37 @@ def test_help_explains_the_flags_that_matter_and_names_the_others(looked):
         assert ("--storage" in named) == ("storage" in found["flags"] and "storage" not in PAGES[name].first)
 
 
+def test_no_text_of_the_flags_library_is_shown(looked):
+    assert all("repeat this option" not in page for found in looked.values() for _, page, _ in (found["full"],))
+
+
 def test_old_names_are_answered_with_the_new_ones(drive):
     for new in {new for names in RENAMED.values() for new in names}:
         assert new in TABLE
+    (run,) = drive("patch_sweep", ["--nosplit"])
+    assert (run["status"], run["err"]) == (2, "causeway patch_sweep: --nosplit: is called --nohalves now\n")
     for driver, old, new in (("screen", "rows", "batch_rows"), ("inspect", "rows", "text_rows"),
                              ("intervene", "features", "edits"), ("patch_sweep", "split", "halves")):  # fmt: skip
         (run,) = drive(driver, [f"--{old}=1"])
         assert (run["status"], run["err"]) == (2, f"causeway {driver}: --{old}: is called --{new} now\n")
+
+
+CONFIGS = {
+    "syntax": ("x = (", "--config: SyntaxError: "),
+    "no function": ("x = 1", "--config: AttributeError: "),
+    "number": ("def get_config():\n    return 5", "--config: has no section 'attribute'"),
+    "absent": (None, "--config: "),
+}
+
+
+def test_a_wrong_configuration_file_ends_in_one_line(drive, tmp_path):
+    for name, (content, _) in CONFIGS.items():
+        if content is not None:
+            (tmp_path / f"{name}.py").write_text(content)
+    runs = drive("attribute", *([f"--config={tmp_path / name}.py", "--prompt=a"] for name in CONFIGS))
+    for run, (_, said) in zip(runs, CONFIGS.values(), strict=True):
+        assert (run["status"], run["err"].count("\n")) == (2, 1), run["err"]
+        assert said in run["err"]
 
 
 def test_what_was_probably_meant_is_named(drive):

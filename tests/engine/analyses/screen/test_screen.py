@@ -115,7 +115,7 @@ def test_patch_values_follow_their_rule():
     assert feature_values(table, {"safe": 0.0, "risky": 3.5}).values["risky"][row] == 3.5
     silent = table["feature"].to_numpy() == 3
     assert (feature_values(table, "mean_active").values["safe"][silent] == 0).all()
-    with pytest.raises(ValueError, match="rule: got 'median'"):
+    with pytest.raises(ValueError, match="value: got 'median'; needs one of mean, mean_active, "):
         feature_values(table, "median")
 
 
