@@ -62,7 +62,14 @@ def _run(arguments: list[str]) -> None:
         sys.exit(2)
     from causeway.drivers.flags.refusals import run_driver
 
-    driver = importlib.import_module(f"causeway.drivers.{name}")
+    try:
+        driver = importlib.import_module(f"causeway.drivers.{name}")
+    except AttributeError as error:
+        # A default configuration is read, with the fields that replace its own, when the driver is imported.
+        if not any(text.lstrip("-").startswith("config.") for text in rest):
+            raise
+        print(f"causeway {name}: --config: no such field: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
     run_driver(driver.main, [f"causeway {name}", *rest])
 
 
