@@ -81,6 +81,11 @@ def _check_features(edit: Edit, dictionary: InMemory, live: np.ndarray) -> None:
             f"dictionary: reads {reads!r} and writes {writes!r}, which comes before it in a block, so its edits cannot "
             f"be made in one pass; the order is {', '.join(STREAMS)}"
         )
+    if reads == writes and isinstance(dictionary, CrossLayerTranscoder):
+        raise ValueError(
+            f"dictionary: a cross-layer transcoder that reads and writes {reads!r}; needs to read an earlier stream of "
+            "the block than it writes, so that its features can be edited in one pass"
+        )
     if spec.family == "replace" and isinstance(dictionary, CrossLayerTranscoder):
         raise ValueError(
             "mode: replace with a cross-layer transcoder, which makes each layer of all those below it; use delta"

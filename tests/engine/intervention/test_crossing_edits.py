@@ -130,6 +130,13 @@ def test_a_reconstruction_of_all_layers_is_refused(tiny, dictionary, refuses):
         check_edits(edit_arrays([ROWS[0]], 9, tiny.CONFIG, dictionary, "replace"), tiny.CONFIG, dictionary)
 
 
+def test_features_that_write_the_stream_they_read_are_refused(tiny, cases, refuses):
+    dictionary = cases.make_dictionary(tiny, "cross_layer")
+    dictionary.config = dataclasses.replace(dictionary.config, stream=dictionary.config.output_stream)
+    with refuses("reads and writes 'mlp_out'; needs to read an earlier stream"):
+        edits_of(tiny, dictionary, [[FeatureEdit(0, 4, 3.0)]])
+
+
 def test_a_sweep_scores_the_answers_of_the_edited_pass(tiny, transformer, cases):
     crossing = jax.tree.map(lambda a: a.astype(jnp.float32), cases.make_dictionary(tiny, "cross_layer"))
     features = FeatureSet(np.array([0, 1]), np.array([4, 2]), {"high": np.array([3.0, 2.0])})
