@@ -86,7 +86,7 @@ REFUSALS = {
     "record": (("--record_features=top:99", "--outcome=sampled"), "record_features: got 'top:99'"),
     "record exact": (("--record_features=all",), "record_features: .* use the sampled outcome"),
     "export exact": (("--export_study",), "--export_study: .* needs --outcome=sampled"),
-    "alpha": (("--alpha=2",), "alpha 2"),
+    "alpha": (("--alpha=2",), "alpha: got 2.0"),
     "temperature": (("--temperature=-1", "--outcome=sampled"), "temperature: got .-1"),
     "no temperature": (("--temperature=nan", "--outcome=sampled"), "temperature: got nan"),
     "mass": (("--top_p=0", "--outcome=sampled"), "top_p: got 0"),
