@@ -48,7 +48,6 @@ def _device_kind() -> str:
 
 
 @functools.cache
-@functools.cache
 def _code_state() -> str:
     """Commit of the checkout this file belongs to, with `-dirty` if changed; `installed` outside a checkout."""
     source = Path(__file__).resolve()
