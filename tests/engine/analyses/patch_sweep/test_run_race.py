@@ -24,8 +24,8 @@ seed = int(sys.argv[1])
 schema = pa.schema([("value", pa.int64())])
 plan = Plan("patch_sweep", {"seed": seed}, {}, (2,) * 4, Layout(schema))
 prompt = types.SimpleNamespace(id=seed, group="a", text="", tokens=(seed,), answer_tokens=())
-sweep = types.SimpleNamespace(plan=lambda: plan, prompts=(prompt,))
-run.compute = lambda _: lambda unit: UnitResult({"value": [seed, seed]})
+sweep = types.SimpleNamespace(plan=plan, prompts=(prompt,))
+run.PatchJob.unit = lambda self, index: UnitResult({"value": [seed, seed]})
 print("ready", flush=True)
 for line in sys.stdin:
     try:
