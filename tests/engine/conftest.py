@@ -50,7 +50,7 @@ def contents():
     """Bytes of a store's files, by relative path: those that are a function of the plan alone."""
 
     def read(store):
-        kinds = ("**/*.parquet", "*.zarr/**/*")
+        kinds = ("*.parquet", "units/**/*.parquet", "*.zarr/**/*")
         paths = sorted(path for kind in kinds for path in store.workdir.glob(kind) if path.is_file())
         return {path.relative_to(store.workdir).as_posix(): path.read_bytes() for path in paths}
 
