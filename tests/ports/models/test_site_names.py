@@ -167,7 +167,7 @@ def test_names_without_a_layer_are_of_every_layer(family_names):
         ("llama", "transformer.h.3.mlp", r"cannot read .* in a llama \(a name of gpt2\).*model\.layers\.12"),
         ("llama", "model.layers.3.pre_feedforward_layernorm", r"in a llama \(a name of gemma2\)"),
         ("gpt2", "h.3.self_attn", "cannot read 'h.3.self_attn' in a gpt2"),
-        ("gpt2", "wte", "'wte' is no stream in a gpt2; streams are resid_pre"),
+        ("gpt2", "wte", "'wte' is no stream in a gpt2; streams are embed, resid_pre"),
         ("gemma2", "lm_head", "no stream in a gemma2"),
         ("gemma2", "model.embed_tokens", "no stream in a gemma2"),
         ("llama", "model.layers.3.mlp.up_proj", "no stream in a llama"),
