@@ -6,12 +6,11 @@ the run unless JAX_COMPILATION_CACHE_DIR names a folder to keep it in, for this 
 with most optimisations off, but for the tests of bits and of speed, which are marked `optimised`.
 
 Slow tests are sampled: a third of them runs, of a large grid, marked `slow(share=9)`, a ninth. Which ones is drawn
-from a number that the header prints: a checksum of the tests, so that the same tests run wherever and whenever they
-are run, or that of `--sample=NUMBER`. `--slow=all` runs all, `none` none.
+from a number that the header prints, so that the same ones run wherever and whenever the suite is run; another number
+draws others (`--sample=NUMBER`; change `SAMPLE` now and then). `--slow=all` runs all, `none` none.
 """
 
 import atexit
-import functools
 import gc
 import os
 import shutil
@@ -46,22 +45,12 @@ gc.set_threshold(100_000, 50, 100)
 # Every compiled program maps memory of its own. Linux gives a process 65,530 mappings and XLA ends in a segmentation
 # fault when there are none left, which a worker of this suite reached.
 MOST_MAPPINGS = 20_000
+SAMPLE = 107105
 
 
 def pytest_addoption(parser):
     parser.addoption("--slow", choices=("sample", "all", "none"), default="sample", help="Which slow tests to run.")
-    parser.addoption("--sample", type=int, default=None, help="The number that slow tests are drawn by.")
-
-
-def pytest_configure(config):
-    """Settle the number once: workers get it from the process that starts them."""
-    if config.option.sample is None:
-        config.option.sample = _number_of_tests()
-
-
-def _number_of_tests():
-    files = sorted(Path(__file__).parent.rglob("*.py"))
-    return functools.reduce(lambda number, path: zlib.crc32(path.read_bytes(), number), files, 0) % 1_000_000
+    parser.addoption("--sample", type=int, default=SAMPLE, help="The number that slow tests are drawn by.")
 
 
 def pytest_report_header(config):
