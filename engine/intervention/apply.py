@@ -10,7 +10,17 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from causeway.engine.dictionary.placement import InMemory
-from causeway.engine.intervention.changes import Change, EditReport, acting, after, difference, push, wide
+from causeway.engine.intervention.changes import (
+    Active,
+    Change,
+    EditReport,
+    Values,
+    acting,
+    after,
+    difference,
+    push,
+    wide,
+)
 from causeway.engine.intervention.edges import BoundEdge, keys_of
 from causeway.engine.intervention.edits import Edit, dictionary_of, vectors_of
 from causeway.engine.intervention.features import BoundDictionary, BoundFeature, bind_features
@@ -54,8 +64,7 @@ def read_edit(
     """What an edit makes of the stream it reads; all slots read it unedited and their changes add."""
     active = acting(bound.edit, layer, positions)
     change, before = bound(active, x, layer)
-    now = after(bound.edit, before)
-    return change, EditReport(jnp.where(active, before, 0), jnp.where(active, now, 0), active)
+    return change, _report(bound.edit, active, before)
 
 
 def read_crossing(
@@ -64,9 +73,12 @@ def read_crossing(
 ) -> tuple[Float[Array, "B T E"], EditReport]:  # fmt: skip
     """What the slots of this layer add to their values, which goes on to the layers above, and their report."""
     active, before = acting(bound.edit, layer, positions), bound.values(x, layer)
-    now = after(bound.edit, before)
-    report = EditReport(jnp.where(active, before, 0), jnp.where(active, now, 0), active)
-    return difference(bound.edit, active, before), report
+    return difference(bound.edit, active, before), _report(bound.edit, active, before)
+
+
+def _report(edit: Edit, active: Active, before: Values) -> EditReport:
+    """The values before and after, where the slots act."""
+    return EditReport(jnp.where(active, before, 0), jnp.where(active, after(edit, before), 0), active)
 
 
 def write_crossing(

@@ -76,7 +76,7 @@ class Edit:
     """E slots a row of one kind on one stream: arrays [B, E].
 
     `feature` is the number of the unit or head where one is edited. `vectors` are those of the vector and swap
-    families, [B, E, D], and what stands for 1 behind `shift` where a unit is a vector, [B, E, K]. `bounds`: the least
+    families, [B, E, D], and, where a unit is a vector, what `shift` is a multiple of, [B, E, K]. `bounds`: the least
     and the largest new value, where any row of the plan has one. `keys`: [start, stop) of the keys of edges.
 
     A slot with layer -1 is empty. Positions are absolute token positions, prompt included. A pass carries a tuple of

@@ -1,7 +1,7 @@
 """Edits of units: one head's output, one query, key or value head, one neuron.
 
 A stream of U units of width K (a neuron's is 1) is [B, T, U, K]; a slot edits one unit, whose new value is the
-operation of its K numbers, with `Edit.vectors` [B, E, K] in place of 1 behind `shift` where the unit is a vector.
+operation of its K numbers; where the unit is a vector, `shift` is a multiple of `Edit.vectors` [B, E, K].
 """
 
 import dataclasses

@@ -19,8 +19,8 @@ import pyarrow as pa
 from causeway.engine.dictionary.digest import dictionary_digest
 from causeway.engine.dictionary.placement import Holder
 from causeway.engine.model.transformer import Transformer
-from causeway.engine.reading.passes import ROWS, ReadRow, all_places, shapes_of
-from causeway.engine.reading.read import Part, read
+from causeway.engine.reading.passes import ROWS, ReadRow, all_places, prompt_name, shapes_of
+from causeway.engine.reading.read import Part, layers_read, read
 from causeway.engine.reading.reductions import Reduction
 from causeway.engine.sweep import job
 from causeway.engine.sweep.fingerprint import array_sha256, config_sha256
@@ -122,7 +122,7 @@ class ReadJob(job.Job):
         """The parts of one unit."""
         numbers = np.array(self._units[index])
         options = {name: value for name, value in self.options.items() if name != "progress"}
-        name = options.pop("name", lambda row: f"prompt {row + 1}")
+        name = options.pop("name", prompt_name)
         parts = read(
             self.transformer, [self.rows[i] for i in numbers], self.streams, self.dictionary, self.reduce,
             name=lambda row: name(int(numbers[row])), **options,
@@ -136,8 +136,7 @@ class ReadJob(job.Job):
 
     @property
     def _layers(self) -> tuple[int, ...]:
-        given = self.options.get("layers")
-        return tuple(self.dictionary.config.layers if given is None and self.dictionary is not None else given or ())
+        return layers_read(self.dictionary, self.options.get("layers"))
 
     @property
     def _at_once(self) -> bool:

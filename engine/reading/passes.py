@@ -97,11 +97,16 @@ def shapes_of(
     return sorted(shapes.items())
 
 
+def prompt_name(row: int) -> str:
+    """How errors name a row unless told otherwise."""
+    return f"prompt {row + 1}"
+
+
 def check_read(
     transformer: Transformer,
     rows: Sequence[ReadRow],
     batch_rows: int = ROWS,
-    name: Callable[[int], str] = lambda row: f"prompt {row + 1}",
+    name: Callable[[int], str] = prompt_name,
 ) -> None:
     """Refuse rows that cannot be read, before anything is compiled; `fitted` does the same of dictionaries.
 

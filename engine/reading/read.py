@@ -40,7 +40,7 @@ from causeway.engine.model.finite import all_finite
 from causeway.engine.model.forward import causal_pass, check_rows
 from causeway.engine.model.transformer import Transformer
 from causeway.engine.precision import full_precision
-from causeway.engine.reading.passes import ROWS, ReadPass, ReadRow, Slots, all_places, deal
+from causeway.engine.reading.passes import ROWS, ReadPass, ReadRow, Slots, all_places, deal, prompt_name
 from causeway.engine.reading.reductions import Place, Reduction, Results
 
 HELD_BYTES = 1 << 30
@@ -64,6 +64,11 @@ class Part:
     values: Mapping[str, np.ndarray]
 
 
+def layers_read(dictionary: Holder | None, layers: Sequence[int] | None) -> tuple[int, ...]:
+    """The layers asked for, by default the dictionary's."""
+    return tuple(dictionary.config.layers if layers is None and dictionary is not None else layers or ())
+
+
 def read(
     transformer: Transformer,
     rows: Sequence[ReadRow],
@@ -77,7 +82,7 @@ def read(
     parallel: RowParallel | None = None,
     slots: Slots = all_places,
     width: int | None = None,
-    name: Callable[[int], str] = lambda row: f"prompt {row + 1}",
+    name: Callable[[int], str] = prompt_name,
     progress: Progress | None = None,
 ) -> Iterator[Part]:
     """Run rows and keep something of each; `passes.check_read` refuses what this cannot do.
@@ -103,7 +108,7 @@ def read(
         NotFiniteError: a row's pass, or a feature, is not all numbers.
     """
     parallel = parallel or local_parallel(1)
-    layers = dictionary.config.layers if layers is None and dictionary is not None else tuple(layers or ())
+    layers = layers_read(dictionary, layers)
     reader = _Reader(parallel, parallel.replicate(transformer), dictionary, reduce, data, tuple(streams), layers, name)
     dealt = deal(rows, batch_rows * parallel.count, transformer.config.max_position, slots, width)
     done = 0
