@@ -84,13 +84,16 @@ class DictionaryConfig:
         return self.layers.index(layer)
 
     def place(self, layer: int | Int[Array, "*rows"]) -> int | Int[Array, "*rows"]:
-        """Position in the stack of a model layer, which may be traced; of traced layers without a dictionary 0.
+        """Position in the stack of a model layer, which may be traced; of traced layers without a dictionary -1.
 
         Raises:
             ValueError: no dictionary of the stack belongs to a layer that is known while tracing.
         """
-        if isinstance(layer, int | np.integer):
-            return self.index_of(int(layer))
-        table = np.zeros(max(self.layers) + 1, np.int32)
-        table[list(self.layers)] = np.arange(len(self.layers))
-        return jnp.asarray(table)[jnp.clip(layer, 0, len(table) - 1)]
+        return self.index_of(int(layer)) if isinstance(layer, int | np.integer) else place_among(self.layers, layer)
+
+
+def place_among(layers: tuple[int, ...], layer: Int[Array, "*rows"]) -> Int[Array, "*rows"]:
+    """Position of a traced layer among chosen ones, each named once; -1 of others."""
+    table = np.full(max(layers) + 2, -1, np.int32)
+    table[list(layers)] = np.arange(len(layers))
+    return jnp.asarray(table)[jnp.clip(layer, 0, len(table) - 1)]

@@ -33,6 +33,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from causeway.engine import scalars
 from causeway.engine.arrays import AnyArray
+from causeway.engine.dictionary.config import DictionaryConfig, place_among
 from causeway.engine.dictionary.placement import InMemory
 from causeway.engine.intervention.edges import Edges
 from causeway.engine.intervention.sites import NORMS, ONCE, STREAMS
@@ -185,24 +186,26 @@ def needed_streams(held: HeldLayers, post_norms: bool, dictionary: InMemory | No
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Skip:
-    """Skip connections of transcoders: weights of the stack, and each layer's place in it, -1 for none."""
+    """Skip connections of transcoders: the weights of a stack."""
 
     weights: Float[Array, "P D O"]
-    place: Int[AnyArray, " L"]
-    reads: str = dataclasses.field(metadata={"static": True})
+    config: DictionaryConfig = dataclasses.field(metadata={"static": True})
 
     @classmethod
-    def of(cls, dictionary: InMemory | None, num_layers: int) -> "Skip | None":
+    def of(cls, dictionary: InMemory | None) -> "Skip | None":
         """Those of a dictionary; None where it has none."""
         if dictionary is None or not (hasattr(dictionary, "W_skip") and dictionary.config.is_transcoder):
             return None
-        place = np.full(num_layers, -1, np.int32)
-        place[list(dictionary.config.layers)] = np.arange(len(dictionary.config.layers))
-        return cls(dictionary.W_skip[...], place, dictionary.config.stream)
+        return cls(dictionary.W_skip[...], dictionary.config)
+
+    @property
+    def reads(self) -> str:
+        """The stream that they start from."""
+        return self.config.stream
 
     def __call__(self, change: Float[Array, "B T D"], layer: int | Array) -> Float[Array, "B T O"]:
         """What a changed input adds to the output."""
-        place = jnp.asarray(self.place)[layer]
+        place = place_among(self.config.layers, jnp.asarray(layer))
         added = jnp.einsum("btd,do->bto", change, self.weights[place].astype(change.dtype))
         return jnp.where(place >= 0, added, 0)
 
@@ -232,7 +235,7 @@ class Held:
         """What `held` names, out of the streams of a clean pass."""
         names = dict.fromkeys(stream.partition(".")[0] for stream in streams)
         layers: dict[str, AnyArray] = {stream: mask for stream in names if (mask := held.mask(stream)) is not None}
-        skip = Skip.of(dictionary, len(held.writes)) if "mlp_out" in layers else None
+        skip = Skip.of(dictionary) if "mlp_out" in layers else None
         return cls(streams, layers, skip, whole=tuple(stream for stream, mask in layers.items() if mask.all()))
 
     def clean(self, stream: str, layer: int | Array) -> Float[Array, "rows T *D"]:

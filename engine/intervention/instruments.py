@@ -10,9 +10,9 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from causeway.engine.dictionary.config import place_among
 from causeway.engine.intervention.apply import (
     BoundEdit,
     StreamEdit,
@@ -193,9 +193,7 @@ class Observer:
             self.readings[i] = read(tap, x, 0)
             return
         # Scanned layers share one program: the reader runs where the layer is tapped, zeros elsewhere.
-        place = np.full(max(layers) + 2, -1, np.int32)
-        place[list(layers)] = np.arange(len(layers))
-        position = jnp.asarray(place)[jnp.minimum(self.layer, len(place) - 1)]
+        position = place_among(layers, self.layer)
         shapes = jax.eval_shape(lambda: read(tap, x, 0))
         zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
         here = jax.lax.cond(position >= 0, lambda: read(tap, x, position), lambda: zeros)
