@@ -20,7 +20,6 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-from jaxtyping import install_import_hook
 
 from tests import array_checks
 
@@ -38,7 +37,7 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("suite")
 # Every array is held to the kind and the axes its annotation gives.
-install_import_hook("causeway", f"{array_checks.__name__}.check")
+array_checks.install()
 # Tracing makes many objects that live on; collecting them as often as is usual was 7 % of a profiled file.
 gc.set_threshold(100_000, 50, 100)
 
