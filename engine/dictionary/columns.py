@@ -22,7 +22,7 @@ class FeatureColumns(nnx.Module):
     """
 
     def __init__(
-        self, dictionary: Any, index: Int[AnyArray, "*rows"], feature: Int[AnyArray, "*rows"], decoder: bool = True
+        self, dictionary: Any, index: Int[AnyArray, "*#rows"], feature: Int[AnyArray, "*#rows"], decoder: bool = True
     ):
         """Gather the features `feature` of the dictionaries at the positions `index` of a holder in memory."""
         self.config = dictionary.config

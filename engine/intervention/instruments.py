@@ -82,8 +82,8 @@ class Observer:
     """
 
     def __init__(
-        self, instruments: Instruments, layer: int | Array, positions: Int[Array, "rows T"],
-        real: Bool[Array, "rows T"] | None = None, carried: Carried | None = None,
+        self, instruments: Instruments, layer: int | Array, positions: Int[Array, "#rows T"],
+        real: Bool[Array, "#rows T"] | None = None, carried: Carried | None = None,
     ):  # fmt: skip
         self.carried = dict(carried or {})
         self.instruments, self.layer, self.positions, self.real = instruments, layer, positions, real
