@@ -173,7 +173,8 @@ def fitted_stack(
 ) -> Any:
     """The dictionary in the model's own names and in memory: of a streamed one the layers that are read or edited.
 
-    Where what MLPs write is held, those of transcoders too: their skip connections pass changes on.
+    Those whose features are held too, and those of transcoders where what MLPs write is: their skip connections pass
+    changes on.
 
     Raises:
         ValueError: it does not fit the model.
@@ -187,7 +188,8 @@ def fitted_stack(
     for tap in named_taps(taps, model):
         if tap.reader in ("all", "selected", "top_k") and tap.stream not in ONCE:
             edited |= set(dictionary.layers if tap.layers is None else np.atleast_1d(tap.layers).tolist())
-    edited |= _skipped(dictionary, HeldLayers.of(holds, model.config.num_layers))
+    held = HeldLayers.of(holds, model.config.num_layers, dictionary.layers)
+    edited |= _skipped(dictionary, held) | held.features.keys()
     asked = {scalars.layer(layer, model.config.num_layers, "layer") for layer in edited}
     return dictionary.stack_of(*sorted(asked)) if asked else None
 

@@ -11,6 +11,7 @@ each and are kept as they are, W_dec_l [F, L - l, O], never padded to L: that wo
 Cost: 2 D F L operations a token to encode, F O L (L + 1) to decode.
 """
 
+from functools import partial
 from typing import ClassVar
 
 import jax
@@ -100,6 +101,15 @@ class CrossLayerTranscoder(InMemoryArrays):
             written = jnp.moveaxis(self.W_dec[own][...][feature], -2, 0)
             out = out.at[own:].add(jnp.where((place == own)[None, ..., None], written, 0))
         return out
+
+    def write_at(self, layer: int | Array, f: Float[Array, "*rows F"]) -> Float[Array, "L *rows O"]:
+        """What features of a layer, which may be traced, write to every layer, in f's dtype; zeros below their own."""
+
+        def written(own: int, f: Array) -> Array:
+            above = jnp.einsum("...f,fjo->j...o", f, self.W_dec[own][...].astype(f.dtype))
+            return jnp.concatenate([jnp.zeros((own, *above.shape[1:]), above.dtype), above])
+
+        return jax.lax.switch(layer, [partial(written, own) for own in range(self.num_layers)], f)
 
     def decoder_at(self, layer: int, target: int) -> Float[Array, "F O"]:
         """What a unit of every feature of a layer writes to a layer among its `targets`."""

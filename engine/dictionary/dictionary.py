@@ -153,6 +153,10 @@ class Dictionary(InMemoryArrays):
         """What a unit of each chosen feature writes; `place` is the position in the stack."""
         return self.W_dec[...][place, feature]
 
+    def write_at(self, layer: int | Array, f: Float[Array, "*rows F"]) -> Float[Array, "*rows O"]:
+        """What features of a model layer, which may be traced, write: f W_dec, in f's dtype."""
+        return f @ self.at(layer).W_dec[...].astype(f.dtype)
+
     def decoder_at(self, layer: int, target: int) -> Float[Array, "F O"]:
         """What a unit of every feature of a layer writes to a layer among its `targets`."""
         return self.W_dec[...][self.config.index_of(layer)]

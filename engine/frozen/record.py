@@ -25,7 +25,8 @@ from jaxtyping import Array, Bool, Float, Int
 from causeway.engine.arrays import AnyArray
 from causeway.engine.dictionary.config import DictionaryConfig
 from causeway.engine.dictionary.placement import InMemory
-from causeway.engine.intervention.hold import Held, HeldLayers, needed_streams
+from causeway.engine.intervention.held import Held, needed_streams
+from causeway.engine.intervention.hold import HeldLayers
 from causeway.engine.intervention.instruments import Instruments
 from causeway.engine.intervention.sites import NORMS, once
 from causeway.engine.intervention.taps import TapSpec, bind_tap

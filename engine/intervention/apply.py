@@ -23,7 +23,7 @@ from causeway.engine.intervention.changes import (
 )
 from causeway.engine.intervention.edges import BoundEdge, keys_of
 from causeway.engine.intervention.edits import Edit, dictionary_of, vectors_of
-from causeway.engine.intervention.features import BoundDictionary, BoundFeature, bind_features
+from causeway.engine.intervention.features import BoundDictionary, BoundFeature, Start, bind_features
 from causeway.engine.intervention.sites import side_by_side
 from causeway.engine.intervention.units import BoundUnit
 from causeway.engine.intervention.vectors import BoundSwap, BoundVector
@@ -59,20 +59,29 @@ def bind_all(edits: tuple[Edit, ...], dictionary: InMemory | None) -> tuple[Boun
 
 
 def read_edit(
-    bound: StreamEdit, x: Float[Array, "B T *D"], layer: int | Array, positions: Int[Array, "rows T"]
-) -> tuple[Change, EditReport]:
-    """What an edit makes of the stream it reads; all slots read it unedited and their changes add."""
+    bound: StreamEdit, x: Float[Array, "B T *D"], layer: int | Array, positions: Int[Array, "rows T"],
+    start: Start | None = None,
+) -> tuple[Change, EditReport]:  # fmt: skip
+    """What an edit makes of the stream it reads; all slots read it unedited and their changes add.
+
+    Args:
+        start: which features start from their values in the clean stream; None: none does.
+    """
     active = acting(bound.edit, layer, positions)
-    change, before = bound(active, x, layer)
+    if isinstance(bound, BoundFeature | BoundDictionary) and start is not None:
+        change, before = bound(active, x, layer, start.values(bound, x, layer))
+    else:
+        change, before = bound(active, x, layer)
     return change, _report(bound.edit, active, before)
 
 
 def read_crossing(
     bound: BoundFeature | BoundDictionary, x: Float[Array, "B T *D"], layer: int | Array,
-    positions: Int[Array, "rows T"],
+    positions: Int[Array, "rows T"], start: Start | None = None,
 ) -> tuple[Float[Array, "B T E"], EditReport]:  # fmt: skip
     """What the slots of this layer add to their values, which goes on to the layers above, and their report."""
-    active, before = acting(bound.edit, layer, positions), bound.values(x, layer)
+    active = acting(bound.edit, layer, positions)
+    before = bound.values(x, layer) if start is None else start.values(bound, x, layer)
     return difference(bound.edit, active, before), _report(bound.edit, active, before)
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from causeway.engine.dictionary.config import DictionaryConfig
 from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
 from causeway.engine.dictionary.placement import InMemory
 from causeway.engine.intervention.edges import keys_of
@@ -76,11 +77,7 @@ def _check_features(edit: Edit, dictionary: InMemory, live: np.ndarray) -> None:
     spec, reads, writes = edit.spec, dictionary.config.stream, dictionary.config.output_stream
     if writes != spec.stream:
         raise ValueError(f"stream: {spec.stream!r} but the dictionary writes {writes!r}; they must agree")
-    if STREAMS.index(reads) > STREAMS.index(writes):
-        raise ValueError(
-            f"dictionary: reads {reads!r} and writes {writes!r}, which comes before it in a block, so its edits cannot "
-            f"be made in one pass; the order is {', '.join(STREAMS)}"
-        )
+    check_order(dictionary.config)
     if reads == writes and isinstance(dictionary, CrossLayerTranscoder):
         raise ValueError(
             f"dictionary: a cross-layer transcoder that reads and writes {reads!r}; needs to read an earlier stream of "
@@ -101,6 +98,20 @@ def _check_features(edit: Edit, dictionary: InMemory, live: np.ndarray) -> None:
         raise ValueError(
             f"edit.layer: rows of layers {layers.tolist()} in one call; {spec.family} edits of a "
             f"{dictionary.config.kind} dictionary need the whole dictionary, so give each layer a call of its own"
+        )
+
+
+def check_order(config: DictionaryConfig) -> None:
+    """Refuse dictionaries whose features cannot be changed where they are read.
+
+    Raises:
+        ValueError: they write a stream that comes before the one they read.
+    """
+    reads, writes = config.stream, config.output_stream
+    if STREAMS.index(reads) > STREAMS.index(writes):
+        raise ValueError(
+            f"dictionary: reads {reads!r} and writes {writes!r}, which comes before it in a block, so its edits cannot "
+            f"be made in one pass; the order is {', '.join(STREAMS)}"
         )
 
 

@@ -11,11 +11,11 @@ own layer, and what they add to their values [B, T, E] is carried from layer to 
 
 import dataclasses
 from functools import partial
-from typing import TypeGuard, cast
+from typing import NamedTuple, TypeGuard, cast
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from causeway.engine.dictionary.activations import elementwise
 from causeway.engine.dictionary.columns import FeatureColumns
@@ -41,11 +41,13 @@ class BoundFeature:
         """The stream read."""
         return self.columns.config.stream
 
-    def __call__(self, active: Active, x: Stream, layer: int | Array) -> tuple[Change, Values]:
-        """The change, and each slot's feature value before."""
-        before, x = self.values(x, layer), wide(x)
+    def __call__(
+        self, active: Active, x: Stream, layer: int | Array, before: Values | None = None
+    ) -> tuple[Change, Values]:
+        """The change, and each slot's feature value before, which is that in x where none is given."""
+        before, x = self.values(x, layer) if before is None else before, wide(x)
         moved = push(difference(self.edit, active, before), self.decoder, x)
-        return Change(_in_stream_units(self.columns.config, moved, x)), before
+        return Change(in_stream_units(self.columns.config, moved, x)), before
 
     def values(self, x: Stream, layer: int | Array) -> Values:
         """Each slot's feature value."""
@@ -75,11 +77,13 @@ class BoundDictionary:
         """The stream read."""
         return self.dictionary.config.stream
 
-    def __call__(self, active: Active, x: Stream, layer: int | Array) -> tuple[Change, Values]:
-        """The change, and each slot's feature value before; nothing and zeros at other layers."""
-        shapes = jax.eval_shape(partial(self._here, active), x)
-        nothing = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
-        return jax.lax.cond(self.layer == layer, partial(self._here, active), lambda _: nothing, x)
+    def __call__(
+        self, active: Active, x: Stream, layer: int | Array, before: Values | None = None
+    ) -> tuple[Change, Values]:
+        """The change, and each slot's feature value before, as of `BoundFeature`; nothing and zeros at other layers."""
+        here = partial(self._here, active, before)
+        nothing = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(here, x))
+        return jax.lax.cond(self.layer == layer, here, lambda _: nothing, x)
 
     def values(self, x: Stream, layer: int | Array) -> Values:
         """Each slot's feature value; zeros at other layers."""
@@ -91,17 +95,28 @@ class BoundDictionary:
         chosen = jnp.broadcast_to(self.edit.feature[:, None], (*f.shape[:2], self.edit.feature.shape[1]))
         return jnp.take_along_axis(f, chosen, axis=-1)
 
-    def _here(self, active: Active, x: Stream) -> tuple[Change, Values]:
+    def _here(self, active: Active, before: Values | None, x: Stream) -> tuple[Change, Values]:
         dictionary, x = take(cast(Dictionary, self.dictionary), self.index), wide(x)
         f = dictionary.encode(x)
-        before = self._chosen(f)
+        before = self._chosen(f) if before is None else before
         moved = push(difference(self.edit, active, before), self.decoder, x)
-        moved = _in_stream_units(dictionary.config, moved, x)
+        moved = in_stream_units(dictionary.config, moved, x)
         if self.edit.spec.family == "feature" and dictionary.config.is_transcoder:
             return Change(moved), before
         # An SAE's own stream is added to here, inside the branch: outside it, XLA may skip the rounding of 16-bit x.
         rest = x if self.edit.spec.family == "feature" else dictionary.decode(f, x)
         return Change(rest + moved, jnp.any(active, axis=-1, keepdims=True)), before
+
+
+class Start(NamedTuple):
+    """Slots whose feature starts from its value in the clean stream, which the pass holds, and not from its own."""
+
+    clean: Stream
+    slots: Bool[Array, "B E"]
+
+    def values(self, bound: BoundFeature | BoundDictionary, x: Stream, layer: int | Array) -> Values:
+        """What each slot's feature starts from."""
+        return jnp.where(self.slots[:, None], bound.values(self.clean, layer), bound.values(x, layer))
 
 
 def bind_features(edit: Edit, dictionary: InMemory) -> BoundFeature | BoundDictionary:
@@ -134,6 +149,6 @@ def crosses(bound: object) -> TypeGuard[BoundFeature | BoundDictionary]:
     return isinstance(bound, BoundFeature | BoundDictionary) and bound.decoder.ndim == 4
 
 
-def _in_stream_units(config: DictionaryConfig, push: Stream, x: Stream) -> Stream:
+def in_stream_units(config: DictionaryConfig, push: Float[Array, "*L B T O"], x: Stream) -> Float[Array, "*L B T O"]:
     """What is added where the dictionary undoes a norm of its input x: the push, in the units x is in."""
     return push * scale(config.input_norm, x) if config.restores else push

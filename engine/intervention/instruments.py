@@ -23,8 +23,9 @@ from causeway.engine.intervention.apply import (
 )
 from causeway.engine.intervention.changes import Change, EditReport
 from causeway.engine.intervention.edges import BoundEdge, Edges, edit_edges
-from causeway.engine.intervention.features import crosses
-from causeway.engine.intervention.hold import Held
+from causeway.engine.intervention.features import Start, crosses
+from causeway.engine.intervention.held import Held
+from causeway.engine.intervention.hold import FEATURES
 from causeway.engine.intervention.sites import NORMS, ONCE
 from causeway.engine.intervention.taps import BoundTap, Reading, read
 from causeway.engine.model.finite import seen
@@ -67,11 +68,16 @@ class Instruments:
         """What edits carry into the first layer, whose stream x is: nothing yet."""
         wide = jnp.promote_types(x.dtype, jnp.float32)
         crossing = {i: bound.edit.layer.shape[1] for i, bound in enumerate(self.edits) if crosses(bound)}
-        return {i: jnp.zeros((*x.shape[:2], slots), wide) for i, slots in crossing.items()}
+        carried = {i: jnp.zeros((*x.shape[:2], slots), wide) for i, slots in crossing.items()}
+        if self.held is not None and (kept := self.held.features) is not None and kept.crosses:
+            carried[KEPT] = jnp.zeros((len(kept.config.layers), *x.shape), wide)
+        return carried
 
 
 # What edits carry from layer to layer, by their place among the edits: how much each slot adds to its value [B, T, E].
+# Under KEPT what held features of cross-layer transcoders write more or less to every layer, [L, B, T, O].
 Carried = dict[int, Array]
+KEPT = -1
 
 
 class Observer:
@@ -83,7 +89,7 @@ class Observer:
 
     def __init__(
         self, instruments: Instruments, layer: int | Array, positions: Int[Array, "#rows T"],
-        real: Bool[Array, "#rows T"] | None = None, carried: Carried | None = None,
+        real: Bool[Array, "#rows #T"] | None = None, carried: Carried | None = None,
     ):  # fmt: skip
         self.carried = dict(carried or {})
         self.instruments, self.layer, self.positions, self.real = instruments, layer, positions, real
@@ -103,7 +109,7 @@ class Observer:
             ValueError: an edit's dictionary reads a stream that did not pass before the one it writes.
         """
         edits, held = self.on_streams, self.instruments.held
-        x = self._kept(stream, x, edges)
+        x = self._with_features(stream, self._kept(stream, x, edges))
         if stream not in NORMS:
             seen(stream, self.layer, x, self.real, self.positions)
         changes = [self._change(i, bound, x) for i, bound in edits.items() if bound.edit.spec.stream == stream]
@@ -134,6 +140,21 @@ class Observer:
         shared = stream in NORMS or (edges is not None and edges.piece is None)
         return kept if shared else jnp.broadcast_to(kept, x.shape)
 
+    def _with_features(self, stream: str, x: Array) -> Array:
+        """The stream with held features as they were; where it is held itself, it is that already."""
+        held = self.instruments.held
+        if held is None or (kept := held.features) is None:
+            return x
+        if stream == kept.config.stream:
+            here = jnp.asarray(held.layers[FEATURES])[self.layer]
+            self._restored = kept.push(x, held.clean(stream, self.layer), self.layer, here)
+            if kept.crosses:
+                self.carried[KEPT] = self.carried[KEPT] + self._restored
+        if stream != kept.config.output_stream:
+            return x
+        restored = self.carried[KEPT][self.layer] if kept.crosses else self._restored
+        return held.choose(stream, self.layer, x, write_edits([Change(restored)], x))
+
     @property
     def meets_patterns(self) -> bool:
         """Whether anything is done to attention patterns."""
@@ -147,16 +168,24 @@ class Observer:
             return x
         return jnp.broadcast_to(held.choose("mlp_out", self.layer, held.clean(stream, self.layer), x), x.shape)
 
+    def _start(self, bound: StreamEdit, stream: str, x: Array) -> Start | None:
+        """Which edited features start from the clean stream, where some do."""
+        held = self.instruments.held
+        if held is None or bound.edit.spec.family != "feature":
+            return None
+        slots = held.starts_clean(bound.edit.feature, self.layer)
+        return None if slots is None else Start(jnp.broadcast_to(held.clean(stream, self.layer), x.shape), slots)
+
     def _read_edit(self, bound: StreamEdit, stream: str, x: Array) -> tuple[Change, EditReport]:
-        x = self.source(stream, x) if bound.edit.spec.family == "feature" else x
-        return read_edit(bound, x, self.layer, self.positions)
+        return read_edit(bound, x, self.layer, self.positions, self._start(bound, stream, x))
 
     def _read_ahead(self, i: int, bound: StreamEdit, stream: str, x: Array) -> None:
         """Read a stream for an edit of a later one, in this layer or also in those above."""
         if not crosses(bound):
             self._pending[i], self.reports[i] = self._read_edit(bound, stream, x)
             return
-        moved, self.reports[i] = read_crossing(bound, self.source(stream, x), self.layer, self.positions)
+        start = self._start(bound, stream, x)
+        moved, self.reports[i] = read_crossing(bound, x, self.layer, self.positions, start)
         self.carried[i] = self.carried[i] + moved
 
     def _edged(self, x: Float[Array, "B H T S"], edges: Edges) -> Float[Array, "B H T S"]:

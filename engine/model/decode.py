@@ -29,7 +29,7 @@ from causeway.engine.dictionary.placement import InMemory
 from causeway.engine.intervention.apply import bind_all
 from causeway.engine.intervention.changes import EditReport
 from causeway.engine.intervention.edits import Edit
-from causeway.engine.intervention.hold import Held
+from causeway.engine.intervention.held import Held
 from causeway.engine.intervention.instruments import Instruments, Observer
 from causeway.engine.intervention.taps import BoundTap
 from causeway.engine.model.attention import RowKeys, SharedKeys, attend_pieces, window_of, within

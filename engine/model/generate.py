@@ -24,7 +24,7 @@ from causeway.engine import scalars
 from causeway.engine.devices import RowParallel, local_parallel
 from causeway.engine.dictionary.placement import InMemory
 from causeway.engine.intervention.edits import EMPTY, Edit
-from causeway.engine.intervention.hold import Held
+from causeway.engine.intervention.held import Held
 from causeway.engine.intervention.taps import BoundTap
 from causeway.engine.model.buckets import bucket_width
 from causeway.engine.model.cache import Prefix, prefill, prefill_rows

@@ -25,7 +25,7 @@ from jaxtyping import Int
 
 from causeway.engine.dictionary.placement import InMemory
 from causeway.engine.intervention.edits import Edit
-from causeway.engine.intervention.hold import Held
+from causeway.engine.intervention.held import Held
 from causeway.engine.model.buckets import bucket_width, whole_width
 from causeway.engine.model.finite import NotFiniteError
 from causeway.engine.model.generate import first_edited_position, generate_rows

@@ -24,7 +24,8 @@ from causeway.engine.intervention.apply import bind_all
 from causeway.engine.intervention.changes import EditReport
 from causeway.engine.intervention.edges import Edges
 from causeway.engine.intervention.edits import EMPTY, Edit
-from causeway.engine.intervention.hold import Held, HeldLayers, needed_streams
+from causeway.engine.intervention.held import Held, needed_streams
+from causeway.engine.intervention.hold import HeldLayers
 from causeway.engine.intervention.instruments import Carried, Instruments, Observer
 from causeway.engine.model.attention import RowKeys, SharedKeys, attend_pieces, blank, window_of, within
 from causeway.engine.model.block import apply_block

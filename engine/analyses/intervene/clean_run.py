@@ -99,6 +99,8 @@ class CleanRun:
         """
         count = self.model.config.num_layers
         check_reach(held, self.transcoders)
+        if held.features:
+            raise ValueError("holds: features are held by `intervene` and `run`; hold streams here")
         interventions.check(self.model, self.transcoders, len(self.tokens))
         if (outside := interventions.layer[~held.writes[interventions.layer]]).size:
             raise ValueError(

@@ -99,8 +99,9 @@ def intervene(
     prompt, dictionary = in_order("intervene", prompt, dictionary)
     check_model(model)
     tokens, given = model.tokens(prompt), listed_edits(edits if interventions is None else interventions)
-    held = named_layers(mode or holds, constrained_layers, held_layers, model.config.num_layers)
-    if not all(isinstance(edit, FeatureEdit | tuple | list) for edit in given):
+    layers = tuple(sorted(dictionary.config.layers))
+    held = named_layers(mode or holds, constrained_layers, held_layers, model.config.num_layers, layers)
+    if held.features or not all(isinstance(edit, FeatureEdit | tuple | list) for edit in given):
         return _run(model, tokens, dictionary, given, held)
     check_transcoders(model, dictionary)
     rows = InterventionRows.of([given], len(tokens), model.config.num_layers)
@@ -109,7 +110,6 @@ def intervene(
     further = tuple(stream for stream in held.layers if stream not in ("norm", "attn_pattern"))
     run = CleanRun(model, dictionary, tokens, further=further)
     (_, out), *_ = run.propagate(rows, held, range(len(tokens)), rows=1, keep=True)
-    layers = tuple(sorted(dictionary.config.layers))
     streams = np.asarray(out.streams)[list(layers), 0, : len(tokens)]
     return Intervened(np.asarray(out.logits[0]), np.asarray(run.logits), layers, streams, run.transcoders)
 
@@ -129,8 +129,9 @@ def _run(
 
 
 def named_layers(
-    holds: AnyHolds, constrained: Sequence[int] | None, held: Sequence[int] | None, num_layers: int
-) -> HeldLayers:
+    holds: AnyHolds, constrained: Sequence[int] | None, held: Sequence[int] | None, num_layers: int,
+    dictionary_layers: Sequence[int],
+) -> HeldLayers:  # fmt: skip
     """What holds keep, `constrained` of the layers named. Of a set C of layers there are two readings:
 
         reading             patterns     norms            MLP outputs    what features write
@@ -144,7 +145,7 @@ def named_layers(
     Raises:
         ValueError: unknown holds, layers for others than constrained, both kinds of layers, or layers out of range.
     """
-    kept = HeldLayers.of(holds, num_layers)
+    kept = HeldLayers.of(holds, num_layers, dictionary_layers)
     if constrained is None and held is None:
         return kept
     if constrained is not None and held is not None:

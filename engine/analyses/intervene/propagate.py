@@ -25,7 +25,7 @@ from causeway.engine.dictionary.activations import elementwise
 from causeway.engine.frozen.record import FrozenRecord
 from causeway.engine.frozen.sources import Transcoders
 from causeway.engine.intervention.edges import Edges
-from causeway.engine.intervention.hold import Held
+from causeway.engine.intervention.held import Held
 from causeway.engine.intervention.instruments import Instruments, Observer
 from causeway.engine.model.attention import attend_sequence, causal_mask, window_of
 from causeway.engine.model.finite import seen, sums_finite
