@@ -18,14 +18,14 @@ from ml_collections import config_flags
 
 from causeway.drivers.flags import graph_files, model_flags, prompt_flags
 from causeway.drivers.flags.config_values import section, take_values
-from causeway.drivers.flags.flag_values import folder
+from causeway.drivers.flags.flag_values import folder, no_effect
 from causeway.drivers.flags.refusals import run_driver
 from causeway.drivers.flags.table import take
 
 if TYPE_CHECKING:
     from causeway.engine.analyses.attribute.graph_sweep import GraphSweep
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "Values of flags, such as configs/circuits_qwen3_4b.py.")
+config_flags.DEFINE_config_file("config", None, "Values of flags, such as configs/circuits_qwen3_4b.py.")
 FLAGS = take(
     "target unit_prompts max_feature_nodes all_features max_logits desired_logit_prob update_every edge_floor "
     "cut max_nodes edges_per_node seed held_out as_published",
@@ -35,7 +35,7 @@ FLAGS = take(
 
 def main(_: list[str]) -> None:
     """Gather prompts, compute their graphs, write them, aggregate."""
-    take_values(section(_CONFIG, "attribute"), "attribute")
+    take_values("attribute")
     workdir = folder("workdir")
     _check()
     from causeway.engine.sweep import run
@@ -57,8 +57,18 @@ def _check() -> None:
     many, answers = bool(FLAGS.prompts), FLAGS.correct is not None
     if many + answers + bool(FLAGS.target) > 1:
         raise ValueError("--target, --correct: needs one kind of target; lines of --prompts bring their own answers")
+    if not many:
+        no_effect("on one prompt", "held_out", "seed", "max_nodes", "edges_per_node", "unit_prompts", "skip_bad")
+    if many or answers or FLAGS.target:
+        no_effect("where it is said what is explained", "max_logits", "desired_logit_prob")
+    if FLAGS.all_features:
+        no_effect("with --all_features", "max_feature_nodes")
     if FLAGS.as_published and not many:
         raise ValueError("--as_published: is an aggregate over prompts; needs --prompts")
+    if FLAGS.as_published:
+        from causeway.engine.analyses.as_published.aggregate import check_values
+
+        check_values(section("as_published"), "--config: as_published")
     graph_files.check()
 
 
@@ -108,7 +118,7 @@ def _write_aggregate(sweep: GraphSweep, workdir: Path, behaviour: str, split: st
     )
     paths = aggregate_files.write_aggregate(workdir / behaviour, split, found, about)
     if FLAGS.as_published:
-        published = published_of_group(sweep, group, section(_CONFIG, "as_published"))
+        published = published_of_group(sweep, group, section("as_published"))
         paths += aggregate_files.write_as_published(workdir / behaviour, split, published, about)
     print(f"{behaviour} {split}: mean effects over {found.prompts} prompts, by size; {', '.join(map(str, paths))}")
     print("\n".join(aggregate_lines(found)))

@@ -15,6 +15,7 @@ import sys
 from importlib.metadata import version
 from typing import cast
 
+from causeway.drivers.flags.flag_values import no_effect
 from causeway.drivers.flags.help import suggestion
 from causeway.drivers.flags.refusals import run_driver
 from causeway.drivers.flags.table import take
@@ -32,6 +33,8 @@ def main(argv: list[str]) -> None:
         near = suggestion(names[0], BENCHMARKS) if len(names) == 1 else ""
         hint = f" (did you mean {near}?)" if near else ""
         raise ValueError(f"got {' '.join(names)}{hint}; needs one benchmark: {', '.join(BENCHMARKS)}")
+    used = USED[names[0]].split()
+    no_effect(f"on {names[0]}", *(name for told in USED.values() for name in told.split() if name not in used))
     # Loading has threads of its own, so one core is only what was asked for.
     threads = FLAGS.threads if names[0] != "load" or FLAGS["threads"].present else 0
     _pin(threads)
@@ -91,6 +94,13 @@ def _run() -> dict[str, float]:
 
 BENCHMARKS = {
     "patch_sweep": _patch_sweep, "load": _load, "attribute": _attribute, "intervene": _intervene, "run": _run,
+}  # fmt: skip
+
+
+# Flags that some of them read.
+USED = {
+    "patch_sweep": "repeats batch_rows bench_layers compute", "load": "repeats load_layers",
+    "attribute": "repeats tokens nodes all_rows", "intervene": "repeats tokens", "run": "repeats",
 }  # fmt: skip
 
 

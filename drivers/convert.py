@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from causeway.drivers.flags import model_flags
+from causeway.drivers.flags.flag_values import no_effect
 from causeway.drivers.flags.refusals import run_driver
 from causeway.drivers.flags.table import take
 
@@ -25,6 +26,10 @@ def main(_: list[str]) -> None:
     """Convert one model, or the dictionaries of one reference."""
     if FLAGS["model"].present == FLAGS["dictionaries"].present:
         raise ValueError("--model, --dictionaries: needs one of them, and not both; convert them one after the other")
+    no_effect("here", "compute", "devices", "parallel")
+    no_effect(*("on a model", "layers", "gating") if FLAGS["model"].present else ("on dictionaries", "bos"))
+    if not FLAGS.verify:
+        no_effect("without --verify", "tolerance")
     if not FLAGS.out:
         raise ValueError("--out: got nothing; needs the directory to make")
     out = Path(FLAGS.out)
@@ -41,8 +46,6 @@ def _convert_model(out: Path) -> None:
     from causeway.ports.models.load import model_directory
     from causeway.ports.models.torch_logits import require_torch
 
-    if FLAGS.gating:
-        raise ValueError("--gating: is of dictionaries; leave it out for a model")
     if FLAGS.verify:
         require_torch("--verify")
     source = model_directory(FLAGS.model)

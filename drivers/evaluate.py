@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from causeway.drivers.flags import model_flags, prompt_records, reading_flags
-from causeway.drivers.flags.flag_values import absent, folder
+from causeway.drivers.flags.flag_values import absent, folder, no_effect
 from causeway.drivers.flags.refusals import run_driver
 from causeway.drivers.flags.table import take
 
@@ -37,8 +37,13 @@ FLAGS = take(
 def main(_: list[str]) -> None:
     """Read prompts, score them all, write."""
     out = folder("out")
+    no_effect("where the model alone is asked", "dictionaries", "layers", "gating")
+    if not FLAGS.generate:
+        no_effect("without --generate", "max_new_tokens")
     from causeway.engine.prompt_record import check_pair
+    from causeway.engine.sweep.checksums import written_alone
     from causeway.ports.prompts.prompt_files import by_set
+    from causeway.ports.results.baseline_files import names
 
     sets = by_set(prompt_records.read(check_pair, behaviours=FLAGS.behaviours, splits=FLAGS.splits))
     _check(out, sets)
@@ -49,7 +54,11 @@ def main(_: list[str]) -> None:
     # First, because it refuses prompts without a final answer.
     written = {key: _written(out, model, items) for key, (items, _) in read.items()}
     scored = {key: _score(model, parallel, *parts, written[key], key) for key, parts in read.items()}
-    _write(out, model, scored)
+    with written_alone(out, names(scored)):
+        for key in scored:
+            reading_flags.claim(out, "_".join(key))
+        _write(out, model, scored)
+    print(f"everything is in {out}")
 
 
 def _criterion(name: str) -> Criterion:
@@ -63,7 +72,7 @@ def _check(out: Path, sets: Mapping[tuple[str, str], list[PromptRecord]]) -> Non
     from causeway.ports.results.baseline_files import metrics_path, names
 
     names(sets)
-    absent(metrics_path(out, split) for _, split in sets)
+    absent(metrics_path(out, key[1]) for key in sets if not reading_flags.claimed(out, "_".join(key)))
     for name, _ in sets:
         _criterion(name)
     fields = {"group"}.union(*(item.fields for items in sets.values() for item in items))
@@ -111,15 +120,6 @@ def _score(
 
 
 def _write(out: Path, model: Model, scored: Scored) -> None:
-    from causeway.engine.sweep.checksums import written_alone
-    from causeway.ports.results import baseline_files as files
-
-    with written_alone(out, files.names(scored)):
-        _write_files(out, model, scored)
-    print(f"everything is in {out}")
-
-
-def _write_files(out: Path, model: Model, scored: Scored) -> None:
     from causeway.engine.analyses.evaluate.baseline import by_value, line, metrics, row_of
     from causeway.engine.sweep import durable
     from causeway.engine.sweep.environment import environment

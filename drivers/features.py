@@ -43,14 +43,16 @@ def main(_: list[str]) -> None:
     positions = _positions()
     sets = by_set(prompt_records.read(behaviours=FLAGS.behaviours, splits=FLAGS.splits))
     check_distinct(sets)
-    absent(summary_path(out, *key) for key in sets)
+    own = [key for key in sets if reading_flags.claimed(out, "_".join(key))]
+    absent(summary_path(out, *key) for key in sets if key not in own)
     model = model_flags.load_model()
     dictionary, parallel = model_flags.load_dictionaries(model), model_flags.parallel()
     runnable = {key: _usable(model, prompts, positions) for key, prompts in sets.items()}
     for _, tokens in runnable.values():
         check_request(model.transformer, dictionary, tokens, positions, FLAGS.keep)
     for (behaviour, split), (prompts, tokens) in runnable.items():
-        with written(out, behaviour, split, dictionary.config.layers):
+        with written(out, behaviour, split, dictionary.config.layers, again=(behaviour, split) in own):
+            reading_flags.claim(out, f"{behaviour}_{split}")
             found, samples = _extract(out, behaviour, split, tokens, model, dictionary, positions, parallel)
             _write(out, behaviour, split, prompts, model, dictionary, positions, found, samples)
     print(f"everything is in {out}")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from causeway.drivers.flags import model_flags
 from causeway.drivers.flags.counter import counter
+from causeway.drivers.flags.flag_values import no_effect
 from causeway.drivers.flags.refusals import run_driver
 from causeway.drivers.flags.table import TASKS, take
 
@@ -30,6 +31,11 @@ def main(_: list[str]) -> None:
     alone = FLAGS["dictionaries"].present and not FLAGS["model"].present
     if alone and FLAGS.data:
         raise ValueError("--data: dictionaries are measured inside their model; give it with --model")
+    no_effect("here", "devices", "parallel")
+    if not FLAGS.data:
+        no_effect("without --data", "field", "text_rows", "place_tokens", "length")
+    if alone:
+        no_effect("without --model", "compute", "bos")
     # Texts before weights: a file that cannot be read is found at once.
     texts = _texts()
     model = None if alone else model_flags.load_model()

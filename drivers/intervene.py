@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, cast
 from ml_collections import config_flags
 
 from causeway.drivers.flags import intervention_flags, model_flags, prompt_flags
-from causeway.drivers.flags.config_values import section, take_values
-from causeway.drivers.flags.flag_values import folder
+from causeway.drivers.flags.config_values import take_values
+from causeway.drivers.flags.flag_values import folder, no_effect
 from causeway.drivers.flags.refusals import run_driver
 from causeway.drivers.flags.table import take
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from causeway.engine.analyses.intervene.generation import ChangedTexts
     from causeway.engine.analyses.intervene.intervention_sweep import InterventionSweep
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "Values of flags; its section `intervene` is read.")
+config_flags.DEFINE_config_file("config", None, "Values of flags; its section `intervene` is read.")
 FLAGS = take(
     "importance min_active reading correction min_gap seed generate max_new_tokens as_published", temperature=0.0
 )
@@ -35,11 +35,19 @@ FLAGS = take(
 
 def main(_: list[str]) -> None:
     """Gather prompts, run the sweep, write results and summaries."""
-    take_values(section(_CONFIG, "intervene"), "intervene")
+    take_values("intervene")
     workdir = folder("workdir")
     prompt_flags.check()
     if FLAGS.prompt and FLAGS.correct is None:
         raise ValueError("--correct, --incorrect: a prompt needs both answers, whose logits are compared")
+    if FLAGS.prompt:
+        no_effect("on one prompt", "importance", "held_out", "skip_bad")
+    if not FLAGS.importance:
+        no_effect("without --importance", "min_active", "reading")
+    if not FLAGS.generate:
+        no_effect("without --generate", "max_new_tokens", "temperature")
+        if not FLAGS.held_out:
+            no_effect("without --held_out or --generate", "seed")
     intervention_flags.check()
     from causeway.engine.analyses.intervene.generation import changed_texts
     from causeway.engine.model.sampling import Sampling
@@ -96,9 +104,9 @@ def _write(sweep: InterventionSweep, workdir: Path, behaviour: str) -> None:
         if summary is None:
             continue
         path = files.write_results(place, behaviour, family, found)
-        head = {"model": sweep.model.name, "behaviour": behaviour, "mode": sweep.settings.mode}
+        head = {"model": sweep.model.name, "behaviour": behaviour, "holds": sweep.settings.holds}
         written = files.write_summary(place, behaviour, family, head | summary)
-        print(f"{behaviour}, {family}: {summary['prompts']} prompts, {sweep.settings.mode}; {path}, {written}")
+        print(f"{behaviour}, {family}: {summary['prompts']} prompts, {sweep.settings.holds}; {path}, {written}")
         print("\n".join(effect_lines(summary)))
     if FLAGS.importance:
         importance, apart = sweep.importance(behaviour, FLAGS.reading)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from causeway.drivers.flags import model_flags, prompt_records, stop_flag
-from causeway.drivers.flags.flag_values import folder, given, numbers
+from causeway.drivers.flags.flag_values import folder, given, no_effect, numbers
 from causeway.drivers.flags.refusals import run_driver
 from causeway.drivers.flags.table import take
 
@@ -45,6 +45,12 @@ def main(_: list[str]) -> None:
     workdir = folder("workdir")
     if FLAGS.export_study and FLAGS.outcome != "sampled":
         raise ValueError("--export_study: the study's files hold sampled answers; needs --outcome=sampled")
+    if FLAGS.outcome == "exact":
+        sampled = ("trials", "temperature", "top_k", "top_p", "stop_tokens", "parser", "max_new_tokens")
+        no_effect("without --outcome=sampled", *sampled)
+    for arm, flag in (("dose", "doses"), ("random", "random_draws")):
+        if arm not in FLAGS.arms:
+            no_effect(f"without {arm} in --arms", flag)
     limits = numbers("disk_limits", float)
     if len(limits) != 2:
         raise ValueError(f"--disk_limits: got {len(limits)} numbers; needs two, to warn at and to stop at")
@@ -107,7 +113,7 @@ def _settings(dictionary: Any, features: FeatureSet, sampling: Sampling, stops: 
 
     sampled = FLAGS.outcome == "sampled"
     return SweepSettings(
-        outcome=FLAGS.outcome, mode=FLAGS.form, holds=FLAGS.holds, scope=FLAGS.scope, semantics=FLAGS.semantics,
+        outcome=FLAGS.outcome, form=FLAGS.form, holds=FLAGS.holds, scope=FLAGS.scope, semantics=FLAGS.semantics,
         arms=make_arms(FLAGS.arms, tuple(features.values), numbers("doses", float), FLAGS.random_draws),
         trials=FLAGS.trials if sampled else 1, seed=FLAGS.seed, rows=FLAGS.batch_rows, unit_buckets=FLAGS.unit_buckets,
         segments=segment_lengths(FLAGS.max_new_tokens) if sampled else (), 

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from causeway.drivers.flags.flag_values import absent, folder
+from causeway.drivers.flags.flag_values import absent, folder, no_effect
 from causeway.drivers.flags.left_out import tell
 from causeway.drivers.flags.refusals import run_driver
 from causeway.drivers.flags.table import take
@@ -87,6 +87,8 @@ def _check(out: Path, named: list[str]) -> None:
         raise ValueError(f"--source: given for {got}; needs one of --behaviours=gsm8k, agreement_attractors or own")
     if (FLAGS.test_source or FLAGS.name) and not FLAGS.source:
         raise ValueError("--test_source, --name: given without --source; give the file of the behaviour")
+    if not FLAGS.source:
+        no_effect("without --source", "skip_bad")
     if FLAGS.source and FLAGS.templates == "as_published":
         raise ValueError("--templates: got as_published, but --source brings its own prompts; leave one out")
     check_file_name("--name", FLAGS.name or "")

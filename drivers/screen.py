@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from causeway.drivers.flags import game_flags, model_flags, prompt_records, reading_flags
-from causeway.drivers.flags.flag_values import absent, folder
+from causeway.drivers.flags.flag_values import absent, folder, no_effect
 from causeway.drivers.flags.help import own_flags
 from causeway.drivers.flags.refusals import run_driver
 from causeway.drivers.flags.table import take
@@ -56,7 +56,7 @@ def main(_: list[str]) -> None:
         position=cast(Position, FLAGS.position), rows=FLAGS.batch_rows, parallel=parallel, progress=_progress,
         kept=reading_flags.kept(model),
     )  # fmt: skip
-    table = screen_table(sums)
+    table = screen_table(sums, seed=FLAGS.seed)
     found = summary.summarise(table)
     _write(out, table, chosen.records, _provenance(model, dictionary, chosen) | games | found)
     print("\n".join([_sizes(chosen, groups), *summary.lines(found)]))
@@ -73,6 +73,8 @@ def _checked_directory() -> Path:
         raise ValueError(f"--groups: got {','.join(FLAGS.groups)}; needs two distinct labels, the reference first")
     out = folder("out")
     absent([out / "screen.parquet"])
+    if not FLAGS.prompts:
+        no_effect("without --prompts", "label_field", "skip_bad")
     game_flags.check()
     return out
 

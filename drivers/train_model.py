@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from ml_collections import config_flags
 
 import causeway.configs
-from causeway.drivers.flags.flag_values import absent, all_given, folder, workdir_beside
+from causeway.drivers.flags.flag_values import absent, all_given, folder, no_effect, workdir_beside
 from causeway.drivers.flags.refusals import run_driver
 from causeway.drivers.flags.table import take
+from causeway.drivers.flags.training_config import made, model_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,18 +42,18 @@ def main(_: list[str]) -> None:
     """Train, write the model, read it back and evaluate it; the model gets its name last."""
     all_given("causeway train_model --data=texts.jsonl --out=model", "out")
     out = folder("out")
-    workdir, config = workdir_beside(out), _CONFIG.value
+    if not FLAGS.data:
+        no_effect("without --data", "field")
+    workdir, config = workdir_beside(out), model_config()
     absent([out / WEIGHTS])
 
-    from causeway.engine import scalars
     from causeway.engine.sweep.durable import write_bytes
     from causeway.engine.train.checkpoint import Checkpoints
     from causeway.engine.train.corpus import texts_sha256
     from causeway.engine.train.language_model import Schedule, train
     from causeway.engine.whole_folder import replacing_folder
 
-    scalars.seed(config.seed, "--config.seed")
-    schedule, (texts, held_out) = Schedule(**config.schedule), _texts()
+    schedule, (texts, held_out) = made(Schedule, "schedule"), _texts()
     tokenizer, copy = _tokenizer(texts)
     transformer = _initial_model(config, tokenizer.vocab_size)
     batches, evaluate = _task_data(tokenizer) if not FLAGS.data else _text_data(tokenizer, texts, held_out)
@@ -116,10 +117,9 @@ def _initial_model(config: ConfigDict, vocab_size: int) -> Transformer:
 
     from causeway.engine.model.config import ModelConfig, Numerics
     from causeway.engine.model.transformer import Transformer
-    from causeway.engine.scalars import seed
 
-    rngs = nnx.Rngs(seed(config.seed, "--config.seed"))
-    return Transformer(ModelConfig(**config.model, vocab_size=vocab_size), Numerics(), rngs=rngs)
+    architecture = made(ModelConfig, "model", vocab_size=vocab_size)
+    return Transformer(architecture, Numerics(), rngs=nnx.Rngs(config.seed))
 
 
 def _task_data(tokenizer: Tokenizer) -> tuple[Any, Evaluate]:

@@ -8,7 +8,7 @@ import sys
 from typing import cast
 
 from causeway.drivers.flags import model_flags
-from causeway.drivers.flags.flag_values import absent, folder
+from causeway.drivers.flags.flag_values import absent, folder, no_effect
 from causeway.drivers.flags.refusals import run_driver
 from causeway.drivers.flags.table import take
 
@@ -23,6 +23,9 @@ def main(_: list[str]) -> None:
         raise ValueError("--source_layer, --target_layer: needs both, the layers that write and read")
     if (not FLAGS.data) != (FLAGS.weighting == "raw"):
         raise ValueError(f"--data: --weighting={FLAGS.weighting} needs {'none' if FLAGS.data else 'some'}")
+    no_effect("here", "devices", "parallel")
+    if not FLAGS.data:
+        no_effect("without --data", "field")
     absent([path])
     from causeway.engine.analyses.virtual_weights.virtual_weights import Weighting, coactivation, virtual_weights
     from causeway.ports.files.jsonl import read_texts

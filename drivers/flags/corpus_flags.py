@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from causeway.drivers.flags.flag_values import no_effect
 from causeway.drivers.flags.table import TASKS, take
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def texts() -> tuple[list[str], list[str]]:
     from causeway.engine.train.corpus import split_texts
     from causeway.ports.files.jsonl import read_texts
 
+    no_effect(*("with --data=tasks", "field") if FLAGS.data == [TASKS] else ("without --data=tasks", "num_texts"))
     seed, share = scalars.seed(FLAGS.seed, "--seed"), scalars.real(FLAGS.held_out, "--held_out", 0, 1)
     if FLAGS.data == [TASKS]:
         count = max(1, round(share * FLAGS.num_texts))

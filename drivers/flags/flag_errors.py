@@ -19,8 +19,10 @@ def message(error: flags.Error) -> str:
     if not isinstance(error, flags.IllegalFlagValueError) or found is None or found[1] not in flags.FLAGS:
         return said
     cause = f": {error.__context__}"
+    if found[1] == "config":
+        return f"--config{cause}"
     value = said.removeprefix(found[0]).removesuffix(cause)
-    return f"--{found[1]}: got {shown(value)}; needs {_needed(flags.FLAGS[found[1]])}"
+    return f"--{found[1]}: got {shown(value)}; needs {needed(flags.FLAGS[found[1]])}"
 
 
 def check_numbers() -> None:
@@ -39,12 +41,12 @@ def check_numbers() -> None:
             raise ValueError(f"--{name}: got {scalars.shown(value)}; needs a whole number of 32 bits")
 
 
-def _needed(flag: flags.Flag) -> str:
+def needed(flag: flags.Flag) -> str:
     """What a flag takes, from its own parser."""
     if known := getattr(flag.parser, "enum_values", None):
         return f"one of {', '.join(known)}"
     said = re.fullmatch(r"(?:an? )?(positive |non-negative )?(integer|number)(.*)", flag.parser.syntactic_help)
     if said is None:
-        return "true or false" if isinstance(flag, flags.BooleanFlag) else "another value"
+        return "true or false" if isinstance(flag, flags.BooleanFlag) else f"a {flag.flag_type()}"
     sign, kind, limits = said.groups(default="")
     return f"a {sign}{'whole number' if kind == 'integer' else kind}{limits}"

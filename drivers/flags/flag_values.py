@@ -62,6 +62,20 @@ def absent(paths: Iterable[Path]) -> None:
         raise ValueError(f"--out: {there[0]} is there already; give another folder or --overwrite")
 
 
+def no_effect(where: str, *names: str) -> None:
+    """Refuse flags that were typed and would do nothing, unless with the value that they have anyway.
+
+    Args:
+        where: the mode in which they do nothing, such as "without --generate".
+
+    Raises:
+        ValueError: one was given.
+    """
+    found = [flags.FLAGS[name] for name in names]
+    if idle := [f"--{flag.name}" for flag in found if flag.present and flag.value != flag.default]:
+        raise ValueError(f"{', '.join(idle)}: without effect {where}; leave {'it' if len(idle) == 1 else 'them'} out")
+
+
 def share(name: str) -> None:
     """Refuse a flag that is no share of a whole.
 

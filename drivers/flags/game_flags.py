@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from causeway.drivers.flags.flag_values import no_effect
 from causeway.drivers.flags.table import take
 
 if TYPE_CHECKING:
@@ -22,8 +23,15 @@ FLAGS = take(
 )
 
 
+_DRAWS = ("max_new_tokens", "temperature", "top_p")
+
+
 def check() -> None:
     """Refuse flags that do not go together, before a model is loaded."""
+    if not FLAGS.play:
+        no_effect("without --play", "play_label", "parser", "max_rounds", "vary_start", *_DRAWS)
+    if not FLAGS.play and FLAGS.states is None:
+        no_effect("with --prompts", "wording", "menu")
     if FLAGS.states is not None and len(FLAGS.menu) > 1:
         raise ValueError("--menu: given twice; --states needs one menu, the same for both groups")
     if FLAGS.parser == "answers" and FLAGS.wording != "tiny":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from causeway.drivers.flags.flag_values import share
+from causeway.drivers.flags.flag_values import no_effect, share
 from causeway.drivers.flags.table import GRAPH_FORMATS, take
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ def check() -> None:
     """
     if unknown := [name for name in FLAGS.graph_format if name not in (*GRAPH_FORMATS, "none")]:
         raise ValueError(f"--graph_format: got {unknown[0]!r}; needs some of {', '.join(GRAPH_FORMATS)}, or none")
+    if "neuronpedia" not in FLAGS.graph_format:
+        no_effect("without --graph_format=neuronpedia", "scan")
     for name in ("node_threshold", "edge_threshold"):
         share(name)
 

@@ -4,9 +4,7 @@ The first signal raises KeyboardInterrupt in the main thread, so that what is op
 call into compiled code (an XLA compilation may take a minute) hears of no signal before it returns, and a library may
 swallow the exception. So the operating system's handler also wakes a thread of ours, which ends the process where it
 stands when `GRACE_SECONDS` have passed. What is on disk is whole at any moment, so nothing is lost by that.
-
 A sweep takes the signals over while it computes (`engine.sweep.interrupt`) and ends by itself, with status 3.
-
 Nothing but the standard library is imported here: this must be in place before the imports that take long.
 """
 
@@ -63,12 +61,16 @@ def interruptible(name: str, shows_traceback: Callable[[], bool] = lambda: False
         if not _Process.requested:
             raise
         # Not by the usual way out, which waits for threads that compute.
-        _flush_and_leave(end.code if isinstance(end.code, str) else "", _status(end.code))
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+        _flush_and_leave(end.code if isinstance(end.code, str) else "", status)
     except BaseException:
         # A library may have made an exception of its own of the signal.
         if not _Process.requested or shows_traceback():
             raise
         _flush_and_leave(*_told())
+    finally:
+        # A signal that comes once the command is done changes neither what was done nor the exit status.
+        _answer(signal.SIG_IGN)
 
 
 def came() -> bool:
@@ -78,16 +80,19 @@ def came() -> bool:
 
 def _install() -> None:
     """Take the signals over, also where a shell had SIGINT ignored, as it does for a command that ends in `&`."""
-    if _Process.installed or threading.current_thread() is not threading.main_thread():
-        return
-    _Process.installed = True
-    reader, writer = os.pipe()
-    os.set_blocking(writer, False)
-    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    threading.Thread(target=_watch, args=(reader,), daemon=True).start()
-    sys.unraisablehook = _swallowed
-    for number in _SIGNALS:
-        signal.signal(number, _handle)
+    if not _Process.installed and threading.current_thread() is threading.main_thread():
+        _Process.installed = True
+        reader, writer = os.pipe()
+        os.set_blocking(writer, False)
+        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        threading.Thread(target=_watch, args=(reader,), daemon=True).start()
+        sys.unraisablehook = _swallowed
+    _answer(_handle)
+
+
+def _answer(by: Any) -> None:
+    for number in _SIGNALS if threading.current_thread() is threading.main_thread() else ():
+        signal.signal(number, by)
 
 
 def _watch(reader: int) -> None:
@@ -126,10 +131,6 @@ def _told(interrupt: KeyboardInterrupt | None = None) -> tuple[str, int]:
     if interrupt is not None and str(interrupt):
         return str(interrupt), RESUMABLE
     return "interrupted" + ("; rerun the same command to resume" if _Process.resumes else ""), INTERRUPTED
-
-
-def _status(code: object) -> int:
-    return code if isinstance(code, int) else int(code is not None)
 
 
 def _flush_and_leave(line: str, status: int) -> NoReturn:

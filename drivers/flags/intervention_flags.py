@@ -6,7 +6,7 @@ import math
 import re
 from typing import TYPE_CHECKING, cast
 
-from causeway.drivers.flags.flag_values import share
+from causeway.drivers.flags.flag_values import no_effect, share
 from causeway.drivers.flags.table import take
 
 if TYPE_CHECKING:
@@ -77,6 +77,10 @@ def check() -> None:
     operations()
     if not places() and not FLAGS.graphs:
         raise ValueError("--edits, --graphs: got none; name features, or the workdir of an attribute run")
+    if FLAGS.edits:
+        no_effect("with --edits", "held_out", "max_features")
+    if not FLAGS.graphs:
+        no_effect("without --graphs", "node_threshold", "edge_threshold")
     for name in ("node_threshold", "edge_threshold"):
         share(name)
 
@@ -87,8 +91,8 @@ def settings(seed: int, num_layers: int) -> InterventionSettings:
     from causeway.engine.analyses.intervene.settings import InterventionSettings
     from causeway.engine.intervention.hold import Name
 
-    mode, kinds = cast(Name, FLAGS.holds), cast(tuple[Kind, ...], tuple(FLAGS.kinds))
+    holds, kinds = cast(Name, FLAGS.holds), cast(tuple[Kind, ...], tuple(FLAGS.kinds))
     return InterventionSettings(
-        operations(), mode, places(num_layers), FLAGS.max_features, kinds, FLAGS.node_threshold, FLAGS.edge_threshold,
+        operations(), holds, places(num_layers), FLAGS.max_features, kinds, FLAGS.node_threshold, FLAGS.edge_threshold,
         FLAGS.batch_rows, FLAGS.held_out, seed if FLAGS.held_out else 0,
     )  # fmt: skip

@@ -14,6 +14,25 @@ if TYPE_CHECKING:
 FLAGS = take("workdir")
 
 
+def claim(out: Path, name: str) -> None:
+    """Say in --workdir that what of this name is in --out is this run's own from here on."""
+    if FLAGS.workdir:
+        from causeway.engine.sweep import durable
+
+        durable.make_folder(_claim(name).parent)
+        durable.write_bytes(_claim(name), bytes(out.resolve()))
+
+
+def claimed(out: Path, name: str) -> bool:
+    """Whether an earlier, killed run of --workdir has begun to write what of this name is in --out."""
+    there = bool(FLAGS.workdir) and _claim(name).is_file()
+    return there and _claim(name).read_bytes() == bytes(out.resolve())
+
+
+def _claim(name: str) -> Path:
+    return Path(FLAGS.workdir, name, "out.txt")
+
+
 def kept(model: Model, *names: str) -> Kept | None:
     """Where one reading of the command is kept; None without --workdir, where nothing is."""
     if not FLAGS.workdir:

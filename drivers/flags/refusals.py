@@ -45,10 +45,12 @@ def run_driver(main: Callable[[list[str]], None], argv: list[str]) -> None:
         interruption.resumes(_resumes())
         try:
             main(parsed)
-        except (ValueError, OSError, app.UsageError) as error:
-            if FLAGS.traceback or interruption.came():
+        except (ValueError, OSError, app.UsageError, MemoryError, RuntimeError) as error:
+            # A device that has no memory left says so in an error of jax's own, which is a RuntimeError.
+            full = isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
+            if FLAGS.traceback or interruption.came() or (isinstance(error, RuntimeError) and not full):
                 raise
-            _refuse(argv[0], error)
+            _refuse(argv[0], f"out of memory: {error}; needs a smaller model, batch or block" if full else error)
 
     logging.getLogger("jax").setLevel(logging.WARNING)
     warnings.formatwarning = lambda message, *_, **__: f"{argv[0]}: warning: {message}\n"

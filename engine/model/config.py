@@ -11,6 +11,8 @@ from typing import Literal
 
 import jax.numpy as jnp
 
+from causeway.engine.scalars import integer
+
 Precision = Literal["float32", "bfloat16", "float16", "float64"]
 PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "float16", "float64")
 Norm = Literal["rms", "rms_offset", "layer"]
@@ -84,6 +86,8 @@ class ModelConfig:
     embedding_scale: float = 1.0
 
     def __post_init__(self):
+        for name in ("num_layers", "d_model", "num_heads", "num_kv_heads", "head_dim", "d_ff", "max_position"):
+            integer(getattr(self, name), f"ModelConfig.{name}", 1)
         if self.num_heads % self.num_kv_heads:
             raise ValueError(
                 f"ModelConfig.num_kv_heads: {self.num_kv_heads} does not divide num_heads = {self.num_heads}; "

@@ -47,12 +47,13 @@ def check_distinct(sets: Iterable[tuple[str, str]]) -> None:
 
 
 @contextlib.contextmanager
-def written(out: Path, behaviour: str, split: str, layers: Sequence[int]) -> Iterator[None]:
-    """Holds the folder, removes an earlier set, and records the checksums of the one written inside the block."""
+def written(out: Path, behaviour: str, split: str, layers: Sequence[int], again: bool = False) -> Iterator[None]:
+    """Holds the folder, removes an earlier set unless the same is written again, and records the checksums."""
     names = [_place(Path(), behaviour, split, layer, name).as_posix() for layer in layers for name in _LAYER_FILES]
     own = [f"{_stem(behaviour, split)}{name}" for name in ("samples.npy", "summary.json")]
     with checksums.written_alone(out, [*names, *own]):
-        remove(out, behaviour, split)
+        if not again:
+            remove(out, behaviour, split)
         yield
 
 

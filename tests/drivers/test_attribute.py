@@ -151,6 +151,8 @@ def test_refusals(drive, base, place, tmp_path):
         ([*base, *work, *one, "--node_threshold", "0"], "--node_threshold: got 0.0"),
         ([*base, *work, *one, "--graph_format", "gexf"], "--graph_format: got 'gexf'"),
         ([*base, *work, *one, "--as_published"], "--as_published: is an aggregate"),
+        ([*base, *work, *one, "--held_out", "1", "--seed", "2"], "--held_out, --seed: without effect on one prompt; "),
+        ([*base, *work, *one, "--held_out", "0", "--target", "id:4", "--max_logits", "3"], "--max_logits: without eff"),
         ([*base, *work, "--prompt", "you", "--bos", "no"], "1 token"),
         ([*base, *work, "--prompts", place / "bad.jsonl"], "bad.jsonl line 2: not JSON"),
         ([*base, *work, "--prompts", place / "units.jsonl"], "a behaviour is named 'units', as what the run itself"),

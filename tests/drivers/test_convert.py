@@ -39,7 +39,7 @@ def test_what_makes_no_sense_is_one_line(drive, tmp_path):
         (out,): "needs one of them",
         ("--model=bundled:tiny", "--dictionaries=bundled:tiny", out): "needs one of them",
         ("--model=bundled:tiny",): "--out: got nothing",
-        ("--model=bundled:tiny", "--gating=study", out): "--gating: is of dictionaries",
+        ("--model=bundled:tiny", "--gating=study", out): "--gating: without effect on a model; leave it out",
         ("--dictionaries=bundled:tiny", "--verify", out): "--verify: compares the logits of a model",
         ("--dictionaries=bundled:tiny", "--gating=study", out): "gating: saelens dictionaries have no such option",
         ("--model=bundled:none", out): "no bundled 'none'",

@@ -63,6 +63,22 @@ def test_what_is_kept_on_the_way_changes_no_byte(runs):
         assert path.read_bytes() == (folder / "kept" / path.relative_to(folder / "out")).read_bytes(), path
 
 
+def test_a_run_killed_between_two_sets_goes_on_and_one_of_other_settings_touches_nothing(drive, runs):
+    folder, _ = runs
+    run = ["--model=bundled:tiny", "--dictionaries=bundled:tiny/transcoders", f"--prompts={folder / 'p.jsonl'}",
+           f"--out={folder / 'kept'}", "--positions=last_3", "--full", f"--workdir={folder / 'work'}"]  # fmt: skip
+    files = {path: path.read_bytes() for path in (folder / "kept").rglob("*.*")}
+    (folder / "kept" / "sums_train_summary.json").unlink()
+    (folder / "kept" / "causeway.sha256").unlink()
+    elsewhere, other, same = drive(
+        "features", [*run, "--keep=4", f"--workdir={folder / 'new'}"], [*run, "--keep=3"], [*run, "--keep=4"]
+    )
+    assert "sums_test_summary.json is there already" in elsewhere["err"]
+    assert "is of another plan" in other["err"]
+    assert same["status"] == 0, same["err"]
+    assert {path: path.read_bytes() for path in (folder / "kept").rglob("*.*")} == files
+
+
 @pytest.mark.parametrize(
     ("run", "message"),
     [

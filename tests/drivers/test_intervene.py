@@ -120,8 +120,11 @@ def test_refusals(drive, base, place):
         ([*ONE, "--edits", "1:0:5", "--operation", "patch"], "partner"),
         ([*ONE, "--edits", "1:0:5", "--operation", "set:nan"], "--operation: got 'set:nan'"),
         ([*ONE, "--edits", "1:0:5=1.2.3", "--operation", "set"], "got '1:0:5=1.2.3'"),
-        ([*ONE, "--edits", "1:0:5", "--importance"], "importance: prompt has 1 prompts"),
-        ([*ONE, "--edits", "1:0:5", "--held_out", "1.5"], "held_out: got 1.5"),
+        ([*ONE, "--edits", "1:0:5", "--importance"], "--importance: without effect on one prompt"),
+        ([*ONE, "--edits", "1:0:5", "--held_out", "0.5"], "--held_out: without effect on one prompt"),
+        ([*ONE, "--edits", "1:0:5", "--seed", "3", "--reading", "last"], "--reading: without effect without --impo"),
+        ([*many, "--edits", "1:0:5", "--held_out", "0.5"], "--held_out: without effect with --edits"),
+        ([*many, "--graphs", place / "graphs", "--held_out", "1.5"], "held_out: got 1.5"),
         ([*many, "--graphs", place / "graphs", "--generate", "--max_new_tokens", "2"], "generate: no features by name"),
         ([*many, "--graphs", place / "graphs", "--layers", "1,2"], "made with other transcoders"),
     ]  # fmt: skip

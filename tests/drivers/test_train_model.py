@@ -60,3 +60,37 @@ def test_missing_directories_and_unknown_fields_are_refused(tmp_path):
     assert (unknown.returncode, unknown.stderr.count("\n")) == (2, 1)
     assert unknown.stderr.startswith("causeway train_model: --config: no such field: ")
     assert "stepz" in unknown.stderr
+
+
+@pytest.mark.parametrize("command", ["train_model", "attribute", "intervene"])
+def test_a_configuration_file_that_gives_no_values_is_refused_in_a_line_that_names_it(drive, tmp_path, command):
+    bundled = "from causeway.configs.bundled_tiny import get_config as bundled\n"
+    cases = {
+        "def get_config():\n    return 3\n": "needs a Python file whose get_config() returns a ConfigDict",
+        "x = 1\n": "get_config",
+        "def get_config():\n    raise RuntimeError('no luck')\n": "no luck",
+        "from ml_collections import ConfigDict\ndef get_config():\n    return ConfigDict({'a': 1})\n": "has no ",
+    }  # fmt: skip
+    if command == "train_model":
+        change = bundled + "def get_config():\n    config = bundled()\n    with config.ignore_type():\n        config."
+        cases |= {
+            f"{change}model.d_ff = -4\n    return config\n": "--config.model: ModelConfig.d_ff: got -4; needs a whole",
+            f"{change}model.size = 4\n    return config\n": "--config.model: ModelConfig.__init__() got an unexpected",
+            f"{change}text.rows = 'many'\n    return config\n": "--config.text.rows: got 'many'; needs a number",
+            f"{change}buckets = ()\n    return config\n": "--config.buckets: got (); needs a list",
+        }
+    else:
+        given = f"from ml_collections import ConfigDict\ndef get_config():\n    return ConfigDict({{'{command}': "
+        cases |= {
+            given + "{'seed': 'many'}})\n": f"--config: {command}.seed: got 'many'; needs a whole number",
+            given + "{'layers': 3}})\n": f"--config: {command}.layers: got 3; needs",
+        }
+    for number, text in enumerate(cases):
+        (tmp_path / f"{number}.py").write_text(text)
+    out = f"--{'out' if command == 'train_model' else 'workdir'}={tmp_path / 'out'}"
+    runs = [[f"--config={tmp_path}/{name}.py", out] for name in [*range(len(cases)), "missing"]]
+    for run, message in zip(drive(command, *runs), [*cases.values(), "which is not there"], strict=True):
+        assert (run["status"], run["err"].count("\n")) == (2, 1), run["err"]
+        assert run["err"].startswith(f"causeway {command}: --config"), run["err"]
+        assert message in run["err"], run["err"]
+    assert not (tmp_path / "out").exists()

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from causeway.engine import scalars
 from causeway.engine.analyses.as_published.attribution import (
     MIN_FREQUENCY,
     THRESHOLD,
@@ -12,6 +13,23 @@ from causeway.engine.analyses.as_published.attribution import (
     published_attribution,
 )
 from causeway.engine.analyses.attribute.graph_sweep import GraphSweep
+
+
+def check_values(values: Mapping[str, Any], where: str) -> None:
+    """Refuse values that `published_of_group` cannot take.
+
+    Raises:
+        ValueError: an unknown name, or a value of the wrong kind.
+    """
+    for name, value in values.items():
+        if name not in ("layers", "prompts", "top_k", "edge_threshold", "min_frequency"):
+            raise ValueError(f"{where}: has no value {name!r}")
+        if name == "layers":
+            scalars.integers(value, f"{where}.layers")
+        elif name in ("prompts", "top_k"):
+            scalars.integer(value, f"{where}.{name}", 1)
+        else:
+            scalars.real(value, f"{where}.{name}", 0)
 
 
 def published_of_group(

@@ -1,6 +1,6 @@
 """What the model writes under interventions: one continuation for each row of a sweep that names features.
 
-Generation runs open, whatever the mode: attention and norms of tokens that are not there yet cannot be held. A feature
+Generation runs open, whatever is held: attention and norms of tokens that are not there yet cannot be held. A feature
 changed at all tokens stays changed at the new ones; one changed at a token of the prompt acts there, through the cache.
 """
 

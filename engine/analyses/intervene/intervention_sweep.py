@@ -36,7 +36,7 @@ from causeway.engine.sweep import Job, Layout, Plan, UnitResult, tables
 from causeway.engine.sweep.fingerprint import config_sha256
 
 # Version of what a row means; raise it when the same settings would give other numbers.
-ROWS_VERSION = "3"
+ROWS_VERSION = "4"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,7 +142,7 @@ class InterventionSweep(Job):
         return {
             group: chosen_features(
                 ((p, read(p.id)) for p in choosing if (p.behaviour, p.split) == group),
-                settings.mode, settings.max_features,
+                settings.holds, settings.max_features,
             )
             for group in {(prompt.behaviour, prompt.split) for prompt in choosing}
         }  # fmt: skip

@@ -30,11 +30,11 @@ class Predictor:
     """Predicted changes of a difference of two logits.
 
     Args:
-        graph: whose targets hold the difference. answers: the two tokens. mode: of the interventions.
+        graph: whose targets hold the difference. answers: the two tokens. holds: of the interventions.
     """
 
-    def __init__(self, graph: AttributionGraph, answers: tuple[int, int], mode: Name):
-        self.graph, self.direct = graph, mode == "constrained"
+    def __init__(self, graph: AttributionGraph, answers: tuple[int, int], holds: Name):
+        self.graph, self.direct = graph, holds == "constrained"
         weights = _weights(graph, answers)
         n = len(graph.features)
         if weights is None:

@@ -81,7 +81,7 @@ class PromptRows:
     def _strongest(self, graph: AttributionGraph | None) -> list[FeatureSet]:
         if graph is None:
             return []
-        effects = Predictor(graph, self.prompt.answers or (0, 0), self.settings.mode).effects
+        effects = Predictor(graph, self.prompt.answers or (0, 0), self.settings.holds).effects
         return strongest_sets(graph, np.nan_to_num(effects), self.settings.max_features)
 
     def rows(self) -> list[dict[str, Any]]:
@@ -92,7 +92,7 @@ class PromptRows:
             return []
         made = [self._columns(number, *entry) for number, entry in enumerate(work)]
         rows = InterventionRows.from_columns(np.concatenate([columns for columns, *_ in made], axis=1), len(work))
-        logits = self.run.last_logits(rows, self.settings.mode, width=self.settings.rows)
+        logits = self.run.last_logits(rows, self.settings.holds, width=self.settings.rows)
         return [
             self._row(*entry, before, after, found)
             for entry, (_, before, after), found in zip(work, made, logits, strict=True)
@@ -153,7 +153,7 @@ class PromptRows:
         if self.graph is None or set(own) != set(answers):
             return None
         if not hasattr(self, "predictor"):
-            self.predictor = Predictor(self.graph, own, self.settings.mode)
+            self.predictor = Predictor(self.graph, own, self.settings.holds)
         change = self.predictor.change(one.places, before, after) * (1 if own == answers else -1)
         return change if np.isfinite(change) else None
 

@@ -40,12 +40,12 @@ def place_names(prompt: CircuitPrompt) -> list[str]:
 
 
 def chosen_features(
-    graphs: Iterable[tuple[CircuitPrompt, AttributionGraph]], mode: Name, count: int
+    graphs: Iterable[tuple[CircuitPrompt, AttributionGraph]], holds: Name, count: int
 ) -> tuple[PlacedFeature, ...]:
     """The features of the largest mean |predicted effect| over some prompts' graphs, in order of layer and place."""
     sizes: dict[PlacedFeature, float] = collections.defaultdict(float)
     for prompt, graph in graphs:
-        names, effects = place_names(prompt), Predictor(graph, prompt.answers or (0, 0), mode).effects
+        names, effects = place_names(prompt), Predictor(graph, prompt.answers or (0, 0), holds).effects
         for (layer, position, feature), effect in zip(graph.features.tolist(), effects.tolist(), strict=True):
             sizes[PlacedFeature(layer, names[position], feature)] += abs(np.nan_to_num(effect))
     largest = sorted(sizes, key=lambda placed: (-sizes[placed], placed))[:count]

@@ -16,7 +16,7 @@ class InterventionSettings:
     """What is done to each prompt.
 
     Attributes:
-        operations: names with their values: zero, inhibit (-value f), set, scale, patch. mode: what is held, a
+        operations: names with their values: zero, inhibit (-value f), set, scale, patch. holds: what is held, a
             name of `intervention.hold`.
         features: chosen ones; () takes the `max_features` strongest of each prompt's graph. kinds: see `sets`.
         held_out: share of a behaviour's prompts on which features are changed that the others' graphs choose; 0
@@ -25,11 +25,11 @@ class InterventionSettings:
             device; None by the prompt's length.
 
     Raises:
-        ValueError: an unknown operation, mode or kind, or none; a value that is not finite.
+        ValueError: an unknown operation, hold or kind, or none; a value that is not finite.
     """
 
     operations: tuple[tuple[str, float], ...] = (("zero", 0.0),)
-    mode: Name = "open"
+    holds: Name = "open"
     features: tuple[Place, ...] = ()
     max_features: int = 200
     kinds: tuple[Kind, ...] = ("single",)
@@ -42,7 +42,7 @@ class InterventionSettings:
     def __post_init__(self):
         for name, given, known in (
             ("operation", [operation for operation, _ in self.operations], OPERATIONS),
-            ("mode", [self.mode], tuple(NAMED)),
+            ("holds", [self.holds], tuple(NAMED)),
             ("kinds", self.kinds, KINDS),
         ):
             if not given or (unknown := [one for one in given if one not in known]):

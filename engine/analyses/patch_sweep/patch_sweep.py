@@ -39,7 +39,7 @@ from causeway.engine.sweep.layout import Layout
 from causeway.engine.sweep.plan import Plan
 
 # Version of the rows' meaning; raise it when the same settings would give other numbers.
-ROWS_VERSION = "1"
+ROWS_VERSION = "2"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +127,7 @@ class PatchSweep:
     @property
     def about(self) -> dict[str, str]:
         """What is done to features, for those who read the result: scope, form of the edit, rule of the values."""
-        return {"scope": self.settings.scope, "mode": self.settings.mode, "values": self.features.rule}
+        return {"scope": self.settings.scope, "form": self.settings.form, "values": self.features.rule}
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -137,7 +137,7 @@ class PatchSweep:
     @property
     def edit_spec(self) -> EditSpec:
         """The edits' static part."""
-        family: Family = "replace" if self.settings.mode == "replace" else "feature"
+        family: Family = "replace" if self.settings.form == "replace" else "feature"
         return EditSpec(self.dictionary.config.output_stream, family)
 
     @functools.cached_property
@@ -145,7 +145,7 @@ class PatchSweep:
         """The rows of every prompt."""
         s = self.settings
         # In delta form the no-op is the baseline to the bit; an exact no-op is cheap and shares the patches' program.
-        run_noop = s.outcome == "exact" or s.mode == "replace" or BASELINE not in s.arms
+        run_noop = s.outcome == "exact" or s.form == "replace" or BASELINE not in s.arms
         return make_rows(
             self.features, s.arms, self.dictionary, trials=s.trials, seed=s.seed, run_noop=run_noop,
             operation=s.operation,

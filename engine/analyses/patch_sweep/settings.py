@@ -20,7 +20,7 @@ class SweepSettings:
     """How a sweep is run.
 
     Attributes:
-        outcome: exact or sampled. arms: see `arms`. mode: delta, or replace (the original study's
+        outcome: exact or sampled. arms: see `arms`. form: delta, or replace (the original study's
             reconstruction). scope: where edits act (`intervention.scope`). semantics: cached or recomputed.
         holds: what rows keep of their prompt's clean pass (`intervention.hold`).
         operation: what patches do with their values (`intervention.operations`).
@@ -31,7 +31,7 @@ class SweepSettings:
 
     outcome: Outcome
     arms: tuple[Arm, ...]
-    mode: Literal["delta", "replace"] = "delta"
+    form: Literal["delta", "replace"] = "delta"
     holds: AnyHolds = "open"
     operation: str = "set"
     scope: str = "last_prompt"
@@ -81,5 +81,5 @@ class SweepSettings:
 
 
 _CHOICES = {
-    "outcome": ("exact", "sampled"), "mode": ("delta", "replace"), "semantics": ("cached", "recomputed"),
+    "outcome": ("exact", "sampled"), "form": ("delta", "replace"), "semantics": ("cached", "recomputed"),
 }  # fmt: skip

@@ -109,7 +109,7 @@ def lines(summary: dict[str, Any], shown: int = 10) -> list[str]:
     out = [f"{summary['features']} features, prompts: {prompts}, arms: {', '.join(summary['arms'])}"]
     if edits := summary.get("edits"):
         out.append(
-            f"set {scope.words(edits['scope'])} ({edits['scope']}), values: {edits['values']}, {edits['mode']} form"
+            f"set {scope.words(edits['scope'])} ({edits['scope']}), values: {edits['values']}, {edits['form']} form"
         )
     share = summary["answers_hold"]
     if share is not None and share < LITTLE:

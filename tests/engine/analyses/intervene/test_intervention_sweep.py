@@ -157,7 +157,7 @@ def test_constrained_rows_move_as_predicted(sweep, graphs, tmp_path):
     """Also of sets of several layers: what is held makes their edges add."""
     kinds = ("single", "layer", "circuit", "complement")
     operations = (("zero", 0.0), ("scale", 3.0), ("patch", 0.0))
-    asked = sweep(graphs, mode="constrained", kinds=kinds, operations=operations, max_features=9)
+    asked = sweep(graphs, holds="constrained", kinds=kinds, operations=operations, max_features=9)
     for table in tables(asked, tmp_path):
         rows = [row for row in table.to_pylist() if row["operation"] != "patch"]
         assert {row["kind"] for row in rows} == set(kinds)
@@ -399,7 +399,7 @@ def test_agreement_is_a_line(graphs):
 
 
 @pytest.mark.parametrize(("settings", "what"), [
-    ({"operations": ()}, "none"), ({"operations": (("double", 1.0),)}, "double"), ({"mode": "shut"}, "shut"),
+    ({"operations": ()}, "none"), ({"operations": (("double", 1.0),)}, "double"), ({"holds": "shut"}, "shut"),
     ({"kinds": ("pair",)}, "pair"), ({"max_features": 0}, "max_features"), ({}, "graphs: none"),
     ({"features": (Place(1, 9, 5),)}, "position 9"), ({"features": (Place(3, 0, 5),)}, "layer 3"),
     ({"features": (Place(1, 0, 99),)}, "feature 99"), ({"operations": (("set", np.nan),)}, "finite"),

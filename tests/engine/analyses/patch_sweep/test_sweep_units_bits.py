@@ -22,10 +22,10 @@ def compute(tiny_sweep, transformer, dictionary):
     """Plan and columns of a sweep of two prompts, computed once for the same settings."""
 
     @functools.cache
-    def made(outcome, mode="delta", order=None, **settings):
+    def made(outcome, form="delta", order=None, **settings):
         record = {"record": "top:3", "top_logits": 2} if outcome == "sampled" else {}
         sweep = tiny_sweep.make_sweep(
-            transformer, dictionary, outcome, KINDS, mode=mode, prompts=tiny_sweep.make_prompts(2), **record | settings
+            transformer, dictionary, outcome, KINDS, form=form, prompts=tiny_sweep.make_prompts(2), **record | settings
         )
         return sweep.plan, tiny_sweep.stacked(sweep, UNITS[outcome], order)
 
@@ -37,12 +37,12 @@ GRID = itertools.product(("exact", "sampled"), ("delta", "replace"), (1, 2, 4), 
 
 
 @pytest.mark.parametrize(
-    ("outcome", "mode", "devices", "parallel"),
+    ("outcome", "form", "devices", "parallel"),
     [pytest.param(*case, marks=() if case in FAST else pytest.mark.slow(share=9)) for case in GRID],
 )
-def test_devices_do_not_change_a_bit(compute, tiny_sweep, outcome, mode, devices, parallel):
-    plan, one = compute(outcome, mode)
-    other, several = compute(outcome, mode, devices=devices, parallel=parallel)
+def test_devices_do_not_change_a_bit(compute, tiny_sweep, outcome, form, devices, parallel):
+    plan, one = compute(outcome, form)
+    other, several = compute(outcome, form, devices=devices, parallel=parallel)
     assert plan.fingerprint == other.fingerprint
     assert tiny_sweep.same_bits(one, several)
 
@@ -86,7 +86,7 @@ def test_the_comparison_sees_a_single_bit(compute, tiny_sweep):
 
 @pytest.mark.parametrize(
     "change",
-    [{"seed": 1}, {"scope": "last_prompt"}, {"mode": "replace"}, {"doses": (0.75,)}, {"draws": 2}],
+    [{"seed": 1}, {"scope": "last_prompt"}, {"form": "replace"}, {"doses": (0.75,)}, {"draws": 2}],
     ids=lambda change: next(iter(change)),
 )
 def test_whatever_decides_a_number_is_in_the_fingerprint(make_sweep, change):

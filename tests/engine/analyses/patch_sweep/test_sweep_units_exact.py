@@ -52,21 +52,21 @@ def expected(sweep, prompt):
 
 @pytest.fixture(scope="module")
 def computed(tiny_sweep, transformer, dictionary):
-    """A sweep and its table, by mode."""
+    """A sweep and its table, by form."""
     made = {}
 
-    def compute(mode="delta"):
-        if mode not in made:
-            sweep = tiny_sweep.make_sweep(transformer, dictionary, mode=mode, prompts=tiny_sweep.make_prompts(2))
-            made[mode] = (sweep, tiny_sweep.stacked(sweep, exact_unit)[0])
-        return made[mode]
+    def compute(form="delta"):
+        if form not in made:
+            sweep = tiny_sweep.make_sweep(transformer, dictionary, form=form, prompts=tiny_sweep.make_prompts(2))
+            made[form] = (sweep, tiny_sweep.stacked(sweep, exact_unit)[0])
+        return made[form]
 
     return compute
 
 
-@pytest.mark.parametrize("mode", ["delta", "replace"])
-def test_every_row_equals_teacher_forced_passes(computed, mode):
-    sweep, columns = computed(mode)
+@pytest.mark.parametrize("form", ["delta", "replace"])
+def test_every_row_equals_teacher_forced_passes(computed, form):
+    sweep, columns = computed(form)
     for i, prompt in enumerate(sweep.prompts):
         mine = slice(i * len(sweep.rows), (i + 1) * len(sweep.rows))
         for name, values in expected(sweep, prompt).items():

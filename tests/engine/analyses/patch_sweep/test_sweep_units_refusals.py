@@ -26,7 +26,7 @@ def features(layer, feature):
     ("change", "message"),
     [
         ({"outcome": "both"}, "outcome: got 'both'; needs one of exact, sampled"),
-        ({"mode": "swap"}, "mode: got 'swap'"),
+        ({"form": "swap"}, "form: got 'swap'"),
         ({"semantics": "clean"}, "semantics: got 'clean'"),
         ({"rows": 0}, "rows: got 0; needs at least 1"),
         ({"unit_buckets": 0}, "unit_buckets: got 0"),

@@ -21,18 +21,18 @@ STEPS = 4
 
 @pytest.fixture(scope="module")
 def computed(tiny_sweep, transformer, dictionary):
-    """A sweep that records what it patched and the largest logits, and its columns and arrays; by mode."""
+    """A sweep that records what it patched and the largest logits, and its columns and arrays; by form."""
     made = {}
 
-    def compute(mode="delta"):
-        if mode not in made:
+    def compute(form="delta"):
+        if form not in made:
             kinds = ("baseline", "noop", "patch", "ablate")
             sweep = tiny_sweep.make_sweep(
-                transformer, dictionary, "sampled", kinds, mode=mode, record="patched", top_logits=2, trials=3,
+                transformer, dictionary, "sampled", kinds, form=form, record="patched", top_logits=2, trials=3,
                 prompts=tiny_sweep.make_prompts(2),
             )  # fmt: skip
-            made[mode] = (sweep, *tiny_sweep.stacked(sweep, sampled_unit))
-        return made[mode]
+            made[form] = (sweep, *tiny_sweep.stacked(sweep, sampled_unit))
+        return made[form]
 
     return compute
 
@@ -135,10 +135,10 @@ def test_rows_end_with_the_stop_token_and_records_with_them(computed, tiny_sweep
     assert len(sweep.rows) * 2 == len(lengths)
 
 
-@pytest.mark.parametrize("mode", ["delta", "replace"])
-def test_a_patched_site_is_read_re_encoded_and_the_set_value_stands_beside_it(computed, mode):
+@pytest.mark.parametrize("form", ["delta", "replace"])
+def test_a_patched_site_is_read_re_encoded_and_the_set_value_stands_beside_it(computed, form):
     """Whole passes over prompt and drawn tokens, the stream tapped raw and encoded by hand."""
-    sweep, columns, arrays = computed(mode)
+    sweep, columns, arrays = computed(form)
     prompt, last = sweep.prompts[0], len(sweep.prompts[0].tokens) - 1
     chosen = np.flatnonzero(
         (sweep.rows.layer == 0)
