@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 # Exit status of a sweep that was stopped and can be resumed.
 _STOPPED = 3
 FLAGS = take(
-    "answers features per_layer value arms doses random_draws outcome form holds scope semantics parser "
-    "trials seed temperature top_k top_p stop_tokens record_features record_logits unit_buckets "
+    "answers features per_layer value value_operation arms doses random_draws outcome form holds scope semantics "
+    "parser trials seed temperature top_k top_p stop_tokens record_features record_logits unit_buckets "
     "limit_features workdir plan repair disk_limits correction halves alpha tau export_study",
     max_new_tokens=100,
     batch_rows=64,
@@ -113,11 +113,11 @@ def _settings(dictionary: Any, features: FeatureSet, sampling: Sampling, stops: 
 
     sampled = FLAGS.outcome == "sampled"
     return SweepSettings(
-        outcome=FLAGS.outcome, form=FLAGS.form, holds=FLAGS.holds, scope=FLAGS.scope, semantics=FLAGS.semantics,
+        outcome=FLAGS.outcome, form=FLAGS.form, holds=tuple(FLAGS.holds), scope=FLAGS.scope, semantics=FLAGS.semantics,
         arms=make_arms(FLAGS.arms, tuple(features.values), numbers("doses", float), FLAGS.random_draws),
         trials=FLAGS.trials if sampled else 1, seed=FLAGS.seed, rows=FLAGS.batch_rows, unit_buckets=FLAGS.unit_buckets,
         segments=segment_lengths(FLAGS.max_new_tokens) if sampled else (), 
-        parser=FLAGS.parser or "answers", stop_texts=stops.texts,
+        operation=FLAGS.value_operation, parser=FLAGS.parser or "answers", stop_texts=stops.texts,
         sampling=replace(sampling, stop_tokens=stops.ids), recording=_recording(dictionary, features),
     )  # fmt: skip
 

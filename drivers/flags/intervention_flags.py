@@ -74,7 +74,11 @@ def check() -> None:
     Raises:
         ValueError: see `operations` and `places`.
     """
+    from causeway.engine.intervention.hold import NAMED
+
     operations()
+    if len(FLAGS.holds) != 1 or FLAGS.holds[0] not in NAMED:
+        raise ValueError(f"--holds: got {','.join(FLAGS.holds)}; effects are predicted for one of {', '.join(NAMED)}")
     if not places() and not FLAGS.graphs:
         raise ValueError("--edits, --graphs: got none; name features, or the workdir of an attribute run")
     if FLAGS.edits:
@@ -91,7 +95,7 @@ def settings(seed: int, num_layers: int) -> InterventionSettings:
     from causeway.engine.analyses.intervene.settings import InterventionSettings
     from causeway.engine.intervention.hold import Name
 
-    holds, kinds = cast(Name, FLAGS.holds), cast(tuple[Kind, ...], tuple(FLAGS.kinds))
+    holds, kinds = cast(Name, FLAGS.holds[0]), cast(tuple[Kind, ...], tuple(FLAGS.kinds))
     return InterventionSettings(
         operations(), holds, places(num_layers), FLAGS.max_features, kinds, FLAGS.node_threshold, FLAGS.edge_threshold,
         FLAGS.batch_rows, FLAGS.held_out, seed if FLAGS.held_out else 0,

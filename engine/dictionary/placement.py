@@ -243,19 +243,6 @@ InMemory = Dictionary | CrossLayerTranscoder
 Holder = InMemory | StreamedDictionaries
 
 
-def check_in_memory(dictionary: object, what: str) -> None:
-    """Refuse dictionaries that are fetched layer by layer, and what are none.
-
-    Raises:
-        ValueError: naming what came and what is needed.
-    """
-    if not isinstance(dictionary, InMemory | None):
-        raise ValueError(
-            f"dictionary: got {type(dictionary).__name__}; {what} takes SAEs or transcoders in memory "
-            "(load_dictionaries without placement=Streamed)"
-        )
-
-
 def mesh_of(dictionary: Holder | None) -> Mesh | AbstractMesh | None:
     """The mesh over which the features of a holder are split; None where its arrays are whole."""
     shardings = [getattr(leaf, "sharding", None) for leaf in jax.tree.leaves(dictionary)]

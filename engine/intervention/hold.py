@@ -31,7 +31,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from causeway.engine import scalars
-from causeway.engine.dictionary.placement import InMemory
+from causeway.engine.dictionary.placement import Holder
 from causeway.engine.intervention.checks import check_order
 from causeway.engine.intervention.sites import NORMS, ONCE, STREAMS
 from causeway.engine.model.config import ModelConfig
@@ -127,7 +127,7 @@ class HeldLayers:
         return found[-1:] if found is not None and stream == "final_scale" else found
 
 
-def checked_holds(holds: AnyHolds, config: ModelConfig, dictionary: InMemory | None) -> HeldLayers:
+def checked_holds(holds: AnyHolds, config: ModelConfig, dictionary: Holder | None) -> HeldLayers:
     """Holds of a model and a dictionary.
 
     Raises:
@@ -153,7 +153,7 @@ def check_held(held: HeldLayers, config: ModelConfig) -> None:
             check_stream(stream, config, "holds")
 
 
-def _check_features(features: Mapping[int, tuple[int, ...] | None], dictionary: InMemory | None) -> None:
+def _check_features(features: Mapping[int, tuple[int, ...] | None], dictionary: Holder | None) -> None:
     if dictionary is None:
         raise ValueError("holds: features are held, but there is no dictionary that they are of; give dictionary=...")
     check_order(dictionary.config)
@@ -163,7 +163,7 @@ def _check_features(features: Mapping[int, tuple[int, ...] | None], dictionary: 
             raise ValueError(f"Hold.features: {most} is outside the dictionary's 0..{dictionary.num_features - 1}")
 
 
-def check_reach(held: HeldLayers, dictionary: InMemory | None) -> None:
+def check_reach(held: HeldLayers, dictionary: Holder | None) -> None:
     """Refuse features whose writing is held.
 
     Raises:

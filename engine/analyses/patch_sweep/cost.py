@@ -41,7 +41,7 @@ def _edits(sweep: PatchSweep, prompt: SweepPrompt, layer: int | None = None):
 
 def _exact_calls(sweep: PatchSweep, prompt: SweepPrompt) -> Calls:
     clean = sweep.clean(prompt)
-    background = Background(sweep.model.transformer, sweep.dictionary, clean)
+    background = Background(sweep.model.transformer, sweep.stack, clean)
     program = jax.jit(edited_answers)
     for layer in np.unique(sweep.rows.layer[sweep.rows.layer != EMPTY]):
         edits = _edits(sweep, prompt, int(layer))
@@ -57,8 +57,8 @@ def _sampled_calls(sweep: PatchSweep, prompt: SweepPrompt) -> Calls:
     shared_length = min(sweep.first_edit(prompt), len(prompt.tokens) - 1)
     width, scalar = bucket_width(max(shared_length, 1)), _shape(())
     prefix = jax.eval_shape(prefill, transformer, _shape((width,)), scalar)
-    taps = s.recording.taps(sweep.dictionary, sweep.model.config.num_layers)
-    shared = Shared(transformer, sweep.dictionary, prefix, taps, scalar, scalar)
+    taps = s.recording.taps(sweep.stack, sweep.model.config.num_layers)
+    shared = Shared(transformer, sweep.stack, prefix, taps, scalar, scalar)
     ids = _shape((s.rows,))
     rows = DecodeRows(ids, _shape((s.rows,), jnp.bool_), _shape((s.rows, 2), jnp.uint32), ids)
     calls = math.ceil(len(sweep.rows) / s.rows) * len(sweep.prompts)

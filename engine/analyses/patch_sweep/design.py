@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from causeway.engine.analyses.patch_sweep.arms import ABLATE, BASELINE, NOOP, Arm
-from causeway.engine.dictionary.placement import InMemory
+from causeway.engine.dictionary.placement import Holder
 from causeway.engine.intervention.edits import EMPTY, Edit, EditSpec
 from causeway.engine.intervention.operations import OPERATIONS, Coefficients
 from causeway.engine.intervention.scope import intervals
@@ -65,7 +65,7 @@ class FeatureSet:
             if not (np.abs(values) <= np.finfo(np.float32).max).all():
                 raise ValueError(f"features: the values of {name!r} hold a number that is not finite in float32")
 
-    def check(self, dictionary: InMemory) -> None:
+    def check(self, dictionary: Holder) -> None:
         """Refuse features the dictionaries do not have.
 
         Raises:
@@ -135,7 +135,7 @@ class Rows:
 
 
 def make_rows(
-    features: FeatureSet, arms: Sequence[Arm], dictionary: InMemory, *, trials: int, seed: int, run_noop: bool,
+    features: FeatureSet, arms: Sequence[Arm], dictionary: Holder, *, trials: int, seed: int, run_noop: bool,
     operation: str = "set",
 ) -> Rows:  # fmt: skip
     """The rows of every prompt.
@@ -171,7 +171,7 @@ def _shared_rows(arms: tuple[Arm, ...], layer: int, arm: Arm, trials: int) -> Ro
 
 
 def _feature_rows(
-    features: FeatureSet, chosen: np.ndarray, arms: tuple[Arm, ...], per_feature: list[int], dictionary: InMemory,
+    features: FeatureSet, chosen: np.ndarray, arms: tuple[Arm, ...], per_feature: list[int], dictionary: Holder,
     trials: int, seed: int, operation: str,
 ) -> Rows:  # fmt: skip
     """Rows of one layer's features in the order (feature, arm, trial)."""
@@ -191,7 +191,7 @@ def _feature_rows(
 
 
 def _arm_columns(
-    arm: Arm, features: FeatureSet, chosen: np.ndarray, dictionary: InMemory, seed: int, operation: str
+    arm: Arm, features: FeatureSet, chosen: np.ndarray, dictionary: Holder, seed: int, operation: str
 ) -> tuple[np.ndarray, ...]:
     """Scale, shift, bounds and written feature of one arm, [chosen]."""
     if arm.value in ("", ABLATE):
@@ -207,7 +207,7 @@ def _arm_columns(
 
 
 def _other_features(
-    features: FeatureSet, chosen: np.ndarray, dictionary: InMemory, seed: int, draw: int
+    features: FeatureSet, chosen: np.ndarray, dictionary: Holder, seed: int, draw: int
 ) -> Int[np.ndarray, " n"]:
     """For each feature another one of its layer, a function of (seed, layer, feature, draw) alone."""
     layer = int(features.layer[chosen[0]])

@@ -21,11 +21,12 @@ from causeway.engine.analyses.patch_sweep.design import FeatureSet, Rows, SweepP
 from causeway.engine.analyses.patch_sweep.settings import SweepSettings
 from causeway.engine.analyses.patch_sweep.trial_table import exact_schema, sampled_schema
 from causeway.engine.devices import RowParallel
+from causeway.engine.dictionary.chosen import chosen_stack
 from causeway.engine.dictionary.digest import dictionary_digest
-from causeway.engine.dictionary.placement import InMemory, check_in_memory
+from causeway.engine.dictionary.placement import Holder, InMemory, StreamedDictionaries
 from causeway.engine.intervention import scope as scopes
 from causeway.engine.intervention.checks import check_edits
-from causeway.engine.intervention.edits import Edit, EditSpec, Family
+from causeway.engine.intervention.edits import EMPTY, Edit, EditSpec, Family
 from causeway.engine.intervention.hold import HeldLayers, checked_holds
 from causeway.engine.intervention.operations import coefficients
 from causeway.engine.model.finite import NotFiniteError
@@ -44,7 +45,7 @@ ROWS_VERSION = "2"
 
 @dataclasses.dataclass(frozen=True)
 class PatchSweep:
-    """Everything a unit needs, placed on the devices.
+    """Everything a unit needs, placed on the devices; of streamed dictionaries the features that are patched.
 
     Raises:
         ValueError: prompts without answers, ids or labels that clash, features the dictionaries lack, or prompts and
@@ -52,16 +53,16 @@ class PatchSweep:
     """
 
     model: Model
-    dictionary: InMemory
+    dictionary: Holder
     prompts: tuple[SweepPrompt, ...]
     features: FeatureSet
     settings: SweepSettings
     parallel: RowParallel
 
     def __post_init__(self):
-        check_in_memory(self.dictionary, "patch_sweep")
         self.features.check(self.dictionary)
-        checked_holds(self.settings.holds, self.model.config, self.dictionary)
+        _ = self.held
+        self._check_streamed()
         ids = [prompt.id for prompt in self.prompts]
         if not ids or len(set(ids)) != len(ids):
             raise ValueError(f"prompts: {len(ids)} with {len(set(ids))} distinct ids; give each prompt its own id")
@@ -73,7 +74,21 @@ class PatchSweep:
             self._check_prompt(prompt)
         for layer in np.unique(self.rows.layer):
             edits = self.edits(self.prompts[0], self.rows.take(self.rows.layer == layer))
-            check_edits(edits, self.model.config, self.dictionary)
+            check_edits(edits, self.model.config, self.stack)
+
+    def _check_streamed(self) -> None:
+        """Refuse what reads whole dictionaries of those that are streamed."""
+        whole = {
+            f"a {self.dictionary.config.kind} dictionary": self.dictionary.config.ranked,
+            "form replace": self.settings.form == "replace", "record_features": bool(self.settings.recording.reader),
+            "a hold of features": bool(self.held.features),
+        }  # fmt: skip
+        needed = [what for what, is_needed in whole.items() if is_needed]
+        if needed and isinstance(self.dictionary, StreamedDictionaries):
+            raise ValueError(
+                f"dictionary: streamed, but {needed[0]} reads every feature of a layer; load it in memory "
+                "(load_dictionaries without placement=Streamed)"
+            )
 
     def _check_answers(self) -> None:
         labels = {tuple(dict.fromkeys(a.label for a in prompt.answers)) for prompt in self.prompts}
@@ -117,17 +132,43 @@ class PatchSweep:
             )
 
     @functools.cached_property
+    def stack(self) -> InMemory:
+        """The dictionaries in memory; of streamed ones the chosen features, in which edits count them."""
+        if isinstance(self.dictionary, StreamedDictionaries):
+            return chosen_stack(self.dictionary, self._chosen)
+        return self.dictionary
+
+    @functools.cached_property
+    def _chosen(self) -> dict[int, Int[np.ndarray, " n"]]:
+        """The features of each layer that rows read or write; one of layers whose skip connections alone are needed."""
+        rows, mask, config = self.rows, self.held.mask("mlp_out"), self.dictionary.config
+        skipped = [] if mask is None or not config.is_transcoder else [n for n in config.layers if mask[n]]
+        layers = np.unique([*rows.layer[rows.layer != EMPTY], *skipped]).tolist()
+        ids = np.maximum(np.stack([rows.feature, rows.writer]), 0)
+        found = {layer: np.unique(ids[:, rows.layer == layer]) for layer in layers}
+        return {layer: mine if len(mine) else np.zeros(1, np.int32) for layer, mine in found.items()}
+
+    def _among_chosen(self, rows: Rows) -> Rows:
+        """The rows, their features counted among the chosen ones."""
+        ids = np.maximum(np.stack([rows.feature, rows.writer]), 0)
+        for layer, mine in self._chosen.items():
+            here = rows.layer == layer
+            ids[:, here] = np.searchsorted(mine, ids[:, here])
+        return dataclasses.replace(rows, feature=ids[0], writer=ids[1])
+
+    @functools.cached_property
     def placed(self) -> tuple[Transformer, InMemory]:
         """Weights and dictionaries on every device.
 
         Once, and not with every bucket: what is on one device alone is copied to the others by each call.
         """
-        return self.parallel.replicate((self.model.transformer, self.dictionary))
+        return self.parallel.replicate((self.model.transformer, self.stack))
 
     @property
     def about(self) -> dict[str, str]:
-        """What is done to features, for those who read the result: scope, form of the edit, rule of the values."""
-        return {"scope": self.settings.scope, "form": self.settings.form, "values": self.features.rule}
+        """What is done to features, for those who read the result: scope, form, operation, rule of the values."""
+        s = self.settings
+        return {"scope": s.scope, "form": s.form, "operation": s.operation, "values": self.features.rule}
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -191,6 +232,7 @@ class PatchSweep:
 
     def edits(self, prompt: SweepPrompt, rows: Rows) -> tuple[Edit, ...]:
         """Rows as edits of a prompt."""
+        rows = self._among_chosen(rows) if isinstance(self.dictionary, StreamedDictionaries) else rows
         bounded = bool(np.isfinite(coefficients(self.settings.operation, 0.0)[2:]).any())
         return (rows.edit(self.edit_spec, self.settings.scope, len(prompt.tokens), bounded),)
 

@@ -22,7 +22,7 @@ from jaxtyping import Int
 
 from causeway.engine.analyses.patch_sweep.design import FeatureSet
 from causeway.engine.analyses.screen.columns import whole_numbers
-from causeway.engine.dictionary.placement import InMemory
+from causeway.engine.dictionary.placement import Holder, InMemory
 from causeway.engine.intervention.taps import BoundTap, Reader, TapSpec, bind_tap
 from causeway.engine.model.rollouts import Generation
 from causeway.engine.sweep.layout import ArraySpec
@@ -103,7 +103,7 @@ def _unpadded(values: np.ndarray, ids: np.ndarray | None) -> np.ndarray:
     return values if ids is None else np.where(ids >= 0, values, 0).astype(values.dtype)
 
 
-def make_recording(what: str | pa.Table, dictionary: InMemory, patched: FeatureSet, top_logits: int) -> Recording:
+def make_recording(what: str | pa.Table, dictionary: Holder, patched: FeatureSet, top_logits: int) -> Recording:
     """A recording over all layers that have a dictionary.
 
     Args:

@@ -15,10 +15,12 @@ from causeway.engine.analyses.patch_sweep.effects import EffectSettings
 from causeway.engine.analyses.patch_sweep.features import features_of
 from causeway.engine.analyses.patch_sweep.patch_sweep import PatchSweep
 from causeway.engine.analyses.patch_sweep.settings import SweepSettings
+from causeway.engine.calls.argument_order import holder_of
 from causeway.engine.calls.groups import Groups, Member, members_of
 from causeway.engine.devices import local_parallel
 from causeway.engine.dictionary.fit import fitted
-from causeway.engine.dictionary.placement import InMemory, check_in_memory
+from causeway.engine.dictionary.placement import Holder
+from causeway.engine.intervention.hold import AnyHolds
 from causeway.engine.model.handle import Model, check_model
 from causeway.engine.outcome.answers import Answer
 
@@ -28,13 +30,15 @@ ARMS = ("baseline", "noop", "patch", "ablate", "random", "dose")
 def patch_sweep(
     model: Model,
     prompts: Groups,
-    dictionary: InMemory,
+    dictionary: Holder,
     *,
     features: pa.Table | Sequence[Mapping[str, float]],
     answers: Mapping[str, str],
     value: str | Mapping[str, float] = "mean_active",
     per_layer: int = 300,
+    operation: str = "set",
     arms: Sequence[str] = ARMS,
+    holds: AnyHolds = "open",
     scope: str = "last_prompt",
     split: bool = True,
     seed: int = 0,
@@ -46,13 +50,14 @@ def patch_sweep(
     Args:
         model: a loaded model with a tokenizer.
         prompts: groups of prompts by name; the unit of the statistics is the prompt.
-        dictionary: SAEs or per-layer transcoders in memory.
+        dictionary: SAEs or transcoders; of streamed ones the features that are patched are held in memory.
         features: the table of `screen`, or rows of layer, feature and value_GROUP.
         answers: the text of each answer by its label: {"yes": " yes", "no": " no"}.
-        value: what features of a screening table are set to: mean, mean_active, q10 ... q90 of each group, or numbers
-            by group.
+        value: for features of a screening table: mean, mean_active, q10 ... q90 of each group, or numbers by group.
+        operation: what patches do with it: set, add, scale, inhibit, at_most or at_least (doses go with set alone).
         per_layer: features taken of each layer of a screening table, by |d|.
         arms: kinds of arms: baseline, noop, patch, ablate, random, dose.
+        holds: of each prompt's clean pass, as for `run`.
         scope: the tokens edited; see `FeatureEdit`.
         split: select on one half of the prompts and estimate on the other; without it no feature is called causal.
         seed: of every draw.
@@ -70,7 +75,9 @@ def patch_sweep(
     members, table = members_of(prompts, model), _table(features)
     chosen = features_of(table, _rule(value), scalars.integer(per_layer, "per_layer", 1), None, groups=list(prompts))
     wanted = make_arms(_kinds(arms), tuple(chosen.values))
-    settings = SweepSettings("exact", wanted, scope=scope, seed=seed, rows=scalars.integer(rows, "rows", 1))
+    settings = SweepSettings(
+        "exact", wanted, scope=scope, seed=seed, rows=scalars.integer(rows, "rows", 1), holds=holds, operation=operation
+    )
     listed = tuple(_prompt(model, number, member, answers) for number, member in enumerate(members))
     own = fitted(dictionary, model.config, model.name)
     sweep = PatchSweep(model, own, listed, chosen, settings, local_parallel(1))
@@ -85,9 +92,7 @@ def patch_sweep(
 def _check(model: object, dictionary: object, answers: object, workdir: object) -> None:
     """Refuse what cannot be swept by its type."""
     check_model(model)
-    check_in_memory(dictionary, "patch_sweep")
-    if dictionary is None:
-        raise ValueError(f"dictionary: got {scalars.shown(dictionary)}; patch_sweep needs SAEs or transcoders")
+    holder_of("patch_sweep", dictionary)
     if not isinstance(answers, Mapping) or not all(isinstance(text, str) for pair in answers.items() for text in pair):
         raise ValueError(f"answers: got {scalars.shown(answers)}; needs texts by label, such as {{'yes': ' yes'}}")
     if not isinstance(workdir, str | Path | None):

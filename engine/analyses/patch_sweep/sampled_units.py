@@ -31,7 +31,7 @@ def sampled_unit(sweep: PatchSweep, index: int) -> UnitResult:
 
 
 def _generate(sweep: PatchSweep, prompt: SweepPrompt, rows: Rows) -> Generation:
-    if not sweep.edit_spec.one_layer(sweep.dictionary):
+    if not sweep.edit_spec.one_layer(sweep.stack):
         return _generate_together(sweep, prompt, rows)
     layers = np.unique(rows.layer)
     parts = [np.flatnonzero(rows.layer == layer) for layer in layers]

@@ -7,7 +7,6 @@ from causeway.engine import scalars
 from causeway.engine.analyses.patch_sweep.arms import Arm
 from causeway.engine.analyses.patch_sweep.recording import Recording
 from causeway.engine.intervention.hold import AnyHolds
-from causeway.engine.intervention.operations import coefficients
 from causeway.engine.model.sampling import Sampling
 from causeway.engine.model.segments import Layout as Widths
 from causeway.engine.outcome.parsers import parser
@@ -23,7 +22,8 @@ class SweepSettings:
         outcome: exact or sampled. arms: see `arms`. form: delta, or replace (the original study's
             reconstruction). scope: where edits act (`intervention.scope`). semantics: cached or recomputed.
         holds: what rows keep of their prompt's clean pass (`intervention.hold`).
-        operation: what patches do with their values (`intervention.operations`).
+        operation: what patches do with their values (`intervention.operations`): set, add, scale, inhibit, at_most or
+            at_least. Others take no value of a group; arms are there for 0 and for a feature's own.
         trials: rollouts of each arm. sampling, max widths: of rollouts. stop_texts: texts that end one, beside the stop
             tokens of `sampling`. parser: how an answer is read.
         rows: row bucket a device. unit_buckets: buckets a unit. recording: what is kept at every token.
@@ -50,7 +50,6 @@ class SweepSettings:
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name}: got {getattr(self, name)!r}; needs one of {', '.join(allowed)}")
-        coefficients(self.operation, 0.0)
         if self.operation != "set" and any(arm.kind == "dose" for arm in self.arms):
             raise ValueError(
                 f"operation: got {self.operation} with doses, which lead from a feature's own value to the one that it "
@@ -82,4 +81,5 @@ class SweepSettings:
 
 _CHOICES = {
     "outcome": ("exact", "sampled"), "form": ("delta", "replace"), "semantics": ("cached", "recomputed"),
+    "operation": ("set", "add", "scale", "inhibit", "at_most", "at_least"),
 }  # fmt: skip

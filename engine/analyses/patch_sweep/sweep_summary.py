@@ -109,7 +109,8 @@ def lines(summary: dict[str, Any], shown: int = 10) -> list[str]:
     out = [f"{summary['features']} features, prompts: {prompts}, arms: {', '.join(summary['arms'])}"]
     if edits := summary.get("edits"):
         out.append(
-            f"set {scope.words(edits['scope'])} ({edits['scope']}), values: {edits['values']}, {edits['form']} form"
+            f"{edits['operation']} {scope.words(edits['scope'])} ({edits['scope']}), values: {edits['values']}, "
+            f"{edits['form']} form"
         )
     share = summary["answers_hold"]
     if share is not None and share < LITTLE:

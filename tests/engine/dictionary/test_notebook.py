@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from causeway.engine.dictionary.dictionary import take
-from causeway.engine.dictionary.placement import StreamedDictionaries, check_in_memory
+from causeway.engine.dictionary.placement import StreamedDictionaries
 
 
 @pytest.fixture(scope="module")
@@ -53,12 +53,3 @@ def test_reprs_are_short(tiny, cases, saes):
         assert str(thing) == repr(thing)
     assert "layers 0, 2" in repr(saes)
     assert f"{sum(leaf.size for leaf in jax.tree.leaves(model)):,} parameters" in repr(model)
-
-
-def test_holders_that_a_call_cannot_use_are_named(tiny, cases, saes):
-    check_in_memory(saes, "run")
-    check_in_memory(None, "run")
-    check_in_memory(cases.make_dictionary(tiny, "cross_layer"), "run")
-    streamed = StreamedDictionaries([saes.layer(layer).config for layer in saes.config.layers], lambda _: None, 1)
-    with pytest.raises(ValueError, match="got StreamedDictionaries; run takes SAEs or transcoders in memory"):
-        check_in_memory(streamed, "run")

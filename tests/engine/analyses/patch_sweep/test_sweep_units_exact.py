@@ -76,6 +76,7 @@ def test_every_row_equals_teacher_forced_passes(computed, form):
 @pytest.mark.parametrize(("scope", "holds"), [
     ("last_prompt", "open"), ("decode", "open"), ("positions:1:3,-1", "open"),
     ("positions:1:3,-1", ("freeze_attention", "norm.-1", "mlp_out.1")),
+    ("positions:1:3,-1", ("features.2", "features.0.3", "attn_pattern.1")),
 ])  # fmt: skip
 def test_every_scope_equals_teacher_forced_passes(tiny_sweep, make_sweep, scope, holds):
     sweep = make_sweep("exact", ("patch",), scope=scope, holds=holds, prompts=tiny_sweep.make_prompts(1))
