@@ -5,9 +5,10 @@ compilation, so all processes of a run, workers and the drivers they start, shar
 the run unless JAX_COMPILATION_CACHE_DIR names a folder to keep it in, for this machine only. Programs are compiled
 with most optimisations off, but for the tests of bits and of speed, which are marked `optimised`.
 
-Slow tests are sampled: a third of them runs, of a large grid, marked `slow(share=9)`, a ninth. Which ones is drawn
-from a number that the header prints, so that the same ones run wherever and whenever the suite is run; another number
-draws others (`--sample=NUMBER`; change `SAMPLE` now and then). `--slow=all` runs all, `none` none.
+Slow tests are sampled: a third of them runs, of a large grid, marked `slow(share=9)`, a ninth. Which ones follows from
+a number that the header prints, so that the same ones run wherever and whenever the suite is run. The next number takes
+others (`--sample=NUMBER`; raise `SAMPLE` now and then): three in a row take every slow test, nine those of large
+grids. `--slow=all` runs all, `none` none.
 """
 
 import atexit
@@ -22,6 +23,7 @@ import hypothesis
 import pytest
 
 from tests import array_checks
+from tests.forked import Forked
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
@@ -44,16 +46,16 @@ gc.set_threshold(100_000, 50, 100)
 # Every compiled program maps memory of its own. Linux gives a process 65,530 mappings and XLA ends in a segmentation
 # fault when there are none left, which a worker of this suite reached.
 MOST_MAPPINGS = 20_000
-SAMPLE = 107105
+SAMPLE = 0
 
 
 def pytest_addoption(parser):
     parser.addoption("--slow", choices=("sample", "all", "none"), default="sample", help="Which slow tests to run.")
-    parser.addoption("--sample", type=int, default=SAMPLE, help="The number that slow tests are drawn by.")
+    parser.addoption("--sample", type=int, default=SAMPLE, help="Which part of the slow tests.")
 
 
 def pytest_report_header(config):
-    return f"slow tests: {config.option.slow}, drawn by --sample={config.option.sample}"
+    return f"slow tests: {config.option.slow}, --sample={config.option.sample}"
 
 
 def pytest_collection_modifyitems(config, items):
@@ -63,7 +65,7 @@ def pytest_collection_modifyitems(config, items):
         return
     for item in items:
         slow = item.get_closest_marker("slow")
-        if slow and (choice == "none" or zlib.crc32(f"{number} {item.nodeid}".encode()) % slow.kwargs.get("share", 3)):
+        if slow and (choice == "none" or (zlib.crc32(item.nodeid.encode()) + number) % slow.kwargs.get("share", 3)):
             item.add_marker(pytest.mark.skip(reason="slow: not in this sample; --slow=all runs it"))
 
 
@@ -98,6 +100,14 @@ def _forget_programs():
 
     jax.clear_caches()
     gc.collect()
+
+
+@pytest.fixture(scope="session")
+def forked():
+    """Runs programs in processes of their own that have imported the package already."""
+    programs = Forked()
+    yield programs
+    programs.close()
 
 
 @pytest.fixture(scope="session")

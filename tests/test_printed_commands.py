@@ -4,9 +4,7 @@ import importlib.util
 import json
 import re
 import shlex
-import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -40,7 +38,7 @@ def commands(page):
 
 
 @pytest.fixture(scope="module")
-def flags():
+def flags(forked):
     """The flags of every driver, once all printed commands were parsed with them."""
     from causeway.drivers.main import QUESTIONS
 
@@ -52,14 +50,11 @@ def flags():
                 of[name].append(arguments)
 
     def parse(name):
-        done = subprocess.run(
-            [sys.executable, "-P", "-c", PARSE, name, json.dumps(of[name])], capture_output=True, text=True
-        )
+        done = forked.run(PARSE, name, json.dumps(of[name]))
         assert done.returncode == 0, done.stderr
         return set(json.loads(done.stdout))
 
-    with ThreadPoolExecutor(2) as pool:
-        return set().union(*pool.map(parse, of))
+    return set().union(*map(parse, of))
 
 
 def test_every_command_has_flags_that_there_are(flags):

@@ -1,9 +1,9 @@
 """What the tests of drivers share: a process that runs a driver several times, and a small model with its SAEs."""
 
+import functools
 import importlib.util
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -35,31 +35,31 @@ for arguments in json.loads(sys.stdin.read()):
 
 
 @pytest.fixture(scope="session")
-def drive():
+def drive(forked):
     """`drive(driver, *runs)`: status, out, err and the compiled programs of each run."""
 
     def drive(driver, *runs):
         given = json.dumps([[str(argument) for argument in run] for run in runs])
-        done = subprocess.run(
-            [sys.executable, "-P", "-c", RUNS, driver], input=given, capture_output=True, text=True, env=environment()
-        )
+        done = forked.run(RUNS, driver, given=given)
         assert done.returncode == 0, done.stderr
         return [json.loads(line) for line in done.stdout.splitlines()]
 
     return drive
 
 
-def environment():
-    """One CPU device."""
-    return {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
+@pytest.fixture(scope="session")
+def command():
+    """The arguments of a driver's own process, and its environment: one CPU device."""
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
+    return lambda driver, *arguments: (
+        [sys.executable, "-P", "-m", "causeway.drivers.main", driver, *map(str, arguments)], environment
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="session")
-def command():
-    """The arguments of a driver's own process, and its environment."""
-    return lambda driver, *arguments: (
-        [sys.executable, "-P", "-m", "causeway.drivers.main", driver, *map(str, arguments)], environment()
-    )  # fmt: skip
+def causeway(forked):
+    """`causeway(driver, *arguments, place=folder)`: what the command answers there, as `subprocess.run` gives it."""
+    return functools.partial(forked.run, "from causeway.drivers.main import run; run()")
 
 
 @pytest.fixture(scope="session")

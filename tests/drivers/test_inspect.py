@@ -36,7 +36,6 @@ def runs(drive, places):
         ["--data=nowhere.json"],
         ["--model=bundled:tiny", "extra"],
         ["--model=bundled:tiny", f"--data={places / 'notes.txt'}"],
-        ["--model=bundled:tiny", "--data=tasks", "--layers=2", "--text_rows=64"],
     )
 
 
@@ -74,9 +73,11 @@ def test_a_text_the_model_does_not_know_carries_no_verdict(runs):
     assert "hooked" not in runs[7]["out"]
 
 
-def test_texts_of_its_tasks_do(runs):
-    assert runs[8]["status"] == 0, runs[8]["err"]
-    assert "layer 2: resid_post.2 is the right place" in runs[8]["out"]
+@pytest.mark.slow
+def test_texts_of_its_tasks_do(drive):
+    (run,) = drive("inspect", ["--model=bundled:tiny", "--data=tasks", "--layers=2", "--text_rows=64"])
+    assert run["status"] == 0, run["err"]
+    assert "layer 2: resid_post.2 is the right place" in run["out"]
 
 
 def test_without_text_nothing_is_run(runs):

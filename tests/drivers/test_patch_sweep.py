@@ -238,29 +238,28 @@ def killed(command, given, workdir, after):
     return process.returncode
 
 
-def check_killed(command, given, whole, workdir, after):
+def check_killed(command, causeway, given, whole, workdir, after):
     """Killed, then run again: the data files of an uninterrupted run."""
     assert killed(command, given, workdir, after) == -signal.SIGKILL
     assert not (workdir / "trials.parquet").exists()
-    arguments, environment = command("patch_sweep", *given(f"--workdir={workdir}", *SAMPLED))
-    done = subprocess.run(arguments, env=environment, capture_output=True, text=True)
+    done = causeway("patch_sweep", *given(f"--workdir={workdir}", *SAMPLED))
     assert done.returncode == 0, done.stderr
     assert contents(workdir) == contents(whole)
 
 
-def test_a_killed_sweep_ends_with_the_bytes_of_an_uninterrupted_one(session, given, command, tmp_path):
+def test_a_killed_sweep_ends_with_the_bytes_of_an_uninterrupted_one(session, given, command, causeway, tmp_path):
     tmp, _ = session
     units = len(list((tmp / "sampled" / "units").glob("*.json")))
     assert units > 10
-    check_killed(command, given, tmp / "sampled", tmp_path / "killed", random.randint(1, units // 2))
+    check_killed(command, causeway, given, tmp / "sampled", tmp_path / "killed", random.randint(1, units // 2))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.7])
-def test_a_sweep_may_be_killed_anywhere(session, given, command, tmp_path, share):
+def test_a_sweep_may_be_killed_anywhere(session, given, command, causeway, tmp_path, share):
     tmp, _ = session
     units = len(list((tmp / "sampled" / "units").glob("*.json")))
-    check_killed(command, given, tmp / "sampled", tmp_path / "killed", int(share * units))
+    check_killed(command, causeway, given, tmp / "sampled", tmp_path / "killed", int(share * units))
 
 
 @pytest.mark.slow

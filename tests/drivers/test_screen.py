@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,36 +15,16 @@ from causeway.ports.dictionaries.load import save_dictionary
 from causeway.ports.models.llama import save_llama
 from causeway.ports.models.word_tokenizer import build_word_tokenizer, save_word_tokenizer
 
-# Runs the driver once for each list of arguments, in one process: starting one costs more than most of the runs.
-RUNS = """
-import json, sys
-from absl import flags
-from causeway.drivers import screen
-results = []
-for arguments in json.loads(sys.argv[1]):
-    for name in flags.FLAGS:
-        flags.FLAGS[name].unparse()
-    try:
-        flags.FLAGS(["screen", *arguments])
-        screen.main(["screen"])
-        results.append(None)
-    except (ValueError, FileNotFoundError) as error:
-        results.append(str(error))
-print(json.dumps(results))
-"""
 
+@pytest.fixture(scope="session")
+def run(drive):
+    """All that some runs print, and the error of each, or None."""
 
-def run(*runs):
-    """The error of each run, or None."""
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", RUNS, json.dumps(runs)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "XLA_FLAGS": ""},
-    )
-    assert done.returncode == 0, done.stderr
-    *printed, results = done.stdout.strip().split("\n")
-    return "\n".join(printed), json.loads(results)
+    def run(*runs):
+        done = drive("screen", *runs)
+        return "".join(one["out"] for one in done), [one["err"].strip() if one["status"] else None for one in done]
+
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +54,7 @@ def _lines(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_states_the_file_they_left_and_games(place, flags):
+def test_states_the_file_they_left_and_games(run, place, flags):
     states = [*flags, "--states=12", f"--out={place / 'states'}"]
     again = [*flags, f"--prompts={place / 'states' / 'prompts.jsonl'}", f"--out={place / 'again'}", "--batch_rows=5"]
     strata = [*again[:-2], f"--out={place / 'strata'}", "--strata=round,balance", "--position=max"]
@@ -114,7 +93,7 @@ def _check_states(place):
     assert set(summary["by_layer"]) == {"0", "1"}
 
 
-def test_bad_input_is_one_line(place, flags):
+def test_bad_input_is_one_line(run, place, flags):
     def file(name, *records):
         path = place / f"{name}.jsonl"
         path.write_text("".join(json.dumps(r) + "\n" for r in records))

@@ -1,9 +1,7 @@
 """The driver makes a loadable model from a text file, and refuses before it computes."""
 
+import functools
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 
@@ -23,13 +21,9 @@ SMALL = (
 )
 
 
-def drive(*arguments):
-    return subprocess.run(
-        [sys.executable, "-P", "-m", "causeway.drivers.main", "train_model", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "XLA_FLAGS": ""},
-    )
+@pytest.fixture
+def train(causeway):
+    return functools.partial(causeway, "train_model")
 
 
 @pytest.fixture
@@ -39,24 +33,24 @@ def texts(tmp_path):
     return path
 
 
-def test_a_decoder_from_own_texts(tmp_path, texts):
+def test_a_decoder_from_own_texts(train, tmp_path, texts):
     places = (f"--out={tmp_path / 'model'}",)
-    done = drive(*places, f"--data={texts}", *SMALL)
+    done = train(*places, f"--data={texts}", *SMALL)
     assert done.returncode == 0, done.stderr
     model = cw.load_model(tmp_path / "model")
     assert model.tokens("the cat")[0] == model.tokenizer.bos_id
     assert json.loads((tmp_path / "model.work" / "summary.json").read_text())["figures"]["held_out_loss"] < 5
-    refused = drive(*places, f"--data={texts}", *SMALL)
+    refused = train(*places, f"--data={texts}", *SMALL)
     assert refused.returncode != 0
     assert refused.stderr.count("\n") == 1
     assert "model.safetensors is there already" in refused.stderr
 
 
-def test_missing_directories_and_unknown_fields_are_refused(tmp_path):
-    missing = drive()
+def test_missing_directories_and_unknown_fields_are_refused(train, tmp_path):
+    missing = train()
     assert missing.returncode != 0
     assert missing.stderr.startswith("causeway train_model: --out: got nothing; needed as in `causeway train_model --")
-    unknown = drive(f"--out={tmp_path / 'o'}", f"--workdir={tmp_path / 'w'}", "--config.schedule.stepz=3")
+    unknown = train(f"--out={tmp_path / 'o'}", f"--workdir={tmp_path / 'w'}", "--config.schedule.stepz=3")
     assert (unknown.returncode, unknown.stderr.count("\n")) == (2, 1)
     assert unknown.stderr.startswith("causeway train_model: --config: no such field: ")
     assert "stepz" in unknown.stderr

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 
 import pytest
 
@@ -58,13 +57,11 @@ def place(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def train(place):
+def train(place, forked):
     """`train(driver, out)`: a run to the end, or to its n-th durable operation."""
 
     def train(driver, out, what="kill", at=0, extra=()):
-        command = [sys.executable, "-P", "-c", CRASHES, driver, what, str(at), f"--out={out}", *FLAGS[driver], *extra]
-        environment = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
-        return subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True)
+        return forked.run(CRASHES, driver, what, at, f"--out={out}", *FLAGS[driver], *extra, place=place)
 
     return train
 

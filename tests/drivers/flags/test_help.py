@@ -3,9 +3,6 @@
 import json
 import re
 import shlex
-import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -43,18 +40,16 @@ print(json.dumps(found))
 
 
 @pytest.fixture(scope="module")
-def looked():
+def looked(forked):
     """What LOOK finds for every driver."""
 
     def look(name):
         example, needs = shlex.split(PAGES[name].example[-1])[2:], "needs" if PAGES[name].needed else ""
-        command = [sys.executable, "-P", "-c", LOOK, name, json.dumps(example), needs]
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = forked.run(LOOK, name, json.dumps(example), needs)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
-    with ThreadPoolExecutor(2) as pool:
-        return dict(zip(PAGES, pool.map(look, PAGES), strict=True))
+    return {name: look(name) for name in PAGES}
 
 
 def test_every_driver_has_a_page():
@@ -96,14 +91,13 @@ def test_the_example_is_taken_and_what_is_needed_is_refused_without(looked, name
 
 
 @pytest.mark.slow(share=9)
-def test_the_examples_run(command, tmp_path):
+def test_the_examples_run(causeway, tmp_path):
     """All but the demo, which has a test of its own, and the benchmark."""
     examples = dict.fromkeys(
         line for name, about in PAGES.items() if name not in ("demo", "bench") for line in about.example
     )
     for line in examples:
-        arguments, environment = command(*shlex.split(line)[1:])
-        done = subprocess.run(arguments, env=environment, cwd=tmp_path, capture_output=True, text=True)
+        done = causeway(*shlex.split(line)[1:], place=tmp_path)
         assert done.returncode == 0, line + done.stderr
 
 
