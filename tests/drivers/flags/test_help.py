@@ -132,7 +132,7 @@ def test_old_names_are_answered_with_the_new_ones(drive):
 CONFIGS = {
     "syntax": ("x = (", "--config: SyntaxError: "),
     "no function": ("x = 1", "--config: AttributeError: "),
-    "number": ("def get_config():\n    return 5", "--config: has no section 'attribute'"),
+    "number": ("def get_config():\n    return 5", "needs a Python file whose get_config() returns a ConfigDict"),
     "absent": (None, "--config: "),
 }
 
