@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from causeway.engine.dictionary.placement import Holder
     from causeway.engine.model.handle import Model
-    from causeway.engine.tasks.slot_states import LabelledState
+    from causeway.engine.tokenized_prompt import TokenizedPrompt
 
 FLAGS = take("seed", workdir="causeway_demo", states=24, per_layer=15)
 
@@ -39,35 +39,37 @@ def main(_: list[str]) -> None:
         if getattr(FLAGS, name) < least:
             raise ValueError(f"--{name}: got {getattr(FLAGS, name)}; needs a whole number >= {least}")
     from causeway.engine.analyses.patch_sweep.features import features_of
+    from causeway.engine.tasks.labelled_records import labelled_records
     from causeway.engine.tasks.slot_states import labelled_prompts
+    from causeway.engine.tokenized_prompt import tokenized
 
     model = model_flags.load_model()
     dictionary = model_flags.load_dictionaries(model)
-    states = labelled_prompts(FLAGS.seed, FLAGS.states)
+    states = labelled_records(labelled_prompts(FLAGS.seed, FLAGS.states), "tiny")
     print(f"{model.name}: {model.config.num_layers} layers, {dictionary.num_features} features a layer")
     print(f"{len(states)} game states, matched on balance and round; the first of each group:")
     for state in states[:2]:
         print(f"  {state.group:<5} {state.text}")
 
-    table = _screen(model, dictionary, states, workdir)
+    prompts = tuple(tokenized(model, state, number) for number, state in enumerate(states))
+    table = _screen(model, dictionary, prompts, workdir)
     features = features_of(table, "q90", FLAGS.per_layer, None)
     print(f"\n{len(features.layer)} features differ most between the groups, {FLAGS.per_layer} of each layer; each is")
     print("set as high as in the top tenth of a group's states where it is active (the value q90)")
-    show_sweeps(model, dictionary, states, features, workdir, FLAGS.seed)
+    show_sweeps(model, dictionary, prompts, features, workdir, FLAGS.seed)
     show_circuits(model, workdir / "graphs")
     print(f"\n{time.monotonic() - started:.0f} s in all. Everything is in {workdir}: screen.parquet, graphs/, and in")
     print("exact/ and sampled/ trials.parquet (every row), effects.parquet (every contrast), summary.json, plan.json")
 
 
-def _screen(model: Model, dictionary: Holder, states: Sequence[LabelledState], workdir: Path) -> pa.Table:
+def _screen(model: Model, dictionary: Holder, prompts: Sequence[TokenizedPrompt], workdir: Path) -> pa.Table:
     """Which features differ between the groups."""
     import pyarrow.parquet as pq
 
-    from causeway.engine.analyses.screen.activations import LabelledTokens, group_sums
+    from causeway.engine.analyses.screen.activations import group_sums
     from causeway.engine.analyses.screen.table import screen_table
     from causeway.engine.sweep.durable import replacing
 
-    prompts = [LabelledTokens(tuple(model.tokens(state.text)), state.group) for state in states]
     table = screen_table(group_sums(model.transformer, dictionary, prompts, GROUPS))
     workdir.mkdir(parents=True, exist_ok=True)
     with replacing(workdir / "screen.parquet") as path:

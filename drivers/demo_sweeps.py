@@ -14,35 +14,19 @@ from typing import TYPE_CHECKING
 from causeway.drivers.flags import model_flags
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from causeway.engine.analyses.patch_sweep.design import FeatureSet, SweepPrompt
+    from causeway.engine.analyses.patch_sweep.design import FeatureSet
     from causeway.engine.analyses.patch_sweep.patch_sweep import PatchSweep
     from causeway.engine.dictionary.dictionary import Dictionary
     from causeway.engine.model.handle import Model
-    from causeway.engine.tasks.slot_states import LabelledState
+    from causeway.engine.tokenized_prompt import TokenizedPrompt
 
 GROUPS = ("safe", "risky")
 OUTCOME = "p_bet"
 SHOWN, TRIALS, NEW_TOKENS = 5, 16, 8
 
 
-def sweep_prompts(model: Model, states: Sequence[LabelledState]) -> tuple:
-    """Game states with every answer the menu allows, whole."""
-    from causeway.engine.analyses.patch_sweep.design import SweepPrompt
-    from causeway.engine.tasks.slot_decisions import menu_answers
-
-    prompts = []
-    for index, state in enumerate(states):
-        answers = menu_answers(state.game.menu)
-        tokens, continued = model.tokens(state.text), model.answer_tokens(state.text, [a.text for a in answers])
-        ids = tuple(tuple(answer) for answer in continued)
-        prompts.append(SweepPrompt(index, state.group, state.text, tuple(tokens), answers, ids))
-    return tuple(prompts)
-
-
 def exact_sweep(
-    model: Model, dictionary: Dictionary, prompts: tuple[SweepPrompt, ...], features: FeatureSet, seed: int
+    model: Model, dictionary: Dictionary, prompts: tuple[TokenizedPrompt, ...], features: FeatureSet, seed: int
 ) -> PatchSweep:
     """The six conditions of the study with the controls that make them mean something."""
     from causeway.engine.analyses.patch_sweep.arms import make_arms
@@ -71,7 +55,7 @@ def sampled_sweep(exact: PatchSweep, rows: list[dict]) -> PatchSweep:
 def show_sweeps(
     model: Model,
     dictionary: Dictionary,
-    states: Sequence[LabelledState],
+    prompts: tuple[TokenizedPrompt, ...],
     features: FeatureSet,
     workdir: Path,
     seed: int,
@@ -79,7 +63,7 @@ def show_sweeps(
     """Run or resume both and print what they found."""
     from causeway.engine.analyses.patch_sweep import sweep_summary
 
-    exact = exact_sweep(model, dictionary, sweep_prompts(model, states), features, seed)
+    exact = exact_sweep(model, dictionary, prompts, features, seed)
     print(f"\nexact: {_count(exact)} answer distributions computed", flush=True)
     found = _finished(exact, workdir / "exact")
     kept = {name: found["outcomes"][name] for name in (OUTCOME, "expected_amount")}

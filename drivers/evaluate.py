@@ -17,15 +17,15 @@ from causeway.drivers.flags.refusals import run_driver
 from causeway.drivers.flags.table import take
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from causeway.engine.analyses.evaluate.baseline import Score
     from causeway.engine.analyses.evaluate.final_answers import Generated
-    from causeway.engine.analyses.evaluate.teacher_forcing import AnswerPair
     from causeway.engine.analyses.prompts.catalogue import Criterion
     from causeway.engine.devices import RowParallel
     from causeway.engine.model.handle import Model
     from causeway.engine.prompt_record import PromptRecord
+    from causeway.engine.tokenized_prompt import TokenizedPrompt
 
     Scored = dict[tuple[str, str], list[Score]]
 
@@ -47,13 +47,12 @@ def main(_: list[str]) -> None:
 
     sets = by_set(prompt_records.read(check_pair, behaviours=FLAGS.behaviours, splits=FLAGS.splits))
     _check(out, sets)
-    from causeway.engine.analyses.evaluate.teacher_forcing import answer_pair
 
     model, parallel = model_flags.load_model(), model_flags.parallel()
-    read = {key: _usable(model, items, answer_pair) for key, items in sets.items()}
+    read = {key: _usable(model, items) for key, items in sets.items()}
     # First, because it refuses prompts without a final answer.
-    written = {key: _written(out, model, items) for key, (items, _) in read.items()}
-    scored = {key: _score(model, parallel, *parts, written[key], key) for key, parts in read.items()}
+    written = {key: _written(out, model, prompts) for key, prompts in read.items()}
+    scored = {key: _score(model, parallel, prompts, written[key], key) for key, prompts in read.items()}
     with written_alone(out, names(scored)):
         for key in scored:
             reading_flags.claim(out, "_".join(key))
@@ -80,43 +79,47 @@ def _check(out: Path, sets: Mapping[tuple[str, str], list[PromptRecord]]) -> Non
         raise ValueError(f"--by: no prompt has a field {unknown[0]!r}; they have {', '.join(sorted(fields))}")
 
 
-def _usable(
-    model: Model, items: list[PromptRecord], answer_pair: Callable[[Model, PromptRecord], AnswerPair]
-) -> tuple[list, list]:
-    """Prompts with their tokens; one that cannot be scored, or comes again, is not."""
+def _usable(model: Model, items: list[PromptRecord]) -> list[TokenizedPrompt]:
+    """Prompts with their tokens; one that cannot be scored, or comes again, is left out."""
+    from causeway.engine.analyses.evaluate.teacher_forcing import scorable
+
     first: dict[tuple, str] = {}
 
-    def pair(item: PromptRecord) -> AnswerPair:
+    def once(item: PromptRecord) -> TokenizedPrompt:
         if same := first.get(key := (item.text, item.tokens, item.correct, item.incorrect)):
             raise ValueError(f"has the prompt and answers of {same}; each counts once")
         first[key] = item.id
-        return answer_pair(model, item)
+        return scorable(model, item)
 
-    return prompt_records.usable(items, pair, "scored")
+    return prompt_records.usable(items, once, "scored")
 
 
-def _written(out: Path, model: Model, items: list[PromptRecord]) -> list[Generated] | None:
+def _written(out: Path, model: Model, prompts: list[TokenizedPrompt]) -> list[Generated] | None:
     """What the model writes, from where an earlier run was stopped; None without --generate."""
     if not FLAGS.generate:
         return None
     from causeway.engine.analyses.evaluate.final_answers import generation_of, scored
     from causeway.engine.calls.continuations import texts
 
+    items = [prompt.record for prompt in prompts]
     if (found := texts(generation_of(model, items, FLAGS.max_new_tokens), out)) is None:
         sys.exit(3)
     return scored(items, found)
 
 
 def _score(
-    model: Model, parallel: RowParallel, items: list[PromptRecord], pairs: list[AnswerPair],
-    written: list[Generated] | None, key: tuple[str, str],
-) -> list[Score]:  # fmt: skip
+    model: Model,
+    parallel: RowParallel,
+    prompts: list[TokenizedPrompt],
+    written: list[Generated] | None,
+    key: tuple[str, str],
+) -> list[Score]:
     from causeway.engine.analyses.evaluate.baseline import scores_of
     from causeway.engine.analyses.evaluate.teacher_forcing import answer_log_probabilities
 
     kept = reading_flags.kept(model, "_".join(key))
-    found = answer_log_probabilities(model.transformer, pairs, rows=FLAGS.batch_rows, parallel=parallel, kept=kept)
-    return scores_of(items, pairs, found, written)
+    found = answer_log_probabilities(model.transformer, prompts, rows=FLAGS.batch_rows, parallel=parallel, kept=kept)
+    return scores_of(prompts, found, written)
 
 
 def _write(out: Path, model: Model, scored: Scored) -> None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from causeway.engine.dictionary.placement import Holder
     from causeway.engine.model.handle import Model
     from causeway.engine.prompt_record import PromptRecord
+    from causeway.engine.tokenized_prompt import TokenizedPrompt
 
 FLAGS = take("behaviours splits positions include_first keep full out overwrite", batch_rows=16)
 
@@ -48,12 +49,12 @@ def main(_: list[str]) -> None:
     model = model_flags.load_model()
     dictionary, parallel = model_flags.load_dictionaries(model), model_flags.parallel()
     runnable = {key: _usable(model, prompts, positions) for key, prompts in sets.items()}
-    for _, tokens in runnable.values():
-        check_request(model.transformer, dictionary, tokens, positions, FLAGS.keep)
-    for (behaviour, split), (prompts, tokens) in runnable.items():
+    for prompts in runnable.values():
+        check_request(model.transformer, dictionary, [p.tokens for p in prompts], positions, FLAGS.keep)
+    for (behaviour, split), prompts in runnable.items():
         with written(out, behaviour, split, dictionary.config.layers, again=(behaviour, split) in own):
             reading_flags.claim(out, f"{behaviour}_{split}")
-            found, samples = _extract(out, behaviour, split, tokens, model, dictionary, positions, parallel)
+            found, samples = _extract(out, behaviour, split, prompts, model, dictionary, positions, parallel)
             _write(out, behaviour, split, prompts, model, dictionary, positions, found, samples)
     print(f"everything is in {out}")
 
@@ -69,22 +70,23 @@ def _positions() -> Positions:
     return Positions(int(text.removeprefix("last_")), first)
 
 
-def _usable(model: Model, prompts: list[PromptRecord], positions: Positions) -> tuple[list, list[list[int]]]:
+def _usable(model: Model, prompts: list[PromptRecord], positions: Positions) -> list[TokenizedPrompt]:
     """Prompts with their tokens, before anything is run."""
+    from causeway.engine.tokenized_prompt import tokenized
 
-    def tokens(prompt: PromptRecord) -> list[int]:
-        ids = model.tokens(prompt.content)
-        positions.check(len(ids))
-        return ids
+    def checked(record: PromptRecord) -> TokenizedPrompt:
+        prompt = tokenized(model, record, answered=False)
+        positions.check(len(prompt.tokens))
+        return prompt
 
-    return prompt_records.usable(prompts, tokens, "run")
+    return prompt_records.usable(prompts, checked, "run")
 
 
 def _extract(
     out: Path,
     behaviour: str,
     split: str,
-    prompts: Sequence[Sequence[int]],
+    prompts: Sequence[TokenizedPrompt],
     model: Model,
     dictionary: Holder,
     positions: Positions,
@@ -94,11 +96,12 @@ def _extract(
     from causeway.engine.analyses.features.extract import extract_features, samples_of
     from causeway.ports.results.feature_files import full_arrays
 
-    samples, layers = samples_of(prompts, positions), dictionary.config.layers
+    tokens = [prompt.tokens for prompt in prompts]
+    samples, layers = samples_of(tokens, positions), dictionary.config.layers
     shape = (len(samples), dictionary.num_features)
     with full_arrays(out, behaviour, split, layers, shape) if FLAGS.full else contextlib.nullcontext() as full:
         found = extract_features(
-            model.transformer, dictionary, prompts, positions, top_k=FLAGS.keep, rows=FLAGS.batch_rows,
+            model.transformer, dictionary, tokens, positions, top_k=FLAGS.keep, rows=FLAGS.batch_rows,
             parallel=parallel, full=full, kept=reading_flags.kept(model, f"{behaviour}_{split}"),
         )  # fmt: skip
     return found, samples
@@ -108,7 +111,7 @@ def _write(
     out: Path,
     behaviour: str,
     split: str,
-    prompts: Sequence[PromptRecord],
+    prompts: Sequence[TokenizedPrompt],
     model: Model,
     dictionary: Holder,
     positions: Positions,
@@ -129,7 +132,7 @@ def _write(
     layers = [layer_figures(layer) for layer in found]
     content = about | {
         "model_fingerprint": model.fingerprint, "samples": len(samples), "layers": layers,
-        "ids": [prompt.id for prompt in prompts], "environment": environment(),
+        "ids": [prompt.record.id for prompt in prompts], "environment": environment(),
     }  # fmt: skip
     write_summary(out, behaviour, split, samples, content)
     print(f"{behaviour} {split}: {len(prompts)} prompts, {len(samples)} tokens")

@@ -65,7 +65,7 @@ def main(_: list[str]) -> None:
     settings = _effect_settings(sweep)
     run.check_effects(sweep, settings)
     if FLAGS.export_study:
-        study_export.check_study(map(str, sweep.settings.arms), [prompt.group for prompt in sweep.prompts])
+        study_export.check_study(map(str, sweep.settings.arms), [prompt.record.group for prompt in sweep.prompts])
     if FLAGS.plan:
         print(run.estimate(sweep, workdir, cast(Literal["abstract", "measured"], FLAGS.plan)).text())
         return
@@ -96,10 +96,10 @@ def _sweep(table: pa.Table) -> PatchSweep:
     model = model_flags.load_model()
     dictionary = model_flags.load_dictionaries(model)
     places = {record.where: place for place, record in enumerate(records)}
-    _, prompts = prompt_records.usable(
+    prompts = prompt_records.usable(
         records, lambda record: sweep_prompt(model, record, places[record.where], answers), "run"
     )
-    layers, groups = dictionary.config.layers if FLAGS.layers else (), [p.group for p in prompts]
+    layers, groups = dictionary.config.layers if FLAGS.layers else (), [p.record.group for p in prompts]
     rule, most = parse_rule(FLAGS.value), (FLAGS.per_layer, FLAGS.limit_features)
     features = features_of(table, rule, *most, groups=groups, layers=layers)
     settings = _settings(dictionary, features, sampling, stops_of(model, stop))

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from causeway.engine.analyses.screen.compared import Compared
     from causeway.engine.dictionary.placement import Holder
     from causeway.engine.model.handle import Model
-    from causeway.engine.prompt_record import PromptRecord
 
 FLAGS = take("groups label_field strata keep_repeats position out overwrite seed", batch_rows=16)
 
@@ -39,6 +38,7 @@ def main(_: list[str]) -> None:
     from causeway.engine.analyses.screen.compared import compared, two_labels
     from causeway.engine.analyses.screen.table import screen_table
     from causeway.engine.prompt_record import check_group
+    from causeway.engine.tokenized_prompt import tokenized
 
     # A file is read before a model is loaded, states are made after: games need the model.
     records = prompt_records.read(check_group, label_field=FLAGS.label_field) if FLAGS.prompts else []
@@ -48,17 +48,16 @@ def main(_: list[str]) -> None:
     if not FLAGS.prompts:
         records, games = game_flags.labelled_states(model, parallel, FLAGS.seed, out)
     groups = tuple(FLAGS.groups or two_labels(records))
-    records, tokens = prompt_records.usable(records, lambda record: model.tokens(record.content), "run")
-    bos = model.tokenizer.bos_id if model.tokenizer else None
-    chosen = compared(records, tokens, groups, strata=FLAGS.strata, keep_repeats=FLAGS.keep_repeats, bos=bos)
+    prompts = prompt_records.usable(records, lambda record: tokenized(model, record, answered=False), "run")
+    chosen = compared(prompts, groups, strata=FLAGS.strata, keep_repeats=FLAGS.keep_repeats)
     sums = group_sums(
-        model.transformer, dictionary, chosen.prompts, cast(tuple[str, str], groups),
-        position=cast(Position, FLAGS.position), rows=FLAGS.batch_rows, parallel=parallel, progress=_progress,
-        kept=reading_flags.kept(model),
+        model.transformer, dictionary, chosen.prompts, cast(tuple[str, str], groups), strata=FLAGS.strata,
+        bos=model.tokenizer.bos_id if model.tokenizer else None, position=cast(Position, FLAGS.position),
+        rows=FLAGS.batch_rows, parallel=parallel, progress=_progress, kept=reading_flags.kept(model),
     )  # fmt: skip
     table = screen_table(sums, seed=FLAGS.seed)
     found = summary.summarise(table)
-    _write(out, table, chosen.records, _provenance(model, dictionary, chosen) | games | found)
+    _write(out, table, chosen, _provenance(model, dictionary, chosen) | games | found)
     print("\n".join([_sizes(chosen, groups), *summary.lines(found)]))
     print(f"everything is in {out}: screen.parquet, prompts.jsonl, summary.json")
 
@@ -83,10 +82,10 @@ def _sizes(chosen: Compared, groups: tuple[str, ...]) -> str:
     """How many prompts were compared, and how many were not."""
     from causeway.engine.analyses.screen.summary import usable_rows
 
-    counts = Counter(prompt.group for prompt in chosen.prompts)
+    counts = Counter(prompt.record.group for prompt in chosen.prompts)
     parts = [", ".join(f"{counts[group]} {group}" for group in groups) + f"; {groups[0]} is the reference"]
     if FLAGS.strata:
-        parts.append(f"{usable_rows(chosen.prompts)} of them in strata with two or more of each group")
+        parts.append(f"{usable_rows(chosen.prompts, FLAGS.strata)} of them in strata with two or more of each group")
     if chosen.repeated:
         parts.append(f"{chosen.repeated} repeats left out")
     if chosen.left_out:
@@ -106,14 +105,14 @@ def _provenance(model: Model, dictionary: Holder, chosen: Compared) -> dict:
     return {
         "model": model.name, "model_fingerprint": model.fingerprint,
         "dictionaries": FLAGS.dictionaries or model.name, "stream": dictionary.config.stream,
-        "prompts": dict(Counter(prompt.group for prompt in chosen.prompts)), "left_out": chosen.left_out,
-        "repeated": chosen.repeated, "in_usable_strata": usable_rows(chosen.prompts),
+        "prompts": dict(Counter(prompt.record.group for prompt in chosen.prompts)), "left_out": chosen.left_out,
+        "repeated": chosen.repeated, "in_usable_strata": usable_rows(chosen.prompts, FLAGS.strata),
         "flags": {name: flag.value for name, flag in own_flags().items()},
         "environment": environment(),
     }  # fmt: skip
 
 
-def _write(out: Path, table: pa.Table, records: list[PromptRecord], summary: dict) -> None:
+def _write(out: Path, table: pa.Table, chosen: Compared, summary: dict) -> None:
     """The table last: with it the screen is whole."""
     import pyarrow.parquet as pq
 
@@ -121,7 +120,7 @@ def _write(out: Path, table: pa.Table, records: list[PromptRecord], summary: dic
     from causeway.ports.prompts.prompt_files import write_prompts
 
     with checksums.written_alone(out, ["prompts.jsonl", "summary.json", "screen.parquet"]):
-        write_prompts(out / "prompts.jsonl", records)
+        write_prompts(out / "prompts.jsonl", [prompt.record for prompt in chosen.prompts])
         durable.write_bytes(out / "summary.json", (json.dumps(summary, indent=2) + "\n").encode())
         with durable.replacing(out / "screen.parquet") as path:
             pq.write_table(table, path)

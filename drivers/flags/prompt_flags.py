@@ -55,7 +55,7 @@ def prompts(model: Model, records: list[PromptRecord], targets: list[str]) -> tu
     from causeway.engine.analyses.attribute.prompts import answers_prompt, pair_prompt, token_prompt
 
     if FLAGS.prompts:
-        _, found = prompt_records.usable(records, lambda record: pair_prompt(model, record), "explained")
+        found = prompt_records.usable(records, lambda record: pair_prompt(model, record), "explained")
         if taken := {prompt.behaviour for prompt in found} & _OWN_NAMES:
             raise ValueError(
                 f"--prompts: a behaviour is named {min(taken)!r}, as what the run itself writes to --workdir; name the "

@@ -35,10 +35,8 @@ def read(check: Callable[[PromptRecord], None] | None = None, **asked: Any) -> l
     return records
 
 
-def usable(
-    records: Sequence[PromptRecord], make: Callable[[PromptRecord], Made], done: str
-) -> tuple[list[PromptRecord], list[Made]]:
-    """Records and what `make` makes of each, its ValueErrors told and their records left out.
+def usable(records: Sequence[PromptRecord], make: Callable[[PromptRecord], Made], done: str) -> list[Made]:
+    """What `make` makes of each record, its ValueErrors told and their records left out.
 
     Args:
         records: of --prompts.
@@ -48,17 +46,16 @@ def usable(
     Raises:
         ValueError: a record that cannot be used (unless --skip_bad is given), or none that can.
     """
-    kept, made, bad = [], [], []
+    made, bad = [], []
     for record in records:
         try:
             made.append(make(record))
-            kept.append(record)
         except ValueError as error:
             place = f"{record.where}: " if record.where else ""
             if not FLAGS.skip_bad:
                 raise ValueError(f"--prompts: {place}{error}; --skip_bad keeps the others") from None
             bad.append(f"{place}{error}")
     tell(bad)
-    if records and not kept:
+    if records and not made:
         raise ValueError(f"--prompts: none of {len(records)} prompts can be {done}; the last: {bad[-1]}")
-    return kept, made
+    return made

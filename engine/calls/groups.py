@@ -1,36 +1,34 @@
 """Prompts in named groups, as `screen` and `patch_sweep` take them: {"safe": [...], "risky": [...]}."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 from causeway.engine import scalars
 from causeway.engine.model.handle import Model, Prompt
 from causeway.engine.model.prompt_list import prompt_list
+from causeway.engine.outcome.answers import Answer
+from causeway.engine.prompt_record import PromptRecord
+from causeway.engine.tokenized_prompt import TokenizedPrompt, tokenized
 
 Groups = Mapping[str, Sequence[Prompt]]
 
 
-class Member(NamedTuple):
-    """One prompt: its group's name, what was given, and the ids it is run as."""
+def grouped_prompts(prompts: Groups, model: Model, answers: Sequence[Answer] = ()) -> list[TokenizedPrompt]:
+    """All prompts in order and numbered, each once a group: repeats would count as more evidence.
 
-    group: str
-    prompt: Prompt
-    tokens: tuple[int, ...]
-
-
-def members_of(prompts: Groups, model: Model) -> list[Member]:
-    """All prompts in order, each once a group: repeats would count as more evidence.
+    Args:
+        answers: what each of them may be answered with.
 
     Raises:
-        ValueError: no groups by name, or something that is no prompt.
+        ValueError: no groups by name, something that is no prompt, or answers that merge with one's end.
     """
     if not isinstance(prompts, Mapping) or not prompts or not all(isinstance(name, str) for name in prompts):
         raise ValueError(
             f"prompts: got {scalars.shown(prompts)}; needs groups by name, such as {{'safe': [...], 'risky': [...]}}"
         )
-    found: dict[tuple[str, tuple[int, ...]], Member] = {}
+    found: dict[tuple[str, tuple[int, ...]], PromptRecord] = {}
     for group, listed in prompts.items():
         for prompt in prompt_list(listed):
             ids = tuple(model.tokens(prompt))
-            found.setdefault((group, ids), Member(group, prompt, ids))
-    return list(found.values())
+            given = {"text": prompt} if isinstance(prompt, str) else {"text": "", "tokens": ids}
+            found.setdefault((group, ids), PromptRecord(**given, answers=tuple(answers), group=group))
+    return [tokenized(model, record, number) for number, record in enumerate(found.values())]

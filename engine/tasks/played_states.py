@@ -11,11 +11,8 @@ Strata are the round and the balance band, as for the states of `slot_states`.
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from causeway.engine.tasks.play import Decision, PlayedGame
-from causeway.engine.tasks.slot_machine import Game
-from causeway.engine.tasks.slot_states import BALANCE_BANDS, Group, LabelledState, group_of
+from causeway.engine.tasks.slot_states import Group, LabelledState, group_of, strata_of
 
 LABELS = ("outcome", "state")
 _OF_OUTCOME: dict[str, Group] = {"stop": "safe", "bankrupt": "risky"}
@@ -30,14 +27,6 @@ def labelled_by(label: str, games: Sequence[PlayedGame]) -> list[LabelledState]:
     if label not in LABELS:
         raise ValueError(f"label: got {label!r}; needs one of {', '.join(LABELS)}")
     return _by_outcome(games) if label == "outcome" else _by_state(games)
-
-
-def strata_of(game: Game) -> dict[str, str]:
-    """Round and balance band; the last band is open, since a played balance has no limit."""
-    band = int(np.searchsorted(BALANCE_BANDS, game.balance, side="right"))
-    low = BALANCE_BANDS[band - 1]
-    bounds = f"{low}-{BALANCE_BANDS[band] - 1}" if band < len(BALANCE_BANDS) else f"{low}+"
-    return {"round": str(game.round), "balance": bounds}
 
 
 def _by_outcome(games: Sequence[PlayedGame]) -> list[LabelledState]:

@@ -91,7 +91,7 @@ def labelled_prompts(
     if len(pairs) < count:
         raise ValueError(f"count: got {count}; found {len(pairs)} matched pairs with this menu; ask for fewer")
     return [
-        LabelledState(f"{group}-{index:04d}", prompt_of(game), group, _stratum(game), game)
+        LabelledState(f"{group}-{index:04d}", prompt_of(game), group, strata_of(game), game)
         for index, pair in enumerate(pairs)
         for group, game in zip(GROUPS, pair, strict=True)
     ]
@@ -110,7 +110,7 @@ def _matched_pairs(rng: np.random.Generator, count: int, menu: Menu) -> list[tup
         if group is None or prompt in seen:
             continue
         seen.add(prompt)
-        stratum = tuple(_stratum(game).values())
+        stratum = tuple(strata_of(game).values())
         partners = waiting[(*stratum, "risky" if group == "safe" else "safe")]
         if partners:
             other = partners.pop(0)
@@ -134,6 +134,9 @@ def _win_rate(rng: np.random.Generator) -> float:
     return WIN_RATE if rng.random() < 0.5 else 0.5
 
 
-def _stratum(game: Game) -> dict[str, str]:
-    band = int(np.searchsorted(BALANCE_BANDS, game.balance, side="right")) - 1
-    return {"round": str(game.round), "balance": f"{BALANCE_BANDS[band]}-{BALANCE_BANDS[band + 1] - 1}"}
+def strata_of(game: Game) -> dict[str, str]:
+    """Round and balance band; the last band is open, since a played balance has no limit."""
+    band = int(np.searchsorted(BALANCE_BANDS, game.balance, side="right"))
+    low = BALANCE_BANDS[band - 1]
+    bounds = f"{low}-{BALANCE_BANDS[band] - 1}" if band < len(BALANCE_BANDS) else f"{low}+"
+    return {"round": str(game.round), "balance": bounds}

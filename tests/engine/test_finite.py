@@ -13,12 +13,12 @@ import pytest
 
 from causeway.engine.analyses.as_published.attribution import published_attribution
 from causeway.engine.analyses.attribute.attribute import attribute
-from causeway.engine.analyses.evaluate.teacher_forcing import AnswerPair, answer_log_probabilities
+from causeway.engine.analyses.evaluate.teacher_forcing import answer_log_probabilities
 from causeway.engine.analyses.features.extract import extract_features
 from causeway.engine.analyses.features.positions import Positions
 from causeway.engine.analyses.inspect.account import dictionary_account
 from causeway.engine.analyses.intervene.intervene import intervene
-from causeway.engine.analyses.screen.activations import LabelledTokens, group_sums
+from causeway.engine.analyses.screen.activations import group_sums
 from causeway.engine.analyses.virtual_weights.virtual_weights import coactivation, virtual_weights
 from causeway.engine.calls.generate import generate
 from causeway.engine.calls.run import run
@@ -31,6 +31,8 @@ from causeway.engine.model.finite import NotFiniteError, all_finite
 from causeway.engine.model.handle import Model
 from causeway.engine.outcome.answers import Answer, answer_tree
 from causeway.engine.outcome.exact import clean_tree
+from causeway.engine.prompt_record import PromptRecord, pair
+from causeway.engine.tokenized_prompt import TokenizedPrompt
 from causeway.engine.train.batches import Batch
 from causeway.engine.train.corpus import Corpus
 from causeway.engine.train.harvest import Source
@@ -65,7 +67,7 @@ class Tools:
 
 
 def labelled():
-    return [LabelledTokens(tuple(prompt), group, first=1) for prompt in PROMPTS for group in ("a", "b")]
+    return [TokenizedPrompt(PromptRecord("", group=g), tuple(prompt)) for prompt in PROMPTS for g in ("a", "b")]
 
 
 CALLS = {
@@ -82,7 +84,7 @@ CALLS = {
     "screen, last token": lambda m, t: group_sums(m.transformer, t.saes, labelled(), ("a", "b"), rows=8),
     "screen, mean": lambda m, t: group_sums(m.transformer, t.saes, labelled(), ("a", "b"), rows=8, position="mean"),
     "evaluate": lambda m, t: answer_log_probabilities(
-        m.transformer, [AnswerPair(tuple(PROMPT), (3, 4), (5,), 0)], rows=2
+        m.transformer, [TokenizedPrompt(pair("", "a", "b"), tuple(PROMPT), ((3, 4), (5,)))], rows=2
     ),
     "attribute": lambda m, t: attribute(m, t.transcoders, PROMPT),
     "coactivation": lambda m, t: coactivation(m, t.transcoders, [PROMPT], 0, 2),

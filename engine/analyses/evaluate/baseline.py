@@ -24,11 +24,11 @@ import numpy as np
 from jaxtyping import Float
 
 from causeway.engine.analyses.evaluate.final_answers import Generated
-from causeway.engine.analyses.evaluate.teacher_forcing import AnswerPair
 from causeway.engine.analyses.prompts.catalogue import Criterion
-from causeway.engine.prompt_record import PromptRecord
+from causeway.engine.outcome.divergence import first_divergence
 from causeway.engine.stats.paired import paired_mean
 from causeway.engine.stats.proportions import FEWEST_CLUSTERS, clustered_interval
+from causeway.engine.tokenized_prompt import TokenizedPrompt
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 PASS, FAIL = "PASS", "FAIL"
@@ -39,12 +39,11 @@ class Score:
     """One prompt's result.
 
     Attributes:
-        item, pair: the prompt and its tokens. correct, incorrect: log probabilities of the answers, nats.
+        prompt: with its tokens. correct, incorrect: log probabilities of the answers, nats.
         generated: what the model wrote, where the prompt was scored by generation too.
     """
 
-    item: PromptRecord
-    pair: AnswerPair
+    prompt: TokenizedPrompt
     correct: float
     incorrect: float
     generated: Generated | None = None
@@ -57,24 +56,25 @@ class Score:
     @property
     def normalised_difference(self) -> float:
         """Of the answers' log probabilities a token."""
-        return self.correct / len(self.pair.correct) - self.incorrect / len(self.pair.incorrect)
+        right, wrong = map(len, self.prompt.pair)
+        return self.correct / right - self.incorrect / wrong
 
     @property
     def equal_length(self) -> bool:
         """Whether the answers have as many tokens."""
-        return len(self.pair.correct) == len(self.pair.incorrect)
+        right, wrong = map(len, self.prompt.pair)
+        return right == wrong
 
 
 def scores_of(
-    items: Sequence[PromptRecord],
-    pairs: Sequence[AnswerPair],
+    prompts: Sequence[TokenizedPrompt],
     log_probabilities: Float[np.ndarray, "N 2"],
     generated: Sequence[Generated] | None = None,
 ) -> list[Score]:
     """The results of prompts, in their order."""
-    written: Sequence[Generated | None] = generated or [None] * len(items)
-    columns = zip(items, pairs, log_probabilities.tolist(), written, strict=True)
-    return [Score(item, pair, correct, incorrect, text) for item, pair, (correct, incorrect), text in columns]
+    written: Sequence[Generated | None] = generated or [None] * len(prompts)
+    columns = zip(prompts, log_probabilities.tolist(), written, strict=True)
+    return [Score(prompt, right, wrong, text) for prompt, (right, wrong), text in columns]
 
 
 def metrics(scores: Sequence[Score], criterion: Criterion) -> dict[str, Any]:
@@ -91,7 +91,7 @@ def metrics(scores: Sequence[Score], criterion: Criterion) -> dict[str, Any]:
     normalised = np.array([s.normalised_difference for s in scores])
     return {
         "prompts": len(scores),
-        "groups": len({s.item.cluster for s in scores}),
+        "groups": len({s.prompt.record.cluster for s in scores}),
         "min_score_diff": criterion.min_score_diff,
         "success_threshold": criterion.success_threshold,
         "margin_success": margin,
@@ -103,8 +103,8 @@ def metrics(scores: Sequence[Score], criterion: Criterion) -> dict[str, Any]:
         "normalised_difference": _spread(normalised) | {"over_groups": _over_groups(scores)},
         "difference": _spread(np.array([s.difference for s in scores])),
         "answer_tokens": {
-            "correct_mean": float(np.mean([len(s.pair.correct) for s in scores])),
-            "incorrect_mean": float(np.mean([len(s.pair.incorrect) for s in scores])),
+            "correct_mean": float(np.mean([len(s.prompt.pair[0]) for s in scores])),
+            "incorrect_mean": float(np.mean([len(s.prompt.pair[1]) for s in scores])),
             "equal_length": float(np.mean([s.equal_length for s in scores])),
         },
     } | _generation(scores)
@@ -119,7 +119,7 @@ def rate(successes: Sequence[bool], scores: Sequence[Score] = ()) -> dict[str, A
     count, total = int(np.sum(successes)), len(successes)
     if not total:
         return {"rate": None, "count": 0, "of": 0, "low": None, "high": None}
-    clusters = [s.item.cluster for s in scores] or [str(i) for i in range(total)]
+    clusters = [s.prompt.record.cluster for s in scores] or [str(i) for i in range(total)]
     low, high = (None if math.isnan(end) else end for end in clustered_interval(np.asarray(successes), clusters))
     return {"rate": count / total, "count": count, "of": total, "low": low, "high": high}
 
@@ -131,7 +131,7 @@ def by_value(scores: Sequence[Score], name: str, criterion: Criterion) -> list[d
     """
     values: dict[str, list[Score]] = {}
     for score in scores:
-        fields = {**score.item.fields, "group": score.item.cluster}
+        fields = {**score.prompt.record.fields, "group": score.prompt.record.cluster}
         if name in fields:
             values.setdefault(str(fields[name]), []).append(score)
     return [_value_row(name, value, members, criterion) for value, members in sorted(values.items())]
@@ -172,12 +172,12 @@ def _with_interval(found: dict[str, Any]) -> str:
 
 def row_of(score: Score, criterion: Criterion) -> dict[str, Any]:
     """One prompt's line of the table."""
-    item, pair = score.item, score.pair
+    prompt, item, (right, wrong) = score.prompt, score.prompt.record, score.prompt.pair
     row = {
         "id": item.id, "group": item.cluster, "prompt": item.text,
         "correct_answer": item.correct, "incorrect_answer": item.incorrect,
-        "prompt_tokens": len(pair.prompt), "correct_tokens": len(pair.correct),
-        "incorrect_tokens": len(pair.incorrect), "shared_tokens": pair.shared,
+        "prompt_tokens": len(prompt.tokens), "correct_tokens": len(right), "incorrect_tokens": len(wrong),
+        "shared_tokens": first_divergence(prompt.tokens, (right, wrong)).shared,
         "correct_log_prob": score.correct, "incorrect_log_prob": score.incorrect,
         "difference": score.difference, "normalised_difference": score.normalised_difference,
         "sign_success": score.difference > 0,
@@ -200,7 +200,7 @@ def _over_groups(scores: Sequence[Score]) -> dict[str, Any]:
     """Mean of the group means with its 95 % interval over groups; None where they are too few to tell."""
     groups: dict[str, list[float]] = {}
     for score in scores:
-        groups.setdefault(score.item.cluster, []).append(score.normalised_difference)
+        groups.setdefault(score.prompt.record.cluster, []).append(score.normalised_difference)
     found = paired_mean(np.array([[np.mean(values) for values in groups.values()]]))
     low, high = (None if np.isnan(end[0]) else float(end[0]) for end in (found.low, found.high))
     return {"mean": float(found.effect[0]), "low": low, "high": high}

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from causeway.engine import scalars
 from causeway.engine.analyses.evaluate.baseline import scores_of
-from causeway.engine.analyses.evaluate.teacher_forcing import answer_log_probabilities, answer_pair
+from causeway.engine.analyses.evaluate.teacher_forcing import answer_log_probabilities, scorable
 from causeway.engine.model.handle import Model, check_model
 from causeway.engine.prompt_record import check_pair, pair
 from causeway.engine.reading.read import ROWS
@@ -37,9 +37,9 @@ def evaluate(model: Model, prompts: Sequence[tuple[str, str, str]], *, batch_row
             raise ValueError(f"prompts: got {scalars.shown(texts)}; needs (prompt, right answer, wrong answer), texts")
         items.append(pair(*texts, id=f"prompt {number}"))
         check_pair(items[-1])
-    pairs = [answer_pair(model, item) for item in items]
+    listed = [scorable(model, item) for item in items]
     rows = scalars.integer(batch_rows, "batch_rows", 1)
-    scores = scores_of(items, pairs, answer_log_probabilities(model.transformer, pairs, rows=rows))
+    scores = scores_of(listed, answer_log_probabilities(model.transformer, listed, rows=rows))
     return pa.table({
         "prompt": [item.text for item in items], "correct": [item.correct for item in items],
         "incorrect": [item.incorrect for item in items], "log_p_correct": [score.correct for score in scores],

@@ -9,7 +9,6 @@ Rows are run as `reading.read` runs them, and logits are formed at the scored po
 Cost: a forward pass of each row without its logits, and 2 D V a scored token.
 """
 
-import dataclasses
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -23,50 +22,40 @@ from causeway.engine.prompt_record import PromptRecord
 from causeway.engine.reading.job import Kept, read_kept
 from causeway.engine.reading.passes import ROWS, ReadRow, check_read
 from causeway.engine.reading.reductions import AnswerLogProbabilities
+from causeway.engine.tokenized_prompt import TokenizedPrompt, tokenized
 
 
-@dataclasses.dataclass(frozen=True)
-class AnswerPair:
-    """Token ids of a prompt (as it is run) and its two answers, and how many first tokens the answers share."""
-
-    prompt: tuple[int, ...]
-    correct: tuple[int, ...]
-    incorrect: tuple[int, ...]
-    shared: int
-
-
-def answer_pair(model: Model, prompt: PromptRecord) -> AnswerPair:
-    """The tokens of a prompt and its answers.
+def scorable(model: Model, record: PromptRecord) -> TokenizedPrompt:
+    """A prompt with a right and a wrong answer, and its tokens.
 
     Raises:
         ValueError: a prompt of no tokens, answers that never diverge or that merge with the prompt's end, or more
             tokens than the context holds.
     """
-    name = prompt.id or repr(prompt.text[:40])
+    name = record.id or repr(record.text[:40])
     try:
-        ids = model.tokens(prompt.content)
-        correct, incorrect = model.answer_tokens(prompt.content, (prompt.correct, prompt.incorrect))
-        shared = first_divergence(ids, (correct, incorrect)).shared
+        prompt = tokenized(model, record)
+        first_divergence(prompt.tokens, prompt.pair)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
-    longest, context = len(ids) + max(len(correct), len(incorrect)) - 1, model.config.max_position
+    longest, context = len(prompt.tokens) + max(map(len, prompt.pair)) - 1, model.config.max_position
     if longest > context:
         raise ValueError(
             f"{name}: {longest} tokens with its longer answer, but the context of {model.name} is {context}; shorten it"
         )
-    return AnswerPair(tuple(ids), tuple(correct), tuple(incorrect), shared)
+    return prompt
 
 
 def answer_log_probabilities(
     transformer: Transformer,
-    pairs: Sequence[AnswerPair],
+    prompts: Sequence[TokenizedPrompt],
     *,
     rows: int = ROWS,
     parallel: RowParallel | None = None,
     progress: Callable[[int, int], None] | None = None,
     kept: Kept | None = None,
 ) -> Float[np.ndarray, "N 2"]:
-    """Log probability of both answers of each pair, the correct one first; nats, summed in float64.
+    """Log probability of both answers of each prompt, the correct one first; nats, summed in float64.
 
     Args:
         rows: rows of a pass, per device; part of what fixes the bits.
@@ -78,10 +67,10 @@ def answer_log_probabilities(
         ValueError: fewer than one row.
         NotFiniteError: a log probability is not a number; it names the prompt by its number from 1 on, layer and site.
     """
-    listed = [(index, row) for index, pair in enumerate(pairs) for row in _rows(pair)]
+    listed = [(index, row) for index, prompt in enumerate(prompts) for row in _rows(prompt)]
     run = [row for _, (row, _) in listed]
     check_read(transformer, run, rows)
-    out = np.zeros((len(pairs), 2))
+    out = np.zeros((len(prompts), 2))
     parts = read_kept(
         kept, transformer, run, ("final_norm",), None, AnswerLogProbabilities(),
         layers=(transformer.config.num_layers,), batch_rows=rows, parallel=parallel, slots=_slots,
@@ -89,21 +78,21 @@ def answer_log_probabilities(
     )  # fmt: skip
     for part in parts:
         for number, found in zip(part.rows, part.values["values"].astype(np.float64), strict=True):
-            pair, (_, answers) = listed[number]
-            np.add.at(out[pair], list(answers), found[: len(answers)])
+            index, (_, answers) = listed[number]
+            np.add.at(out[index], list(answers), found[: len(answers)])
     return out
 
 
-def _rows(pair: AnswerPair) -> list[tuple[ReadRow, tuple[int, ...]]]:
+def _rows(prompt: TokenizedPrompt) -> list[tuple[ReadRow, tuple[int, ...]]]:
     """Rows with the answer that each place is of (0 is the correct one): one row where one answer's inner tokens begin
     the other's, else one for each answer."""
-    answers = (pair.correct, pair.incorrect)
+    answers = prompt.pair
     inner = [answer[:-1] for answer in answers]
     longer = int(len(inner[1]) > len(inner[0]))
-    reads = [[(len(pair.prompt) - 1 + i, t, a) for i, t in enumerate(answers[a])] for a in (0, 1)]
+    reads = [[(len(prompt.tokens) - 1 + i, t, a) for i, t in enumerate(answers[a])] for a in (0, 1)]
     if inner[longer][: len(inner[1 - longer])] == inner[1 - longer]:
-        return [_row(pair.prompt + inner[longer], reads[0] + reads[1])]
-    return [_row(pair.prompt + inner[a], reads[a]) for a in (0, 1)]
+        return [_row(prompt.tokens + inner[longer], reads[0] + reads[1])]
+    return [_row(prompt.tokens + inner[a], reads[a]) for a in (0, 1)]
 
 
 def _row(tokens: tuple[int, ...], reads: list[tuple[int, int, int]]) -> tuple[ReadRow, tuple[int, ...]]:

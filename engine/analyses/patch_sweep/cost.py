@@ -14,7 +14,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from causeway.engine.analyses.patch_sweep.design import SweepPrompt
 from causeway.engine.analyses.patch_sweep.patch_sweep import PatchSweep
 from causeway.engine.intervention.edits import EMPTY
 from causeway.engine.model.buckets import bucket_width
@@ -23,6 +22,7 @@ from causeway.engine.model.decode import Own, Shared, decode_segment
 from causeway.engine.model.decode import Rows as DecodeRows
 from causeway.engine.outcome.exact import Background, edited_answers, start_layer
 from causeway.engine.sweep.cost import ProgramCost, program_cost
+from causeway.engine.tokenized_prompt import TokenizedPrompt
 
 Calls = Iterator[tuple[ProgramCost, int]]
 
@@ -33,13 +33,13 @@ def program_calls(sweep: PatchSweep) -> Calls:
     yield from _exact_calls(sweep, prompt) if sweep.settings.outcome == "exact" else _sampled_calls(sweep, prompt)
 
 
-def _edits(sweep: PatchSweep, prompt: SweepPrompt, layer: int | None = None):
+def _edits(sweep: PatchSweep, prompt: TokenizedPrompt, layer: int | None = None):
     """One bucket's edits."""
     rows = sweep.rows if layer is None else sweep.rows.take(sweep.rows.layer == layer)
     return sweep.edits(prompt, rows.take(np.resize(np.arange(len(rows)), sweep.settings.rows)))
 
 
-def _exact_calls(sweep: PatchSweep, prompt: SweepPrompt) -> Calls:
+def _exact_calls(sweep: PatchSweep, prompt: TokenizedPrompt) -> Calls:
     clean = sweep.clean(prompt)
     background = Background(sweep.model.transformer, sweep.stack, clean)
     program = jax.jit(edited_answers)
@@ -52,7 +52,7 @@ def _exact_calls(sweep: PatchSweep, prompt: SweepPrompt) -> Calls:
         yield cost, buckets * len(sweep.prompts)
 
 
-def _sampled_calls(sweep: PatchSweep, prompt: SweepPrompt) -> Calls:
+def _sampled_calls(sweep: PatchSweep, prompt: TokenizedPrompt) -> Calls:
     s, transformer = sweep.settings, sweep.model.transformer
     shared_length = min(sweep.first_edit(prompt), len(prompt.tokens) - 1)
     width, scalar = bucket_width(max(shared_length, 1)), _shape(())

@@ -22,26 +22,8 @@ from causeway.engine.intervention.edits import EMPTY, Edit, EditSpec
 from causeway.engine.intervention.operations import OPERATIONS, Coefficients
 from causeway.engine.intervention.scope import intervals
 from causeway.engine.model.sampling import Purpose
-from causeway.engine.outcome.answers import Answer
 
 EVERY = -1
-
-
-@dataclasses.dataclass(frozen=True)
-class SweepPrompt:
-    """A prompt of the sweep.
-
-    Attributes:
-        id: unique; keys the random numbers. group: the context it belongs to. text: as given ("" for token ids).
-        tokens: ids it is run as. answers, answer_tokens: the answers scored exactly and recognised in samples.
-    """
-
-    id: int
-    group: str
-    text: str
-    tokens: tuple[int, ...]
-    answers: tuple[Answer, ...] = ()
-    answer_tokens: tuple[tuple[int, ...], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from causeway.engine.analyses.patch_sweep.cells import OTHER
-from causeway.engine.analyses.patch_sweep.design import Rows, SweepPrompt
+from causeway.engine.analyses.patch_sweep.design import Rows
 from causeway.engine.analyses.patch_sweep.patch_sweep import PatchSweep
 from causeway.engine.analyses.patch_sweep.trial_table import row_name, what_was_done
 from causeway.engine.intervention.edits import EMPTY, Edit
@@ -24,6 +24,7 @@ from causeway.engine.outcome.answers import score_answers
 from causeway.engine.outcome.exact import Background, edited_answers, start_layer
 from causeway.engine.precision import full_precision
 from causeway.engine.sweep.layout import UnitResult
+from causeway.engine.tokenized_prompt import TokenizedPrompt
 
 # One bucket's edits, and the layer it starts at.
 Own = tuple[tuple[Edit, ...], np.int32]
@@ -47,7 +48,7 @@ def exact_unit(sweep: PatchSweep, index: int) -> UnitResult:
 
 
 def _run(
-    sweep: PatchSweep, prompt: SweepPrompt, rows: Rows, background: Background
+    sweep: PatchSweep, prompt: TokenizedPrompt, rows: Rows, background: Background
 ) -> tuple[Float[np.ndarray, "R e"], dict[str, np.ndarray]]:
     """Edge log probabilities of all rows, and the arrays [R, n, E] of their edit report; zeros without an edit."""
     width = sweep.settings.rows

@@ -17,7 +17,7 @@ from jaxtyping import Int
 
 from causeway.engine.analyses.patch_sweep.arms import BASELINE
 from causeway.engine.analyses.patch_sweep.cells import OTHER
-from causeway.engine.analyses.patch_sweep.design import FeatureSet, Rows, SweepPrompt, make_rows
+from causeway.engine.analyses.patch_sweep.design import FeatureSet, Rows, make_rows
 from causeway.engine.analyses.patch_sweep.settings import SweepSettings
 from causeway.engine.analyses.patch_sweep.trial_table import exact_schema, sampled_schema
 from causeway.engine.devices import RowParallel
@@ -38,6 +38,7 @@ from causeway.engine.outcome.parsers import INVALID
 from causeway.engine.sweep.fingerprint import arrays_sha256, config_sha256
 from causeway.engine.sweep.layout import Layout
 from causeway.engine.sweep.plan import Plan
+from causeway.engine.tokenized_prompt import TokenizedPrompt
 
 # Version of the rows' meaning; raise it when the same settings would give other numbers.
 ROWS_VERSION = "2"
@@ -54,7 +55,7 @@ class PatchSweep:
 
     model: Model
     dictionary: Holder
-    prompts: tuple[SweepPrompt, ...]
+    prompts: tuple[TokenizedPrompt, ...]
     features: FeatureSet
     settings: SweepSettings
     parallel: RowParallel
@@ -63,7 +64,7 @@ class PatchSweep:
         self.features.check(self.dictionary)
         _ = self.held
         self._check_streamed()
-        ids = [prompt.id for prompt in self.prompts]
+        ids = [prompt.number for prompt in self.prompts]
         if not ids or len(set(ids)) != len(ids):
             raise ValueError(f"prompts: {len(ids)} with {len(set(ids))} distinct ids; give each prompt its own id")
         if self.settings.outcome == "exact" or self.settings.parser == "answers":
@@ -91,9 +92,9 @@ class PatchSweep:
             )
 
     def _check_answers(self) -> None:
-        labels = {tuple(dict.fromkeys(a.label for a in prompt.answers)) for prompt in self.prompts}
+        labels = {tuple(dict.fromkeys(a.label for a in prompt.record.answers)) for prompt in self.prompts}
         if () in labels:
-            missing = next(prompt.id for prompt in self.prompts if not prompt.answers)
+            missing = next(prompt.number for prompt in self.prompts if not prompt.record.answers)
             raise ValueError(f"answers: prompt {missing} has none; give --answers or a field `answers` of the prompt")
         if len({frozenset(names) for names in labels}) > 1:
             raise ValueError(f"answers: prompts differ in their labels ({sorted(labels)}); give all the same labels")
@@ -102,25 +103,25 @@ class PatchSweep:
             if taken in self.labels:
                 raise ValueError(f"answers: a label is {taken!r}, the name of what no answer matches; choose another")
 
-    def _check_prompt(self, prompt: SweepPrompt) -> None:
+    def _check_prompt(self, prompt: TokenizedPrompt) -> None:
         """What would otherwise stop the sweep at this prompt's first unit."""
         start, last = self.first_edit(prompt), len(prompt.tokens) - 1
         if self.settings.semantics == "recomputed" and start < last:
             raise ValueError(
                 f"semantics: recomputed with scope {self.settings.scope!r}, which edits position {start} of prompt "
-                f"{prompt.id}, before its last token ({last}), where it would do nothing; use cached"
+                f"{prompt.number}, before its last token ({last}), where it would do nothing; use cached"
             )
         if self.settings.outcome == "exact":
             depth = int(self.answer_tree(prompt).depths.max())
             if start > last + depth:
                 raise ValueError(
-                    f"scope: {self.settings.scope!r} begins at position {start} of prompt {prompt.id}, but its answers "
-                    f"are decided at {last + depth}; nothing would change, include the last prompt token"
+                    f"scope: {self.settings.scope!r} begins at position {start} of prompt {prompt.number}, but its "
+                    f"answers are decided at {last + depth}; nothing would change, include the last prompt token"
                 )
             if last + depth >= self.model.config.max_position:
                 raise ValueError(
-                    f"answers: prompt {prompt.id} with its answers takes {last + depth + 1} tokens, but the context is "
-                    f"{self.model.config.max_position}; shorten the prompt"
+                    f"answers: prompt {prompt.number} with its answers takes {last + depth + 1} tokens, but the "
+                    f"context is {self.model.config.max_position}; shorten the prompt"
                 )
 
     def _check_lengths(self) -> None:
@@ -173,7 +174,7 @@ class PatchSweep:
     @property
     def labels(self) -> tuple[str, ...]:
         """Labels of the answers, in order of first use."""
-        return tuple(dict.fromkeys(answer.label for answer in self.prompts[0].answers))
+        return tuple(dict.fromkeys(answer.label for answer in self.prompts[0].record.answers))
 
     @property
     def edit_spec(self) -> EditSpec:
@@ -192,18 +193,18 @@ class PatchSweep:
             operation=s.operation,
         )  # fmt: skip
 
-    def answer_tree(self, prompt: SweepPrompt) -> AnswerTree:
+    def answer_tree(self, prompt: TokenizedPrompt) -> AnswerTree:
         """The answers of a prompt as a tree.
 
         Raises:
             ValueError: answers that cannot be told apart, naming the prompt.
         """
         try:
-            return answer_tree(prompt.tokens[-1], prompt.answers, prompt.answer_tokens)
+            return answer_tree(prompt.tokens[-1], prompt.record.answers, prompt.answer_tokens)
         except ValueError as error:
-            raise ValueError(f"{error} (prompt {prompt.id})") from None
+            raise ValueError(f"{error} (prompt {prompt.number})") from None
 
-    def first_edit(self, prompt: SweepPrompt) -> int:
+    def first_edit(self, prompt: TokenizedPrompt) -> int:
         """The first position that any row edits in a prompt.
 
         It decides how much of the prompt rows share, and so the bits: the plan's own, not a unit's.
@@ -216,21 +217,21 @@ class PatchSweep:
         return checked_holds(self.settings.holds, self.model.config, self.dictionary)
 
     @functools.cached_property
-    def clean(self) -> Callable[[SweepPrompt], CleanTree]:
+    def clean(self) -> Callable[[TokenizedPrompt], CleanTree]:
         """A prompt's clean pass for exact outcomes; the last is kept, because units come prompt by prompt."""
 
-        def run(prompt: SweepPrompt) -> CleanTree:
+        def run(prompt: TokenizedPrompt) -> CleanTree:
             tree = self.answer_tree(prompt)
             try:
                 return clean_tree(
                     self.placed[0], prompt.tokens, tree, self.first_edit(prompt), self.held, self.placed[1]
                 )
             except NotFiniteError as error:
-                raise error.of(f"prompt {prompt.id}") from None
+                raise error.of(f"prompt {prompt.number}") from None
 
         return functools.lru_cache(maxsize=2)(run)
 
-    def edits(self, prompt: SweepPrompt, rows: Rows) -> tuple[Edit, ...]:
+    def edits(self, prompt: TokenizedPrompt, rows: Rows) -> tuple[Edit, ...]:
         """Rows as edits of a prompt."""
         rows = self._among_chosen(rows) if isinstance(self.dictionary, StreamedDictionaries) else rows
         bounded = bool(np.isfinite(coefficients(self.settings.operation, 0.0)[2:]).any())
@@ -241,7 +242,7 @@ class PatchSweep:
         """U."""
         return self.settings.rows * self.settings.unit_buckets
 
-    def part(self, index: int) -> tuple[SweepPrompt, slice]:
+    def part(self, index: int) -> tuple[TokenizedPrompt, slice]:
         """The prompt and the rows of a unit."""
         per_prompt = -(-len(self.rows) // self.unit_rows)
         prompt, part = divmod(index, per_prompt)
@@ -265,7 +266,7 @@ class PatchSweep:
             "weights": self.model.fingerprint,
             "dictionaries": dictionary_digest(self.dictionary),
             "tokenizer": self.model.tokenizer.fingerprint if self.model.tokenizer else "none",
-            "prompts": config_sha256([dataclasses.asdict(prompt) for prompt in self.prompts]),
+            "prompts": config_sha256([_described(prompt) for prompt in self.prompts]),
             "features": arrays_sha256(
                 {"layer": self.features.layer, "feature": self.features.feature, **self.features.values}
             ),
@@ -279,3 +280,12 @@ class PatchSweep:
         }
         rows, layout = tuple(sizes * len(self.prompts)), Layout(schema, "trials", arrays)
         return Plan("patch_sweep", config, parts, rows, layout, {"model": self.model.name})
+
+
+def _described(prompt: TokenizedPrompt) -> dict[str, Any]:
+    """What of a prompt decides its rows."""
+    record = prompt.record
+    return {
+        "id": prompt.number, "group": record.group, "text": record.text, "tokens": prompt.tokens,
+        "answers": [dataclasses.asdict(answer) for answer in record.answers], "answer_tokens": prompt.answer_tokens,
+    }  # fmt: skip

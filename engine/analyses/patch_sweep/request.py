@@ -10,13 +10,12 @@ import pyarrow.parquet as pq
 from causeway.engine import scalars
 from causeway.engine.analyses.patch_sweep import run
 from causeway.engine.analyses.patch_sweep.arms import make_arms
-from causeway.engine.analyses.patch_sweep.design import SweepPrompt
 from causeway.engine.analyses.patch_sweep.effects import EffectSettings
 from causeway.engine.analyses.patch_sweep.features import features_of
 from causeway.engine.analyses.patch_sweep.patch_sweep import PatchSweep
 from causeway.engine.analyses.patch_sweep.settings import SweepSettings
 from causeway.engine.calls.argument_order import holder_of
-from causeway.engine.calls.groups import Groups, Member, members_of
+from causeway.engine.calls.groups import Groups, grouped_prompts
 from causeway.engine.devices import local_parallel
 from causeway.engine.dictionary.fit import fitted
 from causeway.engine.dictionary.placement import Holder
@@ -72,15 +71,15 @@ def patch_sweep(
         KeyboardInterrupt: it was stopped; with `workdir` the same call goes on.
     """
     _check(model, dictionary, answers, workdir)
-    members, table = members_of(prompts, model), _table(features)
+    listed = grouped_prompts(prompts, model, [Answer(text, label) for label, text in answers.items()])
+    table = _table(features)
     chosen = features_of(table, _rule(value), scalars.integer(per_layer, "per_layer", 1), None, groups=list(prompts))
     wanted = make_arms(_kinds(arms), tuple(chosen.values))
     settings = SweepSettings(
         "exact", wanted, scope=scope, seed=seed, rows=scalars.integer(rows, "rows", 1), holds=holds, operation=operation
     )
-    listed = tuple(_prompt(model, number, member, answers) for number, member in enumerate(members))
     own = fitted(dictionary, model.config, model.name)
-    sweep = PatchSweep(model, own, listed, chosen, settings, local_parallel(1))
+    sweep = PatchSweep(model, own, tuple(listed), chosen, settings, local_parallel(1))
     compared = EffectSettings(values=tuple(chosen.values), split=scalars.truth(split, "split"), seed=seed)
     run.check_effects(sweep, compared)
     if workdir is not None:
@@ -104,14 +103,6 @@ def _effects(sweep: PatchSweep, compared: EffectSettings, workdir: Path) -> pa.T
         raise KeyboardInterrupt(f"patch_sweep: stopped; the same call goes on in {workdir}")
     run.finish(workdir, compared, sweep.about)
     return pq.read_table(workdir / "effects.parquet", memory_map=False)
-
-
-def _prompt(model: Model, number: int, member: Member, answers: Mapping[str, str]) -> SweepPrompt:
-    """A prompt with its answers' tokens."""
-    continued = model.answer_tokens(member.prompt, list(answers.values()))
-    text = member.prompt if isinstance(member.prompt, str) else ""
-    found = tuple(Answer(text, label) for label, text in answers.items())
-    return SweepPrompt(number, member.group, text, member.tokens, found, tuple(map(tuple, continued)))
 
 
 def _rule(value: str | Mapping[str, float]) -> str | Mapping[str, float]:

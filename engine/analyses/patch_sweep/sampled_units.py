@@ -8,7 +8,7 @@ import dataclasses
 import jax
 import numpy as np
 
-from causeway.engine.analyses.patch_sweep.design import Rows, SweepPrompt
+from causeway.engine.analyses.patch_sweep.design import Rows
 from causeway.engine.analyses.patch_sweep.patch_sweep import PatchSweep
 from causeway.engine.analyses.patch_sweep.trial_table import row_name, what_was_done
 from causeway.engine.frozen.record import held_of_prompt
@@ -18,6 +18,7 @@ from causeway.engine.model.rollouts import Generation
 from causeway.engine.model.stops import Stops
 from causeway.engine.outcome.parsers import Parsed, match_tokens, parser
 from causeway.engine.sweep.layout import UnitResult
+from causeway.engine.tokenized_prompt import TokenizedPrompt
 
 
 def sampled_unit(sweep: PatchSweep, index: int) -> UnitResult:
@@ -30,7 +31,7 @@ def sampled_unit(sweep: PatchSweep, index: int) -> UnitResult:
     return UnitResult(columns, sweep.settings.recording.collect(generation))
 
 
-def _generate(sweep: PatchSweep, prompt: SweepPrompt, rows: Rows) -> Generation:
+def _generate(sweep: PatchSweep, prompt: TokenizedPrompt, rows: Rows) -> Generation:
     if not sweep.edit_spec.one_layer(sweep.stack):
         return _generate_together(sweep, prompt, rows)
     layers = np.unique(rows.layer)
@@ -47,7 +48,7 @@ def _arrays(generation: Generation) -> dict:
     return {name: getattr(generation, name) for name in names}
 
 
-def _generate_together(sweep: PatchSweep, prompt: SweepPrompt, rows: Rows) -> Generation:
+def _generate_together(sweep: PatchSweep, prompt: TokenizedPrompt, rows: Rows) -> Generation:
     s = sweep.settings
     transformer, dictionary = sweep.placed
     try:
@@ -58,7 +59,7 @@ def _generate_together(sweep: PatchSweep, prompt: SweepPrompt, rows: Rows) -> Ge
             layout=s.widths,
             sampling=s.sampling,
             seed=s.seed,
-            prompt_id=prompt.id,
+            prompt_id=prompt.number,
             edits=sweep.edits(prompt, rows),
             dictionary=dictionary,
             held=held_of_prompt(transformer, prompt.tokens, sweep.held, dictionary),
@@ -72,7 +73,7 @@ def _generate_together(sweep: PatchSweep, prompt: SweepPrompt, rows: Rows) -> Ge
         raise error.of(row_name(prompt, rows, error.row)) from None
 
 
-def _outcome(sweep: PatchSweep, prompt: SweepPrompt, generation: Generation) -> dict:
+def _outcome(sweep: PatchSweep, prompt: TokenizedPrompt, generation: Generation) -> dict:
     """Action, amount, text and token ids of each row."""
     ids = [row[row >= 0].tolist() for row in generation.tokens]
     texts = [sweep.model.continuation(prompt.tokens, row) for row in ids]
@@ -85,8 +86,8 @@ def _outcome(sweep: PatchSweep, prompt: SweepPrompt, generation: Generation) -> 
     }
 
 
-def _read(sweep: PatchSweep, prompt: SweepPrompt, text: str, ids: list[int]) -> Parsed:
+def _read(sweep: PatchSweep, prompt: TokenizedPrompt, text: str, ids: list[int]) -> Parsed:
     """What a rollout means: by its tokens where the prompt's own answers are looked for, by its text otherwise."""
     if sweep.settings.parser == "answers":
-        return match_tokens(ids, prompt.answers, prompt.answer_tokens)
-    return parser(sweep.settings.parser)(text, prompt.answers)
+        return match_tokens(ids, prompt.record.answers, prompt.answer_tokens)
+    return parser(sweep.settings.parser)(text, prompt.record.answers)

@@ -4,8 +4,9 @@ import numpy as np
 import pyarrow as pa
 
 from causeway.engine.analyses.patch_sweep.cells import OTHER
-from causeway.engine.analyses.patch_sweep.design import Rows, SweepPrompt
+from causeway.engine.analyses.patch_sweep.design import Rows
 from causeway.engine.intervention.edits import EMPTY
+from causeway.engine.tokenized_prompt import TokenizedPrompt
 
 _WHAT = [
     ("prompt_id", pa.int32()), ("group", pa.string()), ("layer", pa.int32()), ("feature", pa.int32()),
@@ -27,14 +28,16 @@ def sampled_schema() -> pa.Schema:
     return pa.schema([*_WHAT, ("array_row", pa.int64()), *outcome, ("tokens", pa.list_(pa.int32()))])
 
 
-def row_name(prompt: SweepPrompt, rows: Rows, row: int) -> str:
+def row_name(prompt: TokenizedPrompt, rows: Rows, row: int) -> str:
     """How an error names one row."""
     arm, layer = rows.arms[rows.arm[row]], rows.layer[row]
     edit = "" if layer == EMPTY else f" of layer {layer} feature {rows.feature[row]}"
-    return f"prompt {prompt.id}, arm {arm}{edit}"
+    return f"prompt {prompt.number}, arm {arm}{edit}"
 
 
-def what_was_done(prompt: SweepPrompt, rows: Rows, before: np.ndarray, after: np.ndarray, applied: np.ndarray) -> dict:
+def what_was_done(
+    prompt: TokenizedPrompt, rows: Rows, before: np.ndarray, after: np.ndarray, applied: np.ndarray
+) -> dict:
     """The columns that all outcomes share.
 
     Args:
@@ -46,10 +49,10 @@ def what_was_done(prompt: SweepPrompt, rows: Rows, before: np.ndarray, after: np
     kept = [np.take_along_axis(a.reshape(len(rows), -1), first, axis=1)[:, 0] for a in (before, after)]
     arms = [rows.arms[i] for i in rows.arm]
     return {
-        "prompt_id": np.full(len(rows), prompt.id, np.int32),
-        "group": [prompt.group] * len(rows),
+        "prompt_id": np.full(len(rows), prompt.number, np.int32),
+        "group": [prompt.record.group] * len(rows),
         "layer": rows.layer, "feature": rows.feature,
-        "arm": list(map(str, arms)), "condition": [arm.condition(prompt.group) for arm in arms],
+        "arm": list(map(str, arms)), "condition": [arm.condition(prompt.record.group) for arm in arms],
         "trial": rows.trial, "writer": rows.writer, "scale": rows.scale, "shift": rows.shift,
         "value_before": kept[0].astype(np.float32), "value_set": kept[1].astype(np.float32),
         "edits_applied": flat.sum(axis=1).astype(np.int32),

@@ -7,8 +7,7 @@ a prompt contributes:
     mean   their mean over its tokens      (rows that repeat a prompt's tokens are not samples: one row a prompt)
     max    their greatest value over its tokens
 
-mean and max leave out the tokens before `first`, which is where a begin-of-sequence token stands: its stream is of
-another size than all others.
+mean and max leave out a begin-of-sequence token at the start: its stream is of another size than all others.
 
 A prompt's values are a function of the prompt, the rows of a pass and its bucket, to the bit: neither the order of
 the prompts nor their neighbours change them, and so they change the sums by float64 rounding alone.
@@ -17,45 +16,33 @@ Memory: of [prompts, layers, F] only what is not 0.
 Cost: one forward pass a prompt, and 2 P D F operations (times its tokens for mean and max).
 """
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from causeway.engine.analyses.screen.accumulate import UNSTRATIFIED, GroupSums
+from causeway.engine.analyses.screen.accumulate import GroupSums
 from causeway.engine.devices import RowParallel
 from causeway.engine.dictionary.fit import AnyHolder, fitted
 from causeway.engine.dictionary.placement import Holder
 from causeway.engine.model.transformer import Transformer
+from causeway.engine.prompt_record import PromptRecord
 from causeway.engine.reading.job import Kept, read_kept
 from causeway.engine.reading.passes import ROWS, ReadRow, all_places, check_read, one_place
 from causeway.engine.reading.reductions import Last, Max, Mean, Reduction
+from causeway.engine.tokenized_prompt import TokenizedPrompt
 
 Position = Literal["last", "mean", "max"]
 REDUCTIONS: dict[Position, Reduction] = {"last": Last(), "mean": Mean(), "max": Max()}
 POSITIONS: tuple[Position, ...] = tuple(REDUCTIONS)
 
 
-@dataclasses.dataclass(frozen=True)
-class LabelledTokens:
-    """A prompt of the screen.
-
-    Attributes:
-        tokens: ids it is run as. group: the label compared. stratum: what is held fixed, if anything is.
-        first: the first token that mean and max count.
-    """
-
-    tokens: tuple[int, ...]
-    group: str
-    stratum: str = UNSTRATIFIED
-    first: int = 0
-
-
 def group_sums(
     transformer: Transformer,
     dictionary: Holder,
-    prompts: Sequence[LabelledTokens],
+    prompts: Sequence[TokenizedPrompt],
     groups: tuple[str, str],
     *,
+    strata: Sequence[str] = (),
+    bos: int | None = None,
     position: Position = "last",
     rows: int = ROWS,
     parallel: RowParallel | None = None,
@@ -66,30 +53,49 @@ def group_sums(
 
     Args:
         dictionary: any holder; its layers and stream say what is read.
+        prompts: each with its label.
         groups: two labels, the reference first.
+        strata: fields whose values together are a prompt's stratum, in which it is compared too.
+        bos: the token that begins a text, which means and maxima over tokens leave out.
         rows: rows of a pass, per device; part of what fixes the bits.
         parallel: devices the rows are spread over (default: one).
         progress: called with (prompts done, prompts in all) after each pass; not where they are kept.
         kept: where what is read is kept, so that the same call goes on after an interruption.
 
     Raises:
-        ValueError: before anything is compiled, for a group with fewer than two prompts, a label that is no group, an
-            empty prompt or one longer than the context, or dictionaries of another width or of layers not there.
+        ValueError: before anything is compiled, for a group with fewer than two prompts, a label that is no group, a
+            prompt without a field of the strata, an empty prompt or one longer than the context, or dictionaries of
+            another width or of layers not there.
         NotFiniteError: a prompt's pass, or a feature, is not all numbers.
     """
     sums = GroupSums(groups)
-    check_groups([prompt.group for prompt in prompts], groups)
-    listed = [_row(prompt, position) for prompt in prompts]
+    cells = [(prompt.record.group, stratum_of(prompt.record, strata)) for prompt in prompts]
+    check_groups([group for group, _ in cells], groups)
+    listed = [_row(prompt.tokens, bos, position) for prompt in prompts]
     dictionary = _checked(transformer, dictionary, listed, position, rows)
     parts = read_kept(
         kept, transformer, listed, (dictionary.config.stream,), dictionary, REDUCTIONS[position], batch_rows=rows,
         parallel=parallel, slots=one_place if position == "last" else all_places, progress=progress,
     )  # fmt: skip
     for part in parts:
-        batch = [prompts[i] for i in part.rows]
-        labels, strata = ([getattr(prompt, name) for prompt in batch] for name in ("group", "stratum"))
-        sums.update(part.layer, part.values["values"], labels, strata)
+        labels, within = zip(*(cells[i] for i in part.rows), strict=True)
+        sums.update(part.layer, part.values["values"], labels, within)
     return sums
+
+
+def stratum_of(record: PromptRecord, strata: Sequence[str]) -> str:
+    """A prompt's values of some fields, at its top or in an object `strata`; "" for no fields.
+
+    Raises:
+        ValueError: it lacks one.
+    """
+    inner = record.fields.get("strata")
+    placed = {"behaviour": record.behaviour, "split": record.split, "id": record.id, "group": record.group}
+    fields = {**placed, **record.fields, **(inner if isinstance(inner, dict) else {})}
+    if missing := [name for name in strata if name not in fields]:
+        has = ", ".join(sorted(fields))
+        raise ValueError(f"{record.where}: has no field {missing[0]!r} to stratify by; it has {has}")
+    return ", ".join(f"{name} {fields[name]}" for name in strata)
 
 
 def check_groups(labels: Sequence[str], groups: tuple[str, str]) -> None:
@@ -119,6 +125,6 @@ def _checked(
     return fitted(dictionary, transformer.config, "this model")
 
 
-def _row(prompt: LabelledTokens, position: Position) -> ReadRow:
-    places = range(min(prompt.first, len(prompt.tokens)), len(prompt.tokens))
-    return ReadRow(prompt.tokens, places[-1:] if position == "last" else places)
+def _row(tokens: tuple[int, ...], bos: int | None, position: Position) -> ReadRow:
+    places = range(int(len(tokens) > 1 and tokens[0] == bos), len(tokens))
+    return ReadRow(tokens, places[-1:] if position == "last" else places)

@@ -9,8 +9,9 @@ import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 
-from causeway.engine.analyses.screen.activations import LabelledTokens
+from causeway.engine.analyses.screen.activations import stratum_of
 from causeway.engine.prompt_record import PromptRecord
+from causeway.engine.tokenized_prompt import TokenizedPrompt
 
 GAME_LABELS = ("safe", "risky")
 
@@ -20,14 +21,12 @@ class Compared:
     """Prompts of both groups.
 
     Attributes:
-        prompts: as they are run, in the order of the records.
-        records: theirs, with `token_ids`.
+        prompts: in the order they came, their records with `token_ids`.
         left_out: how many had other labels, by label.
         repeated: how many were left out because their tokens, label and stratum had come before.
     """
 
-    prompts: list[LabelledTokens]
-    records: list[PromptRecord]
+    prompts: list[TokenizedPrompt]
     left_out: dict[str, int]
     repeated: int
 
@@ -50,55 +49,38 @@ def two_labels(records: Sequence[PromptRecord]) -> tuple[str, str]:
 
 
 def compared(
-    records: Sequence[PromptRecord],
-    tokens: Sequence[Sequence[int]],
+    prompts: Sequence[TokenizedPrompt],
     groups: Sequence[str],
     *,
     strata: Sequence[str] = (),
     keep_repeats: bool = False,
-    bos: int | None = None,
 ) -> Compared:
-    """Choose the records of two groups.
+    """Choose the prompts of two groups.
 
     Args:
-        records: each with its label.
-        tokens: of each record.
+        prompts: each with its label.
         groups: the two labels compared, the reference first.
         strata: fields whose values together are a prompt's stratum.
         keep_repeats: compare prompts as often as they come, which weights means by frequency and overstates evidence.
-        bos: the token that begins a text, which means and maxima over tokens leave out.
 
     Raises:
-        ValueError: a label no record has, or a field that a record lacks.
+        ValueError: a label no prompt has, or a field that a prompt lacks.
     """
-    counts = Counter(record.group for record in records)
+    counts = Counter(prompt.record.group for prompt in prompts)
     for group in groups:
         if not counts[group]:
             listed = ", ".join(f"{label} ({count})" for label, count in sorted(counts.items())) or "none"
             raise ValueError(f"groups: {group!r} labels no prompt; there are {listed}")
-    found = Compared([], [], {label: n for label, n in sorted(counts.items()) if label not in groups}, 0)
-    seen: set[LabelledTokens] = set()
-    repeated = 0
-    for record, ids in zip(records, tokens, strict=True):
-        if record.group not in groups:
-            continue
-        first = int(ids[0] == bos and len(ids) > 1)
-        prompt = LabelledTokens(tuple(ids), record.group, _stratum(record, strata), first=first)
-        if prompt in seen and not keep_repeats:
-            repeated += 1
-            continue
-        seen.add(prompt)
-        found.prompts.append(prompt)
-        found.records.append(dataclasses.replace(record, fields={**record.fields, "token_ids": list(ids)}))
-    return dataclasses.replace(found, repeated=repeated)
+    own = [prompt for prompt in prompts if prompt.record.group in groups]
+    first: dict[tuple, TokenizedPrompt] = {}
+    for prompt in own:
+        first.setdefault((prompt.tokens, prompt.record.group, stratum_of(prompt.record, strata)), prompt)
+    kept = own if keep_repeats else list(first.values())
+    left_out = {label: count for label, count in sorted(counts.items()) if label not in groups}
+    return Compared([_echoed(prompt) for prompt in kept], left_out, len(own) - len(kept))
 
 
-def _stratum(record: PromptRecord, strata: Sequence[str]) -> str:
-    """The record's values of some fields, at its top or in an object `strata`."""
-    inner = record.fields.get("strata")
-    placed = {"behaviour": record.behaviour, "split": record.split, "id": record.id, "group": record.group}
-    fields = {**placed, **record.fields, **(inner if isinstance(inner, dict) else {})}
-    if missing := [name for name in strata if name not in fields]:
-        has = ", ".join(sorted(fields))
-        raise ValueError(f"{record.where}: has no field {missing[0]!r} to stratify by; it has {has}")
-    return ", ".join(f"{name} {fields[name]}" for name in strata)
+def _echoed(prompt: TokenizedPrompt) -> TokenizedPrompt:
+    """The prompt with its tokens among its record's fields."""
+    fields = {**prompt.record.fields, "token_ids": list(prompt.tokens)}
+    return dataclasses.replace(prompt, record=dataclasses.replace(prompt.record, fields=fields))

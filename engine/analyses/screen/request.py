@@ -5,10 +5,10 @@ from typing import get_args
 import pyarrow as pa
 
 from causeway.engine import scalars
-from causeway.engine.analyses.screen.activations import LabelledTokens, Position, group_sums
+from causeway.engine.analyses.screen.activations import Position, group_sums
 from causeway.engine.analyses.screen.table import screen_table
 from causeway.engine.calls.argument_order import holder_of
-from causeway.engine.calls.groups import Groups, members_of
+from causeway.engine.calls.groups import Groups, grouped_prompts
 from causeway.engine.dictionary.placement import Holder
 from causeway.engine.model.handle import Model, check_model
 from causeway.engine.reading.read import ROWS
@@ -45,11 +45,11 @@ def screen(
     if position not in get_args(Position):
         raise ValueError(f"position: got {scalars.shown(position)}; needs one of {', '.join(get_args(Position))}")
     rows = scalars.integer(batch_rows, "batch_rows", 1)
-    members = members_of(prompts, model)
+    listed = grouped_prompts(prompts, model)
     names = tuple(prompts)
     if len(names) != 2:
         raise ValueError(f"prompts: got {len(names)} groups; needs two, the reference first")
     bos = None if model.tokenizer is None else model.tokenizer.bos_id
-    listed = [LabelledTokens(m.tokens, m.group, first=int(m.tokens[0] == bos and len(m.tokens) > 1)) for m in members]
-    sums = group_sums(model.transformer, dictionary, listed, (names[0], names[1]), position=position, rows=rows)
+    pair = (names[0], names[1])
+    sums = group_sums(model.transformer, dictionary, listed, pair, bos=bos, position=position, rows=rows)
     return screen_table(sums, seed=scalars.seed(seed))

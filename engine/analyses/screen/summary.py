@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from causeway.engine.analyses.screen.activations import LabelledTokens
+from causeway.engine.analyses.screen.activations import stratum_of
 from causeway.engine.analyses.screen.table import METADATA_KEY
+from causeway.engine.tokenized_prompt import TokenizedPrompt
 
 ALPHA = 0.05
 
@@ -63,9 +64,9 @@ def summarise(table: pa.Table, *, alpha: float = ALPHA, count: int = 20) -> dict
     }
 
 
-def usable_rows(prompts: Sequence[LabelledTokens]) -> int:
+def usable_rows(prompts: Sequence[TokenizedPrompt], within: Sequence[str]) -> int:
     """Prompts in strata that hold two or more of each of two groups: the ones a stratified comparison rests on."""
-    cells = Counter((prompt.stratum, prompt.group) for prompt in prompts)
+    cells = Counter((stratum_of(prompt.record, within), prompt.record.group) for prompt in prompts)
     strata: dict[str, list[int]] = defaultdict(list)
     for (stratum, _), count in cells.items():
         strata[stratum].append(count)

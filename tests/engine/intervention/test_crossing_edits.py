@@ -9,7 +9,7 @@ import pytest
 
 import causeway as cw
 from causeway.engine.analyses.patch_sweep.arms import make_arms
-from causeway.engine.analyses.patch_sweep.design import FeatureSet, SweepPrompt
+from causeway.engine.analyses.patch_sweep.design import FeatureSet
 from causeway.engine.analyses.patch_sweep.exact_units import exact_unit
 from causeway.engine.analyses.patch_sweep.patch_sweep import PatchSweep
 from causeway.engine.analyses.patch_sweep.settings import SweepSettings
@@ -26,6 +26,8 @@ from causeway.engine.model.sampling import Sampling
 from causeway.engine.model.segments import Layout
 from causeway.engine.outcome.answers import Answer, answer_tree, score_answers
 from causeway.engine.outcome.exact import Background, clean_tree, edited_answers, start_layer
+from causeway.engine.prompt_record import PromptRecord
+from causeway.engine.tokenized_prompt import TokenizedPrompt
 
 LAST, FORCED = 8, np.array([5, 17, 2, 9])
 ROWS = [
@@ -141,7 +143,7 @@ def test_a_sweep_scores_the_answers_of_the_edited_pass(tiny, transformer, cases)
     crossing = jax.tree.map(lambda a: a.astype(jnp.float32), cases.make_dictionary(tiny, "cross_layer"))
     features = FeatureSet(np.array([0, 1]), np.array([4, 2]), {"high": np.array([3.0, 2.0])})
     answers, tokens = (Answer("5", "stop"), Answer("9", "bet")), ((5,), (9,))
-    prompt = SweepPrompt(0, "a", "", tuple(tiny.PROMPT.tolist()), answers, tokens)
+    prompt = TokenizedPrompt(PromptRecord("", answers, group="a"), tuple(tiny.PROMPT.tolist()), tokens)
     sweep = PatchSweep(
         cw.Model(transformer, None, "tiny", "of the tests"), crossing, (prompt,), features,
         SweepSettings("exact", make_arms(("baseline", "patch", "random"), ("high",)), rows=8, segments=()),

@@ -11,9 +11,9 @@ from causeway.engine.model.handle import Model
 from causeway.engine.model.sampling import Sampling
 from causeway.engine.tasks.model_player import ModelPlayer
 from causeway.engine.tasks.play import Outcome, game_record, play_games
-from causeway.engine.tasks.played_states import labelled_by, strata_of
+from causeway.engine.tasks.played_states import labelled_by
 from causeway.engine.tasks.slot_machine import FIXED_MENU, VARIABLE_MENU, Game, tiny_prompt
-from causeway.engine.tasks.slot_states import group_of, random_state
+from causeway.engine.tasks.slot_states import group_of, random_state, strata_of
 from causeway.ports.models.load import load_model
 from causeway.ports.models.tokenizer import load_tokenizer
 from causeway.ports.models.word_tokenizer import build_word_tokenizer, save_word_tokenizer

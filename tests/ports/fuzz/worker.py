@@ -19,6 +19,7 @@ from causeway.engine.analyses.patch_sweep.features import features_of
 from causeway.engine.analyses.patch_sweep.prompts import sweep_prompt
 from causeway.engine.analyses.screen.compared import compared
 from causeway.engine.prompt_record import check_group, check_pair
+from causeway.engine.tokenized_prompt import TokenizedPrompt
 from causeway.ports.files.jsonl import read_texts
 from causeway.ports.models.load import read_model_config
 from causeway.ports.models.tokenizer import load_tokenizer
@@ -56,8 +57,8 @@ def dictionaries(folder: Path) -> None:
 def screen(folder: Path) -> None:
     """Prompts of `screen`."""
     records, _ = read_prompts([folder / "prompts.jsonl"], check_group)
-    tokens = [MODEL.tokens(record.content) for record in records]
-    compared(records, tokens, ("safe", "risky"), strata=("round",))
+    prompts = [TokenizedPrompt(record, tuple(MODEL.tokens(record.content))) for record in records]
+    compared(prompts, ("safe", "risky"), strata=("round",))
 
 
 def sweep(folder: Path) -> None:

@@ -59,9 +59,9 @@ def refuses():
 def test_prompts_are_tokenised_with_their_answers(write, model):
     path = write({"text": "you lost. choice:", "group": "a"}, {"text": "choice:", "group": 2, "id": 7})
     one, two = sweep_prompts(path, model, ANSWERS)
-    assert (one.id, one.group, two.id, two.group) == (0, "a", 7, "2")
+    assert (one.number, one.record.group, two.number, two.record.group) == (0, "a", 7, "2")
     assert list(one.tokens) == [model.tokenizer.bos_id, *model.tokenizer.encode("you lost. choice:")]
-    assert one.answers == ANSWERS
+    assert one.record.answers == ANSWERS
     assert model.tokenizer.decode(one.answer_tokens[1]) == " bet $5"
 
 
@@ -80,7 +80,7 @@ def test_answers_are_the_same_behind_text_and_behind_its_ids(write, model, data_
 def test_a_prompts_own_answers_come_before_the_common_ones(write, model):
     own = [{"text": " bet", "label": "go", "amount": 1.5}]
     (prompt,) = sweep_prompts(write({"text": "choice:", "group": "a", "answers": own}), model, ANSWERS)
-    assert prompt.answers == (Answer(" bet", "go", 1.5),)
+    assert prompt.record.answers == (Answer(" bet", "go", 1.5),)
 
 
 def test_token_ids_pass_unchanged(write, model):
@@ -91,7 +91,7 @@ def test_token_ids_pass_unchanged(write, model):
 
 def test_names_of_prompts_leave_their_place_as_number(write, model):
     path = write({"text": "choice:", "group": "a", "id": "g1-r2"}, {"text": "choice:", "group": "a", "id": "g1-r3"})
-    assert [p.id for p in sweep_prompts(path, model)] == [0, 1]
+    assert [p.number for p in sweep_prompts(path, model)] == [0, 1]
 
 
 @pytest.mark.parametrize(

@@ -7,18 +7,18 @@ import pytest
 
 from causeway.engine.analyses.evaluate.baseline import by_value, line, metrics, row_of, scores_of
 from causeway.engine.analyses.evaluate.final_answers import Generated, final_number, marked_number
-from causeway.engine.analyses.evaluate.teacher_forcing import AnswerPair
 from causeway.engine.analyses.prompts.catalogue import Criterion, criterion_of
 from causeway.engine.analyses.prompts.sets.gsm8k import from_record
 from causeway.engine.prompt_record import pair
+from causeway.engine.tokenized_prompt import TokenizedPrompt
 
 
 def _scores():
     """Four prompts of two groups: a clear one, a narrow one, a wrong one, and one that lengths turn round."""
     rows = [((3,), (4,), -1.0, -4.0), ((3,), (4,), -1.0, -2.0), ((3,), (4,), -2.0, -1.0), ((3, 5), (4,), -4.0, -3.0)]
     items = [pair("p", " a", " b", group=f"g{i // 2}", fields={"kind": i % 2}) for i in range(4)]
-    pairs = [AnswerPair((1,), correct, incorrect, 0) for correct, incorrect, _, _ in rows]
-    return scores_of(items, pairs, np.array([row[2:] for row in rows]))
+    prompts = [TokenizedPrompt(item, (1,), row[:2]) for item, row in zip(items, rows, strict=True)]
+    return scores_of(prompts, np.array([row[2:] for row in rows]))
 
 
 def test_margin_and_sign_are_named_apart():
@@ -42,8 +42,8 @@ def test_a_difference_of_the_margin_itself_is_no_success():
 def _of_groups(groups, size, right):
     """Prompts of groups whose items are all alike, right in as many groups as said."""
     items = [pair("p", " a", " b", group=f"g{i // size}") for i in range(groups * size)]
-    pairs = [AnswerPair((1,), (3,), (4,), 0)] * len(items)
-    return scores_of(items, pairs, np.array([[-1.0, -4.0] if i // size < right else [-4.0, -1.0]
+    prompts = [TokenizedPrompt(item, (1,), ((3,), (4,))) for item in items]
+    return scores_of(prompts, np.array([[-1.0, -4.0] if i // size < right else [-4.0, -1.0]
                                              for i in range(groups * size)]))  # fmt: skip
 
 
@@ -128,7 +128,7 @@ def test_generation_is_counted_with_what_could_not_be_read():
     scores = _scores()[:3]
     written = [Generated("7", Decimal(7), True), Generated("8", Decimal(8), False), Generated("?", None, False)]
     numbers = np.array([[s.correct, s.incorrect] for s in scores])
-    again = scores_of([s.item for s in scores], [s.pair for s in scores], numbers, written)
+    again = scores_of([s.prompt for s in scores], numbers, written)
     found = metrics(again, Criterion())
     assert found["generation_accuracy"]["rate"] == pytest.approx(1 / 3)
     assert found["generation_unreadable"] == 1

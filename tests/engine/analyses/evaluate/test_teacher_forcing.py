@@ -7,23 +7,28 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from causeway.engine.analyses.evaluate.teacher_forcing import AnswerPair, answer_log_probabilities, answer_pair
+from causeway.engine.analyses.evaluate.teacher_forcing import answer_log_probabilities, scorable
 from causeway.engine.model.forward import run
 from causeway.engine.model.handle import Model
 from causeway.engine.prompt_record import pair as as_record
+from causeway.engine.tokenized_prompt import TokenizedPrompt
 
 # Single tokens, a shared beginning, answers that part before their ends, unequal lengths both ways.
 ANSWERS = [((3,), (4,)), ((3, 5, 6), (3, 5, 7)), ((3, 5), (4, 6)), ((9,), (3, 5, 6, 8)), ((3, 5, 6, 8), (3, 9))]
 
 
+def _prompt(prompt, correct, incorrect):
+    return as_record(prompt, correct, incorrect, id="p1")
+
+
 @pytest.fixture(scope="module")
-def pairs():
+def prompts():
     rng = np.random.default_rng(0)
     lengths = (1, 3, 7, 8, 12)
     return [
-        AnswerPair(tuple(rng.integers(40, size=length).tolist()), correct, incorrect, 0)
+        TokenizedPrompt(_prompt("", "a", "b"), tuple(rng.integers(40, size=length).tolist()), answers)
         for length in lengths
-        for correct, incorrect in ANSWERS
+        for answers in ANSWERS
     ]
 
 
@@ -35,9 +40,9 @@ def _plain(transformer, prompt, answer):
     return sum(chosen[len(prompt) - 1 + i, token] for i, token in enumerate(answer))
 
 
-def test_equals_a_plain_loop(transformer, pairs):
-    found = answer_log_probabilities(transformer, pairs, rows=4)
-    expected = [[_plain(transformer, p.prompt, answer) for answer in (p.correct, p.incorrect)] for p in pairs]
+def test_equals_a_plain_loop(transformer, prompts):
+    found = answer_log_probabilities(transformer, prompts, rows=4)
+    expected = [[_plain(transformer, p.tokens, answer) for answer in p.answer_tokens] for p in prompts]
     np.testing.assert_allclose(found, expected, rtol=0, atol=2e-5)
 
 
@@ -59,14 +64,17 @@ def model(transformer):
     return Model(transformer, Words(), "words", "", prepend_bos=True)
 
 
-def _prompt(prompt, correct, incorrect):
-    return as_record(prompt, correct, incorrect, id="p1")
-
-
 def test_pairs_have_the_begin_token_and_what_the_answers_share(model):
-    pair = answer_pair(model, _prompt("the sum is", " 73", " 75"))
-    assert pair.prompt[0] == 0
-    assert (len(pair.prompt), len(pair.correct), pair.shared) == (4, 3, 2)
+    found = scorable(model, _prompt("the sum is", " 73", " 75"))
+    right, wrong = found.pair
+    assert found.tokens[0] == 0
+    assert (len(found.tokens), len(right), right[:2] == wrong[:2], right[2] == wrong[2]) == (4, 3, True, False)
+
+
+def test_the_right_answer_comes_first_however_a_record_lists_them(model):
+    record = _prompt("the sum is", " 73", " 75")
+    turned = scorable(model, dataclasses.replace(record, answers=record.answers[::-1]))
+    assert turned.pair == scorable(model, record).pair == turned.answer_tokens[::-1]
 
 
 @pytest.mark.parametrize(
@@ -81,11 +89,11 @@ def test_pairs_have_the_begin_token_and_what_the_answers_share(model):
 )
 def test_what_cannot_be_scored_is_one_line(model, refuses, prompt, message):
     with refuses(message):
-        answer_pair(model, prompt)
+        scorable(model, prompt)
 
 
-def test_no_tokenizer_and_no_rows(model, transformer, pairs, refuses):
+def test_no_tokenizer_and_no_rows(model, transformer, prompts, refuses):
     with refuses("has no tokenizer"):
-        answer_pair(dataclasses.replace(model, tokenizer=None), _prompt("x", " a", " b"))
+        scorable(dataclasses.replace(model, tokenizer=None), _prompt("x", " a", " b"))
     with refuses("rows: got 0"):
-        answer_log_probabilities(transformer, pairs, rows=0)
+        answer_log_probabilities(transformer, prompts, rows=0)

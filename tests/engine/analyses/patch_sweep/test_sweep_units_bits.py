@@ -97,7 +97,7 @@ def test_devices_and_names_of_prompts_values_are_where_they_belong(make_sweep, t
     plain = make_sweep().plan.fingerprint
     assert make_sweep(devices=4, parallel="pmap").plan.fingerprint == plain
     one, *rest = tiny_sweep.make_prompts()
-    other = tiny_sweep.changed(one, group="calm")
+    other = tiny_sweep.changed(one, {"group": "calm"})
     assert make_sweep(prompts=(other, *rest)).plan.fingerprint != plain
     values = make_sweep().features
     renamed = type(values)(values.layer, values.feature, dict(zip(("a", "b"), values.values.values(), strict=True)))

@@ -39,14 +39,14 @@ def log_probability(sweep, prompt, answer, rows):
 
 def expected(sweep, prompt):
     """Columns of outcome by the slow way."""
-    p = np.zeros((len(sweep.rows), len(prompt.answers)))
+    p = np.zeros((len(sweep.rows), len(prompt.record.answers)))
     for layer in np.unique(sweep.rows.layer):
         mine = np.flatnonzero(sweep.rows.layer == layer)
-        for answer in range(len(prompt.answers)):
+        for answer in range(len(prompt.record.answers)):
             p[mine, answer] = np.exp(log_probability(sweep, prompt, answer, sweep.rows.take(mine)))
-    label = np.array([a.label for a in prompt.answers])
+    label = np.array([a.label for a in prompt.record.answers])
     columns = {f"p_{name}": p[:, label == name].sum(1) for name in sweep.labels}
-    amounts = np.array([a.amount or 0 for a in prompt.answers])
+    amounts = np.array([a.amount or 0 for a in prompt.record.answers])
     return columns | {"p_other": 1 - p.sum(1), "expected_amount": p @ amounts / p.sum(1)}
 
 
@@ -168,7 +168,7 @@ def test_the_six_conditions_are_named(computed):
 def test_labels_stand_for_themselves_whatever_order_a_prompt_lists_them_in(tiny_sweep, make_sweep):
     one, two = tiny_sweep.make_prompts(2)
     turned = tiny_sweep.changed(
-        two, tokens=one.tokens, answers=one.answers[::-1], answer_tokens=one.answer_tokens[::-1]
+        two, {"answers": one.record.answers[::-1]}, tokens=one.tokens, answer_tokens=one.answer_tokens[::-1]
     )
     columns, _ = tiny_sweep.stacked(make_sweep("exact", ("baseline",), prompts=(one, turned)), exact_unit)
     for name in ("p_stop", "p_bet", "p_other", "expected_amount"):

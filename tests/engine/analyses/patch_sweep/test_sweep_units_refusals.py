@@ -74,7 +74,7 @@ def test_prompts(make_sweep, tiny_sweep, prompt, refuses):
     ids=["none", "prefix", "same", "empty", "invalid"],
 )
 def test_answers(make_sweep, tiny_sweep, prompt, refuses, compilations, answers, tokens, message):
-    wrong = tiny_sweep.changed(prompt, answers=tuple(Answer(*a) for a in answers), answer_tokens=tokens)
+    wrong = tiny_sweep.changed(prompt, {"answers": tuple(Answer(*a) for a in answers)}, answer_tokens=tokens)
     with compilations() as compiled, refuses(message):
         make_sweep("exact", prompts=(wrong,))
     assert not compiled
@@ -82,15 +82,15 @@ def test_answers(make_sweep, tiny_sweep, prompt, refuses, compilations, answers,
 
 def test_prompts_of_other_labels(make_sweep, tiny_sweep, refuses):
     one, two = tiny_sweep.make_prompts(2)
-    other = tuple(dataclasses.replace(a, label=f"{a.label}s") for a in two.answers)
+    other = tuple(dataclasses.replace(a, label=f"{a.label}s") for a in two.record.answers)
     with refuses("answers: prompts differ in their labels"):
-        make_sweep("exact", prompts=(one, tiny_sweep.changed(two, answers=other)))
+        make_sweep("exact", prompts=(one, tiny_sweep.changed(two, {"answers": other})))
 
 
 def test_answers_that_begin_one_another_are_told_apart_in_rollouts_by_the_longest(make_sweep, tiny_sweep, prompt):
     nested, tokens = (Answer("1", "a"), Answer("1 2", "b")), ((1,), (1, 2))
-    sweep = make_sweep("sampled", prompts=(tiny_sweep.changed(prompt, answers=nested, answer_tokens=tokens),))
-    assert sweep.prompts[0].answers == nested
+    sweep = make_sweep("sampled", prompts=(tiny_sweep.changed(prompt, {"answers": nested}, answer_tokens=tokens),))
+    assert sweep.prompts[0].record.answers == nested
     assert [match_tokens(ids, nested, tokens).action for ids in ((1, 2, 3), (1, 3), (2,))] == ["b", "a", "invalid"]
 
 

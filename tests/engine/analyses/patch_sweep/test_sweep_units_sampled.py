@@ -74,11 +74,11 @@ def test_a_unit_is_what_a_direct_call_draws(computed):
     prompt, s = sweep.prompts[0], sweep.settings
     direct = generate_rows(
         sweep.model.transformer, prompt.tokens, trials=sweep.rows.trial, layout=Layout(s.rows, s.segments),
-        sampling=s.sampling, seed=s.seed, prompt_id=prompt.id,
+        sampling=s.sampling, seed=s.seed, prompt_id=prompt.number,
         edits=sweep.edits(prompt, sweep.rows), dictionary=sweep.dictionary,
         taps=s.recording.taps(sweep.dictionary, 3),
     )  # fmt: skip
-    np.testing.assert_array_equal(tokens_of(columns, prompt.id), direct.tokens)
+    np.testing.assert_array_equal(tokens_of(columns, prompt.number), direct.tokens)
     count, (features, logits) = len(sweep.rows), direct.records
     real = s.recording.ids >= 0
     for name, values in (
@@ -93,7 +93,7 @@ def test_arms_that_change_nothing_draw_the_baselines_tokens(computed):
     """Ablating a feature that is off does nothing; arms share their noise, so the tokens are the same."""
     sweep, columns, _ = computed()
     for prompt in sweep.prompts:
-        mine = columns["prompt_id"] == prompt.id
+        mine = columns["prompt_id"] == prompt.number
         calm = mine & (columns["arm"] == "baseline")
         base = dict(zip(columns["trial"][calm], columns["tokens"][calm], strict=True))
         assert len({tuple(ids) for ids in base.values()}) > 1, "trials differ"
@@ -113,7 +113,7 @@ def test_a_noop_in_delta_form_is_the_baseline_and_has_no_rows(computed):
 def test_actions_are_read_with_three_states(computed):
     sweep, columns, _ = computed()
     for action, amount, text in zip(*(columns[n] for n in ("action", "amount", "response")), strict=True):
-        parsed = parse_answers(text, sweep.prompts[0].answers)
+        parsed = parse_answers(text, sweep.prompts[0].record.answers)
         assert (action, amount) == (parsed.action, parsed.amount)
     assert set(columns["action"]) <= {"stop", "bet", INVALID}
     assert INVALID in columns["action"]
@@ -145,7 +145,7 @@ def test_a_patched_site_is_read_re_encoded_and_the_set_value_stands_beside_it(co
         & (sweep.rows.arm == sweep.rows.arms.index(Arm("patch", "risky")))
         & (sweep.rows.trial == 0)
     )
-    drawn = np.maximum(tokens_of(columns, prompt.id)[chosen], 0)
+    drawn = np.maximum(tokens_of(columns, prompt.number)[chosen], 0)
     tokens = np.concatenate([np.tile(prompt.tokens, (len(chosen), 1)), drawn[:, :-1]], axis=1)
     bound = bind(sweep.edits(prompt, sweep.rows.take(chosen))[0], sweep.dictionary)
     tap = bind_tap(TapSpec("resid_post", "raw", (0, 2)), None)

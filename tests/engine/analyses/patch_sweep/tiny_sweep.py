@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from causeway.engine.analyses.patch_sweep.arms import KINDS, make_arms
-from causeway.engine.analyses.patch_sweep.design import FeatureSet, SweepPrompt
+from causeway.engine.analyses.patch_sweep.design import FeatureSet
 from causeway.engine.analyses.patch_sweep.patch_sweep import PatchSweep
 from causeway.engine.analyses.patch_sweep.recording import make_recording
 from causeway.engine.analyses.patch_sweep.settings import SweepSettings
@@ -13,6 +13,8 @@ from causeway.engine.devices import local_parallel
 from causeway.engine.model.handle import Model
 from causeway.engine.model.sampling import Sampling
 from causeway.engine.outcome.answers import Answer
+from causeway.engine.prompt_record import PromptRecord
+from causeway.engine.tokenized_prompt import TokenizedPrompt
 
 # Tokens that this model draws often.
 ANSWERS = (Answer("3 2", "stop"), Answer("3 13", "stop"), Answer("24", "bet", 10.0), Answer("11", "bet", 20.0))
@@ -28,11 +30,16 @@ def make_features() -> FeatureSet:
     return FeatureSet(np.array([2, 0, 0, 2, 2, 0]), np.array([7, 20, 3, 1, 12, 11]), values)
 
 
-def make_prompts(count: int = 4) -> tuple[SweepPrompt, ...]:
+def make_prompts(count: int = 4) -> tuple[TokenizedPrompt, ...]:
     """Prompts of 5 to 8 tokens in turn of two groups, ids from 10 on."""
     rng = np.random.default_rng(4)
     return tuple(
-        SweepPrompt(10 + i, GROUPS[i % 2], "", tuple(rng.integers(8, 40, 5 + i % 4).tolist()), ANSWERS, ANSWER_TOKENS)
+        TokenizedPrompt(
+            PromptRecord("", ANSWERS, group=GROUPS[i % 2]),
+            tuple(rng.integers(8, 40, 5 + i % 4).tolist()),
+            ANSWER_TOKENS,
+            10 + i,
+        )
         for i in range(count)
     )
 
@@ -83,6 +90,6 @@ def _bits(value):
     return np.float64(value).tobytes() if isinstance(value, float | np.floating) else value
 
 
-def changed(prompt: SweepPrompt, **changes) -> SweepPrompt:
-    """A prompt with some fields changed."""
-    return dataclasses.replace(prompt, **changes)
+def changed(prompt: TokenizedPrompt, record=(), **changes) -> TokenizedPrompt:
+    """A prompt with some fields, or some of its record, changed."""
+    return dataclasses.replace(prompt, record=dataclasses.replace(prompt.record, **dict(record)), **changes)

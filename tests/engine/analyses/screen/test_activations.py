@@ -5,19 +5,25 @@ import dataclasses
 import numpy as np
 import pytest
 
-from causeway.engine.analyses.screen.activations import LabelledTokens, group_sums
+from causeway.engine.analyses.screen.activations import group_sums
 from causeway.engine.analyses.screen.table import screen_table
+from causeway.engine.prompt_record import PromptRecord
+from causeway.engine.tokenized_prompt import TokenizedPrompt
 
 GROUPS = ("safe", "risky")
-ROWS = 8
+ROWS, BOS = 8, 39
+
+
+def labelled(tokens, group, stratum=""):
+    return TokenizedPrompt(PromptRecord("", group=group, fields={"stratum": stratum}), tuple(tokens))
 
 
 @pytest.fixture(scope="module")
 def prompts():
-    """Twenty-one prompts of 3 to 8 tokens in three strata."""
+    """Twenty-one prompts of 3 to 8 tokens, two in three of which begin with the token that begins a text."""
     rng = np.random.default_rng(0)
     return [
-        LabelledTokens(tuple(rng.integers(40, size=3 + i % 6).tolist()), GROUPS[i % 2], f"s{i % 3}", first=1)
+        labelled([*([BOS] if i % 3 else [0]), *rng.integers(BOS, size=2 + i % 6).tolist()], GROUPS[i % 2])
         for i in range(21)
     ]
 
@@ -52,16 +58,21 @@ def features(plain, transformer, dictionary, prompts):
     return values
 
 
-READ = {"last": lambda v: v[-1], "mean": lambda v: v[1:].mean(axis=0), "max": lambda v: v[1:].max(axis=0)}
+READ = {
+    "last": lambda v, first: v[-1],
+    "mean": lambda v, first: v[first:].mean(axis=0),
+    "max": lambda v, first: v[first:].max(axis=0),
+}
 
 
 @pytest.mark.parametrize("position", READ)
 def test_streaming_equals_direct_computation(transformer, dictionary, prompts, features, position):
-    sums = group_sums(transformer, dictionary, prompts, GROUPS, position=position, rows=ROWS)
-    labels = np.array([p.group for p in prompts])
+    sums = group_sums(transformer, dictionary, prompts, GROUPS, bos=BOS, position=position, rows=ROWS)
+    labels = np.array([p.record.group for p in prompts])
+    firsts = [int(p.tokens[0] == BOS) for p in prompts]
     assert sums.layers == (0, 2)
     for index, layer in enumerate(sums.layers):
-        values = np.stack([READ[position](prompt[index]) for prompt in features])
+        values = np.stack([READ[position](v[index], first) for v, first in zip(features, firsts, strict=True)])
         for group in GROUPS:
             moments, own = sums.moments(layer, group), values[labels == group]
             assert moments.count == len(own)
@@ -79,7 +90,7 @@ def test_prompts_of_other_buckets_join_the_same_sums(plain, transformer, diction
     values = [
         _jumprelu(dictionary, 1, _streams(plain, transformer, p.tokens)[2, -1])
         for p in (*prompts, *longer)
-        if p.group == "risky"
+        if p.record.group == "risky"
     ]
     np.testing.assert_allclose(sums.moments(2, "risky").mean, np.mean(values, axis=0), rtol=1e-4, atol=1e-5)
 
@@ -102,17 +113,18 @@ def _ending(marks, seed):
     """Sixty prompts, safe and risky in turn, that end with token 30 where marked and with 31 elsewhere."""
     rng = np.random.default_rng(seed)
     return [
-        LabelledTokens((*rng.integers(4, size=3).tolist(), 30 if mark else 31), GROUPS[i % 2], f"mark {mark}")
+        labelled((*rng.integers(4, size=3).tolist(), 30 if mark else 31), GROUPS[i % 2], f"mark {mark}")
         for i, mark in enumerate(marks)
     ]
 
 
-def _first_row(transformer, marker, prompts, groups=GROUPS):
-    return screen_table(group_sums(transformer, marker, prompts, groups, rows=ROWS)).slice(0, 1).to_pylist()[0]
+def _first_row(transformer, marker, prompts, groups=GROUPS, strata=()):
+    sums = group_sums(transformer, marker, prompts, groups, strata=strata, rows=ROWS)
+    return screen_table(sums).slice(0, 1).to_pylist()[0]
 
 
 def test_a_planted_difference_is_found_with_its_sign(transformer, marker):
-    prompts = [dataclasses.replace(p, stratum="") for p in _ending([i % 2 == 1 for i in range(60)], seed=2)]
+    prompts = _ending([i % 2 == 1 for i in range(60)], seed=2)
     row = _first_row(transformer, marker, prompts)
     assert row["d"] > 0.8
     assert row["q"] < 0.05
@@ -123,7 +135,7 @@ def test_a_planted_difference_is_found_with_its_sign(transformer, marker):
 def test_strata_remove_a_planted_confound(transformer, marker):
     # Marked in most risky prompts and few safe ones, but not because of the group.
     marks = [i % 8 != 1 if i % 2 else i % 8 == 0 for i in range(60)]
-    row = _first_row(transformer, marker, _ending(marks, seed=3))
+    row = _first_row(transformer, marker, _ending(marks, seed=3), strata=["stratum"])
     assert row["d"] > 0.4
     assert row["p"] < 0.05 < row["p_stratified"]
     assert abs(row["d_stratified"]) < row["d"] / 2
@@ -134,11 +146,11 @@ def test_bad_input_is_refused_before_compiling(transformer, dictionary, tiny, pr
         with refuses("'risky' has 0 prompts.*safe \\(2\\)"):
             group_sums(transformer, dictionary, prompts[:4:2], GROUPS)
         with refuses("label 'wild' is not among the groups"):
-            group_sums(transformer, dictionary, [dataclasses.replace(prompts[0], group="wild")], GROUPS)
+            group_sums(transformer, dictionary, [labelled((1,), "wild")], GROUPS)
         with refuses("prompt 5: 0 tokens"):
-            group_sums(transformer, dictionary, [*prompts[:4], LabelledTokens((), "safe")], GROUPS)
+            group_sums(transformer, dictionary, [*prompts[:4], labelled((), "safe")], GROUPS)
         with refuses("prompt 5: 65 tokens, but the context is 64"):
-            group_sums(transformer, dictionary, [*prompts[:4], LabelledTokens((1,) * 65, "safe")], GROUPS)
+            group_sums(transformer, dictionary, [*prompts[:4], labelled((1,) * 65, "safe")], GROUPS)
         with refuses("needs one of last, mean, max"):
             group_sums(transformer, dictionary, prompts, GROUPS, position="all")
         with refuses("belongs to layer 7, but this model has layers 0..2"):

@@ -2,15 +2,17 @@
 
 import pytest
 
+from causeway.engine.analyses.screen.activations import stratum_of
 from causeway.engine.analyses.screen.compared import compared, two_labels
 from causeway.engine.prompt_lines import parse_record, record_line
+from causeway.engine.tokenized_prompt import TokenizedPrompt
 
 GROUPS = ("safe", "risky")
 
 
 def choose(lines, groups=GROUPS, label_field="group", **settings):
     records = [parse_record(line, label_field) for line in lines]
-    return compared(records, [record.content for record in records], groups, **settings)
+    return compared([TokenizedPrompt(record, record.tokens) for record in records], groups, **settings)
 
 
 def record(tokens, group, **fields):
@@ -19,8 +21,8 @@ def record(tokens, group, **fields):
 
 def test_two_labels_are_chosen_and_echoed():
     got = choose([record([1, 2], "safe", note="kept"), record([3], "other"), record([4, 5], "risky")])
-    assert [(p.tokens, p.group, p.stratum) for p in got.prompts] == [((1, 2), "safe", ""), ((4, 5), "risky", "")]
-    lines = [record_line(r) for r in got.records]
+    assert [(p.tokens, p.record.group) for p in got.prompts] == [((1, 2), "safe"), ((4, 5), "risky")]
+    lines = [record_line(p.record) for p in got.prompts]
     assert lines[0] == {"tokens": [1, 2], "group": "safe", "note": "kept", "token_ids": [1, 2]}
     assert (got.left_out, got.repeated) == ({"other": 1}, 0)
     assert choose(lines).prompts == got.prompts
@@ -31,15 +33,16 @@ def test_any_field_is_a_label_and_strata_lie_at_the_top_or_in_an_object():
         {"tokens": [1], "won": True, "round": 2, "balance": "0-39"},
         {"tokens": [2], "won": False, "strata": {"round": 2, "balance": "40-79"}},
     ]
-    got = choose(lines, ("True", "False"), "won", strata=("round", "balance"))
-    assert [p.stratum for p in got.prompts] == ["round 2, balance 0-39", "round 2, balance 40-79"]
-    assert [r.group for r in got.records] == ["True", "False"]
+    strata = ("round", "balance")
+    got = choose(lines, ("True", "False"), "won", strata=strata)
+    assert [stratum_of(p.record, strata) for p in got.prompts] == ["round 2, balance 0-39", "round 2, balance 40-79"]
+    assert [p.record.group for p in got.prompts] == ["True", "False"]
 
 
-def test_repeats_count_once_unless_kept_and_what_begins_a_text_is_left_out_of_means():
+def test_repeats_count_once_unless_kept():
     lines = [record([1], "safe"), record([1], "risky"), record([1], "safe"), record([2, 3], "risky")]
-    got = choose(lines, bos=2)
-    assert (len(got.prompts), got.repeated, [p.first for p in got.prompts]) == (3, 1, [0, 0, 1])
+    got = choose(lines)
+    assert ([p.tokens for p in got.prompts], got.repeated) == ([(1,), (1,), (2, 3)], 1)
     assert len(choose(lines, keep_repeats=True).prompts) == 4
 
 

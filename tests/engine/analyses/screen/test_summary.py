@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from causeway.engine.analyses.screen.accumulate import GroupSums
-from causeway.engine.analyses.screen.activations import LabelledTokens
 from causeway.engine.analyses.screen.summary import lines, summarise, usable_rows
 from causeway.engine.analyses.screen.table import screen_table
+from causeway.engine.prompt_record import PromptRecord
+from causeway.engine.tokenized_prompt import TokenizedPrompt
 
 
 def _table(strata: bool):
@@ -49,7 +50,7 @@ def test_strata_decide_where_there_are_any():
 
 def test_prompts_that_a_stratified_comparison_rests_on():
     def prompts(stratum, *groups):
-        return [LabelledTokens((1,), group, stratum) for group in groups]
+        return [TokenizedPrompt(PromptRecord("", group=group, fields={"of": stratum}), (1,)) for group in groups]
 
     full = prompts("a", "safe", "safe", "risky", "risky", "risky")
-    assert usable_rows([*full, *prompts("b", "safe", "risky", "risky"), *prompts("c", "safe", "safe")]) == 5
+    assert usable_rows([*full, *prompts("b", "safe", "risky", "risky"), *prompts("c", "safe", "safe")], ["of"]) == 5
