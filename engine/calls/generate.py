@@ -8,16 +8,15 @@ from typing import Any, overload
 import numpy as np
 
 from causeway.engine import scalars
-from causeway.engine.calls.arms import Arms, Edits, Row, edit_arrays_of, edit_rows
-from causeway.engine.calls.by_name import Tapped, tapped_places
-from causeway.engine.calls.run import fitted_stack
-from causeway.engine.dictionary.placement import Holder, InMemory
+from causeway.engine.calls.arms import Arms, Edits, edit_arrays_of
+from causeway.engine.calls.asked import Asked, asked
+from causeway.engine.calls.by_name import Tapped
+from causeway.engine.dictionary.placement import Holder
 from causeway.engine.frozen.record import held_of_prompt
-from causeway.engine.intervention.hold import AnyHolds, HeldLayers, checked_holds
+from causeway.engine.intervention.hold import AnyHolds
 from causeway.engine.intervention.tap_requests import Tap
 from causeway.engine.model.buckets import row_width
 from causeway.engine.model.handle import Model, Prompt, check_model
-from causeway.engine.model.prompt_list import prompt_list
 from causeway.engine.model.prompts import PromptRows, generate_prompts
 from causeway.engine.model.rollouts import Generation
 from causeway.engine.model.sampling import Sampling
@@ -136,22 +135,17 @@ def generate(
     check_model(model)
     trials, rows = scalars.integer(trials, "trials", 1), scalars.integer(rows, "rows", 1)
     recomputed = _is_recomputed(semantics)
-    tokens = [model.tokens(prompt) for prompt in prompt_list(prompts)]
-    wanted = edit_rows(edits, arms, len(tokens), model)
-    stack, stops = fitted_stack(dictionary, model, taps, wanted, holds), stops_of(model, stop)
+    call, stops = asked(model, prompts, dictionary, edits, arms, holds, taps), stops_of(model, stop)
     sampling, seed = Sampling(temperature, top_k, top_p, stops.ids), scalars.seed(seed)
-    (bound, tapped), kept = tapped_places(taps, stack, model), checked_holds(holds, model.config, stack)
-    asked = [
-        _rows_of(model, number, ids, [row for row in own for _ in range(trials)], trials, stack, mode, stops, kept)
-        for number, (ids, own) in enumerate(zip(tokens, wanted, strict=True))
-    ]
-    counts = [len(prompt.trials) for prompt in asked]
+    wanted = [_rows_of(model, number, call, trials, mode, stops) for number in range(len(call.tokens))]
+    counts = [len(prompt.trials) for prompt in wanted]
     layout = Layout(row_width(sum(counts), rows), segment_lengths(max_new_tokens))
     found = generate_prompts(
-        model.transformer, asked, layout=layout, sampling=sampling, seed=seed, dictionary=stack, taps=bound,
-        recomputed=recomputed, batched=len(asked) > 1 and min(counts) < layout.rows and not kept,
+        model.transformer, wanted, layout=layout, sampling=sampling, seed=seed, dictionary=call.dictionary,
+        taps=call.taps, recomputed=recomputed,
+        batched=len(wanted) > 1 and min(counts) < layout.rows and not call.held,
     )  # fmt: skip
-    return GenerateResults(tuple(_result(model, generation, trials, tapped) for generation in found))
+    return GenerateResults(tuple(_result(model, generation, trials, call.tapped) for generation in found))
 
 
 def _is_recomputed(semantics: str) -> bool:
@@ -160,14 +154,12 @@ def _is_recomputed(semantics: str) -> bool:
     return semantics == "recomputed"
 
 
-def _rows_of(
-    model: Model, number: int, ids: list[int], rows: list[Row], trials: int, dictionary: InMemory | None, mode: str,
-    stops: Stops, held: HeldLayers,
-) -> PromptRows:  # fmt: skip
+def _rows_of(model: Model, number: int, call: Asked, trials: int, mode: str, stops: Stops) -> PromptRows:
     """One prompt's rows, ordered (arm, trial); errors say which of the prompts it was, counted from 0."""
-    arrays = edit_arrays_of(rows, len(ids), model, dictionary, mode)
-    numbers = np.tile(np.arange(trials), len(rows) // trials)
-    kept = held_of_prompt(model.transformer, ids, held, dictionary)
+    ids, arms = call.tokens[number], call.rows[number]
+    arrays = edit_arrays_of([row for row in arms for _ in range(trials)], len(ids), model, call.dictionary, mode)
+    numbers = np.tile(np.arange(trials), len(arms))
+    kept = held_of_prompt(model.transformer, ids, call.held, call.dictionary)
     return PromptRows(ids, number, numbers, arrays, stops.ends(model, ids), f"prompt {number}", kept)
 
 

@@ -17,17 +17,15 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from causeway.engine import scalars
-from causeway.engine.calls.arms import Arms, Edits, Row, edit_arrays_of, edit_rows
-from causeway.engine.calls.by_name import Tapped, tapped_places
-from causeway.engine.dictionary.fit import fitted
-from causeway.engine.dictionary.placement import Holder, InMemory, StreamedDictionaries
+from causeway.engine.calls.arms import Arms, Edits, edit_arrays_of
+from causeway.engine.calls.asked import Asked, asked
+from causeway.engine.calls.by_name import Tapped
+from causeway.engine.dictionary.placement import Holder
 from causeway.engine.frozen.record import held_of
 from causeway.engine.intervention.apply import bind_all
 from causeway.engine.intervention.edits import Edit
-from causeway.engine.intervention.hold import AnyHolds, HeldLayers, checked_holds
+from causeway.engine.intervention.hold import AnyHolds
 from causeway.engine.intervention.instruments import Instruments
-from causeway.engine.intervention.named import named_taps
-from causeway.engine.intervention.sites import ONCE
 from causeway.engine.intervention.tap_requests import Tap
 from causeway.engine.intervention.taps import BoundTap, Record
 from causeway.engine.model import forward
@@ -35,7 +33,6 @@ from causeway.engine.model.buckets import bucket_width
 from causeway.engine.model.finite import NotFiniteError
 from causeway.engine.model.forward import LogitsOf, Pass
 from causeway.engine.model.handle import Model, Prompt, check_model
-from causeway.engine.model.prompt_list import prompt_list
 
 BATCH_TOKENS = 128
 # Logits of all tokens are made up to this many bytes: a model of 128,256 tokens gives half a megabyte a token.
@@ -151,55 +148,18 @@ def run(
     if logits not in ("all", "last", None):
         raise ValueError(f"logits: got {scalars.shown(logits)}; needs 'all', 'last' or None")
     width = None if batch_rows is None else scalars.integer(batch_rows, "batch_rows", 1)
-    tokens = [model.tokens(prompt) for prompt in prompt_list(prompts)]
-    rows = edit_rows(edits, arms, len(tokens), model)
-    stack = fitted_stack(dictionary, model, taps, rows, holds)
-    check_logits(model, [len(ids) for ids in tokens for _ in rows[0]], logits)
-    bound, tapped = tapped_places(taps, stack, model)
-    held = checked_holds(holds, model.config, stack)
+    call = asked(model, prompts, dictionary, edits, arms, holds, taps)
+    count = len(call.rows[0])
+    check_logits(model, [len(ids) for ids in call.tokens for _ in range(count)], logits)
     found: dict[int, _Found] = {}
-    for batch, bucket in _batches(_rows(model, tokens, rows, stack, mode), width):
+    for batch, bucket in _batches(_rows(model, call, mode), width):
         try:
-            results = _run_batch(model, batch, bucket, bound, stack, held, logits)
+            results = _run_batch(model, batch, bucket, call, logits)
         except NotFiniteError as error:
-            raise error.of(f"prompt {error.row // len(rows[0])}") from None
+            raise error.of(f"prompt {error.row // count}") from None
         found |= dict(zip((row.number for row in batch), results, strict=True))
     in_order = [found[number] for number in range(len(found))]
-    return _result(tokens, in_order, len(rows[0]) if arms is not None else 0, logits, tapped)
-
-
-def fitted_stack(
-    dictionary: Holder | None, model: Model, taps: Any, rows: Sequence[Sequence[Row]], holds: AnyHolds
-) -> Any:
-    """The dictionary in the model's own names and in memory: of a streamed one the layers that are read or edited.
-
-    Those whose features are held too, and those of transcoders where what MLPs write is: their skip connections pass
-    changes on.
-
-    Raises:
-        ValueError: it does not fit the model.
-    """
-    if dictionary is None:
-        return None
-    dictionary = fitted(dictionary, model.config, model.name)
-    edited = {edit.layer for prompt in rows for row in prompt for edit in row if hasattr(edit, "feature")}
-    if not isinstance(dictionary, StreamedDictionaries):
-        return dictionary
-    for tap in named_taps(taps, model):
-        if tap.reader in ("all", "selected", "top_k") and tap.stream not in ONCE:
-            edited |= set(dictionary.layers if tap.layers is None else np.atleast_1d(tap.layers).tolist())
-    held = HeldLayers.of(holds, model.config.num_layers, dictionary.layers)
-    edited |= _skipped(dictionary, held) | held.features.keys()
-    asked = {scalars.layer(layer, model.config.num_layers, "layer") for layer in edited}
-    return dictionary.stack_of(*sorted(asked)) if asked else None
-
-
-def _skipped(dictionary: StreamedDictionaries, held: HeldLayers) -> set[int]:
-    """Layers whose transcoders may pass a change on where the output is held."""
-    mask = held.mask("mlp_out")
-    if mask is None or not dictionary.config.is_transcoder:
-        return set()
-    return {layer for layer in dictionary.layers if mask[layer]}
+    return _result(call.tokens, in_order, count if arms is not None else 0, logits, call.tapped)
 
 
 def check_logits(model: Model, lengths: Sequence[int], logits: LogitsOf) -> None:
@@ -216,15 +176,13 @@ def check_logits(model: Model, lengths: Sequence[int], logits: LogitsOf) -> None
         )
 
 
-def _rows(
-    model: Model, tokens: list[list[int]], rows: list[list[Row]], dictionary: InMemory | None, mode: str
-) -> list[_Row]:
+def _rows(model: Model, call: Asked, mode: str) -> list[_Row]:
     """All rows in order, checked; each has the slots that it needs by itself."""
     made: list[_Row] = []
-    for ids, own in zip(tokens, rows, strict=True):
+    for ids, own in zip(call.tokens, call.rows, strict=True):
         for edits in own:
-            arrays = edit_arrays_of([edits], len(ids), model, dictionary, mode)
-            alone = tuple(int(np.max(edit.layer)) for edit in arrays if edit.spec.one_layer(dictionary))
+            arrays = edit_arrays_of([edits], len(ids), model, call.dictionary, mode)
+            alone = tuple(int(np.max(edit.layer)) for edit in arrays if edit.spec.one_layer(call.dictionary))
             made.append(_Row(len(made), ids, arrays, alone))
     return made
 
@@ -242,22 +200,20 @@ def _batches(rows: Sequence[_Row], size: int | None) -> Iterator[tuple[list[_Row
             yield [*batch, *[batch[0]] * (width - len(batch))], bucket
 
 
-def _run_batch(
-    model: Model, batch: Sequence[_Row], bucket: int, taps: tuple[BoundTap, ...], dictionary: InMemory | None,
-    held: HeldLayers, logits: LogitsOf,
-) -> Iterator[_Found]:  # fmt: skip
+def _run_batch(model: Model, batch: Sequence[_Row], bucket: int, call: Asked, logits: LogitsOf) -> Iterator[_Found]:
     """One batch; equal rows at its end only fill it."""
     edits = jax.tree.map(lambda *leaves: np.concatenate(leaves), *(row.edits for row in batch))
-    bound = bind_all(edits, dictionary)
+    bound = bind_all(edits, call.dictionary)
     padded, lengths = np.zeros((len(batch), bucket), np.int32), np.array([len(row.tokens) for row in batch])
     for place, row in zip(padded, batch, strict=True):
         place[: len(row.tokens)] = row.tokens
     try:
-        kept = held_of(model.transformer, padded, lengths, held, dictionary)
-        out = forward.run(model.transformer, padded, Instruments(bound, taps, held=kept), lengths, logits_of=logits)
+        kept = held_of(model.transformer, padded, lengths, call.held, call.dictionary)
+        instruments = Instruments(bound, call.taps, held=kept)
+        out = forward.run(model.transformer, padded, instruments, lengths, logits_of=logits)
     except NotFiniteError as error:
         raise NotFiniteError(str(error), batch[error.row].number) from None
-    return _found(jax.device_get(out), lengths, taps, logits)
+    return _found(jax.device_get(out), lengths, call.taps, logits)
 
 
 def _found(out: Pass, lengths: np.ndarray, taps: tuple[BoundTap, ...], logits: LogitsOf) -> Iterator[_Found]:

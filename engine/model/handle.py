@@ -148,15 +148,15 @@ class Model:
         """The text of token ids without the BOS before it; the ids where there is no tokenizer."""
         return " ".join(map(str, ids)) if self.tokenizer is None else text.text_of(self.tokenizer, ids)
 
-    def text_behind(self, prompt: Sequence[int], ids: Sequence[int]) -> str:
+    def text_after(self, prompt: Sequence[int], ids: Sequence[int]) -> str:
         """The text that token ids add to those of a prompt; the ids where there is no tokenizer."""
         if self.tokenizer is None:
             return " ".join(map(str, ids))
-        return text.text_behind(self.tokenizer, prompt, ids)
+        return text.text_after(self.tokenizer, prompt, ids)
 
     def continuation(self, prompt: Sequence[int], ids: Sequence[int]) -> str:
         """The same of tokens that were drawn: a final stop token of the model's is no part of the text."""
-        return self.text_behind(prompt, ids[:-1] if len(ids) and ids[-1] in self.stop_ids else ids)
+        return self.text_after(prompt, ids[:-1] if len(ids) and ids[-1] in self.stop_ids else ids)
 
     def to_str_tokens(self, prompt: Prompt) -> list[str]:
         """The prompt's tokens as one text each, BOS included; together they are its text, but where a character is cut

@@ -61,10 +61,10 @@ def continued(
     """
     encode = functools.partial(tokenizer.encode, unknown=True) if unknown else tokenizer.encode
     ids = encode(before)
-    return ids, [_behind(encode, before, ids, text) for text in texts]
+    return ids, [_after(encode, before, ids, text) for text in texts]
 
 
-def _behind(encode: Callable[[str], list[int]], before: str, ids: list[int], text: str) -> list[int]:
+def _after(encode: Callable[[str], list[int]], before: str, ids: list[int], text: str) -> list[int]:
     try:
         whole = encode(before + text)
     except ValueError as error:
@@ -82,7 +82,7 @@ def text_of(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
     return tokenizer.decode(without_bos(tokenizer, ids))
 
 
-def text_behind(tokenizer: Tokenizer, before: Sequence[int], ids: Sequence[int]) -> str:
+def text_after(tokenizer: Tokenizer, before: Sequence[int], ids: Sequence[int]) -> str:
     """The text that token ids add to those before them.
 
     Decoded after the last of them, because a text's first space may be stripped; after a lone begin-of-sequence
@@ -97,4 +97,4 @@ def text_behind(tokenizer: Tokenizer, before: Sequence[int], ids: Sequence[int])
 
 def token_texts(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str]:
     """One text a token; together they are the text, where no character is cut in two."""
-    return [text_behind(tokenizer, ids[:i], ids[i : i + 1]) for i in range(len(ids))]
+    return [text_after(tokenizer, ids[:i], ids[i : i + 1]) for i in range(len(ids))]

@@ -61,7 +61,7 @@ class ModelPlayer:
         )  # fmt: skip
         ends = (-1, *self.sampling.stop_tokens)
         new = [[int(i) for i in found.tokens[0] if i not in ends] for found in drawn]
-        return [self.model.text_behind(ids, answer) for ids, answer in zip(tokens, new, strict=True)]
+        return [self.model.text_after(ids, answer) for ids, answer in zip(tokens, new, strict=True)]
 
     def _tokens(self, prompt: str, game: int, round_number: int) -> list[int]:
         try:

@@ -128,7 +128,7 @@ def _most_probable(p: Float[np.ndarray, " V"], plan: AttributionPlan) -> np.ndar
 
 
 def _token(model: Model, tokens: Sequence[int], token: int, p: Float[np.ndarray, " V"]) -> Target:
-    return Target(model.text_behind(tokens, [token]), {token: 1.0}, float(p[token]))
+    return Target(model.text_after(tokens, [token]), {token: 1.0}, float(p[token]))
 
 
 def _token_id(model: Model, prompt: Prompt, wanted: int | str) -> int:

@@ -188,7 +188,7 @@ def test_a_stream_put_back_at_every_position_is_the_same_pass(model):
     assert np.abs(zero.logits[0] - clean).max() > 1e-2
 
 
-def test_streams_before_the_norms_behind_attention_and_mlp(tiny, plain, refuses):
+def test_streams_before_the_norms_after_attention_and_mlp(tiny, plain, refuses):
     """Where a family has such norms, dictionaries of these streams are edited as in plain numpy."""
     gemma = cw.Model(tiny.make_transformer(**tiny.FAMILIES["gemma2"]), None, "gemma", "of the tests")
     sae = tiny.make_dictionary(stream="mlp_raw")
@@ -305,7 +305,7 @@ def test_what_was_tapped_goes_by_name(model, dictionary, refuses):
             out[key]
 
 
-def test_rollouts_have_the_same_axes_behind_arms_and_trials(model, dictionary, refuses):
+def test_rollouts_have_the_same_axes_after_arms_and_trials(model, dictionary, refuses):
     taps = [cw.Tap("resid_post"), cw.Tap("resid_post", "top_k", width=3)]
     gen = cw.generate(
         model, PROMPTS[:2], arms=[[], [SET]], taps=taps, dictionary=dictionary, max_new_tokens=2, trials=3, rows=8

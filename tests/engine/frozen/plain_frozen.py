@@ -143,7 +143,7 @@ class FrozenPass:
             middle = x + self._attention(layer, x)
             reads, written = self._mlp(layer, x if config.parallel_blocks else middle, f, errors)
             x = middle + written
-            x, reads["resid_post"] = self._behind(layer, x, f, errors), x
+            x, reads["resid_post"] = self._after(layer, x, f, errors), x
             found.append(self._before(layer, reads, x.shape[:-2]))
         x = _centred(x, config) / self.sigma["final", 0]
         x = self.plain.stretch(x, transformer.final_norm, config, None)[..., -1, :]
@@ -186,7 +186,7 @@ class FrozenPass:
         out = np.where(self.seen, encoder.written(layer, f) + encoder.bias(layer) + rest, ignored)
         return reads, out + encoder.skip(layer, reads[stream])
 
-    def _behind(self, layer: int, x: np.ndarray, f: np.ndarray, errors: np.ndarray) -> np.ndarray:
+    def _after(self, layer: int, x: np.ndarray, f: np.ndarray, errors: np.ndarray) -> np.ndarray:
         """The stream behind an SAE: with its features turned, or (cut) made of what it writes alone."""
         if self._transcodes or layer not in self.encoder.config.layers:
             return x

@@ -40,7 +40,7 @@ def test_doubling_any_source_moves_every_target_by_its_edge(tiny, plain, plain_f
 
 
 @pytest.mark.usefixtures("double")
-def test_a_norm_behind_attention_may_centre(tiny, plain, plain_frozen, cases):
+def test_a_norm_after_attention_may_centre(tiny, plain, plain_frozen, cases):
     model, dictionary = cases.make_model(tiny, "gemma2", norm="layer"), cases.make_dictionary(tiny, "skip_mlp_in")
     _hold_to_plain(plain, plain_frozen, cases.PROMPT, model, dictionary, "skip_mlp_in")
 

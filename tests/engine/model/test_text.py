@@ -45,11 +45,11 @@ def model(transformer):
 def test_an_answer_has_the_tokens_it_has_in_the_whole_text(before, answer):
     own, [found] = text.continued(TOKENIZER, before, [" " + answer])
     assert own + found == TOKENIZER.encode(f"{before} {answer}")
-    assert text.text_behind(TOKENIZER, own, found) == " " + answer
+    assert text.text_after(TOKENIZER, own, found) == " " + answer
 
 
 @given(before=WORDS, answers=st.lists(WORDS, min_size=1, max_size=3))
-def test_answers_behind_text_and_behind_its_ids_are_the_same(model, before, answers):
+def test_answers_after_text_and_after_its_ids_are_the_same(model, before, answers):
     spaced = [f" {answer}" for answer in answers]
     assert model.answer_tokens(model.tokens(before), spaced) == model.answer_tokens(before, spaced)
 
@@ -76,7 +76,7 @@ def test_the_texts_of_tokens_are_one_a_token_and_together_the_text(model, words)
     assert model.text_of(model.tokens(words)) == words
 
 
-def test_what_is_drawn_is_read_behind_the_prompt_without_the_models_own_stop(model, transformer):
+def test_what_is_drawn_is_read_after_the_prompt_without_the_models_own_stop(model, transformer):
     ids = model.tokens("A:")
     assert model.continuation(ids, [8, 1]) == " bet"
     assert model.continuation(ids, [8, 12]) == " betx"
@@ -113,4 +113,4 @@ class Bytes:
 
 def test_tokens_that_are_half_a_character_have_a_text_each():
     assert text.token_texts(Bytes(), [1, 2]) == ["\ufffd", "\ufffd"]
-    assert text.text_behind(Bytes(), [1], [2, 1, 2]) == "é\ufffd"
+    assert text.text_after(Bytes(), [1], [2, 1, 2]) == "é\ufffd"

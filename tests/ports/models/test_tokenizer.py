@@ -132,16 +132,16 @@ REAL = ["tokenizers/gpt2", "tokenizers/llama3", "tokenizers/qwen2", "models/stor
 
 
 @pytest.mark.parametrize("name", REAL)
-def test_text_behind_text_has_the_tokens_of_the_whole_and_back(data_dir, name):
+def test_text_after_text_has_the_tokens_of_the_whole_and_back(data_dir, name):
     tokenizer, before = load_tokenizer(data_dir / name), "Once upon a time, there was a little"
     own, continuations = text.continued(tokenizer, before, [" girl", "\nQ:", ".", " boy's 36 + 37"])
     for ids in continuations:
-        added = text.text_behind(tokenizer, own, ids)
+        added = text.text_after(tokenizer, own, ids)
         assert own + ids == tokenizer.encode(before + added)
         # The same behind the prompt's ids: their text is the prompt's, BOS or not.
         text_of = text.text_of(tokenizer, text.with_bos(tokenizer, own))
         assert text.continued(tokenizer, text_of, [added]) == (own, [ids])
-    assert [text.text_behind(tokenizer, own, ids) for ids in continuations] == [" girl", "\nQ:", ".", " boy's 36 + 37"]
+    assert [text.text_after(tokenizer, own, ids) for ids in continuations] == [" girl", "\nQ:", ".", " boy's 36 + 37"]
     assert "".join(text.token_texts(tokenizer, own)) == before
     halves = text.token_texts(tokenizer, tokenizer.encode("naïve 你好 🙂 ok"))
     assert all(halves)

@@ -117,7 +117,7 @@ def test_four_devices_are_one(model, transcoders, whole, mode):
     assert_same(one, four, EXACT)
 
 
-def test_what_comes_behind_changes_no_row(model, transcoders, whole):
+def test_what_comes_after_changes_no_row(model, transcoders, whole):
     """Also another bucket: 16 positions against 24."""
     longer = attribute(model, transcoders, [*PROMPT, *range(1, 8)], targets=TARGETS, plan=PLAN)
     n, length = len(whole.features), len(PROMPT)

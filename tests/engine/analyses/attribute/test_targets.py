@@ -12,7 +12,7 @@ def model(transformer):
     return Model(transformer, Pieces(), "pieces", "f")
 
 
-def test_texts_are_tokens_behind_the_prompt(model):
+def test_texts_are_tokens_after_the_prompt(model):
     ids = model.tokens("A:")
     assert named_targets(model, "A:", [" bet", 3]) == named_targets(model, ids, [" bet", 3]) == (8, 3)
     assert named_targets(model, ids, None) is None
