@@ -2,7 +2,7 @@
 
 Each device reads the part of each array that its shard is, cast on the way; nothing passes through another device or
 through one host array of full size. Arrays get their name when all of them are on disk, so what is there under it is
-whole; that it has stayed so is known to whoever sealed the folder (`sealed_folder`).
+whole; that it has stayed so is known to whoever sealed the folder (`sweep.checksums`).
 
 Whatever Orbax and TensorStore raise becomes one line.
 

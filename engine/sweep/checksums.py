@@ -1,4 +1,4 @@
-"""Checksums beside files that other commands read: `causeway.sha256`, in the format of the program sha256sum.
+"""Checksums of files that are read again: `causeway.sha256` beside them, in the format of the program sha256sum.
 
     9f86d081...  prompts.jsonl
     60303ae2...  layer_3/sums_test_top_k_values.npy
@@ -9,12 +9,20 @@ that is deleted makes a file one's own. `sha256sum --check causeway.sha256` does
 
 A file's line is taken out before the file is written and put in when it is whole, so that a killed writer leaves files
 without a line, never with a wrong one.
+
+A folder that gets its name when it is whole (`whole_folder`), such as a checkpoint, is sealed before: all its files
+have lines, and a last one, which sha256sum takes for a comment, is the checksum of those before it, so that a damaged
+list is told from a damaged file. `SealedFolder` refuses what is not as it was sealed.
+
+Cost of a check: one reading of the files, 1.8 GB/s a core on the machine these notes speak of, a core a file.
 """
 
 import contextlib
 import hashlib
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from causeway.engine.sweep import durable
@@ -24,6 +32,9 @@ CHECKSUMS_FILE = "causeway.sha256"
 _LINE = re.compile(r"([0-9a-f]{64}) [ *](\S.*)")
 # A file's line stands beside it or in one of the folders above, this many at most.
 _LEVELS = 2
+_SEAL = "# sealed "
+_THREADS = min(8, os.cpu_count() or 1)
+_CHANGED = "its checksum is not the one it was written with"
 
 
 @contextlib.contextmanager
@@ -95,18 +106,85 @@ def _lines(folder: Path) -> list[tuple[str, str]]:
         text = path.read_bytes().decode("utf-8", "replace")
     except OSError:
         return []
-    matches = [(number, _LINE.fullmatch(line)) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
+    lines = enumerate(text.split("\n"), start=1)
+    matches = [(number, _LINE.fullmatch(line)) for number, line in lines if line.strip() and not line.startswith(_SEAL)]
     for number, match in matches:
         if not match:
             raise ValueError(f"{path} line {number}: damaged, not a checksum and a name; delete the line")
     return [(match[2], match[1]) for _, match in matches if match]
 
 
+def _text(lines: dict[str, str]) -> str:
+    return "".join(f"{lines[name]}  {name}\n" for name in sorted(lines))
+
+
 def _write(folder: Path, lines: dict[str, str]) -> None:
     """Lines of files that are there, sorted by name; no file for no line."""
     path = folder / CHECKSUMS_FILE
-    text = "".join(f"{lines[name]}  {name}\n" for name in sorted(lines) if (folder / name).is_file())
-    if text:
+    if text := _text({name: digest for name, digest in lines.items() if (folder / name).is_file()}):
         durable.write_bytes(path, text.encode())
     else:
         durable.remove(path)
+
+
+def seal(folder: Path) -> None:
+    """List the checksums of a folder's files in it; nothing in it may change afterwards."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path != folder / CHECKSUMS_FILE]
+    text = _text({path.relative_to(folder).as_posix(): digest for path, digest in _digests(files).items()})
+    durable.write_bytes(folder / CHECKSUMS_FILE, _sealed(text))
+
+
+def _sealed(text: str) -> bytes:
+    return f"{text}{_SEAL}{hashlib.sha256(text.encode()).hexdigest()}\n".encode()
+
+
+def _digests(files: Iterable[Path]) -> dict[Path, str]:
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return dict(zip(files, pool.map(file_sha256, files), strict=True))
+
+
+class SealedFolder:
+    """A sealed folder for reading: files are checked once, and again only when they have been touched since."""
+
+    def __init__(self, folder: Path, remedy: str):
+        """Read the list.
+
+        Args:
+            folder: as `seal` left it. remedy: what a person does about damage, for the errors.
+
+        Raises:
+            ValueError: the list is missing or damaged.
+        """
+        self._folder, self._remedy = folder, remedy
+        self._checked: dict[Path, tuple[int, int, int]] = {}
+        path = folder / CHECKSUMS_FILE
+        data = path.read_bytes() if path.is_file() else b""
+        if not data:
+            older = (folder / "checksums.json").is_file()
+            raise self._damaged(path, "missing; the folder is of an older version" if older else "missing")
+        if data != _sealed(data.decode("utf-8", "replace").rpartition(_SEAL)[0]):
+            raise self._damaged(path, _CHANGED)
+        self._lines = dict(_lines(folder))
+
+    def check(self, chosen: Callable[[str], bool] = lambda name: True) -> None:
+        """Compare files with the list: all of them, or those whose relative paths are chosen.
+
+        Raises:
+            ValueError: a file is missing or is not what was sealed; the first one is named.
+        """
+        named = {self._folder / name: digest for name, digest in self._lines.items() if chosen(name)}
+        stamps = {path: self._stamp(path) for path in named}
+        due = [path for path, stamp in stamps.items() if self._checked.get(path) != stamp]
+        for path, found in _digests(due).items():
+            if found != named[path]:
+                raise self._damaged(path, _CHANGED)
+            self._checked[path] = stamps[path]
+
+    def _stamp(self, path: Path) -> tuple[int, int, int]:
+        if not path.is_file():
+            raise self._damaged(path, "missing")
+        status = path.stat()
+        return status.st_size, status.st_mtime_ns, status.st_ino
+
+    def _damaged(self, path: Path, reason: str) -> ValueError:
+        return ValueError(f"damaged: {path} ({reason}); {self._remedy}")

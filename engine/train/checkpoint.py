@@ -3,7 +3,7 @@
     workdir/.lock                     held by the one run that writes
            /checkpoints/250/arrays/   the state after 250 steps (Orbax), leaves under their path names
                            /run.json  the run's identity: its resolved configuration
-                           /checksums.json
+                           /causeway.sha256
 
 A workdir belongs to one run. Restoring under another identity is refused with the fields that differ, because a resumed
 run must be the run that was interrupted. A step is written beside and renamed when all of it is on disk, so a killed
@@ -25,8 +25,8 @@ from typing import Any, TypeVar
 import jax
 
 from causeway.engine.saved_arrays import restore_arrays, save_arrays
-from causeway.engine.sealed_folder import SealedFolder, seal
 from causeway.engine.sweep import durable
+from causeway.engine.sweep.checksums import SealedFolder, seal
 from causeway.engine.sweep.interrupt import Interrupt, Stopped
 from causeway.engine.whole_folder import replacing_folder
 

@@ -18,7 +18,7 @@ from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
 from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.dictionary.placement import Placement, Replicated, Sharded, Streamed, StreamedDictionaries
 from causeway.engine.saved_arrays import described_arrays, restore_arrays
-from causeway.engine.sealed_folder import SealedFolder
+from causeway.engine.sweep.checksums import SealedFolder
 from causeway.ports.dictionaries.placed import Loaded, common_config, refuse_streaming
 from causeway.ports.dictionaries.source import DictionarySource, FeatureArray
 from causeway.ports.models.checkpoints import layer_folder, open_sealed, read_about

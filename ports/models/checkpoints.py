@@ -3,7 +3,7 @@
     causeway.json     what it is: kind, configuration, stored dtype, where it came from
     arrays/           a model's parameters (Orbax)
     layer_NNNNN/      a dictionary's arrays, one folder a layer (Orbax)
-    checksums.json    of every file, written last (`engine.sealed_folder`)
+    causeway.sha256    of every file, written last (`engine.sweep.checksums`)
     config.json, generation_config.json, tokenizer files: a model's, as they were
 
 A directory is made under the name `NAME.partial` and renamed when all of it is there. A killed conversion of
@@ -30,8 +30,8 @@ from causeway.engine.model.handle import Model
 from causeway.engine.model.placement import Where, parameter_name, place_abstract
 from causeway.engine.model.transformer import Transformer, abstract_transformer
 from causeway.engine.saved_arrays import restore_arrays, save_arrays
-from causeway.engine.sealed_folder import SealedFolder, seal
 from causeway.engine.sweep import durable
+from causeway.engine.sweep.checksums import SealedFolder, seal
 from causeway.engine.whole_folder import replacing_folder
 from causeway.ports.dictionaries.placed import place_layer
 from causeway.ports.dictionaries.source import DictionarySource

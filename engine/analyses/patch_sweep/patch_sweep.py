@@ -266,7 +266,7 @@ class PatchSweep:
             "weights": self.model.fingerprint,
             "dictionaries": dictionary_digest(self.dictionary),
             "tokenizer": self.model.tokenizer.fingerprint if self.model.tokenizer else "none",
-            "prompts": config_sha256([_described(prompt) for prompt in self.prompts]),
+            "prompts": config_sha256([described(prompt) for prompt in self.prompts]),
             "features": arrays_sha256(
                 {"layer": self.features.layer, "feature": self.features.feature, **self.features.values}
             ),
@@ -282,7 +282,7 @@ class PatchSweep:
         return Plan("patch_sweep", config, parts, rows, layout, {"model": self.model.name})
 
 
-def _described(prompt: TokenizedPrompt) -> dict[str, Any]:
+def described(prompt: TokenizedPrompt) -> dict[str, Any]:
     """What of a prompt decides its rows."""
     record = prompt.record
     return {

@@ -26,7 +26,7 @@ from causeway.engine.analyses.patch_sweep.cost import program_calls
 from causeway.engine.analyses.patch_sweep.design import EVERY
 from causeway.engine.analyses.patch_sweep.effects import EffectSettings, effects
 from causeway.engine.analyses.patch_sweep.exact_units import exact_unit
-from causeway.engine.analyses.patch_sweep.patch_sweep import PatchSweep
+from causeway.engine.analyses.patch_sweep.patch_sweep import PatchSweep, described
 from causeway.engine.analyses.patch_sweep.sampled_units import sampled_unit
 from causeway.engine.analyses.patch_sweep.sweep_summary import count_original_rule, summarise
 from causeway.engine.bench.gemm import gemm_rate
@@ -64,9 +64,8 @@ class PatchJob(Job):
     @property
     def beside(self) -> Mapping[str, bytes]:
         """What the prompts were run as, token ids included."""
-        fields = ("id", "group", "text", "tokens", "answer_tokens")
-        lines = [json.dumps({name: getattr(prompt, name) for name in fields}) for prompt in self.sweep.prompts]
-        return {"prompts.jsonl": ("\n".join(lines) + "\n").encode()}
+        told = [{n: v for n, v in described(prompt).items() if n != "answers"} for prompt in self.sweep.prompts]
+        return {"prompts.jsonl": "".join(json.dumps(line) + "\n" for line in told).encode()}
 
 
 def run(sweep: PatchSweep, workdir: Path, *, guard: DiskGuard | None = None, repair: bool = False) -> SweepReport:

@@ -175,7 +175,7 @@ def test_a_killed_conversion_leaves_nothing_under_the_name(tmp_path, stacks, equ
     save_dictionaries(out, open_dictionaries(stacks[0]), np.dtype("float32"))
     assert equal_trees(load_dictionaries(out), load_dictionaries(stacks[0]))
     assert sorted(path.name for path in out.iterdir()) == [
-        "causeway.json", "checksums.json", "layer_00002", "layer_00005", "layer_00007",
+        "causeway.json", "causeway.sha256", "layer_00002", "layer_00005", "layer_00007",
     ]  # fmt: skip
 
 
@@ -263,8 +263,8 @@ class TestDamage:
         data.unlink()
         with pytest.raises(ValueError, match=rf"damaged: .*{data.name} \(missing\); convert it again"):
             load_model(converted)
-        (converted / "checksums.json").unlink()
-        with pytest.raises(ValueError, match=r"damaged: .*checksums.json \(missing\); convert it again"):
+        (converted / "causeway.sha256").unlink()
+        with pytest.raises(ValueError, match=r"damaged: .*causeway.sha256 \(missing\); convert it again"):
             load_model(converted)
 
     @pytest.mark.parametrize("how", ["stack", "disk", "host", "convert"])
