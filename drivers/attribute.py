@@ -91,7 +91,7 @@ def _sweep() -> GraphSweep:
 def _write_graphs(sweep: GraphSweep, workdir: Path) -> None:
     from causeway.engine.analyses.intervene import graph_summary
     from causeway.engine.sweep.durable import write_bytes
-    from causeway.ports.graphs.graph_slugs import graph_slugs
+    from causeway.ports.graphs.save import graph_slugs
 
     records, slugs = [], graph_slugs([prompt.id for prompt in sweep.prompts])
     for slug, (prompt, graph) in zip(slugs, sweep.graphs(workdir), strict=True):

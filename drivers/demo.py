@@ -39,7 +39,7 @@ def main(_: list[str]) -> None:
         if getattr(FLAGS, name) < least:
             raise ValueError(f"--{name}: got {getattr(FLAGS, name)}; needs a whole number >= {least}")
     from causeway.engine.analyses.patch_sweep.features import features_of
-    from causeway.engine.tasks.labelled_records import labelled_records
+    from causeway.engine.tasks.played_states import labelled_records
     from causeway.engine.tasks.slot_states import labelled_prompts
     from causeway.engine.tokenized_prompt import tokenized
 

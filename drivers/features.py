@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from causeway.engine.analyses.features.extract import LayerFeatures
-    from causeway.engine.analyses.features.positions import Positions
+    from causeway.engine.analyses.features.extract import LayerFeatures, Positions
     from causeway.engine.devices import RowParallel
     from causeway.engine.dictionary.placement import Holder
     from causeway.engine.model.handle import Model
@@ -60,7 +59,7 @@ def main(_: list[str]) -> None:
 
 
 def _positions() -> Positions:
-    from causeway.engine.analyses.features.positions import Positions
+    from causeway.engine.analyses.features.extract import Positions
 
     text, first = FLAGS.positions, 0 if FLAGS.include_first else 1
     if text == "all":

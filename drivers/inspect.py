@@ -51,7 +51,7 @@ def _has_dictionaries() -> bool:
 def _origin(model: Model | None) -> dict:
     """What the files say of the dictionaries that were loaded."""
     from causeway.ports.dictionaries.load import open_dictionaries
-    from causeway.ports.dictionaries.origin import origin_of
+    from causeway.ports.dictionaries.source import origin_of
 
     reference = FLAGS.dictionaries or FLAGS.model
     sources = open_dictionaries(reference, model_flags.layers(), for_model=model, **model_flags.format_options())

@@ -86,8 +86,7 @@ def _sweep() -> InterventionSweep:
 
 def _write(sweep: InterventionSweep, workdir: Path, behaviour: str) -> None:
     """The files of one behaviour."""
-    from causeway.engine.analyses.intervene.effect_lines import effect_lines
-    from causeway.engine.analyses.intervene.intervention_summary import SummarySettings, summary_of
+    from causeway.engine.analyses.intervene.intervention_summary import SummarySettings, effect_lines, summary_of
     from causeway.engine.analyses.intervene.results import results_of
     from causeway.engine.stats.multiple import Method
     from causeway.ports.results import intervention_files as files

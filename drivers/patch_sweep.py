@@ -82,9 +82,9 @@ def main(_: list[str]) -> None:
 
 def _sweep(table: pa.Table) -> PatchSweep:
     """The sweep the flags describe."""
+    from causeway.engine.analyses.patch_sweep.design import sweep_prompt
     from causeway.engine.analyses.patch_sweep.features import features_of, parse_rule
     from causeway.engine.analyses.patch_sweep.patch_sweep import PatchSweep
-    from causeway.engine.analyses.patch_sweep.prompts import sweep_prompt
     from causeway.engine.model.sampling import Sampling
     from causeway.engine.model.stops import stops_of
     from causeway.engine.prompt_record import check_group

@@ -108,7 +108,7 @@ def _pieces() -> Pieces:
 
     if FLAGS.model is None:
         return text_pieces
-    from causeway.ports.models.tokenizer_source import tokenizer_of
+    from causeway.ports.models.tokenizer import tokenizer_of
 
     return token_pieces(tokenizer_of(FLAGS.model))
 

@@ -125,7 +125,7 @@ def _initial_model(config: ConfigDict, vocab_size: int) -> Transformer:
 def _task_data(tokenizer: Tokenizer) -> tuple[Any, Evaluate]:
     """Batches of the synthetic tasks, and their accuracies."""
     from causeway.engine.train.batches import Bucket, TaskBatches
-    from causeway.engine.train.evaluation import task_accuracy
+    from causeway.engine.train.language_model import task_accuracy
 
     config = _CONFIG.value
     buckets = tuple(Bucket(dict(b.tasks), b.rows, b.length) for b in config.buckets)
@@ -138,7 +138,7 @@ def _task_data(tokenizer: Tokenizer) -> tuple[Any, Evaluate]:
 def _text_data(tokenizer: Tokenizer, texts: list[str], held_out: list[str]) -> tuple[Any, Evaluate]:
     """Windows of the texts, and the loss on held-out ones."""
     from causeway.engine.train.batches import TextBatches, join_documents
-    from causeway.engine.train.evaluation import text_loss
+    from causeway.engine.train.language_model import text_loss
 
     shape = {"rows": _CONFIG.value.text.rows, "length": _CONFIG.value.text.length, "seed": _CONFIG.value.seed}
     unseen = TextBatches(join_documents(held_out, tokenizer), **shape)

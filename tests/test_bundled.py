@@ -12,7 +12,7 @@ from causeway.engine.intervention.taps import TapSpec, bind_tap
 from causeway.engine.model.forward import next_token_logits, run
 from causeway.engine.tasks import slot_decisions, suite
 from causeway.engine.tasks.slot_states import labelled_prompts
-from causeway.engine.train.evaluation import task_accuracy
+from causeway.engine.train.language_model import task_accuracy
 from causeway.ports.files.hub import BUNDLED
 
 LIMIT_BYTES = 10_000_000

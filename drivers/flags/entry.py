@@ -1,8 +1,11 @@
 """What a row of the table of flags says, and a short way to write each kind of row."""
 
+import csv
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
+
+from absl import flags
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,3 +53,32 @@ def whole(help: str, default: int | None, least: int | None = 1, most: int | Non
 def number(help: str, default: float | None, least: float | None = None, most: float | None = None) -> Entry:
     """A number."""
     return Entry("float", default, help, {"lower_bound": least, "upper_bound": most})
+
+
+# Flags that are defined through this module belong to the one that asks.
+flags.disclaim_key_flags()
+
+
+class TextListParser(flags.ListParser):
+    """Texts between commas as they are written, spaces at their beginning too, which absl's own lists take away; one
+    with a comma in it stands in double quotes, as in CSV."""
+
+    def parse(self, argument: str | list[str]) -> list[str]:
+        """The texts.
+
+        Raises:
+            ValueError: quotes that do not close.
+        """
+        if isinstance(argument, list) or not argument:
+            return list(argument)
+        if '"' not in argument:
+            return argument.split(",")
+        try:
+            return next(csv.reader([argument], strict=True))
+        except csv.Error as error:
+            raise ValueError(f"got {argument!r} ({error}); needs texts between commas") from None
+
+
+def define_texts(name: str, default: list[str], help: str) -> flags.FlagHolder[list[str]]:
+    """A flag of the driver that asks."""
+    return flags.DEFINE(TextListParser(), name, default, help, serializer=flags.CsvListSerializer(","))

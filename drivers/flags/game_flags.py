@@ -43,9 +43,8 @@ def check() -> None:
 
 def labelled_states(model: Model, parallel: RowParallel, seed: int, out: Path) -> tuple[list[PromptRecord], dict]:
     """Records of the states asked for, and what the summary says of the games; the games go to games.jsonl."""
-    from causeway.engine.tasks.labelled_records import labelled_records
     from causeway.engine.tasks.play import Text
-    from causeway.engine.tasks.played_states import labelled_by
+    from causeway.engine.tasks.played_states import labelled_by, labelled_records
     from causeway.engine.tasks.slot_machine import MENUS
     from causeway.engine.tasks.slot_states import labelled_prompts
 

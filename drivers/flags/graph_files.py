@@ -59,7 +59,7 @@ def write(folder: Path, slug: str, sweep: GraphSweep, prompt: CircuitPrompt, gra
 def _write_heads(folder: Path, slug: str, sweep: GraphSweep, prompt: CircuitPrompt, pruned: PrunedGraph) -> None:
     from causeway.engine.analyses.attribute import heads
     from causeway.ports.graphs.graph_nodes import end_names, kept_nodes
-    from causeway.ports.graphs.head_splits import write_head_splits
+    from causeway.ports.graphs.save import write_head_splits
 
     splitter = heads.EdgeSplitter(sweep.model, sweep.transcoders, prompt.tokens, sweep.settings)
     rows, columns = end_names(pruned, list(kept_nodes(pruned, sweep.model.config.vocab_size)))

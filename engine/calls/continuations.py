@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from causeway.engine.calls.arms import edit_arrays_of
+from causeway.engine.calls.asked import edit_arrays_of
 from causeway.engine.devices import RowParallel, local_parallel
 from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.dictionary.digest import dictionary_digest

@@ -8,8 +8,7 @@ from typing import Any, overload
 import numpy as np
 
 from causeway.engine import scalars
-from causeway.engine.calls.arms import Arms, Edits, edit_arrays_of
-from causeway.engine.calls.asked import Asked, asked
+from causeway.engine.calls.asked import Arms, Asked, Edits, asked, edit_arrays_of
 from causeway.engine.calls.by_name import Tapped
 from causeway.engine.dictionary.placement import Holder
 from causeway.engine.frozen.record import held_of_prompt

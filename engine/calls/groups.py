@@ -3,8 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from causeway.engine import scalars
-from causeway.engine.model.handle import Model, Prompt
-from causeway.engine.model.prompt_list import prompt_list
+from causeway.engine.model.handle import Model, Prompt, prompt_list
 from causeway.engine.outcome.answers import Answer
 from causeway.engine.prompt_record import PromptRecord
 from causeway.engine.tokenized_prompt import TokenizedPrompt, tokenized

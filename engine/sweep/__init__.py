@@ -8,11 +8,10 @@ analysis gives it a `Job`, a plan and a function from unit index to `UnitResult`
 from causeway.engine.sweep.cost import ProgramCost, program_cost
 from causeway.engine.sweep.estimate import Estimate, estimate_abstract, estimate_measured, uncompressed_bytes
 from causeway.engine.sweep.fingerprint import array_sha256, arrays_sha256, canonical_json, config_sha256, file_sha256
-from causeway.engine.sweep.finished import FinishedTable, finished_table
 from causeway.engine.sweep.guard import DiskGuard
 from causeway.engine.sweep.job import Job, run, tables
 from causeway.engine.sweep.layout import ArraySpec, Layout, UnitResult
-from causeway.engine.sweep.manifest import Damage, DamagedStore
+from causeway.engine.sweep.manifest import Damage, DamagedStore, FinishedTable, finished_table
 from causeway.engine.sweep.plan import Plan
 from causeway.engine.sweep.runner import Compute, SweepReport, run_sweep
 from causeway.engine.sweep.store import Store

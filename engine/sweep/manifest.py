@@ -2,6 +2,8 @@
 
 A manifest is sealed (`sealed`) and names the plan whose data it vouches for, so neither its own damage nor a file of
 another plan's run goes unnoticed.
+
+`finished_table` gives the merged table of a finished run to whoever reads it without the run's own plan.
 """
 
 import dataclasses
@@ -14,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from causeway.engine.sweep.fingerprint import file_sha256
+from causeway.engine.sweep.plan import read_plan
 from causeway.engine.sweep.sealed import DamagedDocument, read_sealed
 
 
@@ -117,3 +120,36 @@ def _differs(entry: Mapping[str, Any], sha256: str) -> str:
     if sha256 == entry["sha256"]:
         return ""
     return f"corrupted: its sha256 is not the {entry['sha256'][:12]}... of its manifest"
+
+
+@dataclasses.dataclass(frozen=True)
+class FinishedTable:
+    """A merged table.
+
+    Attributes:
+        path: the Parquet file. sha256: of it. plan: the plan that it is the data of (`config`, `parts`, `about`).
+    """
+
+    path: Path
+    sha256: str
+    plan: Mapping[str, Any]
+
+
+def finished_table(workdir: Path, name: str, command: str) -> FinishedTable:
+    """Checks and gives the table of a finished run. Cost: one reading of the file.
+
+    Args:
+        workdir: of the run. name: of the table, as `trials`. command: that makes it, for messages.
+
+    Raises:
+        FileNotFoundError: the folder is not that of a finished run. ValueError: a file in it is damaged.
+    """
+    path = workdir / f"{name}.parquet"
+    for file in (path, path.with_suffix(".json")):
+        if not file.is_file():
+            raise FileNotFoundError(f"{file}: no such file; needs the --workdir of a finished `{command}` run")
+    plan = read_plan(workdir)
+    manifest = Manifest.read(workdir, path.with_suffix(".json"), plan["fingerprint"])
+    manifest.check(deep=True)
+    (entry,) = manifest.files
+    return FinishedTable(path, entry["sha256"], plan)

@@ -10,8 +10,12 @@ Strata are the round and the balance band, as for the states of `slot_states`.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
-from causeway.engine.tasks.play import Decision, PlayedGame
+from causeway.engine.prompt_record import PromptRecord
+from causeway.engine.tasks.play import Decision, PlayedGame, Text
+from causeway.engine.tasks.slot_decisions import menu_answers
+from causeway.engine.tasks.slot_machine import Game
 from causeway.engine.tasks.slot_states import Group, LabelledState, group_of, strata_of
 
 LABELS = ("outcome", "state")
@@ -47,3 +51,26 @@ def _by_state(games: Sequence[PlayedGame]) -> list[LabelledState]:
 def _labelled(played: PlayedGame, decision: Decision, group: Group) -> LabelledState:
     name = f"game-{played.number:04d}-round-{decision.game.round:02d}"
     return LabelledState(name, decision.prompt, group, strata_of(decision.game), decision.game)
+
+
+def labelled_records(states: Sequence[LabelledState], text: Text) -> list[PromptRecord]:
+    """One record a state, with its strata and the state itself; `text` says how the states are written.
+
+    With the tiny text also the answers, so that the same file can be patched.
+    """
+    return [
+        PromptRecord(
+            state.text, menu_answers(state.game.menu) if text == "tiny" else (), "slot_machine", "all", state.id,
+            state.group, fields={"strata": state.strata, "state": _described(state.game)},
+        )
+        for state in states
+    ]  # fmt: skip
+
+
+def _described(game: Game) -> dict[str, Any]:
+    return {
+        "round": game.round,
+        "balance": game.balance,
+        "menu": [game.menu.smallest, game.menu.largest],
+        "history": [{"bet": r.bet, "won": r.won, "balance": r.balance} for r in game.rounds],
+    }

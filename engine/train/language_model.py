@@ -11,20 +11,23 @@ Cost: 6 x parameters x tokens operations a step, plus attention; memory: weights
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float
 
 from causeway.engine.model.finite import traced
 from causeway.engine.model.forward import causal_pass, next_token_logits
+from causeway.engine.model.text import Tokenizer
 from causeway.engine.model.transformer import Transformer
 from causeway.engine.precision import full_precision
 from causeway.engine.scalars import integer, real
-from causeway.engine.train.batches import Batch, BatchesAt
+from causeway.engine.tasks import suite
+from causeway.engine.train.batches import Batch, BatchesAt, TextBatches, encode_examples
 from causeway.engine.train.checkpoint import Checkpoints, keeping
 
 
@@ -167,3 +170,21 @@ def _decayed(tree: Transformer) -> Transformer:
         return "gain" not in name and "bias" not in name
 
     return jax.tree_util.tree_map_with_path(decayed, tree)
+
+
+def task_accuracy(
+    transformer: Transformer, tokenizer: Tokenizer, tasks: Iterable[str], length: int, count: int = 200, seed: int = 0
+) -> dict[str, float]:
+    """Accuracy of each task on up to `count` distinct held-out items of at most `length` tokens, in one pass: the share
+    whose greedy answer is exactly right, to the end-of-sequence token."""
+    items = {task: suite.distinct(task, "held_out", count, seed) for task in tasks}
+    examples = [example for drawn in items.values() for example in drawn]
+    batch = encode_examples(examples, tokenizer, length, prompt_weight=0.0, training=False)
+    right = np.asarray(answers_right(transformer, batch))
+    ends = np.cumsum([len(drawn) for drawn in items.values()])
+    return {task: float(part.mean()) for task, part in zip(items, np.split(right, ends[:-1]), strict=True)}
+
+
+def text_loss(transformer: Transformer, batches: TextBatches, count: int = 8) -> float:
+    """Mean loss in nats per token over `count` draws of windows."""
+    return float(np.mean([mean_loss(transformer, batches(step)) for step in range(count)]))

@@ -17,7 +17,7 @@ from causeway.engine.dictionary.placement import InMemory
 from causeway.engine.intervention.sites import EDITABLE
 from causeway.engine.whole_folder import replacing_folder
 from causeway.ports.dictionaries.circuit_tracer_config import CONFIG, CROSS_LAYER, LAYER_FILE, PER_LAYER
-from causeway.ports.files.safetensors_write import write_tensors
+from causeway.ports.files.safetensors_files import write_tensors
 from causeway.ports.files.tensor_checks import to_stored
 from causeway.ports.models.site_names import HOOK_OF
 

@@ -7,7 +7,8 @@ for the layers asked for, and fetched only for them when the reference is on the
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,6 @@ from causeway.ports.dictionaries.restored import open_checkpoint, restore_dictio
 from causeway.ports.dictionaries.saelens import CONFIG
 from causeway.ports.dictionaries.saelens_write import write_folder
 from causeway.ports.dictionaries.source import DictionarySource
-from causeway.ports.models.bos_policy import warn_of_bos
 from causeway.ports.models.checkpoints import is_checkpoint
 from causeway.ports.models.site_names import ANY_MODEL, HOOK_OF, SiteNames, names_of
 
@@ -215,3 +215,27 @@ def _check_layers(layers: Iterable[int] | int, model: Model | None) -> list[int]
     if not wanted or len(set(wanted)) != len(wanted):
         raise ValueError(f"layers: got {given}; name at least one layer, each once, or leave it out for all")
     return wanted
+
+
+def trained_with_bos(source: DictionarySource) -> bool | None:
+    """What a dictionary's own files say; None where they do not."""
+    said = source.card.get("prepend_bos")
+    return said if isinstance(said, bool) else None
+
+
+def warn_of_bos(sources: Sequence[DictionarySource], model: Model) -> None:
+    """Warn, in one line, where dictionaries were trained the other way than the model's text is run.
+
+    Features at and near the first token differ much with and without BOS, and nothing else tells.
+    """
+    other = next((s for s in sources if trained_with_bos(s) not in (None, model.prepend_bos)), None)
+    if other is None or model.tokenizer is None:
+        return
+    trained, runs = ("with", "without") if trained_with_bos(other) else ("without", "with")
+    do = f"--bos={'no' if model.prepend_bos else 'yes'} (prepend_bos={not model.prepend_bos}) runs text as it was"
+    if model.tokenizer.bos_id is None:
+        do = "its tokenizer has none, so give token ids that begin as it was trained"
+    warnings.warn(
+        f"{other.where}: trained on text {trained} a begin-of-sequence token, but {model.name} is run {runs} it; {do}",
+        stacklevel=3,
+    )

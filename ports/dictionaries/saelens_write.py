@@ -17,7 +17,7 @@ import numpy as np
 from causeway.engine.dictionary.dictionary import Dictionary, DictionaryConfig
 from causeway.engine.whole_folder import replacing_folder
 from causeway.ports.dictionaries.saelens import CONFIG, GATED, INPUT_NORMS, WEIGHTS
-from causeway.ports.files.safetensors_write import write_tensors
+from causeway.ports.files.safetensors_files import write_tensors
 from causeway.ports.files.tensor_checks import to_stored
 from causeway.ports.models.site_names import HOOK_OF
 

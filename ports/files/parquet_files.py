@@ -10,8 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from causeway.engine.sweep.checksums import check
-from causeway.ports.files.foreign import parsing
-from causeway.ports.files.outside_files import check_file
+from causeway.ports.files.foreign import check_file, parsing
 
 # A row for each of 131,072 features of 128 layers.
 MOST_ROWS = 1 << 24

@@ -15,18 +15,20 @@ process until they are let go; each tensor is let go once it was read.
 
 import dataclasses
 import mmap
+import os
+import re
 import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 
 import ml_dtypes
 import numpy as np
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 
 from causeway.ports.files.config_fields import Fields, read_json
-from causeway.ports.files.foreign import parsing
+from causeway.ports.files.foreign import check_file, parsing
 from causeway.ports.files.json_text import parse_json
-from causeway.ports.files.outside_files import check_file
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -247,3 +249,18 @@ def read_index(index: Path) -> dict[str, str]:
         if PurePosixPath(shard).name != shard or "\\" in shard or "\0" in shard or shard in {"", ".", ".."}:
             raise ValueError(f"{index}: the shard name {shard!r} leaves the directory; refusing to follow it")
     return names
+
+
+def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
+    """Write a file, errors of the disk as Python's own: the library has the system's number in its text alone.
+
+    Raises:
+        OSError: the disk is full, or the file may not be written.
+    """
+    try:
+        save_file(dict(tensors), path, metadata=dict(metadata) if metadata else None)
+    except SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error

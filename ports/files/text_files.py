@@ -12,7 +12,7 @@ import codecs
 from pathlib import Path
 
 from causeway.engine.sweep.checksums import read_bytes
-from causeway.ports.files.outside_files import check_file
+from causeway.ports.files.foreign import check_file
 
 # Texts are held in memory whole; a configuration is small, and a large one is none.
 TEXT_BYTES = 1 << 31

@@ -20,8 +20,7 @@ import ml_dtypes
 import numpy as np
 
 from causeway.ports.files import safetensors_files
-from causeway.ports.files.foreign import parsing
-from causeway.ports.files.outside_files import check_file
+from causeway.ports.files.foreign import check_file, parsing
 from causeway.ports.files.safetensors_files import TensorFile
 from causeway.ports.files.zip_files import STORED, check_members
 

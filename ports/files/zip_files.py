@@ -10,8 +10,7 @@ import zipfile
 from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 
-from causeway.ports.files.foreign import parsing
-from causeway.ports.files.outside_files import check_file
+from causeway.ports.files.foreign import check_file, parsing
 
 STORED, DEFLATED = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
 MOST_MEMBERS = 1 << 16

@@ -5,16 +5,23 @@ graphml       FOLDER/SLUG.graphml, for Gephi, Cytoscape and networkx
 parquet       FOLDER/SLUG/nodes.parquet and edges.parquet, for pandas and polars
 """
 
+import json
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
+import numpy as np
+
 from causeway.engine import scalars
 from causeway.engine.analyses.attribute.graph import AttributionGraph, PrunedGraph
+from causeway.engine.analyses.attribute.heads import HeadSplit
 from causeway.engine.model.handle import Model, check_model
+from causeway.engine.sweep.durable import make_folder, write_bytes
 from causeway.ports.graphs.graph_nodes import GraphNames, check_names, names_of
 from causeway.ports.graphs.graph_parquet import write_graph_tables
 from causeway.ports.graphs.graphml import write_graphml
-from causeway.ports.graphs.neuronpedia import write_neuronpedia
+from causeway.ports.graphs.neuronpedia import LISTING, write_neuronpedia
 
 Format = Literal["neuronpedia", "graphml", "parquet"]
 
@@ -65,3 +72,65 @@ def write_graph(folder: Path, pruned: PrunedGraph, names: GraphNames, format: Fo
         check_names(pruned, names)
         return write_graph_tables(folder / names.slug, pruned)[0].parent
     return (write_neuronpedia if format == "neuronpedia" else write_graphml)(folder, pruned, names)
+
+
+_PLAIN = re.compile(r"[\w-][\w.-]*")
+# Names that would be another graph's file, or that of all of them.
+_TAKEN_ENDS = ("_heads", ".json", ".graphml", ".tmp")
+_MOST_BYTES = 200
+
+
+def graph_slugs(ids: Sequence[str]) -> list[str]:
+    """A name of files for each prompt id, in order: the id where it can name files, else a number; never one for two.
+
+    A graph's files are NAME.json, NAME.graphml, NAME_heads.json and a folder NAME, beside graph-metadata.json. Upper
+    and lower case count as one, as they do on many disks.
+    """
+    taken = {LISTING.removesuffix(".json")}
+    found: dict[int, str] = {}
+    for number, name in enumerate(ids):
+        if _usable(name) and name.casefold() not in taken:
+            found[number] = name
+            taken.add(name.casefold())
+    for number in range(len(ids)):
+        if number not in found:
+            found[number] = _numbered(number, taken)
+            taken.add(found[number])
+    return [found[number] for number in range(len(ids))]
+
+
+def _usable(name: str) -> bool:
+    plain = _PLAIN.fullmatch(name) and len(name.encode()) <= _MOST_BYTES
+    return bool(plain) and not name.casefold().endswith(_TAKEN_ENDS)
+
+
+def _numbered(number: int, taken: set[str]) -> str:
+    name = f"prompt-{number:05d}"
+    while name in taken:
+        name += "-"
+    return name
+
+
+def write_head_splits(folder: Path, slug: str, splits: Iterable[tuple[str, str, HeadSplit]]) -> Path:
+    """Write the splits by heads of (target, source) edges, `<slug>_heads.json`; returns the file.
+
+        [{"target": node, "source": node, "edge": 0.4, "direct": 0.1, "heads": [[layer, head, 0.3], ...], "skips": []}]
+
+    Heads and skips (layer, part) are listed by size, without zeros. Nodes are named as in the graph's other files.
+    """
+    make_folder(folder)
+    path = folder / f"{slug}_heads.json"
+    records = [
+        {
+            "target": target, "source": source, "edge": split.edge, "direct": split.direct,
+            "heads": _listed(split.heads), "skips": _listed(split.skips),
+        }
+        for target, source, split in splits
+    ]  # fmt: skip
+    write_bytes(path, (json.dumps(records, indent=1) + "\n").encode())
+    return path
+
+
+def _listed(parts: np.ndarray) -> list[list[float]]:
+    places = sorted(zip(*np.nonzero(parts), strict=True), key=lambda at: -abs(parts[at]))
+    return [[*map(int, at), float(parts[at])] for at in places]

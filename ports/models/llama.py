@@ -16,8 +16,7 @@ from causeway.engine.model.config import ModelConfig
 from causeway.engine.model.transformer import Transformer
 from causeway.engine.whole_folder import replacing_folder
 from causeway.ports.files.config_fields import Fields
-from causeway.ports.files.safetensors_files import WEIGHTS, TensorFile
-from causeway.ports.files.safetensors_write import write_tensors
+from causeway.ports.files.safetensors_files import WEIGHTS, TensorFile, write_tensors
 from causeway.ports.files.tensor_checks import without_copy
 from causeway.ports.models.decoder_config import (
     PUBLISHED_ACTIVATIONS,
@@ -27,7 +26,7 @@ from causeway.ports.models.decoder_config import (
     require,
     rope_json,
 )
-from causeway.ports.models.module_names import ModuleNames
+from causeway.ports.models.site_names import ModuleNames
 from causeway.ports.models.weights import TensorMap, export_tensors
 
 # Buffers that old checkpoints carry; the frequencies follow from the configuration.

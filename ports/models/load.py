@@ -11,6 +11,7 @@ Cost: every weight file is read once.
 import dataclasses
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import jax
 
@@ -26,9 +27,11 @@ from causeway.ports.models.checkpoints import is_checkpoint, open_sealed, read_a
 from causeway.ports.models.families import FAMILIES
 from causeway.ports.models.fingerprint import FileFingerprint
 from causeway.ports.models.site_names import names_of
-from causeway.ports.models.stop_tokens import GENERATION_CONFIG, read_stop_tokens
 from causeway.ports.models.tokenizer import FileTokenizer, has_tokenizer, load_tokenizer
 from causeway.ports.models.weights import load_transformer
+
+GENERATION_CONFIG = "generation_config.json"
+
 
 FILES = ("config.json", GENERATION_CONFIG, "tokenizer*.json", "special_tokens_map.json", "model*.safetensors", INDEX)
 
@@ -140,3 +143,26 @@ def _bos_policy(asked: bool | None, tokenizer: FileTokenizer | None, directory: 
     if asked is not None:
         return asked
     return tokenizer is not None and tokenizer.files_prepend_bos
+
+
+def read_stop_tokens(directory: Path) -> tuple[int, ...] | None:
+    """The ids that end what a model writes, as its files name them; None where they name none.
+
+    As transformers' generate takes them: `eos_token_id` of generation_config.json, else of config.json, one id or a
+    list.
+
+    Raises:
+        ValueError: a field that is neither a token id nor a list of them; names the file.
+    """
+    for path in (directory / GENERATION_CONFIG, directory / "config.json"):
+        named = read_json(path).get("eos_token_id") if path.is_file() else None
+        if named is not None:
+            return _ids(named, f"{path}: eos_token_id")
+    return None
+
+
+def _ids(named: Any, where: str) -> tuple[int, ...]:
+    # Some files write -1 for "none"; an id beyond the vocabulary is never drawn either.
+    listed = named if isinstance(named, list) else [named]
+    found = [scalars.integer(one, where, low=-1) for one in listed]
+    return tuple(dict.fromkeys(one for one in found if one >= 0))

@@ -17,9 +17,8 @@ from typing import Any
 import tokenizers
 
 from causeway.ports.files.config_fields import read_json
-from causeway.ports.files.foreign import interpreting, parsing
-from causeway.ports.files.hub import BUNDLED
-from causeway.ports.files.outside_files import check_file
+from causeway.ports.files.foreign import check_file, interpreting, parsing
+from causeway.ports.files.hub import BUNDLED, resolve
 
 TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
 # Several times the largest published one.
@@ -192,3 +191,16 @@ def _check_added_tokens(directory: Path, config: dict[str, Any], tokenizer: toke
                 f"{directory / TOKENIZER_CONFIG}: added token {_text_of(token)!r} (id {token_id}) is not in "
                 f"{TOKENIZER}; save the tokenizer again with transformers so that both agree"
             )
+
+
+FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+
+
+def tokenizer_of(reference: str) -> FileTokenizer:
+    """The tokenizer of a directory, `bundled:NAME`, or hub id `org/name[@revision]`.
+
+    Raises:
+        FileNotFoundError: nothing there, or no tokenizer in it.
+        ValueError: a damaged file.
+    """
+    return load_tokenizer(resolve(reference, FILES, has_tokenizer))

@@ -14,8 +14,7 @@ import pytest
 from causeway.engine.analyses.as_published.attribution import published_attribution
 from causeway.engine.analyses.attribute.attribute import attribute
 from causeway.engine.analyses.evaluate.teacher_forcing import answer_log_probabilities
-from causeway.engine.analyses.features.extract import extract_features
-from causeway.engine.analyses.features.positions import Positions
+from causeway.engine.analyses.features.extract import Positions, extract_features
 from causeway.engine.analyses.inspect.account import dictionary_account
 from causeway.engine.analyses.intervene.intervene import intervene
 from causeway.engine.analyses.screen.activations import group_sums

@@ -15,8 +15,7 @@ from typing import Any, Literal
 
 from absl import flags
 
-from causeway.drivers.flags import text_list_flag
-from causeway.drivers.flags.entry import Entry, choice, listed, number, switch, text, whole
+from causeway.drivers.flags.entry import Entry, choice, define_texts, listed, number, switch, text, whole
 
 # Flags that are defined through this module belong to the driver that takes them.
 flags.disclaim_key_flags()
@@ -227,6 +226,6 @@ def take(names: str, **defaults: Any) -> flags.FlagValues:
     """
     for name in (*names.split(), *defaults):
         entry = TABLE[name]
-        define = text_list_flag.define if entry.kind == "texts" else getattr(flags, f"DEFINE_{entry.kind}")
+        define = define_texts if entry.kind == "texts" else getattr(flags, f"DEFINE_{entry.kind}")
         define(name, default=defaults.get(name, entry.default), help=entry.help, **entry.limits)
     return flags.FLAGS

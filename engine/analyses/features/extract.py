@@ -23,7 +23,6 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
-from causeway.engine.analyses.features.positions import Positions
 from causeway.engine.devices import RowParallel
 from causeway.engine.dictionary.fit import AnyHolder, fitted
 from causeway.engine.dictionary.placement import Holder
@@ -32,6 +31,48 @@ from causeway.engine.reading.job import Kept, read_kept
 from causeway.engine.reading.passes import ROWS, ReadRow, check_read
 from causeway.engine.reading.read import Part
 from causeway.engine.reading.reductions import TopK
+
+
+@dataclasses.dataclass(frozen=True)
+class Positions:
+    """Which tokens of a prompt are looked at.
+
+    Attributes:
+        last: how many from the end, None for all.
+        first: the first position that counts. Whatever token stands at 0, its stream is many times larger than all
+            others and switches on features that say nothing about the prompt.
+    """
+
+    last: int | None = None
+    first: int = 1
+
+    def __post_init__(self):
+        if self.last is not None and self.last < 1:
+            raise ValueError(f"positions: got the last {self.last} tokens; needs at least 1")
+
+    def chosen(self, length: int) -> Int[np.ndarray, " S"]:
+        """Positions of a prompt of `length` tokens, perhaps none."""
+        start = 0 if self.last is None else length - self.last
+        return np.arange(max(self.first, start), length)
+
+    def check(self, length: int) -> None:
+        """Refuse a prompt of `length` tokens of which none is chosen.
+
+        Raises:
+            ValueError: no token of the prompt is selected.
+        """
+        if not len(self.chosen(length)):
+            raise ValueError(
+                f"{length} tokens, none of which counts from position {self.first} on; "
+                "give it more text, or include position 0"
+            )
+
+    def width(self, bucket: int) -> int:
+        """How many positions a prompt of a bucket can have."""
+        return bucket if self.last is None else min(self.last, bucket)
+
+    def __str__(self) -> str:
+        return "all" if self.last is None else f"last_{self.last}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +101,7 @@ def extract_features(
     transformer: Transformer,
     dictionary: Holder,
     prompts: Sequence[Sequence[int]],
-    positions: Positions = Positions(5),  # noqa: B008 (immutable)
+    positions: Positions = Positions(5),
     *,
     top_k: int = 50,
     rows: int = ROWS,

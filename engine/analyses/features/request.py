@@ -6,12 +6,10 @@ import numpy as np
 import pyarrow as pa
 
 from causeway.engine import scalars
-from causeway.engine.analyses.features.extract import extract_features, samples_of
-from causeway.engine.analyses.features.positions import Positions
+from causeway.engine.analyses.features.extract import Positions, extract_features, samples_of
 from causeway.engine.calls.argument_order import holder_of
 from causeway.engine.dictionary.placement import Holder
-from causeway.engine.model.handle import Model, Prompt, check_model
-from causeway.engine.model.prompt_list import prompt_list
+from causeway.engine.model.handle import Model, Prompt, check_model, prompt_list
 from causeway.engine.reading.read import ROWS
 
 

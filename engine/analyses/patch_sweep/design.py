@@ -11,17 +11,23 @@ Shapes: N features, M rows a prompt.
 
 import dataclasses
 import itertools
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from causeway.engine import scalars
 from causeway.engine.analyses.patch_sweep.arms import ABLATE, BASELINE, NOOP, Arm
 from causeway.engine.dictionary.placement import Holder
 from causeway.engine.intervention.edits import EMPTY, Edit, EditSpec
 from causeway.engine.intervention.operations import OPERATIONS, Coefficients
 from causeway.engine.intervention.scope import intervals
+from causeway.engine.model.handle import Model
 from causeway.engine.model.sampling import Purpose
+from causeway.engine.outcome.answers import Answer
+from causeway.engine.prompt_record import PromptRecord
+from causeway.engine.tokenized_prompt import TokenizedPrompt, tokenized
 
 EVERY = -1
 
@@ -203,3 +209,18 @@ def _other_features(
         return int(candidates[rng.integers(len(candidates))])
 
     return np.array([other(int(f)) for f in features.feature[chosen]])
+
+
+def sweep_prompt(model: Model, record: PromptRecord, place: int, common: Sequence[Answer] = ()) -> TokenizedPrompt:
+    """A prompt as it is run.
+
+    Args:
+        record: with a label, and perhaps answers.
+        place: its number where its id is none; the number keys the random draws.
+        common: answers, where it has none of its own.
+
+    Raises:
+        ValueError: an empty or too long prompt, an id outside the range of numbers, or answers that merge with it.
+    """
+    number = scalars.integer(int(record.id), "id") if re.fullmatch(r"-?\d+", record.id, re.ASCII) else place
+    return tokenized(model, dataclasses.replace(record, answers=record.answers or tuple(common)), number)

@@ -10,8 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from causeway.engine.analyses.patch_sweep.design import FeatureSet
-from causeway.engine.analyses.screen.columns import numbers, whole_numbers
-from causeway.engine.analyses.screen.values import feature_values, groups_of, strongest
+from causeway.engine.analyses.screen.values import feature_values, groups_of, numbers, strongest, whole_numbers
 
 EXPLICIT = "value_"
 

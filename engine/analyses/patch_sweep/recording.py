@@ -21,7 +21,7 @@ import pyarrow as pa
 from jaxtyping import Int
 
 from causeway.engine.analyses.patch_sweep.design import FeatureSet
-from causeway.engine.analyses.screen.columns import whole_numbers
+from causeway.engine.analyses.screen.values import whole_numbers
 from causeway.engine.dictionary.placement import Holder, InMemory
 from causeway.engine.intervention.taps import BoundTap, Reader, TapSpec, bind_tap
 from causeway.engine.model.rollouts import Generation

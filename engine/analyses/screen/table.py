@@ -22,9 +22,9 @@ import pyarrow as pa
 from jaxtyping import Bool
 
 from causeway.engine.analyses.screen.accumulate import GroupSums
-from causeway.engine.stats import effect_size, multiple, quantiles
+from causeway.engine.stats import multiple, quantiles
 from causeway.engine.stats.label_permutation import LabelTest, label_permutation_test
-from causeway.engine.stats.moments import Moments
+from causeway.engine.stats.moments import Moments, cohens_d
 from causeway.engine.stats.strata import stratified_difference
 
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
@@ -127,7 +127,7 @@ def _comparison(first: Moments, second: Moments) -> dict[str, np.ndarray]:
     error = np.sqrt(first.variance / first.count + second.variance / second.count)
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.where(error > 0, (second.mean - first.mean) / error, np.nan)
-    d = effect_size.cohens_d(first.mean, deviations[0], first.count, second.mean, deviations[1], second.count)
+    d = cohens_d(first.mean, deviations[0], first.count, second.mean, deviations[1], second.count)
     return {"t": t, "d": d}
 
 

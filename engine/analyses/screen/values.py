@@ -16,8 +16,8 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Float, Int
 
+from causeway.engine import scalars
 from causeway.engine.analyses.screen import table as screen
-from causeway.engine.analyses.screen.columns import numbers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,3 +83,28 @@ def strongest(table: pa.Table, per_layer: int, *, greatest_q: float = 1.0, least
     order = kept[np.lexsort((feature[kept], -d[kept], layer[kept]))]
     first = np.searchsorted(layer[order], layer[order], side="left")
     return table.take(order[np.arange(len(order)) - first < per_layer])
+
+
+def whole_numbers(table: pa.Table, name: str) -> Int[np.ndarray, " N"]:
+    """A column of ids, checked in the width that it came in: one of 64 bits is refused, not narrowed into another.
+
+    Raises:
+        ValueError: entries that are missing or not whole numbers.
+    """
+    column = table[name]
+    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)) or column.null_count:
+        missing = f" with {column.null_count} missing" if column.null_count else ""
+        raise ValueError(f"features: column {name} is {column.type}{missing}; needs whole numbers")
+    return scalars.integers(column.to_numpy(), f"features: column {name}")
+
+
+def numbers(table: pa.Table, name: str) -> Float[np.ndarray, " N"]:
+    """A column of numbers, NaN where they are missing.
+
+    Raises:
+        ValueError: a column of something else.
+    """
+    column = table[name]
+    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_null(column.type)):
+        raise ValueError(f"features: column {name} is {column.type}; needs numbers")
+    return column.to_numpy().astype(np.float64)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from causeway.drivers.flags.text_list_flag import TextListParser
+from causeway.drivers.flags.entry import TextListParser
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from causeway.engine.model.handle import Model
-from causeway.engine.model.prompt_list import prompt_list
+from causeway.engine.model.handle import Model, prompt_list
 
 IDS = [3, 4, 5]
 

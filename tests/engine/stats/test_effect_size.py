@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from causeway.engine.stats import effect_size
+from causeway.engine.stats.moments import cohens_d
 
 
 def _d(a, b):
-    return effect_size.cohens_d(a.mean(-1), a.std(-1, ddof=1), a.shape[-1], b.mean(-1), b.std(-1, ddof=1), b.shape[-1])
+    return cohens_d(a.mean(-1), a.std(-1, ddof=1), a.shape[-1], b.mean(-1), b.std(-1, ddof=1), b.shape[-1])
 
 
 def test_positive_where_the_second_group_is_higher():

@@ -14,8 +14,15 @@ from causeway.engine.model.transformer import Transformer
 from causeway.engine.tasks import suite
 from causeway.engine.train.batches import Batch, Bucket, TaskBatches, TextBatches, encode_examples, join_documents
 from causeway.engine.train.checkpoint import Checkpoints
-from causeway.engine.train.evaluation import task_accuracy, text_loss
-from causeway.engine.train.language_model import Schedule, answers_right, make_optimiser, mean_loss, train
+from causeway.engine.train.language_model import (
+    Schedule,
+    answers_right,
+    make_optimiser,
+    mean_loss,
+    task_accuracy,
+    text_loss,
+    train,
+)
 
 VOCABULARY = 16
 SCHEDULE = Schedule(steps=6, learning_rate=3e-3, warmup_steps=2, checkpoint_every=2)

@@ -14,7 +14,7 @@ from causeway.engine.dictionary.dictionary import Dictionary, DictionaryConfig, 
 from causeway.ports.dictionaries import circuit_tracer_write, saelens_write
 from causeway.ports.dictionaries.load import load_dictionaries, save_dictionary
 from causeway.ports.files import hub
-from causeway.ports.files.safetensors_write import write_tensors
+from causeway.ports.files.safetensors_files import write_tensors
 from causeway.ports.models.load import load_model
 
 D, F = 8, 12

@@ -6,8 +6,7 @@ import numpy as np
 
 from causeway.engine.dictionary.config import DictionaryConfig
 from causeway.ports.dictionaries.feature_arrays import in_memory
-from causeway.ports.dictionaries.origin import origin_of
-from causeway.ports.dictionaries.source import DictionarySource
+from causeway.ports.dictionaries.source import DictionarySource, origin_of
 
 
 def source(layer, **changes):

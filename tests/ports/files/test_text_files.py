@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from causeway.ports.files.foreign import check_file
 from causeway.ports.files.jsonl import read_lines, read_texts
-from causeway.ports.files.outside_files import check_file
 from causeway.ports.files.text_files import decoded, read_text, utf8_lines
 from causeway.ports.prompts.prompt_files import read_prompts
 

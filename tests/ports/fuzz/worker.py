@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 import causeway as cw
+from causeway.engine.analyses.patch_sweep.design import sweep_prompt
 from causeway.engine.analyses.patch_sweep.features import features_of
-from causeway.engine.analyses.patch_sweep.prompts import sweep_prompt
 from causeway.engine.analyses.screen.compared import compared
 from causeway.engine.prompt_record import check_group, check_pair
 from causeway.engine.tokenized_prompt import TokenizedPrompt

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from causeway.ports.graphs.graph_slugs import graph_slugs
+from causeway.ports.graphs.save import graph_slugs
 
 
 def test_ids_that_can_name_files_do():

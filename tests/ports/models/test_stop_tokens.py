@@ -7,8 +7,7 @@ import pytest
 
 import causeway as cw
 from causeway.ports.models.checkpoints import save_model
-from causeway.ports.models.load import load_model
-from causeway.ports.models.stop_tokens import read_stop_tokens
+from causeway.ports.models.load import load_model, read_stop_tokens
 from causeway.ports.models.word_tokenizer import build_word_tokenizer, save_word_tokenizer
 
 PROMPT = [3, 7, 1]

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from flax import nnx
 
-from causeway.engine.analyses.patch_sweep.prompts import sweep_prompt
+from causeway.engine.analyses.patch_sweep.design import sweep_prompt
 from causeway.engine.model.config import ModelConfig, Numerics
 from causeway.engine.model.handle import Model
 from causeway.engine.model.transformer import Transformer

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from causeway.engine.analyses.features.extract import extract_features, samples_of
-from causeway.engine.analyses.features.positions import Positions
+from causeway.engine.analyses.features.extract import Positions, extract_features, samples_of
 from causeway.engine.dictionary.config import DictionaryConfig
 from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
 from causeway.engine.intervention.instruments import Instruments
