@@ -18,12 +18,14 @@ import io, contextlib, sys, types
 from pathlib import Path
 import pyarrow as pa
 from causeway.engine.analyses.patch_sweep import run
+from causeway.engine.prompt_record import PromptRecord
 from causeway.engine.sweep import Layout, Plan, UnitResult
+from causeway.engine.tokenized_prompt import TokenizedPrompt
 
 seed = int(sys.argv[1])
 schema = pa.schema([("value", pa.int64())])
 plan = Plan("patch_sweep", {"seed": seed}, {}, (2,) * 4, Layout(schema))
-prompt = types.SimpleNamespace(id=seed, group="a", text="", tokens=(seed,), answer_tokens=())
+prompt = TokenizedPrompt(PromptRecord("", group="a"), (seed,), number=seed)
 sweep = types.SimpleNamespace(plan=plan, prompts=(prompt,))
 run.PatchJob.unit = lambda self, index: UnitResult({"value": [seed, seed]})
 print("ready", flush=True)
