@@ -12,7 +12,7 @@ from causeway.engine.model.config import ModelConfig
 from causeway.ports.files.config_fields import Fields
 from causeway.ports.models.decoder_config import finish, read_activation, read_rope, read_windows, require
 from causeway.ports.models.llama import BLOCKS, PROJECTIONS, decoder_map, norm_map, select_tensors
-from causeway.ports.models.site_names import ModuleNames
+from causeway.ports.models.module_names import ModuleNames
 from causeway.ports.models.weights import TensorMap
 
 __all__ = ["MODULES", "name_map", "read_config", "select_tensors"]

@@ -14,7 +14,7 @@ from causeway.ports.files.config_fields import Fields
 from causeway.ports.files.safetensors_files import TensorFile
 from causeway.ports.files.tensor_checks import without_copy
 from causeway.ports.models.decoder_config import finish, read_activation, require, whole_heads
-from causeway.ports.models.site_names import ModuleNames
+from causeway.ports.models.module_names import ModuleNames
 from causeway.ports.models.weights import Part, TensorMap
 
 # Dropout acts in training alone. Computing the softmax in float32 (`reorder_and_upcast_attn`) is what the engine does

@@ -26,7 +26,7 @@ from causeway.ports.models.decoder_config import (
     require,
     rope_json,
 )
-from causeway.ports.models.site_names import ModuleNames
+from causeway.ports.models.module_names import ModuleNames
 from causeway.ports.models.weights import TensorMap, export_tensors
 
 # Buffers that old checkpoints carry; the frequencies follow from the configuration.

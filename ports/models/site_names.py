@@ -20,6 +20,7 @@ from causeway.engine.intervention.sites import ONCE, STREAMS, Place, Site, own_p
 from causeway.engine.model.config import ModelConfig
 from causeway.engine.model.refusals import formed_stream
 from causeway.ports.models.families import FAMILIES
+from causeway.ports.models.module_names import ModuleNames
 
 # Within a block. The first name of a stream is the one that dictionaries are written with.
 HOOKS = {
@@ -36,26 +37,6 @@ HOOK_OF = {stream: hook for hook, stream in reversed(HOOKS.items()) if stream !=
 SHORT = {"hook_pattern": "attn.hook_pattern", "hook_z": "attn.hook_z", "hook_post": "mlp.hook_post"}
 BLOCK = re.compile(r"blocks\.([0-9]+)\.(.+)")
 NOWHERE = Place("")
-
-
-@dataclasses.dataclass(frozen=True)
-class ModuleNames:
-    """What Hugging Face calls the places of a family's block.
-
-    A module stands for its output; what it reads is its input. Both are given as streams of the engine, "" where the
-    engine has none. What attention and MLP write is `attn_raw` and `mlp_raw`, before a norm that a family may put after
-    them; in families without one these are other names of `attn_out` and `mlp_out`.
-
-    Attributes:
-        blocks: what stands before a block's number, in the language model and in the model below its head.
-        inside: module of a block ("" for the block itself) -> (stream at its input, stream at its output).
-        outside: whole names of modules, and of hooks that not all families have, -> their output; None where it is no
-            stream of the engine.
-    """
-
-    blocks: tuple[str, ...]
-    inside: Mapping[str, tuple[str, str]]
-    outside: Mapping[str, Place | None]
 
 
 @dataclasses.dataclass(frozen=True)
