@@ -108,12 +108,9 @@ def _written(out: Path, model: Model, prompts: list[TokenizedPrompt]) -> list[Ge
 
 
 def _score(
-    model: Model,
-    parallel: RowParallel,
-    prompts: list[TokenizedPrompt],
-    written: list[Generated] | None,
+    model: Model, parallel: RowParallel, prompts: list[TokenizedPrompt], written: list[Generated] | None,
     key: tuple[str, str],
-) -> list[Score]:
+) -> list[Score]:  # fmt: skip
     from causeway.engine.analyses.evaluate.baseline import scores_of
     from causeway.engine.analyses.evaluate.teacher_forcing import answer_log_probabilities
 
