@@ -8,13 +8,6 @@ Merging is commutative and associative up to float64 rounding, so batch size and
 relative. A feature is active where its value is above zero.
 
 Shapes: values [n, F]; every statistic [F] in float64. Cost: a few passes over the batch. Memory: 5 F float64.
-
-Cohen's d of two groups, for many features at once:
-
-    d = (mean_2 - mean_1) / s_p,    s_p^2 = ((n_1 - 1) s_1^2 + (n_2 - 1) s_2^2) / (n_1 + n_2 - 2)
-
-so d is positive where the second group is higher. It describes a difference, never a cause: it is for selecting
-features. It comes without an interval: those known hold for normal values, which sparse features are far from.
 """
 
 import dataclasses
@@ -100,27 +93,3 @@ class Moments:
         """Mean of the values above zero; NaN where there is none."""
         with np.errstate(invalid="ignore"):
             return self.active_sum / np.where(self.active_count > 0, self.active_count, np.nan)
-
-
-def cohens_d(
-    mean_1: Float[np.ndarray, "*F"],
-    std_1: Float[np.ndarray, "*F"],
-    n_1: Float[np.ndarray, "*F"] | int,
-    mean_2: Float[np.ndarray, "*F"],
-    std_2: Float[np.ndarray, "*F"],
-    n_2: Float[np.ndarray, "*F"] | int,
-) -> Float[np.ndarray, "*F"]:
-    """Standardised mean difference, second group minus first.
-
-    Args:
-        mean_1, mean_2: group means.
-        std_1, std_2: group standard deviations with n - 1 in the denominator.
-        n_1, n_2: group sizes.
-
-    Returns:
-        d; NaN where the pooled deviation is zero or a group has fewer than two members.
-    """
-    freedom = np.asarray(n_1 + n_2 - 2, dtype=np.float64)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        pooled = np.sqrt(((n_1 - 1) * np.square(std_1) + (n_2 - 1) * np.square(std_2)) / freedom)
-        return np.where(pooled > 0, (mean_2 - mean_1) / pooled, np.nan)

@@ -25,7 +25,9 @@ class StratifiedDifference:
     Attributes:
         difference, error: the pooled difference and its standard error.
         t, freedom, p: Welch-Satterthwaite test; NaN without variation.
-        d: the difference over the pooled within-group, within-stratum standard deviation.
+        d: the difference over the pooled within-group, within-stratum standard deviation, with one stratum Cohen's. It
+            describes a difference, never a cause: it is for selecting features. It comes without an interval: those
+            known hold for normal values, which sparse features are far from.
     """
 
     difference: Float[np.ndarray, "*F"]

@@ -52,10 +52,10 @@ def mixture(tasks: dict[str, float], split: Split, count: int, rng: np.random.Ge
     return [samplers[int(choice)](rng, split) for choice in choices]
 
 
-def texts(split: Split, count: int, seed: int, shares: dict[str, float] | None = None) -> list[str]:
+def texts(split: Split, count: int, seed: int) -> list[str]:
     """Whole texts (prompt and answer) of a mixture of all tasks: what dictionaries are trained on."""
     rng = np.random.default_rng([scalars.seed(seed), SPLITS.index(split), len(TASKS)])
-    return [example.text for example in mixture(shares or dict.fromkeys(TASKS, 1.0), split, count, rng)]
+    return [example.text for example in mixture(dict.fromkeys(TASKS, 1.0), split, count, rng)]
 
 
 def _sampler(task: str) -> Sampler:

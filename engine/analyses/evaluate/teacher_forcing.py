@@ -9,7 +9,7 @@ Rows are run as `reading.read` runs them, and logits are formed at the scored po
 Cost: a forward pass of each row without its logits, and 2 D V a scored token.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -52,7 +52,6 @@ def answer_log_probabilities(
     *,
     rows: int = ROWS,
     parallel: RowParallel | None = None,
-    progress: Callable[[int, int], None] | None = None,
     kept: Kept | None = None,
 ) -> Float[np.ndarray, "N 2"]:
     """Log probability of both answers of each prompt, the correct one first; nats, summed in float64.
@@ -60,7 +59,6 @@ def answer_log_probabilities(
     Args:
         rows: rows of a pass, per device; part of what fixes the bits.
         parallel: devices the rows are spread over (default: one).
-        progress: called with (rows done, rows in all) after each pass; not where they are kept.
         kept: where what is read is kept, so that the same call goes on after an interruption.
 
     Raises:
@@ -74,7 +72,7 @@ def answer_log_probabilities(
     parts = read_kept(
         kept, transformer, run, ("final_norm",), None, AnswerLogProbabilities(),
         layers=(transformer.config.num_layers,), batch_rows=rows, parallel=parallel, slots=_slots,
-        name=lambda row: f"prompt {listed[row][0] + 1}", progress=progress,
+        name=lambda row: f"prompt {listed[row][0] + 1}",
     )  # fmt: skip
     for part in parts:
         for number, found in zip(part.rows, part.values["values"].astype(np.float64), strict=True):

@@ -18,7 +18,7 @@ Cost: one forward pass a prompt, 2 D F operations and a top-k of F for every sam
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -107,7 +107,6 @@ def extract_features(
     rows: int = ROWS,
     parallel: RowParallel | None = None,
     full: Mapping[int, np.ndarray] | None = None,
-    progress: Callable[[int, int], None] | None = None,
     kept: Kept | None = None,
 ) -> list[LayerFeatures]:
     """The features of every layer of any holder of dictionaries.
@@ -119,7 +118,6 @@ def extract_features(
         rows: rows of a pass, per device; part of what fixes the bits.
         parallel: devices the rows are spread over (default: one).
         full: layer -> an array [n, F] to be filled with all values.
-        progress: called with (prompts done, prompts in all) after each pass; not where they are kept.
         kept: where what is read is kept, so that the same call goes on after an interruption.
 
     Raises:
@@ -134,7 +132,7 @@ def extract_features(
     }
     parts = read_kept(
         kept, transformer, _rows(prompts, positions), (dictionary.config.stream,), dictionary,
-        TopK(top_k, full is not None), batch_rows=rows, parallel=parallel, progress=progress,
+        TopK(top_k, full is not None), batch_rows=rows, parallel=parallel,
         slots=lambda count, width: positions.width(width),
     )  # fmt: skip
     for part in parts:

@@ -16,6 +16,7 @@ Cost: a few elementwise passes a layer, and the test's; BH sorts all p values on
 """
 
 import json
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -24,8 +25,8 @@ from jaxtyping import Bool
 from causeway.engine.analyses.screen.accumulate import GroupSums
 from causeway.engine.stats import multiple, quantiles
 from causeway.engine.stats.label_permutation import LabelTest, label_permutation_test
-from causeway.engine.stats.moments import Moments, cohens_d
-from causeway.engine.stats.strata import stratified_difference
+from causeway.engine.stats.moments import Moments
+from causeway.engine.stats.strata import StratifiedDifference, stratified_difference
 
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 METADATA_KEY = b"causeway.screen"
@@ -103,9 +104,11 @@ def _layer_columns(sums: GroupSums, layer: int, stratified: bool) -> dict[str, n
     columns = {"layer": np.full(features, layer, dtype=np.int32), "feature": np.arange(features, dtype=np.int32)}
     for name, moments in zip(sums.groups, groups, strict=True):
         columns |= _group_columns(sums, layer, name, moments)
-    columns |= _comparison(groups[0], groups[1])
+    found = _difference([[moments] for moments in groups])
+    columns |= {"t": found.t, "d": found.d}
     if stratified:
-        columns |= _stratified(sums, layer)
+        within = _difference([[sums.moments(layer, name, s) for s in sums.strata(layer)] for name in sums.groups])
+        columns |= {"difference_stratified": within.difference, "d_stratified": within.d}
     return columns
 
 
@@ -122,21 +125,10 @@ def _group_columns(sums: GroupSums, layer: int, name: str, moments: Moments) -> 
     return columns | {quantile_column(q, name): histogram.quantile(q) for q in QUANTILES}
 
 
-def _comparison(first: Moments, second: Moments) -> dict[str, np.ndarray]:
-    deviations = np.sqrt(first.variance), np.sqrt(second.variance)
-    error = np.sqrt(first.variance / first.count + second.variance / second.count)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        t = np.where(error > 0, (second.mean - first.mean) / error, np.nan)
-    d = cohens_d(first.mean, deviations[0], first.count, second.mean, deviations[1], second.count)
-    return {"t": t, "d": d}
-
-
-def _stratified(sums: GroupSums, layer: int) -> dict[str, np.ndarray]:
-    strata = sums.strata(layer)
+def _difference(groups: Sequence[Sequence[Moments]]) -> StratifiedDifference:
+    """The second group minus the first, each given by its strata."""
     arrays = []
-    for name in sums.groups:
-        cells = [sums.moments(layer, name, stratum) for stratum in strata]
+    for cells in groups:
         counts = np.asarray([cell.count for cell in cells], dtype=np.float64)[:, None]
         arrays += [np.stack([cell.mean for cell in cells]), np.stack([cell.variance for cell in cells]), counts]
-    found = stratified_difference(*arrays)
-    return {"difference_stratified": found.difference, "d_stratified": found.d}
+    return stratified_difference(*arrays)

@@ -67,19 +67,13 @@ def groups_of(table: pa.Table) -> list[str]:
     return [name.removeprefix("n_") for name in table.column_names if name.startswith("n_")]
 
 
-def strongest(table: pa.Table, per_layer: int, *, greatest_q: float = 1.0, least_d: float = 0.0) -> pa.Table:
-    """The rows with the largest |d| of each layer, at most `per_layer`, in order of layer and then |d|.
-
-    Args:
-        table: made by `screen_table`.
-        per_layer: rows kept a layer.
-        greatest_q, least_d: rows above this q or below this |d| are dropped first; untestable rows always are.
-    """
+def strongest(table: pa.Table, per_layer: int) -> pa.Table:
+    """The testable rows of a `screen_table` with the largest |d| of each layer, at most `per_layer`, in order of layer
+    and then |d|."""
     d = np.abs(table["d"].to_numpy().astype(np.float64))
     q = table["q"].to_numpy().astype(np.float64)
     layer, feature = table["layer"].to_numpy(), table["feature"].to_numpy()
-    with np.errstate(invalid="ignore"):
-        kept = np.flatnonzero((q <= greatest_q) & (d >= least_d))
+    kept = np.flatnonzero(~np.isnan(q) & ~np.isnan(d))
     order = kept[np.lexsort((feature[kept], -d[kept], layer[kept]))]
     first = np.searchsorted(layer[order], layer[order], side="left")
     return table.take(order[np.arange(len(order)) - first < per_layer])

@@ -2,11 +2,12 @@
 
 import numpy as np
 
-from causeway.engine.stats.moments import cohens_d
+from causeway.engine.stats.strata import stratified_difference
 
 
 def _d(a, b):
-    return cohens_d(a.mean(-1), a.std(-1, ddof=1), a.shape[-1], b.mean(-1), b.std(-1, ddof=1), b.shape[-1])
+    arrays = [(x.mean(-1)[None], x.var(-1, ddof=1)[None], np.array([[float(x.shape[-1])]])) for x in (a, b)]
+    return stratified_difference(*arrays[0], *arrays[1]).d
 
 
 def test_positive_where_the_second_group_is_higher():

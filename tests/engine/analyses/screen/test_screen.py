@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 from scipy import stats
 
@@ -121,12 +122,13 @@ def test_patch_values_follow_their_rule():
 
 def test_the_strongest_of_each_layer():
     values, labels = _activations()
-    best = strongest(screen_table(_sums(values, labels)), 5)
+    table = screen_table(_sums(values, labels))
+    best = strongest(table, 5)
     assert best["layer"].to_pylist() == [1] * 5 + [4] * 5
     size = np.abs(_column(best, "d"))
     assert (np.diff(size[:5]) <= 0).all()
     assert best["feature"][0].as_py() == 2
-    assert strongest(screen_table(_sums(values, labels)), 5, greatest_q=0.01)["feature"].to_pylist() == [2, 2]
+    assert strongest(table.filter(pc.field("q") <= 0.01), 5)["feature"].to_pylist() == [2, 2]
 
 
 def test_bad_input_is_named():
