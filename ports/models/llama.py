@@ -36,9 +36,10 @@ NORMS = {"input_layernorm": "attn_norm", "post_attention_layernorm": "mlp_norm"}
 # Where the modules of a block stand, but for the norms after the first.
 PROJECTIONS = {
     "": ("resid_pre", "resid_post"), "input_layernorm": ("resid_pre", "attn_in"),
-    "self_attn": ("attn_in", "attn_raw"), "self_attn.q_proj": ("attn_in", ""), "self_attn.k_proj": ("attn_in", ""),
-    "self_attn.v_proj": ("attn_in", ""), "self_attn.o_proj": ("head_out", "attn_raw"),
-    "mlp": ("mlp_in", "mlp_raw"), "mlp.gate_proj": ("mlp_in", ""), "mlp.up_proj": ("mlp_in", ""),
+    "self_attn": ("attn_in", "attn_raw"), "self_attn.q_proj": ("attn_in", "query"),
+    "self_attn.k_proj": ("attn_in", "key"), "self_attn.v_proj": ("attn_in", "value"),
+    "self_attn.o_proj": ("head_out", "attn_raw"), "mlp": ("mlp_in", "mlp_raw"),
+    "mlp.gate_proj": ("mlp_in", ""), "mlp.up_proj": ("mlp_in", ""),
     "mlp.down_proj": ("mlp_act", "mlp_raw"),
 }  # fmt: skip
 BLOCKS = ("model.layers", "layers")

@@ -20,8 +20,10 @@ class ModuleNames:
         inside: module of a block ("" for the block itself) -> (stream at its input, stream at its output).
         outside: whole names of modules, and of hooks that not all families have, -> their output; None where it is no
             stream of the engine.
+        absent: hooks of TransformerLens that stand where the engine has no stream in this family.
     """
 
     blocks: tuple[str, ...]
     inside: Mapping[str, tuple[str, str]]
     outside: Mapping[str, Place | None]
+    absent: tuple[str, ...] = ()

@@ -3,16 +3,24 @@
 Tied (0.6B, 1.7B, 4B) or untied (8B, 14B) embeddings. Text prompts begin without BOS: its tokenizers have none.
 """
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 from causeway.engine.model.config import ModelConfig
 from causeway.ports.files.config_fields import Fields
 from causeway.ports.models.decoder_config import finish, read_activation, read_rope, read_windows, require
-from causeway.ports.models.llama import MODULES, NORMS, decoder_map, norm_map, select_tensors
+from causeway.ports.models.llama import MODULES as LLAMA
+from causeway.ports.models.llama import NORMS, decoder_map, norm_map, select_tensors
 from causeway.ports.models.weights import TensorMap
 
 __all__ = ["MODULES", "name_map", "read_config", "select_tensors"]
+
+HEAD_NORMS = {
+    "self_attn.q_proj": ("attn_in", ""), "self_attn.k_proj": ("attn_in", ""), "self_attn.q_norm": ("", "query"),
+    "self_attn.k_norm": ("", "key"),
+}  # fmt: skip
+MODULES = dataclasses.replace(LLAMA, inside={**LLAMA.inside, **HEAD_NORMS}, absent=("attn.hook_q", "attn.hook_k"))
 
 
 def read_config(values: Mapping[str, Any], where: str) -> ModelConfig:

@@ -5,8 +5,9 @@
     model.layers.12.mlp, layers.12.mlp           a Hugging Face module: its output, or with .input its input
 
 What a name of TransformerLens stands for is the same in all families; where modules stand is in the table of each
-family (`MODULES`). TransformerLens has hook_attn_out and hook_mlp_out after the norms that Gemma-2 puts there;
-`attn.hook_out` and `mlp.hook_out` (its TransformerBridge, circuit-tracer) are of the module, before them.
+family (`MODULES`). TransformerLens has hook_q and hook_k before the norm of heads that Qwen3 has, where the engine has
+no stream, and hook_attn_out and hook_mlp_out after the norms that Gemma-2 puts there; `attn.hook_out` and
+`mlp.hook_out` (its TransformerBridge, circuit-tracer) are of the module, before them.
 
 A dictionary may be read before it is known for which model. Then a name is taken if it means one place in every family
 that has it; others are refused, and the refusal asks for the model.
@@ -24,7 +25,8 @@ from causeway.ports.models.module_names import ModuleNames
 
 # Within a block. The first name of a stream is the one that dictionaries are written with.
 HOOKS = {
-    "hook_resid_pre": "resid_pre", "attn.hook_pattern": "attn_pattern", "attn.hook_z": "head_out",
+    "hook_resid_pre": "resid_pre", "attn.hook_q": "query", "attn.hook_k": "key", "attn.hook_v": "value",
+    "attn.hook_pattern": "attn_pattern", "attn.hook_z": "head_out",
     "attn.hook_out": "attn_raw", "hook_attn_out": "attn_out", "hook_resid_mid": "resid_mid",
     "ln2.hook_normalized": "mlp_norm", "mlp.hook_in": "mlp_in", "mlp.hook_post": "mlp_act",
     "mlp.hook_out": "mlp_raw", "hook_mlp_out": "mlp_out", "hook_resid_post": "resid_post",
@@ -32,9 +34,18 @@ HOOKS = {
     "hook_mlp_in": "resid_mid",
 }  # fmt: skip
 # Stream -> the hook that dictionaries of it are written with.
-HOOK_OF = {stream: hook for hook, stream in reversed(HOOKS.items()) if stream != "attn_pattern"}
+WITHOUT = ("query", "key", "value", "attn_pattern")
+HOOK_OF = {stream: hook for hook, stream in reversed(HOOKS.items()) if stream not in WITHOUT}
+# Hooks that no stream stands at, in some families or in all, and why.
+ABSENT = {
+    "attn.hook_rot_q": "query is before the rotation by position",
+    "attn.hook_rot_k": "key is before the rotation by position",
+    "attn.hook_q": "query is after the norm of heads, which it precedes",
+    "attn.hook_k": "key is after the norm of heads, which it precedes",
+}
 # Without the part before the dot, where no other hook ends like it.
-SHORT = {"hook_pattern": "attn.hook_pattern", "hook_z": "attn.hook_z", "hook_post": "mlp.hook_post"}
+_UNLIKE = [name for name in (*HOOKS, *ABSENT) if re.fullmatch(r"attn\.(?!hook_out).+|mlp\.hook_post", name)]
+SHORT = {name.partition(".")[2]: name for name in _UNLIKE}
 BLOCK = re.compile(r"blocks\.([0-9]+)\.(.+)")
 NOWHERE = Place("")
 
@@ -65,7 +76,8 @@ class SiteNames:
             )
         place = next(iter(found.values()))
         if not place.stream:
-            raise ValueError(f"site: {name!r} is no stream{self._here}; streams are {', '.join(STREAMS)}")
+            why = f", because {ABSENT[hook]}" if (hook := _split(name)[0]) in ABSENT else ""
+            raise ValueError(f"site: {name!r} is no stream{self._here}{why}; streams are {', '.join(STREAMS)}")
         if self.config is None:
             return place
         return Place(formed_stream(place.stream, self.config, f"site: {name!r}"), place.layer)
@@ -104,8 +116,10 @@ class SiteNames:
         """What the name means, by family."""
         if name.partition(".")[0] in STREAMS:
             return dict.fromkeys(self.families, own_place(name))
-        if (hook := _hook(name)) is not None:
-            return dict.fromkeys(self.families, hook)
+        hook, layer = _split(name)
+        if hook in HOOKS or hook in ABSENT:
+            absent = {family for family, table in self.families.items() if hook in table.absent}
+            return {f: Place("" if f in absent else HOOKS.get(hook, ""), layer) for f in self.families}
         found = {family: _module(name, table) for family, table in self.families.items()}
         known = {family: place for family, place in found.items() if place is not None}
         if not known:
@@ -143,11 +157,10 @@ def names_of(config: ModelConfig) -> SiteNames:
 ANY_MODEL = SiteNames({name: family.MODULES for name, family in FAMILIES.items()})
 
 
-def _hook(name: str) -> Place | None:
-    """What a TransformerLens hook stands for, None for other names."""
+def _split(name: str) -> tuple[str, int | None]:
+    """The name of a TransformerLens hook within its block, and the block; other names as they are."""
     match = BLOCK.fullmatch(name)
-    hook = match[2] if match else SHORT.get(name, name)
-    return Place(HOOKS[hook], int(match[1]) if match else None) if hook in HOOKS else None
+    return (match[2], int(match[1])) if match else (SHORT.get(name, name), None)
 
 
 def _module(name: str, table: ModuleNames) -> Place | None:

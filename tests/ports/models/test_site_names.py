@@ -51,7 +51,7 @@ class Recorded:
             given = args[0] if args else kwargs.get("hidden_states")
             given_out = output if hasattr(output, "detach") else output[0]
             self.ends[f"{name}.input"] = None if given is None else given[0].numpy()
-            self.ends[f"{name}.output"] = given_out[0].numpy()
+            self.ends[f"{name}.output"] = given_out[0].reshape(len(given_out[0]), -1).numpy()
             if isinstance(output, tuple) and output[-1] is not None:
                 self.ends[f"{name}.pattern"] = output[-1][0].numpy()
 
@@ -62,6 +62,19 @@ class Recorded:
         stream, layer = self.names.place(name)
         values = self.streams[stream][layer or 0]
         return values if stream == "attn_pattern" else values.reshape(len(IDS), -1)
+
+    def heads(self) -> dict[str, np.ndarray]:
+        """Queries, keys and values of all heads before rotation and norms, side by side, as the modules give them."""
+        config, attention = self.model.config, ATTENTION[self.family]
+        sizes = [config.width(stream) for stream in ("query", "key", "value")]
+        if self.family == "gpt2":
+            parts = np.split(self.ends[self.block("attn.c_attn") + ".output"], np.cumsum(sizes)[:2], axis=-1)
+        elif self.family == "gpt_neox":
+            joined = self.ends[self.block("attention.query_key_value") + ".output"]
+            parts = np.split(joined.reshape(len(IDS), config.num_heads, -1), 3, axis=-1)
+        else:
+            parts = [self.ends[self.block(f"{attention}.{x}_proj") + ".output"] for x in "qkv"]
+        return {f"attn.hook_{x}": part.reshape(len(IDS), -1) for x, part in zip("qkv", parts, strict=True)}
 
     def block(self, module: str) -> str:
         return ".".join([FAMILIES[self.family].MODULES.blocks[0], str(LAYER), *filter(None, [module])])
@@ -121,7 +134,15 @@ def test_hooks_of_transformer_lens_stand_at_the_equivalent_modules(recorded):
         "hook_mlp_in": f"{norm}.input", "mlp.hook_post": recorded.block(f"mlp.{DOWN.get(family, 'down_proj')}.input"),
         "attn.hook_pattern": recorded.block(attention) + ".pattern",
     }  # fmt: skip
-    assert set(HOOKS) == {*equivalent, "ln2.hook_normalized"}
+    heads = recorded.heads()
+    assert set(HOOKS) == {*equivalent, *heads, "ln2.hook_normalized"}
+    for hook, end in heads.items():
+        name = f"blocks.{LAYER}.{hook}"
+        if family == "qwen3" and hook != "attn.hook_v":
+            with pytest.raises(ValueError, match=r"no stream in a qwen3, because .* is after the norm of heads"):
+                recorded.names.place(name)
+        else:
+            close(recorded.ours(name), end, name)
     for hook, end in equivalent.items():
         name = f"blocks.{LAYER}.{hook}"
         if parallel and HOOKS[hook] == "resid_mid":
@@ -157,6 +178,7 @@ def test_a_loaded_model_reads_the_names_of_its_family(recorded):
 def test_names_without_a_layer_are_of_every_layer(family_names):
     names = family_names("llama")
     assert names.place("hook_z") == names.place("attn.hook_z") == Place("head_out", None)
+    assert names.place("hook_q") == names.place("attn.hook_q") == names.place("query") == Place("query", None)
     assert names.place("hook_resid_post") == names.place("resid_post") == Place("resid_post", None)
     assert names.place("model.norm") == Place("final_norm", None)
 
@@ -171,7 +193,10 @@ def test_names_without_a_layer_are_of_every_layer(family_names):
         ("gemma2", "lm_head", "no stream in a gemma2"),
         ("gemma2", "model.embed_tokens", "no stream in a gemma2"),
         ("llama", "model.layers.3.mlp.up_proj", "no stream in a llama"),
-        ("llama", "blocks.3.attn.hook_q", "cannot read .*hooks are hook_resid_pre, attn.hook_pattern"),
+        ("llama", "blocks.3.attn.hook_x", "cannot read .*hooks are hook_resid_pre, attn.hook_q"),
+        ("llama", "blocks.3.attn.hook_rot_q", "no stream in a llama, because query is before the rotation by position"),
+        ("gpt2", "hook_rot_k", "because key is before the rotation"),
+        (None, "blocks.3.attn.hook_k", "key in a llama.*nowhere in a qwen3.*for_model"),
         ("gpt_neox", "blocks.3.hook_resid_mid", "a gpt_neox has no resid_mid"),
         ("llama", "model.layer.2", "cannot read"),
         ("llama", "", "cannot read ''"),
