@@ -14,6 +14,7 @@ from causeway.engine.dictionary.placement import Holder
 from causeway.engine.frozen.record import held_of_prompt
 from causeway.engine.intervention.hold import AnyHolds
 from causeway.engine.intervention.tap_requests import Tap
+from causeway.engine.intervention.void import check_void
 from causeway.engine.model.buckets import row_width
 from causeway.engine.model.handle import Model, Prompt, check_model
 from causeway.engine.model.prompts import PromptRows, generate_prompts
@@ -157,6 +158,7 @@ def _rows_of(model: Model, number: int, call: Asked, trials: int, mode: str, sto
     """One prompt's rows, ordered (arm, trial); errors say which of the prompts it was, counted from 0."""
     ids, arms = call.tokens[number], call.rows[number]
     arrays = edit_arrays_of([row for row in arms for _ in range(trials)], len(ids), model, call.dictionary, mode)
+    check_void(arrays, call.held, call.dictionary, call.taps, len(ids))
     numbers = np.tile(np.arange(trials), len(arms))
     kept = held_of_prompt(model.transformer, ids, call.held, call.dictionary)
     return PromptRows(ids, number, numbers, arrays, stops.ends(model, ids), f"prompt {number}", kept)

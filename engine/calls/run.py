@@ -27,6 +27,7 @@ from causeway.engine.intervention.hold import AnyHolds
 from causeway.engine.intervention.instruments import Instruments
 from causeway.engine.intervention.tap_requests import Tap
 from causeway.engine.intervention.taps import BoundTap, Record
+from causeway.engine.intervention.void import check_void
 from causeway.engine.model import forward
 from causeway.engine.model.buckets import bucket_width
 from causeway.engine.model.finite import NotFiniteError
@@ -181,6 +182,7 @@ def _rows(model: Model, call: Asked, mode: str) -> list[_Row]:
     for ids, own in zip(call.tokens, call.rows, strict=True):
         for edits in own:
             arrays = edit_arrays_of([edits], len(ids), model, call.dictionary, mode)
+            check_void(arrays, call.held, call.dictionary, call.taps)
             alone = tuple(int(np.max(edit.layer)) for edit in arrays if edit.spec.one_layer(call.dictionary))
             made.append(_Row(len(made), ids, arrays, alone))
     return made

@@ -8,8 +8,11 @@
     PatternEdit(12, 3, query=-1, key=2)                                knock out one edge of its attention
 
 A row of a batch is a list of edits, of any kinds and streams: all read the model's stream before any of them, and what
-they change adds. Operations on the present value f: set v, zero 0, add f + v, scale v f, inhibit -v f, mean v (which is
-the mean), at_most and at_least v, own f. The last three leave a value that they do not change to the last bit.
+they change adds; so what an edited feature of a cross-layer transcoder writes above is added to a vector that is put
+there. An edit that holds put back before anything reads it is refused (`void`).
+
+Operations on the present value f: set v, zero 0, add f + v, scale v f, inhibit -v f, mean v (which is the mean),
+at_most and at_least v, own f. The last three leave a value that they do not change to the last bit.
 """
 
 import dataclasses

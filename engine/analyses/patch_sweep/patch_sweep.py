@@ -29,6 +29,7 @@ from causeway.engine.intervention.checks import check_edits
 from causeway.engine.intervention.edits import EMPTY, Edit, EditSpec, Family
 from causeway.engine.intervention.hold import HeldLayers, checked_holds
 from causeway.engine.intervention.operations import coefficients
+from causeway.engine.intervention.void import check_void
 from causeway.engine.model.finite import NotFiniteError
 from causeway.engine.model.handle import Model
 from causeway.engine.model.transformer import Transformer
@@ -73,9 +74,12 @@ class PatchSweep:
             self._check_lengths()
         for prompt in self.prompts:
             self._check_prompt(prompt)
+        first, sampled = self.prompts[0], self.settings.outcome == "sampled"
+        taps = self.settings.recording.taps(self.stack, self.model.config.num_layers)
         for layer in np.unique(self.rows.layer):
-            edits = self.edits(self.prompts[0], self.rows.take(self.rows.layer == layer))
+            edits = self.edits(first, self.rows.take(self.rows.layer == layer))
             check_edits(edits, self.model.config, self.stack)
+            check_void(edits, self.held, self.stack, taps, len(first.tokens) if sampled else None)
 
     def _check_streamed(self) -> None:
         """Refuse what reads whole dictionaries of those that are streamed."""

@@ -127,6 +127,16 @@ def test_edits_are_those_of_intervene(tiny, transformer, dictionary):
     np.testing.assert_allclose(out.logits[0], opened.logits, atol=1e-4)
 
 
+def test_what_a_feature_writes_above_is_added_to_a_vector_put_there(tiny, transformer, dictionary):
+    model, vector = cw.Model(transformer, None, "tiny", "of the tests"), np.linspace(-1, 1, 16)
+    feature, swap, tap = FeatureEdit(0, 4, 3.0), cw.SwapEdit(1, vector, stream="mlp_out"), cw.Tap("mlp_out", layers=1)
+    call = {"dictionary": dictionary, "taps": [tap, cw.Tap(dictionary.config.stream, "all", layers=0)]}
+    out = cw.run(model, tiny.PROMPT.tolist(), edits=[feature, swap], **call)
+    f = out[dictionary.config.stream, 0][0][:, 4]
+    written = np.outer(3.0 - f, np.asarray(dictionary.W_dec[0][...])[4, 1])
+    np.testing.assert_allclose(out["mlp_out", 1][0], vector + written, atol=1e-5)
+
+
 def test_a_reconstruction_of_all_layers_is_refused(tiny, dictionary, refuses):
     with refuses("mode: replace with a cross-layer transcoder"):
         check_edits(edit_arrays([ROWS[0]], 9, tiny.CONFIG, dictionary, "replace"), tiny.CONFIG, dictionary)
