@@ -210,7 +210,8 @@ def layer_figures(
 def quality_table(figures: list[LayerQuality]) -> str:
     """The figures as text, one line a layer; `-` where one does not exist."""
     header = "layer  explained variance      L0   dead / features  relative error  cross-entropy recovered"
-    return "\n".join([header, *(_line(f) for f in figures)])
+    note = ["-: a stream that is not replaced layer by layer"] if any(f.loss_clean is None for f in figures) else []
+    return "\n".join([header, *(_line(f) for f in figures), *note])
 
 
 def _line(f: LayerQuality) -> str:

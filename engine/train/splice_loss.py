@@ -7,7 +7,7 @@
 
 All replacements act at the tokens that count, and so does the loss, in nats.
 
-Cost: a pass over the rows, and three more for every layer.
+Cost: a pass over the rows, and three more for every layer. Memory: the logits of one row, [T, V].
 """
 
 import dataclasses
@@ -25,6 +25,7 @@ from jaxtyping import Array, Float, Int
 from causeway.engine.intervention.apply import bind
 from causeway.engine.intervention.edits import FOREVER, Edit, EditSpec, no_edit
 from causeway.engine.intervention.instruments import Instruments
+from causeway.engine.intervention.taps import TapSpec, bind_tap
 from causeway.engine.model.finite import refuse
 from causeway.engine.model.forward import causal_pass, run
 from causeway.engine.model.transformer import Transformer
@@ -119,9 +120,17 @@ def _summed_loss(
 def _loss(
     transformer: Transformer, tokens: Int[Array, "B T"], lengths: Int[Array, " B"], first: int, instruments: Instruments
 ) -> Float[Array, ""]:
-    """Sum of -log p(token t + 1) over first <= t < length - 1."""
-    logits = run(transformer, tokens, instruments, lengths).logits[:, :-1]
-    nll = optax.softmax_cross_entropy_with_integer_labels(logits.astype(jnp.float32), tokens[:, 1:])
+    """Sum of -log p(token t + 1) over first <= t < length - 1, formed one row after another: the logits of all rows are
+    the largest array by far."""
+    normalised = bind_tap(TapSpec("final_norm", "raw", (transformer.config.num_layers,)), None)
+    instruments = dataclasses.replace(instruments, taps=(normalised,))
+    found = run(transformer, tokens, instruments, lengths, logits_of=None).records[0].values[0]
     positions = jnp.arange(tokens.shape[1] - 1)
-    counted = (positions >= first) & (positions < lengths[:, None] - 1)
-    return jnp.sum(jnp.where(counted, nll, 0))
+
+    def of_row(row: tuple[Array, Array, Array]) -> Float[Array, ""]:
+        stream, ids, length = row
+        logits = transformer.logits(stream[:-1]).astype(jnp.float32)
+        nll = optax.softmax_cross_entropy_with_integer_labels(logits, ids[1:])
+        return jnp.sum(jnp.where((positions >= first) & (positions < length - 1), nll, 0))
+
+    return jax.lax.map(of_row, (found, tokens, lengths)).sum()
