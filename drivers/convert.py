@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from causeway.drivers.flags import model_flags
-from causeway.drivers.flags.flag_values import no_effect
+from causeway.drivers.flags.flag_values import named, no_effect
 from causeway.drivers.flags.refusals import run_driver
 from causeway.drivers.flags.table import take
 
@@ -48,7 +48,8 @@ def _convert_model(out: Path) -> None:
 
     if FLAGS.verify:
         require_torch("--verify")
-    source = model_directory(FLAGS.model)
+    with named("model"):
+        source = model_directory(FLAGS.model)
     model = model_flags.load_model()
     save_model(out, model, source, lambda partial: _verify(partial, source, model.config) if FLAGS.verify else None)
     print(f"{out}: {model.config.family} of {model.config.num_layers} layers in {model.numerics.storage}")
@@ -84,7 +85,8 @@ def _convert_dictionaries(out: Path, reference: str) -> None:
     if FLAGS.verify:
         raise ValueError("--verify: compares the logits of a model; `causeway inspect` tries dictionaries on text")
     options = model_flags.format_options()
-    sources = open_dictionaries(reference, model_flags.layers(), for_model=None, **options)
+    with named("dictionaries"):
+        sources = open_dictionaries(reference, model_flags.layers(), for_model=None, **options)
     save_dictionaries(out, sources, jnp.dtype(FLAGS.storage))
     layers = ", ".join(str(source.layer) for source in sources)
     print(f"{out}: {sources[0].format} dictionaries of layers {layers} in {FLAGS.storage}")

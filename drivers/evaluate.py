@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from causeway.drivers.flags import model_flags, prompt_records, reading_flags
-from causeway.drivers.flags.flag_values import absent, folder, no_effect
+from causeway.drivers.flags.flag_values import absent, folder, named, no_effect
 from causeway.drivers.flags.refusals import run_driver
 from causeway.drivers.flags.table import take
 
@@ -102,7 +102,9 @@ def _written(out: Path, model: Model, prompts: list[TokenizedPrompt]) -> list[Ge
     from causeway.engine.calls.continuations import texts
 
     items = [prompt.record for prompt in prompts]
-    if (found := texts(generation_of(model, items, FLAGS.max_new_tokens), out)) is None:
+    with named("generate"):
+        wanted = generation_of(model, items, FLAGS.max_new_tokens)
+    if (found := texts(wanted, out)) is None:
         sys.exit(3)
     return scored(items, found)
 

@@ -10,18 +10,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from causeway.drivers.flags import model_flags
 from causeway.drivers.flags.counter import counter
-from causeway.drivers.flags.flag_values import no_effect
+from causeway.drivers.flags.flag_values import named, no_effect
 from causeway.drivers.flags.refusals import run_driver
 from causeway.drivers.flags.table import TASKS, take
 
 if TYPE_CHECKING:
     from causeway.engine.model.handle import Model
+    from causeway.ports.dictionaries.source import DictionarySource
 
 FLAGS = take("data field text_rows place_tokens length json")
 
@@ -38,6 +40,7 @@ def main(_: list[str]) -> None:
         no_effect("without --model", "compute", "bos")
     # Texts before weights: a file that cannot be read is found at once.
     texts = _texts()
+    print(f"causeway inspect: {_forecast(bool(alone), texts)}", file=sys.stderr, flush=True)
     model = None if alone else model_flags.load_model()
     dictionary = model_flags.load_dictionaries(model) if _has_dictionaries() else None
     found = _look(model, dictionary, texts)
@@ -48,14 +51,31 @@ def _has_dictionaries() -> bool:
     return bool(FLAGS["dictionaries"].present) or FLAGS.model.startswith("bundled:")
 
 
-def _origin(model: Model | None) -> dict:
-    """What the files say of the dictionaries that were loaded."""
+def _forecast(alone: bool, texts: list[str]) -> str:
+    """What is about to be loaded and run, from a configuration and the shapes of files."""
+    from causeway.engine.analyses.inspect.forecast import Forecast, model_numbers
+    from causeway.ports.models.load import model_directory, read_model_config
+
+    with named("model"):
+        config = None if alone else read_model_config(model_directory(FLAGS.model))[1]
+    sources = _sources(None) if _has_dictionaries() else []
+    numbers = sum(math.prod(array.shape) for source in sources for array in source.arrays.values())
+    length = min(FLAGS.length, config.max_position) if config else 0
+    rows = min(FLAGS.text_rows, sum(-(-len(text) // length) for text in texts)) if texts else 0
+    places = FLAGS.place_tokens if sources else 0
+    return Forecast(
+        model_numbers(config) if config else 0, numbers, len(sources), rows * length, min(rows * length, places),
+        FLAGS.storage,
+    ).text()  # fmt: skip
+
+
+def _sources(model: Model | None) -> list[DictionarySource]:
+    """The dictionaries as their files describe them."""
     from causeway.ports.dictionaries.load import open_dictionaries
-    from causeway.ports.dictionaries.source import origin_of
 
     reference = FLAGS.dictionaries or FLAGS.model
-    sources = open_dictionaries(reference, model_flags.layers(), for_model=model, **model_flags.format_options())
-    return origin_of(sources)
+    with named("dictionaries"):
+        return open_dictionaries(reference, model_flags.layers(), for_model=model, **model_flags.format_options())
 
 
 def _texts() -> list[str]:
@@ -70,12 +90,13 @@ def _texts() -> list[str]:
 def _look(model: Model | None, dictionary: Any, texts: list[str]) -> dict:
     """Everything there is to say, by topic."""
     from causeway.engine.analyses.inspect.account import dictionary_account, model_account
+    from causeway.ports.dictionaries.source import origin_of
 
     found: dict = {}
     if model is not None:
         found["model"] = model_account(model)
     if dictionary is not None:
-        found["dictionaries"] = dictionary_account(dictionary, _origin(model))
+        found["dictionaries"] = dictionary_account(dictionary, origin_of(_sources(model)))
     if texts and model is not None:
         found |= _measure(model, dictionary, texts)
     return found

@@ -19,7 +19,7 @@ from ml_collections import config_flags
 
 from causeway.drivers.flags import intervention_flags, model_flags, prompt_flags
 from causeway.drivers.flags.config_values import take_values
-from causeway.drivers.flags.flag_values import folder, no_effect
+from causeway.drivers.flags.flag_values import folder, named, no_effect
 from causeway.drivers.flags.refusals import run_driver
 from causeway.drivers.flags.table import take
 
@@ -76,7 +76,8 @@ def _sweep() -> InterventionSweep:
 
     records = prompt_flags.read()
     place = FLAGS.graphs
-    graphs = StoredGraphs.open(Path(place)) if place else None
+    with named("graphs"):
+        graphs = StoredGraphs.open(Path(place)) if place else None
     model = model_flags.load_model()
     settings = intervention_flags.settings(FLAGS.seed, model.config.num_layers)
     transcoders = model_flags.load_dictionaries(model, transcoders=True)

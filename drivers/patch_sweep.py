@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from causeway.drivers.flags import model_flags, prompt_records, stop_flag
-from causeway.drivers.flags.flag_values import folder, given, no_effect, numbers
+from causeway.drivers.flags.flag_values import folder, given, named, no_effect, numbers
 from causeway.drivers.flags.refusals import run_driver
 from causeway.drivers.flags.table import take
 
@@ -60,7 +60,8 @@ def main(_: list[str]) -> None:
     from causeway.ports.prompts import sweep_inputs
     from causeway.ports.results import study_export
 
-    table = sweep_inputs.read_feature_table(features)
+    with named("features"):
+        table = sweep_inputs.read_feature_table(features)
     sweep = _sweep(table)
     settings = _effect_settings(sweep)
     run.check_effects(sweep, settings)
@@ -101,7 +102,8 @@ def _sweep(table: pa.Table) -> PatchSweep:
     )
     layers, groups = dictionary.config.layers if FLAGS.layers else (), [p.record.group for p in prompts]
     rule, most = parse_rule(FLAGS.value), (FLAGS.per_layer, FLAGS.limit_features)
-    features = features_of(table, rule, *most, groups=groups, layers=layers)
+    with named("features"):
+        features = features_of(table, rule, *most, groups=groups, layers=layers)
     settings = _settings(dictionary, features, sampling, stops_of(model, stop))
     return PatchSweep(model, dictionary, tuple(prompts), features, settings, model_flags.parallel())
 

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from causeway.drivers.flags.flag_values import absent, folder, no_effect
+from causeway.drivers.flags.flag_values import absent, folder, named, no_effect
 from causeway.drivers.flags.left_out import tell
 from causeway.drivers.flags.refusals import run_driver
 from causeway.drivers.flags.table import take
@@ -110,7 +110,8 @@ def _pieces() -> Pieces:
         return text_pieces
     from causeway.ports.models.tokenizer import tokenizer_of
 
-    return token_pieces(tokenizer_of(FLAGS.model))
+    with named("model"):
+        return token_pieces(tokenizer_of(FLAGS.model))
 
 
 def _from_source(name: str, sizes: Sizes, pieces: Pieces) -> dict[str, list[PromptRecord]]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from causeway.drivers.flags import corpus_flags, dictionary_flags
 from causeway.drivers.flags.counter import counter
-from causeway.drivers.flags.flag_values import absent, all_given, folder, workdir_beside
+from causeway.drivers.flags.flag_values import absent, all_given, folder, named, workdir_beside
 from causeway.drivers.flags.refusals import run_driver
 from causeway.drivers.flags.table import take
 
@@ -49,7 +49,9 @@ def main(_: list[str]) -> None:
     from causeway.engine.train.harvest import Shuffled, Source
     from causeway.ports.models.load import load_model
 
-    texts, model = corpus_flags.texts(), load_model(FLAGS.model or "")
+    texts = corpus_flags.texts()
+    with named("model"):
+        model = load_model(FLAGS.model or "")
     design = dictionary_flags.design(model)
     training, held_out = corpus_flags.corpora(model, texts)
     source = Source(model.transformer, training, design.stream, design.layers, design.write_stream)

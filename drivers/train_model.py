@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ml_collections import config_flags
 
 import causeway.configs
-from causeway.drivers.flags.flag_values import absent, all_given, folder, no_effect, workdir_beside
+from causeway.drivers.flags.flag_values import absent, all_given, folder, named, no_effect, workdir_beside
 from causeway.drivers.flags.refusals import run_driver
 from causeway.drivers.flags.table import take
 from causeway.drivers.flags.training_config import made, model_config
@@ -105,7 +105,8 @@ def _tokenizer(texts: list[str]) -> tuple[Tokenizer, Callable[[Path], object]]:
     from causeway.ports.models.word_tokenizer import build_word_tokenizer, copy_tokenizer, save_word_tokenizer
 
     if FLAGS.tokenizer:
-        return load_tokenizer(Path(FLAGS.tokenizer)), functools.partial(copy_tokenizer, FLAGS.tokenizer)
+        with named("tokenizer"):
+            return load_tokenizer(Path(FLAGS.tokenizer)), functools.partial(copy_tokenizer, FLAGS.tokenizer)
     write = functools.partial(save_word_tokenizer, build_word_tokenizer(texts, _CONFIG.value.max_vocabulary))
     with tempfile.TemporaryDirectory() as directory:
         write(directory)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 from absl import app
 
 from causeway.drivers.flags import corpus_flags
-from causeway.drivers.flags.flag_values import layer_numbers
+from causeway.drivers.flags.flag_values import layer_numbers, named
 from causeway.drivers.flags.table import take
 
 if TYPE_CHECKING:
@@ -98,10 +98,11 @@ def recipe(width: int, tokens: int) -> Recipe:
     # With a price alone, the target serves only to set the thresholds training starts from.
     default = features / 32 if FLAGS.l0_coefficient is not None else max(1, min(ACTIVE, features // ACTIVE_SHARE))
     steps = FLAGS.steps or min(max(PASSES * tokens // FLAGS.batch, FEWEST_STEPS), MOST_STEPS)
-    return Recipe(
-        cast(TrainedKind, FLAGS.kind), features, told.get("k", told.get("l0", default)), steps, FLAGS.batch,
-        corpus_flags.FLAGS.seed, FLAGS.learning_rate, l0_coefficient=FLAGS.l0_coefficient,
-    )  # fmt: skip
+    with named("l0" if FLAGS.kind == "jumprelu" else "k"):
+        return Recipe(
+            cast(TrainedKind, FLAGS.kind), features, told.get("k", told.get("l0", default)), steps, FLAGS.batch,
+            corpus_flags.FLAGS.seed, FLAGS.learning_rate, l0_coefficient=FLAGS.l0_coefficient,
+        )  # fmt: skip
 
 
 def _sparsity() -> dict[str, float]:

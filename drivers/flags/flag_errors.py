@@ -9,6 +9,8 @@ import re
 
 from absl import flags
 
+from causeway.drivers.flags import table
+
 
 def message(error: flags.Error) -> str:
     """One line for what absl complains of."""
@@ -23,6 +25,11 @@ def message(error: flags.Error) -> str:
         return f"--config{cause}"
     value = said.removeprefix(found[0]).removesuffix(cause)
     return f"--{found[1]}: got {shown(value)}; needs {needed(flags.FLAGS[found[1]])}"
+
+
+def flag_of(argument: str) -> str | None:
+    """The flag of this driver that gives an argument of a call; None where there is none."""
+    return next((name for name in (argument, *table.RENAMED.get(argument, ())) if name in flags.FLAGS), None)
 
 
 def check_numbers() -> None:

@@ -1,12 +1,15 @@
 """Values of flags, checked as far as absl does not."""
 
+import contextlib
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 from absl import flags
+
+from causeway.drivers.flags.flag_errors import flag_of
 
 Number = TypeVar("Number", int, float)
 
@@ -74,6 +77,21 @@ def no_effect(where: str, *names: str) -> None:
     found = [flags.FLAGS[name] for name in names]
     if idle := [f"--{flag.name}" for flag in found if flag.present and flag.value != flag.default]:
         raise ValueError(f"{', '.join(idle)}: without effect {where}; leave {'it' if len(idle) == 1 else 'them'} out")
+
+
+@contextlib.contextmanager
+def named(*names: str) -> Iterator[None]:
+    """Begins what is wrong with the values of flags with the flags, unless it begins with another already.
+
+    Raises:
+        ValueError: in place of any, or of a missing file, inside the block.
+    """
+    try:
+        yield
+    except (FileNotFoundError, ValueError) as error:
+        if str(error).startswith("--") or flag_of(str(error).partition(": ")[0]):
+            raise
+        raise ValueError(f"{', '.join(f'--{name}' for name in names)}: {error}") from error
 
 
 def share(name: str) -> None:

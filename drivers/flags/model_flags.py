@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from causeway.drivers.flags.flag_values import layer_numbers
+from causeway.drivers.flags.flag_values import given, layer_numbers, named
 from causeway.drivers.flags.table import take
 
 if TYPE_CHECKING:
@@ -19,8 +19,9 @@ def load_model() -> Model:
     """The model of --model, placed on one device."""
     from causeway.ports.models.load import load_model as load
 
-    bos = {"auto": None, "yes": True, "no": False}[FLAGS.bos]
-    return load(FLAGS.model, storage=FLAGS.storage, compute=FLAGS.compute, prepend_bos=bos)
+    bos, reference = {"auto": None, "yes": True, "no": False}[FLAGS.bos], given("model", "a hub id or a folder")
+    with named("model"):
+        return load(reference, storage=FLAGS.storage, compute=FLAGS.compute, prepend_bos=bos)
 
 
 def load_dictionaries(model: Any, transcoders: bool = False) -> Any:
@@ -38,7 +39,8 @@ def load_dictionaries(model: Any, transcoders: bool = False) -> Any:
         kind, how = ("transcoders", "train_dictionary --transcoder") if transcoders else ("SAEs", "train_dictionary")
         raise ValueError(f"--dictionaries: got nothing; needs the {kind} of the model ({how} makes some)")
     storage = cast(Precision, FLAGS.storage)
-    return load(reference, layers(), for_model=model, storage=storage, **format_options())
+    with named("dictionaries"):
+        return load(reference, layers(), for_model=model, storage=storage, **format_options())
 
 
 def format_options() -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from causeway.drivers.flags import prompt_records
+from causeway.drivers.flags.flag_values import named
 from causeway.drivers.flags.table import take
 
 if TYPE_CHECKING:
@@ -63,5 +64,7 @@ def prompts(model: Model, records: list[PromptRecord], targets: list[str]) -> tu
             )
         return tuple(found)
     if FLAGS.correct is not None:
-        return (answers_prompt(model, str(FLAGS.prompt), FLAGS.correct, str(FLAGS.incorrect)),)
-    return (token_prompt(model, str(FLAGS.prompt), targets),)
+        with named("prompt", "correct", "incorrect"):
+            return (answers_prompt(model, str(FLAGS.prompt), FLAGS.correct, str(FLAGS.incorrect)),)
+    with named("prompt", *["target"] * bool(targets)):
+        return (token_prompt(model, str(FLAGS.prompt), targets),)

@@ -96,7 +96,7 @@ def _unknown(name: str) -> str:
 
 def _refuse(command: str, error: Exception | str) -> NoReturn:
     """One line, whatever a library's message is like."""
-    line, status = " ".join(_text(error).split()), 2
+    line, status = _of_flag(" ".join(_text(error).split())), 2
     line = line if len(line) <= LONGEST else line[:LONGEST] + "..."
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         line = f"stopped because the disk is full ({error.filename}); free space and rerun the same command"
@@ -104,6 +104,13 @@ def _refuse(command: str, error: Exception | str) -> NoReturn:
             line, status = f"{line} to resume", interruption.RESUMABLE
     print(f"{command}: {line}", file=sys.stderr)
     sys.exit(status)
+
+
+def _of_flag(line: str) -> str:
+    """A line that begins with the name of an argument, with the flag that gives it instead."""
+    name, _, rest = line.partition(": ")
+    flag = flag_errors.flag_of(name)
+    return f"--{flag}: {rest}" if rest and flag else line
 
 
 def _text(error: Exception | str) -> str:

@@ -84,10 +84,10 @@ def test_a_run_killed_between_two_sets_goes_on_and_one_of_other_settings_touches
     [
         (1, "is there already; give another folder"),
         (2, "--positions: got 'some'; needs `last_N`"),
-        (3, "top_k: got 999; the dictionaries have 512 features"),
+        (3, "--keep: got 999; the dictionaries have 512 features"),
         (4, "short.jsonl line 2: 1 tokens, none of which counts"),
         (5, "is a file; give a folder"),
-        (6, "top_k: got 999; the dictionaries have 512 features"),
+        (6, "--keep: got 999; the dictionaries have 512 features"),
     ],
 )
 def test_bad_input_is_refused_in_one_line(runs, run, message):

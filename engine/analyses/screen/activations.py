@@ -94,7 +94,7 @@ def stratum_of(record: PromptRecord, strata: Sequence[str]) -> str:
     fields = {**placed, **record.fields, **(inner if isinstance(inner, dict) else {})}
     if missing := [name for name in strata if name not in fields]:
         has = ", ".join(sorted(fields))
-        raise ValueError(f"{record.where}: has no field {missing[0]!r} to stratify by; it has {has}")
+        raise ValueError(f"strata: {record.where} has no field {missing[0]!r} to stratify by; it has {has}")
     return ", ".join(f"{name} {fields[name]}" for name in strata)
 
 
