@@ -23,11 +23,16 @@ def fitted(dictionary: AnyHolder, model: ModelConfig, name: str) -> AnyHolder:
         name: of the model, for errors.
 
     Raises:
-        ValueError: not dictionaries; or see `fitted_config`.
+        ValueError: not dictionaries; cross-layer transcoders of fewer layers than the model; or see `fitted_config`.
     """
     if not isinstance(dictionary, Holder):
         raise ValueError(f"dictionary: got {type(dictionary).__name__}; needs what load_dictionaries gives")
     config = fitted_config(dictionary.config, dictionary.d_in, dictionary.d_out, model, "dictionary", name)
+    if dictionary.crosses and len(config.layers) < model.num_layers:
+        raise ValueError(
+            f"dictionary: a cross-layer transcoder of {len(config.layers)} layers, but {name} has {model.num_layers}; "
+            "needs one that writes to every layer above its own"
+        )
     return dictionary if config == dictionary.config else cast(AnyHolder, dictionary.with_config(config))
 
 

@@ -74,6 +74,11 @@ def _check_units(edit: Edit, config: ModelConfig, live: np.ndarray) -> None:
 
 
 def _check_features(edit: Edit, dictionary: InMemory, live: np.ndarray) -> None:
+    """Refuse features and layers that are not there, and forms that are no edit of one place.
+
+    `replace` puts a reconstruction in one layer's place. That of a cross-layer transcoder is made of the features of
+    all layers below as well: the layers up to there would have to be another model's, which is no edit of this one.
+    """
     spec, reads, writes = edit.spec, dictionary.config.stream, dictionary.config.output_stream
     if writes != spec.stream:
         raise ValueError(f"stream: {spec.stream!r} but the dictionary writes {writes!r}; they must agree")

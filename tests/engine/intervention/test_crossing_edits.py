@@ -137,6 +137,12 @@ def test_what_a_feature_writes_above_is_added_to_a_vector_put_there(tiny, transf
     np.testing.assert_allclose(out["mlp_out", 1][0], vector + written, atol=1e-5)
 
 
+def test_a_transcoder_that_does_not_reach_the_last_layer_is_refused(tiny, cases, dictionary, refuses):
+    deeper = cases.make_model(tiny, num_layers=4)
+    with refuses("a cross-layer transcoder of 3 layers, but tiny llama has 4"):
+        cw.run(deeper, tiny.PROMPT.tolist(), dictionary=dictionary, edits=[FeatureEdit(0, 4, 3.0)])
+
+
 def test_a_reconstruction_of_all_layers_is_refused(tiny, dictionary, refuses):
     with refuses("mode: replace with a cross-layer transcoder"):
         check_edits(edit_arrays([ROWS[0]], 9, tiny.CONFIG, dictionary, "replace"), tiny.CONFIG, dictionary)
