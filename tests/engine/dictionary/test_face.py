@@ -97,3 +97,14 @@ def test_rows_of_a_transcoder_that_crosses_layers_add_up(tiny, cases, name):
             for target in range(3):
                 own = crossing.decoder_at(layer, target)[which] if target >= layer else np.zeros(16)
                 np.testing.assert_array_equal(rows[target, i], own)
+
+
+@pytest.mark.parametrize("name", ["sae", "cross_layer"])
+def test_what_features_of_a_layer_write_is_their_values_times_its_decoders(tiny, cases, name):
+    holder = cases.make_dictionary(tiny, name)
+    f = jnp.asarray(np.random.default_rng(1).standard_normal((2, 5, holder.num_features)), jnp.float32)
+    for layer in holder.config.layers:
+        written = jax.jit(holder.write_at)(jnp.asarray(layer), f)
+        expected = {target: f @ holder.decoder_at(layer, target) for target in holder.targets(layer)}
+        for target, values in enumerate(written) if holder.crosses else [(layer, written)]:
+            np.testing.assert_allclose(values, expected.get(target, 0 * values), atol=1e-5)

@@ -129,7 +129,7 @@ def test_an_edit_of_a_held_feature_starts_from_its_clean_value(tiny, cases, kind
     np.testing.assert_allclose(found, expected, atol=TOLD)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["sae", *(pytest.param(k, marks=pytest.mark.slow) for k in (*FAST[1:], *SLOW))])
 @pytest.mark.parametrize("holds", [
     pytest.param("features", marks=pytest.mark.slow),
     [Hold("features", 2, [3, 5]), "features.0.7", "attn_pattern.1"],
