@@ -129,14 +129,6 @@ def _stack(
         if tap.reader in ("all", "selected", "top_k") and tap.stream not in ONCE:
             edited |= set(dictionary.layers if tap.layers is None else np.atleast_1d(tap.layers).tolist())
     held = HeldLayers.of(holds, model.config.num_layers, dictionary.layers)
-    edited |= _skipped(dictionary, held) | held.features.keys()
+    edited |= held.skipping(dictionary.config) | held.features.keys()
     asked = {scalars.layer(layer, model.config.num_layers, "layer") for layer in edited}
     return dictionary.stack_of(*sorted(asked)) if asked else None
-
-
-def _skipped(dictionary: StreamedDictionaries, held: HeldLayers) -> set[int]:
-    """Layers whose transcoders may pass a change on where the output is held."""
-    mask = held.mask("mlp_out")
-    if mask is None or not dictionary.config.is_transcoder:
-        return set()
-    return {layer for layer in dictionary.layers if mask[layer]}

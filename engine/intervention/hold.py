@@ -31,6 +31,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from causeway.engine import scalars
+from causeway.engine.dictionary.config import DictionaryConfig
 from causeway.engine.dictionary.placement import Holder
 from causeway.engine.intervention.checks import check_order
 from causeway.engine.intervention.sites import NORMS, ONCE, STREAMS
@@ -120,6 +121,11 @@ class HeldLayers:
         streams = {stream: mask for stream, mask in self.layers.items() if stream != FEATURES}
         kept = [Hold(FEATURES, layer, features) for layer, features in self.features.items()]
         return [Hold(stream, np.flatnonzero(mask).tolist()) for stream, mask in streams.items()] + kept
+
+    def skipping(self, config: DictionaryConfig) -> set[int]:
+        """The layers whose transcoders may pass a change on where the output is held."""
+        mask = self.mask("mlp_out")
+        return set() if mask is None or not config.is_transcoder else {at for at in config.layers if mask[at]}
 
     def mask(self, stream: str) -> Bool[np.ndarray, " L"] | None:
         """The layers that hold a stream of the block; of `final_scale` one entry; None where none does."""

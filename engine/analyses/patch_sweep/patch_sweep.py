@@ -146,9 +146,8 @@ class PatchSweep:
     @functools.cached_property
     def _chosen(self) -> dict[int, Int[np.ndarray, " n"]]:
         """The features of each layer that rows read or write; one of layers whose skip connections alone are needed."""
-        rows, mask, config = self.rows, self.held.mask("mlp_out"), self.dictionary.config
-        skipped = [] if mask is None or not config.is_transcoder else [n for n in config.layers if mask[n]]
-        layers = np.unique([*rows.layer[rows.layer != EMPTY], *skipped]).tolist()
+        rows, skipping = self.rows, self.held.skipping(self.dictionary.config)
+        layers = sorted({*rows.layer[rows.layer != EMPTY].tolist(), *skipping})
         ids = np.maximum(np.stack([rows.feature, rows.writer]), 0)
         found = {layer: np.unique(ids[:, rows.layer == layer]) for layer in layers}
         return {layer: mine if len(mine) else np.zeros(1, np.int32) for layer, mine in found.items()}
