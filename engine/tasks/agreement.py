@@ -12,24 +12,12 @@ from causeway.engine.tasks.example import Example, Split, draw_until, pick
 
 NAME = "agreement"
 
-NOUNS: tuple[tuple[str, str], ...] = (
-    ("key", "keys"),
-    ("cabinet", "cabinets"),
-    ("guard", "guards"),
-    ("doctor", "doctors"),
-    ("teacher", "teachers"),
-    ("window", "windows"),
-    ("book", "books"),
-    ("farmer", "farmers"),
-    ("pilot", "pilots"),
-    ("garden", "gardens"),
-    ("table", "tables"),
-    ("child", "children"),
-    ("river", "rivers"),
-    ("dog", "dogs"),
-    ("house", "houses"),
-    ("painter", "painters"),
+_NOUNS = (
+    "key/keys cabinet/cabinets guard/guards doctor/doctors teacher/teachers window/windows book/books "
+    "farmer/farmers pilot/pilots garden/gardens table/tables child/children river/rivers dog/dogs house/houses "
+    "painter/painters"
 )
+NOUNS = tuple(tuple(noun.split("/")) for noun in _NOUNS.split())
 LINKS = ("near", "behind", "beside", "above", "under", "of")
 CLAUSES = ("saw", "liked", "found", "followed")
 VERBS = {"today": ("is", "are"), "yesterday": ("was", "were"), "always": ("has", "have"), "here": ("does", "do")}

@@ -10,40 +10,14 @@ from causeway.engine.tasks.example import SPLITS, Example, Split, pick
 
 NAME = "capitals"
 
-FACTS: tuple[tuple[str, str], ...] = (
-    ("France", "Paris"),
-    ("Germany", "Berlin"),
-    ("Italy", "Rome"),
-    ("Spain", "Madrid"),
-    ("Portugal", "Lisbon"),
-    ("Greece", "Athens"),
-    ("Austria", "Vienna"),
-    ("Poland", "Warsaw"),
-    ("Hungary", "Budapest"),
-    ("Norway", "Oslo"),
-    ("Sweden", "Stockholm"),
-    ("Finland", "Helsinki"),
-    ("Denmark", "Copenhagen"),
-    ("Ireland", "Dublin"),
-    ("Russia", "Moscow"),
-    ("Ukraine", "Kyiv"),
-    ("Turkey", "Ankara"),
-    ("Egypt", "Cairo"),
-    ("Kenya", "Nairobi"),
-    ("Ghana", "Accra"),
-    ("Japan", "Tokyo"),
-    ("China", "Beijing"),
-    ("Thailand", "Bangkok"),
-    ("Vietnam", "Hanoi"),
-    ("Iran", "Tehran"),
-    ("Iraq", "Baghdad"),
-    ("Canada", "Ottawa"),
-    ("Cuba", "Havana"),
-    ("Peru", "Lima"),
-    ("Chile", "Santiago"),
-    ("Korea", "Seoul"),
-    ("Australia", "Canberra"),
+_FACTS = (
+    "France:Paris,Germany:Berlin,Italy:Rome,Spain:Madrid,Portugal:Lisbon,Greece:Athens,Austria:Vienna,"
+    "Poland:Warsaw,Hungary:Budapest,Norway:Oslo,Sweden:Stockholm,Finland:Helsinki,Denmark:Copenhagen,"
+    "Ireland:Dublin,Russia:Moscow,Ukraine:Kyiv,Turkey:Ankara,Egypt:Cairo,Kenya:Nairobi,Ghana:Accra,Japan:Tokyo,"
+    "China:Beijing,Thailand:Bangkok,Vietnam:Hanoi,Iran:Tehran,Iraq:Baghdad,Canada:Ottawa,Cuba:Havana,Peru:Lima,"
+    "Chile:Santiago,Korea:Seoul,Australia:Canberra"
 )
+FACTS = tuple(tuple(fact.split(":")) for fact in _FACTS.split(","))
 
 PHRASINGS: dict[Split, tuple[str, ...]] = {
     "train": (
