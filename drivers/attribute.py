@@ -38,7 +38,7 @@ def main(_: list[str]) -> None:
     take_values("attribute")
     workdir = folder("workdir")
     _check()
-    from causeway.engine.sweep import run
+    from causeway.engine.sweep.job import run
 
     sweep = _sweep()
     sweep.check_held_out(FLAGS.held_out if FLAGS.prompts else 0.0)

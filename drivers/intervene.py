@@ -51,8 +51,8 @@ def main(_: list[str]) -> None:
     intervention_flags.check()
     from causeway.engine.analyses.intervene.generation import changed_texts
     from causeway.engine.model.sampling import Sampling
-    from causeway.engine.sweep import run
     from causeway.engine.sweep.durable import write_bytes
+    from causeway.engine.sweep.job import run
 
     Sampling(FLAGS.temperature)
     sweep = _sweep()

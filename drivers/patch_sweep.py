@@ -55,7 +55,7 @@ def main(_: list[str]) -> None:
     if len(limits) != 2:
         raise ValueError(f"--disk_limits: got {len(limits)} numbers; needs two, to warn at and to stop at")
     from causeway.engine.analyses.patch_sweep import run, sweep_summary
-    from causeway.engine.sweep import DiskGuard
+    from causeway.engine.sweep.guard import DiskGuard
     from causeway.ports.files.parquet_files import read_parquet
     from causeway.ports.prompts import sweep_inputs
     from causeway.ports.results import study_export

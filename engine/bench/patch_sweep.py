@@ -29,8 +29,10 @@ from causeway.engine.model.sampling import Sampling
 from causeway.engine.model.segments import Layout
 from causeway.engine.outcome.answers import Answer, answer_tree
 from causeway.engine.outcome.exact import Background, clean_tree, edited_answers, start_layer
-from causeway.engine.sweep import ArraySpec, Plan, Store, UnitResult
-from causeway.engine.sweep import Layout as StoreLayout
+from causeway.engine.sweep.layout import ArraySpec, UnitResult
+from causeway.engine.sweep.layout import Layout as StoreLayout
+from causeway.engine.sweep.plan import Plan
+from causeway.engine.sweep.store import Store
 
 
 def measure(shape: Shape, parallel: RowParallel, repeats: int = 2) -> dict[str, float]:

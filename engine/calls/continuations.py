@@ -22,8 +22,11 @@ from causeway.engine.model.prompts import PromptRows, generate_prompts
 from causeway.engine.model.sampling import Sampling
 from causeway.engine.model.segments import Layout as Widths
 from causeway.engine.model.segments import segment_lengths
-from causeway.engine.sweep import Job, Layout, Plan, UnitResult, job
+from causeway.engine.sweep import job
 from causeway.engine.sweep.fingerprint import config_sha256
+from causeway.engine.sweep.job import Job
+from causeway.engine.sweep.layout import Layout, UnitResult
+from causeway.engine.sweep.plan import Plan
 
 ROWS = 16
 UNIT_ROWS = 64

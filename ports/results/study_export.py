@@ -20,8 +20,8 @@ import pyarrow.compute as pc
 import pyarrow.dataset
 
 from causeway.engine.analyses.patch_sweep.design import EVERY
-from causeway.engine.sweep import finished_table
 from causeway.engine.sweep.durable import make_folder, write_bytes
+from causeway.engine.sweep.manifest import finished_table
 
 STUDY_ARMS = ("baseline", "patch:safe", "patch:risky")
 

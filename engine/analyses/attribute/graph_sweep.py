@@ -22,8 +22,10 @@ from causeway.engine.dictionary.digest import dictionary_digest
 from causeway.engine.frozen.sources import Transcoders
 from causeway.engine.model.handle import Model
 from causeway.engine.stats.splits import held_out
-from causeway.engine.sweep import Job, Layout, Plan, UnitResult, tables
 from causeway.engine.sweep.fingerprint import config_sha256
+from causeway.engine.sweep.job import Job, tables
+from causeway.engine.sweep.layout import Layout, UnitResult
+from causeway.engine.sweep.plan import Plan
 
 # Version of what a row means; raise it when the same settings would give other numbers.
 ROWS_VERSION = "3"

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from causeway.engine.analyses.attribute.graph import AttributionGraph
 from causeway.engine.analyses.attribute.graph_table import row_graph
 from causeway.engine.analyses.attribute.prompts import CircuitPrompt
-from causeway.engine.sweep import finished_table
+from causeway.engine.sweep.manifest import finished_table
 
 _DECIDES = ("id", "tokens", "target_token", "target_label")
 

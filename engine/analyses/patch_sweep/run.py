@@ -30,10 +30,16 @@ from causeway.engine.analyses.patch_sweep.patch_sweep import PatchSweep, describ
 from causeway.engine.analyses.patch_sweep.sampled_units import sampled_unit
 from causeway.engine.analyses.patch_sweep.sweep_summary import count_original_rule, summarise
 from causeway.engine.bench.gemm import gemm_rate
-from causeway.engine.sweep import DiskGuard, Job, Plan, SweepReport, UnitResult, finished_table, job
+from causeway.engine.sweep import job
 from causeway.engine.sweep.checksums import written_alone
 from causeway.engine.sweep.durable import replacing, write_bytes
 from causeway.engine.sweep.estimate import Estimate, estimate_abstract, estimate_measured, uncompressed_bytes
+from causeway.engine.sweep.guard import DiskGuard
+from causeway.engine.sweep.job import Job
+from causeway.engine.sweep.layout import UnitResult
+from causeway.engine.sweep.manifest import finished_table
+from causeway.engine.sweep.plan import Plan
+from causeway.engine.sweep.runner import SweepReport
 
 # Feature values are mostly zeros: their shards take about a tenth; a little less is assumed.
 COMPRESSION = 8

@@ -6,7 +6,8 @@ import pytest
 import causeway as cw
 from causeway.engine.calls import continuations
 from causeway.engine.calls.continuations import Continuations, Continued, texts
-from causeway.engine.sweep import Store, run_sweep
+from causeway.engine.sweep.runner import run_sweep
+from causeway.engine.sweep.store import Store
 
 
 @pytest.fixture

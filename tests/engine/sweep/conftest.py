@@ -20,7 +20,8 @@ def toy() -> ModuleType:
 @pytest.fixture
 def finished(toy, tmp_path):
     """The store of an uninterrupted toy sweep."""
-    from causeway.engine.sweep import Store, run_sweep
+    from causeway.engine.sweep.runner import run_sweep
+    from causeway.engine.sweep.store import Store
 
     plan = toy.make_plan()
     store = Store(tmp_path / "finished", plan)

@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from causeway.engine.sweep import DiskGuard, ProgramCost, estimate_abstract, estimate_measured, program_cost
-from causeway.engine.sweep.guard import Usage
+from causeway.engine.sweep.cost import ProgramCost, program_cost
+from causeway.engine.sweep.estimate import estimate_abstract, estimate_measured
+from causeway.engine.sweep.guard import DiskGuard, Usage
 
 
 def chain(x, weights):

@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from causeway.engine.sweep import array_sha256, arrays_sha256, canonical_json, config_sha256, file_sha256
+from causeway.engine.sweep.fingerprint import array_sha256, arrays_sha256, canonical_json, config_sha256, file_sha256
 
 
 class Kind(enum.Enum):

@@ -5,7 +5,9 @@ import json
 
 import pytest
 
-from causeway.engine.sweep import Store, plan, run_sweep
+from causeway.engine.sweep import plan
+from causeway.engine.sweep.runner import run_sweep
+from causeway.engine.sweep.store import Store
 
 
 def test_the_same_plan_binds_again_without_touching_the_file(toy, tmp_path):

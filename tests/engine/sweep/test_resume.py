@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from causeway.engine.sweep import Store
+from causeway.engine.sweep.store import Store
 
 TOY = Path(__file__).with_name("toy_sweep.py")
 

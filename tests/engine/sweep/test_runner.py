@@ -11,9 +11,10 @@ import weakref
 import numpy as np
 import pytest
 
-from causeway.engine.sweep import DiskGuard, Store, run_sweep
-from causeway.engine.sweep.guard import Usage
+from causeway.engine.sweep.guard import DiskGuard, Usage
 from causeway.engine.sweep.progress import Progress
+from causeway.engine.sweep.runner import run_sweep
+from causeway.engine.sweep.store import Store
 
 
 def test_resume_computes_only_what_is_missing(toy, tmp_path, finished, contents):

@@ -8,7 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 import zarr
 
-from causeway.engine.sweep import DamagedStore, Store, durable, run_sweep
+from causeway.engine.sweep import durable
+from causeway.engine.sweep.manifest import DamagedStore
+from causeway.engine.sweep.runner import run_sweep
+from causeway.engine.sweep.store import Store
 
 
 def test_round_trip_with_plain_readers(toy, finished):

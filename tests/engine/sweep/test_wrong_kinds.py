@@ -6,7 +6,9 @@ import shutil
 
 import pytest
 
-from causeway.engine.sweep import Store, durable, run_sweep
+from causeway.engine.sweep import durable
+from causeway.engine.sweep.runner import run_sweep
+from causeway.engine.sweep.store import Store
 
 
 @pytest.mark.parametrize("name", ["00003 (1).json", "00006.json", "notes.json", "3.json", "-0003.json"])

@@ -15,7 +15,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from causeway.engine.sweep import ArraySpec, Layout, Plan, Store, UnitResult, run_sweep
+from causeway.engine.sweep.layout import ArraySpec, Layout, UnitResult
+from causeway.engine.sweep.plan import Plan
+from causeway.engine.sweep.runner import run_sweep
+from causeway.engine.sweep.store import Store
 
 SCHEMA = pa.schema(
     [

@@ -8,7 +8,10 @@ import pytest
 
 from causeway.engine.analyses.as_published.causal_rule import original_rule
 from causeway.engine.analyses.patch_sweep.arms import Arm
-from causeway.engine.sweep import Layout, Plan, Store, UnitResult, run_sweep
+from causeway.engine.sweep.layout import Layout, UnitResult
+from causeway.engine.sweep.plan import Plan
+from causeway.engine.sweep.runner import run_sweep
+from causeway.engine.sweep.store import Store
 from causeway.ports.results.study_export import check_study, export_study
 
 GROUPS, FEATURES = ("safe", "risky"), ((3, 10), (5, 7))

@@ -14,7 +14,9 @@ from causeway.engine.analyses.attribute.graph_table import graph_row, graph_sche
 from causeway.engine.analyses.attribute.prompts import CircuitPrompt, pair_prompt, token_prompt
 from causeway.engine.devices import local_parallel
 from causeway.engine.prompt_record import pair
-from causeway.engine.sweep import Store, run, run_sweep
+from causeway.engine.sweep.job import run
+from causeway.engine.sweep.runner import run_sweep
+from causeway.engine.sweep.store import Store
 
 PLAN = AttributionPlan(max_feature_nodes=40, update_every=16, rows=16)
 LINES = [

@@ -14,7 +14,8 @@ from causeway.engine.analyses.patch_sweep.design import FeatureSet
 from causeway.engine.analyses.patch_sweep.effects import EffectSettings
 from causeway.engine.analyses.patch_sweep.exact_units import exact_unit
 from causeway.engine.analyses.patch_sweep.sampled_units import sampled_unit
-from causeway.engine.sweep import Store, checksums
+from causeway.engine.sweep import checksums
+from causeway.engine.sweep.store import Store
 
 PLANTED = (2, 5)
 GROUPS = ("safe", "risky")

@@ -19,7 +19,8 @@ from pathlib import Path
 import pyarrow as pa
 from causeway.engine.analyses.patch_sweep import run
 from causeway.engine.prompt_record import PromptRecord
-from causeway.engine.sweep import Layout, Plan, UnitResult
+from causeway.engine.sweep.layout import Layout, UnitResult
+from causeway.engine.sweep.plan import Plan
 from causeway.engine.tokenized_prompt import TokenizedPrompt
 
 seed = int(sys.argv[1])
