@@ -16,24 +16,33 @@ is told from a damaged file; sizes and that line are comments to sha256sum. `Sea
 sealed.
 
 Cost of a check: one reading of the files, 1.8 GB/s a core on the machine these notes speak of, a core a file.
+
+Manifests and plans are JSON documents that carry the sha256 of themselves (`write_sealed`), so whoever reads one knows
+that it is as it was written:
+
+    {"unit": 12, ..., "sha256": sha256 of the canonical JSON of all other fields}
+
+Spaces and the order of fields do not count, as they change nothing that is read.
 """
 
 import contextlib
 import hashlib
+import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from causeway.engine.sweep import durable
-from causeway.engine.sweep.fingerprint import file_sha256
+from causeway.engine.sweep.fingerprint import config_sha256, file_sha256
 
 CHECKSUMS_FILE = "causeway.sha256"
 _LINE = re.compile(r"([0-9a-f]{64}) [ *](\S.*)")
 # A file's line stands beside it or in one of the folders above, this many at most.
 _LEVELS = 2
-_SEAL = "# sealed "
+_LAST = "# sealed "
 _SIZE = re.compile(r"^[0-9a-f]{64}  (.*)\n# (\d+) bytes$", re.MULTILINE)
 _THREADS = min(8, os.cpu_count() or 1)
 _CHANGED = "its checksum is not the one it was written with"
@@ -140,7 +149,7 @@ def seal(folder: Path) -> None:
 
 
 def _sealed(text: str) -> bytes:
-    return f"{text}{_SEAL}{hashlib.sha256(text.encode()).hexdigest()}\n".encode()
+    return f"{text}{_LAST}{hashlib.sha256(text.encode()).hexdigest()}\n".encode()
 
 
 def _digests(files: Iterable[Path]) -> dict[Path, str]:
@@ -167,7 +176,7 @@ class SealedFolder:
         if not data:
             older = (folder / "checksums.json").is_file()
             raise self._damaged(path, "missing; the folder is of an older version" if older else "missing")
-        if data != _sealed(data.decode("utf-8", "replace").rpartition(_SEAL)[0]):
+        if data != _sealed(data.decode("utf-8", "replace").rpartition(_LAST)[0]):
             raise self._damaged(path, _CHANGED)
         self._lines, self._sizes = dict(_lines(folder)), dict(_SIZE.findall(data.decode()))
 
@@ -196,3 +205,35 @@ class SealedFolder:
 
     def _damaged(self, path: Path, reason: str) -> ValueError:
         return ValueError(f"damaged: {path} ({reason}); {self._remedy}")
+
+
+SEAL = "sha256"
+
+
+class DamagedDocument(ValueError):
+    """A file that is not the document it was written as."""
+
+
+def write_sealed(path: Path, document: Mapping[str, Any]) -> None:
+    """Writes a document with its checksum, durably, replacing an earlier one."""
+    sealed = {**document, SEAL: config_sha256(document)}
+    durable.write_bytes(path, (json.dumps(sealed, indent=1) + "\n").encode())
+
+
+def read_sealed(path: Path) -> dict[str, Any]:
+    """The document of a file, without its checksum.
+
+    Raises:
+        DamagedDocument: not a file, not JSON, or not what was written. FileNotFoundError: no such file.
+    """
+    try:
+        document = json.loads(path.read_bytes())
+        seal = document.pop(SEAL)
+        whole = seal == config_sha256(document)
+    except IsADirectoryError:
+        raise DamagedDocument(f"{path}: is a folder, where a file is needed; move it away") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        whole = False
+    if not whole:
+        raise DamagedDocument(f"{path}: damaged, not the document that was written")
+    return document

@@ -1,6 +1,6 @@
 """Manifests: which files a finished unit, or the merged table, consists of, each with its size and sha256.
 
-A manifest is sealed (`sealed`) and names the plan whose data it vouches for, so neither its own damage nor a file of
+A manifest is sealed (`checksums`) and names the plan whose data it vouches for, so neither its own damage nor a file of
 another plan's run goes unnoticed.
 
 `finished_table` gives the merged table of a finished run to whoever reads it without the run's own plan.
@@ -15,9 +15,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from causeway.engine.sweep.checksums import DamagedDocument, read_sealed
 from causeway.engine.sweep.fingerprint import file_sha256
 from causeway.engine.sweep.plan import read_plan
-from causeway.engine.sweep.sealed import DamagedDocument, read_sealed
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,7 +3,7 @@
 A plan is a name, a resolved configuration, named digests of everything else that decides the numbers (weights,
 dictionaries, tokenizer, inputs, numerics, version of the code's row format), the rows of every unit and the layout of
 the data. Its fingerprint is the sha256 of all of these. The first run writes `plan.json` into the workdir, sealed
-(`sealed`); every later run must bring the same plan or is refused, with what differs in words, and field by field in
+(`checksums`); every later run must bring the same plan or is refused, with what differs in words, and field by field in
 the error's notes. What says where things lay (`about`: the model's path), versions, host, device and state of the code
 are recorded beside it but do not enter the fingerprint: content decides, so a moved model goes on where it was.
 
@@ -19,11 +19,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from causeway.engine.sweep.checksums import SEAL, DamagedDocument, read_sealed, write_sealed
 from causeway.engine.sweep.differences import differing_fields, in_words
 from causeway.engine.sweep.environment import bits_may_differ, environment
 from causeway.engine.sweep.fingerprint import canonical, config_sha256
 from causeway.engine.sweep.layout import Layout
-from causeway.engine.sweep.sealed import SEAL, DamagedDocument, read_sealed, write_sealed
 
 # Of workdirs: 2 seals plans and manifests. Those of another format are refused, not read half checked.
 FORMAT = 2

@@ -28,11 +28,11 @@ import pyarrow as pa
 import tensorstore as ts
 
 from causeway.engine.sweep import arrays, durable, table
+from causeway.engine.sweep.checksums import DamagedDocument, write_sealed
 from causeway.engine.sweep.fingerprint import file_sha256
 from causeway.engine.sweep.layout import UnitResult
 from causeway.engine.sweep.manifest import Damage, DamagedStore, Manifest, entry_of
 from causeway.engine.sweep.plan import PLAN_FILE, Plan, read_plan
-from causeway.engine.sweep.sealed import DamagedDocument, write_sealed
 
 _MANIFEST = re.compile(r"\d{5,}\.json", re.ASCII)
 

@@ -7,10 +7,10 @@ import shutil
 import pyarrow.parquet as pq
 import pytest
 
+from causeway.engine.sweep.checksums import DamagedDocument, read_sealed, write_sealed
 from causeway.engine.sweep.manifest import DamagedStore, Manifest, finished_table
 from causeway.engine.sweep.plan import read_plan
 from causeway.engine.sweep.runner import run_sweep
-from causeway.engine.sweep.sealed import DamagedDocument, read_sealed, write_sealed
 from causeway.engine.sweep.store import Store
 
 
