@@ -150,3 +150,14 @@ def _whole(value: Any) -> int | None:
 def _is_text_or_truth(value: Any) -> bool:
     """Text would be parsed and truth values counted, neither of which anybody means."""
     return isinstance(value, str | bytes | bool | np.bool_) or getattr(value, "dtype", None) in (np.bool_, np.str_)
+
+
+def without_nan(value: Any) -> Any:
+    """Nested values with None in the place of numbers that are not finite, which JSON does not have."""
+    if isinstance(value, dict):
+        return {key: without_nan(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(entry) for entry in value]
+    if isinstance(value, float | np.floating):
+        return float(value) if math.isfinite(value) else None
+    return value

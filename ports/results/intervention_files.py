@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from causeway.engine import scalars
 from causeway.engine.analyses.intervene.importance import LayerImportance
 from causeway.engine.analyses.intervene.results import InterventionResult
 from causeway.engine.sweep import durable
@@ -43,7 +44,7 @@ def write_results(folder: Path, behaviour: str, family: str, results: Iterable[I
 def write_summary(folder: Path, behaviour: str, family: str, summary: dict[str, Any]) -> Path:
     """Means over prompts; written last, numbers that are not there as null."""
     path = folder / f"intervention_{family}_{behaviour}_summary.json"
-    durable.write_bytes(path, (json.dumps(_json(summary), indent=1) + "\n").encode())
+    durable.write_bytes(path, (json.dumps(scalars.without_nan(summary), indent=1) + "\n").encode())
     return path
 
 
@@ -70,13 +71,3 @@ def write_importance(folder: Path, layers: Sequence[LayerImportance]) -> list[Pa
         paths.append(folder / f"feature_importance_layer_{layer.layer}.csv")
         durable.write_bytes(paths[-1], text.getvalue().encode())
     return paths
-
-
-def _json(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _json(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_json(entry) for entry in value]
-    if isinstance(value, float | np.floating):
-        return float(value) if math.isfinite(value) else None
-    return value

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset
 
+from causeway.engine import scalars
 from causeway.engine.analyses.patch_sweep.causal_rule import NEEDED
 from causeway.engine.analyses.patch_sweep.cells import LOG_ODDS, OTHER, read_trials
 from causeway.engine.analyses.patch_sweep.contrasts import FAMILY
@@ -82,7 +83,7 @@ def _outcome(rows: pa.Table, strongest: int) -> dict[str, Any]:
         "cannot_tell": untold.num_rows,
         "cannot_tell_without": _reasons(untold),
         "causal_by_layer": {str(layer): int(n) for layer, n in zip(layers, counts, strict=True)},
-        "strongest": _plain(rows.take(order[first]).select(list(SHOWN))),
+        "strongest": scalars.without_nan(rows.take(order[first]).select(list(SHOWN)).to_pylist()),
     }
 
 
@@ -90,12 +91,6 @@ def _reasons(untold: pa.Table) -> list[str]:
     """What was needed and not evaluated, in rows that cannot be told."""
     listed = {name for text in untold["not_evaluated"].unique().to_pylist() for name in text.split(", ")}
     return [name for name in NEEDED if name in listed]
-
-
-def _plain(table: pa.Table) -> list[dict[str, Any]]:
-    """Rows with NaN as None, since JSON has no NaN."""
-    rows = table.to_pylist()
-    return [{k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in row.items()} for row in rows]
 
 
 def count_original_rule(decisions: pa.Table) -> dict[str, int]:

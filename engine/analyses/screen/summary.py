@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from causeway.engine import scalars
 from causeway.engine.analyses.screen.activations import stratum_of
 from causeway.engine.analyses.screen.table import METADATA_KEY
 from causeway.engine.tokenized_prompt import TokenizedPrompt
@@ -60,7 +61,7 @@ def summarise(table: pa.Table, *, alpha: float = ALPHA, count: int = 20) -> dict
             }
             for at in np.unique(layer)
         },
-        "strongest": [_plain(row) for row in strongest.to_pylist()],
+        "strongest": scalars.without_nan(strongest.to_pylist()),
     }
 
 
@@ -91,8 +92,3 @@ def lines(summary: Mapping[str, Any], shown: int = 10) -> list[str]:
         for row in summary["strongest"][:shown]
     ]
     return [f"{found} (by layer {layers}); d is {second} minus {first}", how, *([header, *rows] if rows else [])]
-
-
-def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row with NaN as null, which JSON has."""
-    return {name: None if isinstance(value, float) and not np.isfinite(value) else value for name, value in row.items()}
