@@ -58,6 +58,27 @@ def test_no_common_stratum_gives_no_answer():
     assert np.isnan(found.p).all()
 
 
+def _d(a, b):
+    arrays = [(x.mean(-1)[None], x.var(-1, ddof=1)[None], np.array([[float(x.shape[-1])]])) for x in (a, b)]
+    return stratified_difference(*arrays[0], *arrays[1]).d
+
+
+def test_d_of_one_stratum_is_positive_where_the_second_group_is_higher():
+    a, b = np.array([[0.0, 1.0, 2.0]]), np.array([[2.0, 3.0, 4.0]])
+    np.testing.assert_allclose(_d(a, b), [2.0])
+    np.testing.assert_allclose(_d(b, a), [-2.0])
+
+
+def test_d_does_not_change_with_shift_and_positive_scale():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(5, 20)), rng.normal(0.5, 2.0, size=(5, 30))
+    np.testing.assert_allclose(_d(3 * a + 7, 3 * b + 7), _d(a, b), rtol=1e-10)
+
+
+def test_without_variation_there_is_no_d():
+    assert np.isnan(_d(np.ones((1, 4)), np.ones((1, 4)) * 2)).all()
+
+
 def test_halves_are_even_in_every_stratum_and_do_not_depend_on_order():
     ids = np.arange(41)
     strata = ["safe"] * 20 + ["risky"] * 21
