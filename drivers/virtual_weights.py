@@ -27,7 +27,12 @@ def main(_: list[str]) -> None:
     if not FLAGS.data:
         no_effect("without --data", "field")
     absent([path])
-    from causeway.engine.analyses.virtual_weights.virtual_weights import Weighting, coactivation, virtual_weights
+    from causeway.engine.analyses.virtual_weights.virtual_weights import (
+        Weighting,
+        coactivation,
+        quantity_of,
+        virtual_weights,
+    )
     from causeway.ports.files.jsonl import read_texts
     from causeway.ports.graphs.virtual_weight_table import write_virtual_weights
 
@@ -39,9 +44,10 @@ def main(_: list[str]) -> None:
         model.transformer, dictionaries, FLAGS.source_layer, FLAGS.target_layer,
         top_k=FLAGS.keep, weighting=cast(Weighting, FLAGS.weighting), together=together, block=FLAGS.block,
     )  # fmt: skip
-    rows = write_virtual_weights(path, found)
+    quantity = quantity_of(dictionaries)
+    rows = write_virtual_weights(path, found, quantity)
     low, high = FLAGS.source_layer, FLAGS.target_layer
-    print(f"{rows} weights of {len(found.source)} features of layer {high} from layer {low}, by size:")
+    print(f"{rows} weights of {len(found.source)} features of layer {high} from layer {low}, by size; {quantity}:")
     for target, source, weight in found.strongest(10):
         print(f"  feature {target:>6} of layer {high} reads {source:>6} of layer {low}: {weight:+.4f}")
     print(f"everything is in {path}")

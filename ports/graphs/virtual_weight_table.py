@@ -10,8 +10,12 @@ from causeway.engine.analyses.virtual_weights.virtual_weights import VirtualWeig
 from causeway.engine.sweep.durable import make_folder, replacing
 
 
-def write_virtual_weights(path: Path, found: VirtualWeights) -> int:
-    """Write the table and return its number of rows; places without a source have none."""
+def write_virtual_weights(path: Path, found: VirtualWeights, quantity: str) -> int:
+    """Write the table and return its number of rows; places without a source have none.
+
+    Args:
+        quantity: what a weight is, for the table's metadata.
+    """
     target, rank = np.nonzero(found.source >= 0)
     columns = {
         "target": target.astype(np.int32), "rank": rank.astype(np.int32),
@@ -19,5 +23,6 @@ def write_virtual_weights(path: Path, found: VirtualWeights) -> int:
     }  # fmt: skip
     make_folder(path.parent)
     with replacing(path) as temporary:
-        pq.write_table(pa.table(columns), temporary, compression="zstd")
+        table = pa.table(columns).replace_schema_metadata({"weight": quantity})
+        pq.write_table(table, temporary, compression="zstd")
     return len(target)

@@ -29,6 +29,9 @@ def test_tables_and_refusals(drive, small, tmp_path):
     assert len(rows) == 24 * 4
     target, source = np.unravel_index(np.abs(dense).argmax(), dense.shape)
     assert f"feature {target:>6} of layer 2 reads {source:>6} of layer 0: {dense[target, source]:+.4f}" in raw["out"]
+    assert "SAEs: how far a feature reads the direction" in raw["out"]
+    said = pq.read_schema(tmp_path / "raw" / "virtual_weights.parquet").metadata[b"weight"]
+    assert said.startswith(b"SAEs: how far")
     for row in rows:
         assert row["weight"] == pytest.approx(dense[row["target"], row["source"]], abs=1e-5)
         size = np.sort(abs(dense[row["target"]]))[-1 - row["rank"]]

@@ -9,8 +9,12 @@ attention. V is the same for every prompt, and so dominated by pairs that never 
     era     mean over tokens of 1[a_t > 0] a_s scale_t V[t, s]          the mean direct edge
     twera   mean(a_t a_s scale_t) / mean(a_t) V[t, s]                   weighted by the target's activation
 
-with scale_t = 1 / sigma of the target's norm at the token. The F x F matrix (27 billion numbers for 163,840 features)
-is never made: blocks of it are, and of each row the k largest by size are kept.
+with scale_t = 1 / sigma of the target's norm at the token. SAEs of the stream write nothing: their d_s is a direction
+that the stream has at the source's layer, so V says how far the target reads that direction where it is carried on
+unchanged, not what one feature adds to another.
+
+The F x F matrix (27 billion numbers for 163,840 features) is never made: blocks of it are, and of each row the k
+largest by size are kept.
 
 Source: Ameisen et al. 2025, "Circuit Tracing", global weights (ERA, TWERA).
 
@@ -80,6 +84,13 @@ class Coactivation:
         # Sums over tokens: of era per token, of twera per unit of the target.
         size = np.asarray(values.sum(axis=0)).ravel()[:, None] if weighting == "twera" else self.target.shape[0]
         return np.where(np.asarray(size) > 0, products / np.where(np.asarray(size) > 0, size, 1), 0)
+
+
+def quantity_of(dictionaries: Transcoders) -> str:
+    """What a virtual weight of such dictionaries is, in words."""
+    if dictionaries.config.is_transcoder:
+        return "what a feature's output adds to another's input, a unit each"
+    return "SAEs: how far a feature reads the direction that another stands for, where the stream carries it on"
 
 
 def coactivation(
