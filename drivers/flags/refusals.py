@@ -47,7 +47,7 @@ def run_driver(main: Callable[[list[str]], None], argv: list[str]) -> None:
             main(parsed)
         except (ValueError, OSError, app.UsageError, MemoryError, RuntimeError) as error:
             # A device that has no memory left says so in an error of jax's own, which is a RuntimeError.
-            full = isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
+            full = isinstance(error, MemoryError) or "Out of memory" in str(error) or "RESOURCE_EXHAUSTED" in str(error)
             if FLAGS.traceback or interruption.came() or (isinstance(error, RuntimeError) and not full):
                 raise
             _refuse(argv[0], f"out of memory: {error}; needs a smaller model, batch or block" if full else error)

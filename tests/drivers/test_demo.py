@@ -56,7 +56,12 @@ def test_the_demo_resumes_and_says_the_same(demo):
     for outcome in ("exact", "sampled"):
         summary = json.loads((workdir / outcome / "summary.json").read_text())
         assert summary["prompts"] == {"risky": 24, "safe": 24}
-        assert summary["edits"] == {"scope": "last_prompt", "form": "delta", "values": "q90 of each group"}
+        assert summary["edits"] == {
+            "scope": "last_prompt",
+            "form": "delta",
+            "operation": "set",
+            "values": "q90 of each group",
+        }
 
 
 def test_flags_out_of_range_are_refused(drive):
