@@ -23,6 +23,7 @@ import jax
 from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec, Sharding
 from jaxtyping import Array, Float
 
+from causeway.engine import scalars
 from causeway.engine.dictionary.config import DictionaryConfig
 from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
 from causeway.engine.dictionary.dictionary import Dictionary, stack
@@ -84,10 +85,11 @@ class Streamed:
     each: Replicated | Sharded = Replicated()
 
     def __post_init__(self):
-        if self.resident < 1:
-            raise ValueError(f"Streamed.resident: got {self.resident}; needs at least 1 layer")
+        scalars.integer(self.resident, "Streamed.resident", 1)
         if self.keep not in ("disk", "host"):
             raise ValueError(f"Streamed.keep: got {self.keep!r}; needs disk or host")
+        if not isinstance(self.each, Replicated | Sharded):
+            raise ValueError(f"Streamed.each: got {scalars.shown(self.each)}; needs Replicated() or Sharded()")
 
 
 Placement = Replicated | Sharded | Streamed

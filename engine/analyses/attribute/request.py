@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from causeway.engine import scalars
 from causeway.engine.analyses.attribute import attribute as frozen
 from causeway.engine.analyses.attribute.attribution_plan import AttributionPlan
 from causeway.engine.analyses.attribute.graph import AttributionGraph
@@ -50,6 +51,8 @@ def attribute(
         ValueError: see `attribute.attribute`.
     """
     check_model(model)
+    if not isinstance(parallel, RowParallel | None):
+        raise ValueError(f"parallel: got {scalars.shown(parallel)}; needs what engine.devices.local_parallel returns")
     prompt, transcoders = in_order("attribute", prompt, dictionary)
     plan = AttributionPlan(
         max_feature_nodes=max_feature_nodes, max_logits=max_logits, desired_logit_prob=desired_logit_prob,

@@ -95,6 +95,8 @@ def test_shardings():
         (lambda: Sharded(mesh(AxisType.Explicit)).sharding((8,), 0), "needs Auto"),
         (lambda: Replicated(mesh(AxisType.Explicit)).sharding((8,), 0), "needs Auto"),
         (lambda: Streamed(0), "Streamed.resident: got 0"),
+        (lambda: Streamed("two"), "Streamed.resident: got 'two'"),
+        (lambda: Streamed(each="one"), "Streamed.each: got 'one'"),
         (lambda: Streamed(keep="cloud"), "Streamed.keep: got 'cloud'"),
     ],
 )
