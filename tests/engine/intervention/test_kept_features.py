@@ -41,16 +41,11 @@ def sets_to(values, kept):
     ]
 
 
-def clean_values(model, dictionary):
-    """Activations of the clean pass, by layer [T, F]."""
+def clean_values(model, dictionary, edits=()):
+    """Activations of the clean pass, or of an edited one, by layer [T, F]."""
     tap = Tap(dictionary.config.stream, "all")
-    return dict(
-        zip(
-            dictionary.config.layers,
-            run(model, PROMPT, dictionary=dictionary, taps=tap).records[0][0].values,
-            strict=True,
-        )
-    )
+    out = run(model, PROMPT, dictionary=dictionary, edits=list(edits), taps=tap)
+    return dict(zip(dictionary.config.layers, out.records[0][0].values, strict=True))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -67,8 +62,9 @@ def test_held_features_are_set_to_their_clean_values(tiny, cases, kind):
     """Which is what edits at each token do that were told these values."""
     model, dictionary = cases.make_model(tiny), cases.make_dictionary(tiny, kind)
     values, push = clean_values(model, dictionary), pushed(model)
-    kept = [(0, 3), (0, 7), (2, 5)]
-    holds = [Hold("features", 0, [3, 7]), Hold("features", -1, 5)]
+    moved = np.abs(clean_values(model, dictionary, [push])[0] - values[0]).max(axis=0).argsort()[-2:].tolist()
+    kept = [*((0, feature) for feature in moved), (2, 5)]
+    holds = [Hold("features", 0, moved), Hold("features", -1, 5)]
     if dictionary.config.ranked:  # edits of them are of one layer alone
         kept, holds = kept[:2], holds[:1]
     held, free = (run(model, PROMPT, dictionary=dictionary, edits=[push], holds=h).logits[0] for h in (holds, "open"))
