@@ -22,21 +22,22 @@ def operations() -> tuple[tuple[str, float], ...]:
     """Names and values of --operation.
 
     Raises:
-        ValueError: an operation that is not NAME or NAME:NUMBER, or set and scale without one.
+        ValueError: an operation that is not NAME or NAME:NUMBER, or without the number that it needs.
     """
     found = []
     for text in FLAGS.operation:
         name, _, number = text.partition(":")
         try:
-            value = float(number) if number else {"zero": 0.0, "inhibit": 1.0, "patch": 0.0, "set": None}[name]
+            alone = {"zero": 0.0, "own": 0.0, "inhibit": 1.0, "patch": 0.0, "set": None}
+            value = float(number) if number else alone[name]
             if value is not None and not math.isfinite(value):
                 raise ValueError(text)
             if value is None and not all("=" in feature for feature in FLAGS.edits):
                 raise KeyError(name)
         except (KeyError, ValueError):
             raise ValueError(
-                f"--operation: got {text!r}; needs zero, inhibit[:a], set:v (or values in --edits), scale:k or "
-                "patch, with finite numbers"
+                f"--operation: got {text!r}; needs zero, inhibit[:a], set:v (or values in --edits), mean:v, add:d, "
+                "scale:k, at_most:v, at_least:v, own or patch, with finite numbers"
             ) from None
         found.append((name, value or 0.0))
     return tuple(found)

@@ -10,11 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from causeway.engine.analyses.intervene.clean_run import CleanRun
-from causeway.engine.analyses.intervene.intervention_rows import InterventionRows
+from causeway.engine.analyses.intervene.intervention_rows import feature_rows
 from causeway.engine.bench.attribute import GraphShape, make_inputs
 from causeway.engine.bench.run import best
 from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.intervention.hold import Name
+from causeway.engine.intervention.operations import coefficients
 from causeway.engine.model.forward import run
 from causeway.engine.model.handle import Model
 
@@ -29,12 +30,11 @@ def measure_interventions(
     rng = np.random.default_rng(0)
     most = (shape.layers, shape.tokens, shape.features)
     features = np.stack([rng.integers(0, size, count) for size in most], axis=1)
-    rows = InterventionRows.singles(features, 0.0, 2.0)
     batch = jnp.asarray(np.tile(prompt, (ROWS, 1)), jnp.int32)
     one = best(lambda: run(model.transformer, batch).logits.block_until_ready(), repeats)
     figures = {"forward_cpu_seconds": one, "rows_a_batch": float(ROWS), "interventions": float(count)}
     for mode in modes:
-        seconds = best(partial(_sweep, model, transcoders, prompt, rows, mode), repeats)
+        seconds = best(partial(_sweep, model, transcoders, prompt, features, mode), repeats)
         figures |= {
             f"{mode}_cpu_seconds": seconds,
             f"{mode}_batch_passes": seconds / one,
@@ -43,5 +43,6 @@ def measure_interventions(
     return figures
 
 
-def _sweep(model: Model, transcoders: Dictionary, prompt: list[int], rows: InterventionRows, mode: Name) -> object:
-    return CleanRun(model, transcoders, prompt).last_logits(rows, mode, width=ROWS)
+def _sweep(model: Model, transcoders: Dictionary, prompt: list[int], features: np.ndarray, mode: Name) -> object:
+    run = CleanRun(model, transcoders, prompt)
+    return run.last_logits(feature_rows(run.transcoders, features, coefficients("set", 2.0)), mode, width=ROWS)

@@ -17,13 +17,14 @@ from causeway.engine.intervention.sites import side_by_side
 
 Stream = Float[Array, "B T *D"]
 Values = Float[Array, "B T E"]
+Read = Float[Array, "rows t slots"]  # the values of a stream [B, T, D]: [B, T, E], or [B E, 1, 1] of pinned slots
 Active = Bool[Array, "B T E"]
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class EditReport:
-    """What an edit did at each token, all [B, T, E]; zeros where it did not act.
+    """What an edit did at each token, all [B, T, E], of pinned slots [B, 1, E]; zeros where it did not act.
 
     before: the edited quantity in the unedited stream. after: the value it was set to. applied: whether it acted.
     """
@@ -40,10 +41,14 @@ class EditReport:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Change:
-    """What an edit makes of the stream it writes: `value` is added, or stands in its place where `replaces` is true."""
+    """What an edit makes of the stream it writes: `value` is added, or stands in its place where `replaces` is true.
+
+    at: of pinned slots, whose values are [B, E, O]: their places in the stream, T for none.
+    """
 
     value: Float[Array, "B T O"]
     replaces: Bool[Array, "B T 1"] | None = None
+    at: Int[Array, "B E"] | None = None
 
 
 @jax.tree_util.register_dataclass
@@ -86,8 +91,8 @@ def difference(edit: Edit, active: Active, before: Values) -> Values:
     return jnp.where(active, after(edit, before) - before, 0)
 
 
-def push(change: Values, rows: Float[AnyArray, "B E D"], x: Stream) -> Stream:
-    """What the slots' changes, along their rows, add to the stream x."""
+def push(change: Values, rows: Float[AnyArray, "B E D"], x: Array) -> Stream:
+    """What the slots' changes, along their rows, add to a stream, in the dtype of x."""
     return jnp.einsum("bte,bed->btd", change.astype(x.dtype), rows.astype(x.dtype))
 
 

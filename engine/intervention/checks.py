@@ -1,5 +1,7 @@
 """Edits that cannot mean what they say, refused on the host before anything is compiled."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from causeway.engine.dictionary.config import DictionaryConfig
@@ -15,22 +17,30 @@ from causeway.engine.model.refusals import check_stream
 WHOLE = ("swap", "replace")
 
 
-def check_edits(edits: tuple[Edit, ...], config: ModelConfig, dictionary: InMemory | None) -> None:
+def check_edits(
+    edits: tuple[Edit, ...], config: ModelConfig, dictionary: InMemory | None, numbers: Sequence[int] | None = None
+) -> None:
     """Refuse edits that cannot mean what they say.
+
+    Args:
+        numbers: what errors call the rows; default: their places.
 
     Raises:
         ValueError: a layer, feature or interval out of range, a missing dictionary or vectors, two slots of a row on
             one feature and position or beside one that takes the whole stream, edits of one spec, or rows of several
             layers where the family needs one.
     """
+    if not edits:
+        return
+    rows = range(len(edits[0].layer)) if numbers is None else numbers
     for edit in edits:
-        _check_edit(edit, config, dictionary)
+        _check_edit(edit, config, dictionary, rows)
     for i, edit in enumerate(edits):
         for other in edits[i + 1 :]:
-            _check_together(edit, other)
+            _check_together(edit, other, rows)
 
 
-def _check_edit(edit: Edit, config: ModelConfig, dictionary: InMemory | None) -> None:
+def _check_edit(edit: Edit, config: ModelConfig, dictionary: InMemory | None, rows: Sequence[int]) -> None:
     layer, spec, num_layers = np.asarray(edit.layer), edit.spec, config.num_layers
     live = layer != EMPTY
     single = once(spec.stream, num_layers)
@@ -47,13 +57,15 @@ def _check_edit(edit: Edit, config: ModelConfig, dictionary: InMemory | None) ->
         _check_features(edit, dictionary_of(dictionary, spec), live)
     if (np.asarray(edit.start)[live] < 0).any() or (np.asarray(edit.stop)[live] <= np.asarray(edit.start)[live]).any():
         raise ValueError("edit.start, edit.stop: an interval is empty or negative; a slot acts on start <= p < stop")
+    if spec.pinned and (np.asarray(edit.stop) - np.asarray(edit.start))[live].max(initial=1) > 1:
+        raise ValueError("edit.stop: a pinned slot acts at one position; needs start + 1")
     for values, name in ((edit.scale, "scale"), (edit.shift, "shift")):
         if not np.isfinite(np.asarray(values)[live]).all():
             raise ValueError(f"edit.{name}: holds a value that is not finite")
     if spec.family == "edge":
-        _check_edges(edit, live)
+        _check_edges(edit, live, rows)
     elif spec.family != "vector":  # components along several vectors add; whole vectors at one place do not
-        _check_overlap(edit, live)
+        _check_overlap(edit, live, rows)
 
 
 def _check_vectors(edit: Edit, live: np.ndarray) -> None:
@@ -120,7 +132,7 @@ def check_order(config: DictionaryConfig) -> None:
         )
 
 
-def _check_overlap(edit: Edit, live: np.ndarray) -> None:
+def _check_overlap(edit: Edit, live: np.ndarray, rows: Sequence[int]) -> None:
     """Among slots of a row on one layer and feature, sorted by start, one that overlaps any overlaps a neighbour."""
     layer, feature, start, stop = (np.asarray(a) for a in (edit.layer, edit.feature, edit.start, edit.stop))
     order = np.lexsort((start, feature, layer, ~live), axis=-1)
@@ -130,10 +142,13 @@ def _check_overlap(edit: Edit, live: np.ndarray) -> None:
     if meet.any():
         row, place = (int(n[0]) for n in np.nonzero(meet))
         a, b = sorted(order[row, place : place + 2].tolist())
-        raise ValueError(f"edit: slots {a} and {b} of row {row} act on one {_THING[edit.spec.family]}; merge them")
+        where = f"layer {layer[row, place]}, {edit.spec.family} {feature[row, place]}, position {start[row, place + 1]}"
+        raise ValueError(
+            f"edit: slots {a} and {b} of row {rows[row]} act on one {_THING[edit.spec.family]} ({where}); merge them"
+        )
 
 
-def _check_edges(edit: Edit, live: np.ndarray) -> None:
+def _check_edges(edit: Edit, live: np.ndarray, rows: Sequence[int]) -> None:
     """Refuse two slots of a row that share an edge: their spans of queries and of keys both meet."""
     spans = ((edit.start, edit.stop), keys_of(edit))
     meet = np.triu(np.ones((live.shape[1],) * 2, bool), 1) & live[:, :, None] & live[:, None]
@@ -143,7 +158,7 @@ def _check_edges(edit: Edit, live: np.ndarray) -> None:
         meet &= (start[:, :, None] < stop[:, None]) & (start[:, None] < stop[:, :, None])
     if meet.any():
         row, one, other = (int(n[0]) for n in np.nonzero(meet))
-        raise ValueError(f"edit: slots {one} and {other} of row {row} act on one edge; merge them")
+        raise ValueError(f"edit: slots {one} and {other} of row {rows[row]} act on one edge; merge them")
 
 
 _THING = {
@@ -152,9 +167,9 @@ _THING = {
 }  # fmt: skip
 
 
-def _check_together(edit: Edit, other: Edit) -> None:
+def _check_together(edit: Edit, other: Edit, rows: Sequence[int]) -> None:
     """Refuse two edits of one spec, and a slot at a position where another one takes the whole stream."""
-    if edit.spec == other.spec:
+    if (edit.spec.stream, edit.spec.family) == (other.spec.stream, other.spec.family):
         raise ValueError(f"edits: two of {edit.spec}; give one with the slots of both")
     if edit.spec.stream != other.spec.stream or not {edit.spec.family, other.spec.family} & set(WHOLE):
         return
@@ -164,7 +179,7 @@ def _check_together(edit: Edit, other: Edit) -> None:
     if meet.any():
         row, first, second = (int(n[0]) for n in np.nonzero(meet))
         raise ValueError(
-            f"edits: row {row} has a {edit.spec.family} edit (slot {first}) and a {other.spec.family} edit (slot "
+            f"edits: row {rows[row]} has a {edit.spec.family} edit (slot {first}) and a {other.spec.family} edit (slot "
             f"{second}) of {edit.spec.stream} at one layer and position; {' and '.join(WHOLE)} take the whole stream, "
             "so leave one of them out"
         )

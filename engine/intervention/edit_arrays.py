@@ -5,10 +5,11 @@ are the same program and the same bits.
 """
 
 import dataclasses
-import math
 from collections.abc import Sequence
 
+import jax
 import numpy as np
+from numpy.typing import DTypeLike
 
 from causeway.engine import scalars
 from causeway.engine.dictionary.placement import InMemory
@@ -22,9 +23,13 @@ Row = Sequence[AnyEdit]
 
 
 def edit_arrays(
-    rows: Sequence[Row], prompt_length: int, config: ModelConfig, dictionary: InMemory | None, mode: str = "delta"
-) -> tuple[Edit, ...]:
+    rows: Sequence[Row], prompt_length: int, config: ModelConfig, dictionary: InMemory | None, mode: str = "delta",
+    dtype: DTypeLike = np.float32,
+) -> tuple[Edit, ...]:  # fmt: skip
     """Rows of edits as arrays [R, E] for a prompt of that length; E depends on the edits and not on the prompt.
+
+    Args:
+        dtype: of their numbers.
 
     Raises:
         ValueError: an unknown mode, a layer that counts from the end (`engine.intervention.named` knows how many there
@@ -35,7 +40,8 @@ def edit_arrays(
     writes = dictionary.config.output_stream if dictionary is not None else "resid_post"
     sorted_rows = [_by_spec(row, writes, mode) for row in rows]
     specs = sorted({spec for row in sorted_rows for spec in row}, key=lambda spec: (spec.stream, spec.family))
-    return tuple(_edit(spec, [row.get(spec, []) for row in sorted_rows], prompt_length, config) for spec in specs)
+    found = [_edit(spec, [row.get(spec, []) for row in sorted_rows], prompt_length, config) for spec in specs]
+    return tuple(jax.tree.map(lambda a: a.astype(dtype) if a.dtype.kind == "f" else a, edit) for edit in found)
 
 
 def _by_spec(row: Row, writes: str, mode: str) -> dict[EditSpec, list[AnyEdit]]:
@@ -74,10 +80,10 @@ def _edit(spec: EditSpec, rows: list[list[AnyEdit]], length: int, config: ModelC
     shape, unit = (len(rows), max(sum(map(_count, row)) for row in rows)), config.units(spec.stream)[1]
     layer = np.full(shape, EMPTY, np.int32)
     feature, start, stop, first_key, stop_key = (np.zeros(shape, np.int32) for _ in range(5))
-    scale, shift = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-    lower, upper = np.full(shape, -np.inf, np.float32), np.full(shape, np.inf, np.float32)
+    scale, shift = np.zeros(shape), np.zeros(shape)
+    lower, upper = np.full(shape, -np.inf), np.full(shape, np.inf)
     width = {"vector": config.width(spec.stream), "swap": config.width(spec.stream), "unit": unit * (unit > 1)}
-    vectors = np.zeros((*shape, width.get(spec.family, 0)), np.float32)
+    vectors = np.zeros((*shape, width.get(spec.family, 0)))
     for r, row in enumerate(rows):
         placed = [(edit, slot) for edit in row for slot in _slots(edit, length, config)]
         for e, (edit, slot) in enumerate(placed):
@@ -132,11 +138,9 @@ def _unit_vector(edit: UnitEdit, config: ModelConfig) -> np.ndarray | None:
     """
     found, width = coefficients(edit.operation, edit.value), config.units(edit.stream)[1]
     shape, unit = np.shape(found.shift), f"a unit of {edit.stream}"
-    if width > 1 and (math.isfinite(found.lower) or math.isfinite(found.upper)):
-        raise ValueError(f"UnitEdit.operation: {edit.operation} is of single numbers, but {unit} has {width}")
     if shape == (() if width == 1 else (width,)):
         return np.asarray(found.shift) if shape else None
-    if not shape and not found.shift:  # zero, scale, inhibit and own need no vector
+    if not shape and not found.shift:  # zero, scale, inhibit, own and bounds of each number need no vector
         return None
     needed = "a number" if width == 1 else f"an array ({width},), one number for each of its own"
     raise ValueError(f"UnitEdit.value: got {scalars.shown(edit.value)} to {edit.operation} {unit}; needs {needed}")

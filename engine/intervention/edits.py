@@ -23,7 +23,7 @@ the dictionary's reconstruction in `replace`.
 `writer` names the feature whose decoder row is written. It is the edited feature itself, or, for a control, another
 one, rescaled to the edited feature's decoder norm: the same push in a direction that should not matter.
 
-Shapes: B rows, E slots, D stream width. Positions are absolute; a slot acts on [start, stop).
+Shapes: B rows, E slots, D stream width. Positions are absolute; a slot acts on [start, stop), a pinned one at `start`.
 """
 
 import dataclasses
@@ -45,6 +45,7 @@ ACTS_ON: dict[Family, tuple[str, ...]] = {
 }  # fmt: skip
 FOREVER = np.iinfo(np.int32).max
 EMPTY = -1
+PINNABLE = ("feature", "vector", "swap", "unit")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,22 +53,35 @@ class EditSpec:
     """The static part of an edit: the stream written and the family.
 
     What is read is the same stream, or, with a transcoder, the one that its dictionary reads.
+
+    Attributes:
+        pinned: every slot acts at one position; a pass gathers [B, E, D] there and never makes [B, T, E].
+        roundings: of pinned features: a new value that is so many roundings of the pre-activation from the present one
+            is the present one. Numbers recorded by another program differ by that, and setting a feature to what it is
+            must do nothing.
     """
 
     stream: str = "resid_post"
     family: Family = "feature"
+    pinned: bool = False
+    roundings: int = 0
 
     def __post_init__(self):
         if self.family not in ACTS_ON:
             raise ValueError(f"EditSpec.family: got {self.family!r}; needs one of {', '.join(ACTS_ON)}")
         if self.stream not in (streams := ACTS_ON[self.family]):
             raise ValueError(f"stream: got {self.stream!r}; {self.family} edits act on {', '.join(streams)}")
+        if self.pinned and self.family not in PINNABLE:
+            raise ValueError(f"EditSpec.pinned: got {self.family} edits; pinned are those of {', '.join(PINNABLE)}")
+        if self.roundings and not (self.pinned and self.family == "feature"):
+            raise ValueError(f"EditSpec.roundings: got {self.roundings}; only pinned edits of features have some")
 
     def one_layer(self, dictionary: InMemory | None) -> bool:
         """Whether all rows of a bucket must edit the same layer, because the whole dictionary is needed there."""
         if self.family == "replace":
             return True
-        return self.family == "feature" and dictionary is not None and dictionary.config.ranked
+        ranked = self.family == "feature" and dictionary is not None and dictionary.config.ranked
+        return ranked and not self.pinned
 
 
 @jax.tree_util.register_dataclass

@@ -7,6 +7,8 @@ traced position in it; they run inside `lax.cond`, at their own layer alone. O i
 
 Features of cross-layer transcoders write to the layers above as well: their rows are [L, B, E, O], zeros below their
 own layer, and what they add to their values [B, T, E] is carried from layer to layer.
+
+Pinned slots are rows of one token, [B E, 1, D] (`pinned`); of ranked dictionaries they may be of several layers.
 """
 
 import dataclasses
@@ -23,18 +25,23 @@ from causeway.engine.dictionary.config import DictionaryConfig
 from causeway.engine.dictionary.dictionary import Dictionary, take
 from causeway.engine.dictionary.input_norm import normalise, scale
 from causeway.engine.dictionary.placement import InMemory
-from causeway.engine.intervention.changes import Active, Change, Stream, Values, difference, push, wide
+from causeway.engine.intervention.changes import Active, Change, Read, Stream, Values, difference, push, wide
 from causeway.engine.intervention.edits import EMPTY, Edit
+from causeway.engine.intervention.pinned import tokens_at
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class BoundFeature:
-    """An edit of features that can be read alone: their encoder columns, and the rows to write."""
+    """An edit of features that can be read alone: their encoder columns, and the rows to write.
+
+    norms: of the encoder columns, where the edit allows for roundings.
+    """
 
     edit: Edit
     columns: FeatureColumns
     decoder: Float[Array, "*L B E O"]
+    norms: Float[Array, "B E"] | None
 
     @property
     def reads(self) -> str:
@@ -45,16 +52,46 @@ class BoundFeature:
         self, active: Active, x: Stream, layer: int | Array, before: Values | None = None
     ) -> tuple[Change, Values]:
         """The change, and each slot's feature value before, which is that in x where none is given."""
-        before, x = self.values(x, layer) if before is None else before, wide(x)
-        moved = push(difference(self.edit, active, before), self.decoder, x)
-        return Change(in_stream_units(self.columns.config, moved, x)), before
+        before = self.values(x, layer) if before is None else before
+        moved, x = self.moved(active, x, before), wide(x)
+        return Change(in_stream_units(self.columns.config, push(moved, self.decoder, x), x)), before
 
-    def values(self, x: Stream, layer: int | Array) -> Values:
-        """Each slot's feature value."""
-        columns, x = self.columns, wide(x)
+    def moved(self, active: Active, x: Stream, before: Values) -> Values:
+        """What each slot adds to its value: nothing where that is within the roundings allowed for."""
+        moved = difference(self.edit, active, before)
+        if self.norms is None:
+            return moved
+        size = jnp.linalg.norm(normalise(self.columns.config.input_norm, wide(x)), axis=-1, keepdims=True)
+        least = self.edit.spec.roundings * jnp.finfo(size.dtype).eps * size * self.norms[:, None]
+        return jnp.where(jnp.abs(moved) <= least, 0, moved)
+
+    def values(self, x: Stream, layer: int | Array, at: Int[Array, "B E"] | None = None) -> Read:
+        """Each slot's feature value; of pinned ones at their places in x."""
+        columns, x = self.columns, wide(x if at is None else tokens_at(x, at))
         y = normalise(columns.config.input_norm, x)
         p = jnp.einsum("btd,bed->bte", y, columns.encoder.astype(x.dtype)) + columns.bias[:, None].astype(x.dtype)
         return elementwise(columns.kind, p, tuple(a[:, None] for a in columns.parameters))
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class BoundRanked(BoundFeature):
+    """Pinned slots of a ranked dictionary: all features of their tokens are encoded, at the layers that have slots."""
+
+    dictionary: InMemory
+
+    def values(self, x: Stream, layer: int | Array, at: Int[Array, "B E"] | None = None) -> Read:
+        """Each slot's feature value; zeros at layers without slots. All of x is encoded where that is less."""
+        assert at is not None
+        read, slot = tokens_at(x, at), jnp.arange(at.size)
+        if at.shape[1] > x.shape[1]:
+            read = x.reshape(-1, 1, *x.shape[2:])
+            slot = (jnp.arange(len(x))[:, None] * x.shape[1] + jnp.minimum(at, x.shape[1] - 1)).reshape(-1)
+        feature = self.edit.feature[:, 0]
+        here = lambda y: self.dictionary.encode_at(jnp.asarray(layer), wide(y))[slot, 0, feature][:, None, None]  # noqa: E731
+        shape = jax.eval_shape(here, read)
+        nothing = lambda _: jnp.zeros(shape.shape, shape.dtype)  # noqa: E731
+        return jax.lax.cond(jnp.any(self.edit.layer == layer), here, nothing, read)
 
 
 @jax.tree_util.register_dataclass
@@ -85,11 +122,15 @@ class BoundDictionary:
         nothing = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(here, x))
         return jax.lax.cond(self.layer == layer, here, lambda _: nothing, x)
 
-    def values(self, x: Stream, layer: int | Array) -> Values:
+    def values(self, x: Stream, layer: int | Array, at: Array | None = None) -> Read:
         """Each slot's feature value; zeros at other layers."""
         here = lambda y: self._chosen(self.dictionary.encode_at(layer, wide(y)))  # noqa: E731
         shape = jax.eval_shape(here, x)
         return jax.lax.cond(self.layer == layer, here, lambda _: jnp.zeros(shape.shape, shape.dtype), x)
+
+    def moved(self, active: Active, x: Stream, before: Values) -> Values:
+        """What each slot adds to its value."""
+        return difference(self.edit, active, before)
 
     def _chosen(self, f: Float[Array, "B T F"]) -> Values:
         chosen = jnp.broadcast_to(self.edit.feature[:, None], (*f.shape[:2], self.edit.feature.shape[1]))
@@ -109,14 +150,20 @@ class BoundDictionary:
 
 
 class Start(NamedTuple):
-    """Slots whose feature starts from its value in the clean stream, which the pass holds, and not from its own."""
+    """Slots whose feature starts from its value in the clean stream, which the pass holds, and not from its own.
+
+    slots: [B, E]; None: all.
+    """
 
     clean: Stream
-    slots: Bool[Array, "B E"]
+    slots: Bool[Array, "B E"] | None
 
-    def values(self, bound: BoundFeature | BoundDictionary, x: Stream, layer: int | Array) -> Values:
+    def values(
+        self, bound: "BoundFeature | BoundDictionary", x: Stream, layer: int | Array, at: Array | None = None
+    ) -> Read:
         """What each slot's feature starts from."""
-        return jnp.where(self.slots[:, None], bound.values(self.clean, layer), bound.values(x, layer))
+        clean = bound.values(self.clean, layer, at)
+        return clean if self.slots is None else jnp.where(self.slots[:, None], clean, bound.values(x, layer, at))
 
 
 def bind_features(edit: Edit, dictionary: InMemory) -> BoundFeature | BoundDictionary:
@@ -124,8 +171,11 @@ def bind_features(edit: Edit, dictionary: InMemory) -> BoundFeature | BoundDicti
     stack_index = jnp.asarray(dictionary.config.place(jnp.maximum(edit.layer, 0)))
     columns = FeatureColumns(dictionary, stack_index, edit.feature)
     decoder = _matched_writer(dictionary.rows(stack_index, edit.writer), edit, columns.decoder)
+    norms = jnp.linalg.norm(wide(columns.encoder), axis=-1) if edit.spec.roundings else None
+    if edit.spec.pinned and dictionary.config.ranked:
+        return BoundRanked(edit, columns, decoder, norms, dictionary)
     if not edit.spec.one_layer(dictionary):
-        return BoundFeature(edit, columns, decoder)
+        return BoundFeature(edit, columns, decoder, norms)
     index = jnp.max(jnp.where(edit.layer == EMPTY, 0, stack_index))
     return BoundDictionary(edit, decoder, dictionary, index, jnp.max(edit.layer))
 

@@ -63,6 +63,7 @@ class Held:
         skip: what held MLP outputs pass changes on by.
         features: those held.
         length: tokens of the prompt that was run, where a pass goes on after it.
+        writes: the layers to which features write, where not all are.
         whole: streams held in every layer, so that no program asks layer by layer.
     """
 
@@ -71,6 +72,7 @@ class Held:
     skip: Skip | None
     features: KeptFeatures | None = None
     length: Int[AnyArray, ""] | None = None
+    writes: Bool[AnyArray, " L"] | None = None
     whole: tuple[str, ...] = dataclasses.field(default=(), metadata={"static": True})
 
     @classmethod
@@ -80,10 +82,11 @@ class Held:
         layers: dict[str, AnyArray] = {stream: mask for stream in names if (mask := held.mask(stream)) is not None}
         skip = Skip.of(dictionary) if "mlp_out" in layers else None
         whole = tuple(stream for stream, mask in layers.items() if mask.all())
+        writes = None if held.writes.all() else held.writes
         if not held.features or dictionary is None:
-            return cls(streams, layers, skip, whole=whole)
+            return cls(streams, layers, skip, writes=writes, whole=whole)
         kept = KeptFeatures.of(held.features, dictionary)
-        return cls(streams, layers | {FEATURES: held.layers[FEATURES]}, skip, kept, whole=whole)
+        return cls(streams, layers | {FEATURES: held.layers[FEATURES]}, skip, kept, writes=writes, whole=whole)
 
     def clean(self, stream: str, layer: int | Array) -> Float[Array, "rows T *D"]:
         """A layer's stream in the clean pass."""

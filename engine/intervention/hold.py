@@ -137,26 +137,25 @@ def checked_holds(holds: AnyHolds, config: ModelConfig, dictionary: Holder | Non
     """Holds of a model and a dictionary.
 
     Raises:
-        ValueError: see `HeldLayers.of` and `check_reach`; a stream that the model lacks, or features that the
-            dictionary lacks.
+        ValueError: see `HeldLayers.of` and `check_held`.
     """
     held = HeldLayers.of(holds, config.num_layers, None if dictionary is None else dictionary.config.layers)
-    check_held(held, config)
-    check_reach(held, dictionary)
-    if held.features:
-        _check_features(held.features, dictionary)
+    check_held(held, config, dictionary)
     return held
 
 
-def check_held(held: HeldLayers, config: ModelConfig) -> None:
-    """Refuse streams that the model lacks.
+def check_held(held: HeldLayers, config: ModelConfig, dictionary: Holder | None) -> None:
+    """Refuse streams that the model lacks, and features that the dictionary lacks or whose writing is held.
 
     Raises:
-        ValueError: naming the stream.
+        ValueError: naming them.
     """
     for stream in held.layers:
         if stream not in ("norm", FEATURES):
             check_stream(stream, config, "holds")
+    _check_reach(held, dictionary)
+    if held.features:
+        _check_features(held.features, dictionary)
 
 
 def _check_features(features: Mapping[int, tuple[int, ...] | None], dictionary: Holder | None) -> None:
@@ -169,7 +168,7 @@ def _check_features(features: Mapping[int, tuple[int, ...] | None], dictionary: 
             raise ValueError(f"Hold.features: {most} is outside the dictionary's 0..{dictionary.num_features - 1}")
 
 
-def check_reach(held: HeldLayers, dictionary: Holder | None) -> None:
+def _check_reach(held: HeldLayers, dictionary: Holder | None) -> None:
     """Refuse features whose writing is held.
 
     Raises:

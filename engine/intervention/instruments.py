@@ -67,14 +67,16 @@ class Instruments:
     def carried(self, x: Float[Array, "B T D"]) -> "Carried":
         """What edits carry into the first layer, whose stream x is: nothing yet."""
         wide = jnp.promote_types(x.dtype, jnp.float32)
-        crossing = {i: bound.edit.layer.shape[1] for i, bound in enumerate(self.edits) if crosses(bound)}
-        carried = {i: jnp.zeros((*x.shape[:2], slots), wide) for i, slots in crossing.items()}
+        crossing = {i: bound.edit for i, bound in enumerate(self.edits) if crosses(bound)}
+        tokens = {i: (len(e.layer), 1) if e.spec.pinned else x.shape[:2] for i, e in crossing.items()}
+        carried = {i: jnp.zeros((*tokens[i], e.layer.shape[1]), wide) for i, e in crossing.items()}
         if self.held is not None and (kept := self.held.features) is not None and kept.crosses:
             carried[KEPT] = jnp.zeros((len(kept.config.layers), *x.shape), wide)
         return carried
 
 
-# What edits carry from layer to layer, by their place among the edits: how much each slot adds to its value [B, T, E].
+# What edits carry from layer to layer, by their place among the edits: how much each slot adds to its value, [B, T, E],
+# or [B E, 1, 1] of pinned ones.
 # Under KEPT what held features of cross-layer transcoders write more or less to every layer, [L, B, T, O].
 Carried = dict[int, Array]
 KEPT = -1
@@ -112,9 +114,9 @@ class Observer:
         x = self._with_features(stream, self._kept(stream, x, edges))
         if stream not in NORMS:
             seen(stream, self.layer, x, self.real, self.positions)
-        changes = [self._change(i, bound, x) for i, bound in edits.items() if bound.edit.spec.stream == stream]
+        changes = {i: self._change(i, bound, x) for i, bound in edits.items() if bound.edit.spec.stream == stream}
         if changes or (edges is not None and self.on_edges):
-            x = self._edged(x, edges) if edges is not None else write_edits(changes, x)
+            x = self._edged(x, edges) if edges is not None else self._written(stream, changes, x)
             seen(stream, self.layer, x, self.real, self.positions, edited=True)
         for i, bound in edits.items():
             if bound.reads == stream != bound.edit.spec.stream:
@@ -161,20 +163,15 @@ class Observer:
         held = self.instruments.held
         return bool(self.on_edges) or (held is not None and "attn_pattern" in held.layers)
 
-    def source(self, stream: str, x: Array) -> Array:
-        """What edits of features read: the clean stream where MLP outputs are held, which were made from it."""
-        held = self.instruments.held
-        if held is None or "mlp_out" not in held.layers:
-            return x
-        return jnp.broadcast_to(held.choose("mlp_out", self.layer, held.clean(stream, self.layer), x), x.shape)
-
     def _start(self, bound: StreamEdit, stream: str, x: Array) -> Start | None:
         """Which edited features start from the clean stream, where some do."""
         held = self.instruments.held
         if held is None or bound.edit.spec.family != "feature":
             return None
-        slots = held.starts_clean(bound.edit.feature, self.layer)
-        return None if slots is None else Start(jnp.broadcast_to(held.clean(stream, self.layer), x.shape), slots)
+        slots, everywhere = held.starts_clean(bound.edit.feature, self.layer), "mlp_out" in held.whole
+        if slots is None:
+            return None
+        return Start(jnp.broadcast_to(held.clean(stream, self.layer), x.shape), None if everywhere else slots)
 
     def _read_edit(self, bound: StreamEdit, stream: str, x: Array) -> tuple[Change, EditReport]:
         return read_edit(bound, x, self.layer, self.positions, self._start(bound, stream, x))
@@ -186,7 +183,7 @@ class Observer:
             return
         start = self._start(bound, stream, x)
         moved, self.reports[i] = read_crossing(bound, x, self.layer, self.positions, start)
-        self.carried[i] = self.carried[i] + moved
+        self.carried[i] = self.carried[i] + moved.astype(self.carried[i].dtype)
 
     def _edged(self, x: Float[Array, "B H T S"], edges: Edges) -> Float[Array, "B H T S"]:
         """The pattern with its edited edges; a pattern in pieces comes here once for each."""
@@ -198,10 +195,21 @@ class Observer:
             self.reports[i] = self.reports[i] + report if i in self.reports else report
         return x
 
+    def _written(self, stream: str, changes: dict[int, Change], x: Array) -> Array:
+        """The stream after its changes, by their edits' place."""
+        return write_edits(list(changes.values()), x)
+
     def _change(self, i: int, bound: StreamEdit, x: Array) -> Change:
+        """What an edit makes of its stream; features write to some layers alone where holds say so."""
+        change, held = self._made(i, bound, x), self.instruments.held
+        if held is None or held.writes is None or bound.edit.spec.family != "feature":
+            return change
+        return dataclasses.replace(change, value=jnp.where(jnp.asarray(held.writes)[self.layer], change.value, 0))
+
+    def _made(self, i: int, bound: StreamEdit, x: Array) -> Change:
         writes = bound.edit.spec.stream
         if crosses(bound):
-            return write_crossing(bound, self.carried[i], self.layer, x)
+            return write_crossing(bound, self.carried[i], self.layer, x, self.positions)
         if bound.reads == writes:
             change, self.reports[i] = self._read_edit(bound, writes, x)
             return change

@@ -55,18 +55,6 @@ def coefficients(operation: str, value: Any) -> Coefficients:
     return found
 
 
-def affine(operation: str, value: float) -> tuple[float, float]:
-    """(scale, shift) of an operation without bounds.
-
-    Raises:
-        ValueError: see `coefficients`; or one with bounds.
-    """
-    scale, shift, *bounds = coefficients(operation, value)
-    if any(map(math.isfinite, bounds)):
-        raise ValueError(f"operation: got {operation!r}; interventions take operations without bounds: use run")
-    return scale, shift
-
-
 def new_value(
     before: Float[AnyArray, "*rows"],
     scale: Float[AnyArray, "*#rows"],

@@ -118,7 +118,8 @@ class UnitEdit:
     Attributes:
         layer, operation, scope: see `FeatureEdit`; the present value is the neuron's, or the head's K numbers.
         unit: its number: of query heads for head_out and query, of key and value heads for key and value.
-        value: a number; for a head that is set, added to or put at its mean an array [K].
+        value: a number, for a head at most or at least that of each of its numbers; for a head that is set, added to or
+            put at its mean an array [K].
         stream: head_out (what the head read, before the output map), query, key, value (before the rotation by
             position), or mlp_act (neurons). Names of other libraries do as well, see `Tap`.
 

@@ -229,8 +229,11 @@ def start_layer(edits: tuple[Edit, ...], clean: CleanTree) -> int:
     """The first block to run for rows that all edit the same lowest layer.
 
     Raises:
-        ValueError: the rows begin at several layers, or edit none, or a token of the shared prefix.
+        ValueError: the rows begin at several layers, or edit none, or a token of the shared prefix; pinned slots, as
+            several nodes of a tree stand at one position.
     """
+    if any(edit.spec.pinned for edit in edits):
+        raise ValueError("edits: pinned slots in exact outcomes, where several nodes have one position; give intervals")
     first_blocks = np.min([_first_blocks(edit) for edit in edits], axis=0)
     starts = np.unique(first_blocks[first_blocks != _NEVER])
     if len(starts) != 1:

@@ -161,7 +161,7 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
     "edits": listed("Features changed, as layer:position:feature or layer:position:feature=value; layer and position "
                    "may be negative, a position `all`."),
     "graphs": text("--workdir of an attribute run: its graphs give features and predictions."),
-    "operation": listed("zero, inhibit[:a] (to -a times itself), set:v, scale:k, patch (the partner prompt's value).",
+    "operation": listed("zero, inhibit[:a] (-a f), set:v, add:v, scale:k, at_most:v, at_least:v, patch (partner's).",
                        "zero"),
     "holds": listed("Kept as in the clean pass: open (nothing), freeze_attention, constrained (direct paths are left); "
                    "or some of STREAM, STREAM.LAYER, features.LAYER.FEATURE (intervene: one of the three).", "open"),

@@ -11,13 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from causeway.engine.analyses.intervene.intervention_rows import Batch, InterventionRows
-from causeway.engine.analyses.intervene.propagate import Clean, Propagated, Slots, propagate
+from causeway.engine.analyses.intervene.propagate import Clean, Propagated, propagate
 from causeway.engine.devices import RowParallel, local_parallel
 from causeway.engine.dictionary.finite import refuse_features
 from causeway.engine.frozen.record import record_prompt
 from causeway.engine.frozen.sources import Transcoders, check_of_model, encode, of_model
-from causeway.engine.intervention.hold import AnyHolds, HeldLayers, check_reach
+from causeway.engine.intervention.checks import check_edits
+from causeway.engine.intervention.edits import Edit
+from causeway.engine.intervention.hold import AnyHolds, HeldLayers, check_held
+from causeway.engine.intervention.rows import Batch, Rows
 from causeway.engine.model.finite import all_finite, traced
 from causeway.engine.model.handle import Model
 from causeway.engine.precision import full_precision
@@ -64,7 +66,7 @@ class CleanRun:
 
     def last_logits(
         self,
-        rows: InterventionRows,
+        rows: Rows,
         holds: AnyHolds = "open",
         width: int | None = None,
     ) -> Float[np.ndarray, "R V"]:
@@ -76,7 +78,7 @@ class CleanRun:
         Raises:
             ValueError: see `intervene`.
         """
-        held = HeldLayers.of(holds, self.model.config.num_layers)
+        held = HeldLayers.of(holds, self.model.config.num_layers, self.transcoders.config.layers)
         width = width or max(8, min(128, BATCH_TOKENS // self.record.embedding.shape[0]))
         out = np.zeros((rows.count, self.model.config.vocab_size), self.record.logits.dtype)
         for numbers, found in self.propagate(rows, held, [len(self.tokens) - 1], width):
@@ -85,7 +87,7 @@ class CleanRun:
 
     def propagate(
         self,
-        interventions: InterventionRows,
+        interventions: Rows,
         held: HeldLayers,
         positions: Sequence[int],
         rows: int,
@@ -93,45 +95,65 @@ class CleanRun:
     ) -> Iterator[tuple[np.ndarray, Propagated]]:
         """Row numbers and results, batch by batch; `rows` is the width of a batch, which fixes the bits.
 
+        Args:
+            positions: where logits are wanted, neighbours.
+
         Raises:
             ValueError: see `intervene`.
             NotFiniteError: naming the row's intervention, layer and site.
         """
-        count = self.model.config.num_layers
-        check_reach(held, self.transcoders)
-        if held.features:
-            raise ValueError("holds: features are held by `intervene` and `run`; hold streams here")
-        interventions.check(self.model, self.transcoders, len(self.tokens))
-        if (outside := interventions.layer[~held.writes[interventions.layer]]).size:
-            raise ValueError(
-                f"constrained_layers: layer {outside[0]} is not among them, so what its features write is dropped; "
-                "edit layers that are, or use held_layers"
-            )
+        batches = checked_batches(interventions, rows, self.model, self.transcoders, len(self.tokens), held)
         kept = self.record.held(held, self.transcoders)
-        clean = Clean(*self.shared, *self.parallel.replicate((kept, held.writes, np.asarray(positions, np.int32))))
+        clean = Clean(*self.shared, *self.parallel.replicate((kept, np.asarray(positions, np.int32))))
         program = self.parallel.program(propagate, keep=keep)
-        batches = list(interventions.batches(rows, count))
         for stripe in self._stripes(batches):
-            slots = [self._slots(batch) for batch in stripe]
-            results = self.parallel.apart(program(clean, self.parallel.place(slots)), len(stripe))
+            own = [self._own(batch) for batch in stripe]
+            results = self.parallel.apart(program(clean, self.parallel.place(own)), len(stripe))
             for i, (batch, out) in enumerate(zip(stripe, results, strict=True)):
                 broken = ~np.asarray(out.finite)
                 if broken[: len(batch.rows)].any() and not all_finite(out.logits[: len(batch.rows)]):
-                    again = functools.partial(full_precision(propagate), clean, slots[i], keep=keep)
+                    again = functools.partial(full_precision(propagate), clean, own[i], keep=keep)
                     error = traced(again, broken)
                     raise error.of(interventions.name(int(batch.rows[error.row])))
                 yield batch.rows, out
 
     def _stripes(self, batches: list[Batch]) -> Iterator[list[Batch]]:
         """As many batches of one shape as there are devices."""
-        for width in sorted({batch.layer.shape[1] for batch in batches}):
-            yield from self.parallel.deal([batch for batch in batches if batch.layer.shape[1] == width])
+        for shape in dict.fromkeys(batch.shape for batch in batches):
+            yield from self.parallel.deal([batch for batch in batches if batch.shape == shape])
 
-    def _slots(self, batch: Batch) -> Slots:
+    def _own(self, batch: Batch) -> tuple[tuple[Edit, ...], np.ndarray]:
         dtype = np.dtype(self.model.numerics.accumulate)
         with np.errstate(over="ignore"):  # what a dtype cannot hold is named by the pass
-            scale, shift = batch.scale.astype(dtype), batch.shift.astype(dtype)
-        return Slots(batch.layer, batch.position, batch.feature, scale, shift, np.asarray(batch.first, np.int32))
+            edits = jax.tree.map(lambda a: a.astype(dtype) if a.dtype.kind == "f" else a, batch.edits)
+        return edits, np.asarray(batch.first, np.int32)
+
+
+def checked_batches(
+    interventions: Rows, rows: int, model: Model, transcoders: Transcoders, length: int, held: HeldLayers
+) -> list[Batch]:
+    """All batches of a prompt of `length` tokens, so many rows each.
+
+    Raises:
+        ValueError: see `intervene`.
+    """
+    check_held(held, model.config, transcoders)
+    for edit in interventions.edits:
+        position, layer = np.asarray(edit.start), np.asarray(edit.layer)
+        if (bad := position[position >= length]).size:
+            raise ValueError(
+                f"edits: position {bad[0]} is not in the prompt of {length} tokens, which is all that is run"
+            )
+        features = layer[(layer >= 0) & (layer < len(held.writes))] if edit.spec.family == "feature" else layer[:0]
+        if (outside := features[~held.writes[features]]).size:
+            raise ValueError(
+                f"constrained_layers: layer {outside[0]} is not among them, so what its features write is dropped; "
+                "edit layers that are, or use held_layers"
+            )
+    batches = list(interventions.batches(rows, model.config.num_layers))
+    for batch in batches:
+        check_edits(batch.edits, model.config, transcoders, batch.numbers)
+    return batches
 
 
 def encoded(transcoders: Transcoders, layer: int, x: Float[jax.Array, "T D"]) -> Float[np.ndarray, "T F"]:
@@ -150,14 +172,11 @@ def check_transcoders(model: Model, transcoders: Transcoders) -> None:
     """Refuse transcoders that cannot be intervened on, before anything is compiled.
 
     Raises:
-        ValueError: layers or widths that are not the model's, or a kind or input norm without one pre-activation.
+        ValueError: layers or widths that are not the model's, or a kind without one pre-activation a feature.
     """
     config = transcoders.config
-    if config.kind == "matching_pursuit" or config.input_norm != "none":
-        raise ValueError(
-            f"transcoders: kind {config.kind!r} with input_norm {config.input_norm!r}; needs a dictionary that reads "
-            "the stream itself, one pre-activation a feature"
-        )
+    if config.kind == "matching_pursuit":
+        raise ValueError(f"transcoders: kind {config.kind!r}; needs a dictionary of one pre-activation a feature")
     check_of_model(model, transcoders)
     if model.config.parallel_blocks and config.stream == "resid_mid":
         raise ValueError("transcoders: read resid_mid, which parallel blocks do not have; load those of this model")

@@ -15,8 +15,9 @@ from causeway.engine.analyses.attribute.graph import AttributionGraph
 from causeway.engine.analyses.attribute.prompts import CircuitPrompt
 from causeway.engine.analyses.attribute.targets import Target
 from causeway.engine.analyses.intervene.clean_run import CleanRun
-from causeway.engine.analyses.intervene.intervention_rows import InterventionRows
+from causeway.engine.analyses.intervene.intervention_rows import feature_rows
 from causeway.engine.frozen.sources import Transcoders
+from causeway.engine.intervention.operations import coefficients
 from causeway.engine.model.handle import Model
 
 # Probability from which a token's logit says little: it can fall far before its probability moves.
@@ -95,7 +96,7 @@ def measured_effects(
 ) -> Float[np.ndarray, " R"]:
     """How far the target falls when each feature alone is set to zero, the rest of the model running on."""
     run = CleanRun(model, transcoders, list(prompt.tokens))
-    rows = InterventionRows.singles(features, 0.0, 0.0)
+    rows = feature_rows(run.transcoders, features, coefficients("zero", 0.0))
     return (run.logits[-1] - run.last_logits(rows, "open", width=max(8, len(features)))) @ weights
 
 

@@ -1,7 +1,8 @@
 """Interventions on features of one prompt under one list; `clean_run` has thousands of lists.
 
 Feature activations under an intervention are encoded from the changed streams when they are asked for: L T F numbers.
-A feature that was set shows what its encoder reads at its place, not the value it was set to.
+A feature that was set shows what its encoder reads at its place, not the value it was set to: with SAEs, the stream
+before their own features write to it.
 
 Source: the semantics of circuit-tracer's `feature_intervention` (Hanna et al.), of which this is an independent
 implementation; there, one call runs one list and repeats the clean pass.
@@ -16,19 +17,11 @@ import numpy as np
 from jaxtyping import Float
 
 from causeway.engine import scalars
-from causeway.engine.analyses.intervene.clean_run import CleanRun, check_transcoders, encoded
-from causeway.engine.analyses.intervene.intervention_rows import (
-    AnyIntervention,
-    InterventionRows,
-    feature_edit,
-    listed_edits,
-)
+from causeway.engine.analyses.intervene.clean_run import CleanRun, check_transcoders, checked_batches, encoded
+from causeway.engine.analyses.intervene.intervention_rows import AnyIntervention, listed_edits, written_rows
 from causeway.engine.calls.argument_order import in_order
-from causeway.engine.calls.run import run as run_once
 from causeway.engine.frozen.sources import Transcoders, of_model
-from causeway.engine.intervention.hold import AnyHolds, HeldLayers, Hold, Name, check_held
-from causeway.engine.intervention.requests import FeatureEdit
-from causeway.engine.intervention.tap_requests import Tap
+from causeway.engine.intervention.hold import FEATURES, AnyHolds, HeldLayers, Hold, Name
 from causeway.engine.model.handle import Model, check_model
 
 
@@ -79,10 +72,10 @@ def intervene(
         model: a loaded model.
         prompt: text (the model's BOS policy applies) or token ids.
         dictionary: transcoders, per layer or cross-layer, or SAEs.
-        edits: of prompt tokens: `FeatureEdit`, or (layer, position, feature, value) with the new activation, where
-            position is a token or a slice of tokens; also edits of other kinds, as `run` takes them. Negative layers
-            and positions count from the end. A value that is within the roundings of a recorded activation from the
-            present one changes nothing, where all edits are of features.
+        edits: of prompt tokens, of any kinds, as `run` takes them; or (layer, position, feature, value) with the new
+            activation, where position is a token or a slice of tokens. Negative layers and positions count from the
+            end. A feature's value that is within the roundings of a recorded activation from the present one changes
+            nothing.
         holds: open, freeze_attention, constrained, or a list of `Hold`.
         constrained_layers: with constrained, as circuit-tracer means it: attention patterns held everywhere, norms
             nowhere, MLP outputs in these layers, and only there does a feature write.
@@ -101,31 +94,15 @@ def intervene(
     tokens, given = model.tokens(prompt), listed_edits(edits if interventions is None else interventions)
     layers = tuple(sorted(dictionary.config.layers))
     held = named_layers(mode or holds, constrained_layers, held_layers, model.config.num_layers, layers)
-    if held.features or not all(isinstance(edit, FeatureEdit | tuple | list) for edit in given):
-        return _run(model, tokens, dictionary, given, held)
     check_transcoders(model, dictionary)
-    rows = InterventionRows.of([given], len(tokens), model.config.num_layers)
-    rows.check(model, dictionary, len(tokens))
-    check_held(held, model.config)
-    further = tuple(stream for stream in held.layers if stream not in ("norm", "attn_pattern"))
+    transcoders = of_model(model, dictionary)
+    rows = written_rows([given], len(tokens), model, transcoders)
+    checked_batches(rows, 1, model, transcoders, len(tokens), held)
+    further = tuple(stream for stream in held.layers if stream not in ("norm", "attn_pattern", FEATURES))
     run = CleanRun(model, dictionary, tokens, further=further)
     (_, out), *_ = run.propagate(rows, held, range(len(tokens)), rows=1, keep=True)
     streams = np.asarray(out.streams)[list(layers), 0, : len(tokens)]
     return Intervened(np.asarray(out.logits[0]), np.asarray(run.logits), layers, streams, run.transcoders)
-
-
-def _run(
-    model: Model, tokens: list[int], dictionary: Transcoders, given: Sequence[AnyIntervention], held: HeldLayers
-) -> Intervened:
-    """Edits of several kinds, by `run`, and the clean pass."""
-    if not held.writes.all():
-        raise ValueError("constrained_layers: takes edits of features alone; use held_layers, or a list of Hold")
-    transcoders, layers = of_model(model, dictionary), tuple(sorted(dictionary.config.layers))
-    tap = Tap(transcoders.config.stream, layers=layers)
-    edits = [feature_edit(one, len(tokens)) if isinstance(one, tuple | list) else one for one in given]
-    out = run_once(model, [tokens], dictionary=dictionary, edits=edits, holds=held.listed, taps=[tap])
-    clean = run_once(model, [tokens])
-    return Intervened(out.logits[0], clean.logits[0], layers, out[transcoders.config.stream][0], transcoders)
 
 
 def named_layers(

@@ -20,7 +20,7 @@ from jaxtyping import Bool
 from causeway.engine.analyses.attribute.prompts import CircuitPrompt
 from causeway.engine.analyses.intervene.clean_run import CleanRun, check_transcoders
 from causeway.engine.analyses.intervene.importance import Importance, check_enough, read_importance
-from causeway.engine.analyses.intervene.intervention_rows import InterventionRows
+from causeway.engine.analyses.intervene.intervention_rows import feature_rows
 from causeway.engine.analyses.intervene.pairs import minimal_pairs
 from causeway.engine.analyses.intervene.prompt_rows import SCHEMA, PromptRows
 from causeway.engine.analyses.intervene.selection import PlacedFeature, chosen_features
@@ -29,7 +29,9 @@ from causeway.engine.analyses.intervene.settings import InterventionSettings
 from causeway.engine.analyses.intervene.stored_graphs import StoredGraphs
 from causeway.engine.devices import RowParallel
 from causeway.engine.dictionary.digest import dictionary_digest
-from causeway.engine.frozen.sources import Transcoders
+from causeway.engine.frozen.sources import Transcoders, of_model
+from causeway.engine.intervention.checks import check_edits
+from causeway.engine.intervention.operations import coefficients
 from causeway.engine.model.handle import Model
 from causeway.engine.stats.splits import held_out
 from causeway.engine.sweep.fingerprint import config_sha256
@@ -72,9 +74,10 @@ class InterventionSweep(Job):
             for prompt in self.prompts:
                 self.graphs.check_prompt(prompt)
         for prompt in self.prompts:
-            for one in single_sets(self.settings.features, len(prompt.tokens)):
-                rows = InterventionRows.singles(one.places, 1.0, 0.0)
-                rows.check(self.model, self.transcoders, len(prompt.tokens))
+            single_sets(self.settings.features, len(prompt.tokens))
+        places = np.array([(place.layer, 0, place.feature) for place in self.settings.features], int).reshape(-1, 3)
+        transcoders = of_model(self.model, self.transcoders)
+        check_edits(feature_rows(transcoders, places, coefficients("own", 0.0)).edits, self.model.config, transcoders)
         _ = self.is_held_out, self.partners
 
     @functools.cached_property

@@ -20,13 +20,13 @@ from jaxtyping import Float
 from causeway.engine.analyses.attribute.graph import AttributionGraph
 from causeway.engine.analyses.attribute.prompts import CircuitPrompt
 from causeway.engine.analyses.intervene.clean_run import CleanRun
-from causeway.engine.analyses.intervene.intervention_rows import InterventionRows
+from causeway.engine.analyses.intervene.intervention_rows import feature_rows
 from causeway.engine.analyses.intervene.pairs import aligned
 from causeway.engine.analyses.intervene.predicted import Predictor
 from causeway.engine.analyses.intervene.selection import PlacedFeature, place_names, placed_sets
 from causeway.engine.analyses.intervene.sets import FeatureSet, circuit_sets, layer_sets, single_sets, strongest_sets
 from causeway.engine.analyses.intervene.settings import InterventionSettings
-from causeway.engine.intervention.operations import affine
+from causeway.engine.intervention.operations import Coefficients, coefficients
 
 SCHEMA = pa.schema([
     ("prompt", pa.int32()), ("id", pa.string()), ("behaviour", pa.string()), ("split", pa.string()),
@@ -90,25 +90,26 @@ class PromptRows:
         work = [entry for entry in work if entry[1] != "patch" or self.partner is not None]
         if not work:
             return []
-        made = [self._columns(number, *entry) for number, entry in enumerate(work)]
-        rows = InterventionRows.from_columns(np.concatenate([columns for columns, *_ in made], axis=1), len(work))
+        made = [self._changed(*entry) for entry in work]
+        numbers = np.concatenate([numbers for numbers, *_ in made], axis=1)
+        places = np.concatenate([one.places for one, *_ in work])
+        owner = np.repeat(np.arange(len(work)), [len(one.places) for one, *_ in work])
+        rows = feature_rows(self.run.transcoders, places, numbers, owner)
         logits = self.run.last_logits(rows, self.settings.holds, width=self.settings.rows)
         return [
             self._row(*entry, before, after, found)
             for entry, (_, before, after), found in zip(work, made, logits, strict=True)
         ]
 
-    def _columns(self, number: int, one: FeatureSet, operation: str, value: float) -> tuple[np.ndarray, ...]:
-        """A row's slots, and its features' values before and after."""
+    def _changed(self, one: FeatureSet, operation: str, value: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The numbers of what is done to a row's features [4, N], and their values before and after."""
         before = self._read(one.places, False)
         if operation == "patch":
-            scale, shift = np.zeros(len(before)), self._read(one.places, True)
+            found = Coefficients(0.0, self._read(one.places, True))
         else:
-            given = value if one.value is None or operation != "set" else one.value
-            factors = affine(operation, given)
-            scale, shift = (np.full(len(before), factor) for factor in factors)
-        ids = np.concatenate([np.full((len(before), 1), number), one.places], axis=1).T
-        return np.concatenate([ids, scale[None], shift[None]]), before, scale * before + shift
+            found = coefficients(operation, value if one.value is None or operation != "set" else one.value)
+        numbers = np.stack([np.broadcast_to(number, before.shape) for number in found]).astype(np.float64)
+        return numbers, before, np.clip(numbers[0] * before + numbers[1], *numbers[2:])
 
     def _read(self, places: np.ndarray, partner: bool) -> np.ndarray:
         """Clean activations at places, of the prompt or at the aligned ones of its partner."""
@@ -131,7 +132,7 @@ class PromptRows:
         given = one.value if operation == "set" and one.value is not None else value
         return {
             "prompt": self.index, "id": self.prompt.id, "behaviour": self.prompt.behaviour, "split": self.prompt.split,
-            "kind": one.kind, "operation": operation, "value": None if operation in ("zero", "patch") else given,
+            "kind": one.kind, "operation": operation, "value": None if operation in ("zero", "own", "patch") else given,
             "layer": one.layer, "position": one.position, "place": self._place(one), "features": one.features,
             "slots": len(one.places), "activation": float(before.max()) if one.kind == "single" else None,
             "correct": answers[0], "incorrect": answers[1],

@@ -5,10 +5,11 @@ import math
 
 from causeway.engine import scalars
 from causeway.engine.analyses.intervene.sets import KINDS, Kind, Place
+from causeway.engine.intervention import operations
 from causeway.engine.intervention.hold import NAMED, Name
 from causeway.engine.stats.splits import check_share
 
-OPERATIONS = ("zero", "inhibit", "set", "scale", "patch")
+OPERATIONS = (*operations.OPERATIONS, "patch")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,8 +17,8 @@ class InterventionSettings:
     """What is done to each prompt.
 
     Attributes:
-        operations: names with their values: zero, inhibit (-value f), set, scale, patch. holds: what is held, a
-            name of `intervention.hold`.
+        operations: names with their values: those of `FeatureEdit`, and patch. holds: what is held, a name of
+            `intervention.hold`.
         features: chosen ones; () takes the `max_features` strongest of each prompt's graph. kinds: see `sets`.
         held_out: share of a behaviour's prompts on which features are changed that the others' graphs choose; 0
             changes each prompt's own strongest. seed: of which prompts are held out.

@@ -9,7 +9,8 @@ from causeway.engine.analyses.attribute.prompts import CircuitPrompt
 from causeway.engine.analyses.attribute.targets import logit_difference
 from causeway.engine.analyses.intervene import graph_summary
 from causeway.engine.analyses.intervene.clean_run import CleanRun
-from causeway.engine.analyses.intervene.intervention_rows import InterventionRows
+from causeway.engine.analyses.intervene.intervention_rows import feature_rows
+from causeway.engine.intervention.operations import coefficients
 
 TOKENS = (7, 31, 2, 19, 19, 0, 38)
 PLAN = AttributionPlan(max_feature_nodes=None, rows=16)
@@ -29,7 +30,7 @@ def test_targets_as_weights_of_logits_are_what_direct_edges_move(parts, targets)
     graph = attribute(model, transcoders, TOKENS, targets=targets, plan=PLAN)
     weights = graph_summary.target_weights(prompt, graph, model.config.vocab_size)
     run = CleanRun(model, transcoders, TOKENS)
-    rows = InterventionRows.singles(graph.features[:5], 0.0, 0.0)
+    rows = feature_rows(run.transcoders, graph.features[:5], coefficients("zero", 0.0))
     fallen = (run.logits[-1] - run.last_logits(rows, "constrained", width=8)) @ weights
     direct = (graph.edges[len(graph.features) :].T @ graph.probabilities)[:5]
     np.testing.assert_allclose(fallen, direct, atol=1e-9)

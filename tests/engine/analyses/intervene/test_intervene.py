@@ -8,11 +8,12 @@ from causeway.engine.analyses.attribute.attribute import attribute
 from causeway.engine.analyses.attribute.attribution_plan import AttributionPlan
 from causeway.engine.analyses.intervene.clean_run import CleanRun
 from causeway.engine.analyses.intervene.intervene import intervene
-from causeway.engine.analyses.intervene.intervention_rows import InterventionRows
+from causeway.engine.analyses.intervene.intervention_rows import feature_rows, written_rows
 from causeway.engine.calls.run import run as run_once
 from causeway.engine.devices import local_parallel
 from causeway.engine.intervention.hold import Hold
-from causeway.engine.intervention.requests import FeatureEdit, SwapEdit, UnitEdit
+from causeway.engine.intervention.operations import coefficients
+from causeway.engine.intervention.requests import FeatureEdit, PatternEdit, SwapEdit, UnitEdit, VectorEdit
 from causeway.engine.intervention.tap_requests import Tap
 from causeway.engine.model.handle import Model
 
@@ -146,7 +147,7 @@ def test_doubling_a_source_moves_every_target_by_its_edge(tiny, cases, family, k
     n, edges = len(graph.features), graph.edges.toarray()
     run = CleanRun(model, dictionary, TOKENS)
     sources = np.random.default_rng(0).permutation(n)[:6]
-    doubled = InterventionRows.singles(graph.features[sources], 2.0, 0.0)
+    doubled = feature_rows(run.transcoders, graph.features[sources], coefficients("scale", 2.0))
     logits = run.last_logits(doubled, "constrained", width=4) - run.logits[-1]
     np.testing.assert_allclose(logits - logits.mean(axis=1, keepdims=True), edges[n:, sources].T, atol=1e-9)
     layer, position, feature = graph.features.T
@@ -189,35 +190,37 @@ def test_own_values_do_nothing_at_all(tiny, cases, family, kind, mode):
 def test_a_row_is_the_same_alone_and_among_others(run):
     # Rows of one slot and of eight: every width is a program.
     lists = [[CHANGES[i]] for i in (0, 1, 3)] + [CHANGES, [(2, 4, 9, 1.0)], [(0, 0, 1, 3.0), *CHANGES[1:]]]
-    rows = InterventionRows.of(lists, len(TOKENS), 3)
+    rows = written_rows(lists, len(TOKENS), run.model, run.transcoders)
     for mode in ("open", "constrained"):
         together = run.last_logits(rows, mode, width=4)
         for number, row in enumerate(lists):
-            alone = run.last_logits(InterventionRows.of([row], len(TOKENS), 3), mode, width=4)
+            one = written_rows([row], len(TOKENS), run.model, run.transcoders)
+            alone = run.last_logits(one, mode, width=4)
             np.testing.assert_array_equal(together[number], alone[0])
             single = intervene(run.model, TOKENS, run.transcoders, row, mode)
             np.testing.assert_allclose(together[number], single.logits[-1], atol=1e-12)
 
 
-def test_rows_of_many_slots_make_narrow_batches():
+def test_rows_of_many_slots_make_narrow_batches(model, transcoders):
     """A circuit of thousands of features must not be padded to a batch of circuits."""
     lists = [[(0, slice(None), f, 1.0) for f in range(100)], [(0, 1, 2, 0.0)], [(0, 1, 3, 0.0)]]
-    rows = InterventionRows.of(lists, 50, 3)
-    shapes = {batch.layer.shape for batch in rows.batches(128, 4)}
+    rows = written_rows(lists, 50, model, transcoders)
+    shapes = {edit.layer.shape for batch in rows.batches(128, 4) for edit in batch.edits}
     assert shapes == {(1, 5056), (128, 1)}
 
 
 def test_devices_change_nothing(run, model, transcoders):
-    rows = InterventionRows.singles(np.array([[i % 3, i % 7, i] for i in range(20)]), 0.0, 2.0)
+    places = np.array([[i % 3, i % 7, i] for i in range(20)])
+    rows = feature_rows(transcoders, places, coefficients("set", 2.0))
     four = CleanRun(model, transcoders, TOKENS, local_parallel(4))
     np.testing.assert_array_equal(run.last_logits(rows, width=4), four.last_logits(rows, width=4))
 
 
 def test_many_rows_are_few_programs(run, compilations):
     features = np.array([[layer, position, f] for layer in range(3) for position in range(7) for f in range(4)])
-    run.last_logits(InterventionRows.singles(features, 0.0, 1.0), width=8)
+    run.last_logits(feature_rows(run.transcoders, features, coefficients("set", 1.0)), width=8)
     with compilations() as compiled:
-        run.last_logits(InterventionRows.singles(features[::-1], 2.0, 0.5), width=8)
+        run.last_logits(feature_rows(run.transcoders, features[::-1], coefficients("at_most", 0.5)), width=8)
     assert compiled == []
 
 
@@ -259,14 +262,70 @@ def test_any_stream_of_a_block_is_held(model, transcoders, stream):
     assert np.abs(out - intervene(model, TOKENS, transcoders, edits).logits).max() > 1e-6
 
 
-def test_edits_of_other_kinds_are_runs(model, transcoders):
-    edits = [UnitEdit(0, 1, scope=[1, 2]), FeatureEdit(1, 5, 2.0, scope=3)]
-    out = intervene(model, TOKENS, transcoders, [edits[0], (1, 3, 5, 2.0)], "freeze_attention")
+WIDE, HEAD = np.random.default_rng(2).standard_normal((2, 16))
+KINDS = [
+    UnitEdit(0, 1, scope=[1, 2]), UnitEdit(1, 0, 0.3, "at_most", 4), UnitEdit(2, 7, 0.2, "at_least", stream="mlp_act"),
+    UnitEdit(0, 0, HEAD[:4], "add", stream="key"), VectorEdit(1, WIDE, 0.5, "add", 2, "resid_mid"),
+    SwapEdit(2, HEAD, 4, "attn_in"), PatternEdit(1, 2, -1, 3), FeatureEdit(1, 5, 0.1, "at_most"),
+    FeatureEdit(0, 3, 0.9, "at_least", [2, 4]), FeatureEdit(2, 2, 0.4, "add", -1), (1, 3, 6, 2.0),
+]  # fmt: skip
+ENDS = [
+    VectorEdit(0, WIDE, 0.8, "add", 3, "embed"), VectorEdit(-1, HEAD, 0.8, "scale", stream="final_norm"),
+    VectorEdit(-1, np.eye(40)[7], 2.0, "add", [4, -1], "logits"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("holds", ["open", "freeze_attention", "constrained", (Hold("norm", 1), Hold("head_out", 0))])
+@pytest.mark.parametrize("edits", [KINDS, KINDS + ENDS, ENDS[1:]], ids=["blocks", "all", "the top"])
+def test_edits_of_all_kinds_in_one_call_are_those_of_run(model, transcoders, holds, edits):
     tap = Tap(transcoders.config.stream)
-    expected = run_once(model, [TOKENS], dictionary=transcoders, edits=edits, holds="freeze_attention", taps=[tap])
-    np.testing.assert_array_equal(out.logits, expected.logits[0])
-    np.testing.assert_array_equal(out.streams, expected.records[0][0].values)
-    np.testing.assert_allclose(out.clean_logits, intervene(model, TOKENS, transcoders, edits[1]).clean_logits)
+    listed = [FeatureEdit(1, 6, 2.0, scope=3) if isinstance(edit, tuple) else edit for edit in edits]
+    out = intervene(model, TOKENS, transcoders, edits, holds)
+    expected = run_once(model, TOKENS, dictionary=transcoders, edits=listed, holds=holds, taps=[tap])
+    np.testing.assert_allclose(out.logits, expected.logits[0], atol=1e-6)  # the values of `run` are of 32 bits
+    np.testing.assert_allclose(out.streams, expected.records[0][0].values, atol=1e-6)
+    assert np.abs(out.logits - out.clean_logits).max() > 0.01
+
+
+@pytest.mark.parametrize("edits", [KINDS[:7], [(1, 3, 6, 2.0)]])
+def test_layers_are_held_under_edits_of_all_kinds(model, transcoders, edits):
+    listed = [FeatureEdit(1, 6, 2.0, scope=3) if isinstance(edit, tuple) else edit for edit in edits]
+    for name, holds in (
+        ("held_layers", [Hold(stream, [0, 1]) for stream in ("attn_pattern", "norm", "mlp_out")]),
+        ("constrained_layers", [Hold("attn_pattern"), Hold("mlp_out", [0, 1])]),
+    ):
+        out = intervene(model, TOKENS, transcoders, edits, "constrained", **{name: [0, 1]})
+        expected = run_once(model, TOKENS, dictionary=transcoders, edits=listed, holds=holds).logits[0]
+        np.testing.assert_allclose(out.logits, expected, atol=1e-6)
+
+
+def test_activations_are_of_what_encoders_read(model, tiny, cases):
+    """Of an SAE the stream with what others add to it, but before its own features write."""
+    sae, steer = cases.make_dictionary(tiny, "sae"), VectorEdit(0, WIDE, 0.5, "add", 3)
+    steered = intervene(model, TOKENS, sae, [steer, (0, 3, 5, 2.0)])
+    expected = run_once(model, TOKENS, dictionary=sae, edits=[steer], taps=[Tap("resid_post")]).records[0][0].values[0]
+    np.testing.assert_allclose(steered.streams[0], expected, atol=1e-6)
+
+
+def test_dictionaries_of_normed_inputs_are_intervened_on(model, tiny):
+    sae = tiny.make_dictionary("relu", (0, 1, 2), dtype="float64", input_norm="layer_norm")
+    edits = [FeatureEdit(1, 5, 2.0, scope=3), UnitEdit(2, 1, scope=3)]
+    expected = run_once(model, TOKENS, dictionary=sae, edits=edits).logits[0]
+    np.testing.assert_allclose(intervene(model, TOKENS, sae, edits).logits, expected, atol=1e-10)
+
+
+@pytest.mark.parametrize(("edits", "what"), [
+    ([FeatureEdit(1, 5, 1.0, scope=3), FeatureEdit(1, 5, 2.0, "at_most")], "one feature and position .layer 1, fe"),
+    ([UnitEdit(1, 2), UnitEdit(1, 2, scope=3)], "row 0 act on one unit and position .layer 1, unit 2, position 3"),
+    ([PatternEdit(1, 2, 3, 1), PatternEdit(1, 2, -4, slice(0, 2))], "row 0 act on one edge"),
+    ([SwapEdit(1, WIDE, 3), SwapEdit(1, HEAD, [2, 3])], "row 0 act on one position of one stream"),
+    ([SwapEdit(1, WIDE, 3), VectorEdit(1, HEAD, scope=3)], "swap and replace take the whole stream"),
+    ([UnitEdit(1, 2, scope="decode")], "holds no token of the prompt"), ([UnitEdit(1, 9)], "unit of head_out 9"),
+    ([FeatureEdit(3, 0)], "layer: got 3"), (["1:2"], "edits: got '1:2'; needs one of FeatureEdit"),
+])  # fmt: skip
+def test_one_law_refuses_slots_of_all_kinds(model, transcoders, refuses, edits, what):
+    with refuses(what):
+        intervene(model, TOKENS, transcoders, edits)
 
 
 def test_single_precision_agrees_with_double(tiny):
@@ -283,7 +342,7 @@ def test_single_precision_agrees_with_double(tiny):
 
 @pytest.mark.parametrize(("changes", "options", "what"), [
     ([], {}, "row 0 is empty"), ([(3, 0, 0, 1.0)], {}, "layer: got 3"),
-    ([(0, 7, 0, 1.0)], {}, "7. is outside a prompt"), ([(0, 0, 24, 1.0)], {}, "feature 24 is out of range"),
+    ([(0, 7, 0, 1.0)], {}, "7. is outside a prompt"), ([(0, 0, 24, 1.0)], {}, "feature: 24 is outside"),
     ([(0, -8, 0, 1.0)], {}, "-8. is outside a prompt"), ([(0, slice(9, 12), 0, 1.0)], {}, "holds no position"),
     ([(0, 0, 0, np.nan)], {}, "value: got nan; needs"), ([(0, 0, 0)], {}, "needs FeatureEdit or"),
     ([(0.5, 0, 0, 1.0)], {}, "layer: got 0.5"), ([(0, 1.5, 0, 1.0)], {}, "scope: got 1.5"),
@@ -291,7 +350,7 @@ def test_single_precision_agrees_with_double(tiny):
     ([(0, 0, 0, 1.0)], {"mode": "closed"}, "needs one of open"),
     ([(0, 0, 0, 1.0)], {"holds": [3]}, "holds: got .3.; needs"),
     ([(0, 0, 0, 1.0)], {"holds": "attn_raw"}, "attn_raw is attn_out there"),
-    ([(1, slice(None), 5, 9.0), (1, 3, 5, 1.0)], {}, "row 0 has two of feature 5 at layer 1, position 3"),
+    ([(1, slice(None), 5, 9.0), (1, 3, 5, 1.0)], {}, "one feature and position .layer 1, feature 5, position 3"),
     ([FeatureEdit(0, 0, scope="decode")], {}, "holds no token of the prompt"),
     ([(0, 0, 0, 1.0)], {"constrained_layers": [0]}, "holds none"),
     ([(0, 0, 0, 1.0)], {"mode": "constrained", "held_layers": [3]}, "held_layers: got 3; needs"),
@@ -308,7 +367,7 @@ def test_what_cannot_be_done_is_refused_first(model, transcoders, refuses, chang
 
 
 def test_a_layer_without_transcoder_is_refused(model, tiny, cases, refuses):
-    with refuses("layer 1 has no transcoder"):
+    with refuses("layer 1 has no dictionary"):
         intervene(model, TOKENS, cases.make_dictionary(tiny, "sae"), [(1, 0, 0, 1.0)])
     with refuses("matching_pursuit"):
         intervene(model, TOKENS, tiny.make_dictionary("matching_pursuit", dtype="float64"), [(0, 0, 0, 1.0)])

@@ -144,6 +144,18 @@ def test_patching_brings_the_partners_values_in(sweep, model, transcoders, tmp_p
     assert summary["recovery"] == pytest.approx((row["intervened"] - row["baseline"]) / gap)
 
 
+def test_every_operation_of_edits_is_swept(sweep, model, transcoders, tmp_path):
+    operations = (("at_most", 0.1), ("at_least", 1.5), ("add", 0.5), ("own", 0.0))
+    asked = sweep(features=(Place(1, 2, 5),), operations=operations)
+    found = tables(asked, tmp_path)[0].to_pylist()
+    for row, (operation, value) in zip(found, operations, strict=True):
+        edit = FeatureEdit(1, 5, value, operation, scope=2)
+        logits = intervene(model, PROMPTS[0].tokens, transcoders, [edit]).logits[-1]
+        assert row["intervened"] == pytest.approx(logits[row["correct"]] - logits[row["incorrect"]], abs=1e-12)
+    assert found[-1]["intervened"] == pytest.approx(found[-1]["baseline"], abs=1e-12)
+    assert found[1]["intervened"] != found[1]["baseline"]
+
+
 def test_pairs_are_of_equal_length_and_roles_meet(refuses):
     moved = dataclasses.replace(PROMPTS[1], roles={"subject": 1})
     np.testing.assert_array_equal(aligned(PROMPTS[0], moved), [0, 1, 1, 3, 4])
@@ -401,8 +413,8 @@ def test_agreement_is_a_line(graphs):
 @pytest.mark.parametrize(("settings", "what"), [
     ({"operations": ()}, "none"), ({"operations": (("double", 1.0),)}, "double"), ({"holds": "shut"}, "shut"),
     ({"kinds": ("pair",)}, "pair"), ({"max_features": 0}, "max_features"), ({}, "graphs: none"),
-    ({"features": (Place(1, 9, 5),)}, "position 9"), ({"features": (Place(3, 0, 5),)}, "layer 3"),
-    ({"features": (Place(1, 0, 99),)}, "feature 99"), ({"operations": (("set", np.nan),)}, "finite"),
+    ({"features": (Place(1, 9, 5),)}, "position 9"), ({"features": (Place(3, 0, 5),)}, "layer: 3 is outside"),
+    ({"features": (Place(1, 0, 99),)}, "feature: 99 is outside"), ({"operations": (("set", np.nan),)}, "finite"),
     ({"features": (Place(1, 0, 5, np.inf),)}, "finite"), ({"held_out": 1.0}, "held_out: got 1.0"),
 ])  # fmt: skip
 def test_what_cannot_be_swept(sweep, refuses, settings, what):
