@@ -27,7 +27,7 @@ MAKES = {
 
 def check_void(
     edits: tuple[Edit, ...], held: HeldLayers, dictionary: InMemory | None = None, taps: tuple[BoundTap, ...] = (),
-    prompt_length: int | None = None,
+    prompt_length: int | None = None, all_features: bool = False,
 ) -> None:  # fmt: skip
     """Refuse edits that holds make void.
 
@@ -35,6 +35,7 @@ def check_void(
         dictionary: of the edits and holds. taps: of the pass.
         prompt_length: where generation goes on from the prompt: its tokens alone hold, and later ones read their keys
             and values. None: all tokens hold.
+        all_features: whether activations of the whole dictionary are looked at.
 
     Raises:
         ValueError: naming the place edited and the streams that put it back.
@@ -43,7 +44,7 @@ def check_void(
     read = {Site(layer, tap.spec.stream) for tap in taps for layer in tap.spec.layers if tap.spec.stream in MAKES}
     if prompt_length is not None:
         read |= {Site(layer, stream) for layer in range(num_layers) for stream in ("key", "value")}
-    encoded = _encoded(edits, held, dictionary)
+    encoded = _encoded(edits, held, dictionary, all_features)
     for edit in edits if held else ():
         inside = True if prompt_length is None else np.asarray(edit.stop) <= prompt_length
         for layer in np.unique(np.asarray(edit.layer)[(np.asarray(edit.layer) != EMPTY) & inside]).tolist():
@@ -59,10 +60,10 @@ def check_void(
                 )
 
 
-def _encoded(edits: tuple[Edit, ...], held: HeldLayers, dictionary: InMemory | None) -> set[Site]:
-    """What the dictionary reads for edits, for held features and for its skip connections."""
+def _encoded(edits: tuple[Edit, ...], held: HeldLayers, dictionary: InMemory | None, all_features: bool) -> set[Site]:
+    """What the dictionary reads for edits, for held features, for its skip connections and for who looks at it."""
     needed = held.features or "mlp_out" in held.layers or any(e.spec.family in ("feature", "replace") for e in edits)
-    if dictionary is None or not needed:
+    if dictionary is None or not (needed or all_features):
         return set()
     return {Site(layer, dictionary.config.stream) for layer in dictionary.config.layers}
 

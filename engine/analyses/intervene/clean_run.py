@@ -20,6 +20,7 @@ from causeway.engine.intervention.checks import check_edits
 from causeway.engine.intervention.edits import Edit
 from causeway.engine.intervention.hold import AnyHolds, HeldLayers, check_held
 from causeway.engine.intervention.rows import Batch, Rows
+from causeway.engine.intervention.void import check_void
 from causeway.engine.model.finite import all_finite, traced
 from causeway.engine.model.handle import Model
 from causeway.engine.precision import full_precision
@@ -153,6 +154,7 @@ def checked_batches(
     batches = list(interventions.batches(rows, model.config.num_layers))
     for batch in batches:
         check_edits(batch.edits, model.config, transcoders, batch.numbers)
+        check_void(batch.edits, held, transcoders, all_features=True)
     return batches
 
 

@@ -19,12 +19,10 @@ def check_generation(sweep: InterventionSweep) -> None:
     """Refuse what cannot be continued, before anything is run.
 
     Raises:
-        ValueError: no feature by name, or cross-layer transcoders.
+        ValueError: no feature by name.
     """
     if not sweep.settings.features:
         raise ValueError("generate: no features by name; continuations are of features given one by one")
-    if sweep.transcoders.crosses:
-        raise ValueError("generate: cross-layer transcoders write to layers that edits of one layer do not; use others")
 
 
 @dataclasses.dataclass(frozen=True)

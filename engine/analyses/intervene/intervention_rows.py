@@ -16,7 +16,7 @@ from causeway.engine.frozen.sources import Transcoders
 from causeway.engine.intervention.edit_arrays import edit_arrays
 from causeway.engine.intervention.edits import Edit, EditSpec
 from causeway.engine.intervention.named import named_edits
-from causeway.engine.intervention.requests import AnyEdit, FeatureEdit
+from causeway.engine.intervention.requests import AnyEdit, FeatureEdit, PatternEdit
 from causeway.engine.intervention.rows import Rows
 from causeway.engine.intervention.scope import intervals
 from causeway.engine.model.handle import Model
@@ -48,8 +48,9 @@ def _row(number: int, row: Sequence[AnyIntervention], length: int, model: Model)
         raise ValueError(f"edits: row {number} is empty; give at least one edit or (layer, position, feature, value)")
     edits = named_edits([_feature_edit(one, length) if isinstance(one, tuple | list) else one for one in row], model)
     for edit in edits:
-        if any(start >= length for start, _ in intervals(edit.scope, length)):
-            raise ValueError(f"edits: scope {edit.scope!r} holds no token of the prompt, which is all that is run")
+        for scope in (edit.scope, edit.key) if isinstance(edit, PatternEdit) else (edit.scope,):
+            if any(start >= length for start, _ in intervals(scope, length)):
+                raise ValueError(f"edits: scope {scope!r} holds no token of the prompt, which is all that is run")
     return edits
 
 

@@ -320,12 +320,31 @@ def test_dictionaries_of_normed_inputs_are_intervened_on(model, tiny):
     ([PatternEdit(1, 2, 3, 1), PatternEdit(1, 2, -4, slice(0, 2))], "row 0 act on one edge"),
     ([SwapEdit(1, WIDE, 3), SwapEdit(1, HEAD, [2, 3])], "row 0 act on one position of one stream"),
     ([SwapEdit(1, WIDE, 3), VectorEdit(1, HEAD, scope=3)], "swap and replace take the whole stream"),
-    ([UnitEdit(1, 2, scope="decode")], "holds no token of the prompt"), ([UnitEdit(1, 9)], "unit of head_out 9"),
+    ([UnitEdit(1, 2, scope="decode")], "holds no token of the prompt"),
+    ([PatternEdit(1, 2, 3, "decode")], "scope 'decode' holds no token of the prompt"),
+    ([UnitEdit(1, 9)], "unit of head_out 9"),
     ([FeatureEdit(3, 0)], "layer: got 3"), (["1:2"], "edits: got '1:2'; needs one of FeatureEdit"),
 ])  # fmt: skip
 def test_one_law_refuses_slots_of_all_kinds(model, transcoders, refuses, edits, what):
     with refuses(what):
         intervene(model, TOKENS, transcoders, edits)
+
+
+@pytest.mark.parametrize(("edit", "holds", "what"), [
+    (UnitEdit(1, 2, stream="query"), "freeze_attention", "query.1 changes nothing, because holds put back attn_"),
+    (UnitEdit(1, 2), [Hold("attn_out")], "head_out.1 changes nothing, because holds put back attn_out.1"),
+])  # fmt: skip
+def test_edits_that_holds_make_void_are_refused(model, transcoders, refuses, edit, holds, what):
+    with refuses(what):
+        intervene(model, TOKENS, transcoders, [edit], holds)
+
+
+def test_an_edit_that_changes_activations_alone_is_not_void(model, transcoders):
+    out = intervene(model, TOKENS, transcoders, [VectorEdit(1, WIDE, 1.0, stream="mlp_in")], [Hold("resid_post")])
+    np.testing.assert_allclose(out.logits, out.clean_logits, atol=1e-12)
+    assert (
+        np.abs(out.activations[1] - intervene(model, TOKENS, transcoders, [(0, 0, 0, 0.0)]).activations[1]).max() > 0.1
+    )
 
 
 def test_single_precision_agrees_with_double(tiny):

@@ -14,6 +14,7 @@ from causeway.engine.analyses.attribute.graph_sweep import GraphSweep
 from causeway.engine.analyses.attribute.prompts import CircuitPrompt
 from causeway.engine.analyses.attribute.targets import logit_difference
 from causeway.engine.analyses.intervene.clean_run import CleanRun
+from causeway.engine.analyses.intervene.generation import changed_texts
 from causeway.engine.analyses.intervene.importance import Importance, read_importance
 from causeway.engine.analyses.intervene.intervene import intervene
 from causeway.engine.analyses.intervene.intervention_summary import SummarySettings, agreements, summarise
@@ -27,6 +28,7 @@ from causeway.engine.analyses.intervene.results import (
 from causeway.engine.analyses.intervene.sets import Place
 from causeway.engine.analyses.intervene.settings import InterventionSettings
 from causeway.engine.analyses.intervene.stored_graphs import StoredGraphs
+from causeway.engine.calls.generate import generate
 from causeway.engine.calls.run import run
 from causeway.engine.devices import local_parallel
 from causeway.engine.intervention.requests import FeatureEdit
@@ -42,6 +44,19 @@ def prompt(name: str, tokens: list[int], answers: tuple[int, int]) -> CircuitPro
     return CircuitPrompt(
         name, "letters", "train", tuple(tokens), (logit_difference(*answers),), {"subject": 2}, answers
     )
+
+
+def test_continuations_are_of_cross_layer_features_too(tiny, cases):
+    dictionary = cases.make_dictionary(tiny, "cross_layer")
+    settings = InterventionSettings(operations=(("set", 4.0),), features=(Place(1, None, 5, None),))
+    sweep = InterventionSweep(cases.make_model(tiny, "llama"), dictionary, PROMPTS[:1], settings, ONE, None)
+    wanted = changed_texts(sweep, 3, 0.0, 0).wanted
+    (clean,), (changed,) = (
+        generate(sweep.model, row.tokens, dictionary=dictionary, edits=row.edits, max_new_tokens=3, temperature=0)
+        for row in wanted.rows
+    )
+    assert wanted.rows[1].edits == (FeatureEdit(1, 5, 4.0),)
+    assert clean.generation.tokens.shape == changed.generation.tokens.shape == (1, 3)
 
 
 PROMPTS = (
