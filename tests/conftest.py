@@ -3,7 +3,8 @@
 Devices are forced before jax is imported, so that multi-device tests run on any machine. Most of the time is
 compilation, so all processes of a run, workers and the drivers they start, share one compilation cache; it goes with
 the run unless JAX_COMPILATION_CACHE_DIR names a folder to keep it in, for this machine only. Programs are compiled
-with most optimisations off, but for the tests of bits and of speed, which are marked `optimised`.
+with most optimisations off and by what compiles in half the time (`forked.CHEAP`), but for the tests of bits and of
+speed, which are marked `optimised`.
 
 Slow tests are sampled: a third of them runs, of a large grid, marked `slow(share=9)`, a ninth. Which ones follows from
 a number that the header prints, so that the same ones run wherever and whenever the suite is run. The next number takes
@@ -12,6 +13,7 @@ grids. `--slow=all` runs all, `none` none.
 """
 
 import atexit
+import functools
 import gc
 import os
 import shutil
@@ -23,7 +25,7 @@ import hypothesis
 import pytest
 
 from tests import array_checks
-from tests.forked import Forked
+from tests.forked import CHEAP, Forked
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
@@ -38,6 +40,18 @@ hypothesis.settings.register_profile(
     "suite", deadline=None, derandomize=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("suite")
+from jax._src import compiler  # noqa: E402 (reads the environment)
+
+_options = compiler.get_compile_options
+
+
+@functools.wraps(_options)
+def _cheap_options(*args, env_options_overrides=None, **kwargs):
+    """jax has no setting for what XLA compiles with but XLA_FLAGS, which a process reads once."""
+    return _options(*args, env_options_overrides=CHEAP | (env_options_overrides or {}), **kwargs)
+
+
+compiler.get_compile_options = _cheap_options
 # Every array is held to the kind and the axes its annotation gives.
 array_checks.install()
 # Tracing makes many objects that live on; collecting them as often as is usual was 7 % of a profiled file.
@@ -65,7 +79,10 @@ def pytest_collection_modifyitems(config, items):
         return
     for item in items:
         slow = item.get_closest_marker("slow")
-        if slow and (choice == "none" or (zlib.crc32(item.nodeid.encode()) + number) % slow.kwargs.get("share", 3)):
+        if slow is None:
+            continue
+        place = zlib.crc32(slow.kwargs.get("together", item.nodeid).encode()) + number
+        if choice == "none" or place % slow.kwargs.get("share", 3):
             item.add_marker(pytest.mark.skip(reason="slow: not in this sample; --slow=all runs it"))
 
 
@@ -90,6 +107,7 @@ def _optimisations(request):
     jax.config.update("jax_disable_most_optimizations", False)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "0")
+        patch.setattr(compiler, "get_compile_options", _options)
         yield
     jax.config.update("jax_disable_most_optimizations", os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] == "1")
     _forget_programs()

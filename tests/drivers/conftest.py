@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.forked import ENVIRONMENT
+
 # Runs one driver once for each list of arguments, in one process: starting one costs more than most of the runs.
 RUNS = """
 import contextlib, importlib, io, json, sys
@@ -50,7 +52,7 @@ def drive(forked):
 @pytest.fixture(scope="session")
 def command():
     """The arguments of a driver's own process, and its environment: one CPU device."""
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
+    environment = os.environ | ENVIRONMENT
     return lambda driver, *arguments: (
         [sys.executable, "-P", "-m", "causeway.drivers.main", driver, *map(str, arguments)], environment
     )  # fmt: skip

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+pytestmark = pytest.mark.slow(together="demo")
 EFFECT = re.compile(r"exact ([+-]\d\.\d+), rollouts ([+-]\d\.\d+) \[([+-]\d\.\d+), ([+-]\d\.\d+)\]")
 
 
@@ -17,7 +18,6 @@ def demo(drive, tmp_path_factory):
     return workdir, drive("demo", (f"--workdir={workdir}",), (f"--workdir={workdir}",))
 
 
-@pytest.mark.slow
 def test_exact_and_sampled_halves_agree_on_whole_answers(demo):
     workdir, (first, _) = demo
     assert first["status"] == 0, first["err"]
@@ -33,7 +33,6 @@ def test_exact_and_sampled_halves_agree_on_whole_answers(demo):
     np.testing.assert_allclose(sum(trials[name].to_numpy() for name in trials.column_names), 1, atol=1e-6)
 
 
-@pytest.mark.slow
 def test_what_was_found_is_told(demo):
     workdir, (first, _) = demo
     out = first["out"]
@@ -47,7 +46,6 @@ def test_what_was_found_is_told(demo):
     assert str(workdir) in out
 
 
-@pytest.mark.slow
 def test_the_demo_resumes_and_says_the_same(demo):
     workdir, (first, again) = demo
     assert again["status"] == 0
