@@ -1,10 +1,16 @@
 """Logits of loaded models of every family against Hugging Face's own implementation, in float32 and float64.
 
-Tiny random models of every variant are made with torch, saved the way Hugging Face saves them, and loaded back. (LLaMA
-has another file too, with stored logits for machines without torch.)
+Tiny random models of every variant are made with torch, saved the way Hugging Face saves them, and loaded back. Without
+torch, two stored LLaMAs (configuration, weights, tokens and torch's logits) stand in. Regenerate them with torch
+installed, from the repository root, by
+
+    python -P tests/ports/models/test_family_parity.py
+
+which overwrites tests/goldens/llama_*.npz.
 """
 
 import json
+import tempfile
 from pathlib import Path
 
 import jax
@@ -47,9 +53,16 @@ VARIANTS = {
         "sliding": {"use_sliding_window": True, "sliding_window": 4, "max_window_layers": 1},
     },
     "llama": {
-        "rope_llama3": {"rope_parameters": LLAMA3}, "biases": {"attention_bias": True, "mlp_bias": True},
+        "mha": {"num_key_value_heads": 4}, "gqa": {}, "mqa": {"num_key_value_heads": 1},
+        "tied": {"tie_word_embeddings": True}, "attention_bias": {"attention_bias": True},
+        "mlp_bias": {"mlp_bias": True}, "biases": {"attention_bias": True, "mlp_bias": True},
         "rope_linear": {"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 1e4}},
-        "tied, wide heads": {"tie_word_embeddings": True, "head_dim": 10},
+        "rope_llama3": {"rope_parameters": LLAMA3},
+        "rope_theta": {"rope_parameters": {"rope_type": "default", "rope_theta": 5e5}},
+        "head_dim": {"head_dim": 6}, "norm_eps": {"rms_norm_eps": 0.1},
+        "all": {
+            "head_dim": 10, "attention_bias": True, "tie_word_embeddings": True, "rope_parameters": LLAMA3,
+        },
     },
     "gpt_neox": {
         "plain": {}, "sequential": {"use_parallel_residual": False}, "tied": {"tie_word_embeddings": True},
@@ -67,6 +80,8 @@ VARIANTS = {
     },
 }  # fmt: skip
 CASES = [(family, variant) for family in VARIANTS for variant in VARIANTS[family]]
+STORED = ("gqa", "all")
+GOLDENS = Path(__file__).resolve().parents[2] / "goldens"
 # In a fast run two of each family: the plainest, and the one with most of its own.
 FAST = {
     ("gpt2", "plain"), ("gpt2", "untied"), ("qwen3", "tied"), ("qwen3", "sliding"), ("llama", "rope_llama3"),
@@ -162,3 +177,63 @@ def test_older_spelling_of_pythia_is_the_same_model(tmp_path):
     path.write_text(json.dumps(config | {"rotary_emb_base": 10000, "rotary_pct": rope["partial_rotary_factor"]}))
     assert load_model(tmp_path).config == before
     assert 0 < before.rotary_dim < before.head_dim
+
+
+def test_older_spelling_of_rotary_positions_is_the_same_model(tmp_path):
+    make("llama", tmp_path, rope_parameters=LLAMA3)
+    before = load_model(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    rope = config.pop("rope_parameters")
+    config["rope_theta"] = rope.pop("rope_theta")
+    config["rope_scaling"] = rope
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert load_model(tmp_path).config == before.config
+
+
+def test_shards_load_as_one_file(tmp_path):
+    reference = make("llama", tmp_path / "one")
+    reference.save_pretrained(tmp_path / "many", max_shard_size="4KB")
+    assert len(list((tmp_path / "many").glob("*.safetensors"))) > 1
+    one, many = load_model(tmp_path / "one").transformer, load_model(tmp_path / "many").transformer
+    assert all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(many), strict=True))
+
+
+def test_stories260k_equals_torch(data_dir):
+    pytest.importorskip("torch", reason="torch is not installed")
+    from transformers import LlamaForCausalLM
+
+    directory = data_dir / "models" / "stories260K"
+    model = load_model(directory)
+    tokens = np.array([model.tokens("Once upon a time, there was a little girl named Lily.")])
+    assert tokens[0, 0] == model.tokenizer.bos_id
+    logits = next_token_logits(model.transformer, jnp.asarray(tokens))
+    reference = torch_logits(LlamaForCausalLM.from_pretrained(directory).eval(), tokens)
+    np.testing.assert_allclose(logits, reference, atol=1e-4)
+
+
+@pytest.mark.parametrize("variant", STORED)
+def test_logits_equal_stored_ones(variant, tmp_path):
+    with np.load(GOLDENS / f"llama_{variant}.npz", allow_pickle=False) as stored:
+        arrays = dict(stored)
+    (tmp_path / "config.json").write_text(str(arrays.pop("config")))
+    tokens, expected = arrays.pop("tokens"), arrays.pop("logits")
+    save_file(arrays, tmp_path / "model.safetensors")
+    logits = next_token_logits(load_model(tmp_path).transformer, jnp.asarray(tokens))
+    np.testing.assert_allclose(logits, expected, atol=1e-4, rtol=1e-4)
+
+
+def regenerate() -> None:
+    """Writes the stored models and torch's logits anew."""
+    for variant in STORED:
+        with tempfile.TemporaryDirectory() as place:
+            model = make("llama", Path(place), **VARIANTS["llama"][variant]).float()
+            model.save_pretrained(place)
+            config = np.array((Path(place) / "config.json").read_text())
+            weights = load_file(Path(place) / "model.safetensors")
+        tokens = TOKENS[:, :12]
+        path = GOLDENS / f"llama_{variant}.npz"
+        np.savez_compressed(path, config=config, tokens=tokens, logits=torch_logits(model, tokens), **weights)
+
+
+if __name__ == "__main__":
+    regenerate()

@@ -2,7 +2,7 @@
 
 Hugging Face's modules compute norms and rotary angles in float32 whatever the model's dtype, so agreement with them
 stops near 1e-6; here only rounding in the last digits is left, and a slightly wrong constant would show.
-The models are the stored ones of test_llama_parity.py.
+The models are the stored ones of test_family_parity.py.
 """
 
 import json
