@@ -5,20 +5,11 @@ import json
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
 
-from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.ports.dictionaries.saelens import find, open_source
+from tests.ports.dictionaries import test_saelens
+from tests.ports.dictionaries.test_saelens import METADATA, OUT, TRANSCODES, V6, D, F, arrays, read_folder
 
-D, F, OUT = 6, 10, 5
-METADATA = {"sae_lens_version": "6.54.12", "model_name": "m", "hook_name": "blocks.3.hook_resid_post"}
-V6 = {
-    "d_in": D, "d_sae": F, "dtype": "float32", "device": "cpu", "apply_b_dec_to_input": False,
-    "normalize_activations": "none", "reshape_activations": "none", "architecture": "standard", "metadata": METADATA,
-}  # fmt: skip
-TRANSCODES = {
-    "d_out": OUT, "metadata": METADATA | {"hook_name": "blocks.3.mlp.hook_in", "hook_name_out": "blocks.3.hook_mlp_out"}
-}  # fmt: skip
 V5 = {
     "d_in": D, "d_sae": F, "dtype": "torch.float32", "device": "cuda", "architecture": "standard",
     "hook_point": "blocks.3.hook_resid_post", "hook_point_layer": 3, "hook_point_head_index": None,
@@ -27,23 +18,8 @@ V5 = {
 }  # fmt: skip
 
 
-def standard() -> dict[str, np.ndarray]:
-    """Random arrays of a standard dictionary."""
-    rng = np.random.default_rng(0)
-    shapes = {"W_enc": (D, F), "b_enc": (F,), "W_dec": (F, D), "b_dec": (D,)}
-    return {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
-
-
 def write(folder, config: dict, tensors: dict | None = None) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "cfg.json").write_text(json.dumps(config))
-    save_file(standard() if tensors is None else tensors, folder / "sae_weights.safetensors")
-
-
-def read_folder(folder, dtype) -> Dictionary:
-    """All of a folder's dictionary in memory."""
-    source = open_source(folder / "cfg.json")
-    return Dictionary(source.config, **{n: jnp.asarray(a.whole().astype(dtype)) for n, a in source.arrays.items()})
+    test_saelens.write(folder, config, arrays("standard") if tensors is None else tensors)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +79,7 @@ class TestModelsThatWereProcessed:
     def test_streams_that_centring_does_not_reach_are_as_they_were(self, tmp_path):
         self.write(tmp_path, "mlp.hook_post", {"center_writing_weights": True, "fold_ln": True, "n_devices": 2})
         source = open_source(tmp_path / "cfg.json")
-        np.testing.assert_array_equal(source.arrays["W_enc"].whole(), standard()["W_enc"])
+        np.testing.assert_array_equal(source.arrays["W_enc"].whole(), arrays("standard")["W_enc"])
         assert not source.centred
 
     @pytest.mark.parametrize(
@@ -138,7 +114,7 @@ class TestModelsThatWereProcessed:
 class TestBeforeVersion6:
     def test_flat_file_is_migrated_with_its_defaults(self, tmp_path):
         """apply_b_dec_to_input was true where it was not written."""
-        tensors = standard()
+        tensors = arrays("standard")
         write(tmp_path, V5, tensors)
         dictionary = read_folder(tmp_path, jnp.dtype("float32"))
         shift = tensors["b_dec"].astype(np.float64) @ tensors["W_enc"]
@@ -153,7 +129,7 @@ class TestBeforeVersion6:
     def test_true_meant_the_average_norm(self, tmp_path):
         write(tmp_path, V5 | {"normalize_activations": True})
         source = open_source(tmp_path / "cfg.json", norm_scaling_factor=2.0)
-        np.testing.assert_array_equal(source.arrays["W_enc"].whole(), 2.0 * standard()["W_enc"])
+        np.testing.assert_array_equal(source.arrays["W_enc"].whole(), 2.0 * arrays("standard")["W_enc"])
 
     def test_how_it_was_trained_changes_nothing(self, tmp_path):
         training = {
@@ -172,7 +148,7 @@ class TestBeforeVersion6:
         assert open_source(tmp_path / "cfg.json").config.stream == "head_out"
 
     def test_scaling_factor_is_folded(self, tmp_path):
-        tensors = standard()
+        tensors = arrays("standard")
         scale = np.linspace(0.5, 2, F).astype(np.float32)
         write(tmp_path / "plain", V5, tensors)
         write(tmp_path / "scaled", V5 | {"finetuning_scaling_factor": True}, tensors | {"scaling_factor": scale})
@@ -183,14 +159,14 @@ class TestBeforeVersion6:
         np.testing.assert_allclose(scaled.decode(values), plain.decode(values * scale), atol=1e-4)
 
     def test_scaling_factor_of_ones_changes_nothing(self, tmp_path):
-        write(tmp_path / "plain", V5, standard())
-        write(tmp_path / "ones", V5, standard() | {"scaling_factor": np.ones(F, np.float32)})
+        write(tmp_path / "plain", V5, arrays("standard"))
+        write(tmp_path / "ones", V5, arrays("standard") | {"scaling_factor": np.ones(F, np.float32)})
         plain, ones = (read_folder(tmp_path / name, jnp.dtype("float32")) for name in ("plain", "ones"))
         for name in ("W_enc", "b_enc", "W_dec", "b_dec"):
             np.testing.assert_array_equal(getattr(ones, name)[...], getattr(plain, name)[...])
 
     def test_scaling_factor_of_unknown_use_is_refused(self, tmp_path):
-        write(tmp_path, V5, standard() | {"scaling_factor": np.full(F, 2, np.float32)})
+        write(tmp_path, V5, arrays("standard") | {"scaling_factor": np.full(F, 2, np.float32)})
         with pytest.raises(ValueError, match=r"scaling_factor is not all ones, but .*cfg\.json does not set"):
             open_source(tmp_path / "cfg.json")
 
@@ -242,7 +218,7 @@ class TestBeforeVersion6:
     ],
 )
 def test_refused_configuration(tmp_path, changes, message):
-    write(tmp_path, V6 | changes, standard())
+    write(tmp_path, V6 | changes, arrays("standard"))
     with pytest.raises(ValueError, match=message) as caught:
         open_source(tmp_path / "cfg.json")
     assert "\n" not in str(caught.value)
