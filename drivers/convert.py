@@ -50,6 +50,8 @@ def _convert_model(out: Path) -> None:
         require_torch("--verify")
     with named("model"):
         source = model_directory(FLAGS.model)
+    if FLAGS.verify and source.is_file():
+        raise ValueError("--verify: compares with torch, which reads folders and not GGUF files; leave it out")
     model = model_flags.load_model()
     save_model(out, model, source, lambda partial: _verify(partial, source, model.config) if FLAGS.verify else None)
     print(f"{out}: {model.config.family} of {model.config.num_layers} layers in {model.numerics.storage}")

@@ -91,10 +91,11 @@ def _look(model: Model | None, dictionary: Any, texts: list[str]) -> dict:
     """Everything there is to say, by topic."""
     from causeway.engine.analyses.inspect.account import dictionary_account, model_account
     from causeway.ports.dictionaries.source import origin_of
+    from causeway.ports.models.load import quantisation_of
 
     found: dict = {}
     if model is not None:
-        found["model"] = model_account(model)
+        found["model"] = model_account(model) | {"quantisation": quantisation_of(FLAGS.model)}
     if dictionary is not None:
         found["dictionaries"] = dictionary_account(dictionary, origin_of(_sources(model)))
     if texts and model is not None:

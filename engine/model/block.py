@@ -3,8 +3,9 @@
     x_mid  = x + W_O attention(norm(x))          x_post = x_mid + mlp(norm(x_mid))
 
 or, with parallel blocks (GPT-NeoX), x_post = x + W_O attention(norm(x)) + mlp(norm'(x)), which has no x_mid. Where the
-family normalises what attention and MLP write (Gemma-2), `attn_raw` and `mlp_raw` are before that norm, `attn_out` and
-`mlp_out` after it: they are what is added to the stream.
+family normalises what attention and MLP write (Gemma-2, OLMo-2), `attn_raw` and `mlp_raw` are before that norm,
+`attn_out` and `mlp_out` after it: they are what is added to the stream. Where it does not normalise what they read
+(OLMo-2), the norm is the identity, with a denominator of 1.
 
 Norms show their denominators too, as 1 / sigma at each token: `attn_scale` and `mlp_scale` of the norms before
 attention and MLP, `attn_post_scale` and `mlp_post_scale` of those after them, `final_scale` of the last.
@@ -20,7 +21,7 @@ from jaxtyping import Array, Float, Int
 
 from causeway.engine.model.config import ModelConfig
 from causeway.engine.model.rope import rotate
-from causeway.engine.model.transformer import Block, LayerNorm, RMSNorm
+from causeway.engine.model.transformer import Block, Norm
 
 Observe = Callable[[str, Array], Array]
 Attend = Callable[[Float[Array, "B T H K"], Float[Array, "B T G K"], Float[Array, "B T G K"]], Float[Array, "B T H K"]]
@@ -31,22 +32,23 @@ def ignore(_: str, value: Array) -> Array:
     return value
 
 
-def normed(norm: RMSNorm | LayerNorm, scale: str, x: Float[Array, "B T D"], observe: Observe) -> Float[Array, "B T D"]:
+def normed(norm: Norm, scale: str, x: Float[Array, "B T D"], observe: Observe) -> Float[Array, "B T D"]:
     """A whole norm, its denominators observed as the stream `scale` [B, T]."""
     return norm.scale(norm.normalise(x, observe(scale, norm.inverse_sigma(x))))
 
 
 def apply_block(
     block: Block,
+    index: int | Int[Array, ""],
     x: Float[Array, "B T D"],
     positions: Int[Array, "#B #T"],
     config: ModelConfig,
     attend: Attend,
     observe: Observe = ignore,
 ) -> Float[Array, "B T D"]:
-    """The stream after the block; `positions` is [B, T], or [1, T] when the rows share them."""
+    """The stream after block `index`; `positions` is [B, T], or [1, T] when the rows share them."""
     x = observe("resid_pre", x)
-    written = _attention(block, x, positions, config, attend, observe)
+    written = _attention(block, index, x, positions, config, attend, observe)
     if config.parallel_blocks:
         return observe("resid_post", x + written + _mlp(block, x, config, observe))
     x = observe("resid_mid", x + written)
@@ -54,12 +56,13 @@ def apply_block(
 
 
 def _attention(
-    block: Block, x: Array, positions: Array, config: ModelConfig, attend: Attend, observe: Observe
+    block: Block, index: int | Array, x: Array, positions: Array, config: ModelConfig, attend: Attend, observe: Observe
 ) -> Array:
     q, k, v = block.attention.project(observe("attn_in", normed(block.attn_norm, "attn_scale", x, observe)))
     q, k, v = observe("query", q), observe("key", k), observe("value", v)
     dtype = block.attention.numerics.accumulate_dtype
-    z = attend(rotate(q, positions, config, dtype), rotate(k, positions, config, dtype), v)
+    q, k = (rotate(heads, positions, config, dtype, index) for heads in (q, k))
+    z = attend(q, k, v)
     out = block.attention.write(observe("head_out", z))
     if config.post_norms:
         out = normed(block.attn_post_norm, "attn_post_scale", observe("attn_raw", out), observe)

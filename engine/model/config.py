@@ -1,9 +1,9 @@
 """What a decoder is, as data.
 
-One transformer serves every family: LLaMA, Qwen3, GPT-2, GPT-NeoX, Gemma-2. A family is a way of filling in
-`ModelConfig` (ports read it from published configuration files). `Numerics` says in which precision weights are
-stored, products are computed and sums are kept; the three are separate because a 16-bit weight multiplied in float32
-is a different experiment from a 16-bit product.
+One transformer serves every family: LLaMA, Mistral, Qwen, Gemma, Phi-3, OLMo-2, GPT-2, GPT-NeoX. A family is a way of
+filling in `ModelConfig` (ports read it from published configuration files). `Numerics` says in which precision weights
+are stored, products are computed and sums are kept; the three are separate because a 16-bit weight multiplied in
+float32 is a different experiment from a 16-bit product.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ from causeway.engine.scalars import integer
 
 Precision = Literal["float32", "bfloat16", "float16", "float64"]
 PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "float16", "float64")
-Norm = Literal["rms", "rms_offset", "layer"]
+Norm = Literal["rms", "rms_offset", "layer", "none"]
 Activation = Literal["silu", "gelu", "gelu_tanh", "relu"]
 Positions = Literal["rotary", "learned"]
 
@@ -24,15 +24,28 @@ Positions = Literal["rotary", "learned"]
 class RopeScaling:
     """How rotary frequencies are stretched beyond the context a model was trained on.
 
-    `linear` divides every frequency by `factor`; `llama3` divides the low frequencies, keeps the high ones and
-    interpolates between (Llama 3.1, `original_max_position` being the length it was first trained on).
+    `linear` divides every frequency by `factor`; `llama3` and `yarn` divide the low frequencies, keep the high ones and
+    interpolate between: over the number of turns in the original context (Llama 3.1), or over the number of the
+    frequency (YaRN). `longrope` divides each frequency by its own number.
+
+    Attributes:
+        factor: what the low frequencies are divided by.
+        low_freq_factor, high_freq_factor: turns in the original context below which a frequency is divided, and above
+            which it is kept (YaRN's beta_slow and beta_fast).
+        original_max_position: tokens of the original context.
+        attention_factor: what queries and keys are multiplied by as they turn.
+        divisors: of `longrope`, one for each frequency.
+        whole_steps: of `yarn`, whether the range that is interpolated is widened to whole frequencies.
     """
 
-    kind: Literal["default", "linear", "llama3"] = "default"
+    kind: Literal["default", "linear", "llama3", "yarn", "longrope"] = "default"
     factor: float = 1.0
     low_freq_factor: float = 1.0
     high_freq_factor: float = 4.0
     original_max_position: int = 8192
+    attention_factor: float = 1.0
+    divisors: tuple[float, ...] = ()
+    whole_steps: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,9 +55,15 @@ class ModelConfig:
     The defaults are LLaMA's; what other families do otherwise:
 
     Attributes:
-        norm: "rms"; "rms_offset" multiplies by 1 + gain (Gemma); "layer" subtracts the mean and has a bias (GPT-2).
-        post_norms: what attention and MLP write goes through a norm of its own before it is added (Gemma-2).
+        norm: "rms"; "rms_offset" multiplies by 1 + gain (Gemma); "layer" subtracts the mean and has a bias (GPT-2);
+            "none" leaves the stream as it is (compiled and toy models).
+        pre_norms: whether attention and MLP read the stream through a norm (not in OLMo-2).
+        post_norms: what attention and MLP write goes through a norm of its own before it is added (Gemma-2, OLMo-2).
         qk_norm: each head's queries and keys go through an RMS norm before rotation (Qwen3).
+        qk_norm_joint: one such norm is over all heads together (OLMo-2).
+        attention_output_bias: whether attention's output has a bias; None is as queries, keys and values (Qwen-2: no).
+        local_rope_theta: base of the rotary positions of layers with a window, unstretched; 0 is that of the others
+            (Gemma-3).
         positions: rotary, or a learned vector a position added to the embedding (GPT-2).
         rotary_dim: coordinates of a head that turn, the first ones; None is all, 0 none (Pythia turns a quarter).
         parallel_blocks: attention and MLP both read the block's input, so there is no resid_mid (GPT-NeoX).
@@ -74,6 +93,10 @@ class ModelConfig:
     norm: Norm = "rms"
     post_norms: bool = False
     qk_norm: bool = False
+    qk_norm_joint: bool = False
+    pre_norms: bool = True
+    attention_output_bias: bool | None = None
+    local_rope_theta: float = 0.0
     positions: Positions = "rotary"
     rotary_dim: int | None = None
     parallel_blocks: bool = False
@@ -106,6 +129,11 @@ class ModelConfig:
             raise ValueError(
                 f"ModelConfig.windows: {len(self.windows)} windows for {self.num_layers} layers; 0 is none"
             )
+
+    @property
+    def output_bias(self) -> bool:
+        """Whether what attention writes has a bias."""
+        return self.attention_bias if self.attention_output_bias is None else self.attention_output_bias
 
     @property
     def rotary_width(self) -> int:

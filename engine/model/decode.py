@@ -139,7 +139,7 @@ def decode_token(
             current = current.write(index, step, jnp.moveaxis(k[:, 0], 1, 0), jnp.moveaxis(v[:, 0], 1, 0))
             return by_row(z, q.shape)
 
-        x = apply_block(block, x, at, config, attend, observers[-1])
+        x = apply_block(block, index, x, at, config, attend, observers[-1])
         carried = observers[-1].carried
     observers.append(Observer(instruments, config.num_layers, seen_at, real))
     last = observers[-1]

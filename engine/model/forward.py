@@ -95,7 +95,7 @@ def causal_pass(
             edges = Edges(positions, mask)
             return attend_sequence(q, k, v, mask, config, numerics, lambda stream, p: observe(stream, p, edges))
 
-        x = apply_block(block, x, positions, config, attend, observe)
+        x = apply_block(block, index, x, positions, config, attend, observe)
         return (x, observe.carried), (observe.readings, observe.reports, cache)
 
     layers = jnp.arange(config.num_layers)

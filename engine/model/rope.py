@@ -2,9 +2,12 @@
 
     frequency_i = theta^(-2 i / W), stretched as `RopeScaling` says
 
-W is the head width K, or less where only a head's first coordinates turn (`ModelConfig.rotary_dim`).
-The frequencies are constants of the configuration, computed once in float64 on the host. Source: Su et al. 2021
-(arXiv 2104.09864); the llama3 stretch as published with Llama 3.1.
+W is the head width K, or less where only a head's first coordinates turn (`ModelConfig.rotary_dim`). Layers with a
+window may have a base of their own (`local_rope_theta`). The frequencies are constants of the configuration, computed
+once in float64 on the host.
+
+Sources: Su et al. 2021 (arXiv 2104.09864); the llama3 stretch as published with Llama 3.1; YaRN: Peng et al. 2023
+(arXiv 2309.00071); LongRoPE: Ding et al. 2024 (arXiv 2402.13753).
 """
 
 import jax.numpy as jnp
@@ -16,23 +19,59 @@ from causeway.engine.model.config import ModelConfig, RopeScaling
 
 def frequencies(config: ModelConfig) -> np.ndarray:
     """Angular frequencies [W/2] in radians per position, float64."""
-    exponent = np.arange(0, config.rotary_width, 2) / config.rotary_width
-    return _stretch(config.rope_theta**-exponent, config.rope_scaling)
+    return stretched(_base(config, config.rope_theta), config.rope_scaling)
 
 
-def _stretch(base: np.ndarray, scaling: RopeScaling) -> np.ndarray:
+def _base(config: ModelConfig, theta: float) -> np.ndarray:
+    return theta ** -(np.arange(0, config.rotary_width, 2) / config.rotary_width)
+
+
+def frequencies_at(config: ModelConfig, layer: int | Int[Array, ""], dtype: jnp.dtype) -> Float[Array, " W2"]:
+    """Those of a layer, which may be traced."""
+    of_most = jnp.asarray(frequencies(config), dtype)
+    if not config.local_rope_theta:
+        return of_most
+    local = jnp.asarray(_base(config, config.local_rope_theta), dtype)
+    return jnp.where(jnp.asarray(config.windows)[layer] > 0, local, of_most)
+
+
+def stretched(base: np.ndarray, scaling: RopeScaling) -> np.ndarray:
+    """Frequencies [W/2] as a longer context has them."""
     if scaling.kind == "default":
         return base
     if scaling.kind == "linear":
         return base / scaling.factor
-    turns = scaling.original_max_position * base / (2 * np.pi)
-    # 0 below low_freq_factor turns in the original context (stretched fully), 1 above high_freq_factor (kept).
-    kept = np.clip((turns - scaling.low_freq_factor) / (scaling.high_freq_factor - scaling.low_freq_factor), 0.0, 1.0)
+    if scaling.kind == "longrope":
+        return base / np.asarray(scaling.divisors)
+    kept = _kept_by_number(base, scaling) if scaling.kind == "yarn" else _kept_by_turns(base, scaling)
     return base * (kept + (1 - kept) / scaling.factor)
 
 
+def _kept_by_turns(base: np.ndarray, scaling: RopeScaling) -> np.ndarray:
+    """0 below low_freq_factor turns in the original context (stretched fully), 1 above high_freq_factor (kept)."""
+    turns = scaling.original_max_position * base / (2 * np.pi)
+    return np.clip((turns - scaling.low_freq_factor) / (scaling.high_freq_factor - scaling.low_freq_factor), 0.0, 1.0)
+
+
+def _kept_by_number(base: np.ndarray, scaling: RopeScaling) -> np.ndarray:
+    """The same, falling evenly with the frequency's number between those that have these turns."""
+    step = -np.log(base[1]) if len(base) > 1 else 1.0
+    high, low = (
+        np.log(scaling.original_max_position / (2 * np.pi * turns)) / step
+        for turns in (scaling.low_freq_factor, scaling.high_freq_factor)
+    )
+    if scaling.whole_steps:
+        low, high = np.floor(low), np.ceil(high)
+    low, high = max(low, 0), min(high, 2 * len(base) - 1)
+    return 1 - np.clip((np.arange(len(base)) - low) / max(high - low, 0.001), 0.0, 1.0)
+
+
 def rotate(
-    x: Float[Array, "*rows heads K"], positions: Int[Array, "*#rows"], config: ModelConfig, dtype: jnp.dtype
+    x: Float[Array, "*rows heads K"],
+    positions: Int[Array, "*#rows"],
+    config: ModelConfig,
+    dtype: jnp.dtype,
+    layer: int | Int[Array, ""] = 0,
 ) -> Float[Array, "*rows heads K"]:
     """Turn every head's vector by its position's angles; sines and cosines in `dtype`.
 
@@ -40,8 +79,10 @@ def rotate(
     """
     if config.positions == "learned":
         return x
-    angles = positions[..., None].astype(dtype) * jnp.asarray(frequencies(config), dtype)
+    angles = positions[..., None].astype(dtype) * frequencies_at(config, layer, dtype)
     cos, sin = jnp.cos(angles)[..., None, :], jnp.sin(angles)[..., None, :]
+    if config.rope_scaling.attention_factor != 1.0:
+        cos, sin = (a * jnp.asarray(config.rope_scaling.attention_factor, dtype) for a in (cos, sin))
     if cos.ndim < x.ndim:
         cos, sin = (a.reshape((1,) * (x.ndim - a.ndim) + a.shape) for a in (cos, sin))
     turning, still = x[..., : config.rotary_width], x[..., config.rotary_width :]

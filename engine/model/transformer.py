@@ -108,9 +108,38 @@ class LayerNorm(_Norm):
         return out.astype(self.numerics.compute_dtype)
 
 
-def _norm(config: ModelConfig, shape: tuple[int, ...], numerics: Numerics) -> RMSNorm | LayerNorm:
+class NoNorm(_Norm):
+    """y = x, where a decoder has no norm: a denominator and a gain of 1, and no parameters."""
+
+    def __init__(self, shape: tuple[int, ...], numerics: Numerics):
+        self.width = shape[-1]
+        self.numerics = numerics
+
+    def inverse_sigma(self, x: Float[Array, "*rows D"]) -> Float[Array, "*rows"]:
+        """Ones."""
+        return jnp.ones(x.shape[:-1], self.numerics.accumulate_dtype)
+
+    def multiplier(self) -> Float[Array, " D"]:
+        """Ones."""
+        return jnp.ones(self.width, self.numerics.accumulate_dtype)
+
+
+Norm = RMSNorm | LayerNorm | NoNorm
+
+
+def _no_norm(_: ModelConfig, shape: tuple[int, ...], numerics: Numerics) -> Norm:
+    return NoNorm(shape, numerics)
+
+
+def _norm(config: ModelConfig, shape: tuple[int, ...], numerics: Numerics) -> Norm:
+    if config.norm == "none":
+        return NoNorm(shape, numerics)
     if config.norm == "layer":
         return LayerNorm(shape, config.norm_eps, numerics)
+    return _rms(config, shape, numerics)
+
+
+def _rms(config: ModelConfig, shape: tuple[int, ...], numerics: Numerics) -> RMSNorm:
     return RMSNorm(shape, config.norm_eps, numerics, offset=1.0 if config.norm == "rms_offset" else 0.0)
 
 
@@ -127,11 +156,14 @@ class Attention(nnx.Module):
             self.query_bias = nnx.Param(jnp.zeros((*lead, h, k), numerics.storage_dtype))
             self.key_bias = nnx.Param(jnp.zeros((*lead, g, k), numerics.storage_dtype))
             self.value_bias = nnx.Param(jnp.zeros((*lead, g, k), numerics.storage_dtype))
+        if config.output_bias:
             self.output_bias = nnx.Param(jnp.zeros((*lead, d), numerics.storage_dtype))
         if config.qk_norm:
-            self.query_norm = RMSNorm((*lead, k), config.norm_eps, numerics)
-            self.key_norm = RMSNorm((*lead, k), config.norm_eps, numerics)
-        self.has_bias, self.has_norm = config.attention_bias, config.qk_norm
+            joint = config.qk_norm_joint
+            self.query_norm = _rms(config, (*lead, h * k if joint else k), numerics)
+            self.key_norm = _rms(config, (*lead, g * k if joint else k), numerics)
+        self.has_bias, self.has_output_bias = config.attention_bias, config.output_bias
+        self.has_norm, self.joint = config.qk_norm, config.qk_norm_joint
         self.numerics = numerics
 
     def project(
@@ -144,14 +176,18 @@ class Attention(nnx.Module):
         if self.has_bias:
             q, k, v = q + self.query_bias[...], k + self.key_bias[...], v + self.value_bias[...]
         if self.has_norm:
-            q, k = self.query_norm(q), self.key_norm(k)
+            q, k = self._normed(self.query_norm, q), self._normed(self.key_norm, k)
         dtype = self.numerics.compute_dtype
         return q.astype(dtype), k.astype(dtype), v.astype(dtype)
+
+    def _normed(self, norm: RMSNorm, x: Float[Array, "*rows H K"]) -> Float[Array, "*rows H K"]:
+        """Each head by itself, or all together."""
+        return norm(x.reshape(*x.shape[:-2], -1)).reshape(x.shape) if self.joint else norm(x)
 
     def write(self, z: Float[Array, "*rows H K"]) -> Float[Array, "*rows D"]:
         """The heads' outputs mapped back to the residual stream and summed."""
         out = _product("...hk,hkd->...d", z, self.output[...], self.numerics)
-        if self.has_bias:
+        if self.has_output_bias:
             out = (out + self.output_bias[...]).astype(out.dtype)
         return out
 
@@ -193,13 +229,14 @@ class MLP(nnx.Module):
 
 
 class Block(nnx.Module):
-    """Attention and MLP, each after a norm; with `lead = (L,)` the parameters of all L blocks stacked."""
+    """Attention and MLP, each with its norms; with `lead = (L,)` the parameters of all L blocks stacked."""
 
     def __init__(self, config: ModelConfig, numerics: Numerics, init: Callable[..., Array], lead: tuple[int, ...] = ()):
         shape = (*lead, config.d_model)
-        self.attn_norm = _norm(config, shape, numerics)
+        before = _norm if config.pre_norms else _no_norm
+        self.attn_norm = before(config, shape, numerics)
         self.attention = Attention(config, numerics, init, lead)
-        self.mlp_norm = _norm(config, shape, numerics)
+        self.mlp_norm = before(config, shape, numerics)
         self.mlp = MLP(config, numerics, init, lead)
         if config.post_norms:
             self.attn_post_norm = _norm(config, shape, numerics)

@@ -56,7 +56,7 @@ def upper(
         x, carry = state
         meeting = meet(index, carry)
         block = layer(transformer.blocks, index)
-        x = apply_block(block, x, positions, transformer.config, meeting.attend, meeting)
+        x = apply_block(block, index, x, positions, transformer.config, meeting.attend, meeting)
         return x, meeting.carry
 
     return jax.lax.fori_loop(first, transformer.config.num_layers, body, (x, carry))

@@ -204,7 +204,7 @@ def _clean(
     def body(x, scanned):
         block, index = scanned
         here = _Clean(transformer, prefix, nodes, nothing, index, names=("resid_pre", *names))
-        return apply_block(block, x, nodes.positions[None], transformer.config, here.attend, here), here.stored
+        return apply_block(block, index, x, nodes.positions[None], transformer.config, here.attend, here), here.stored
 
     x = transformer.embed(nodes.tokens, nodes.positions)[None]
     x, stored = jax.lax.scan(body, x, (transformer.blocks, jnp.arange(count)))

@@ -94,6 +94,10 @@ class Fields:
         """The fields of an object that is a field."""
         return Fields(f"{self.where} {name}", self.take(name, dict))
 
+    def look(self, name: str) -> Any:
+        """A field that somebody else takes; None where it is absent."""
+        return self._left.get(name)
+
     @property
     def left(self) -> tuple[str, ...]:
         """Names of the fields that nobody took yet."""

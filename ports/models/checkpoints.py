@@ -36,10 +36,10 @@ from causeway.engine.whole_folder import replacing_folder
 from causeway.ports.dictionaries.placed import place_layer
 from causeway.ports.dictionaries.source import DictionarySource
 from causeway.ports.files.config_fields import read_json
+from causeway.ports.models.model_files import files_of
 
 ABOUT, ARRAYS = "causeway.json", "arrays"
 VERSION = 1
-COPIED = ("config.json", "generation_config.json", "tokenizer*.json", "special_tokens_map.json")
 REMEDY = "convert it again"
 
 
@@ -79,7 +79,7 @@ def save_model(out: Path, model: Model, source: Path, check: Callable[[Path], No
 
     Args:
         out: the directory to make. model: as loaded, in the dtype to be stored.
-        source: the directory it was loaded from, whose tokenizer and config.json are copied.
+        source: the directory or GGUF file it was loaded from, whose tokenizer and config.json are copied.
         check: looks at the checkpoint before it gets its name; what it raises leaves nothing under that name.
 
     Raises:
@@ -93,9 +93,9 @@ def save_model(out: Path, model: Model, source: Path, check: Callable[[Path], No
     }  # fmt: skip
     with replacing_folder(out) as partial:
         save_arrays(partial / ARRAYS, {parameter_name(path): leaf for path, leaf in leaves})
-        for pattern in COPIED:
-            for file in sorted(source.glob(pattern)):
-                shutil.copyfile(file, partial / file.name)
+        files = files_of(source)
+        for name in files.beside_weights():
+            (partial / name).write_bytes(files.read(name))
         _write_about(partial, about)
         seal(partial)
         check(partial)
@@ -112,8 +112,11 @@ def restore_transformer(directory: Path, numerics: Numerics, where: Where) -> tu
     """
     open_sealed(directory).check()
     about = read_about(directory, "model")
-    given = about["config"] | {"rope_scaling": RopeScaling(**about["config"]["rope_scaling"])}
-    given["windows"] = tuple(given["windows"])
+    given, scaling = about["config"], about["config"]["rope_scaling"]
+    given |= {
+        "rope_scaling": RopeScaling(**scaling | {"divisors": tuple(scaling.get("divisors", ()))}),
+        "windows": tuple(given["windows"]),
+    }
     abstract = place_abstract(abstract_transformer(ModelConfig(**given), numerics), where)
     named = {parameter_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(abstract)}
     arrays = restore_arrays(directory / ARRAYS, named)

@@ -1,14 +1,9 @@
-"""What published decoder configurations have in common: fields without meaning here, activations, rotary positions.
+"""What published decoder configurations have in common: fields without meaning here, activations, windows."""
 
-Both spellings of rotary positions are read: `rope_theta` beside `rope_scaling` (older files), and one
-`rope_parameters` (transformers 5); kinds `default`, `linear` and `llama3`.
-"""
-
-import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
-from causeway.engine.model.config import Activation, ModelConfig, RopeScaling
+from causeway.engine.model.config import Activation
 from causeway.ports.files.config_fields import Fields
 
 # Fields that change nothing about the forward pass. `pretraining_tp` only says in how many slices Meta computed the
@@ -37,7 +32,6 @@ GENERATION = (
 IRRELEVANT = (*BOOKKEEPING, *TRAINING, *OTHER_HEADS, *GENERATION)
 # Fields that would change the weights or the pass, and the one value for which they do not.
 NEUTRAL: dict[str, Any] = {"pruned_heads": {}, "rope_interleaved": False, "quantization_config": None}
-ROPE_KINDS = ("default", "linear", "llama3")
 ACTIVATIONS: dict[str, Activation] = {
     "silu": "silu", "swish": "silu", "gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_fast": "gelu_tanh",
     "gelu_pytorch_tanh": "gelu_tanh", "relu": "relu",
@@ -121,75 +115,3 @@ def finish(fields: Fields, unused: Iterable[str] = ()) -> None:
         fields.neutral(name, value)
     fields.ignore((*IRRELEVANT, *unused, *(name for name in fields.left if name.startswith("_"))))
     fields.done()
-
-
-@dataclasses.dataclass(frozen=True)
-class Rope:
-    """Rotary positions as published; `share` is the part of a head that turns, None where the file does not say."""
-
-    theta: float
-    scaling: RopeScaling
-    share: float | None = None
-
-
-def read_rope(fields: Fields) -> Rope:
-    """Base, scaling and share from either spelling; when both are there they must agree.
-
-    Raises:
-        ValueError: the spellings disagree, or ask for a kind that is not implemented.
-    """
-    new, old = fields.take("rope_parameters", dict, None), fields.take("rope_scaling", dict, None)
-    theta = fields.take("rope_theta", float, None)
-    readings = []
-    if new is not None:
-        readings.append(_read_rope_object(f"{fields.where} rope_parameters", new, theta))
-    if old is not None or new is None:
-        inner = readings[0].theta if readings and theta is None else theta
-        readings.append(_read_rope_object(f"{fields.where} rope_scaling", old or {}, inner))
-    if any(reading != readings[0] for reading in readings):
-        raise ValueError(f"{fields.where}: rope_parameters {new} and rope_scaling {old} disagree; keep the right one")
-    return readings[0]
-
-
-def _read_rope_object(where: str, values: Mapping[str, Any], outer_theta: float | None) -> Rope:
-    fields = Fields(where, values)
-    theta = fields.take("rope_theta", float, outer_theta)
-    if outer_theta is not None and theta != outer_theta:
-        raise ValueError(f"{where}: rope_theta is {theta} here and {outer_theta} beside it; keep the right one")
-    kinds = {fields.take(name, str, None) for name in ("rope_type", "type")} - {None}
-    kind = kinds.pop() if kinds else "default"
-    if kinds or kind not in ROPE_KINDS:
-        raise ValueError(f"{where}: rope_type {[kind, *kinds]}; implemented are {', '.join(ROPE_KINDS)}")
-    share = fields.take("partial_rotary_factor", float, None)
-    scaling = _read_scaling(fields, kind)
-    fields.done()
-    return Rope(10000.0 if theta is None else theta, scaling, share)
-
-
-def _read_scaling(fields: Fields, kind: str) -> RopeScaling:
-    if kind == "default":
-        if fields.take("factor", float, 1.0) != 1.0:
-            raise ValueError(f"{fields.where}: a factor without a rope_type; name the rope_type it belongs to")
-        return RopeScaling()
-    if kind == "linear":
-        return RopeScaling(kind="linear", factor=fields.take("factor", float))
-    return RopeScaling(
-        kind="llama3",
-        factor=fields.take("factor", float),
-        low_freq_factor=fields.take("low_freq_factor", float),
-        high_freq_factor=fields.take("high_freq_factor", float),
-        original_max_position=fields.positive("original_max_position_embeddings"),
-    )
-
-
-def rope_json(config: ModelConfig) -> dict[str, Any]:
-    """`rope_parameters` as transformers 5 writes it."""
-    scaling = config.rope_scaling
-    out: dict[str, Any] = {"rope_theta": config.rope_theta, "rope_type": scaling.kind}
-    if scaling.kind != "default":
-        out["factor"] = scaling.factor
-    if scaling.kind == "llama3":
-        out["low_freq_factor"] = scaling.low_freq_factor
-        out["high_freq_factor"] = scaling.high_freq_factor
-        out["original_max_position_embeddings"] = scaling.original_max_position
-    return out

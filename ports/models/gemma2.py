@@ -10,7 +10,8 @@ from typing import Any
 from causeway.engine.intervention.sites import Place
 from causeway.engine.model.config import ModelConfig
 from causeway.ports.files.config_fields import Fields
-from causeway.ports.models.decoder_config import finish, read_activation, read_rope, read_windows, require
+from causeway.ports.models.decoder_config import finish, read_activation, read_windows, require
+from causeway.ports.models.decoder_shape import read_shape, whole_heads_turn
 from causeway.ports.models.llama import BLOCKS, PROJECTIONS, decoder_map, norm_map, select_tensors
 from causeway.ports.models.module_names import ModuleNames
 from causeway.ports.models.weights import TensorMap
@@ -44,29 +45,16 @@ def read_config(values: Mapping[str, Any], where: str) -> ModelConfig:
     fields = Fields(where, values)
     require(fields, "model_type", "gemma2")
     require(fields, "use_bidirectional_attention", False)
-    num_layers, d_model = fields.layers("num_hidden_layers"), fields.positive("hidden_size")
     activation = read_activation(fields, "hidden_activation", "gelu_pytorch_tanh")
     if read_activation(fields, "hidden_act", "gelu_pytorch_tanh") != activation:
         # The published files carry an old field that transformers does not read; where it differs, nobody can tell.
         raise ValueError(f"{where}: hidden_act and hidden_activation disagree; keep hidden_activation alone")
-    rope = read_rope(fields)
-    if rope.share not in (None, 1.0):
-        raise ValueError(f"{where}: partial_rotary_factor is {rope.share}; a Gemma-2 turns whole heads")
-    window = fields.take("sliding_window", int, 4096)
+    shape = read_shape(fields, head_dim=256, max_position=8192, tied=True)
+    whole_heads_turn(fields, shape, "Gemma-2")
+    window, num_layers = fields.take("sliding_window", int, 4096), shape["num_layers"]
     config = ModelConfig(
         family="gemma2",
-        num_layers=num_layers,
-        d_model=d_model,
-        num_heads=fields.positive("num_attention_heads"),
-        num_kv_heads=fields.positive("num_key_value_heads"),
-        head_dim=fields.positive("head_dim", 256),
-        d_ff=fields.positive("intermediate_size"),
-        vocab_size=fields.positive("vocab_size"),
-        max_position=fields.positive("max_position_embeddings", 8192),
-        norm_eps=fields.take("rms_norm_eps", float, 1e-6),
-        rope_theta=rope.theta,
-        rope_scaling=rope.scaling,
-        tied_embeddings=fields.take("tie_word_embeddings", bool, True),
+        **shape,
         attention_bias=fields.take("attention_bias", bool, False),
         norm="rms_offset",
         post_norms=True,
@@ -75,7 +63,7 @@ def read_config(values: Mapping[str, Any], where: str) -> ModelConfig:
         attention_softcap=_cap(fields, values, "attn_logit_softcapping", 50.0),
         logit_softcap=_cap(fields, values, "final_logit_softcapping", 30.0),
         query_scale=fields.take("query_pre_attn_scalar", float, 256.0) ** -0.5,
-        embedding_scale=d_model**0.5,
+        embedding_scale=shape["d_model"] ** 0.5,
     )
     finish(fields)
     return config

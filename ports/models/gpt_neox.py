@@ -13,8 +13,9 @@ from causeway.engine.model.config import ModelConfig
 from causeway.ports.files.config_fields import Fields
 from causeway.ports.files.safetensors_files import TensorFile
 from causeway.ports.files.tensor_checks import without_copy
-from causeway.ports.models.decoder_config import finish, read_activation, read_rope, require, whole_heads
+from causeway.ports.models.decoder_config import finish, read_activation, require, whole_heads
 from causeway.ports.models.module_names import ModuleNames
+from causeway.ports.models.rope_config import read_rope
 from causeway.ports.models.weights import Part, TensorMap
 
 # The causal mask and the rotary frequencies, stored as buffers.

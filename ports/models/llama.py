@@ -18,15 +18,10 @@ from causeway.engine.whole_folder import replacing_folder
 from causeway.ports.files.config_fields import Fields
 from causeway.ports.files.safetensors_files import WEIGHTS, TensorFile, write_tensors
 from causeway.ports.files.tensor_checks import without_copy
-from causeway.ports.models.decoder_config import (
-    PUBLISHED_ACTIVATIONS,
-    finish,
-    read_activation,
-    read_rope,
-    require,
-    rope_json,
-)
+from causeway.ports.models.decoder_config import PUBLISHED_ACTIVATIONS, finish, read_activation, require
+from causeway.ports.models.decoder_shape import read_shape, whole_heads_turn
 from causeway.ports.models.module_names import ModuleNames
+from causeway.ports.models.rope_config import rope_json
 from causeway.ports.models.weights import TensorMap, export_tensors
 
 # Buffers that old checkpoints carry; the frequencies follow from the configuration.
@@ -66,28 +61,11 @@ def read_config(values: Mapping[str, Any], where: str) -> ModelConfig:
     """
     fields = Fields(where, values)
     require(fields, "model_type", "llama")
-    d_model, num_heads = fields.positive("hidden_size"), fields.positive("num_attention_heads")
-    if values.get("head_dim") is None and d_model % num_heads:
-        raise ValueError(
-            f"{where}: hidden_size {d_model} is not a multiple of num_attention_heads {num_heads}; give head_dim"
-        )
-    rope = read_rope(fields)
-    if rope.share not in (None, 1.0):
-        raise ValueError(f"{where}: partial_rotary_factor is {rope.share}; a LLaMA turns whole heads")
+    shape = read_shape(fields)
+    whole_heads_turn(fields, shape, "LLaMA")
     config = ModelConfig(
         family="llama",
-        num_layers=fields.layers("num_hidden_layers"),
-        d_model=d_model,
-        num_heads=num_heads,
-        num_kv_heads=fields.positive("num_key_value_heads", num_heads),
-        head_dim=fields.positive("head_dim", d_model // num_heads),
-        d_ff=fields.positive("intermediate_size"),
-        vocab_size=fields.positive("vocab_size"),
-        max_position=fields.positive("max_position_embeddings", 2048),
-        norm_eps=fields.take("rms_norm_eps", float, 1e-6),
-        rope_theta=rope.theta,
-        rope_scaling=rope.scaling,
-        tied_embeddings=fields.take("tie_word_embeddings", bool, False),
+        **shape,
         attention_bias=fields.take("attention_bias", bool, False),
         mlp_bias=fields.take("mlp_bias", bool, False),
         activation=read_activation(fields, "hidden_act", "silu"),
@@ -118,7 +96,7 @@ def decoder_map(config: ModelConfig) -> tuple[TensorMap, ...]:
     for letter, (name, rows, columns) in attention.items():
         source, target = f"{block}.self_attn.{letter}_proj", f"blocks.attention.{name}"
         maps.append(TensorMap(f"{source}.weight", target, (rows, columns), transposed=True))
-        if config.attention_bias:
+        if config.attention_bias and (name != "output" or config.output_bias):
             maps.append(TensorMap(f"{source}.bias", f"{target}_bias", (rows,)))
     for name, (rows, columns) in mlp.items():
         source, target = f"{block}.mlp.{name}_proj", f"blocks.mlp.{name}"

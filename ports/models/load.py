@@ -19,13 +19,13 @@ from causeway.engine import scalars
 from causeway.engine.model.config import PRECISIONS, ModelConfig, Numerics, Precision
 from causeway.engine.model.handle import Model
 from causeway.engine.model.placement import Where
-from causeway.ports.files.config_fields import read_json
 from causeway.ports.files.foreign import interpreting
-from causeway.ports.files.hub import resolve
-from causeway.ports.files.safetensors_files import INDEX, WEIGHTS, open_directory, read_index, weight_files
+from causeway.ports.files.safetensors_files import INDEX, WEIGHTS, read_index, weight_files
 from causeway.ports.models.checkpoints import is_checkpoint, open_sealed, read_about, restore_transformer
-from causeway.ports.models.families import FAMILIES
+from causeway.ports.models.families import FAMILIES, UNREAD
 from causeway.ports.models.fingerprint import FileFingerprint
+from causeway.ports.models.model_files import files_of, gguf_in
+from causeway.ports.models.reference import locate
 from causeway.ports.models.site_names import names_of
 from causeway.ports.models.tokenizer import FileTokenizer, has_tokenizer, load_tokenizer
 from causeway.ports.models.weights import load_transformer
@@ -45,10 +45,11 @@ def load_model(
     prepend_bos: bool | None = None,
     sharding: Where = None,
 ) -> Model:
-    """Load a model from a directory, the hub or the package.
+    """Load a model from a directory, a GGUF file, the hub or a package.
 
     Args:
-        reference: directory, `bundled:NAME`, or hub id `org/name[@revision]`.
+        reference: directory, GGUF file, `bundled:NAME`, `package:NAME` (an installed Python package that holds one
+            model), or hub id `org/name[@revision]`.
         storage: dtype of the weights in memory.
         compute: dtype of the operands of products and of the residual stream.
         accumulate: dtype of norms, softmax, logits and sums.
@@ -62,7 +63,10 @@ def load_model(
         ValueError: the files are damaged, or ask for something not implemented; each names file and field.
     """
     if not isinstance(reference, str | Path):
-        raise ValueError(f"reference: got {scalars.shown(reference)}; needs a directory, bundled:NAME, or a hub id")
+        raise ValueError(
+            f"reference: got {scalars.shown(reference)}; needs a directory, a GGUF file, "
+            "bundled:NAME, package:NAME, or a hub id"
+        )
     if prepend_bos is not None:
         scalars.truth(prepend_bos, "prepend_bos")
     numerics = _check_numerics(Numerics(storage, compute, accumulate))
@@ -70,23 +74,27 @@ def load_model(
     if is_checkpoint(directory):
         return _restore(directory, numerics, str(reference), prepend_bos, sharding)
     family, config = read_model_config(directory)
-    tensors = open_directory(directory)
+    chosen = files_of(directory).tensors(family, config)
     tokenizer = load_tokenizer(directory) if has_tokenizer(directory) else None
     policy = _bos_policy(prepend_bos, tokenizer, directory)
-    fingerprint = FileFingerprint(config, weight_files(tensors))
-    chosen = family.select_tensors(config, tensors)
+    fingerprint = FileFingerprint(config, weight_files(chosen))
     transformer = load_transformer(config, numerics, chosen, family.name_map(config), sharding)
     stops, place = read_stop_tokens(directory), names_of(config).place
     return Model(transformer, tokenizer, str(reference), fingerprint, policy, place, stops)
 
 
 def model_directory(reference: str | Path) -> Path:
-    """The folder that a model's reference names, with its configuration and all its weights.
+    """The folder or GGUF file that a model's reference names, with its configuration and all its weights.
 
     Raises:
         FileNotFoundError, ValueError: as `load_model`.
     """
-    return resolve(str(reference), FILES, _complete)
+    return locate(reference, FILES, _complete)
+
+
+def quantisation_of(reference: str | Path) -> str:
+    """How the numbers of a model were rounded before they were stored; empty where they were not."""
+    return files_of(model_directory(reference)).quantisation()
 
 
 def _restore(directory: Path, numerics: Numerics, name: str, prepend_bos: bool | None, sharding: Where) -> Model:
@@ -108,13 +116,14 @@ def read_model_config(directory: Path) -> tuple[ModuleType, ModelConfig]:
         FileNotFoundError: no config.json.
         ValueError: an unknown family, or a field the family's reader refuses.
     """
-    path = directory / "config.json"
-    values = read_json(path)
+    files = files_of(directory)
+    path, values = files.name("config.json"), files.json("config.json")
     name = values.get("model_type")
     if not isinstance(name, str) or name not in FAMILIES:
-        raise ValueError(f"{path}: model_type is {name!r}; the families read here are {', '.join(FAMILIES)}")
+        lacks = f", which needs {UNREAD[name]}" if isinstance(name, str) and name in UNREAD else ""
+        raise ValueError(f"{path}: model_type is {name!r}{lacks}; the families read here are {', '.join(FAMILIES)}")
     with interpreting(path, "configuration"):
-        return FAMILIES[name], FAMILIES[name].read_config(values, str(path))
+        return FAMILIES[name], FAMILIES[name].read_config(values, path)
 
 
 def _check_numerics(numerics: Numerics) -> Numerics:
@@ -128,6 +137,8 @@ def _check_numerics(numerics: Numerics) -> Numerics:
 
 def _complete(directory: Path) -> bool:
     """Whether a cached folder has a configuration and all its weights."""
+    if gguf_in(directory) is not None:
+        return True
     if not (directory / "config.json").is_file():
         return False
     if (directory / WEIGHTS).is_file():
@@ -154,10 +165,11 @@ def read_stop_tokens(directory: Path) -> tuple[int, ...] | None:
     Raises:
         ValueError: a field that is neither a token id nor a list of them; names the file.
     """
-    for path in (directory / GENERATION_CONFIG, directory / "config.json"):
-        named = read_json(path).get("eos_token_id") if path.is_file() else None
+    files = files_of(directory)
+    for name in (GENERATION_CONFIG, "config.json"):
+        named = files.json(name).get("eos_token_id") if files.has(name) else None
         if named is not None:
-            return _ids(named, f"{path}: eos_token_id")
+            return _ids(named, f"{files.name(name)}: eos_token_id")
     return None
 
 

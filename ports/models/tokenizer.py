@@ -16,11 +16,12 @@ from typing import Any
 
 import tokenizers
 
-from causeway.ports.files.config_fields import read_json
-from causeway.ports.files.foreign import check_file, interpreting, parsing
-from causeway.ports.files.hub import BUNDLED, resolve
+from causeway.ports.files.foreign import interpreting, parsing
+from causeway.ports.files.hub import BUNDLED
+from causeway.ports.models.model_files import ModelFiles, files_of
+from causeway.ports.models.reference import locate
 
-TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
+TOKENIZER, TOKENIZER_CONFIG, SPECIAL_TOKENS = "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"
 # Several times the largest published one.
 MOST_BYTES = 1 << 27
 # Vocabularies without the rules that apply them.
@@ -37,22 +38,21 @@ class FileTokenizer:
         fingerprint: sha256 of tokenizer.json.
     """
 
-    def __init__(self, directory: Path):
-        path = directory / TOKENIZER
-        content = _read_tokenizer(path)
-        self._tokenizer = _parse(path, content)
+    def __init__(self, files: ModelFiles):
+        content = _read_tokenizer(files)
+        self._tokenizer = _parse(files.name(TOKENIZER), content)
         # A published file may still carry the truncation or padding of a training run.
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
-        config = read_json(directory / TOKENIZER_CONFIG) if (directory / TOKENIZER_CONFIG).is_file() else {}
-        _check_added_tokens(directory, config, self._tokenizer)
+        config = files.json(TOKENIZER_CONFIG) if files.has(TOKENIZER_CONFIG) else {}
+        _check_added_tokens(files, config, self._tokenizer)
         self.vocab_size = 1 + max(self._tokenizer.get_vocab(with_added_tokens=True).values())
-        self.bos_id = _special_id(directory, config, "bos_token", self._tokenizer)
-        self.eos_id = _special_id(directory, config, "eos_token", self._tokenizer)
+        self.bos_id = _special_id(files, config, "bos_token", self._tokenizer)
+        self.eos_id = _special_id(files, config, "eos_token", self._tokenizer)
         self.unknown_id = _unknown_id(self._tokenizer)
         self.files_prepend_bos = self._detect_bos(config)
         self.fingerprint = hashlib.sha256(content).hexdigest()
-        self._is_bundled = BUNDLED in directory.resolve().parents
+        self._is_bundled = BUNDLED in files.where.resolve().parents
 
     def _detect_bos(self, config: dict[str, Any]) -> bool:
         """`add_bos_token` when written down, else what the file's post-processor puts around an empty text."""
@@ -106,37 +106,38 @@ class FileTokenizer:
         return self._tokenizer.decode([int(i) for i in ids], skip_special_tokens=False)
 
 
-def load_tokenizer(directory: Path) -> FileTokenizer:
-    """The tokenizer of a model directory.
+def load_tokenizer(where: Path) -> FileTokenizer:
+    """The tokenizer of a model's folder or GGUF file.
 
     Raises:
         FileNotFoundError: no tokenizer.json.
         ValueError: the file is damaged, or disagrees with tokenizer_config.json.
     """
-    with interpreting(directory / TOKENIZER_CONFIG, "configuration of a tokenizer"):
-        return FileTokenizer(directory)
+    files = files_of(where)
+    with interpreting(files.name(TOKENIZER_CONFIG), "configuration of a tokenizer"):
+        return FileTokenizer(files)
 
 
-def has_tokenizer(directory: Path) -> bool:
-    """Whether a directory has a tokenizer of any format; `load_tokenizer` says what to do about unread ones."""
-    return any((directory / name).is_file() for name in (TOKENIZER, *OTHER_FORMATS))
+def has_tokenizer(where: Path) -> bool:
+    """Whether a model has a tokenizer of any format; `load_tokenizer` says what to do about unread ones."""
+    files = files_of(where)
+    return any(files.has(name) for name in (TOKENIZER, *OTHER_FORMATS))
 
 
-def _read_tokenizer(path: Path) -> bytes:
-    if path.is_file():
-        check_file(path, MOST_BYTES)
-        return path.read_bytes()
-    others = [name for name in OTHER_FORMATS if (path.parent / name).is_file()]
+def _read_tokenizer(files: ModelFiles) -> bytes:
+    if files.has(TOKENIZER):
+        return files.read(TOKENIZER, MOST_BYTES)
+    where, others = files.name(TOKENIZER), [name for name in OTHER_FORMATS if files.has(name)]
     if others:
         raise FileNotFoundError(
-            f"{path}: no such file, only {others[0]}; write it with "
-            f"transformers.AutoTokenizer.from_pretrained({str(path.parent)!r}).save_pretrained(...)"
+            f"{where}: no such file, only {others[0]}; write it with "
+            f"transformers.AutoTokenizer.from_pretrained({str(files.where)!r}).save_pretrained(...)"
         )
-    raise FileNotFoundError(f"{path}: no such file; without it only token ids can be used as prompts")
+    raise FileNotFoundError(f"{where}: no such file; without it only token ids can be used as prompts")
 
 
-def _parse(path: Path, content: bytes) -> tokenizers.Tokenizer:
-    with parsing(path, "tokenizer"):
+def _parse(where: str, content: bytes) -> tokenizers.Tokenizer:
+    with parsing(where, "tokenizer"):
         tokenizer = tokenizers.Tokenizer.from_buffer(content)
         if not tokenizer.get_vocab_size(with_added_tokens=True):
             raise ValueError("it has no tokens")
@@ -162,17 +163,17 @@ def _text_of(token: Any) -> str | None:
     return token.get("content") if isinstance(token, dict) else token
 
 
-def _special_id(directory: Path, config: dict[str, Any], name: str, tokenizer: tokenizers.Tokenizer) -> int | None:
+def _special_id(files: ModelFiles, config: dict[str, Any], name: str, tokenizer: tokenizers.Tokenizer) -> int | None:
     text = _text_of(config.get(name))
-    if text is None and (directory / "special_tokens_map.json").is_file():
-        text = _text_of(read_json(directory / "special_tokens_map.json").get(name))
+    if text is None and files.has(SPECIAL_TOKENS):
+        text = _text_of(files.json(SPECIAL_TOKENS).get(name))
     if text is None:
         return None
+    where = files.name(TOKENIZER_CONFIG)
     if not isinstance(text, str):
-        raise ValueError(f"{directory / TOKENIZER_CONFIG}: {name} is {text!r}; needs the text of a token")
+        raise ValueError(f"{where}: {name} is {text!r}; needs the text of a token")
     token_id = tokenizer.token_to_id(text)
     if token_id is None:
-        where = directory / TOKENIZER_CONFIG
         raise ValueError(f"{where}: {name} {text!r} is not in {TOKENIZER}; do both belong to one model?")
     return token_id
 
@@ -183,24 +184,24 @@ def _unknown_id(tokenizer: tokenizers.Tokenizer) -> int | None:
     return None if text is None else tokenizer.token_to_id(text)
 
 
-def _check_added_tokens(directory: Path, config: dict[str, Any], tokenizer: tokenizers.Tokenizer) -> None:
+def _check_added_tokens(files: ModelFiles, config: dict[str, Any], tokenizer: tokenizers.Tokenizer) -> None:
     """Tokens that only the config adds would be split into pieces here, silently."""
     for token_id, token in (config.get("added_tokens_decoder") or {}).items():
         if str(tokenizer.token_to_id(_text_of(token) or "")) != token_id:
             raise ValueError(
-                f"{directory / TOKENIZER_CONFIG}: added token {_text_of(token)!r} (id {token_id}) is not in "
+                f"{files.name(TOKENIZER_CONFIG)}: added token {_text_of(token)!r} (id {token_id}) is not in "
                 f"{TOKENIZER}; save the tokenizer again with transformers so that both agree"
             )
 
 
-FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+FILES = (TOKENIZER, TOKENIZER_CONFIG, SPECIAL_TOKENS)
 
 
 def tokenizer_of(reference: str) -> FileTokenizer:
-    """The tokenizer of a directory, `bundled:NAME`, or hub id `org/name[@revision]`.
+    """The tokenizer of a model, by any of its references (see `ports.models.reference`).
 
     Raises:
         FileNotFoundError: nothing there, or no tokenizer in it.
         ValueError: a damaged file.
     """
-    return load_tokenizer(resolve(reference, FILES, has_tokenizer))
+    return load_tokenizer(locate(reference, FILES, has_tokenizer))

@@ -9,12 +9,15 @@ layers and already in the storage dtype; a shard reads only its own part of the 
 Several parameters may share one published tensor (GPT-2's `c_attn` holds query, key and value side by side): each
 names its `Part`, and the parts named have to make up the whole tensor.
 
-Host memory beyond the finished model: on CPU the mapped pages of one tensor; elsewhere also one block of a parameter.
+Host memory beyond the finished model: on CPU the mapped pages of one tensor (of quantised files two tensors of
+numbers); elsewhere also one block of a parameter.
 """
 
 import dataclasses
 import functools
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import ClassVar
 
 import jax
 import numpy as np
@@ -55,6 +58,20 @@ class Part:
 
 
 @dataclasses.dataclass(frozen=True)
+class Span:
+    """Entries [start, stop) of an axis of a published tensor (Phi-3's qkv_proj)."""
+
+    axis: int
+    start: int
+    stop: int
+    width: ClassVar[int] = 0
+
+    def of(self, published: np.ndarray) -> np.ndarray:
+        """The entries as a view."""
+        return published[(slice(None),) * self.axis + (slice(self.start, self.stop),)]
+
+
+@dataclasses.dataclass(frozen=True)
 class TensorMap:
     """One tensor of a published layout, or one a layer.
 
@@ -71,7 +88,7 @@ class TensorMap:
     parameter: str
     shape: tuple[int, ...]
     transposed: bool = False
-    part: Part | None = None
+    part: Part | Span | None = None
 
     @property
     def layered(self) -> bool:
@@ -154,10 +171,20 @@ def _check_parts(maps: Iterable[TensorMap]) -> None:
         by_tensor.setdefault(entry.tensor, []).append(entry)
     for tensor, entries in by_tensor.items():
         parts = [entry.part or Part(0, 0, 1) for entry in entries]
-        whole = {dataclasses.replace(parts[0], index=index) for index in range(parts[0].count)}
-        if set(parts) != whole or len(parts) != len(whole) or len({entry.shape for entry in entries}) > 1:
+        if not _are_whole(parts, entries[0].shape) or len({entry.shape for entry in entries}) > 1:
             names = listed([entry.parameter for entry in entries])
             raise ValueError(f"name map: {names} do not make up {tensor} exactly; the family's map is wrong")
+
+
+def _are_whole(parts: list[Part | Span], shape: tuple[int, ...]) -> bool:
+    """Whether parts of one tensor are all of it, each once."""
+    first, pieces = parts[0], [part for part in parts if isinstance(part, Part)]
+    if isinstance(first, Part):
+        whole = {dataclasses.replace(first, index=index) for index in range(first.count)}
+        return set(pieces) == whole and len(parts) == len(whole)
+    spans = sorted((part.start, part.stop) for part in parts if isinstance(part, Span) and part.axis == first.axis)
+    ends = [0, *(stop for _, stop in spans)]
+    return len(spans) == len(parts) and ends == [*(start for start, _ in spans), shape[first.axis]]
 
 
 def _read_part(
@@ -168,8 +195,19 @@ def _read_part(
         layers, shape, index, targets = tensors[index[0]], shape[1:], index[1:], list(target)
     else:
         layers, targets = tensors, [target]
-    for tensor, part in zip(layers, targets, strict=True):
-        _copy(tensor, entry.view(tensor.view(), shape)[index], part)
+    for tensor, values, part in zip(layers, _one_ahead(layers), targets, strict=True):
+        _copy(tensor, entry.view(values, shape)[index], part)
+
+
+def _one_ahead(tensors: Sequence[TensorFile]) -> Iterator[np.ndarray]:
+    """The values of each tensor, the next one's made ready meanwhile: quantised ones are computed when looked at."""
+    with ThreadPoolExecutor(1) as thread:
+        ready = thread.submit(tensors[0].view)
+        for following in [*tensors[1:], None]:
+            values = ready.result()
+            if following is not None:
+                ready = thread.submit(following.view)
+            yield values
 
 
 def _copy(tensor: TensorFile, values: np.ndarray, target: np.ndarray) -> None:

@@ -11,9 +11,11 @@ import scipy.stats
 Hook = Callable[[str, int, np.ndarray], np.ndarray]
 
 
-def frequencies(config) -> np.ndarray:
+def frequencies(config, layer: int = 0) -> np.ndarray:
     """Radians per position of each pair of coordinates; the llama3 stretch by wavelength, as published."""
     scaling, out = config.rope_scaling, []
+    if config.local_rope_theta and config.windows[layer]:
+        return config.local_rope_theta ** -(np.arange(0, config.rotary_width, 2) / config.rotary_width)
     for i in range(config.rotary_width // 2):
         frequency = 1.0 / config.rope_theta ** (2 * i / config.rotary_width)
         wavelength = 2 * np.pi / frequency
@@ -30,10 +32,10 @@ def frequencies(config) -> np.ndarray:
     return np.array(out)
 
 
-def rotate(vector: np.ndarray, position: int, config) -> np.ndarray:
+def rotate(vector: np.ndarray, position: int, config, layer: int = 0) -> np.ndarray:
     """Turn one head's vector [K]: coordinates i and i + W/2 of the first W are a complex number."""
     half = config.rotary_width // 2
-    turned = (vector[:half] + 1j * vector[half : 2 * half]) * np.exp(1j * position * frequencies(config))
+    turned = (vector[:half] + 1j * vector[half : 2 * half]) * np.exp(1j * position * frequencies(config, layer))
     return np.concatenate([turned.real, turned.imag, vector[2 * half :]])
 
 
@@ -77,8 +79,10 @@ def activation(name: str, x: np.ndarray) -> np.ndarray:
     return np.maximum(x, 0)
 
 
-def centre(x: np.ndarray, config) -> np.ndarray:
-    """A norm before its gain."""
+def centre(x: np.ndarray, norm, config) -> np.ndarray:
+    """A norm before its gain; one without a gain is no norm."""
+    if not hasattr(norm, "gain"):
+        return x
     if config.norm == "layer":
         x = x - x.mean(-1, keepdims=True)
     return x / np.sqrt((x * x).mean(-1, keepdims=True) + config.norm_eps)
@@ -86,6 +90,8 @@ def centre(x: np.ndarray, config) -> np.ndarray:
 
 def stretch(normalised: np.ndarray, norm, config, layer: int | None) -> np.ndarray:
     """A norm's gain and bias."""
+    if not hasattr(norm, "gain"):
+        return normalised
     gain = _array(norm.gain) if layer is None else _array(norm.gain)[layer]
     out = normalised * (gain + (config.norm == "rms_offset"))
     return out + (_array(norm.bias) if layer is None else _array(norm.bias)[layer]) if config.norm == "layer" else out
@@ -96,30 +102,35 @@ def embed(transformer, tokens) -> np.ndarray:
     return x + _array(transformer.position_embedding)[: len(x)] if transformer.config.positions == "learned" else x
 
 
+def _query_key_norm(x: np.ndarray, norm, config, layer: int) -> np.ndarray:
+    """Queries or keys [T, H, K] over their root mean square, each head's or that of all together."""
+    axes = (1, 2) if config.qk_norm_joint else (2,)
+    normalised = x / np.sqrt((x * x).mean(axes, keepdims=True) + config.norm_eps)
+    gain = _array(norm.gain)[layer] + (config.norm == "rms_offset")
+    return normalised * (gain.reshape(x.shape[1:]) if config.qk_norm_joint else gain)
+
+
 def attention_write(transformer, i: int, x: np.ndarray, hook: Hook) -> np.ndarray:
     """What the attention of block i adds to its input x [T, D]."""
     config, blocks = transformer.config, transformer.blocks
     attend = blocks.attention
-    y = hook("attn_in", i, stretch(centre(x, config), blocks.attn_norm, config, i))
+    y = hook("attn_in", i, stretch(centre(x, blocks.attn_norm, config), blocks.attn_norm, config, i))
     q, k, v = (
         _biased(np.einsum("td,dhk->thk", y, _array(getattr(attend, name))[i]), attend, f"{name}_bias", i)
         for name in ("query", "key", "value")
     )
     if config.qk_norm:
-        q, k = (
-            a / np.sqrt((a * a).mean(-1, keepdims=True) + config.norm_eps) * _array(norm.gain)[i]
-            for a, norm in ((q, attend.query_norm), (k, attend.key_norm))
-        )
+        q, k = (_query_key_norm(a, norm, config, i) for a, norm in ((q, attend.query_norm), (k, attend.key_norm)))
     q, k, v = (hook(name, i, a) for name, a in (("query", q), ("key", k), ("value", v)))
     if config.positions == "rotary":
-        q, k = (np.array([[rotate(head, t, config) for head in a[t]] for t in range(len(a))]) for a in (q, k))
+        q, k = (np.array([[rotate(head, t, config, i) for head in a[t]] for t in range(len(a))]) for a in (q, k))
     window = config.windows[i] if config.windows else 0
     pattern = hook("attn_pattern", i, attention(q, k, v, config.query_scale, config.attention_softcap, window)[1])
     z = np.stack([pattern[h] @ v[:, h // (q.shape[1] // v.shape[1])] for h in range(q.shape[1])], axis=1)
     z = hook("head_out", i, z)
     out = _biased(np.einsum("thk,hkd->td", z, _array(attend.output)[i]), attend, "output_bias", i)
     if config.post_norms:
-        out = stretch(centre(hook("attn_raw", i, out), config), blocks.attn_post_norm, config, i)
+        out = stretch(centre(hook("attn_raw", i, out), blocks.attn_post_norm, config), blocks.attn_post_norm, config, i)
     return hook("attn_out", i, out)
 
 
@@ -127,7 +138,7 @@ def mlp_write(transformer, i: int, x: np.ndarray, hook: Hook) -> np.ndarray:
     """What the MLP of block i adds to its input x [T, D]."""
     config, blocks = transformer.config, transformer.blocks
     mlp = blocks.mlp
-    y = hook("mlp_norm", i, centre(x, config))
+    y = hook("mlp_norm", i, centre(x, blocks.mlp_norm, config))
     y = hook("mlp_in", i, stretch(y, blocks.mlp_norm, config, i))
     neurons = _biased(y @ _array(mlp.up)[i], mlp, "up_bias", i)
     if config.gated_mlp:
@@ -137,7 +148,7 @@ def mlp_write(transformer, i: int, x: np.ndarray, hook: Hook) -> np.ndarray:
         neurons = activation(config.activation, neurons)
     out = _biased(hook("mlp_act", i, neurons) @ _array(mlp.down)[i], mlp, "down_bias", i)
     if config.post_norms:
-        out = stretch(centre(hook("mlp_raw", i, out), config), blocks.mlp_post_norm, config, i)
+        out = stretch(centre(hook("mlp_raw", i, out), blocks.mlp_post_norm, config), blocks.mlp_post_norm, config, i)
     return hook("mlp_out", i, out)
 
 
@@ -154,7 +165,8 @@ def logits(transformer, tokens, hook: Hook = lambda stream, layer, value: value)
             x = hook("resid_mid", i, x + written)
             x = x + mlp_write(transformer, i, x, hook)
         x = hook("resid_post", i, x)
-    x = hook("final_norm", config.num_layers, stretch(centre(x, config), transformer.final_norm, config, None))
+    last = transformer.final_norm
+    x = hook("final_norm", config.num_layers, stretch(centre(x, last, config), last, config, None))
     unembedding = _array(transformer.embedding).T if config.tied_embeddings else _array(transformer.unembedding)
     out, cap = x @ unembedding, config.logit_softcap
     return hook("logits", config.num_layers, cap * np.tanh(out / cap) if cap else out)

@@ -9,7 +9,7 @@ import numpy as np
 from causeway.engine.dictionary.activations import RANKED
 from causeway.engine.dictionary.dictionary import Dictionary, DictionaryConfig
 from causeway.engine.intervention.edits import FOREVER, Edit, EditSpec, no_edit
-from causeway.engine.model.config import ModelConfig, Numerics
+from causeway.engine.model.config import ModelConfig, Numerics, RopeScaling
 from causeway.engine.model.transformer import Transformer, abstract_transformer
 
 CONFIG = ModelConfig(
@@ -32,6 +32,16 @@ FAMILIES = {
         "norm": "rms_offset", "post_norms": True, "windows": (4, 0, 4), "attention_softcap": 3.0,
         "logit_softcap": 2.0, "query_scale": 0.3, "embedding_scale": 4.0, "activation": "gelu_tanh",
     },
+    "gemma3": {
+        "norm": "rms_offset", "post_norms": True, "windows": (4, 0, 4), "qk_norm": True, "query_scale": 0.3,
+        "embedding_scale": 4.0, "activation": "gelu_tanh", "local_rope_theta": 50.0,
+        "rope_scaling": RopeScaling("linear", 8.0),
+    },
+    "olmo2": {
+        "pre_norms": False, "post_norms": True, "qk_norm": True, "qk_norm_joint": True, "tied_embeddings": False,
+    },
+    "qwen2": {"attention_bias": True, "attention_output_bias": False},
+    "bare": {"norm": "none", "gated_mlp": False, "activation": "relu", "num_kv_heads": 4},
 }  # fmt: skip
 DOUBLE = Numerics("float64", "float64", "float64")
 FEATURES = 24

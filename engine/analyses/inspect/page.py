@@ -16,7 +16,7 @@ UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 
 
 def model_page(account: Mapping[str, Any]) -> list[str]:
-    """Lines on a model, from `model_account`."""
+    """Lines on a model, from `model_account` and, where the file says it, how its numbers were rounded."""
     dtypes = ", ".join(f"{what} {dtype}" for what, dtype in account["dtypes"].items())
     tokenizer = account["tokenizer"]
     lines = [
@@ -24,6 +24,8 @@ def model_page(account: Mapping[str, Any]) -> list[str]:
         f"{_bytes(account['bytes'])} ({dtypes})",
         *_listed("shape", [f"{name} {value}" for name, value in account["shape"].items() if name != "family"]),
     ]
+    if account.get("quantisation"):
+        lines += _listed("stored as", [account["quantisation"]])
     if account["differs_from_llama"]:
         lines += _listed("besides", [f"{name} {value}" for name, value in account["differs_from_llama"].items()])
     lines += _listed("arrays", [f"{name} {shape}" for name, shape in account["arrays"].items()])

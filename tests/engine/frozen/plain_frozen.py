@@ -32,7 +32,9 @@ def _centred(x: np.ndarray, config) -> np.ndarray:
     return x - x.mean(-1, keepdims=True) if config.norm == "layer" else x
 
 
-def _sigma(x: np.ndarray, config) -> np.ndarray:
+def _sigma(x: np.ndarray, norm, config) -> np.ndarray:
+    if not hasattr(norm, "gain"):
+        return np.ones((*x.shape[:-1], 1))
     x = _centred(x, config)
     return np.sqrt((x * x).mean(-1, keepdims=True) + config.norm_eps)
 
@@ -101,13 +103,14 @@ class FrozenPass:
 
     def _freeze(self) -> None:
         """The denominators of all norms."""
-        config, top = self.config, self.config.num_layers - 1
+        config, top, blocks = self.config, self.config.num_layers - 1, self.transformer.blocks
         middle = "resid_pre" if config.parallel_blocks else "resid_mid"
-        self.sigma = {("final", 0): _sigma(self.recorded["resid_post", top], config)}
+        self.sigma = {("final", 0): _sigma(self.recorded["resid_post", top], self.transformer.final_norm, config)}
         for layer in range(config.num_layers):
-            self.sigma["attn", layer] = _sigma(self.recorded["resid_pre", layer], config)
-            self.sigma["mlp", layer] = _sigma(self.recorded[middle, layer], config)
-            self.sigma["post", layer] = _sigma(self._heads_write(layer, self.recorded["head_out", layer]), config)
+            self.sigma["attn", layer] = _sigma(self.recorded["resid_pre", layer], blocks.attn_norm, config)
+            self.sigma["mlp", layer] = _sigma(self.recorded[middle, layer], blocks.mlp_norm, config)
+            written = self._heads_write(layer, self.recorded["head_out", layer])
+            self.sigma["post", layer] = _sigma(written, getattr(blocks, "attn_post_norm", None), config)
 
     def _find_sources(self) -> None:
         config, encoder = self.config, self.encoder

@@ -13,14 +13,14 @@ from causeway.engine.analyses.attribute.attribute import attribute
 from causeway.engine.analyses.attribute.attribution_plan import AttributionPlan
 from causeway.engine.analyses.attribute.targets import logit_difference
 
-FAMILIES = ("llama", "qwen3", "gpt2", "gpt_neox", "gemma2")
+FAMILIES = ("llama", "qwen3", "gpt2", "gpt_neox", "gemma2", "gemma3", "olmo2", "bare")
 KINDS = (
     "relu", "jumprelu", "topk", "topk_signed", "gated", "skip_mlp_in", "skip_mlp_norm", "skip_resid_mid",
     "skip_shuffled", "cross_layer", "cross_layer_skip", "sae", "sae_cut", "sae_cut_some",
 )  # fmt: skip
 FAST = {
     ("llama", "skip_shuffled"), ("llama", "sae"), ("qwen3", "skip_resid_mid"), ("gpt2", "cross_layer_skip"),
-    ("gpt_neox", "skip_mlp_in"), ("gemma2", "sae_cut"),
+    ("gpt_neox", "skip_mlp_in"), ("gemma2", "sae_cut"), ("olmo2", "jumprelu"), ("bare", "relu"),
 }  # fmt: skip
 # Parallel blocks have no resid_mid.
 GRID = [

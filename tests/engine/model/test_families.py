@@ -21,7 +21,7 @@ from causeway.engine.model.segments import Layout
 from causeway.engine.outcome.answers import Answer, answer_tree, score_answers
 from causeway.engine.outcome.exact import Background, clean_tree, edited_answers, start_layer
 
-FAMILIES = ("qwen3", "gpt2", "gpt_neox", "gemma2")
+FAMILIES = ("qwen3", "gpt2", "gpt_neox", "qwen2", "olmo2", "bare", "gemma3", "gemma2")
 LAST, ROWS = 8, 3
 program = jax.jit(edited_answers)
 

@@ -29,6 +29,14 @@ LLAMA3 = {
     "rope_type": "llama3", "rope_theta": 1000.0, "factor": 4.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
     "original_max_position_embeddings": 16,
 }  # fmt: skip
+YARN = {
+    "rope_type": "yarn", "rope_theta": 1000.0, "factor": 4.0, "original_max_position_embeddings": 16,
+    "beta_fast": 8.0, "beta_slow": 1.0,
+}  # fmt: skip
+LONG = {
+    "rope_type": "longrope", "rope_theta": 1e4, "short_factor": [1.1, 2.0], "long_factor": [3.0, 4.0],
+    "original_max_position_embeddings": 48,
+}  # fmt: skip
 BASES = {
     "gpt2": ("GPT2Config", "GPT2LMHeadModel", GPT2),
     "qwen3": ("Qwen3Config", "Qwen3ForCausalLM", WIDE | {"num_key_value_heads": 2, "head_dim": 6}),
@@ -39,6 +47,22 @@ BASES = {
         "Gemma2ForCausalLM",
         WIDE | {"num_key_value_heads": 2, "head_dim": 6, "sliding_window": 5, "query_pre_attn_scalar": 9},
     ),
+    "gemma3": (
+        "Gemma3TextConfig",
+        "Gemma3ForCausalLM",
+        WIDE
+        | {
+            "num_hidden_layers": 6,
+            "num_key_value_heads": 2,
+            "head_dim": 6,
+            "sliding_window": 5,
+            "query_pre_attn_scalar": 9,
+        },
+    ),
+    "qwen2": ("Qwen2Config", "Qwen2ForCausalLM", WIDE | {"num_key_value_heads": 2}),
+    "mistral": ("MistralConfig", "MistralForCausalLM", WIDE | {"num_key_value_heads": 2, "sliding_window": 5}),
+    "phi3": ("Phi3Config", "Phi3ForCausalLM", WIDE | {"num_key_value_heads": 2, "pad_token_id": None}),
+    "olmo2": ("Olmo2Config", "Olmo2ForCausalLM", WIDE | {"num_key_value_heads": 2}),
 }
 VARIANTS = {
     "gpt2": {
@@ -78,6 +102,28 @@ VARIANTS = {
         "one window": {"layer_types": ["full_attention"] * 2 + ["sliding_attention"]},
         "attention_bias": {"attention_bias": True},
     },
+    "gemma3": {
+        "plain": {}, "attention_bias": {"attention_bias": True},
+        "one base": {"rope_parameters": {
+            "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1e4},
+            "sliding_attention": {"rope_type": "default", "rope_theta": 1e4},
+        }},
+        "other layers": {"layer_types": ["full_attention", "sliding_attention"] * 3},
+        "cap": {"final_logit_softcapping": 0.5},
+    },
+    "qwen2": {
+        "plain": {}, "tied": {"tie_word_embeddings": True}, "yarn": {"rope_parameters": YARN},
+        "sliding": {"use_sliding_window": True, "sliding_window": 4, "max_window_layers": 1},
+    },
+    "mistral": {"plain": {}, "no window": {"sliding_window": None}, "wide heads": {"head_dim": 10}},
+    "phi3": {
+        "plain": {}, "window": {"sliding_window": 5}, "tied": {"tie_word_embeddings": True},
+        "half of a head": {
+            "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": 0.5}
+        },
+        "long": {"rope_parameters": LONG, "original_max_position_embeddings": 48, "max_position_embeddings": 96},
+    },
+    "olmo2": {"plain": {}, "attention_bias": {"attention_bias": True}, "mha": {"num_key_value_heads": 4}},
 }  # fmt: skip
 CASES = [(family, variant) for family in VARIANTS for variant in VARIANTS[family]]
 STORED = ("gqa", "all")
@@ -86,7 +132,8 @@ GOLDENS = Path(__file__).resolve().parents[2] / "goldens"
 FAST = {
     ("gpt2", "plain"), ("gpt2", "untied"), ("qwen3", "tied"), ("qwen3", "sliding"), ("llama", "rope_llama3"),
     ("llama", "biases"), ("gpt_neox", "plain"), ("gpt_neox", "sequential"), ("gpt_neox", "no turning"),
-    ("gemma2", "plain"), ("gemma2", "one window"),
+    ("gemma2", "plain"), ("gemma2", "one window"), ("gemma3", "plain"), ("qwen2", "plain"), ("qwen2", "yarn"),
+    ("mistral", "plain"), ("phi3", "plain"), ("phi3", "long"), ("olmo2", "plain"),
 }  # fmt: skip
 SOME = [pytest.param(*case, marks=() if case in FAST else pytest.mark.slow) for case in CASES]
 

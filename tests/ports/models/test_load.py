@@ -198,7 +198,10 @@ class TestBadConfiguration:
             ({"mlp_bias": 1}, "field mlp_bias is 1; needs bool"),
             ({"num_key_value_heads": 3}, "3 does not divide num_heads = 2"),
             ({"head_dim": None, "num_attention_heads": 3, "num_key_value_heads": 3}, "hidden_size 8 is not a multiple"),
-            ({"rope_parameters": {"rope_type": "yarn", "factor": 2.0}}, "rope_type .*yarn.*implemented are default"),
+            (
+                {"rope_parameters": {"rope_type": "longrope", "factor": 2.0}},
+                "longrope.*implemented are default",
+            ),
             ({"rope_parameters": {"rope_type": "llama3", "factor": 2.0}}, "field low_freq_factor is missing"),
             ({"rope_parameters": {"rope_type": "linear", "factor": 2.0, "extra": 1}}, "unknown fields extra=1"),
             ({"rope_parameters": {"rope_type": "default", "factor": 2.0}}, "a factor without a rope_type"),

@@ -55,7 +55,7 @@ def _by_differences(model, prompt, token):
             def attend(q, k, v, mask=mask):
                 return attend_sequence(q, k, v, mask, config, model.numerics)
 
-            x = apply_block(layer(transformer.blocks, index), x, positions, config, attend)
+            x = apply_block(layer(transformer.blocks, index), index, x, positions, config, attend)
         return np.asarray(transformer.logits(transformer.final_norm(x)))[:, -1, token]
 
     gradients = []

@@ -26,7 +26,7 @@ def test_the_lens_reads_every_layer_with_the_final_norm(family, tiny, cases, pla
     found, logits = streams_of(plain, model, CLEAN)
     lens, t, config = cw.logit_lens(model, CLEAN, width=4), model.transformer, model.config
     for layer in range(3):
-        x = plain.stretch(plain.centre(found["resid_post", layer], config), t.final_norm, config, None)
+        x = plain.stretch(plain.centre(found["resid_post", layer], t.final_norm, config), t.final_norm, config, None)
         expected = x @ np.asarray(t.embedding[...]).T
         np.testing.assert_allclose(model.unembed(found["resid_post", layer]), expected, rtol=1e-9, atol=1e-9)
         log_p = expected - np.log(np.exp(expected).sum(-1, keepdims=True))
