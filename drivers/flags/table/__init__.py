@@ -30,7 +30,7 @@ DTYPES = ("float32", "bfloat16", "float16")
 
 TABLE: MappingProxyType[str, Entry] = MappingProxyType({
     # The model, its dictionaries, and where they compute.
-    "model": text("Model: a hub id (org/name[@revision]), folder, GGUF file, package:NAME, or bundled.", "bundled:tiny"),
+    "model": text("A hub id (org/name[@revision]), folder, GGUF file, package:NAME, bundled.", "bundled:tiny"),
     "dictionaries": text("SAEs or transcoders: a hub id, a folder, or bundled:NAME (default: a bundled model's own)."),
     "layers": listed("Layers whose dictionaries are loaded or made, as 0,1,-1 (the last); default: all."),
     "gating": choice("How Llama Scope's threshold is read (default: inferred).",
