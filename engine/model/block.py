@@ -20,8 +20,9 @@ from collections.abc import Callable
 from jaxtyping import Array, Float, Int
 
 from causeway.engine.model.config import ModelConfig
+from causeway.engine.model.norms import Norm
 from causeway.engine.model.rope import rotate
-from causeway.engine.model.transformer import Block, Norm
+from causeway.engine.model.transformer import Block
 
 Observe = Callable[[str, Array], Array]
 Attend = Callable[[Float[Array, "B T H K"], Float[Array, "B T G K"], Float[Array, "B T G K"]], Float[Array, "B T H K"]]

@@ -16,6 +16,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from causeway.engine.model.config import ModelConfig, Numerics
+from causeway.engine.model.norms import NoNorm, RMSNorm, make_norm, make_rms
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "silu": jax.nn.silu,
@@ -36,113 +37,6 @@ def _product(equation: str, x: Array, weight: Array, numerics: Numerics) -> Arra
     return out.astype(numerics.compute_dtype)
 
 
-class _Norm(nnx.Module):
-    """What both norms share: y = gain * centre(x) / sigma(x) (+ bias), sums in the accumulation dtype."""
-
-    gain: nnx.Param
-    eps: float
-    numerics: Numerics
-
-    def centre(self, x: Float[Array, "*rows D"]) -> Float[Array, "*rows D"]:
-        """The linear part before denominator and gain, its own adjoint; the identity of a norm that does not centre."""
-        return x
-
-    def inverse_sigma(self, x: Float[Array, "*rows D"]) -> Float[Array, "*rows"]:
-        """1 / sigma, the root mean square of each centred input, in the accumulation dtype; NaN where it overflows.
-
-        1 / infinity would be 0: an input too large to measure would go on as if nothing had been there.
-        """
-        centred = self.centre(x.astype(self.numerics.accumulate_dtype))
-        square = jnp.mean(centred * centred, axis=-1)
-        return jnp.where(square < jnp.inf, jax.lax.rsqrt(square + self.eps), jnp.nan)
-
-    def normalise(
-        self, x: Float[Array, "*rows D"], inverse: Float[Array, "*#rows"] | None = None
-    ) -> Float[Array, "*rows D"]:
-        """x centred and over sigma, without gain and bias; `inverse` is 1 / sigma where it is not x's own."""
-        inverse = self.inverse_sigma(x) if inverse is None else inverse
-        return self.centre(x.astype(self.numerics.accumulate_dtype)) * inverse[..., None]
-
-    def multiplier(self) -> Float[Array, "*stack D"]:
-        """What the normalised input is multiplied by, in the accumulation dtype."""
-        return self.gain[...].astype(self.numerics.accumulate_dtype)
-
-    def scale(self, normalised: Float[Array, "*rows D"]) -> Float[Array, "*rows D"]:
-        """Apply the gain and return to the compute dtype."""
-        return (normalised * self.multiplier()).astype(self.numerics.compute_dtype)
-
-    def __call__(self, x: Float[Array, "*rows D"]) -> Float[Array, "*rows D"]:
-        """The whole norm."""
-        return self.scale(self.normalise(x))
-
-
-class RMSNorm(_Norm):
-    """y = (gain + offset) * x / sqrt(mean(x^2) + eps)."""
-
-    def __init__(self, shape: tuple[int, ...], eps: float, numerics: Numerics, offset: float = 0.0):
-        self.gain = nnx.Param(jnp.full(shape, 1 - offset, numerics.storage_dtype))
-        self.eps, self.offset = eps, offset
-        self.numerics = numerics
-
-    def multiplier(self) -> Float[Array, "*stack D"]:
-        """Gain and offset."""
-        return super().multiplier() + self.offset
-
-
-class LayerNorm(_Norm):
-    """y = gain * (x - mean(x)) / sqrt(var(x) + eps) + bias."""
-
-    def __init__(self, shape: tuple[int, ...], eps: float, numerics: Numerics):
-        self.gain = nnx.Param(jnp.ones(shape, numerics.storage_dtype))
-        self.bias = nnx.Param(jnp.zeros(shape, numerics.storage_dtype))
-        self.eps = eps
-        self.numerics = numerics
-
-    def centre(self, x: Float[Array, "*rows D"]) -> Float[Array, "*rows D"]:
-        """x less its mean."""
-        return x - jnp.mean(x, axis=-1, keepdims=True)
-
-    def scale(self, normalised: Float[Array, "*rows D"]) -> Float[Array, "*rows D"]:
-        """Apply gain and bias and return to the compute dtype."""
-        out = normalised * self.multiplier() + self.bias[...].astype(self.numerics.accumulate_dtype)
-        return out.astype(self.numerics.compute_dtype)
-
-
-class NoNorm(_Norm):
-    """y = x, where a decoder has no norm: a denominator and a gain of 1, and no parameters."""
-
-    def __init__(self, shape: tuple[int, ...], numerics: Numerics):
-        self.width = shape[-1]
-        self.numerics = numerics
-
-    def inverse_sigma(self, x: Float[Array, "*rows D"]) -> Float[Array, "*rows"]:
-        """Ones."""
-        return jnp.ones(x.shape[:-1], self.numerics.accumulate_dtype)
-
-    def multiplier(self) -> Float[Array, " D"]:
-        """Ones."""
-        return jnp.ones(self.width, self.numerics.accumulate_dtype)
-
-
-Norm = RMSNorm | LayerNorm | NoNorm
-
-
-def _no_norm(_: ModelConfig, shape: tuple[int, ...], numerics: Numerics) -> Norm:
-    return NoNorm(shape, numerics)
-
-
-def _norm(config: ModelConfig, shape: tuple[int, ...], numerics: Numerics) -> Norm:
-    if config.norm == "none":
-        return NoNorm(shape, numerics)
-    if config.norm == "layer":
-        return LayerNorm(shape, config.norm_eps, numerics)
-    return _rms(config, shape, numerics)
-
-
-def _rms(config: ModelConfig, shape: tuple[int, ...], numerics: Numerics) -> RMSNorm:
-    return RMSNorm(shape, config.norm_eps, numerics, offset=1.0 if config.norm == "rms_offset" else 0.0)
-
-
 class Attention(nnx.Module):
     """Query, key, value and output maps of grouped-query attention; H / G query heads share a key/value head."""
 
@@ -160,8 +54,8 @@ class Attention(nnx.Module):
             self.output_bias = nnx.Param(jnp.zeros((*lead, d), numerics.storage_dtype))
         if config.qk_norm:
             joint = config.qk_norm_joint
-            self.query_norm = _rms(config, (*lead, h * k if joint else k), numerics)
-            self.key_norm = _rms(config, (*lead, g * k if joint else k), numerics)
+            self.query_norm = make_rms(config, (*lead, h * k if joint else k), numerics)
+            self.key_norm = make_rms(config, (*lead, g * k if joint else k), numerics)
         self.has_bias, self.has_output_bias = config.attention_bias, config.output_bias
         self.has_norm, self.joint = config.qk_norm, config.qk_norm_joint
         self.numerics = numerics
@@ -233,14 +127,13 @@ class Block(nnx.Module):
 
     def __init__(self, config: ModelConfig, numerics: Numerics, init: Callable[..., Array], lead: tuple[int, ...] = ()):
         shape = (*lead, config.d_model)
-        before = _norm if config.pre_norms else _no_norm
-        self.attn_norm = before(config, shape, numerics)
+        self.attn_norm = make_norm(config, shape, numerics) if config.pre_norms else NoNorm(shape, numerics)
         self.attention = Attention(config, numerics, init, lead)
-        self.mlp_norm = before(config, shape, numerics)
+        self.mlp_norm = make_norm(config, shape, numerics) if config.pre_norms else NoNorm(shape, numerics)
         self.mlp = MLP(config, numerics, init, lead)
         if config.post_norms:
-            self.attn_post_norm = _norm(config, shape, numerics)
-            self.mlp_post_norm = _norm(config, shape, numerics)
+            self.attn_post_norm = make_norm(config, shape, numerics)
+            self.mlp_post_norm = make_norm(config, shape, numerics)
 
 
 class Transformer(nnx.Module):
@@ -257,7 +150,7 @@ class Transformer(nnx.Module):
         if config.positions == "learned":
             self.position_embedding = nnx.Param(init((config.max_position, config.d_model)))
         self.blocks = Block(config, numerics, init, lead=(config.num_layers,))
-        self.final_norm = _norm(config, (config.d_model,), numerics)
+        self.final_norm = make_norm(config, (config.d_model,), numerics)
         if not config.tied_embeddings:
             self.unembedding = nnx.Param(init((config.d_model, config.vocab_size)))
         self.config = config
