@@ -13,9 +13,9 @@ import sys
 from absl import flags
 from causeway.drivers import {0}
 from causeway.drivers.flags.config_values import take_values
-from causeway.configs.circuits_qwen3_4b import get_config
-flags.FLAGS(["{0}", "{1}"])
-take_values(get_config().{0}, "{0}")
+from causeway.configs import circuits_qwen3_4b
+flags.FLAGS(["{0}", "--config=" + circuits_qwen3_4b.__file__, "{1}"])
+take_values("{0}")
 values = flags.FLAGS.flag_values_dict()
 print(*(values[name] for name in "{2}".split()), "jax" in sys.modules)
 """
@@ -25,7 +25,7 @@ print(*(values[name] for name in "{2}".split()), "jax" in sys.modules)
     ("attribute", "--max_logits=3", "model max_logits edges_per_node layers held_out",
      "Qwen/Qwen3-4B 3 10 [] 0.5 False"),
     ("intervene", "--holds=constrained", "model holds operation held_out",
-     "Qwen/Qwen3-4B constrained ['zero', 'inhibit:1', 'patch'] 0.5 False"),
+     "Qwen/Qwen3-4B ['constrained'] ['zero', 'inhibit:1', 'patch'] 0.5 False"),
 ])  # fmt: skip
 def test_every_value_is_a_flag_and_the_command_line_goes_before(driver, given, names, expected):
     take = TAKE.format(driver, given, names)

@@ -5,6 +5,7 @@ import json
 import gguf
 import pytest
 
+from causeway.ports.models.load import read_stop_tokens
 from causeway.ports.models.tokenizer import load_tokenizer
 from tests.ports.models.gguf_writer import write_both
 
@@ -107,8 +108,6 @@ def test_without_a_vocabulary_only_ids_are_prompts(tmp_path):
 
 
 def test_stops_are_the_ends_of_sequence_and_turn(tmp_path):
-    from causeway.ports.models.stop_tokens import read_stop_tokens
-
     def change(writer):
         writer.add_eos_token_id(3)
         writer.add_eot_token_id(5)
