@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from causeway.engine.model.config import ModelConfig
 from causeway.ports.files.config_fields import read_json
-from causeway.ports.files.foreign import check_file
+from causeway.ports.files.foreign import check_file, interpreting
 from causeway.ports.files.gguf_files import SUFFIX, GgufFile
 from causeway.ports.files.safetensors_files import TensorFile, open_directory
 from causeway.ports.models.gguf_model import GgufModel
@@ -119,4 +119,6 @@ def gguf_in(where: Path) -> Path | None:
 @functools.lru_cache(maxsize=1)
 def _opened(file: Path, _changed: int) -> GgufModel:
     """Several readers ask for one file, whose header takes seconds to parse."""
-    return GgufModel(GgufFile(file))
+    parsed = GgufFile(file)
+    with interpreting(file, "GGUF file of a model"):
+        return GgufModel(parsed)

@@ -53,11 +53,12 @@ KEYS = {
 }  # fmt: skip
 
 
-def write_both(name, folder, file, *, change=None, types=None, **more):
+def write_both(name, folder, file, *, change=None, types=None, leave="", **more):
     """A random model of an architecture as a folder and as a file; returns the tensors of the folder.
 
     Args:
-        name: the architecture. change: done to the writer before it writes. types: quantisation by GGUF name.
+        name: the architecture. change: done to the writer before it writes. types: quantisation by GGUF name. leave: a
+            field that the file does not get.
     """
     config = CONFIGS[name] | more
     family = FAMILIES[config["model_type"]]
@@ -68,14 +69,14 @@ def write_both(name, folder, file, *, change=None, types=None, **more):
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps(config))
     save_file(tensors, folder / "model.safetensors")
-    write_gguf(name, file, config, tensors, gguf_names(name, family, read), change, types or {})
+    write_gguf(name, file, config, tensors, gguf_names(name, family, read), change, types or {}, leave)
     return tensors
 
 
-def write_gguf(name, file, config, tensors, names, change, types):
+def write_gguf(name, file, config, tensors, names, change, types, leave):
     writer = gguf.GGUFWriter(file, name)
     for field, method in KEYS.items():
-        if field in config:
+        if field in config and field != leave:
             getattr(writer, f"add_{method}")(config[field])
     heads = config.get("num_attention_heads", config.get("n_head"))
     width = config.get("head_dim", config.get("hidden_size", config.get("n_embd")) // heads)

@@ -201,6 +201,11 @@ class TestRefused:
         with pytest.raises(ValueError, match=r"general.architecture is 'mamba'; read here are llama, "):
             load_model(tmp_path / "model.gguf")
 
+    def test_a_key_that_is_missing(self, tmp_path):
+        write_both("gemma2", tmp_path / "folder", tmp_path / "m.gguf", leave="head_dim")
+        with pytest.raises(ValueError, match=r"m.gguf: not a readable GGUF file of a model \(KeyError: 'head_dim'\)"):
+            load_model(tmp_path / "m.gguf")
+
     def test_a_key_that_changes_the_computation(self, tmp_path):
         write_both("llama", tmp_path / "folder", tmp_path / "m.gguf", change=lambda writer: writer.add_expert_count(8))
         with pytest.raises(ValueError, match="unknown keys expert_count=8; what they change is not known"):
