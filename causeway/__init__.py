@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from causeway.engine.analyses.lens.logit_lens import logit_lens as logit_lens
     from causeway.engine.analyses.patch_sweep.request import patch_sweep as patch_sweep
     from causeway.engine.analyses.screen.request import screen as screen
+    from causeway.engine.calls.chat import Conversation as Conversation
+    from causeway.engine.calls.chat import chat as chat
     from causeway.engine.calls.generate import GenerateResult as GenerateResult
     from causeway.engine.calls.generate import GenerateResults as GenerateResults
     from causeway.engine.calls.generate import generate as generate

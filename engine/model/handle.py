@@ -36,6 +36,8 @@ class Model:
         read_place: reads the name of a place; whoever loads a model supplies one that knows its family's names.
         own_stops: ids that end what the model writes, as its files name them; None takes the tokenizer's end of
             sequence.
+        chat_template: writes messages as one text, and whether it goes on to where an answer begins; None where the
+            model has none (see `cw.chat`).
     """
 
     transformer: Transformer
@@ -45,6 +47,7 @@ class Model:
     prepend_bos: bool = True
     read_place: Callable[[str], Place] = own_place
     own_stops: tuple[int, ...] | None = None
+    chat_template: Callable[[Sequence[Mapping[str, Any]], bool], str] | None = None
 
     def __repr__(self) -> str:
         return f"Model({self.name!r}, {self.transformer!r}, storage {self.numerics.storage})"

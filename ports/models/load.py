@@ -21,6 +21,7 @@ from causeway.engine.model.handle import Model
 from causeway.engine.model.placement import Where
 from causeway.ports.files.foreign import interpreting
 from causeway.ports.files.safetensors_files import INDEX, WEIGHTS, read_index, weight_files
+from causeway.ports.models.chat_template import read_chat_template
 from causeway.ports.models.checkpoints import is_checkpoint, open_sealed, read_about, restore_transformer
 from causeway.ports.models.families import FAMILIES, UNREAD
 from causeway.ports.models.fingerprint import FileFingerprint
@@ -33,7 +34,10 @@ from causeway.ports.models.weights import load_transformer
 GENERATION_CONFIG = "generation_config.json"
 
 
-FILES = ("config.json", GENERATION_CONFIG, "tokenizer*.json", "special_tokens_map.json", "model*.safetensors", INDEX)
+FILES = (
+    "config.json", GENERATION_CONFIG, "tokenizer*.json", "special_tokens_map.json", "chat_template.jinja",
+    "model*.safetensors", INDEX,
+)  # fmt: skip
 
 
 def load_model(
@@ -80,7 +84,8 @@ def load_model(
     fingerprint = FileFingerprint(config, weight_files(chosen))
     transformer = load_transformer(config, numerics, chosen, family.name_map(config), sharding)
     stops, place = read_stop_tokens(directory), names_of(config).place
-    return Model(transformer, tokenizer, str(reference), fingerprint, policy, place, stops)
+    template = read_chat_template(files_of(directory))
+    return Model(transformer, tokenizer, str(reference), fingerprint, policy, place, stops, template)
 
 
 def model_directory(reference: str | Path) -> Path:
@@ -106,7 +111,8 @@ def _restore(directory: Path, numerics: Numerics, name: str, prepend_bos: bool |
     stops = read_stop_tokens(directory)
     transformer, fingerprint = restore_transformer(directory, numerics, sharding)
     place = names_of(transformer.config).place
-    return Model(transformer, tokenizer, name, fingerprint, policy, place, stops)
+    template = read_chat_template(files_of(directory))
+    return Model(transformer, tokenizer, name, fingerprint, policy, place, stops, template)
 
 
 def read_model_config(directory: Path) -> tuple[ModuleType, ModelConfig]:

@@ -17,7 +17,9 @@ from causeway.ports.files.gguf_files import SUFFIX, GgufFile
 from causeway.ports.files.safetensors_files import TensorFile, open_directory
 from causeway.ports.models.gguf_model import GgufModel
 
-BESIDE_WEIGHTS = ("config.json", "generation_config.json", "tokenizer*.json", "special_tokens_map.json")
+BESIDE_WEIGHTS = (
+    "config.json", "generation_config.json", "tokenizer*.json", "special_tokens_map.json", "chat_template.jinja",
+)  # fmt: skip
 
 
 class ModelFiles(Protocol):

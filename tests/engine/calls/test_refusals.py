@@ -14,6 +14,7 @@ GROUPS = {"a": ["44+95=", "44+94="], "b": ["14+15=", "24+25="]}
 CALLS = {
     "activation_patching": {"clean": PROMPT, "corrupted": "44+94=", "target": TARGET},
     "attribute": {"prompt": PROMPT, "dictionary": "transcoders"},
+    "chat": {"messages": [{"role": "user", "content": PROMPT}]},
     "direct_logit_attribution": {"prompt": PROMPT, "target": TARGET},
     "diverging_answers": {"prompt": PROMPT, "answers": ["139.", "138."]},
     "evaluate": {"prompts": [(PROMPT, "139.", "138.")]},
