@@ -76,7 +76,7 @@ def read_edit(
     elif start is None and at is None:
         change, before = bound(active, x, layer)
     else:
-        change, before = bound(active, tokens, layer, _before(bound, x, layer, at, start))
+        change, before = bound(active, tokens, layer, _before(bound, x, layer, at, start), _source(tokens, at, start))
     return placed(change, at), _report(bound.edit, active, before, at)
 
 
@@ -98,6 +98,13 @@ def _before(
     return bound.values(x, layer, at) if start is None else start.values(bound, x, layer, at)
 
 
+def _source(tokens: Stream, at: Int[Array, "_ S"] | None, start: Start | None) -> Stream:
+    """The tokens that values are read from. Where all start from the clean ones, those of the pass need not be made."""
+    if start is None or start.slots is not None:
+        return tokens
+    return start.clean if at is None else tokens_at(start.clean, at)
+
+
 def read_crossing(
     bound: BoundFeature | BoundDictionary, x: Float[Array, "B T *D"], layer: int | Array,
     positions: Int[Array, "rows T"], start: Start | None = None,
@@ -105,7 +112,7 @@ def read_crossing(
     """What the slots of this layer add to their values, which goes on to the layers above, and their report."""
     tokens, active, at = _met(bound.edit, x, layer, positions)
     before = _before(bound, x, layer, at, start)
-    return bound.moved(active, tokens, before), _report(bound.edit, active, before, at)
+    return bound.moved(active, _source(tokens, at, start), before), _report(bound.edit, active, before, at)
 
 
 def _report(edit: Edit, active: Active, before: Values, at: Int[Array, "_ S"] | None) -> EditReport:

@@ -49,11 +49,11 @@ class BoundFeature:
         return self.columns.config.stream
 
     def __call__(
-        self, active: Active, x: Stream, layer: int | Array, before: Values | None = None
+        self, active: Active, x: Stream, layer: int | Array, before: Values | None = None, source: Stream | None = None
     ) -> tuple[Change, Values]:
-        """The change, and each slot's feature value before, which is that in x where none is given."""
+        """The change, and each slot's feature value before: that in x, or, where it is given, in `source`."""
         before = self.values(x, layer) if before is None else before
-        moved, x = self.moved(active, x, before), wide(x)
+        moved, x = self.moved(active, x if source is None else source, before), wide(x)
         return Change(in_stream_units(self.columns.config, push(moved, self.decoder, x), x)), before
 
     def moved(self, active: Active, x: Stream, before: Values) -> Values:
@@ -65,7 +65,7 @@ class BoundFeature:
         least = self.edit.spec.roundings * jnp.finfo(size.dtype).eps * size * self.norms[:, None]
         return jnp.where(jnp.abs(moved) <= least, 0, moved)
 
-    def values(self, x: Stream, layer: int | Array, at: Int[Array, "B E"] | None = None) -> Read:
+    def values(self, x: Stream, layer: int | Array, at: Int[Array, "_ E"] | None = None) -> Read:
         """Each slot's feature value; of pinned ones at their places in x."""
         columns, x = self.columns, wide(x if at is None else tokens_at(x, at))
         y = normalise(columns.config.input_norm, x)
@@ -80,7 +80,7 @@ class BoundRanked(BoundFeature):
 
     dictionary: InMemory
 
-    def values(self, x: Stream, layer: int | Array, at: Int[Array, "B E"] | None = None) -> Read:
+    def values(self, x: Stream, layer: int | Array, at: Int[Array, "_ E"] | None = None) -> Read:
         """Each slot's feature value; zeros at layers without slots. All of x is encoded where that is less."""
         assert at is not None
         read, slot = tokens_at(x, at), jnp.arange(at.size)
@@ -115,7 +115,7 @@ class BoundDictionary:
         return self.dictionary.config.stream
 
     def __call__(
-        self, active: Active, x: Stream, layer: int | Array, before: Values | None = None
+        self, active: Active, x: Stream, layer: int | Array, before: Values | None = None, source: Stream | None = None
     ) -> tuple[Change, Values]:
         """The change, and each slot's feature value before, as of `BoundFeature`; nothing and zeros at other layers."""
         here = partial(self._here, active, before)
@@ -152,7 +152,7 @@ class BoundDictionary:
 class Start(NamedTuple):
     """Slots whose feature starts from its value in the clean stream, which the pass holds, and not from its own.
 
-    slots: [B, E]; None: all.
+    clean: of one row where all rows share it and slots are pinned. slots: [B, E]; None: all.
     """
 
     clean: Stream

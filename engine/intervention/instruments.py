@@ -171,7 +171,9 @@ class Observer:
         slots, everywhere = held.starts_clean(bound.edit.feature, self.layer), "mlp_out" in held.whole
         if slots is None:
             return None
-        return Start(jnp.broadcast_to(held.clean(stream, self.layer), x.shape), None if everywhere else slots)
+        clean = held.clean(stream, self.layer)
+        clean = clean if bound.edit.spec.pinned else jnp.broadcast_to(clean, x.shape)
+        return Start(clean, None if everywhere else slots)
 
     def _read_edit(self, bound: StreamEdit, stream: str, x: Array) -> tuple[Change, EditReport]:
         return read_edit(bound, x, self.layer, self.positions, self._start(bound, stream, x))

@@ -23,9 +23,9 @@ def places(edit: Edit, positions: Int[Array, "rows T"], x: Stream) -> Int[Array,
     return jnp.where((place >= 0) & (place < x.shape[1]), place, x.shape[1])
 
 
-def tokens_at(x: Stream, at: Int[Array, "B E"]) -> Float[Array, "N 1 *D"]:
-    """The tokens of the slots as rows, [B E, 1, ...]."""
-    return x.at[_rows(at), at].get(mode="clip").reshape(-1, 1, *x.shape[2:])
+def tokens_at(x: Float[Array, "rows T *D"], at: Int[Array, "B E"]) -> Float[Array, "N 1 *D"]:
+    """The tokens of the slots as rows, [B E, 1, ...]; all of one row of x where all rows share it."""
+    return x.at[_rows(at) if len(x) == len(at) else 0, at].get(mode="clip").reshape(-1, 1, *x.shape[2:])
 
 
 def placed(change: Change, at: Int[Array, "B E"] | None) -> Change:
