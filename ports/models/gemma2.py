@@ -11,7 +11,7 @@ from causeway.engine.intervention.sites import Place
 from causeway.engine.model.config import ModelConfig
 from causeway.ports.files.config_fields import Fields
 from causeway.ports.models.decoder_config import finish, read_activation, read_windows, require
-from causeway.ports.models.decoder_shape import read_shape, whole_heads_turn
+from causeway.ports.models.decoder_shape import read_shape
 from causeway.ports.models.llama import BLOCKS, PROJECTIONS, decoder_map, norm_map, select_tensors
 from causeway.ports.models.module_names import ModuleNames
 from causeway.ports.models.weights import TensorMap
@@ -49,8 +49,7 @@ def read_config(values: Mapping[str, Any], where: str) -> ModelConfig:
     if read_activation(fields, "hidden_act", "gelu_pytorch_tanh") != activation:
         # The published files carry an old field that transformers does not read; where it differs, nobody can tell.
         raise ValueError(f"{where}: hidden_act and hidden_activation disagree; keep hidden_activation alone")
-    shape = read_shape(fields, head_dim=256, max_position=8192, tied=True)
-    whole_heads_turn(fields, shape, "Gemma-2")
+    shape = read_shape(fields, whole_heads="Gemma-2", head_dim=256, max_position=8192, tied=True)
     window, num_layers = fields.take("sliding_window", int, 4096), shape["num_layers"]
     config = ModelConfig(
         family="gemma2",

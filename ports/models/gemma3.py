@@ -15,7 +15,7 @@ from causeway.ports.files.config_fields import Fields
 from causeway.ports.files.safetensors_files import TensorFile
 from causeway.ports.models import llama
 from causeway.ports.models.decoder_config import finish, read_activation, read_windows, require
-from causeway.ports.models.decoder_shape import read_shape, whole_heads_turn
+from causeway.ports.models.decoder_shape import read_shape
 from causeway.ports.models.gemma2 import MODULES as GEMMA2
 from causeway.ports.models.gemma2 import NORMS
 from causeway.ports.models.llama import decoder_map, norm_map
@@ -40,8 +40,7 @@ def read_config(values: Mapping[str, Any], where: str) -> ModelConfig:
     require(fields, "model_type", "gemma3_text")
     require(fields, "use_bidirectional_attention", False)
     rope, local = _ropes(fields)
-    shape = read_shape(fields, head_dim=256, max_position=131_072, tied=True, rope=rope)
-    whole_heads_turn(fields, shape, "Gemma-3")
+    shape = read_shape(fields, whole_heads="Gemma-3", head_dim=256, max_position=131_072, tied=True, rope=rope)
     num_layers, every = shape["num_layers"], fields.positive("sliding_window_pattern", 6)
     window = fields.take("sliding_window", int, 4096)
     config = ModelConfig(

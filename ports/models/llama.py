@@ -19,7 +19,7 @@ from causeway.ports.files.config_fields import Fields
 from causeway.ports.files.safetensors_files import WEIGHTS, TensorFile, write_tensors
 from causeway.ports.files.tensor_checks import without_copy
 from causeway.ports.models.decoder_config import PUBLISHED_ACTIVATIONS, finish, read_activation, require
-from causeway.ports.models.decoder_shape import read_shape, whole_heads_turn
+from causeway.ports.models.decoder_shape import read_shape
 from causeway.ports.models.module_names import ModuleNames
 from causeway.ports.models.rope_config import rope_json
 from causeway.ports.models.weights import TensorMap, export_tensors
@@ -61,8 +61,7 @@ def read_config(values: Mapping[str, Any], where: str) -> ModelConfig:
     """
     fields = Fields(where, values)
     require(fields, "model_type", "llama")
-    shape = read_shape(fields)
-    whole_heads_turn(fields, shape, "LLaMA")
+    shape = read_shape(fields, whole_heads="LLaMA")
     config = ModelConfig(
         family="llama",
         **shape,

@@ -25,19 +25,14 @@ from causeway.ports.models.chat_template import read_chat_template
 from causeway.ports.models.checkpoints import is_checkpoint, open_sealed, read_about, restore_transformer
 from causeway.ports.models.families import FAMILIES, UNREAD
 from causeway.ports.models.fingerprint import FileFingerprint
-from causeway.ports.models.model_files import files_of, gguf_in
+from causeway.ports.models.model_files import BESIDE_WEIGHTS, files_of, gguf_in
 from causeway.ports.models.reference import locate
 from causeway.ports.models.site_names import names_of
 from causeway.ports.models.tokenizer import FileTokenizer, has_tokenizer, load_tokenizer
 from causeway.ports.models.weights import load_transformer
 
 GENERATION_CONFIG = "generation_config.json"
-
-
-FILES = (
-    "config.json", GENERATION_CONFIG, "tokenizer*.json", "special_tokens_map.json", "chat_template.jinja",
-    "model*.safetensors", INDEX,
-)  # fmt: skip
+FILES = (*BESIDE_WEIGHTS, "model*.safetensors", INDEX)
 
 
 def load_model(

@@ -6,7 +6,7 @@ from typing import Any
 from causeway.engine.model.config import ModelConfig
 from causeway.ports.files.config_fields import Fields
 from causeway.ports.models.decoder_config import finish, read_activation, read_windows, require
-from causeway.ports.models.decoder_shape import read_shape, whole_heads_turn
+from causeway.ports.models.decoder_shape import read_shape
 from causeway.ports.models.llama import MODULES, name_map, select_tensors
 
 __all__ = ["MODULES", "name_map", "read_config", "select_tensors"]
@@ -16,8 +16,7 @@ def read_config(values: Mapping[str, Any], where: str) -> ModelConfig:
     """A Mistral config.json as a `ModelConfig`; arguments and errors as `llama.read_config`."""
     fields = Fields(where, values)
     require(fields, "model_type", "mistral")
-    shape = read_shape(fields, max_position=4096 * 32)
-    whole_heads_turn(fields, shape, "Mistral")
+    shape = read_shape(fields, whole_heads="Mistral", max_position=4096 * 32)
     window = fields.take("sliding_window", int, 0 if "sliding_window" in values else 4096)
     slides = (window > 0,) * shape["num_layers"]
     config = ModelConfig(

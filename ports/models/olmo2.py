@@ -6,7 +6,7 @@ from typing import Any
 from causeway.engine.model.config import ModelConfig
 from causeway.ports.files.config_fields import Fields
 from causeway.ports.models.decoder_config import finish, read_activation, require
-from causeway.ports.models.decoder_shape import read_shape, whole_heads_turn
+from causeway.ports.models.decoder_shape import read_shape
 from causeway.ports.models.llama import BLOCKS, PROJECTIONS, decoder_map, norm_map, select_tensors
 from causeway.ports.models.llama import MODULES as LLAMA_MODULES
 from causeway.ports.models.module_names import ModuleNames
@@ -30,8 +30,7 @@ def read_config(values: Mapping[str, Any], where: str) -> ModelConfig:
     """An OLMo-2 config.json as a `ModelConfig`; arguments and errors as `llama.read_config`."""
     fields = Fields(where, values)
     require(fields, "model_type", "olmo2")
-    shape = read_shape(fields, norm_eps=1e-5)
-    whole_heads_turn(fields, shape, "OLMo-2")
+    shape = read_shape(fields, whole_heads="OLMo-2", norm_eps=1e-5)
     config = ModelConfig(
         family="olmo2",
         **shape,

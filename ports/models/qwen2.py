@@ -9,7 +9,7 @@ from typing import Any
 from causeway.engine.model.config import ModelConfig
 from causeway.ports.files.config_fields import Fields
 from causeway.ports.models.decoder_config import finish, read_activation, require
-from causeway.ports.models.decoder_shape import read_shape, whole_heads_turn
+from causeway.ports.models.decoder_shape import read_shape
 from causeway.ports.models.llama import MODULES, name_map, select_tensors
 from causeway.ports.models.qwen3 import read_late_windows
 
@@ -20,8 +20,7 @@ def read_config(values: Mapping[str, Any], where: str) -> ModelConfig:
     """A Qwen-2 config.json as a `ModelConfig`; arguments and errors as `llama.read_config`."""
     fields = Fields(where, values)
     require(fields, "model_type", "qwen2")
-    shape = read_shape(fields, max_position=32768)
-    whole_heads_turn(fields, shape, "Qwen-2")
+    shape = read_shape(fields, whole_heads="Qwen-2", max_position=32768)
     config = ModelConfig(
         family="qwen2",
         **shape,

@@ -10,7 +10,7 @@ from typing import Any
 from causeway.engine.model.config import ModelConfig
 from causeway.ports.files.config_fields import Fields
 from causeway.ports.models.decoder_config import finish, read_activation, read_windows, require
-from causeway.ports.models.decoder_shape import read_shape, whole_heads_turn
+from causeway.ports.models.decoder_shape import read_shape
 from causeway.ports.models.llama import MODULES as LLAMA
 from causeway.ports.models.llama import NORMS, decoder_map, norm_map, select_tensors
 from causeway.ports.models.weights import TensorMap
@@ -30,8 +30,7 @@ def read_config(values: Mapping[str, Any], where: str) -> ModelConfig:
     """A Qwen3 config.json as a `ModelConfig`; arguments and errors as `llama.read_config`."""
     fields = Fields(where, values)
     require(fields, "model_type", "qwen3")
-    shape = read_shape(fields, head_dim=128, max_position=32768)
-    whole_heads_turn(fields, shape, "Qwen3")
+    shape = read_shape(fields, whole_heads="Qwen3", head_dim=128, max_position=32768)
     config = ModelConfig(
         family="qwen3",
         **shape,
