@@ -1,19 +1,15 @@
 """Holds: nothing without an edit, the clean stream where one is held, the same in `run` as in `intervene`."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from causeway.engine.analyses.intervene.intervene import intervene
 from causeway.engine.calls.generate import generate
 from causeway.engine.calls.run import run
-from causeway.engine.intervention.edit_arrays import edit_arrays
-from causeway.engine.intervention.hold import HOLDABLE, NAMED, HeldLayers, Hold
+from causeway.engine.intervention.hold import HOLDABLE, NAMED, Hold
 from causeway.engine.intervention.requests import FeatureEdit, SwapEdit
 from causeway.engine.intervention.tap_requests import Tap
-from causeway.engine.outcome.answers import Answer, answer_tree, score_answers
-from causeway.engine.outcome.exact import Background, clean_tree, edited_answers, start_layer
 
 PROMPTS = ([7, 31, 2, 19, 19, 0, 38], [3, 3, 8])
 EDITS = [FeatureEdit(0, 5, 2.5, scope=[3, 4]), FeatureEdit(1, 7, -1.0, scope=-1), FeatureEdit(2, 3, 4.0, scope="all")]
@@ -74,25 +70,15 @@ def test_neighbours_and_padding_change_nothing(tiny, cases):
 @pytest.mark.parametrize("holds", [
     "constrained", pytest.param((Hold("attn_pattern"), Hold("norm", 1)), marks=pytest.mark.slow),
 ])  # fmt: skip
-def test_exact_outcomes_and_generation_hold_what_run_holds(tiny, cases, holds):
+def test_exact_outcomes_and_generation_hold_what_run_holds(tiny, cases, expect_answers_of, holds):
     model, dictionary = cases.make_model(tiny, "gemma2"), cases.make_dictionary(tiny, "skip_mlp_in")
-    prompt, lists = PROMPTS[0], ([1], [2, 3], [2, 5])
-    edits = [FeatureEdit(1, 5, 6.0, scope=[3, 6])]
+    prompt, edits = PROMPTS[0], [FeatureEdit(1, 5, 6.0, scope=[3, 6])]
 
     def run_held(tokens):
         return jax.nn.log_softmax(run(model, tokens, dictionary=dictionary, edits=edits, holds=holds).logits[0])
 
-    tree = answer_tree(prompt[-1], (Answer("a", "stop"), Answer("b", "bet", 10), Answer("c", "bet", 20)), lists)
-    held = HeldLayers.of(holds, model.config.num_layers)
-    clean = clean_tree(model.transformer, prompt, tree, 3, held, dictionary)
-    arrays = edit_arrays([edits], len(prompt), model.config, dictionary, "delta")
-    start = jnp.int32(start_layer(arrays, clean))
-    edges, _ = jax.jit(edited_answers)(Background(model.transformer, dictionary, clean), (arrays, start))
-    found = score_answers(tree, np.asarray(edges)).log_probability[0]
+    expect_answers_of(run_held, model, dictionary, prompt, edits, holds)
     at = len(prompt) - 1
-    for ids, value in zip(lists, found, strict=True):
-        p = run_held([*prompt, *ids])
-        assert value == pytest.approx(sum(float(p[at + step, token]) for step, token in enumerate(ids)), abs=1e-9)
 
     taps = [Tap("logits", "raw")]
     options = {"max_new_tokens": 2, "temperature": 0, "rows": 2, "stop": ()}

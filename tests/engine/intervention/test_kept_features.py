@@ -9,12 +9,9 @@ from causeway.engine.analyses.intervene.intervene import intervene
 from causeway.engine.calls.generate import generate
 from causeway.engine.calls.run import run
 from causeway.engine.dictionary.placement import StreamedDictionaries
-from causeway.engine.intervention.edit_arrays import edit_arrays
-from causeway.engine.intervention.hold import Hold, checked_holds
+from causeway.engine.intervention.hold import Hold
 from causeway.engine.intervention.requests import FeatureEdit, SwapEdit, VectorEdit
 from causeway.engine.intervention.tap_requests import Tap
-from causeway.engine.outcome.answers import Answer, answer_tree, score_answers
-from causeway.engine.outcome.exact import Background, clean_tree, edited_answers, start_layer
 
 PROMPT = [7, 31, 2, 19, 19, 0, 38]
 FAST = ("sae", "cross_layer_skip")
@@ -130,24 +127,15 @@ def test_an_edit_of_a_held_feature_starts_from_its_clean_value(tiny, cases, kind
     pytest.param("features", marks=pytest.mark.slow),
     [Hold("features", 2, [3, 5]), "features.0.7", "attn_pattern.1"],
 ])  # fmt: skip
-def test_exact_outcomes_generation_and_intervene_hold_what_run_holds(tiny, cases, kind, holds):
+def test_exact_outcomes_generation_and_intervene_hold_what_run_holds(tiny, cases, expect_answers_of, kind, holds):
     model, dictionary, prompt = cases.make_model(tiny, "gemma2"), cases.make_dictionary(tiny, kind), PROMPT
-    edits, lists = [FeatureEdit(0, 5, 6.0, scope=[3, 6])], ([1], [2, 3], [2, 5])
+    edits = [FeatureEdit(0, 5, 6.0, scope=[3, 6])]
 
     def run_held(tokens):
         return jax.nn.log_softmax(run(model, tokens, dictionary=dictionary, edits=edits, holds=holds).logits[0])
 
-    tree = answer_tree(prompt[-1], (Answer("a", "stop"), Answer("b", "bet", 10), Answer("c", "bet", 20)), lists)
-    held = checked_holds(holds, model.config, dictionary)
-    clean = clean_tree(model.transformer, prompt, tree, 3, held, dictionary)
-    arrays = edit_arrays([edits], len(prompt), model.config, dictionary, "delta")
-    start = jnp.int32(start_layer(arrays, clean))
-    edges, _ = jax.jit(edited_answers)(Background(model.transformer, dictionary, clean), (arrays, start))
-    found = score_answers(tree, np.asarray(edges)).log_probability[0]
+    expect_answers_of(run_held, model, dictionary, prompt, edits, holds)
     at = len(prompt) - 1
-    for ids, value in zip(lists, found, strict=True):
-        p = run_held([*prompt, *ids])
-        assert value == pytest.approx(sum(float(p[at + step, token]) for step, token in enumerate(ids)), abs=1e-9)
 
     options = {"max_new_tokens": 2, "temperature": 0, "rows": 2, "stop": (), "taps": ["logits"]}
     made = generate(model, prompt, dictionary=dictionary, edits=edits, holds=holds, **options)[0]
