@@ -62,24 +62,19 @@ def test_the_stretch_of_llama_3_is_known_by_its_divisors(tmp_path, factor):
     assert load_model(tmp_path / "model.gguf").config == load_model(tmp_path / "folder").config
 
 
-def test_linear_stretch(tmp_path):
+@pytest.mark.parametrize(("family", "kind", "context", "scaling"), [
+    ("llama", gguf.RopeScalingType.LINEAR, None, {"type": "linear", "factor": 4.0}),
+    ("qwen2", gguf.RopeScalingType.YARN, 16,
+     {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16}),
+])  # fmt: skip
+def test_stretches_that_the_header_names(tmp_path, family, kind, context, scaling):
     def change(writer):
-        writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
+        writer.add_rope_scaling_type(kind)
         writer.add_rope_scaling_factor(4.0)
+        if context:
+            writer.add_rope_scaling_orig_ctx_len(context)
 
-    scaling = {"type": "linear", "factor": 4.0}
-    write_both("llama", tmp_path / "folder", tmp_path / "model.gguf", rope_scaling=scaling, change=change)
-    assert load_model(tmp_path / "model.gguf").config == load_model(tmp_path / "folder").config
-
-
-def test_yarn(tmp_path):
-    def change(writer):
-        writer.add_rope_scaling_type(gguf.RopeScalingType.YARN)
-        writer.add_rope_scaling_factor(4.0)
-        writer.add_rope_scaling_orig_ctx_len(16)
-
-    scaling = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16}
-    write_both("qwen2", tmp_path / "folder", tmp_path / "model.gguf", rope_scaling=scaling, change=change)
+    write_both(family, tmp_path / "folder", tmp_path / "model.gguf", rope_scaling=scaling, change=change)
     assert load_model(tmp_path / "model.gguf").config == load_model(tmp_path / "folder").config
 
 
