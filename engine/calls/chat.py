@@ -4,7 +4,7 @@ The template writes everything, the begin-of-sequence token too: no token is add
 stands is found by its text, so positions of a turn can be edited, tapped or explained:
 
     talk = cw.chat(model, [{"role": "user", "content": "Name a colour."}])
-    cw.run(model, list(talk.tokens), edits=[cw.FeatureEdit(2, 7, 4.0, scope=talk.turns[0].last)])
+    cw.run(model, talk, edits=[cw.FeatureEdit(2, 7, 4.0, scope=talk.place("user.last"))])
 """
 
 import dataclasses
@@ -13,49 +13,37 @@ from typing import Any
 
 from causeway.engine import scalars
 from causeway.engine.model.handle import Model, check_model
+from causeway.engine.places import Places, Turn
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
 
 
 @dataclasses.dataclass(frozen=True)
-class Turn:
-    """Where one message stands in a conversation.
-
-    Attributes:
-        role: who speaks.
-        start, stop: tokens that hold its text, [start, stop), the first and the last perhaps with more than it.
-    """
-
-    role: str
-    start: int
-    stop: int
-
-    @property
-    def first(self) -> int:
-        """The position of its first token."""
-        return self.start
-
-    @property
-    def last(self) -> int:
-        """The position of its last token."""
-        return self.stop - 1
-
-
-@dataclasses.dataclass(frozen=True)
-class Conversation:
-    """What a model is run on.
+class Conversation(Sequence[int]):
+    """What a model is run on: a sequence of token ids, and so a prompt wherever one is taken.
 
     Attributes:
         text: as the template wrote it.
         tokens: its ids.
-        turns: the messages whose text stands in it unchanged, in order.
-        borders: where each token's text begins in `text`, and the end.
+        places: finds its turns and texts.
     """
 
     text: str
     tokens: tuple[int, ...]
-    turns: tuple[Turn, ...]
-    borders: tuple[int, ...] = dataclasses.field(repr=False)
+    places: Places = dataclasses.field(repr=False, compare=False)
+
+    def __getitem__(self, index: Any) -> Any:
+        """One id, or those of a slice."""
+        return self.tokens[index]
+
+    def __len__(self) -> int:
+        """How many tokens it has."""
+        return len(self.tokens)
+
+    @property
+    def turns(self) -> tuple[Turn, ...]:
+        """The messages whose text stands in it unchanged, in order."""
+        return self.places.turns
 
     def span(self, text: str) -> slice:
         """The tokens that hold a text, the last place where it stands; a scope of edits.
@@ -63,10 +51,15 @@ class Conversation:
         Raises:
             ValueError: it is empty, or not there.
         """
-        at = self.text.rfind(text) if isinstance(text, str) and text else -1
-        if at < 0:
-            raise ValueError(f"text: got {scalars.shown(text)}, which is not in the conversation")
-        return slice(*_tokens_of(self.borders, at, at + len(text)))
+        return self.place(f'"{scalars.text(text, "text")}"')
+
+    def place(self, name: str) -> slice:
+        """The tokens of a place by its name, as user, turn0.last or "a text" (`engine/places.py`); a scope of edits.
+
+        Raises:
+            ValueError: no such name, or the conversation has no such place.
+        """
+        return slice(*self.places.find(name))
 
 
 def chat(
@@ -91,8 +84,7 @@ def chat(
         raise ValueError(f"model: {model.name} has no chat template; give its prompts as texts or token ids")
     text = model.chat_template(checked, generation_prompt)
     ids = model.tokens(model.tokenizer.encode(text))
-    borders = _borders(model, ids, text)
-    return Conversation(text, tuple(ids), tuple(_turns(checked, text, borders)), borders)
+    return Conversation(text, tuple(ids), Places(model, text, tuple(ids), checked))
 
 
 def _checked(messages: Any, system: Any) -> list[dict[str, Any]]:
@@ -111,33 +103,3 @@ def _checked(messages: Any, system: Any) -> list[dict[str, Any]]:
     if not isinstance(system, str) or any(message["role"] == "system" for message in found):
         raise ValueError(f"system: got {scalars.shown(system)}; needs a text, and no system message beside it")
     return [{"role": "system", "content": system}, *found]
-
-
-def _borders(model: Model, ids: Sequence[int], text: str) -> tuple[int, ...]:
-    """Where each token begins in a text; all tokens of one character begin with it."""
-    borders, at, begun = [], 0, 0
-    for i in range(len(ids)):
-        borders.append(at)
-        piece = model.text_after(ids[:begun], ids[begun : i + 1])
-        if text.startswith(piece, at):  # half a character is written as a mark that the text does not have
-            at, begun = at + len(piece), i + 1
-    return (*borders, len(text))
-
-
-def _turns(messages: Sequence[Mapping[str, Any]], text: str, borders: Sequence[int]) -> list[Turn]:
-    """Messages found one after the other; templates may strip spaces around them, or leave one out."""
-    turns, after = [], 0
-    for message in messages:
-        content = message["content"].strip()
-        at = text.find(content, after) if content else -1
-        if at >= 0:
-            after = at + len(content)
-            turns.append(Turn(message["role"], *_tokens_of(borders, at, after)))
-    return turns
-
-
-def _tokens_of(borders: Sequence[int], start: int, stop: int) -> tuple[int, int]:
-    """The tokens that hold characters [start, stop)."""
-    first = max(i for i, border in enumerate(borders[:-1]) if border <= start)
-    last = max(i for i, border in enumerate(borders[:-1]) if border < stop)
-    return first, last + 1

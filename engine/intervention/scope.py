@@ -10,11 +10,14 @@ With a prompt of T tokens:
 
 Explicit positions may need several intervals, and so several slots of an edit. A number, or a list of numbers, stands
 for those positions: 3, [0, -1].
+
+Where each prompt is known, positions may be names, as in positions:user.last,"Mary" (`engine/places.py`); `numbered`
+puts numbers in their place, one interval for each.
 """
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from causeway.engine import scalars
 from causeway.engine.intervention.edits import FOREVER
@@ -22,6 +25,8 @@ from causeway.engine.intervention.edits import FOREVER
 NAMED = ("last_prompt", "decode", "last_prompt_and_decode", "all")
 _EXPLICIT = "positions:"
 _INTERVAL = re.compile(r"(-?[0-9]+)|(-?[0-9]+)?:(-?[0-9]+)?")
+# Parts between commas; a quoted text may hold some.
+_PART = re.compile(r'(?:"[^"]*"|[^,"])+|(?<=,)(?=,|$)|"')
 
 Scope = str | int | slice | Sequence[int]
 
@@ -59,6 +64,22 @@ def _of_slice(scope: slice, name: str) -> str:
         "" if end is None else scalars.integer(end, name, -scalars.INT32_MAX) for end in (scope.start, scope.stop)
     )
     return f"{_EXPLICIT}{start}:{stop}"
+
+
+def numbered(scope: str, find: Callable[[str], tuple[int, int]]) -> str:
+    """A scope with positions in place of names.
+
+    Args:
+        find: the interval [start, stop) of a name; raises ValueError for one that there is not.
+
+    Raises:
+        ValueError: neither a scope nor names.
+    """
+    if scope in NAMED:
+        return scope
+    return _EXPLICIT + ",".join(
+        part if _INTERVAL.fullmatch(part.strip()) else "{}:{}".format(*find(part.strip())) for part in _parts(scope)
+    )
 
 
 def slots(scope: Scope) -> int:
@@ -113,7 +134,7 @@ def _parts(scope: str) -> list[str]:
         return [scope]
     if not scope.startswith(_EXPLICIT) or len(scope) == len(_EXPLICIT):
         raise ValueError(f"scope: got {scope!r}; needs one of {', '.join(NAMED)} or positions:P[,P:Q...]")
-    return scope.removeprefix(_EXPLICIT).split(",")
+    return _PART.findall(scope.removeprefix(_EXPLICIT))
 
 
 def _interval(text: str, length: int) -> tuple[int, int]:

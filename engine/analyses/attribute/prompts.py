@@ -14,6 +14,7 @@ from typing import Any
 from causeway.engine.analyses.attribute.targets import Target, logit_difference, named_targets
 from causeway.engine.model.handle import Model
 from causeway.engine.outcome.divergence import diverging_answers
+from causeway.engine.places import Places
 from causeway.engine.prompt_record import PromptRecord, pair
 
 
@@ -63,7 +64,8 @@ def pair_prompt(model: Model, record: PromptRecord) -> CircuitPrompt:
             the prompt.
     """
     divergence = diverging_answers(model, record.content, (record.correct, record.incorrect))
-    roles = {role: _position(model, record, role, at) for role, at in record.roles.items()}
+    places = Places.of(model, record, model.tokens(record.content))  # without what its answers share
+    roles = {role: places.role(role) for role in record.roles}
     correct, wrong = divergence.tokens
     target = logit_difference(correct, wrong, f"{record.correct} - {record.incorrect}")
     model.tokens(divergence.prompt)
@@ -111,19 +113,3 @@ def _target(text: str) -> int | str:
     """The token id of `id:73`, or the text."""
     number = text.removeprefix("id:")
     return int(number) if number != text and number.isdecimal() else text
-
-
-def _position(model: Model, record: PromptRecord, name: str, place: int | str) -> int:
-    """The token position of a role in the prompt, without what its answers share."""
-    prompt, ids = record.text, model.tokens(record.content)
-    if isinstance(place, int):
-        if not -len(ids) <= place < len(ids):
-            raise ValueError(f"roles: {name} is at position {place}; the prompt has {len(ids)} tokens")
-        return place % len(ids)
-    found = prompt.rfind(place)
-    if found < 0 or not place:
-        raise ValueError(f"roles: {name} is {place!r}, which is not in the prompt")
-    before = model.tokens(prompt[: found + len(place)])
-    if ids[: len(before)] != before:
-        raise ValueError(f"roles: {name} ({place!r}) ends within a token; give a longer text or a position")
-    return len(before) - 1

@@ -36,6 +36,7 @@ from causeway.engine.model.transformer import Transformer
 from causeway.engine.outcome.answers import AnswerTree, answer_tree
 from causeway.engine.outcome.exact import CleanTree, clean_tree
 from causeway.engine.outcome.parsers import INVALID
+from causeway.engine.places import Places
 from causeway.engine.sweep.fingerprint import arrays_sha256, config_sha256
 from causeway.engine.sweep.layout import Layout
 from causeway.engine.sweep.plan import Plan
@@ -212,7 +213,29 @@ class PatchSweep:
 
         It decides how much of the prompt rows share, and so the bits: the plan's own, not a unit's.
         """
-        return scopes.intervals(self.settings.scope, len(prompt.tokens))[0][0]
+        return scopes.intervals(self.scope(prompt), len(prompt.tokens))[0][0]
+
+    @functools.cached_property
+    def scope(self) -> Callable[[TokenizedPrompt], str]:
+        """Where edits act in a prompt, names of places in it as positions.
+
+        Raises:
+            ValueError: naming the prompt, a place that it does not have.
+        """
+
+        @functools.cache
+        def of(prompt: TokenizedPrompt) -> str:
+            try:
+                return Places.of(self.model, prompt.record, prompt.tokens).scope(self.settings.scope)
+            except ValueError as error:
+                raise ValueError(f"scope: {str(error).removeprefix('scope: ')} (prompt {prompt.number})") from None
+
+        return of
+
+    def _placed(self, prompt: TokenizedPrompt) -> dict[str, str]:
+        """Where edits act, of scopes that name places; others say it themselves."""
+        scope = self.scope(prompt)
+        return {"scope": scope} if scope != self.settings.scope else {}
 
     @functools.cached_property
     def held(self) -> HeldLayers:
@@ -238,7 +261,7 @@ class PatchSweep:
         """Rows as edits of a prompt."""
         rows = self._among_chosen(rows) if isinstance(self.dictionary, StreamedDictionaries) else rows
         bounded = bool(np.isfinite(coefficients(self.settings.operation, 0.0)[2:]).any())
-        return (rows.edit(self.edit_spec, self.settings.scope, len(prompt.tokens), bounded),)
+        return (rows.edit(self.edit_spec, self.scope(prompt), len(prompt.tokens), bounded),)
 
     @property
     def unit_rows(self) -> int:
@@ -269,7 +292,7 @@ class PatchSweep:
             "weights": self.model.fingerprint,
             "dictionaries": dictionary_digest(self.dictionary),
             "tokenizer": self.model.tokenizer.fingerprint if self.model.tokenizer else "none",
-            "prompts": config_sha256([described(prompt) for prompt in self.prompts]),
+            "prompts": config_sha256([described(prompt) | self._placed(prompt) for prompt in self.prompts]),
             "features": arrays_sha256(
                 {"layer": self.features.layer, "feature": self.features.feature, **self.features.values}
             ),

@@ -37,8 +37,21 @@ def test_a_real_conversation_is_the_templates_text_and_tokens(real):
     texts = [real.tokenizer.decode(talk.tokens[turn.start : turn.stop]) for turn in talk.turns]
     assert [text.strip() for text in texts] == [message["content"].strip() for message in messages]
     assert real.tokenizer.decode(talk.tokens[talk.span(" France")]) == " France"
-    assert real.tokenizer.decode([talk.tokens[talk.turns[2].first]]) == "Paris"
+    assert real.tokenizer.decode([talk.tokens[talk.turns[2].start]]) == "Paris"
     assert real.tokenizer.decode([talk.tokens[talk.turns[2].last]]) == "."
+
+
+def test_a_conversation_is_a_prompt_and_its_places_are_scopes(real):
+    talk = cw.chat(real, [{"role": "user", "content": "The colour of grass, Mary, is"}])
+    assert talk.place("user") == talk.place("turn0") == slice(talk.turns[0].start, talk.turns[0].stop)
+    assert talk.place("user.last") == slice(talk.turns[0].last, talk.turns[0].stop)
+    assert real.tokenizer.decode(talk[talk.place('" grass, Mary".first')]) == " grass"
+    edit = cw.UnitEdit(29, 0, scope=talk.place("user.last"))
+    [changed] = cw.run(real, talk, edits=[edit]).logits
+    differs = (changed != cw.run(real, list(talk.tokens)).logits[0]).any(axis=-1).nonzero()[0]
+    assert differs.tolist() == [talk.turns[0].last]
+    with pytest.raises(ValueError, match="the prompt has no place 'assistant'; it has user, turn0"):
+        talk.place("assistant.last")
 
 
 def test_a_system_message_goes_before_and_an_answer_may_be_left_open(real):
@@ -79,5 +92,5 @@ def test_a_model_without_a_template_says_so():
 
 
 def test_a_text_that_is_not_there_has_no_span(real):
-    with pytest.raises(ValueError, match="got 'Berlin', which is not in the conversation"):
+    with pytest.raises(ValueError, match="'Berlin' is not in the prompt"):
         cw.chat(real, [{"role": "user", "content": "Hi"}]).span("Berlin")
