@@ -14,6 +14,7 @@ Tokens are matched to text by decoding them one after the other, so a place hold
 Cost: a decoding a token, where a name asks for it.
 """
 
+import bisect
 import dataclasses
 import functools
 import re
@@ -70,7 +71,7 @@ class Places:
     @classmethod
     def of(cls, model: Model, record: PromptRecord, tokens: Sequence[int]) -> "Places":
         """Those of a record that is run as these tokens."""
-        return cls(model, record.text, tuple(tokens), (), record.roles)
+        return cls(model, record.text, tuple(tokens), roles=record.roles)
 
     @functools.cached_property
     def borders(self) -> tuple[int, ...]:
@@ -108,9 +109,7 @@ class Places:
 
     def letters(self, start: int, stop: int) -> Span:
         """The tokens that hold letters [start, stop) of the text."""
-        first = max(i for i, border in enumerate(self.borders[:-1]) if border <= start)
-        last = max(i for i, border in enumerate(self.borders[:-1]) if border < stop)
-        return first, last + 1
+        return bisect.bisect_right(self.borders, start) - 1, bisect.bisect_left(self.borders, stop)
 
     def text_span(self, text: str) -> Span:
         """The tokens that hold a text, where it stands last.

@@ -51,7 +51,7 @@ class Conversation(Sequence[int]):
         Raises:
             ValueError: it is empty, or not there.
         """
-        return self.place(f'"{scalars.text(text, "text")}"')
+        return slice(*self.places.text_span(scalars.text(text, "text")))
 
     def place(self, name: str) -> slice:
         """The tokens of a place by its name, as user, turn0.last or "a text" (`engine/places.py`); a scope of edits.

@@ -123,7 +123,7 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
     "form": choice("How an edit is written: the feature's difference added, or the reconstruction put in place.",
                     "delta", "delta", "replace"),
     "scope": text("Where edits act: last_prompt, decode, last_prompt_and_decode (the study's), all, or "
-                   'positions:2:5,-1 (or a role\'s name, or "a text").', "last_prompt"),
+                   'positions:2:5,-1 (or the name of a role, or "a text").', "last_prompt"),
     "semantics": choice("Whether earlier edits go on acting.", "cached", "cached", "recomputed"),
     "trials": whole("Rollouts of each arm and prompt (sampled).", 30),
     "record_features": text("Record at every token: top:K, all, patched, or a table of features.", ""),
