@@ -20,6 +20,7 @@ from causeway.engine.devices import local_parallel
 from causeway.engine.dictionary.fit import fitted
 from causeway.engine.dictionary.placement import Holder
 from causeway.engine.intervention.hold import AnyHolds
+from causeway.engine.intervention.scope import Scope, scope_text
 from causeway.engine.model.handle import Model, check_model
 from causeway.engine.outcome.answers import Answer
 
@@ -38,7 +39,7 @@ def patch_sweep(
     operation: str = "set",
     arms: Sequence[str] = ARMS,
     holds: AnyHolds = "open",
-    scope: str = "last_prompt",
+    scope: Scope = "last_prompt",
     split: bool = True,
     seed: int = 0,
     rows: int = 64,
@@ -75,8 +76,10 @@ def patch_sweep(
     table = _table(features)
     chosen = features_of(table, _rule(value), scalars.integer(per_layer, "per_layer", 1), None, groups=list(prompts))
     wanted = make_arms(_kinds(arms), tuple(chosen.values))
+    # Texts may name places, which each prompt has for itself.
+    where = scope if isinstance(scope, str) else scope_text(scope)
     settings = SweepSettings(
-        "exact", wanted, scope=scope, seed=seed, rows=scalars.integer(rows, "rows", 1), holds=holds, operation=operation
+        "exact", wanted, scope=where, seed=seed, rows=scalars.integer(rows, "rows", 1), holds=holds, operation=operation
     )
     own = fitted(dictionary, model.config, model.name)
     sweep = PatchSweep(model, own, tuple(listed), chosen, settings, local_parallel(1))
