@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from ml_collections import config_flags
 
-from causeway.drivers.flags import graph_files, model_flags, prompt_flags
+from causeway.drivers.flags import chat_flags, graph_files, model_flags, prompt_flags
 from causeway.drivers.flags.config_values import section, take_values
 from causeway.drivers.flags.flag_values import folder, no_effect
 from causeway.drivers.flags.refusals import run_driver
@@ -24,6 +24,7 @@ from causeway.drivers.flags.table import take
 
 if TYPE_CHECKING:
     from causeway.engine.analyses.attribute.graph_sweep import GraphSweep
+    from causeway.engine.prompt_record import PromptRecord
 
 config_flags.DEFINE_config_file("config", None, "Values of flags, such as configs/circuits_qwen3_4b.py.")
 FLAGS = take(
@@ -40,11 +41,12 @@ def main(_: list[str]) -> None:
     _check()
     from causeway.engine.sweep.job import run
 
-    sweep = _sweep()
+    sweep, records = _sweep()
     sweep.check_held_out(FLAGS.held_out if FLAGS.prompts else 0.0)
     if run(sweep, workdir, repair=FLAGS.repair).stopped:
         sys.exit(prompt_flags.STOPPED)
     with prompt_flags.alone(workdir):
+        chat_flags.keep(workdir / chat_flags.RENDERED, records)
         _write_graphs(sweep, workdir)
         for behaviour, split in sweep.groups() if FLAGS.prompts else ():
             _write_aggregate(sweep, workdir, behaviour, split)
@@ -72,7 +74,8 @@ def _check() -> None:
     graph_files.check()
 
 
-def _sweep() -> GraphSweep:
+def _sweep() -> tuple[GraphSweep, list[PromptRecord]]:
+    """What is computed, and its prompts as they are run."""
     from causeway.engine.analyses.attribute.attribution_plan import AttributionPlan
     from causeway.engine.analyses.attribute.graph_sweep import GraphSweep
 
@@ -84,8 +87,9 @@ def _sweep() -> GraphSweep:
     records = prompt_flags.read()
     model = model_flags.load_model()
     transcoders = model_flags.load_dictionaries(model, transcoders=True)
+    records = prompt_flags.rendered(model, records)
     prompts = prompt_flags.prompts(model, records, FLAGS.target)
-    return GraphSweep(model, transcoders, prompts, plan, model_flags.parallel(), FLAGS.unit_prompts)
+    return GraphSweep(model, transcoders, prompts, plan, model_flags.parallel(), FLAGS.unit_prompts), records
 
 
 def _write_graphs(sweep: GraphSweep, workdir: Path) -> None:

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from causeway.drivers.flags import model_flags, prompt_records, reading_flags
+from causeway.drivers.flags import chat_flags, model_flags, prompt_records, reading_flags
 from causeway.drivers.flags.flag_values import absent, folder, named, no_effect
 from causeway.drivers.flags.refusals import run_driver
 from causeway.drivers.flags.table import take
@@ -43,19 +43,20 @@ def main(_: list[str]) -> None:
     from causeway.engine.prompt_record import check_pair
     from causeway.engine.sweep.checksums import written_alone
     from causeway.ports.prompts.prompt_files import by_set
-    from causeway.ports.results.baseline_files import names
+    from causeway.ports.results.baseline_files import names, prompts_path
 
-    sets = by_set(prompt_records.read(check_pair, behaviours=FLAGS.behaviours, splits=FLAGS.splits))
-    _check(out, sets)
-
+    records = prompt_records.read(check_pair, behaviours=FLAGS.behaviours, splits=FLAGS.splits)
+    _check(out, by_set(records))
     model, parallel = model_flags.load_model(), model_flags.parallel()
+    sets = by_set(prompt_records.rendered(model, records))
     read = {key: _usable(model, items) for key, items in sets.items()}
     # First, because it refuses prompts without a final answer.
     written = {key: _written(out, model, prompts) for key, prompts in read.items()}
-    scored = {key: _score(model, parallel, prompts, written[key], key) for key, prompts in read.items()}
+    scored = {key: _score(model, parallel, prompts, written[key], "_".join(key)) for key, prompts in read.items()}
     with written_alone(out, names(scored)):
-        for key in scored:
+        for key, prompts in read.items():
             reading_flags.claim(out, "_".join(key))
+            chat_flags.keep(prompts_path(out, *key), [prompt.record for prompt in prompts])
         _write(out, model, scored)
     print(f"everything is in {out}")
 
@@ -110,13 +111,12 @@ def _written(out: Path, model: Model, prompts: list[TokenizedPrompt]) -> list[Ge
 
 
 def _score(
-    model: Model, parallel: RowParallel, prompts: list[TokenizedPrompt], written: list[Generated] | None,
-    key: tuple[str, str],
+    model: Model, parallel: RowParallel, prompts: list[TokenizedPrompt], written: list[Generated] | None, name: str
 ) -> list[Score]:  # fmt: skip
     from causeway.engine.analyses.evaluate.baseline import scores_of
     from causeway.engine.analyses.evaluate.teacher_forcing import answer_log_probabilities
 
-    kept = reading_flags.kept(model, "_".join(key))
+    kept = reading_flags.kept(model, name)
     found = answer_log_probabilities(model.transformer, prompts, rows=FLAGS.batch_rows, parallel=parallel, kept=kept)
     return scores_of(prompts, found, written)
 

@@ -8,27 +8,27 @@ and split of --prompts: layer_{l}/{behaviour}_{split}_top_k_indices.npy, _top_k_
 from __future__ import annotations
 
 import contextlib
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from causeway.drivers.flags import model_flags, prompt_records, reading_flags
-from causeway.drivers.flags.flag_values import absent, folder
+from causeway.drivers.flags import chat_flags, model_flags, prompt_records, reading_flags
+from causeway.drivers.flags.flag_values import absent, folder, no_effect
 from causeway.drivers.flags.refusals import run_driver
 from causeway.drivers.flags.table import take
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import numpy as np
 
-    from causeway.engine.analyses.features.extract import LayerFeatures, Positions
+    from causeway.engine.analyses.features.extract import LayerFeatures
+    from causeway.engine.analyses.features.positions import Positions
     from causeway.engine.devices import RowParallel
     from causeway.engine.dictionary.placement import Holder
     from causeway.engine.model.handle import Model
     from causeway.engine.prompt_record import PromptRecord
-    from causeway.engine.tokenized_prompt import TokenizedPrompt
+    from causeway.engine.reading.passes import ReadRow
+
+    Runnable = list[tuple[PromptRecord, ReadRow]]
 
 FLAGS = take("behaviours splits positions include_first keep full out overwrite", batch_rows=16)
 
@@ -41,15 +41,17 @@ def main(_: list[str]) -> None:
     from causeway.ports.results.feature_files import check_distinct, summary_path, written
 
     positions = _positions()
-    sets = by_set(prompt_records.read(behaviours=FLAGS.behaviours, splits=FLAGS.splits))
+    records = prompt_records.read(behaviours=FLAGS.behaviours, splits=FLAGS.splits)
+    sets = by_set(records)
     check_distinct(sets)
     own = [key for key in sets if reading_flags.claimed(out, "_".join(key))]
     absent(summary_path(out, *key) for key in sets if key not in own)
     model = model_flags.load_model()
     dictionary, parallel = model_flags.load_dictionaries(model), model_flags.parallel()
+    sets = by_set(prompt_records.rendered(model, records))
     runnable = {key: _usable(model, prompts, positions) for key, prompts in sets.items()}
     for prompts in runnable.values():
-        check_request(model.transformer, dictionary, [p.tokens for p in prompts], positions, FLAGS.keep)
+        check_request(model.transformer, dictionary, [row for _, row in prompts], FLAGS.keep)
     for (behaviour, split), prompts in runnable.items():
         with written(out, behaviour, split, dictionary.config.layers, again=(behaviour, split) in own):
             reading_flags.claim(out, f"{behaviour}_{split}")
@@ -59,33 +61,30 @@ def main(_: list[str]) -> None:
 
 
 def _positions() -> Positions:
-    from causeway.engine.analyses.features.extract import Positions
+    from causeway.engine.analyses.features.positions import Positions
 
-    text, first = FLAGS.positions, 0 if FLAGS.include_first else 1
-    if text == "all":
-        return Positions(None, first)
-    if not re.fullmatch(r"last_\d+", text, re.ASCII):
-        raise ValueError(f"--positions: got {text!r}; needs `last_N`, such as last_5, or `all`")
-    return Positions(int(text.removeprefix("last_")), first)
+    found = Positions.read(FLAGS.positions, 0 if FLAGS.include_first else 1)
+    if found.places:
+        no_effect("where --positions names places", "include_first")
+    return found
 
 
-def _usable(model: Model, prompts: list[PromptRecord], positions: Positions) -> list[TokenizedPrompt]:
+def _usable(model: Model, prompts: list[PromptRecord], positions: Positions) -> Runnable:
     """Prompts with their tokens, before anything is run."""
-    from causeway.engine.tokenized_prompt import tokenized
+    from causeway.engine.places import Places
 
-    def checked(record: PromptRecord) -> TokenizedPrompt:
-        prompt = tokenized(model, record, answered=False)
-        positions.check(len(prompt.tokens))
-        return prompt
+    def row(record: PromptRecord) -> tuple[PromptRecord, ReadRow]:
+        tokens = model.tokens(record.content)
+        return record, positions.row(tokens, Places.of(model, record, tokens))
 
-    return prompt_records.usable(prompts, checked, "run")
+    return prompt_records.usable(prompts, row, "run")
 
 
 def _extract(
     out: Path,
     behaviour: str,
     split: str,
-    prompts: Sequence[TokenizedPrompt],
+    prompts: Runnable,
     model: Model,
     dictionary: Holder,
     positions: Positions,
@@ -95,13 +94,14 @@ def _extract(
     from causeway.engine.analyses.features.extract import extract_features, samples_of
     from causeway.ports.results.feature_files import full_arrays
 
-    tokens = [prompt.tokens for prompt in prompts]
-    samples, layers = samples_of(tokens, positions), dictionary.config.layers
+    rows = [row for _, row in prompts]
+    samples, layers = samples_of(rows), dictionary.config.layers
     shape = (len(samples), dictionary.num_features)
     with full_arrays(out, behaviour, split, layers, shape) if FLAGS.full else contextlib.nullcontext() as full:
         found = extract_features(
-            model.transformer, dictionary, tokens, positions, top_k=FLAGS.keep, rows=FLAGS.batch_rows,
-            parallel=parallel, full=full, kept=reading_flags.kept(model, f"{behaviour}_{split}"),
+            model.transformer, dictionary, rows, slots=positions.slots, top_k=FLAGS.keep,
+            batch_rows=FLAGS.batch_rows, parallel=parallel, full=full,
+            kept=reading_flags.kept(model, f"{behaviour}_{split}"),
         )  # fmt: skip
     return found, samples
 
@@ -110,7 +110,7 @@ def _write(
     out: Path,
     behaviour: str,
     split: str,
-    prompts: Sequence[TokenizedPrompt],
+    prompts: Runnable,
     model: Model,
     dictionary: Holder,
     positions: Positions,
@@ -118,20 +118,21 @@ def _write(
     samples: np.ndarray,
 ) -> None:
     from causeway.engine.sweep.environment import environment
-    from causeway.ports.results.feature_files import layer_figures, write_layer, write_summary
+    from causeway.ports.results.feature_files import layer_figures, prompts_path, write_layer, write_summary
 
     config = dictionary.config
+    chat_flags.keep(prompts_path(out, behaviour, split), [record for record, _ in prompts])
     about = {
         "behaviour": behaviour, "split": split, "prompts": len(prompts), "positions": str(positions),
-        "position_0": positions.first == 0, "stream": config.stream, "kind": config.kind, "model": model.name,
-        "dictionaries": FLAGS.dictionaries or FLAGS.model,
+        "position_0": not positions.first or bool(positions.places), "stream": config.stream, "kind": config.kind,
+        "model": model.name, "dictionaries": FLAGS.dictionaries or FLAGS.model,
     }  # fmt: skip
     for layer in found:
         write_layer(out, behaviour, split, layer, about)
     layers = [layer_figures(layer) for layer in found]
     content = about | {
         "model_fingerprint": model.fingerprint, "samples": len(samples), "layers": layers,
-        "ids": [prompt.record.id for prompt in prompts], "environment": environment(),
+        "ids": [record.id for record, _ in prompts], "environment": environment(),
     }  # fmt: skip
     write_summary(out, behaviour, split, samples, content)
     print(f"{behaviour} {split}: {len(prompts)} prompts, {len(samples)} tokens")

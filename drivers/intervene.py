@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, cast
 
 from ml_collections import config_flags
 
-from causeway.drivers.flags import intervention_flags, model_flags, prompt_flags
+from causeway.drivers.flags import chat_flags, intervention_flags, model_flags, prompt_flags
 from causeway.drivers.flags.config_values import take_values
 from causeway.drivers.flags.flag_values import folder, named, no_effect
 from causeway.drivers.flags.refusals import run_driver
@@ -26,6 +26,7 @@ from causeway.drivers.flags.table import take
 if TYPE_CHECKING:
     from causeway.engine.analyses.intervene.generation import ChangedTexts
     from causeway.engine.analyses.intervene.intervention_sweep import InterventionSweep
+    from causeway.engine.prompt_record import PromptRecord
 
 config_flags.DEFINE_config_file("config", None, "Values of flags; its section `intervene` is read.")
 FLAGS = take(
@@ -55,7 +56,7 @@ def main(_: list[str]) -> None:
     from causeway.engine.sweep.job import run
 
     Sampling(FLAGS.temperature)
-    sweep = _sweep()
+    sweep, records = _sweep()
     changed = changed_texts(sweep, FLAGS.max_new_tokens, FLAGS.temperature, FLAGS.seed) if FLAGS.generate else None
     if FLAGS.importance:
         sweep.check_importance()
@@ -63,6 +64,7 @@ def main(_: list[str]) -> None:
         sys.exit(prompt_flags.STOPPED)
     written = _generate(changed, workdir) if changed else b""
     with prompt_flags.alone(workdir):
+        chat_flags.keep(workdir / chat_flags.RENDERED, records)
         for behaviour in dict.fromkeys(prompt.behaviour for prompt in sweep.prompts):
             _write(sweep, workdir, behaviour)
         if changed:
@@ -70,7 +72,8 @@ def main(_: list[str]) -> None:
     print(f"everything is in {workdir}")
 
 
-def _sweep() -> InterventionSweep:
+def _sweep() -> tuple[InterventionSweep, list[PromptRecord]]:
+    """What is computed, and its prompts as they are run."""
     from causeway.engine.analyses.intervene.intervention_sweep import InterventionSweep
     from causeway.engine.analyses.intervene.stored_graphs import StoredGraphs
 
@@ -81,8 +84,9 @@ def _sweep() -> InterventionSweep:
     model = model_flags.load_model()
     settings = intervention_flags.settings(FLAGS.seed, model.config.num_layers)
     transcoders = model_flags.load_dictionaries(model, transcoders=True)
+    records = prompt_flags.rendered(model, records)
     prompts = prompt_flags.prompts(model, records, [])
-    return InterventionSweep(model, transcoders, prompts, settings, model_flags.parallel(), graphs)
+    return InterventionSweep(model, transcoders, prompts, settings, model_flags.parallel(), graphs), records
 
 
 def _write(sweep: InterventionSweep, workdir: Path, behaviour: str) -> None:

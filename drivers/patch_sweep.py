@@ -11,7 +11,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from causeway.drivers.flags import model_flags, prompt_records, stop_flag
+from causeway.drivers.flags import chat_flags, model_flags, prompt_records, stop_flag
 from causeway.drivers.flags.flag_values import folder, given, named, no_effect, numbers
 from causeway.drivers.flags.refusals import run_driver
 from causeway.drivers.flags.table import take
@@ -72,6 +72,7 @@ def main(_: list[str]) -> None:
         return
     if run.run(sweep, workdir, guard=DiskGuard(workdir, limits[0], limits[1]), repair=FLAGS.repair).stopped:
         sys.exit(_STOPPED)
+    chat_flags.keep(workdir / chat_flags.RENDERED, [prompt.record for prompt in sweep.prompts])
     print("\n".join(sweep_summary.lines(run.finish(workdir, settings, sweep.about))))
     print(f"\neverything is in {workdir}: summary.json, effects.parquet, trials.parquet")
     if FLAGS.export_study:
@@ -96,6 +97,7 @@ def _sweep(table: pa.Table) -> PatchSweep:
     answers = sweep_inputs.read_answers(FLAGS.answers) if FLAGS.answers else ()
     model = model_flags.load_model()
     dictionary = model_flags.load_dictionaries(model)
+    records = prompt_records.rendered(model, records)
     places = {record.where: place for place, record in enumerate(records)}
     prompts = prompt_records.usable(
         records, lambda record: sweep_prompt(model, record, places[record.where], answers), "run"

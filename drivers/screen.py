@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from causeway.engine.analyses.screen.compared import Compared
     from causeway.engine.dictionary.placement import Holder
     from causeway.engine.model.handle import Model
+    from causeway.engine.prompt_record import PromptRecord
+    from causeway.engine.tokenized_prompt import TokenizedPrompt
 
 FLAGS = take("groups label_field strata keep_repeats position out overwrite seed", batch_rows=16)
 
@@ -34,11 +36,11 @@ def main(_: list[str]) -> None:
     """Gather prompts, run them, compare, write."""
     out = _checked_directory()
     from causeway.engine.analyses.screen import summary
-    from causeway.engine.analyses.screen.activations import Position, group_sums
+    from causeway.engine.analyses.screen.activations import group_sums
     from causeway.engine.analyses.screen.compared import compared, two_labels
+    from causeway.engine.analyses.screen.positions import position_of, read_position
     from causeway.engine.analyses.screen.table import screen_table
     from causeway.engine.prompt_record import check_group
-    from causeway.engine.tokenized_prompt import tokenized
 
     # A file is read before a model is loaded, states are made after: games need the model.
     records = prompt_records.read(check_group, label_field=FLAGS.label_field) if FLAGS.prompts else []
@@ -47,13 +49,16 @@ def main(_: list[str]) -> None:
     games: dict = {}
     if not FLAGS.prompts:
         records, games = game_flags.labelled_states(model, parallel, FLAGS.seed, out)
+    records = prompt_records.rendered(model, records)
     groups = tuple(FLAGS.groups or two_labels(records))
-    prompts = prompt_records.usable(records, lambda record: tokenized(model, record, answered=False), "run")
+    reduced, place = read_position(FLAGS.position)
+    prompts = prompt_records.usable(records, lambda record: _runnable(model, record, place), "run")
     chosen = compared(prompts, groups, strata=FLAGS.strata, keep_repeats=FLAGS.keep_repeats)
+    at = [position_of(model, prompt, place) for prompt in chosen.prompts] if place else None
     sums = group_sums(
         model.transformer, dictionary, chosen.prompts, cast(tuple[str, str], groups), strata=FLAGS.strata,
-        bos=model.tokenizer.bos_id if model.tokenizer else None, position=cast(Position, FLAGS.position),
-        rows=FLAGS.batch_rows, parallel=parallel, progress=_progress, kept=reading_flags.kept(model),
+        bos=model.tokenizer.bos_id if model.tokenizer else None, position=reduced, at=at, rows=FLAGS.batch_rows,
+        parallel=parallel, progress=_progress, kept=reading_flags.kept(model),
     )  # fmt: skip
     table = screen_table(sums, seed=FLAGS.seed)
     found = summary.summarise(table)
@@ -73,9 +78,20 @@ def _checked_directory() -> Path:
     out = folder("out")
     absent([out / "screen.parquet"])
     if not FLAGS.prompts:
-        no_effect("without --prompts", "label_field", "skip_bad")
+        no_effect("without --prompts", "label_field", "skip_bad", "chat", "system", "generation_prompt")
     game_flags.check()
     return out
+
+
+def _runnable(model: Model, record: PromptRecord, place: str) -> TokenizedPrompt:
+    """A prompt with its tokens, which has the place."""
+    from causeway.engine.analyses.screen.positions import position_of
+    from causeway.engine.tokenized_prompt import tokenized
+
+    prompt = tokenized(model, record, answered=False)
+    if place:
+        position_of(model, prompt, place)
+    return prompt
 
 
 def _sizes(chosen: Compared, groups: tuple[str, ...]) -> str:

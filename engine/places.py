@@ -71,7 +71,7 @@ class Places:
     @classmethod
     def of(cls, model: Model, record: PromptRecord, tokens: Sequence[int]) -> "Places":
         """Those of a record that is run as these tokens."""
-        return cls(model, record.text, tuple(tokens), roles=record.roles)
+        return cls(model, record.text, tuple(tokens), record.messages, record.roles)
 
     @functools.cached_property
     def borders(self) -> tuple[int, ...]:

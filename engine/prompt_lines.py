@@ -3,10 +3,11 @@
 One JSON object a prompt. All fields but the text are optional, and each command says which ones it needs:
 
     text (or prompt)      the text; or `tokens`, ids that are run unchanged
+    messages              in their place a conversation, a list of {"role", "content"}; all three, as it was rendered
     group                 a label: what `screen` compares, and what stays in one split
     answers               a list of {"text", "label", "amount"}; `correct_answer` and `incorrect_answer` are short for
                           two answers with the labels `correct` and `incorrect`
-    counterfactual_prompt the text that wants the other answer
+    counterfactual_prompt the text that wants the other answer, or its ids
     roles                 names of places: a token position, or a text in the prompt
     behaviour, split, id  where it belongs; they name files
 
@@ -17,13 +18,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from causeway.engine import scalars
+from causeway.engine.messages import Message, checked_messages
 from causeway.engine.outcome.answers import Answer
 from causeway.engine.prompt_record import CORRECT, INCORRECT, PromptRecord, check_file_name
 
 TEXT = ("prompt", "text")
 PAIR = {CORRECT: "correct_answer", INCORRECT: "incorrect_answer"}
 PLACED = ("behaviour", "split", "id", "group")
-_READ = {*TEXT, *PAIR.values(), *PLACED, "tokens", "answers", "roles", "counterfactual_prompt"}
+_READ = {*TEXT, *PAIR.values(), *PLACED, "tokens", "messages", "answers", "roles", "counterfactual_prompt"}
 # Whole numbers that a float holds exactly.
 _EXACT = 2**53
 
@@ -38,15 +40,17 @@ def parse_record(record: Mapping[str, Any], label_field: str = "group") -> Promp
     Raises:
         ValueError: neither a text nor token ids, or a field that is not what it should be.
     """
-    text, tokens = _text(record), _tokens(record)
-    if not text and tokens is None:
-        raise ValueError("has neither a text (text or prompt) nor tokens, a list of ids; a prompt needs one")
+    text, tokens, messages = _text(record), _tokens(record, "tokens"), _messages(record)
+    if not text and tokens is None and not messages:
+        raise ValueError("has neither a text (text or prompt) nor tokens, a list of ids, nor messages; needs one")
+    if messages and bool(text) != (tokens is not None):
+        raise ValueError("messages: got text or tokens beside them; needs messages alone, or with both as rendered")
     placed = {name: _label(record, name if name != "group" else label_field) for name in PLACED}
     for name in ("behaviour", "split"):
         check_file_name(f"field {name}", placed[name])
     return PromptRecord(
-        text, _answers(record), **placed, tokens=tokens, roles=_roles(record),
-        counterfactual=_string(record, "counterfactual_prompt"),
+        text, _answers(record), **placed, tokens=tokens, messages=messages, roles=_roles(record),
+        counterfactual=_counterfactual(record),
         fields={name: value for name, value in record.items() if name not in _READ},
     )  # fmt: skip
 
@@ -57,8 +61,9 @@ def record_line(record: PromptRecord) -> dict[str, Any]:
     told = {
         "prompt" if record.is_pair else "text": record.text,
         "tokens": None if record.tokens is None else list(record.tokens),
+        "messages": [dict(message) for message in record.messages],
         **(pair if record.is_pair else {"answers": [_answer_line(answer) for answer in record.answers]}),
-        "counterfactual_prompt": record.counterfactual, "roles": dict(record.roles), **record.fields,
+        "counterfactual_prompt": _listed(record.counterfactual), "roles": dict(record.roles), **record.fields,
         **{name: getattr(record, name) for name in PLACED},
     }  # fmt: skip
     return {name: value for name, value in told.items() if name in record.fields or value not in ("", None, [], {})}
@@ -113,13 +118,26 @@ def _text(record: Mapping[str, Any]) -> str:
     return texts.pop() if texts else ""
 
 
-def _tokens(record: Mapping[str, Any]) -> tuple[int, ...] | None:
-    tokens = record.get("tokens")
+def _tokens(record: Mapping[str, Any], name: str) -> tuple[int, ...] | None:
+    tokens = record.get(name)
     if tokens is None:
         return None
     if not isinstance(tokens, list) or not tokens or any(type(token) is not int for token in tokens):
-        raise ValueError(f"field tokens is {scalars.shown(tokens)}; needs a list of token ids that is not empty")
+        raise ValueError(f"field {name} is {scalars.shown(tokens)}; needs a list of token ids that is not empty")
     return tuple(tokens)
+
+
+def _messages(record: Mapping[str, Any]) -> tuple[Message, ...]:
+    return () if record.get("messages") is None else checked_messages(record["messages"])
+
+
+def _counterfactual(record: Mapping[str, Any]) -> str | tuple[int, ...]:
+    name = "counterfactual_prompt"
+    return (_tokens(record, name) or "") if isinstance(record.get(name), list) else _string(record, name)
+
+
+def _listed(prompt: str | tuple[int, ...]) -> str | list[int]:
+    return prompt if isinstance(prompt, str) else list(prompt)
 
 
 def _roles(record: Mapping[str, Any]) -> Mapping[str, int | str]:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from causeway.engine import scalars
+from causeway.engine.messages import Message
 from causeway.engine.outcome.answers import Answer
 
 CORRECT, INCORRECT = "correct", "incorrect"
@@ -22,14 +23,15 @@ class PromptRecord:
     """A prompt and what is known of it.
 
     Attributes:
-        text: "" where only token ids are given.
+        text: "" where only token ids, or messages, are given.
         answers: what it may be answered with; empty where nothing is said.
         behaviour: the set it belongs to, "" where it does not say; so with the next three.
         split: the part of that set.
         id: its name.
         group: its label.
         tokens: ids that are run unchanged in place of the text.
-        counterfactual: the text that wants the other answer.
+        messages: of a conversation, which a chat template makes a text of (`rendering.py`).
+        counterfactual: the text that wants the other answer, or its token ids.
         roles: name -> token position, or a text in the prompt.
         fields: all other fields, as they are.
         where: the file and line it was read from, for messages.
@@ -42,7 +44,8 @@ class PromptRecord:
     id: str = ""
     group: str = ""
     tokens: tuple[int, ...] | None = None
-    counterfactual: str = ""
+    messages: tuple[Message, ...] = ()
+    counterfactual: str | tuple[int, ...] = ""
     roles: Mapping[str, int | str] = dataclasses.field(default_factory=dict)
     fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     where: str = dataclasses.field(default="", compare=False)

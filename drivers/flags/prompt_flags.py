@@ -6,7 +6,7 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from causeway.drivers.flags import prompt_records
+from causeway.drivers.flags import chat_flags, prompt_records
 from causeway.drivers.flags.flag_values import named
 from causeway.drivers.flags.table import take
 
@@ -22,6 +22,7 @@ STOPPED = 3
 _OWN_NAMES = {
     "units", "graphs", "plan.json", "events.jsonl", "graphs.json", "graphs.parquet", "scores.jsonl",
     "interventions.json", "interventions.parquet", "generations.jsonl",
+    chat_flags.RENDERED,
 }  # fmt: skip
 
 
@@ -35,13 +36,20 @@ def check() -> None:
         raise ValueError("--prompt, --prompts: needs one of them, a text or a behaviour's file")
     if (FLAGS.correct is None) != (FLAGS.incorrect is None):
         raise ValueError("--correct, --incorrect: got one of them; a difference of answers needs both")
+    if FLAGS.prompt:
+        chat_flags.check(False)
 
 
 def read() -> list[PromptRecord]:
-    """The records of --prompts, before a model is loaded; none where --prompt is given."""
-    from causeway.engine.prompt_record import check_pair
+    """The records of --prompts, or the one of --prompt, before a model is loaded."""
+    from causeway.engine.prompt_record import PromptRecord, check_pair, pair
 
-    return prompt_records.read(check_pair) if FLAGS.prompts else []
+    if FLAGS.prompts:
+        return prompt_records.read(check_pair)
+    text, placed = str(FLAGS.prompt), ("prompt", "all")
+    if FLAGS.correct is None:
+        return [PromptRecord(text, behaviour=placed[0], split=placed[1], id="prompt")]
+    return [pair(text, FLAGS.correct, str(FLAGS.incorrect), *placed, id="prompt")]
 
 
 def alone(workdir: Path) -> contextlib.AbstractContextManager:
@@ -51,9 +59,20 @@ def alone(workdir: Path) -> contextlib.AbstractContextManager:
     return exclusive(workdir / LOCK_FILE)
 
 
+def rendered(model: Model, records: list[PromptRecord]) -> list[PromptRecord]:
+    """What was read as it is run, a conversation through the model's chat template."""
+    if FLAGS.prompts:
+        return prompt_records.rendered(model, records)
+    rendering = chat_flags.rendering(model, records)
+    with named("prompt"):
+        found = [rendering.of(model, record) for record in records]
+    chat_flags.show(found)
+    return found
+
+
 def prompts(model: Model, records: list[PromptRecord], targets: list[str]) -> tuple[CircuitPrompt, ...]:
-    """What was read, with the model's tokens; `targets` are tokens that one prompt without answers is explained by."""
-    from causeway.engine.analyses.attribute.prompts import answers_prompt, pair_prompt, token_prompt
+    """Prompts as they are explained; `targets` are tokens that one prompt without answers is explained by."""
+    from causeway.engine.analyses.attribute.prompts import pair_prompt, token_prompt
 
     if FLAGS.prompts:
         found = prompt_records.usable(records, lambda record: pair_prompt(model, record), "explained")
@@ -63,8 +82,9 @@ def prompts(model: Model, records: list[PromptRecord], targets: list[str]) -> tu
                 "file or its field `behaviour` otherwise"
             )
         return tuple(found)
+    [record] = records
     if FLAGS.correct is not None:
         with named("prompt", "correct", "incorrect"):
-            return (answers_prompt(model, str(FLAGS.prompt), FLAGS.correct, str(FLAGS.incorrect)),)
+            return (pair_prompt(model, record),)
     with named("prompt", *["target"] * bool(targets)):
-        return (token_prompt(model, str(FLAGS.prompt), targets),)
+        return (token_prompt(model, record.content, targets),)

@@ -6,11 +6,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from causeway.drivers.flags import chat_flags
 from causeway.drivers.flags.flag_values import given
 from causeway.drivers.flags.left_out import tell
 from causeway.drivers.flags.table import take
 
 if TYPE_CHECKING:
+    from causeway.engine.model.handle import Model
     from causeway.engine.prompt_record import PromptRecord
 
 FLAGS = take("prompts skip_bad")
@@ -32,7 +34,20 @@ def read(check: Callable[[PromptRecord], None] | None = None, **asked: Any) -> l
     paths = given("prompts", "files of prompts, a JSON object a line, or folders of such files")
     records, bad = read_prompts(paths, check or any_prompt, **asked, skip_bad=FLAGS.skip_bad)
     tell(bad)
+    chat_flags.check(any(record.messages for record in records))
     return records
+
+
+def rendered(model: Model, records: Sequence[PromptRecord]) -> list[PromptRecord]:
+    """Records as they are run, conversations through the model's chat template, of which the first is shown.
+
+    Raises:
+        ValueError: a record that cannot be rendered (unless --skip_bad is given), or none that can.
+    """
+    rendering = chat_flags.rendering(model, records)
+    found = usable(records, lambda record: rendering.of(model, record), "rendered")
+    chat_flags.show(found)
+    return found
 
 
 def usable(records: Sequence[PromptRecord], make: Callable[[PromptRecord], Made], done: str) -> list[Made]:

@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from causeway.engine import scalars
-from causeway.engine.model.handle import Model, check_model
+from causeway.engine.messages import checked_messages
+from causeway.engine.model.handle import Model, Prompt, Template, check_model
+from causeway.engine.model.text import Tokenizer
 from causeway.engine.places import Places, Turn
-
-ROLES = ("system", "developer", "user", "assistant", "tool")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,35 +71,46 @@ def chat(
         model: with a template in its files.
         messages: objects with `role` (system, developer, user, assistant or tool) and `content`, a text.
         system: put before them as a system message; None leaves that to the template, which may have one of its own.
-        generation_prompt: whether the text goes on to where the answer begins.
+        generation_prompt: whether the text goes on to where the answer begins, or, after an assistant's message, ends
+            with it, so that the model goes on writing that one (`continue_final_message` of transformers).
 
     Raises:
-        ValueError: no template or tokenizer, messages that are not such objects, a template that refuses them, or more
-            tokens than the model takes.
+        ValueError: no template or tokenizer, messages that are not such objects, a template that refuses them or
+            changes the one to go on with, or more tokens than the model takes.
     """
     check_model(model)
     scalars.truth(generation_prompt, "generation_prompt")
-    checked = _checked(messages, system)
-    if model.chat_template is None or model.tokenizer is None:
-        raise ValueError(f"model: {model.name} has no chat template; give its prompts as texts or token ids")
-    text = model.chat_template(checked, generation_prompt)
-    ids = model.tokens(model.tokenizer.encode(text))
+    checked = checked_messages(messages, system)
+    template, tokenizer = template_of(model)
+    goes_on = generation_prompt and checked[-1]["role"] == "assistant"
+    text = template(checked, generation_prompt and not goes_on)
+    text = _open(text, checked[-1]["content"]) if goes_on else text
+    ids = model.tokens(tokenizer.encode(text))
     return Conversation(text, tuple(ids), Places(model, text, tuple(ids), checked))
 
 
-def _checked(messages: Any, system: Any) -> list[dict[str, Any]]:
-    if not isinstance(messages, list | tuple) or not messages:
-        raise ValueError(f"messages: got {scalars.shown(messages)}; needs a list of objects with role and content")
-    found = []
-    for number, message in enumerate(messages):
-        if not isinstance(message, Mapping) or not isinstance(message.get("content"), str):
-            raise ValueError(f"messages: number {number} is {scalars.shown(message)}; needs role and content, a text")
-        if message.get("role") not in ROLES:
-            came = scalars.shown(message.get("role"))
-            raise ValueError(f"messages: number {number} has the role {came}; needs one of {', '.join(ROLES)}")
-        found.append(dict(message))
-    if system is None:
-        return found
-    if not isinstance(system, str) or any(message["role"] == "system" for message in found):
-        raise ValueError(f"system: got {scalars.shown(system)}; needs a text, and no system message beside it")
-    return [{"role": "system", "content": system}, *found]
+def template_of(model: Model) -> tuple[Template, Tokenizer]:
+    """A model's chat template and tokenizer.
+
+    Raises:
+        ValueError: it has none.
+    """
+    if model.chat_template is None or model.tokenizer is None:
+        raise ValueError(f"model: {model.name} has no chat template; give its prompts as texts or token ids")
+    return model.chat_template, model.tokenizer
+
+
+def _open(text: str, last: str) -> str:
+    """A conversation that ends with its last message, without what the template puts after it."""
+    whole, kept = last.lstrip(), last.strip()
+    at = text.rfind(kept) if kept else -1
+    if at < 0:
+        raise ValueError(f"messages: the template does not write {scalars.shown(last)} as it is, which is to go on")
+    return text[: at + len(whole if text.startswith(whole, at) else kept)]
+
+
+def prompt_places(model: Model, prompt: Prompt) -> Places:
+    """Where things stand in a prompt of any kind: a conversation knows its turns, and ids alone have no text."""
+    if isinstance(prompt, Conversation):
+        return prompt.places
+    return Places(model, prompt if isinstance(prompt, str) else "", tuple(model.tokens(prompt)))

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from causeway.engine import scalars
+from causeway.engine.calls.chat import prompt_places
 from causeway.engine.model.handle import Model, Prompt, prompt_list
 from causeway.engine.outcome.answers import Answer
 from causeway.engine.prompt_record import PromptRecord
@@ -28,6 +29,8 @@ def grouped_prompts(prompts: Groups, model: Model, answers: Sequence[Answer] = (
     for group, listed in prompts.items():
         for prompt in prompt_list(listed):
             ids = tuple(model.tokens(prompt))
-            given = {"text": prompt} if isinstance(prompt, str) else {"text": "", "tokens": ids}
-            found.setdefault((group, ids), PromptRecord(**given, answers=tuple(answers), group=group))
+            text, messages = (places := prompt_places(model, prompt)).text, tuple(places.messages)
+            given = None if isinstance(prompt, str) else ids
+            record = PromptRecord(text, tuple(answers), group=group, tokens=given, messages=messages)
+            found.setdefault((group, ids), record)
     return [tokenized(model, record, number) for number, record in enumerate(found.values())]

@@ -21,6 +21,8 @@ from causeway.engine.precision import full_precision
 
 # A text, or token ids: a sequence of whole numbers, or a one-dimensional array of them (numpy, jax or torch).
 Prompt = str | Sequence[int]
+# Messages, and whether the text goes on to where an answer begins -> the text.
+Template = Callable[[Sequence[Mapping[str, Any]], bool], str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Model:
     prepend_bos: bool = True
     read_place: Callable[[str], Place] = own_place
     own_stops: tuple[int, ...] | None = None
-    chat_template: Callable[[Sequence[Mapping[str, Any]], bool], str] | None = None
+    chat_template: Template | None = None
 
     def __repr__(self) -> str:
         return f"Model({self.name!r}, {self.transformer!r}, storage {self.numerics.storage})"

@@ -2,6 +2,7 @@
 
     baseline_{behaviour}_{split}.csv          one line a prompt
     baseline_groups_{behaviour}_{split}.csv   one line for each value of a field
+    baseline_prompts_{behaviour}_{split}.jsonl  what was run, where prompts are conversations
     baseline_metrics_{split}.json             all behaviours of the split
     figures/baseline_{behaviour}_{split}.png  histogram of normalised differences
     figures/baseline_rates_{split}.png        rates of all behaviours, with intervals
@@ -28,6 +29,11 @@ def table_path(out: Path, behaviour: str, split: str, kind: str = "") -> Path:
     return out / "_".join(["baseline", *([kind] if kind else []), behaviour, f"{split}.csv"])
 
 
+def prompts_path(out: Path, behaviour: str, split: str) -> Path:
+    """The file of prompts as a chat template wrote them."""
+    return table_path(out, behaviour, split, "prompts").with_suffix(".jsonl")
+
+
 def metrics_path(out: Path, split: str) -> Path:
     """The file of a split's metrics."""
     return out / f"baseline_metrics_{split}.json"
@@ -50,7 +56,7 @@ def names(sets: Iterable[tuple[str, str]]) -> list[str]:
 
 def _own(out: Path, behaviour: str, split: str) -> list[Path]:
     tables = [table_path(out, behaviour, split, kind) for kind in ("", "groups")]
-    return [*tables, _figure_path(out, behaviour, split)]
+    return [*tables, prompts_path(out, behaviour, split), _figure_path(out, behaviour, split)]
 
 
 def _figure_path(out: Path, behaviour: str, split: str) -> Path:

@@ -8,6 +8,7 @@
     layer_{l}/{behaviour}_{split}_full_activations.npy       [n, F] if asked for
     layer_{l}/{behaviour}_{split}_layer_meta.json            what the arrays are of, and figures a prompt
     {behaviour}_{split}_samples.npy                          [n, 2] prompt number and position of each sample
+    {behaviour}_{split}_prompts.jsonl                        what was run, where prompts are conversations
     {behaviour}_{split}_summary.json                         written last: with it the set is whole
 
 `causeway.sha256` has the checksums of all of them. A sample is a chosen token of a prompt. A set without its summary
@@ -46,11 +47,16 @@ def check_distinct(sets: Iterable[tuple[str, str]]) -> None:
         raise ValueError(f"--prompts: two behaviours and splits would both be written to {twice[0]}*; rename one")
 
 
+def prompts_path(out: Path, behaviour: str, split: str) -> Path:
+    """The file of prompts as a chat template wrote them."""
+    return out / f"{_stem(behaviour, split)}prompts.jsonl"
+
+
 @contextlib.contextmanager
 def written(out: Path, behaviour: str, split: str, layers: Sequence[int], again: bool = False) -> Iterator[None]:
     """Holds the folder, removes an earlier set unless the same is written again, and records the checksums."""
     names = [_place(Path(), behaviour, split, layer, name).as_posix() for layer in layers for name in _LAYER_FILES]
-    own = [f"{_stem(behaviour, split)}{name}" for name in ("samples.npy", "summary.json")]
+    own = [f"{_stem(behaviour, split)}{name}" for name in ("samples.npy", "prompts.jsonl", "summary.json")]
     with checksums.written_alone(out, [*names, *own]):
         if not again:
             remove(out, behaviour, split)
@@ -63,7 +69,7 @@ def remove(out: Path, behaviour: str, split: str) -> None:
     stem = _stem(behaviour, split)
     left = (path for name in _LAYER_FILES for path in out.glob(f"layer_*/{stem}{name}"))
     killed = (path for name in _LAYER_FILES for path in out.glob(f"layer_*/.{stem}{name}.tmp"))
-    for path in (out / f"{stem}samples.npy", *left, *killed):
+    for path in (out / f"{stem}samples.npy", prompts_path(out, behaviour, split), *left, *killed):
         path.unlink(missing_ok=True)
 
 

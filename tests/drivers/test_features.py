@@ -83,7 +83,7 @@ def test_a_run_killed_between_two_sets_goes_on_and_one_of_other_settings_touches
     ("run", "message"),
     [
         (1, "is there already; give another folder"),
-        (2, "--positions: got 'some'; needs `last_N`"),
+        (2, "the prompt has no place 'some'; it has"),
         (3, "--keep: got 999; the dictionaries have 512 features"),
         (4, "short.jsonl line 2: 1 tokens, none of which counts"),
         (5, "is a file; give a folder"),

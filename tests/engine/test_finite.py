@@ -14,7 +14,8 @@ import pytest
 from causeway.engine.analyses.as_published.attribution import published_attribution
 from causeway.engine.analyses.attribute.attribute import attribute
 from causeway.engine.analyses.evaluate.teacher_forcing import answer_log_probabilities
-from causeway.engine.analyses.features.extract import Positions, extract_features
+from causeway.engine.analyses.features.extract import extract_features
+from causeway.engine.analyses.features.positions import Positions
 from causeway.engine.analyses.inspect.account import dictionary_account
 from causeway.engine.analyses.intervene.intervene import intervene
 from causeway.engine.analyses.screen.activations import group_sums
@@ -79,7 +80,9 @@ CALLS = {
     "exact outcomes": lambda m, t: clean_tree(
         m.transformer, PROMPT, answer_tree(PROMPT[-1], (Answer("1", "a"), Answer("2", "b")), ((1, 4, 3), (2,)))
     ),
-    "features": lambda m, t: extract_features(m.transformer, t.saes, PROMPTS, Positions(2), top_k=3, rows=4),
+    "features": lambda m, t: extract_features(
+        m.transformer, t.saes, [Positions(2).row(p) for p in PROMPTS], top_k=3, batch_rows=4
+    ),
     "screen, last token": lambda m, t: group_sums(m.transformer, t.saes, labelled(), ("a", "b"), rows=8),
     "screen, mean": lambda m, t: group_sums(m.transformer, t.saes, labelled(), ("a", "b"), rows=8, position="mean"),
     "evaluate": lambda m, t: answer_log_probabilities(

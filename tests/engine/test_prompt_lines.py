@@ -8,6 +8,7 @@ from causeway.engine.outcome.answers import Answer
 from causeway.engine.prompt_lines import parse_answers, parse_record, record_line
 from causeway.engine.prompt_record import PromptRecord, check_group, check_pair, pair
 
+USER = {"role": "user", "content": "p"}
 PAIR = {"prompt": "p", "correct_answer": " a", "incorrect_answer": " b"}
 
 
@@ -27,7 +28,8 @@ def test_one_line_serves_every_command():
     pair("p", " a", " b"),
     pair("p", " a", " b", "b", "train", id="b_0", group="g", counterfactual="q", roles={"verb": -1}, fields={"n": ""}),
     PromptRecord("p", (Answer(" a", "x", 5), Answer(" b", "y", 0.5)), group="g", fields={"strata": {"round": 1}}),
-    PromptRecord("", tokens=(3, 4)), PromptRecord("p", tokens=(3, 4)),
+    PromptRecord("", tokens=(3, 4)), PromptRecord("p", tokens=(3, 4)), PromptRecord("", messages=(USER,)),
+    pair("p", " a", " b", tokens=(3, 4), messages=(USER,), counterfactual=(5, 6)),
 ])  # fmt: skip
 def test_a_record_is_read_as_it_was_written(record):
     assert parse_record(json.loads(json.dumps(record_line(record)))) == record
@@ -43,6 +45,11 @@ def test_what_is_run_and_what_is_a_cluster():
     ({"group": "a"}, "has neither a text"),
     ({"text": 5}, "field text: got 5; needs a text"),
     ({"prompt": "a", "text": "b"}, "prompt, text: got two that differ"),
+    ({"messages": "p"}, "messages: got 'p'; needs a list of objects"),
+    ({"messages": [USER, {"role": "robot", "content": "p"}]}, "number 1 has the role 'robot'; needs one of system"),
+    ({"text": "p", "messages": [USER]}, "messages: got text or tokens beside them"),
+    ({"tokens": [1], "messages": [USER]}, "messages: got text or tokens beside them"),
+    ({"prompt": "a", "counterfactual_prompt": [1, "x"]}, "field counterfactual_prompt is .*; needs a list"),
     ({"tokens": []}, r"field tokens is \[\]; needs a list"),
     ({"tokens": [1.5]}, r"field tokens is \[1\.5\]; needs a list of token ids"),
     ({"prompt": "a", "behaviour": "../x"}, "field behaviour: got '../x'; needs letters"),

@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from causeway.engine.analyses.attribute.targets import Target, logit_difference, named_targets
-from causeway.engine.model.handle import Model
+from causeway.engine.model.handle import Model, Prompt
 from causeway.engine.outcome.divergence import diverging_answers
 from causeway.engine.places import Places
-from causeway.engine.prompt_record import PromptRecord, pair
+from causeway.engine.prompt_record import PromptRecord
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,16 +86,7 @@ def _counterfactual(model: Model, record: PromptRecord, tokens: tuple[int, ...])
     return other if len(other) == len(tokens) and other != tokens else None
 
 
-def answers_prompt(model: Model, prompt: str, correct: str, incorrect: str) -> CircuitPrompt:
-    """One prompt of no behaviour, explained by the difference of two answers.
-
-    Raises:
-        ValueError: see `pair_prompt`.
-    """
-    return pair_prompt(model, pair(prompt, correct, incorrect, "prompt", "all", id="prompt"))
-
-
-def token_prompt(model: Model, prompt: str, targets: Sequence[str]) -> CircuitPrompt:
+def token_prompt(model: Model, prompt: Prompt, targets: Sequence[str]) -> CircuitPrompt:
     """A prompt explained by named tokens, or by the most probable ones.
 
     Args:

@@ -28,51 +28,9 @@ from causeway.engine.dictionary.fit import AnyHolder, fitted
 from causeway.engine.dictionary.placement import Holder
 from causeway.engine.model.transformer import Transformer
 from causeway.engine.reading.job import Kept, read_kept
-from causeway.engine.reading.passes import ROWS, ReadRow, check_read
+from causeway.engine.reading.passes import ROWS, ReadRow, Slots, all_places, check_read
 from causeway.engine.reading.read import Part
 from causeway.engine.reading.reductions import TopK
-
-
-@dataclasses.dataclass(frozen=True)
-class Positions:
-    """Which tokens of a prompt are looked at.
-
-    Attributes:
-        last: how many from the end, None for all.
-        first: the first position that counts. Whatever token stands at 0, its stream is many times larger than all
-            others and switches on features that say nothing about the prompt.
-    """
-
-    last: int | None = None
-    first: int = 1
-
-    def __post_init__(self):
-        if self.last is not None and self.last < 1:
-            raise ValueError(f"positions: got the last {self.last} tokens; needs at least 1")
-
-    def chosen(self, length: int) -> Int[np.ndarray, " S"]:
-        """Positions of a prompt of `length` tokens, perhaps none."""
-        start = 0 if self.last is None else length - self.last
-        return np.arange(max(self.first, start), length)
-
-    def check(self, length: int) -> None:
-        """Refuse a prompt of `length` tokens of which none is chosen.
-
-        Raises:
-            ValueError: no token of the prompt is selected.
-        """
-        if not len(self.chosen(length)):
-            raise ValueError(
-                f"{length} tokens, none of which counts from position {self.first} on; "
-                "give it more text, or include position 0"
-            )
-
-    def width(self, bucket: int) -> int:
-        """How many positions a prompt of a bucket can have."""
-        return bucket if self.last is None else min(self.last, bucket)
-
-    def __str__(self) -> str:
-        return "all" if self.last is None else f"last_{self.last}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,11 +58,11 @@ class LayerFeatures:
 def extract_features(
     transformer: Transformer,
     dictionary: Holder,
-    prompts: Sequence[Sequence[int]],
-    positions: Positions = Positions(5),
+    rows: Sequence[ReadRow],
     *,
+    slots: Slots = all_places,
     top_k: int = 50,
-    rows: int = ROWS,
+    batch_rows: int = ROWS,
     parallel: RowParallel | None = None,
     full: Mapping[int, np.ndarray] | None = None,
     kept: Kept | None = None,
@@ -112,28 +70,25 @@ def extract_features(
     """The features of every layer of any holder of dictionaries.
 
     Args:
-        prompts: token ids.
-        positions: the tokens looked at.
+        rows: token ids of each prompt and its chosen tokens (`positions.Positions`).
+        slots: places of a row in its pass.
         top_k: k.
-        rows: rows of a pass, per device; part of what fixes the bits.
+        batch_rows: rows of a pass, per device; part of what fixes the bits.
         parallel: devices the rows are spread over (default: one).
         full: layer -> an array [n, F] to be filled with all values.
         kept: where what is read is kept, so that the same call goes on after an interruption.
 
     Raises:
-        ValueError: before anything is compiled, for a prompt without a chosen token or longer than the context, k
+        ValueError: before anything is compiled, for a prompt longer than the context or without a chosen token, k
             outside 1..F, or dictionaries of another width or of layers not there.
         NotFiniteError: a prompt's pass, or a feature, is not all numbers.
     """
-    dictionary = check_request(transformer, dictionary, prompts, positions, top_k, rows)
-    starts = sample_starts(samples_of(prompts, positions), len(prompts))
-    sums = {
-        layer: _Sums(dictionary.num_features, len(prompts), starts[-1], top_k) for layer in dictionary.config.layers
-    }
+    dictionary = check_request(transformer, dictionary, rows, top_k, batch_rows)
+    starts = sample_starts(samples_of(rows), len(rows))
+    sums = {layer: _Sums(dictionary.num_features, len(rows), starts[-1], top_k) for layer in dictionary.config.layers}
     parts = read_kept(
-        kept, transformer, _rows(prompts, positions), (dictionary.config.stream,), dictionary,
-        TopK(top_k, full is not None), batch_rows=rows, parallel=parallel,
-        slots=lambda count, width: positions.width(width),
+        kept, transformer, rows, (dictionary.config.stream,), dictionary, TopK(top_k, full is not None),
+        batch_rows=batch_rows, parallel=parallel, slots=slots,
     )  # fmt: skip
     for part in parts:
         places = np.concatenate([np.arange(starts[i], starts[i + 1]) for i in part.rows])
@@ -146,10 +101,9 @@ def extract_features(
 def check_request(
     transformer: Transformer,
     dictionary: AnyHolder,
-    prompts: Sequence[Sequence[int]],
-    positions: Positions,
+    rows: Sequence[ReadRow],
     k: int,
-    rows: int = ROWS,
+    batch_rows: int = ROWS,
 ) -> AnyHolder:
     """Refuse what `extract_features` cannot do, before anything is compiled; gives the dictionary under the model's
     names.
@@ -157,27 +111,16 @@ def check_request(
     Raises:
         ValueError: see `extract_features`.
     """
-    for number, prompt in enumerate(prompts, start=1):
-        try:
-            positions.check(len(prompt))
-        except ValueError as error:
-            raise ValueError(f"prompt {number}: {error}") from None
-    check_read(transformer, _rows(prompts, positions), rows)
+    check_read(transformer, rows, batch_rows)
     dictionary = fitted(dictionary, transformer.config, "this model")
     if not 1 <= k <= dictionary.num_features:
         raise ValueError(f"top_k: got {k}; the dictionaries have {dictionary.num_features} features, so 1 to that many")
     return dictionary
 
 
-def _rows(prompts: Sequence[Sequence[int]], positions: Positions) -> list[ReadRow]:
-    return [ReadRow(prompt, positions.chosen(len(prompt)).tolist()) for prompt in prompts]
-
-
-def samples_of(prompts: Sequence[Sequence[int]], positions: Positions) -> Int[np.ndarray, "n 2"]:
+def samples_of(rows: Sequence[ReadRow]) -> Int[np.ndarray, "n 2"]:
     """Prompt number and position of every sample."""
-    chosen = [positions.chosen(len(prompt)) for prompt in prompts]
-    owners = np.repeat(np.arange(len(chosen)), [len(places) for places in chosen])
-    return np.stack([owners, np.concatenate([np.zeros(0, int), *chosen])], axis=1)
+    return np.array([(number, place) for number, row in enumerate(rows) for place in row.places], int).reshape(-1, 2)
 
 
 def sample_starts(samples: Int[np.ndarray, "n 2"], prompts: int) -> Int[np.ndarray, " starts"]:

@@ -6,10 +6,13 @@ import numpy as np
 import pyarrow as pa
 
 from causeway.engine import scalars
-from causeway.engine.analyses.features.extract import Positions, extract_features, samples_of
+from causeway.engine.analyses.features.extract import extract_features, samples_of
+from causeway.engine.analyses.features.positions import Positions
 from causeway.engine.calls.argument_order import holder_of
+from causeway.engine.calls.chat import prompt_places
 from causeway.engine.dictionary.placement import Holder
 from causeway.engine.model.handle import Model, Prompt, check_model, prompt_list
+from causeway.engine.reading.passes import ReadRow
 from causeway.engine.reading.read import ROWS
 
 
@@ -20,6 +23,7 @@ def features(
     *,
     last: int | None = None,
     first: int = 1,
+    places: str = "",
     top_k: int = 50,
     batch_rows: int = ROWS,
 ) -> pa.Table:
@@ -31,6 +35,7 @@ def features(
         dictionary: SAEs or transcoders, streamed and cross-layer ones too.
         last: tokens looked at from the end of each prompt; None takes all.
         first: the first position that counts; position 0 switches on features that say nothing about a prompt.
+        places: in place of both, positions by number or name: '2:5,-1', 'user.last' of conversations, '"a text"'.
         top_k: features kept of each token and layer.
         batch_rows: prompts of a pass.
 
@@ -39,23 +44,31 @@ def features(
         position and layer, the strongest first.
 
     Raises:
-        ValueError: a prompt without a token that counts, or dictionaries of another model.
+        ValueError: a prompt without a token that counts, or without such a place, or dictionaries of another model.
     """
     check_model(model)
     holder_of("features", dictionary)
-    tokens = [model.tokens(prompt) for prompt in prompt_list(prompts)]
     count = None if last is None else scalars.integer(last, "last", 1)
-    positions = Positions(count, scalars.integer(first, "first"))
-    k, rows = scalars.integer(top_k, "top_k", 1), scalars.integer(batch_rows, "batch_rows", 1)
-    found = extract_features(model.transformer, dictionary, tokens, positions, top_k=k, rows=rows)
-    prompt, position = samples_of(tokens, positions).T
+    positions = Positions(count, scalars.integer(first, "first"), scalars.text(places, "places"))
+    rows = [_row(model, number, prompt, positions) for number, prompt in enumerate(prompt_list(prompts), start=1)]
+    k, size = scalars.integer(top_k, "top_k", 1), scalars.integer(batch_rows, "batch_rows", 1)
+    found = extract_features(model.transformer, dictionary, rows, slots=positions.slots, top_k=k, batch_rows=size)
+    prompt, position = samples_of(rows).T
     ids, values = (np.stack([getattr(layer, name) for layer in found], axis=1) for name in ("ids", "values"))
     sample, layer, slot = np.nonzero(values)
     columns = {
         "prompt": prompt[sample], "position": position[sample],
-        "token": np.array([tokens[p][t] for p, t in zip(prompt, position, strict=True)])[sample],
+        "token": np.array([rows[p].tokens[t] for p, t in zip(prompt, position, strict=True)])[sample],
         "layer": np.array([one.layer for one in found])[layer], "feature": ids[sample, layer, slot],
     }  # fmt: skip
     return pa.table(
         {name: column.astype(np.int32) for name, column in columns.items()} | {"value": values[values != 0]}
     )
+
+
+def _row(model: Model, number: int, prompt: Prompt, positions: Positions) -> ReadRow:
+    places = prompt_places(model, prompt)
+    try:
+        return positions.row(places.tokens, places)
+    except ValueError as error:
+        raise ValueError(f"prompt {number}: {error}") from None

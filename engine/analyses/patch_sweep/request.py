@@ -75,12 +75,10 @@ def patch_sweep(
     listed = grouped_prompts(prompts, model, [Answer(text, label) for label, text in answers.items()])
     table = _table(features)
     chosen = features_of(table, _rule(value), scalars.integer(per_layer, "per_layer", 1), None, groups=list(prompts))
-    wanted = make_arms(_kinds(arms), tuple(chosen.values))
-    # Texts may name places, which each prompt has for itself.
-    where = scope if isinstance(scope, str) else scope_text(scope)
     settings = SweepSettings(
-        "exact", wanted, scope=where, seed=seed, rows=scalars.integer(rows, "rows", 1), holds=holds, operation=operation
-    )
+        "exact", make_arms(_kinds(arms), tuple(chosen.values)), scope=_scope(scope), seed=seed,
+        rows=scalars.integer(rows, "rows", 1), holds=holds, operation=operation,
+    )  # fmt: skip
     own = fitted(dictionary, model.config, model.name)
     sweep = PatchSweep(model, own, tuple(listed), chosen, settings, local_parallel(1))
     compared = EffectSettings(values=tuple(chosen.values), split=scalars.truth(split, "split"), seed=seed)
@@ -112,6 +110,11 @@ def _rule(value: str | Mapping[str, float]) -> str | Mapping[str, float]:
     if isinstance(value, Mapping):
         return {scalars.text(name, "value"): scalars.real(number, "value") for name, number in value.items()}
     return scalars.text(value, "value")
+
+
+def _scope(scope: Scope) -> str:
+    """A scope as a text, which may name places that each prompt has for itself."""
+    return scope if isinstance(scope, str) else scope_text(scope)
 
 
 def _kinds(arms: Sequence[str]) -> list[str]:

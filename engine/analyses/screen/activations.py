@@ -3,7 +3,7 @@
 Prompts are run as `reading.read` runs them, and each layer's feature values, [B, F], go straight into `GroupSums`. What
 a prompt contributes:
 
-    last   the feature values at its last token
+    last   the feature values at its last token, or at another one that is named
     mean   their mean over its tokens      (rows that repeat a prompt's tokens are not samples: one row a prompt)
     max    their greatest value over its tokens
 
@@ -17,9 +17,9 @@ Cost: one forward pass a prompt, and 2 P D F operations (times its tokens for me
 """
 
 from collections.abc import Callable, Sequence
-from typing import Literal
 
 from causeway.engine.analyses.screen.accumulate import GroupSums
+from causeway.engine.analyses.screen.positions import POSITIONS, Position
 from causeway.engine.devices import RowParallel
 from causeway.engine.dictionary.fit import AnyHolder, fitted
 from causeway.engine.dictionary.placement import Holder
@@ -30,9 +30,7 @@ from causeway.engine.reading.passes import ROWS, ReadRow, all_places, check_read
 from causeway.engine.reading.reductions import Last, Max, Mean, Reduction
 from causeway.engine.tokenized_prompt import TokenizedPrompt
 
-Position = Literal["last", "mean", "max"]
 REDUCTIONS: dict[Position, Reduction] = {"last": Last(), "mean": Mean(), "max": Max()}
-POSITIONS: tuple[Position, ...] = tuple(REDUCTIONS)
 
 
 def group_sums(
@@ -44,6 +42,7 @@ def group_sums(
     strata: Sequence[str] = (),
     bos: int | None = None,
     position: Position = "last",
+    at: Sequence[int] | None = None,
     rows: int = ROWS,
     parallel: RowParallel | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -57,6 +56,7 @@ def group_sums(
         groups: two labels, the reference first.
         strata: fields whose values together are a prompt's stratum, in which it is compared too.
         bos: the token that begins a text, which means and maxima over tokens leave out.
+        at: with `last`, the position of each prompt that is read in the last one's stead.
         rows: rows of a pass, per device; part of what fixes the bits.
         parallel: devices the rows are spread over (default: one).
         progress: called with (prompts done, prompts in all) after each pass; not where they are kept.
@@ -72,6 +72,8 @@ def group_sums(
     cells = [(prompt.record.group, stratum_of(prompt.record, strata)) for prompt in prompts]
     check_groups([group for group, _ in cells], groups)
     listed = [_row(prompt.tokens, bos, position) for prompt in prompts]
+    if at is not None:
+        listed = [ReadRow(prompt.tokens, [place]) for prompt, place in zip(prompts, at, strict=True)]
     dictionary = _checked(transformer, dictionary, listed, position, rows)
     parts = read_kept(
         kept, transformer, listed, (dictionary.config.stream,), dictionary, REDUCTIONS[position], batch_rows=rows,

@@ -1,11 +1,10 @@
 """`cw.screen`: which dictionary features differ between two groups of prompts, asked for in a notebook."""
 
-from typing import get_args
-
 import pyarrow as pa
 
 from causeway.engine import scalars
-from causeway.engine.analyses.screen.activations import Position, group_sums
+from causeway.engine.analyses.screen.activations import group_sums
+from causeway.engine.analyses.screen.positions import position_of, read_position
 from causeway.engine.analyses.screen.table import screen_table
 from causeway.engine.calls.argument_order import holder_of
 from causeway.engine.calls.groups import Groups, grouped_prompts
@@ -19,7 +18,7 @@ def screen(
     prompts: Groups,
     dictionary: Holder,
     *,
-    position: Position = "last",
+    position: str = "last",
     seed: int = 0,
     batch_rows: int = ROWS,
 ) -> pa.Table:
@@ -29,7 +28,8 @@ def screen(
         model: a loaded model.
         prompts: two groups by name, the reference first: {"safe": [...], "risky": [...]}; repeats count once.
         dictionary: SAEs or transcoders, streamed and cross-layer ones too.
-        position: values at the last token, or their mean or max over tokens (the BOS left out).
+        position: values at the last token, or their mean or max over tokens (the BOS left out), or at the one token
+            of a place, by number or name: '-2', 'user.last' of conversations, '"a text".last'.
         seed: of the deals of labels, which the p values come from.
         batch_rows: prompts of a pass.
 
@@ -42,8 +42,7 @@ def screen(
     """
     check_model(model)
     holder_of("screen", dictionary)
-    if position not in get_args(Position):
-        raise ValueError(f"position: got {scalars.shown(position)}; needs one of {', '.join(get_args(Position))}")
+    reduced, place = read_position(position)
     rows = scalars.integer(batch_rows, "batch_rows", 1)
     listed = grouped_prompts(prompts, model)
     names = tuple(prompts)
@@ -51,5 +50,6 @@ def screen(
         raise ValueError(f"prompts: got {len(names)} groups; needs two, the reference first")
     bos = None if model.tokenizer is None else model.tokenizer.bos_id
     pair = (names[0], names[1])
-    sums = group_sums(model.transformer, dictionary, listed, pair, bos=bos, position=position, rows=rows)
+    at = [position_of(model, one, place) for one in listed] if place else None
+    sums = group_sums(model.transformer, dictionary, listed, pair, bos=bos, position=reduced, at=at, rows=rows)
     return screen_table(sums, seed=scalars.seed(seed))

@@ -94,3 +94,15 @@ def test_a_model_without_a_template_says_so():
 def test_a_text_that_is_not_there_has_no_span(real):
     with pytest.raises(ValueError, match="'Berlin' is not in the prompt"):
         cw.chat(real, [{"role": "user", "content": "Hi"}]).span("Berlin")
+
+
+@pytest.mark.parametrize("begun", ["Paris is", " The capital is ", "It is\n"])
+def test_an_answer_that_is_begun_goes_on_as_transformers_writes_it(real, begun):
+    from transformers.utils.chat_template_utils import render_jinja_template
+
+    messages = [{"role": "user", "content": "Name the capital of France."}, {"role": "assistant", "content": begun}]
+    [expected], _ = render_jinja_template(
+        conversations=[messages], chat_template=real.chat_template.source, continue_final_message=True
+    )
+    assert cw.chat(real, messages).text == expected
+    assert cw.chat(real, messages, generation_prompt=False).text == real.chat_template(messages, False)

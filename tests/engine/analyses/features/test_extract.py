@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from causeway.engine.analyses.features.extract import Positions, extract_features, samples_of
+from causeway.engine.analyses.features.extract import extract_features, samples_of
+from causeway.engine.analyses.features.positions import Positions
 from causeway.engine.dictionary.config import DictionaryConfig
 from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
 from causeway.engine.intervention.instruments import Instruments
@@ -57,11 +58,12 @@ CASES = {
 def test_equal_to_a_plain_loop(tiny, transformer, prompts, case):
     make, positions = CASES[case]
     dictionary = make(tiny)
-    samples = len(samples_of(prompts, positions))
+    rows = [positions.row(prompt) for prompt in prompts]
+    samples = len(samples_of(rows))
     full = {
         layer: np.full((samples, dictionary.num_features), np.nan, np.float32) for layer in dictionary.config.layers
     }
-    found = extract_features(transformer, dictionary, prompts, positions, top_k=K, rows=2, full=full)
+    found = extract_features(transformer, dictionary, rows, slots=positions.slots, top_k=K, batch_rows=2, full=full)
     plain = [encoded(transformer, dictionary, prompt) for prompt in prompts]
     assert [f.layer for f in found] == list(dictionary.config.layers)
     for layer in found:
@@ -79,17 +81,17 @@ def test_equal_to_a_plain_loop(tiny, transformer, prompts, case):
 
 
 def test_bad_input_is_refused(tiny, transformer, dictionary, refuses):
-    with refuses("prompt 2: 1 tokens, none of which counts"):
-        extract_features(transformer, dictionary, [[1, 2], [3]], top_k=2)
+    with refuses("1 tokens, none of which counts from position 1 on"):
+        Positions().row([3])
     with refuses("prompt 1: 65 tokens"):
-        extract_features(transformer, dictionary, [[1] * 65], top_k=2)
+        extract_features(transformer, dictionary, [Positions().row([1] * 65)], top_k=2)
     with refuses("prompt 1: ids 1 to 40"):
-        extract_features(transformer, dictionary, [[1, 40]], top_k=2)
+        extract_features(transformer, dictionary, [Positions().row([1, 40])], top_k=2)
     with refuses("top_k: got 25"):
-        extract_features(transformer, dictionary, [[1, 2]], top_k=25)
+        extract_features(transformer, dictionary, [Positions().row([1, 2])], top_k=25)
     with refuses("prompts: got none"):
         extract_features(transformer, dictionary, [], top_k=2)
     with refuses("d_in is 16, but mlp_act of this model has width 24"):
-        extract_features(transformer, tiny.make_dictionary(stream="mlp_act"), [[1, 2]], top_k=2)
+        extract_features(transformer, tiny.make_dictionary(stream="mlp_act"), [Positions().row([1, 2])], top_k=2)
     with refuses("the last 0 tokens"):
         Positions(0)

@@ -1,0 +1,38 @@
+"""Where prompts are read: at their last token, over all of them, or at a place that each has for itself."""
+
+from typing import Literal, get_args
+
+from causeway.engine import scalars
+from causeway.engine.intervention.scope import intervals
+from causeway.engine.model.handle import Model
+from causeway.engine.places import Places
+from causeway.engine.tokenized_prompt import TokenizedPrompt
+
+Position = Literal["last", "mean", "max"]
+POSITIONS: tuple[Position, ...] = get_args(Position)
+
+
+def read_position(text: str) -> tuple[Position, str]:
+    """What is made of a prompt's tokens, and the place whose one token stands for the last; "" where the last does.
+
+    Raises:
+        ValueError: it is no text.
+    """
+    known = [position for position in POSITIONS if position == scalars.text(text, "position")]
+    return (known[0], "") if known else ("last", text)
+
+
+def position_of(model: Model, prompt: TokenizedPrompt, place: str) -> int:
+    """The one token that a place is in a prompt.
+
+    Raises:
+        ValueError: the prompt has no such place, or it is several tokens.
+    """
+    places = Places.of(model, prompt.record, prompt.tokens)
+    try:
+        spans = intervals(places.scope(f"positions:{place}"), len(prompt.tokens))
+    except ValueError as error:
+        raise ValueError(f"position: {str(error).removeprefix('scope: ')}; or last, mean, max") from None
+    if (count := sum(stop - start for start, stop in spans)) != 1:
+        raise ValueError(f"position: {place!r} is {count} tokens of the prompt; needs one, such as {place}.last")
+    return spans[0][0]
