@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from causeway.engine.analyses.intervene.intervene import intervene as intervene
     from causeway.engine.analyses.lens.activation_patching import PatchingTable as PatchingTable
     from causeway.engine.analyses.lens.activation_patching import activation_patching as activation_patching
+    from causeway.engine.analyses.lens.effects import Effects as Effects
+    from causeway.engine.analyses.lens.effects import effects as effects
     from causeway.engine.analyses.lens.logit_attribution import DirectLogitAttribution as DirectLogitAttribution
     from causeway.engine.analyses.lens.logit_attribution import direct_logit_attribution as direct_logit_attribution
     from causeway.engine.analyses.lens.logit_lens import LogitLens as LogitLens

@@ -5,6 +5,7 @@ Which edits each prompt is run with, as a person writes them:
     edits=e, edits=[e, f]          one list of edits, for every prompt
     edits=[[e], [], [f]]           a list a prompt
     arms=[[], [e], [f]]            lists that are compared: every prompt is run with each of them
+    arms=[[[], [e]], [[], [f]]]    lists that are compared on each prompt, of as many for every prompt
 """
 
 import dataclasses
@@ -28,7 +29,7 @@ from causeway.engine.intervention.taps import BoundTap
 from causeway.engine.model.handle import Model, prompt_list
 
 Edits = AnyEdit | Sequence[AnyEdit] | Sequence[Sequence[AnyEdit]]
-Arms = Sequence[AnyEdit | Sequence[AnyEdit]]
+Arms = Sequence[AnyEdit | Sequence[AnyEdit]] | Sequence[Sequence[AnyEdit | Sequence[AnyEdit]]]
 Row = Sequence[AnyEdit]
 
 
@@ -44,8 +45,24 @@ def edit_rows(edits: Edits, arms: Arms | None, prompts: int, model: Model) -> li
         raise ValueError("edits, arms: got both; put the edits into the arms that have them")
     if not isinstance(arms, list | tuple) or not arms or not all(isinstance(a, AnyEdit | list | tuple) for a in arms):
         raise ValueError(f"arms: got {scalars.shown(arms)}; needs a list of lists of edits, such as [[], [edit]]")
-    rows: list[Row] = [named_edits([arm] if isinstance(arm, AnyEdit) else arm, model) for arm in arms]
-    return [rows] * prompts
+    if not _one_list_a_prompt(arms):
+        return [_named_arms(arms, model)] * prompts
+    if len(arms) != prompts or len({len(own) for own in arms}) > 1:
+        counts = ", ".join(map(str, dict.fromkeys(len(own) for own in arms)))
+        raise ValueError(
+            f"arms: got {len(arms)} lists of {counts} arms for {prompts} prompt{'s' * (prompts > 1)}; needs one list "
+            "of arms for all prompts, or one a prompt, all of as many"
+        )
+    return [_named_arms(own, model) for own in arms]
+
+
+def _one_list_a_prompt(arms: Sequence[Any]) -> bool:
+    """Whether each entry is a list of arms, not of edits."""
+    return all(isinstance(own, list | tuple) and own and isinstance(own[0], list | tuple) for own in arms)
+
+
+def _named_arms(arms: Sequence[Any], model: Model) -> list[Row]:
+    return [named_edits([arm] if isinstance(arm, AnyEdit) else arm, model) for arm in arms]
 
 
 def edit_arrays_of(

@@ -105,7 +105,7 @@ def record_pass(
     """
     config = transformer.config
     norms = tuple(name for name in NORMS if config.post_norms or "post" not in name)
-    out, found = _recorded(transformer, tokens[None], length[None], tuple(dict.fromkeys((*STREAMS, *norms, *reads))))
+    out, found = recorded(transformer, tokens[None], length[None], tuple(dict.fromkeys((*STREAMS, *norms, *reads))))
     found = {stream: values[:, 0] for stream, values in found.items()}
     embedding = jnp.asarray(transformer.embedding[...])[tokens] * config.embedding_scale
     pattern, scales = found.pop("attn_pattern"), {name: found.pop(name) for name in norms}
@@ -120,19 +120,20 @@ def record_pass(
     )
 
 
-def _recorded(
+def recorded(
     transformer: Transformer,
     tokens: Int[Array, "B T"],
     lengths: Int[Array, " B"],
     streams: tuple[str, ...],
     logits_of: LogitsOf = "all",
+    keep_cache: bool = False,
 ) -> tuple[Pass, dict[str, Float[Array, "L B T *D"]]]:
-    """A pass, and its streams in every layer."""
+    """A pass, and its streams in every layer; a program to be compiled."""
     count = transformer.config.num_layers
     single = {stream: once(stream, count) for stream in streams}
     layers = {stream: tuple(range(count)) if at is None else (at,) for stream, at in single.items()}
     taps = tuple(bind_tap(TapSpec(stream, "raw", at), None) for stream, at in layers.items())
-    out = causal_pass(transformer, tokens, Instruments((), taps), lengths, logits_of=logits_of)
+    out = causal_pass(transformer, tokens, Instruments((), taps), lengths, keep_cache, logits_of)
     return out, {stream: jnp.asarray(record.values) for stream, record in zip(streams, out.records, strict=True)}
 
 
@@ -141,7 +142,7 @@ def _recorded(
 def _streams(
     transformer: Transformer, tokens: Int[Array, "B T"], lengths: Int[Array, " B"], streams: tuple[str, ...]
 ) -> dict[str, Float[Array, "L B T *D"]]:
-    return _recorded(transformer, tokens, lengths, streams, None)[1]
+    return recorded(transformer, tokens, lengths, streams, None)[1]
 
 
 def held_of(

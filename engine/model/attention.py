@@ -7,10 +7,10 @@ Both compute, for every query head h of key/value group g,
 where cap(s) = c tanh(s / c) for decoders that cap their scores (Gemma-2), else s. A layer with a window sees the
 latest tokens alone (`within`).
 
-`attend_sequence` holds queries and keys of the same T tokens under a causal mask. `attend_pieces` holds one query a
-row against keys that lie in several arrays (a prefix shared by all rows, filled segments, the segment being written,
-and the token itself); the softmax is taken over the union without joining the pieces, because copying a cache costs
-more than the arithmetic. Softmax and sums are in the accumulation dtype.
+`attend_sequence` holds queries and keys of a sequence under a mask. `attend_pieces` holds one query a row against keys
+that lie in several arrays (a prefix shared by all rows, filled segments, the segment being written, and the token
+itself); the softmax is taken over the union without joining the pieces, because copying a cache costs more than the
+arithmetic. Softmax and sums are in the accumulation dtype.
 
 Shapes: B rows, T tokens, H = G * R heads, K head width.
 """
@@ -55,12 +55,15 @@ def attend_sequence(
     q: Float[Array, "B T H K"],
     k: Float[Array, "B S G K"],
     v: Float[Array, "B S G K"],
-    mask: Bool[Array, "T S"],
+    mask: Bool[Array, "*rows T S"],
     config: ModelConfig,
     numerics: Numerics,
     observe: Callable[[str, Array], Array] = lambda _, pattern: pattern,
 ) -> Float[Array, "B T H K"]:
-    """Head outputs; `observe` meets the patterns [B, H, T, S] and may give others, of one row for all rows."""
+    """Head outputs; `observe` meets the patterns [B, H, T, S] and may give others, of one row for all rows.
+
+    `mask` tells which keys each query sees: [T, S], or [B, 1, 1, T, S] where rows differ in it.
+    """
     b, t, h, width = q.shape
     g = k.shape[2]
     grouped = q.reshape(b, t, g, h // g, width)

@@ -158,10 +158,13 @@ def unembedding_vector(model: Model, target: Target) -> Float[np.ndarray, " D"]:
         )
     transformer = model.transformer
     if transformer.config.tied_embeddings:
-        columns, mean = transformer.embedding[...][jnp.asarray(ids)], _mean(transformer.embedding[...], 0)
+        matrix, axis = transformer.embedding[...], 0
     else:
-        columns, mean = transformer.unembedding[...][:, jnp.asarray(ids)].T, _mean(transformer.unembedding[...], 1)
-    vector = weights @ np.asarray(columns, np.float64) - weights.sum() * mean
+        matrix, axis = transformer.unembedding[...], 1
+    columns = jnp.moveaxis(jnp.take(matrix, jnp.asarray(ids), axis=axis), axis, 0)
+    vector = weights @ np.asarray(columns, np.float64)
+    if total := weights.sum():  # the mean is a pass over the whole matrix
+        vector = vector - total * _mean(matrix, axis)
     if not np.abs(vector).max() > 0:
         raise ValueError(f"targets: the direction {target.label!r} is zero; its weights cancel")
     return vector.astype(np.dtype(transformer.numerics.accumulate))

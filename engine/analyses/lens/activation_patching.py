@@ -1,8 +1,8 @@
 """`cw.activation_patching`: at which layers and tokens a corrupted prompt has to be mended for the clean answer.
 
 The corrupted prompt is run once for every layer and token, with the stream there as it is in the clean prompt; what is
-measured is a logit difference at the last token. All of it is one call of `run` with an arm a place, so the L T passes
-run in batches of one compiled program.
+measured is a logit difference at the last token. All of it is one call of `effects` with an arm a place, each of which
+runs from its own layer and token on: about a quarter of the L T passes.
 
 Source: Meng et al. 2022 (causal tracing); Heimersheim & Nanda 2024, "How to use and interpret activation patching".
 """
@@ -15,6 +15,7 @@ from jaxtyping import Float
 
 from causeway.engine import scalars
 from causeway.engine.analyses.attribute.targets import Wanted, one_target, target_weights
+from causeway.engine.analyses.lens.effects import effects
 from causeway.engine.calls.run import run
 from causeway.engine.intervention.requests import AnyEdit, SwapEdit, UnitEdit
 from causeway.engine.intervention.sites import EDITABLE
@@ -96,15 +97,14 @@ def activation_patching(
             "(model.to_str_tokens shows them)"
         )
     name, at, places = _places(model, stream, layers, positions, len(ids))
-    weights = target_weights(model, one_target(model, clean, target))
-    run_of = run(model, [ids, other], taps=name, logits="last")
+    wanted = one_target(model, clean, target)
+    weights, run_of = target_weights(model, wanted), run(model, [ids, other], taps=name, logits="last")
     whole, broken = (float(np.float64(logits) @ weights) for logits in run_of.logits)
     if whole == broken:
         raise ValueError(f"clean, corrupted: both have the target {whole:.4g}; needs prompts that differ in it")
     streams = run_of[name][0]
     arms = [_put(name, layer, token, head, streams) for layer in at for token in places for head in _heads(streams)]
-    patched = run(model, other, arms=arms, logits="last").logits[0]
-    values = (np.float64(patched) @ weights).reshape(len(at), len(places), *streams.shape[2:-1])
+    values = effects(model, [other], wanted, arms).values.reshape(len(at), len(places), *streams.shape[2:-1])
     mine, theirs = (tuple(model.to_str_tokens(tokens)[p] for p in places) for tokens in (ids, other))
     return PatchingTable(values, whole, broken, at, places, mine, theirs, name)
 

@@ -17,6 +17,7 @@ CALLS = {
     "chat": {"messages": [{"role": "user", "content": PROMPT}]},
     "direct_logit_attribution": {"prompt": PROMPT, "target": TARGET},
     "diverging_answers": {"prompt": PROMPT, "answers": ["139.", "138."]},
+    "effects": {"prompts": PROMPT, "target": TARGET, "arms": [[]]},
     "evaluate": {"prompts": [(PROMPT, "139.", "138.")]},
     "features": {"prompts": PROMPT, "dictionary": "saes"},
     "generate": {"prompts": PROMPT},
@@ -47,7 +48,15 @@ CALLS = {
 # Objects of the engine's own, which are not made by hand.
 NOT_TYPED = {"parallel", "placement", "sharding"}
 # Programs that run a prompt.
-PASSES = ("jit(_run)", "jit(_program)", "jit(record_pass)", "jit(decode", "jit(prefill)")
+PASSES = (
+    "jit(_run)",
+    "jit(_program)",
+    "jit(_pass)",
+    "jit(edited_last)",
+    "jit(record_pass)",
+    "jit(decode",
+    "jit(prefill)",
+)
 
 
 @pytest.fixture(scope="module")

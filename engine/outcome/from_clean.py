@@ -1,0 +1,222 @@
+"""What the last token says under many edits of many prompts: each row runs only where it differs from its clean pass.
+
+A row (a prompt under one list of edits) whose first slot is at layer l and position q is its clean pass below block l
+and before q (`clean_passes`). It starts from the stored stream there and runs the T - q tokens from q on through the
+blocks from l up; their keys and values take the place of the clean ones, and what they see before q is clean. So an
+edit of the last token costs one token, whatever the length of the prompt.
+
+    rows alike in l and in the number of tokens, S = 2^k >= T - q, run together, whatever prompts they are of
+
+Cost of a row: 2 (parameters of a block) S (L - l), and 2 D V where logits are asked for. Bits: a function of the row
+alone, as each batch has `BATCH_TOKENS` tokens.
+
+Shapes: B rows of a batch, S tokens of each, W the bucket of the prompts, whose keys are all there.
+"""
+
+import dataclasses
+from collections.abc import Hashable, Iterator, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from causeway.engine.dictionary.placement import InMemory
+from causeway.engine.intervention.apply import bind_all
+from causeway.engine.intervention.edges import Edges
+from causeway.engine.intervention.edits import EMPTY, Edit
+from causeway.engine.intervention.held import Held
+from causeway.engine.intervention.instruments import Carried, Instruments, Observer
+from causeway.engine.intervention.rows import Batch, Rows
+from causeway.engine.model.attention import attend_sequence, blank, window_of
+from causeway.engine.model.block import normed
+from causeway.engine.model.finite import NotFiniteError, all_finite, traced
+from causeway.engine.model.transformer import Transformer
+from causeway.engine.model.upper import upper
+from causeway.engine.outcome.clean_passes import BATCH_TOKENS, CleanPasses
+from causeway.engine.precision import full_precision
+
+_NEVER = np.iinfo(np.int32).max
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Background:
+    """What all rows share."""
+
+    transformer: Transformer
+    dictionary: InMemory | None
+    clean: CleanPasses
+
+
+class Own(NamedTuple):
+    """A batch: slots [B, E], each row's prompt and the position that its tokens begin at, and the first block."""
+
+    edits: tuple[Edit, ...]
+    prompts: Int[Array, " B"]
+    begins: Int[Array, " B"]
+    first: Int[Array, ""]
+
+
+class Found(NamedTuple):
+    """Numbers of rows, and what their last tokens say: logits [r, V], or the stream after the final norm [r, D]."""
+
+    rows: Int[np.ndarray, " r"]
+    last: Float[np.ndarray, "r W"]
+
+
+def first_positions(edits: Sequence[Edit]) -> Int[np.ndarray, " R"]:
+    """The first position that any slot of each row edits; `_NEVER` of a row without slots."""
+    starts = [np.where(np.asarray(edit.layer) == EMPTY, _NEVER, edit.start).min(axis=1) for edit in edits]
+    return np.min(starts, axis=0)
+
+
+def clean_last(background: Background, logits: bool = False) -> Float[np.ndarray, "P W"]:
+    """What the last token of each prompt says without an edit."""
+    last = background.clean.last
+    return np.asarray(_logits(background.transformer, last) if logits else last, np.float64)
+
+
+@jax.jit
+@full_precision
+def _logits(transformer: Transformer, last: Float[Array, "P D"]) -> Float[Array, "P V"]:
+    return transformer.logits(last)
+
+
+def last_tokens(
+    background: Background, edits: tuple[Edit, ...], prompts: Int[np.ndarray, " R"], *, logits: bool = False
+) -> Iterator[Found]:
+    """Run rows, batch by batch; those without slots are their clean pass and are left out.
+
+    Args:
+        edits: slots [R, E], of the prompts of `background`. prompts: of each row, its number among them.
+        logits: whether logits are wanted; the stream after the final norm costs less.
+
+    Raises:
+        NotFiniteError: a row does not give numbers; its row is the row's number.
+    """
+    lengths, begins = np.asarray(background.clean.lengths)[prompts], first_positions(edits)
+    width, layers = background.clean.keys.shape[2], background.transformer.config.num_layers
+    tokens = np.minimum(1 << np.ceil(np.log2(np.maximum(lengths - begins, 1))).astype(int), width)
+    kinds = _kinds(edits, tokens, begins, background.dictionary)
+    for kind in sorted(set(kinds) - {None}, key=str):
+        chosen = np.array([row for row, other in enumerate(kinds) if other == kind])
+        count = int(tokens[chosen[0]])
+        rows = Rows.of(tuple(jax.tree.map(lambda a, at=chosen: np.asarray(a)[at], e) for e in edits), len(chosen))
+        for batch in rows.batches(max(1, BATCH_TOKENS // count), layers):
+            numbers = chosen[batch.rows]
+            yield Found(numbers, _run(background, batch, numbers, prompts, lengths, count, logits))
+
+
+def _kinds(
+    edits: tuple[Edit, ...], tokens: Int[np.ndarray, " R"], begins: Int[np.ndarray, " R"], dictionary: InMemory | None
+) -> list[Hashable]:
+    """What rows that run together have in common: the number of tokens, and layers that need a whole dictionary."""
+    alone = [np.asarray(edit.layer).max(axis=1) for edit in edits if edit.spec.one_layer(dictionary)]
+    layers = np.stack(alone, axis=1) if alone else np.zeros((len(tokens), 0), int)
+    rows = zip(tokens.tolist(), layers.tolist(), begins.tolist(), strict=True)
+    return [None if begin == _NEVER else (count, *own) for count, own, begin in rows]
+
+
+def _run(
+    background: Background, batch: Batch, numbers: np.ndarray, prompts: np.ndarray, lengths: np.ndarray, tokens: int,
+    logits: bool,
+) -> Float[np.ndarray, "r W"]:  # fmt: skip
+    """One batch, its padding repeated from the first row's prompt without slots."""
+    rows = np.concatenate([numbers, np.full(len(batch.numbers) - len(numbers), numbers[0])])
+    begins = np.maximum(lengths[rows] - tokens, 0).astype(np.int32)
+    own = Own(batch.edits, jnp.asarray(prompts[rows]), jnp.asarray(begins), jnp.int32(batch.first))
+    last = np.asarray(_program(background, own, tokens, logits))
+    if not all_finite(last[: len(numbers)]):
+        broken = ~np.isfinite(last).all(axis=1)
+        broken[len(numbers) :] = False
+        error = traced(partial(full_precision(edited_last), background, own, tokens, logits), broken)
+        raise NotFiniteError(str(error), int(numbers[error.row]))
+    return last[: len(numbers)]
+
+
+def edited_last(background: Background, own: Own, tokens: int, logits: bool) -> Float[Array, "B W"]:
+    """The last token of each row: its logits, or its stream after the final norm.
+
+    Args:
+        tokens: S, of each row, the last ones of its prompt; where the prompt has fewer, the rest is padding.
+    """
+    transformer, clean = background.transformer, background.clean
+    positions = own.begins[:, None] + jnp.arange(tokens)
+    real = positions < clean.lengths[own.prompts][:, None]
+    edited = Instruments(bind_all(own.edits, background.dictionary))
+    instruments = dataclasses.replace(edited, held=_held(clean, own.prompts, positions))
+    x = clean.streams[own.first, own.prompts[:, None], positions]
+    x = Observer(edited, own.first, positions, real)("embed", x)
+
+    def meet(index, carried):
+        return _Suffix(background, own, instruments, index, positions, real, carried)
+
+    x, _ = upper(transformer, x, own.first, positions, meet, instruments.carried(x))
+    top = Observer(instruments, transformer.config.num_layers, positions, real)
+    normalised = top("final_norm", normed(transformer.final_norm, "final_scale", x, top))
+    end = (clean.lengths[own.prompts] - 1 - own.begins)[:, None]
+    last = jnp.take_along_axis(normalised, end[..., None], axis=1)
+    if logits:
+        at_end = Observer(edited, transformer.config.num_layers, jnp.take_along_axis(positions, end, axis=1))
+        last = at_end("logits", transformer.logits(last))
+    return last[:, 0]
+
+
+_program = jax.jit(full_precision(edited_last), static_argnames=("tokens", "logits"))
+
+
+def _held(clean: CleanPasses, prompts: Int[Array, " B"], positions: Int[Array, "B S"]) -> Held | None:
+    """What rows hold of their own clean passes, at their own tokens."""
+    if clean.held is None:
+        return None
+
+    def own(name: str, values: Array) -> Array:
+        mine = values[:, prompts]
+        if name == "attn_pattern":
+            return jnp.take_along_axis(mine, positions[None, :, None, :, None], axis=3)
+        return jnp.take_along_axis(mine, positions.reshape(1, *positions.shape, *[1] * (mine.ndim - 3)), axis=2)
+
+    return dataclasses.replace(clean.held, streams={name: own(name, a) for name, a in clean.held.streams.items()})
+
+
+class _Suffix(Observer):
+    """One layer of a batch: the rows' own tokens, which also see the clean ones before them."""
+
+    def __init__(
+        self, background: Background, own: Own, instruments: Instruments, index: Array, positions: Array, real: Array,
+        carried: Carried,
+    ):  # fmt: skip
+        super().__init__(instruments, index, positions, real, carried)
+        self.background, self.own, self.tokens = background, own, real
+
+    @property
+    def carry(self) -> Carried:
+        """What edits take to the layers above."""
+        return self.carried
+
+    def attend(self, q: Array, k: Array, v: Array) -> Float[Array, "B S H K"]:
+        """Heads' outputs; keys stand at their own positions, [B, W]."""
+        transformer, clean, prompts = self.background.transformer, self.background.clean, self.own.prompts
+        keys = _with_own(clean.keys[self.layer, prompts], k, self.own.begins)
+        values = _with_own(clean.values[self.layer, prompts], blank(v, self.tokens), self.own.begins)
+        at, window = jnp.arange(keys.shape[1]), window_of(transformer.config, self.layer)
+        visible = at <= self.positions[..., None]
+        visible = visible if window is None else visible & (at > self.positions[..., None] - window)
+        edges = Edges(at[None], visible[:, None])
+        return attend_sequence(
+            q, keys, values, visible[:, None, None], transformer.config, transformer.numerics,
+            lambda stream, pattern: self(stream, pattern, edges),
+        )  # fmt: skip
+
+
+def _with_own(
+    clean: Float[Array, "B W G K"], own: Float[Array, "B S G K"], begins: Int[Array, " B"]
+) -> Float[Array, "B W G K"]:
+    """Keys or values of all tokens: a row's own S from where they begin, the clean ones elsewhere."""
+    at = jnp.arange(clean.shape[1]) - begins[:, None]
+    inside = ((at >= 0) & (at < own.shape[1]))[..., None, None]
+    placed = own if own.shape[1] == 1 else jnp.take_along_axis(own, at.clip(0, own.shape[1] - 1)[..., None, None], 1)
+    return jnp.where(inside, placed, clean)
