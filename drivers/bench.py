@@ -1,12 +1,14 @@
 """How fast is it, and how far from the floor?
 
-`causeway bench NAME` runs one of these, on models with random weights of published shapes:
+`causeway bench NAME` runs one of these, on models with random weights of published shapes, `heads` on --model:
 
     patch_sweep   rollouts and exact answers a second, with and without recordings (a minute or two)
     load          files of Llama-3.1-8B's width to arrays, against a plain read of them (writes 2.5 GB to /tmp)
     attribute     one attribution graph, from tokens to edges (half a minute)
     intervene     1,000 interventions on one prompt, against as many passes (half a minute)
     run           64 different prompts in one call, against one padded batch, and torch where it is (a minute)
+    heads         every head of --model ablated alone on 100 prompts, at the last token (some seconds; of SmolLM2-135M
+                  three minutes)
 """
 
 import json
@@ -15,12 +17,15 @@ import sys
 from importlib.metadata import version
 from typing import cast
 
-from causeway.drivers.flags.flag_values import no_effect
+from causeway.drivers.flags.flag_values import named, no_effect
 from causeway.drivers.flags.help import suggestion
 from causeway.drivers.flags.refusals import run_driver
 from causeway.drivers.flags.table import take
 
-FLAGS = take("threads json repeats bench_layers load_layers compute all_rows tokens nodes", batch_rows=128)
+FLAGS = take(
+    "threads json repeats bench_layers load_layers compute all_rows tokens nodes model num_prompts all_tokens",
+    batch_rows=128,
+)
 
 
 def main(argv: list[str]) -> None:
@@ -70,14 +75,14 @@ def _load() -> dict[str, float]:
 def _attribute() -> dict[str, float]:
     from causeway.engine.bench.attribute import GraphShape, measure_attribution
 
-    return measure_attribution(GraphShape(tokens=FLAGS.tokens, nodes=FLAGS.nodes), FLAGS.repeats, FLAGS.all_rows)
+    return measure_attribution(GraphShape(tokens=FLAGS.tokens or 32, nodes=FLAGS.nodes), FLAGS.repeats, FLAGS.all_rows)
 
 
 def _intervene() -> dict[str, float]:
     from causeway.engine.bench.attribute import GraphShape
     from causeway.engine.bench.intervene import measure_interventions
 
-    return measure_interventions(GraphShape(tokens=FLAGS.tokens), FLAGS.repeats)
+    return measure_interventions(GraphShape(tokens=FLAGS.tokens or 32), FLAGS.repeats)
 
 
 def _run() -> dict[str, float]:
@@ -92,8 +97,18 @@ def _run() -> dict[str, float]:
     return figures | {"torch_batch_cpu_seconds": seconds, "run_over_torch": figures["run_cpu_seconds"] / seconds}
 
 
+def _heads() -> dict[str, float]:
+    from causeway.engine.bench.heads import HeadsShape, measure_heads
+    from causeway.ports.models.load import load_model
+
+    with named("model"):
+        model = load_model(FLAGS.model)
+    return measure_heads(HeadsShape(FLAGS.num_prompts, FLAGS.tokens or 16), model, FLAGS.repeats, FLAGS.all_tokens)
+
+
 BENCHMARKS = {
     "patch_sweep": _patch_sweep, "load": _load, "attribute": _attribute, "intervene": _intervene, "run": _run,
+    "heads": _heads,
 }  # fmt: skip
 
 
@@ -101,6 +116,7 @@ BENCHMARKS = {
 USED = {
     "patch_sweep": "repeats batch_rows bench_layers compute", "load": "repeats load_layers",
     "attribute": "repeats tokens nodes all_rows", "intervene": "repeats tokens", "run": "repeats",
+    "heads": "repeats tokens model num_prompts all_tokens",
 }  # fmt: skip
 
 

@@ -30,12 +30,25 @@ def test_loading_needs_little_memory_beside_its_result(drive):
     assert figures["read_fraction"] == min(figures["read_fraction_model"], figures["read_fraction_dictionary"])
 
 
+@pytest.mark.slow
+def test_heads_of_the_model_named(drive):
+    few = ("--num_prompts=2", "--tokens=5", "--repeats=1", "--threads=0", "--json")
+    run, other = drive("bench", ("heads", "--all_tokens", *few), ("heads", "--model=nowhere", *few))
+    assert run["status"] == 0, run["err"]
+    figures = json.loads(run["out"])["figures"]
+    assert figures["rows"] == 2 * 16
+    assert 0 < figures["gemm_fraction"] < 1
+    assert figures.keys() >= {"last_token_cpu_seconds", "all_tokens_cpu_seconds", "run_cpu_seconds"}
+    assert other["status"] == 2
+    assert "--model" in other["err"]
+
+
 def test_benchmarks_are_listed_and_others_refused(drive):
     none, unknown, two, rows = drive(
         "bench", (), ("patch_swepe",), ("patch_sweep", "exact"), ("patch_sweep", "--batch_rows=0")
     )
     assert none["status"] == 0
-    for name in ("patch_sweep", "load", "attribute", "intervene", "run"):
+    for name in ("patch_sweep", "load", "attribute", "intervene", "run", "heads"):
         assert f"\n    {name} " in none["out"]
     for run, got in ((unknown, "got patch_swepe (did you mean patch_sweep?)"), (two, "got patch_sweep exact;")):
         assert run["status"] == 2
