@@ -8,7 +8,6 @@ place is found. Without --model, --dictionaries are looked at alone.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import sys
@@ -111,8 +110,6 @@ def _measure(model: Model, dictionary: Any, texts: list[str]) -> dict:
     from causeway.engine.train.quality import measure_quality
 
     corpus = make_corpus(model, texts, min(FLAGS.length, model.config.max_position)).head(FLAGS.text_rows)
-    # Attention sinks: the first token's activations are like no other's, with BOS in its place or without.
-    corpus = dataclasses.replace(corpus, first=max(1, corpus.first))
     loss = {"loss": loss_account(model, corpus)}
     if dictionary is None:
         return loss

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from causeway.engine.model.handle import Model
     from causeway.engine.train.corpus import Corpus
 
-FLAGS = take("data field num_texts length layout include_bos seed", held_out=0.1)
+FLAGS = take("data field num_texts length layout include_first seed", held_out=0.1)
 
 
 def length(model: Model) -> int:
@@ -46,4 +46,4 @@ def corpora(model: Model, given: tuple[list[str], list[str]]) -> list[Corpus]:
     from causeway.engine.train.corpus import Layout, make_corpus
 
     layout = cast(Layout, FLAGS.layout)
-    return [make_corpus(model, part, length(model), layout, FLAGS.include_bos) for part in given]
+    return [make_corpus(model, part, length(model), layout, FLAGS.include_first) for part in given]

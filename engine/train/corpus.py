@@ -6,8 +6,8 @@ A row is a window of at most T tokens, right-padded, with the begin-of-sequence 
     packed      the texts follow one another (an end-of-sequence id between them, where there is one) and are cut
                 every T tokens, so all rows but the last are full
 
-`first` is the first position that counts: 1 where rows begin with BOS, whose activations are unlike any other token's
-(often a hundred times larger) and would rule every mean. Positions first <= t < length are the data.
+`first` is the first position that counts. Whatever token stands at position 0, BOS or a word, its activations are
+unlike any other's (often a hundred times larger) and would rule every mean. Positions first <= t < length are the data.
 
 Texts are divided into training and held-out ones whole, before any is cut.
 """
@@ -56,7 +56,7 @@ class Corpus:
 
 
 def make_corpus(
-    model: Model, texts: Sequence[str], length: int, layout: Layout = "documents", include_bos: bool = False
+    model: Model, texts: Sequence[str], length: int, layout: Layout = "documents", include_first: bool = False
 ) -> Corpus:
     """Tokenise texts into rows.
 
@@ -65,7 +65,7 @@ def make_corpus(
         texts: documents.
         length: T, the width of a row, BOS included.
         layout: `documents` or `packed`.
-        include_bos: whether activations at BOS count as data.
+        include_first: whether activations at position 0 count as data.
 
     Raises:
         ValueError: no tokenizer, an unknown layout, a length outside the context, or texts without tokens.
@@ -84,15 +84,16 @@ def make_corpus(
         documents = [without_bos(model.tokenizer, ids) for ids in documents]
     if layout == "packed":
         documents = [[i for ids in documents for i in with_eos(model.tokenizer, ids)]]
-    width = length - len(bos)
+    width, first = length - len(bos), 0 if include_first else 1
     windows = [bos + ids[i : i + width] for ids in documents for i in range(0, len(ids), width)]
+    windows = [window for window in windows if len(window) > first]
     if not windows:
-        raise ValueError(f"texts: {len(texts)} texts hold no tokens; give text to train on")
+        raise ValueError(f"texts: {len(texts)} texts hold no tokens that count; give text to train on")
     tokens = np.zeros((len(windows), length), np.int32)
     for row, window in zip(tokens, windows, strict=True):
         row[: len(window)] = window
     lengths = np.array([len(window) for window in windows], np.int32)
-    return Corpus(tokens, lengths, first=len(bos) if not include_bos else 0)
+    return Corpus(tokens, lengths, first)
 
 
 def split_texts(texts: Sequence[str], held_out: float = 0.1) -> tuple[list[str], list[str]]:

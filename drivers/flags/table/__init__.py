@@ -181,7 +181,6 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
     "buffer_mib": whole("Memory for activations, MiB.", 1024),
     "num_texts": whole(f"Number of texts drawn for --data={TASKS}.", 20_000, 10),
     "layout": choice("Rows inside one text each, or all full.", "documents", "documents", "packed"),
-    "include_bos": switch("Train on the begin-of-sequence position too."),
     "transcoder": switch("Make transcoders, as do --write_stream, --skip and --cross_layer."),
     "write_stream": text("Stream a transcoder writes (default: mlp_out)."),
     "skip": switch("Transcoders with a linear skip connection."),

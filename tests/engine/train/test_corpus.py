@@ -54,6 +54,13 @@ def test_a_text_that_brings_bos_and_eos_gets_no_second_ones(transformer, layout)
     assert make_corpus(bare, ["<abc"], 5).tokens[0].tolist() == [1, 3, 4, 5, 0]
 
 
+def test_position_0_does_not_count_without_bos_either(transformer):
+    bare = Model(transformer, Letters(), "bare", "0", prepend_bos=False)
+    corpus = make_corpus(bare, ["abcdef", "g"], 5)
+    assert (corpus.first, corpus.counts.tolist()) == (1, [4])  # `f` and `g` stand at position 0 alone
+    assert make_corpus(bare, ["abcdef", "g"], 5, include_first=True).counts.tolist() == [5, 1, 1]
+
+
 def test_joined_documents_have_one_of_each():
     plain = join_documents(TEXTS, Marked())
     np.testing.assert_array_equal(join_documents([f"<{text}>" for text in TEXTS], Marked()), plain)
@@ -61,7 +68,7 @@ def test_joined_documents_have_one_of_each():
 
 
 def test_packed_rows_are_full_but_for_the_last(model):
-    corpus = make_corpus(model, TEXTS, length=5, layout="packed", include_bos=True)
+    corpus = make_corpus(model, TEXTS, length=5, layout="packed", include_first=True)
     assert (corpus.lengths[:-1] == 5).all()
     joined = [i for t, n in zip(corpus.tokens, corpus.lengths, strict=True) for i in t[1:n].tolist()]
     assert joined == [i for text in TEXTS for i in (*Letters().encode(text), 2)]
@@ -69,7 +76,7 @@ def test_packed_rows_are_full_but_for_the_last(model):
 
 
 def test_the_fingerprint_knows_tokens_and_what_counts(model):
-    prints = {make_corpus(model, t, 5, include_bos=b).fingerprint for t in (TEXTS, TEXTS[:2]) for b in (True, False)}
+    prints = {make_corpus(model, t, 5, include_first=b).fingerprint for t in (TEXTS, TEXTS[:2]) for b in (True, False)}
     assert len(prints) == 4
 
 
