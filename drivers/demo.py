@@ -1,9 +1,10 @@
-"""Show me everything on the bundled model, on this laptop, in a minute or two.
+"""Show me what it can do, on this laptop, in a minute or two: on the bundled model, or with --model on another.
 
 The bundled model plays a slot machine: it stops or bets, depending on its balance and on what happened last. The demo
 asks which SAE features differ between calm and chasing states, sets each of the strongest to the value it has in the
 other states, and reads off how the decision changes: exactly, and in sampled play. Then it explains an addition and a
-sentence by attribution graphs, and flips both answers.
+sentence by attribution graphs, and flips both answers. On another model it asks which attention heads say the name in
+sentences about two people, and draws where the answer is known.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from causeway.drivers.demo_circuits import show_circuits
+from causeway.drivers.demo_heads import show_heads
 from causeway.drivers.demo_sweeps import GROUPS, show_sweeps
 from causeway.drivers.flags import model_flags
-from causeway.drivers.flags.flag_values import folder
+from causeway.drivers.flags.flag_values import folder, no_effect
 from causeway.drivers.flags.refusals import run_driver
 from causeway.drivers.flags.table import take
 
@@ -33,8 +35,21 @@ FLAGS = take("seed", workdir="causeway_demo", states=24, per_layer=15)
 
 
 def main(_: list[str]) -> None:
-    """Screen, patch with both outcomes, explain, report."""
+    """The bundled model's demo, or that of any other."""
     started, workdir = time.monotonic(), folder("workdir")
+    if FLAGS.model.startswith("bundled:"):
+        _show_bundled(workdir)
+        told = "screen.parquet, graphs/, and in\nexact/ and sampled/ trials.parquet (every row), effects.parquet"
+        told += " (every contrast), summary.json, plan.json"
+    else:
+        no_effect("on another model than the bundled one", "states", "per_layer", "dictionaries", "layers", "gating")
+        show_heads(model_flags.load_model(), workdir, FLAGS.seed)
+        told = "indirect_object.png"
+    print(f"\n{time.monotonic() - started:.0f} s in all. Everything is in {workdir}: {told}")
+
+
+def _show_bundled(workdir: Path) -> None:
+    """Screen, patch with both outcomes, explain, report."""
     for name, least in (("states", 8), ("per_layer", 2)):
         if getattr(FLAGS, name) < least:
             raise ValueError(f"--{name}: got {getattr(FLAGS, name)}; needs a whole number >= {least}")
@@ -58,8 +73,6 @@ def main(_: list[str]) -> None:
     print("set as high as in the top tenth of a group's states where it is active (the value q90)")
     show_sweeps(model, dictionary, prompts, features, workdir, FLAGS.seed)
     show_circuits(model, workdir / "graphs")
-    print(f"\n{time.monotonic() - started:.0f} s in all. Everything is in {workdir}: screen.parquet, graphs/, and in")
-    print("exact/ and sampled/ trials.parquet (every row), effects.parquet (every contrast), summary.json, plan.json")
 
 
 def _screen(model: Model, dictionary: Holder, prompts: Sequence[TokenizedPrompt], workdir: Path) -> pa.Table:
