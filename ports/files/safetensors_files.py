@@ -14,7 +14,6 @@ process until they are let go; each tensor is let go once it was read.
 """
 
 import dataclasses
-import mmap
 import os
 import re
 import struct
@@ -29,6 +28,8 @@ from safetensors.numpy import save_file
 from causeway.ports.files.config_fields import Fields, read_json
 from causeway.ports.files.foreign import check_file, parsing
 from causeway.ports.files.json_text import parse_json
+from causeway.ports.files.mapped_file import MappedFile
+from causeway.ports.files.tensor_copy import copy_finite
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -69,32 +70,38 @@ class TensorFile:
         self.release()
         return values
 
+    def copy_into(self, target: np.ndarray, part: Callable[[np.ndarray], np.ndarray]) -> bool:
+        """`target[...] = part(values)`, cast to the target's dtype.
+
+        Args:
+            part: makes a view of an array of the tensor's shape, which has the target's.
+
+        Returns:
+            Whether every value is finite in the target's dtype; where not, what the target holds is of no use.
+        """
+        finite = copy_finite(part(self.view()), target)
+        self.release()
+        return finite
+
     def release(self) -> None:
         """Let go of memory that looking at the values took; they can be looked at again."""
 
 
-class _MappedFile:
-    """A safetensors file in the address space, and where its tensors begin."""
+class _SafetensorsFile(MappedFile):
+    """A mapped safetensors file, its header, and where its tensors begin."""
 
     def __init__(self, path: Path):
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            self.header = parse_json(file.read(length).decode(), str(path))
-            self.bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        self.path, self.data = path, 8 + length
-
-    def check_size(self) -> None:
-        """Refuse a file that was cut after it was opened: looking at mapped pages beyond its end kills the process."""
-        size = self.path.stat().st_size if self.path.exists() else 0
-        if size < len(self.bytes):
-            raise ValueError(f"{self.path}: has shrunk from {len(self.bytes)} to {size} bytes since it was opened")
+        super().__init__(path)
+        (length,) = struct.unpack_from("<Q", self.bytes)
+        self.header = parse_json(self.bytes[8 : 8 + length].decode(), str(path))
+        self.data = 8 + length
 
 
 @dataclasses.dataclass(frozen=True)
 class _MappedTensor(TensorFile):
     """A tensor of a mapped file."""
 
-    mapped: _MappedFile
+    mapped: _SafetensorsFile
 
     def view(self) -> np.ndarray:
         """The values where they lie in the file."""
@@ -117,10 +124,7 @@ class _MappedTensor(TensorFile):
 
     def release(self) -> None:
         """Unmap the pages of the tensor, less those it shares with its neighbours."""
-        page = mmap.PAGESIZE
-        start, stop = -(-self._extent[0] // page) * page, self._extent[1] // page * page
-        if stop > start and hasattr(mmap, "MADV_DONTNEED"):
-            self.mapped.bytes.madvise(mmap.MADV_DONTNEED, start, stop - start)
+        self.mapped.release(*self._extent)
 
     @property
     def _extent(self) -> tuple[int, int]:
@@ -159,7 +163,7 @@ def open_file(path: Path) -> dict[str, TensorFile]:
     check_file(path, missing="download it")
     with parsing(path, "safetensors file"):
         handle = safe_open(path, framework="numpy")
-    mapped = _MappedFile(path)
+    mapped = _SafetensorsFile(path)
     return {name: _entry(mapped, handle, name) for name in handle.keys()}  # noqa: SIM118
 
 
@@ -168,7 +172,7 @@ def weight_files(tensors: Mapping[str, TensorFile]) -> list[Path]:
     return sorted({tensor.file for tensor in tensors.values()})
 
 
-def _entry(mapped: _MappedFile, handle: safe_open, name: str) -> TensorFile:
+def _entry(mapped: _SafetensorsFile, handle: safe_open, name: str) -> TensorFile:
     view, path = handle.get_slice(name), mapped.path
     code, shape = view.get_dtype(), tuple(view.get_shape())
     if code not in DTYPES:

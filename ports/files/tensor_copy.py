@@ -90,8 +90,8 @@ def _straight(shape: tuple[int, ...], count: int) -> Iterator[Place]:
 
 def _turned(shape: tuple[int, ...], along: int, columns: int) -> Iterator[Place]:
     """Rectangles of the axis along which the target is contiguous and the last, along which the source is."""
-    cuts = [[slice(index, index + 1) for index in range(size)] for size in shape]
-    cuts[along], cuts[-1] = _cut(shape[along], ROWS), _cut(shape[-1], columns)
+    steps = {along: ROWS, len(shape) - 1: columns}
+    cuts = [_cut(size, steps.get(axis, 1)) for axis, size in enumerate(shape)]
     yield from itertools.product(*cuts)
 
 

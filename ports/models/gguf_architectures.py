@@ -9,15 +9,16 @@ What llama.cpp's converter changes is changed back:
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from causeway.engine.model.config import ModelConfig
-from causeway.ports.files.gguf_files import GgufTensor
+from causeway.ports.files.gguf_tensor import GgufTensor
 
-Layout = Callable[[np.ndarray, ModelConfig], np.ndarray]
+Layout = Callable[[GgufTensor, ModelConfig], GgufTensor]
 LAYERS_OF_27B = (46, 62)  # Gemma-2, Gemma-3
 COMMON = {
     "block_count": "num_hidden_layers", "context_length": "max_position_embeddings", "embedding_length": "hidden_size",
@@ -33,25 +34,30 @@ ROTARY = COMMON | {
 def _heads(heads: Callable[[ModelConfig], int]) -> Layout:
     """Rows (2 i, 2 i + 1) of a head back to (i, i + K/2)."""
 
-    def back(values: np.ndarray, config: ModelConfig) -> np.ndarray:
-        split = values.reshape(heads(config), config.head_dim // 2, 2, *values.shape[1:])
-        return split.swapaxes(1, 2).reshape(values.shape)
+    def back(tensor: GgufTensor, config: ModelConfig) -> GgufTensor:
+        return _reordered(tensor, (heads(config), config.head_dim // 2, 2), 1)
 
     return back
 
 
-def _minus_one(values: np.ndarray, _: ModelConfig) -> np.ndarray:
-    return values - np.float32(1)
+def _minus_one(tensor: GgufTensor, _: ModelConfig) -> GgufTensor:
+    return tensor.shifted(-1)
 
 
-def transposed(values: np.ndarray, _: ModelConfig) -> np.ndarray:
+def _transposed(tensor: GgufTensor, _: ModelConfig) -> GgufTensor:
     """[out, in] back to [in, out]; a bias as it is."""
-    return values.T
+    return tensor.transposed()
 
 
-def _interleaved(values: np.ndarray, config: ModelConfig) -> np.ndarray:
-    split = values.reshape(3, config.num_heads, config.head_dim, *values.shape[1:])
-    return split.swapaxes(0, 1).reshape(values.shape)
+def _interleaved(tensor: GgufTensor, config: ModelConfig) -> GgufTensor:
+    return _reordered(tensor, (3, config.num_heads, config.head_dim), 0)
+
+
+def _reordered(tensor: GgufTensor, shape: tuple[int, int, int], axis: int) -> GgufTensor:
+    """Rows seen as an array of that shape, with an axis and the next one exchanged."""
+    if tensor.shape[0] != math.prod(shape):
+        return tensor  # of a shape that the configuration does not have, which is refused with the others
+    return tensor.reordered(np.arange(tensor.shape[0]).reshape(shape).swapaxes(axis, axis + 1).ravel())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +67,7 @@ class Architecture:
     Attributes:
         family: its model_type.
         fields: keys under the architecture's name, and the fields of config.json that they are.
-        layouts: by the last part of a tensor's name, how its values are put back.
+        layouts: by the last part of a tensor's name, how it is put back.
         extra: further fields of config.json, from the keys and the names of the tensors.
     """
 
@@ -115,7 +121,7 @@ ARCHITECTURES = {
             "feed_forward_length": "n_inner", "attention.head_count": "n_head",
             "attention.layer_norm_epsilon": "layer_norm_epsilon", "vocab_size": "vocab_size",
         },
-        dict.fromkeys(("attn_qkv", "attn_output", "ffn_up", "ffn_down"), transposed),
+        dict.fromkeys(("attn_qkv", "attn_output", "ffn_up", "ffn_down"), _transposed),
     ),
     "gptneox": Architecture(
         "gpt_neox",

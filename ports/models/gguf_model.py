@@ -5,7 +5,6 @@ error, as an unknown field of config.json is. Names of tensors are translated by
 """
 
 import collections
-import dataclasses
 import math
 from types import ModuleType
 from typing import Any
@@ -14,9 +13,10 @@ import numpy as np
 
 from causeway.engine import scalars
 from causeway.engine.model.config import ModelConfig
-from causeway.ports.files.gguf_files import GgufFile, GgufTensor
+from causeway.ports.files.gguf_files import GgufFile
+from causeway.ports.files.gguf_tensor import GgufTensor
 from causeway.ports.files.safetensors_files import TensorFile
-from causeway.ports.models.gguf_architectures import ARCHITECTURES, Architecture, transposed
+from causeway.ports.models.gguf_architectures import ARCHITECTURES, Architecture
 from causeway.ports.models.gguf_rope import TENSORS, head_width, rope_fields
 from causeway.ports.models.gguf_tokenizer import as_bytes, generation_config, tokenizer_files
 
@@ -61,7 +61,7 @@ class GgufModel:
         """Types of the tensors, the numbers of each, and what the file holds of a number on average."""
         kinds = collections.Counter(tensor.quantisation for tensor in self.file.tensors.values())
         numbers = sum(math.prod(tensor.shape) for tensor in self.file.tensors.values())
-        bits = 8 * sum(tensor.bytes for tensor in self.file.tensors.values()) / numbers
+        bits = 8 * sum(tensor.stored.size for tensor in self.file.tensors.values()) / numbers
         shown = ", ".join(f"{kind} ({count} tensors)" for kind, count in kinds.most_common())
         return f"{shown}; {bits:.1f} bits a number, rounded before this file was written"
 
@@ -78,10 +78,7 @@ class GgufModel:
     def _as_published(self, tensor: GgufTensor, config: ModelConfig) -> TensorFile:
         """The tensor with the layout that it has elsewhere."""
         back = self._architecture.layouts.get(tensor.name.split(".")[-2])
-        if back is None:
-            return tensor
-        shape = tensor.shape[::-1] if back is transposed else tensor.shape
-        return dataclasses.replace(tensor, shape=shape, read=lambda: back(tensor.read(), config))
+        return tensor if back is None else back(tensor, config)
 
     @property
     def _architecture(self) -> Architecture:

@@ -9,14 +9,12 @@ layers and already in the storage dtype; a shard reads only its own part of the 
 Several parameters may share one published tensor (GPT-2's `c_attn` holds query, key and value side by side): each
 names its `Part`, and the parts named have to make up the whole tensor.
 
-Host memory beyond the finished model: on CPU the mapped pages of one tensor (of quantised files two tensors of
-numbers); elsewhere also one block of a parameter.
+Host memory beyond the finished model: on CPU the mapped pages of one tensor; elsewhere also one block of a parameter.
 """
 
 import dataclasses
 import functools
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Iterable, Mapping
 from typing import ClassVar
 
 import jax
@@ -28,7 +26,6 @@ from causeway.engine.model.placement import Where, parameter_name, place_abstrac
 from causeway.engine.model.transformer import Transformer, abstract_transformer
 from causeway.ports.files.safetensors_files import TensorFile
 from causeway.ports.files.tensor_checks import check_tensors, listed, read_finite, to_stored
-from causeway.ports.files.tensor_copy import copy_finite
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,23 +192,6 @@ def _read_part(
         layers, shape, index, targets = tensors[index[0]], shape[1:], index[1:], list(target)
     else:
         layers, targets = tensors, [target]
-    for tensor, values, part in zip(layers, _one_ahead(layers), targets, strict=True):
-        _copy(tensor, entry.view(values, shape)[index], part)
-
-
-def _one_ahead(tensors: Sequence[TensorFile]) -> Iterator[np.ndarray]:
-    """The values of each tensor, the next one's made ready meanwhile: quantised ones are computed when looked at."""
-    with ThreadPoolExecutor(1) as thread:
-        ready = thread.submit(tensors[0].view)
-        for following in [*tensors[1:], None]:
-            values = ready.result()
-            if following is not None:
-                ready = thread.submit(following.view)
-            yield values
-
-
-def _copy(tensor: TensorFile, values: np.ndarray, target: np.ndarray) -> None:
-    finite = copy_finite(values, target)
-    tensor.release()
-    if not finite:
-        read_finite(tensor, target.dtype)  # counts them, for the error line
+    for tensor, part in zip(layers, targets, strict=True):
+        if not tensor.copy_into(part, lambda published: entry.view(published, shape)[index]):
+            read_finite(tensor, part.dtype)  # counts the values that are not finite, for the error line
