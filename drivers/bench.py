@@ -1,9 +1,10 @@
 """How fast is it, and how far from the floor?
 
-`causeway bench NAME` runs one of these, on models with random weights of published shapes, `heads` on --model:
+`causeway bench NAME` runs one of these, on models with random weights of published shapes; `heads` on --model (the bundled one):
 
     patch_sweep   rollouts and exact answers a second, with and without recordings (a minute or two)
-    load          files of Llama-3.1-8B's width to arrays, against a plain read of them (writes 2.5 GB to /tmp)
+    load          files of Llama-3.1-8B's width to arrays, against a plain read of them (writes 2.5 GB to /tmp);
+                  with --model that model, a GGUF file also against the gguf library's dequantising
     attribute     one attribution graph, from tokens to edges (half a minute)
     intervene     1,000 interventions on one prompt, against as many passes (half a minute)
     run           64 different prompts in one call, against one padded batch, and torch where it is (a minute)
@@ -23,9 +24,9 @@ from causeway.drivers.flags.refusals import run_driver
 from causeway.drivers.flags.table import take
 
 FLAGS = take(
-    "threads json repeats bench_layers load_layers compute all_rows tokens nodes model num_prompts all_tokens",
-    batch_rows=128,
-)
+    "threads json repeats bench_layers load_layers compute all_rows tokens nodes num_prompts all_tokens",
+    batch_rows=128, model="",
+)  # fmt: skip
 
 
 def main(argv: list[str]) -> None:
@@ -67,8 +68,11 @@ def _patch_sweep() -> dict[str, float]:
 
 
 def _load() -> dict[str, float]:
-    from causeway.drivers.bench_load import run_load
+    from causeway.drivers.bench_load import run_load, run_load_of
 
+    if FLAGS.model:
+        no_effect("with --model", "load_layers")
+        return run_load_of(FLAGS.model, FLAGS.repeats)
     return run_load(FLAGS.load_layers, FLAGS.repeats)
 
 
@@ -102,7 +106,7 @@ def _heads() -> dict[str, float]:
     from causeway.ports.models.load import load_model
 
     with named("model"):
-        model = load_model(FLAGS.model)
+        model = load_model(FLAGS.model or "bundled:tiny")
     return measure_heads(HeadsShape(FLAGS.num_prompts, FLAGS.tokens or 16), model, FLAGS.repeats, FLAGS.all_tokens)
 
 
@@ -114,7 +118,7 @@ BENCHMARKS = {
 
 # Flags that some of them read.
 USED = {
-    "patch_sweep": "repeats batch_rows bench_layers compute", "load": "repeats load_layers",
+    "patch_sweep": "repeats batch_rows bench_layers compute", "load": "repeats load_layers model",
     "attribute": "repeats tokens nodes all_rows", "intervene": "repeats tokens", "run": "repeats",
     "heads": "repeats tokens model num_prompts all_tokens",
 }  # fmt: skip

@@ -112,7 +112,7 @@ PAGES: MappingProxyType[str, Page] = MappingProxyType(
             ("kind", "num_features", "l0", "k", "transcoder", "layers"),
         ),
         "bench": Page(
-            ("causeway bench intervene",), (), ("threads", "json", "repeats", "model", "batch_rows", "tokens", "nodes")
+            ("causeway bench intervene",), (), ("model", "threads", "json", "repeats", "batch_rows", "tokens", "nodes")
         ),
     }
 )

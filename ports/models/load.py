@@ -9,6 +9,7 @@ Cost: every weight file is read once.
 """
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,8 +20,9 @@ from causeway.engine import scalars
 from causeway.engine.model.config import PRECISIONS, ModelConfig, Numerics, Precision
 from causeway.engine.model.handle import Model
 from causeway.engine.model.placement import Where
+from causeway.engine.model.transformer import Transformer
 from causeway.ports.files.foreign import interpreting
-from causeway.ports.files.safetensors_files import INDEX, WEIGHTS, read_index, weight_files
+from causeway.ports.files.safetensors_files import INDEX, WEIGHTS, TensorFile, read_index, weight_files
 from causeway.ports.models.chat_template import read_chat_template
 from causeway.ports.models.checkpoints import is_checkpoint, open_sealed, read_about, restore_transformer
 from causeway.ports.models.families import FAMILIES, UNREAD
@@ -72,15 +74,41 @@ def load_model(
     directory = model_directory(reference)
     if is_checkpoint(directory):
         return _restore(directory, numerics, str(reference), prepend_bos, sharding)
-    family, config = read_model_config(directory)
-    chosen = files_of(directory).tensors(family, config)
+    weights = open_weights(directory)
     tokenizer = load_tokenizer(directory) if has_tokenizer(directory) else None
     policy = _bos_policy(prepend_bos, tokenizer, directory)
-    fingerprint = FileFingerprint(config, weight_files(chosen))
-    transformer = load_transformer(config, numerics, chosen, family.name_map(config), sharding)
+    config, fingerprint = weights.config, FileFingerprint(weights.config, weight_files(weights.tensors))
+    transformer = weights.load(numerics, sharding)
     stops, place = read_stop_tokens(directory), names_of(config).place
     template = read_chat_template(files_of(directory))
     return Model(transformer, tokenizer, str(reference), fingerprint, policy, place, stops, template)
+
+
+@dataclasses.dataclass(frozen=True)
+class OpenWeights:
+    """The weights of a model in their files.
+
+    Attributes:
+        family: the reader's module. config: of the model. tensors: by their published names.
+    """
+
+    family: ModuleType
+    config: ModelConfig
+    tensors: Mapping[str, TensorFile]
+
+    def load(self, numerics: Numerics, sharding: Where = None) -> Transformer:
+        """Read them; arguments as `load_transformer`."""
+        return load_transformer(self.config, numerics, self.tensors, self.family.name_map(self.config), sharding)
+
+
+def open_weights(directory: Path) -> OpenWeights:
+    """The weights of a model's folder or GGUF file, from headers alone.
+
+    Raises:
+        FileNotFoundError, ValueError: as `load_model`.
+    """
+    family, config = read_model_config(directory)
+    return OpenWeights(family, config, files_of(directory).tensors(family, config))
 
 
 def model_directory(reference: str | Path) -> Path:

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from tests.ports.models.gguf_writer import write_both
+
 
 @pytest.mark.slow
 def test_one_json_object(drive):
@@ -43,10 +45,30 @@ def test_heads_of_the_model_named(drive):
     assert "--model" in other["err"]
 
 
-def test_benchmarks_are_listed_and_others_refused(drive):
-    none, unknown, two, rows = drive(
-        "bench", (), ("patch_swepe",), ("patch_sweep", "exact"), ("patch_sweep", "--batch_rows=0")
+@pytest.mark.slow
+def test_loading_a_gguf_file_is_measured_against_the_library(drive, tmp_path):
+    write_both("llama", tmp_path / "folder", tmp_path / "m.gguf", types={"blk.0.ffn_up.weight": "Q4_0"})
+    file, folder, none = drive(
+        "bench",
+        ("load", f"--model={tmp_path / 'm.gguf'}", "--repeats=1", "--json"),
+        ("load", f"--model={tmp_path / 'folder'}", "--repeats=1", "--json"),
+        ("load", f"--model={tmp_path / 'none.gguf'}"),
     )
+    of_file, of_folder = (json.loads(run["out"])["figures"] for run in (file, folder))
+    for name in ("weights", "dequantise", "dequantise_reuse"):
+        assert of_file[f"{name}_cpu_fraction"] > 0
+        assert f"{name}_cpu_fraction" not in of_folder
+    assert of_file["result_gb"] == of_folder["result_gb"] > 0
+    assert none["status"] == 2
+    assert none["err"].count("\n") == 1
+    assert "none.gguf" in none["err"]
+
+
+def test_benchmarks_are_listed_and_others_refused(drive):
+    none, unknown, two, rows, layers = drive(
+        "bench", (), ("patch_swepe",), ("patch_sweep", "exact"), ("patch_sweep", "--batch_rows=0"),
+        ("load", "--model=m.gguf", "--load_layers=3"),
+    )  # fmt: skip
     assert none["status"] == 0
     for name in ("patch_sweep", "load", "attribute", "intervene", "run", "heads"):
         assert f"\n    {name} " in none["out"]
@@ -56,3 +78,5 @@ def test_benchmarks_are_listed_and_others_refused(drive):
         assert got in run["err"]
     assert rows["status"] == 2
     assert "--batch_rows: got '0'; needs a positive whole number" in rows["err"]
+    assert layers["status"] == 2
+    assert "--load_layers: without effect with --model; leave it out" in layers["err"]
