@@ -7,16 +7,18 @@ Cost: one pass over the header, 0.04 s for a vocabulary of 50,000 with its merge
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
+from causeway.engine import scalars
 from causeway.ports.files.foreign import check_file, parsing
 from causeway.ports.files.gguf_header import read_header
 from causeway.ports.files.gguf_tensor import open_tensor
 from causeway.ports.files.mapped_file import MappedFile
 
 SUFFIX = ".gguf"
+Value = TypeVar("Value", bool, int, float, str, list)
 
 
 class GgufFile:
@@ -41,9 +43,16 @@ class GgufFile:
         self.path = path
         self.tensors = {tensor.name: open_tensor(mapped, tensor) for tensor in stored}
 
-    def value(self, name: str, default: Any = None) -> Any:
-        """A key's value: a number, a text, or a list of either."""
-        return _listed(self._values.get(name, default))
+    def value(self, name: str, kind: type[Value]) -> Value | None:
+        """A key's value: a truth value, a number, a text, or a list of those; None where the key is not there.
+
+        Raises:
+            ValueError: of another kind.
+        """
+        value = _listed(self._values.get(name))
+        if value is None or type(value) is kind:
+            return value
+        raise ValueError(f"{self.path}: {name} is {scalars.shown(value)}; needs a value of type {kind.__name__}")
 
     def under(self, prefix: str) -> dict[str, Any]:
         """All keys that begin with a prefix, without it."""

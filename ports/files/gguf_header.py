@@ -27,7 +27,8 @@ MAGIC, VERSIONS = b"GGUF", (2, 3)
 ALIGNMENT, ALIGNMENT_KEY = 32, "general.alignment"
 NUMBERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 TEXT, LIST = 8, 9
-MAX_AXES = 4
+# Of a tensor in ggml; of keys the format allows 65,535 letters, and nobody uses more than a line.
+MAX_AXES, MAX_NAME, MAX_KEY = 4, 63, 255
 LENGTH = struct.Struct("<Q")
 
 
@@ -64,9 +65,9 @@ def read_header(file: MappedFile) -> tuple[dict[str, Any], list[StoredTensor]]:
     tensors, keys = cursor.number("Q"), cursor.number("Q")
     values: dict[str, Any] = {}
     for _ in range(keys):
-        name = cursor.text()
+        name = cursor.name(MAX_KEY)
         if name in values:
-            raise ValueError(f"the key {scalars.shown(name)} is there twice")
+            raise ValueError(f"the key {name} is there twice")
         values[name] = cursor.value(cursor.number("I"))
     described = [_described(cursor) for _ in range(tensors)]
     alignment = _alignment(values)
@@ -91,6 +92,13 @@ class _Cursor:
     def text(self) -> str:
         """A text after its length."""
         return self.take(self.number("Q")).decode()
+
+    def name(self, most: int) -> str:
+        """A text that can stand in a line: error lines name keys and tensors."""
+        name = self.text()
+        if len(name) > most or not name.isprintable():
+            raise ValueError(f"a name is {scalars.shown(name)}; needs at most {most} printable letters")
+        return name
 
     def value(self, kind: int) -> Any:
         """A value of that type."""
@@ -140,17 +148,17 @@ def _described(cursor: _Cursor) -> StoredTensor:
     """A tensor as the header has it: its place is counted from the end of the header."""
     import gguf
 
-    name, axes = cursor.text(), cursor.number("I")
+    name, axes = cursor.name(MAX_NAME), cursor.number("I")
     if not 1 <= axes <= MAX_AXES:
-        raise ValueError(f"tensor {scalars.shown(name)} has {axes} axes; needs 1 to {MAX_AXES}")
+        raise ValueError(f"tensor {name} has {axes} axes; needs 1 to {MAX_AXES}")
     shape = tuple(cursor.number("Q") for _ in range(axes))[::-1]
     number, place = cursor.number("I"), cursor.number("Q")
     if number not in set(gguf.GGMLQuantizationType):
-        raise ValueError(f"tensor {scalars.shown(name)} is of type {number}, which the gguf library does not know")
+        raise ValueError(f"tensor {name} is of type {number}, which the gguf library does not know")
     kind = gguf.GGMLQuantizationType(number)
     entries, size = gguf.GGML_QUANT_SIZES[kind]
     if not all(shape) or shape[-1] % entries:
-        raise ValueError(f"tensor {scalars.shown(name)} of type {kind.name} has the shape {shape}")
+        raise ValueError(f"tensor {name} of type {kind.name} has the shape {shape}")
     return StoredTensor(name, shape, kind, place, math.prod(shape) // entries * size)
 
 

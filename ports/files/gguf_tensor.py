@@ -111,13 +111,14 @@ class GgufTensor(TensorFile):
         self.mapped.check_size()
         count, width = math.prod(self.stored.shape[:-1]), self.stored.shape[-1]
         blocks = np.ndarray((count, self.stored.size // count), np.uint8, self.mapped.bytes, self.stored.start)[rows]
-        if self.quantisation in PLAIN:
-            values = blocks.view(PLAIN[self.quantisation])
-        else:
-            values = gguf.dequantize(blocks.reshape(1, -1), self.stored.kind).reshape(-1, width)
-        if not np.array_equal(columns, np.arange(width)):
-            values = values[:, columns]
-        return values + np.float32(self.shift) if self.shift else values
+        with np.errstate(all="ignore"):  # who copies the values looks whether they are finite
+            if self.quantisation in PLAIN:
+                values = blocks.view(PLAIN[self.quantisation])
+            else:
+                values = gguf.dequantize(blocks.reshape(1, -1), self.stored.kind).reshape(-1, width)
+            if not np.array_equal(columns, np.arange(width)):
+                values = values[:, columns]
+            return values + np.float32(self.shift) if self.shift else values
 
     def _places(self) -> tuple[np.ndarray, np.ndarray]:
         """For every entry its row in the file, and its place in the row; neither takes memory of the tensor's size."""

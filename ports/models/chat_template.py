@@ -81,7 +81,7 @@ def read_chat_template(files: ModelFiles) -> ChatTemplate | None:
         where = files.name(TEMPLATE)
     else:
         source, where = config.get("chat_template"), files.name(CONFIG)
-    if isinstance(source, list):  # several, by name
+    if isinstance(source, list) and all(isinstance(one, dict) for one in source):  # several, by name
         source = next((one.get("template") for one in source if one.get("name") == "default"), None)
     if source is None:
         return None

@@ -67,7 +67,7 @@ class GgufModel:
 
     def tensors(self, family: ModuleType, config: ModelConfig) -> dict[str, TensorFile]:
         """Tensors under Hugging Face's names; those without one keep theirs, and are refused by who counts them."""
-        names = gguf_names(self.file.value("general.architecture"), family, config)
+        names = gguf_names(self._name, family, config)
         left = {name: tensor for name, tensor in self.file.tensors.items() if name not in TENSORS}
         found: dict[str, TensorFile] = {}
         for published, name in names.items():
@@ -82,17 +82,21 @@ class GgufModel:
 
     @property
     def _architecture(self) -> Architecture:
-        name = self.file.value("general.architecture")
-        if name not in ARCHITECTURES:
+        return ARCHITECTURES[self._name]
+
+    @property
+    def _name(self) -> str:
+        name = self.file.value("general.architecture", str)
+        if name is None or name not in ARCHITECTURES:
             raise ValueError(
-                f"{self.where}: general.architecture is {name!r}; read here are {', '.join(ARCHITECTURES)}"
+                f"{self.where}: general.architecture is {scalars.shown(name)}; read here are {', '.join(ARCHITECTURES)}"
             )
-        return ARCHITECTURES[name]
+        return name
 
     def _config(self) -> dict[str, Any]:
         """config.json of the same model."""
         architecture, tensors = self._architecture, self.file.tensors
-        keys = self.file.under(f"{self.file.value('general.architecture')}.")
+        keys = self.file.under(f"{self._name}.")
         given = {key: _short(value) for key, value in keys.items()}
         values = {name: given.pop(key) for key, name in architecture.fields.items() if key in given}
         if "token_embd.weight" not in tensors:

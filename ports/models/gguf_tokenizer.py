@@ -20,10 +20,13 @@ from typing import Any
 import tokenizers
 from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers
 
+from causeway.engine import scalars
 from causeway.ports.files.foreign import parsing
 from causeway.ports.files.gguf_files import GgufFile
 
 UNKNOWN, CONTROL, USER_DEFINED = 2, 3, 4
+# Letters of a token: merges that a vocabulary implies take the square of them to find.
+LONGEST = 1024
 SPACE = "\u2581"
 LETTERS = r"[^\r\n\p{L}\p{N}]?\p{L}+"
 REST = r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -54,53 +57,68 @@ def tokenizer_files(file: GgufFile) -> dict[str, Any]:
     Raises:
         ValueError: a kind of vocabulary or a way of cutting text that is not known here.
     """
-    kind = file.value("tokenizer.ggml.model")
+    kind = file.value("tokenizer.ggml.model", str)
     if kind in (None, "none", "no_vocab"):
         return {}
     if kind not in ("gpt2", "llama"):
         raise ValueError(
-            f"{file.path}: tokenizer.ggml.model is {kind!r}; read here are gpt2 (byte-level BPE) and llama "
-            "(SentencePiece BPE); give token ids, or use the model's folder"
+            f"{file.path}: tokenizer.ggml.model is {scalars.shown(kind)}; read here are gpt2 (byte-level BPE) and "
+            "llama (SentencePiece BPE); give token ids, or use the model's folder"
         )
     tokens = _tokens(file)
     tokenizer = _byte_level(file, tokens) if kind == "gpt2" else _sentencepiece(file, tokens)
     _add_special(tokenizer, file, tokens)
-    begins = kind == "llama" or file.value("tokenizer.ggml.pre") in BEGINS
-    config: dict[str, Any] = {"add_bos_token": file.value("tokenizer.ggml.add_bos_token", begins)}
+    begins = kind == "llama" or file.value("tokenizer.ggml.pre", str) in BEGINS
+    added = file.value("tokenizer.ggml.add_bos_token", bool)
+    config: dict[str, Any] = {"add_bos_token": begins if added is None else added}
     for name, key in (("bos_token", "bos"), ("eos_token", "eos")):
-        number = file.value(f"tokenizer.ggml.{key}_token_id")
+        number = file.value(f"tokenizer.ggml.{key}_token_id", int)
         if number is not None and 0 <= number < len(tokens):
             config[name] = tokens[number]
-    if (template := file.value("tokenizer.chat_template")) is not None:
+    if (template := file.value("tokenizer.chat_template", str)) is not None:
         config["chat_template"] = template
     return {"tokenizer.json": tokenizer.to_str(), "tokenizer_config.json": config}
 
 
 def _tokens(file: GgufFile) -> list[str]:
     """The vocabulary as it is looked up; tokens of several spaces are written as SentencePiece writes spaces."""
-    tokens = file.value("tokenizer.ggml.tokens")
-    if not isinstance(tokens, list) or not tokens or not all(isinstance(token, str) for token in tokens):
-        raise ValueError(f"{file.path}: tokenizer.ggml.tokens is missing or no list of texts; the file is damaged")
-    if file.value("tokenizer.ggml.model") == "gpt2":
+    tokens = file.value("tokenizer.ggml.tokens", list)
+    if not tokens or not all(isinstance(token, str) and len(token) <= LONGEST for token in tokens):
+        raise ValueError(
+            f"{file.path}: tokenizer.ggml.tokens is missing or no list of texts of at most {LONGEST} letters; "
+            "the file is damaged"
+        )
+    if file.value("tokenizer.ggml.model", str) == "gpt2":
         return tokens
     return [SPACE * len(token) if token and not token.strip(" ") else token for token in tokens]
 
 
 def _byte_level(file: GgufFile, tokens: list[str]) -> tokenizers.Tokenizer:
-    pre = file.value("tokenizer.ggml.pre", "default")
+    pre = file.value("tokenizer.ggml.pre", str) or "default"
     if pre not in CUTS:
         raise ValueError(
-            f"{file.path}: tokenizer.ggml.pre is {pre!r}, a way of cutting text that is not known here "
+            f"{file.path}: tokenizer.ggml.pre is {scalars.shown(pre)}, a way of cutting text that is not known here "
             f"({', '.join(CUTS)} are); give token ids, or use the model's folder"
         )
-    merges = [tuple(merge.split(" ", 1)) for merge in file.value("tokenizer.ggml.merges", [])]
     vocabulary = {token: number for number, token in enumerate(tokens)}
-    tokenizer = _bpe(file, vocab=vocabulary, merges=merges, ignore_merges=pre in WHOLE)
+    tokenizer = _bpe(file, vocab=vocabulary, merges=_merges(file, vocabulary), ignore_merges=pre in WHOLE)
     tokenizer.pre_tokenizer = _cut(CUTS[pre])
     tokenizer.decoder = decoders.ByteLevel()
     if pre in NORMALISED:
         tokenizer.normalizer = normalizers.NFC()
     return tokenizer
+
+
+def _merges(file: GgufFile, vocabulary: dict[str, int]) -> list[tuple[str, str]]:
+    """The listed merges, each of two tokens to a third; of others the tokenizers library ends in a panic."""
+    pairs = []
+    with parsing(file.path, "vocabulary"):
+        for merge in file.value("tokenizer.ggml.merges", list) or []:
+            first, _, second = merge.partition(" ")
+            if not (first in vocabulary and second in vocabulary and first + second in vocabulary):
+                raise ValueError(f"the merge {scalars.shown(merge)} is not of two tokens to a third")
+            pairs.append((first, second))
+    return pairs
 
 
 def _bpe(file: GgufFile, **options: Any) -> tokenizers.Tokenizer:
@@ -123,7 +141,7 @@ def _sentencepiece(file: GgufFile, tokens: list[str]) -> tokenizers.Tokenizer:
         file, vocab=vocabulary, merges=list(_implied(tokens, vocabulary)), unk_token=unknown, fuse_unk=True,
         byte_fallback=True,
     )  # fmt: skip
-    prefixed = file.value("tokenizer.ggml.add_space_prefix", True)
+    prefixed = file.value("tokenizer.ggml.add_space_prefix", bool) is not False
     spaces = normalizers.Replace(" ", SPACE)
     tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend(SPACE), spaces]) if prefixed else spaces
     back = [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
@@ -140,7 +158,7 @@ def _implied(tokens: list[str], vocabulary: dict[str, int]) -> Iterator[tuple[st
 
 
 def _types(file: GgufFile) -> list[int]:
-    return file.value("tokenizer.ggml.token_type", [])
+    return file.value("tokenizer.ggml.token_type", list) or []
 
 
 def _add_special(tokenizer: tokenizers.Tokenizer, file: GgufFile, tokens: list[str]) -> None:
@@ -158,7 +176,7 @@ def _add_special(tokenizer: tokenizers.Tokenizer, file: GgufFile, tokens: list[s
 def generation_config(file: GgufFile) -> dict[str, Any]:
     """generation_config.json: the tokens that end a text (end of sequence, of turn, of message)."""
     keys = ("eos", "eot", "eom")
-    found = [file.value(f"tokenizer.ggml.{key}_token_id") for key in keys]
+    found = [file.value(f"tokenizer.ggml.{key}_token_id", int) for key in keys]
     stops = list(dict.fromkeys(number for number in found if number is not None))
     return {"eos_token_id": stops} if stops else {}
 

@@ -8,8 +8,9 @@ fingerprint is computed when it is first asked for (ports/models/fingerprint.py)
 Cost: every weight file is read once.
 """
 
+import contextlib
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -151,8 +152,19 @@ def read_model_config(directory: Path) -> tuple[ModuleType, ModelConfig]:
     if not isinstance(name, str) or name not in FAMILIES:
         lacks = f", which needs {UNREAD[name]}" if isinstance(name, str) and name in UNREAD else ""
         raise ValueError(f"{path}: model_type is {name!r}{lacks}; the families read here are {', '.join(FAMILIES)}")
-    with interpreting(path, "configuration"):
+    with interpreting(path, "configuration"), _naming(path):
         return FAMILIES[name], FAMILIES[name].read_config(values, path)
+
+
+@contextlib.contextmanager
+def _naming(path: str) -> Iterator[None]:
+    """Begins what `ModelConfig` finds wrong with the file that says so: it does not know the file."""
+    try:
+        yield
+    except ValueError as error:
+        if str(error).startswith(f"{ModelConfig.__name__}."):
+            raise ValueError(f"{path}: {error}") from error
+        raise
 
 
 def _check_numerics(numerics: Numerics) -> Numerics:

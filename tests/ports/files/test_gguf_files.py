@@ -38,9 +38,15 @@ def path(tmp_path):
 
 def test_keys_are_what_was_written(path):
     file = GgufFile(path)
-    assert {name: file.value(name) for name in KEYS} == KEYS
+    assert {name: file.value(name, type(value)) for name, value in KEYS.items()} == KEYS
     assert file.under("a.int") == {"64": KEYS["a.int64"], "32s": KEYS["a.int32s"]}
-    assert file.value("a.none", 3) == 3
+    assert file.value("a.none", int) is None
+
+
+def test_a_value_of_another_kind_is_refused(path):
+    for name, kind in (("a.bool", int), ("a.uint8", bool), ("a.text", list), ("a.float32", int)):
+        with pytest.raises(ValueError, match=rf"a\.gguf: {name} is .*; needs a value of type {kind.__name__}"):
+            GgufFile(path).value(name, kind)
 
 
 def test_tensors_are_where_the_library_finds_them(path):
