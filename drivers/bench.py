@@ -1,6 +1,7 @@
 """How fast is it, and how far from the floor?
 
-`causeway bench NAME` runs one of these, on models with random weights of published shapes; `heads` on --model (the bundled one):
+`causeway bench NAME` runs one of these, on models with random weights of published shapes, and `heads` on --model (the
+bundled one):
 
     patch_sweep   rollouts and exact answers a second, with and without recordings (a minute or two)
     load          files of Llama-3.1-8B's width to arrays, against a plain read of them (writes 2.5 GB to /tmp);
