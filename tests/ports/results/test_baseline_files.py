@@ -7,7 +7,8 @@ from causeway.ports.results.baseline_files import names
 
 def test_every_file_of_a_set_has_a_name():
     assert set(names([("a", "train")])) == {
-        "baseline_a_train.csv", "baseline_groups_a_train.csv", "baseline_metrics_train.json",
+        "baseline_a_train.csv", "baseline_groups_a_train.csv", "baseline_prompts_a_train.jsonl",
+        "baseline_metrics_train.json",
         "figures/baseline_a_train.png", "figures/baseline_rates_train.png",
     }  # fmt: skip
 
