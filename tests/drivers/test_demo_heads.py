@@ -29,10 +29,11 @@ def folder(tmp_path_factory):
     return place
 
 
+@pytest.mark.slow
 def test_every_part_is_told_and_the_picture_is_there(drive, folder):
     given = [f"--model={folder / 'model'}", f"--workdir={folder / 'work'}"]
-    shown, idle, plain = drive("demo", given, [*given, "--states=9"], [*given, "--seed=1"])
-    assert shown["status"] == plain["status"] == 0, shown["err"]
+    shown, idle = drive("demo", given, [*given, "--states=9"])
+    assert shown["status"] == 0, shown["err"]
     out = shown["out"]
     assert re.search(r"40 prompts, such as '.* (to|gave|handed|passed|offered).*'", out)
     rows = re.findall(r"head +(\d\.\d): ([+-]\d+\.\d\d) in \[([+-]\d+\.\d\d), ([+-]\d+\.\d\d)\]", out)
@@ -42,4 +43,3 @@ def test_every_part_is_told_and_the_picture_is_there(drive, folder):
     assert "it answers" in out
     assert (folder / "work" / "indirect_object.png").read_bytes().startswith(b"\x89PNG")
     assert "--states: without effect on another model than the bundled one" in idle["err"]
-    assert plain["out"] != out
