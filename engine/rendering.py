@@ -46,7 +46,7 @@ class Rendering:
 
         Raises:
             ValueError: token ids without messages, a counterfactual without a user's message to stand for, a rendered
-                record that is to get a system message, or what `chat` refuses.
+                record that is to be rendered otherwise, or what `chat` refuses.
         """
         if not self._concerns(record):
             return record
@@ -54,9 +54,9 @@ class Rendering:
             return self._as_it_is(record)
         messages = record.messages or ({"role": "user", "content": record.text},)
         talk = self._talk(model, messages)
-        other: str | tuple[int, ...] = ""
-        if isinstance(record.counterfactual, str) and record.counterfactual:
-            other = self._talk(model, _with_users_text(messages, record.counterfactual)).tokens
+        other = record.counterfactual
+        if other and isinstance(other, str):
+            other = self._talk(model, _with_users_text(messages, other)).tokens
         return dataclasses.replace(
             record, text=talk.text, tokens=talk.tokens, messages=tuple(talk.places.messages), counterfactual=other
         )
@@ -67,8 +67,8 @@ class Rendering:
     def _as_it_is(self, record: PromptRecord) -> PromptRecord:
         if not record.messages:
             raise ValueError("tokens: are run as they are, with no chat template around them; give text or messages")
-        if self.system is not None:
-            raise ValueError("tokens: the conversation is rendered already; a system message goes with messages alone")
+        if self.system is not None or not self.generation_prompt:
+            raise ValueError("tokens: the conversation is rendered already; give its messages alone to change that")
         return record
 
 

@@ -50,6 +50,11 @@ def test_what_is_rendered_is_left_as_it_is_and_read_again(model):
     assert Rendering(True).of(model, again) is again
 
 
+def test_a_counterfactual_of_ids_stays(model):
+    record = PromptRecord("", messages=(USER,), counterfactual=(3, 4))
+    assert Rendering().of(model, record).counterfactual == (3, 4)
+
+
 def test_an_answer_that_is_begun_is_gone_on_with(model):
     messages = (USER, {"role": "assistant", "content": "the key is"})
     record = Rendering().of(model, PromptRecord("", messages=messages, counterfactual="the keys"))
@@ -64,6 +69,7 @@ def test_an_answer_that_is_begun_is_gone_on_with(model):
     [
         (PromptRecord("", tokens=(3, 4)), Rendering(True), "tokens: are run as they are, with no chat template"),
         (PromptRecord("x", tokens=(3,), messages=(USER,)), Rendering(system="s"), "is rendered already"),
+        (PromptRecord("x", tokens=(3,), messages=(USER,)), Rendering(generation_prompt=False), "is rendered already"),
         (PromptRecord("", messages=({"role": "system", "content": "bet"},), counterfactual="x"), Rendering(),
          "counterfactual_prompt: stands for the user's last message, and the conversation has none"),
     ],
