@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 FLAGS = take(
     "edits graphs operation holds kinds max_features node_threshold edge_threshold batch_rows held_out",
 )
+# Layer, position, feature, and perhaps a value.
+_EDIT = re.compile(r"(-?\d+):(-?\d+|[A-Za-z_][\w-]*):(\d+)(?:=(-?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?))?")
 
 
 def operations() -> tuple[tuple[str, float], ...]:
@@ -57,11 +59,16 @@ def places(num_layers: int | None = None) -> tuple[Place, ...]:
 
     found = []
     for text in FLAGS.edits:
-        match = re.fullmatch(r"\s*(-?\d+):(-?\d+|all):(\d+)(?:=(-?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?))?\s*", text)
+        match = re.fullmatch(
+            r"\s*(-?\d+):(-?\d+|[A-Za-z_][\w-]*):(\d+)(?:=(-?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?))?\s*", text
+        )
         if not match:
-            raise ValueError(f"--edits: got {text!r}; needs layer:position:feature or ...=value, as 12:-1:345=8")
+            raise ValueError(
+                f"--edits: got {text!r}; needs layer:position:feature or ...=value, as 12:-1:345=8 or 12:ROLE:345"
+            )
         layer, position, feature, value = match.groups()
-        at = None if position == "all" else int(position)
+        number = int(position) if position.lstrip("-").isdecimal() else position
+        at = None if position == "all" else number
         below = int(layer) if num_layers is None else scalars.layer(int(layer), num_layers, "--edits")
         found.append(Place(below, at, int(feature), None if value is None else float(value)))
     if any(place.value is not None for place in found) and "set" not in {name for name, _ in operations()}:

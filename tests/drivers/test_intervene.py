@@ -119,6 +119,7 @@ def test_refusals(drive, base, place):
         ([*ONE, "--edits", "1:0:5", "--operation", "zap"], "zap"), ([*ONE, "--graphs", place], "graphs.parquet"),
         ([*ONE, "--edits", "1:0:5", "--operation", "patch"], "partner"),
         ([*ONE, "--edits", "1:0:5", "--operation", "set:nan"], "--operation: got 'set:nan'"),
+        ([*ONE, "--edits", "1:verb:5"], "prompt prompt has no role 'verb'; its roles: none"),
         ([*ONE, "--edits", "1:0:5=1.2.3", "--operation", "set"], "got '1:0:5=1.2.3'"),
         ([*ONE, "--edits", "1:0:5", "--importance"], "--importance: without effect on one prompt"),
         ([*ONE, "--edits", "1:0:5", "--held_out", "0.5"], "--held_out: without effect on one prompt"),

@@ -162,7 +162,7 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
     "heads": whole("Split this many of each graph's strongest edges by heads.", 0, 0),
     "scan": text("Name by which viewers find the model's features (default: --model)."),
     "edits": listed("Features changed, as layer:position:feature or layer:position:feature=value; layer and position "
-                   "may be negative, a position `all`."),
+                   "may be negative, a position `all` or the name of a role."),
     "graphs": text("--workdir of an attribute run: its graphs give features and predictions."),
     "operation": listed("zero, inhibit[:a] (-a f), set:v, add:v, scale:k, at_most:v, at_least:v, patch (partner's).",
                        "zero"),

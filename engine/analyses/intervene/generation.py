@@ -8,6 +8,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+from causeway.engine.analyses.attribute.prompts import CircuitPrompt
 from causeway.engine.analyses.intervene.intervention_sweep import InterventionSweep
 from causeway.engine.analyses.intervene.sets import Place
 from causeway.engine.calls.continuations import Continuations, Continued
@@ -57,9 +58,7 @@ def changed_texts(sweep: InterventionSweep, tokens: int, temperature: float, see
     ]
     entries = [(prompt, entry) for prompt in sweep.prompts for entry in (None, *work)]
     rows = tuple(
-        Continued(
-            prompt.tokens, 0, f"prompt {prompt.id}", () if entry is None else (_edit(*entry, len(prompt.tokens)),)
-        )
+        Continued(prompt.tokens, 0, f"prompt {prompt.id}", () if entry is None else (_edit(*entry, prompt),))
         for prompt, entry in entries
     )
     about = tuple({"id": prompt.id, **_named(entry)} for prompt, entry in entries)
@@ -67,8 +66,9 @@ def changed_texts(sweep: InterventionSweep, tokens: int, temperature: float, see
     return ChangedTexts(about, Continuations(sweep.model, rows, tokens, temperature, seed, dictionary, sweep.parallel))
 
 
-def _edit(place: Place, operation: str, value: float, length: int) -> FeatureEdit:
-    scope = "all" if place.position is None else f"positions:{place.position % length}"
+def _edit(place: Place, operation: str, value: float, prompt: CircuitPrompt) -> FeatureEdit:
+    position = place.position_in(prompt)
+    scope = "all" if position is None else f"positions:{position}"
     return FeatureEdit(place.layer, place.feature, value, operation, scope)
 
 

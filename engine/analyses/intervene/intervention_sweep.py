@@ -74,7 +74,7 @@ class InterventionSweep(Job):
             for prompt in self.prompts:
                 self.graphs.check_prompt(prompt)
         for prompt in self.prompts:
-            single_sets(self.settings.features, len(prompt.tokens))
+            single_sets(self.settings.features, prompt)
         places = np.array([(place.layer, 0, place.feature) for place in self.settings.features], int).reshape(-1, 3)
         transcoders = of_model(self.model, self.transcoders)
         check_edits(feature_rows(transcoders, places, coefficients("own", 0.0)).edits, self.model.config, transcoders)

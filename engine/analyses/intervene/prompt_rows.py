@@ -76,7 +76,7 @@ class PromptRows:
     def _singles(self) -> list[FeatureSet]:
         if self.chosen is not None:
             return placed_sets(self.chosen, self.prompt, self.first)
-        return single_sets(self.settings.features, len(self.prompt.tokens)) or self._strongest(self.graph)
+        return single_sets(self.settings.features, self.prompt) or self._strongest(self.graph)
 
     def _strongest(self, graph: AttributionGraph | None) -> list[FeatureSet]:
         if graph is None:

@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Int
 
 from causeway.engine.analyses.attribute.graph import AttributionGraph
+from causeway.engine.analyses.attribute.prompts import CircuitPrompt
 from causeway.engine.analyses.intervene.clean_run import CleanRun
 
 Kind = Literal["single", "layer", "circuit", "complement"]
@@ -24,14 +25,31 @@ KINDS: tuple[Kind, ...] = ("single", "layer", "circuit", "complement")
 EVERYWHERE = -1
 
 
-@dataclasses.dataclass(frozen=True, order=True)
+@dataclasses.dataclass(frozen=True)
 class Place:
-    """A feature at a token (negative ones count from the end), or at all tokens; `value` overrides the operation's."""
+    """A feature at a token (negative ones count from the end), at the one of a role, or at all tokens (None); `value`
+    overrides the operation's."""
 
     layer: int
-    position: int | None
+    position: int | str | None
     feature: int
     value: float | None = None
+
+    def position_in(self, prompt: CircuitPrompt) -> int | None:
+        """Where it is in a prompt; None for all tokens.
+
+        Raises:
+            ValueError: a position outside the prompt, or a role that it does not have.
+        """
+        position, length = self.position, len(prompt.tokens)
+        if isinstance(position, str):
+            if position not in prompt.roles:
+                roles = ", ".join(prompt.roles) or "none"
+                raise ValueError(f"features: prompt {prompt.id} has no role {position!r}; its roles: {roles}")
+            position = prompt.roles[position]
+        if position is not None and not -length <= position < length:
+            raise ValueError(f"features: position {position} is outside a prompt of {length} tokens")
+        return None if position is None else position % length
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,19 +78,18 @@ class FeatureSet:
         return int(layers[0]) if len(layers) == 1 else -1
 
 
-def single_sets(places: Sequence[Place], length: int) -> list[FeatureSet]:
+def single_sets(places: Sequence[Place], prompt: CircuitPrompt) -> list[FeatureSet]:
     """A row for each place.
 
     Raises:
-        ValueError: a position outside the prompt.
+        ValueError: a place that the prompt does not have.
     """
     sets = []
     for place in places:
-        if place.position is not None and not -length <= place.position < length:
-            raise ValueError(f"features: position {place.position} is outside a prompt of {length} tokens")
-        at = range(length) if place.position is None else [place.position % length]
-        rows = np.array([(place.layer, position, place.feature) for position in at])
-        sets.append(FeatureSet("single", rows, EVERYWHERE if place.position is None else at[0], place.value))
+        position = place.position_in(prompt)
+        at = range(len(prompt.tokens)) if position is None else [position]
+        rows = np.array([(place.layer, token, place.feature) for token in at])
+        sets.append(FeatureSet("single", rows, EVERYWHERE if position is None else position, place.value))
     return sets
 
 

@@ -117,6 +117,15 @@ def tables(sweep, workdir):
     return list(job.tables(sweep, workdir))
 
 
+def test_a_role_is_the_token_that_each_prompt_has_there(sweep, tmp_path):
+    named, numbered = (sweep(features=(Place(1, at, 5),), operations=(("set", 2.0),)) for at in ("subject", 2))
+    assert named.plan.fingerprint != numbered.plan.fingerprint
+    first, second = (tables(asked, tmp_path / str(i)) for i, asked in enumerate((named, numbered)))
+    assert [table.to_pylist() for table in first] == [table.to_pylist() for table in second]
+    (row,) = [row for row in changed_texts(named, 3, 0.0, 0).wanted.rows if row.name == "prompt d" and row.edits]
+    assert row.edits == (FeatureEdit(1, 5, 2.0, scope="positions:2"),)
+
+
 def test_rows_are_what_intervene_gives_and_resume_is_the_same(sweep, model, transcoders, tmp_path):
     features = (Place(1, 2, 5), Place(0, None, 3), Place(2, -1, 7, 4.0))
     operations = (("zero", 0.0), ("inhibit", 2.0), ("set", 1.5), ("patch", 0.0))
@@ -428,6 +437,7 @@ def test_agreement_is_a_line(graphs):
 @pytest.mark.parametrize(("settings", "what"), [
     ({"operations": ()}, "none"), ({"operations": (("double", 1.0),)}, "double"), ({"holds": "shut"}, "shut"),
     ({"kinds": ("pair",)}, "pair"), ({"max_features": 0}, "max_features"), ({}, "graphs: none"),
+    ({"features": (Place(1, "verb", 5),)}, "prompt .* has no role 'verb'; its roles: "),
     ({"features": (Place(1, 9, 5),)}, "position 9"), ({"features": (Place(3, 0, 5),)}, "layer: 3 is outside"),
     ({"features": (Place(1, 0, 99),)}, "feature: 99 is outside"), ({"operations": (("set", np.nan),)}, "finite"),
     ({"features": (Place(1, 0, 5, np.inf),)}, "finite"), ({"held_out": 1.0}, "held_out: got 1.0"),
