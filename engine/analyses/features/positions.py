@@ -52,9 +52,8 @@ class Positions:
             ValueError: no token of the prompt is chosen, or it has no such place.
         """
         length = len(tokens)
-        if self.places and prompt is not None:
-            spans = intervals(prompt.scope(f"positions:{self.places}"), length)
-            return ReadRow(tokens, [position for start, stop in spans for position in range(start, stop)])
+        if self.places:
+            return ReadRow(tokens, self._named(length, prompt))
         chosen = range(max(self.first, 0 if self.last is None else length - self.last), length)
         if not chosen:
             raise ValueError(
@@ -62,6 +61,14 @@ class Positions:
                 "give it more text, or include position 0"
             )
         return ReadRow(tokens, chosen)
+
+    def _named(self, length: int, prompt: Places | None) -> list[int]:
+        scope = f"positions:{self.places}"
+        try:
+            spans = intervals(prompt.scope(scope) if prompt else scope, length)
+        except ValueError as error:
+            raise ValueError(f"positions: {str(error).removeprefix('scope: ')}") from None
+        return [position for start, stop in spans for position in range(start, stop)]
 
     def slots(self, count: int, width: int) -> int:
         """Places of a row in its pass: they follow from the row alone, so that its bits do not hang on others."""

@@ -93,5 +93,10 @@ def test_bad_input_is_refused(tiny, transformer, dictionary, refuses):
         extract_features(transformer, dictionary, [], top_k=2)
     with refuses("d_in is 16, but mlp_act of this model has width 24"):
         extract_features(transformer, tiny.make_dictionary(stream="mlp_act"), [Positions().row([1, 2])], top_k=2)
+    with refuses("positions: cannot read the position 'user'"):
+        Positions(places="user").row([1, 2])
+    with refuses("positions: '5' is outside a prompt of 2 tokens"):
+        Positions(places="5").row([1, 2])
+    assert Positions(places="-1,0").row([1, 2, 3]).places == [0, 2]
     with refuses("the last 0 tokens"):
         Positions(0)
