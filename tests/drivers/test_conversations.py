@@ -143,7 +143,7 @@ def test_one_prompt_and_files_of_circuits(drive, place, driver, flags):
         ("evaluate", ["--prompts={place}/wrong.jsonl"], "wrong.jsonl line 1: .*chat template failed .*users begin"),
         ("evaluate", ["--prompts={place}/ids.jsonl", "--chat"], "ids.jsonl line 1: tokens: are run as they are"),
         ("evaluate", ["--prompts={place}/robot.jsonl"], "robot.jsonl line 1: messages: number 0 has the role 'robot'"),
-        ("features", ["--positions=assistant.last"], "positions: the prompt has no place 'assistant'; it has user, turn0"),
+        ("features", ["--positions=assistant.last"], "positions: the prompt has no place 'assistant'; it has user"),
         ("features", ["--positions=user", "--include_first"], "--include_first: without effect where --positions"),
         ("features", ["--positions="], "--positions: got nothing; needs last_N"),
         ("screen", ["--position=user"], "line 1: position: 'user' is 5 tokens of the prompt; needs one"),
