@@ -50,6 +50,11 @@ def test_things_of_the_wrong_kind_are_named(toy, finished, name):
         run_sweep(finished, lambda unit: toy.make_result(finished.plan, unit), repair=True)
 
 
+def remove(folder, tmp_path):
+    """At one stroke: a unit that is written meanwhile would stop a deletion file by file."""
+    shutil.rmtree(folder.rename(tmp_path / "removed"))
+
+
 @pytest.mark.parametrize("removed", [".", "units"])
 @pytest.mark.parametrize("when", [1, 5])
 def test_a_workdir_removed_while_a_sweep_runs_is_told(toy, tmp_path, capsys, removed, when):
@@ -58,7 +63,7 @@ def test_a_workdir_removed_while_a_sweep_runs_is_told(toy, tmp_path, capsys, rem
 
     def compute(unit):
         if unit == when:
-            shutil.rmtree(store.workdir / removed)
+            remove(store.workdir / removed, tmp_path)
         return toy.make_result(store.plan, unit)
 
     with pytest.raises(FileNotFoundError, match=r"workdir .*run: was removed while the sweep ran") as error:
@@ -72,7 +77,7 @@ def test_a_workdir_removed_and_made_again_is_told(toy, tmp_path):
 
     def compute(unit):
         if unit == 2:
-            shutil.rmtree(store.workdir)
+            remove(store.workdir, tmp_path)
             (store.workdir / "units").mkdir(parents=True)
         return toy.make_result(store.plan, unit)
 
