@@ -26,8 +26,8 @@ def show_heads(model: Model, workdir: Path, seed: int) -> None:
     targets = [_target(model, record) for record in records]
     print(f"{model.name}: {model.config.num_layers} layers of {model.config.num_heads} heads")
     print(f"{len(records)} prompts, such as {records[0].text!r}: {records[0].correct!r}, not {records[0].incorrect!r}")
-    heads = _strongest(model, [record.text for record in records], targets)
-    _without(model, [record.text for record in records], targets, heads)
+    texts = [record.text for record in records]
+    _without(model, texts, targets, _strongest(model, texts, targets))
     _draw(model, records, targets, workdir / "indirect_object.png")
     _converse(model)
 

@@ -28,9 +28,10 @@ def grouped_prompts(prompts: Groups, model: Model, answers: Sequence[Answer] = (
     found: dict[tuple[str, tuple[int, ...]], PromptRecord] = {}
     for group, listed in prompts.items():
         for prompt in prompt_list(listed):
-            ids = tuple(model.tokens(prompt))
-            text, messages = (places := prompt_places(model, prompt)).text, tuple(places.messages)
-            given = None if isinstance(prompt, str) else ids
-            record = PromptRecord(text, tuple(answers), group=group, tokens=given, messages=messages)
-            found.setdefault((group, ids), record)
+            places = prompt_places(model, prompt)
+            given = None if isinstance(prompt, str) else places.tokens
+            record = PromptRecord(
+                places.text, tuple(answers), group=group, tokens=given, messages=tuple(places.messages)
+            )
+            found.setdefault((group, places.tokens), record)
     return [tokenized(model, record, number) for number, record in enumerate(found.values())]

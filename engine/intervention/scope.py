@@ -82,6 +82,25 @@ def numbered(scope: str, find: Callable[[str], tuple[int, int]]) -> str:
     )
 
 
+def positions_of(
+    positions: str, prompt_length: int, where: str, find: Callable[[str], tuple[int, int]] | None = None
+) -> list[int]:
+    """The tokens of a prompt that positions name, as a scope's: 2:5,-1,user.last.
+
+    Args:
+        where: the argument, for errors. find: as for `numbered`; None where there are no names.
+
+    Raises:
+        ValueError: positions that cannot be read, or that the prompt does not have.
+    """
+    scope = _EXPLICIT + positions
+    try:
+        spans = intervals(numbered(scope, find) if find else scope, prompt_length)
+    except ValueError as error:
+        raise ValueError(f"{where}: {str(error).removeprefix('scope: ')}") from None
+    return [position for start, stop in spans for position in range(start, stop)]
+
+
 def slots(scope: Scope) -> int:
     """How many intervals a scope needs, whatever the prompt's length.
 

@@ -65,15 +65,21 @@ def causeway(forked):
 
 
 @pytest.fixture(scope="session")
-def small(tmp_path_factory):
+def tiny():
+    """The engine's tests' makers of tiny models and dictionaries."""
+    spec = importlib.util.spec_from_file_location("tiny", Path(__file__).parents[1] / "engine" / "tiny.py")
+    tiny = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tiny)
+    return tiny
+
+
+@pytest.fixture(scope="session")
+def small(tiny, tmp_path_factory):
     """A folder with a model of three layers that knows eight words, and SAEs of layers 0 and 2."""
     from causeway.ports.dictionaries.load import save_dictionary
     from causeway.ports.models.llama import save_llama
     from causeway.ports.models.word_tokenizer import build_word_tokenizer, save_word_tokenizer
 
-    spec = importlib.util.spec_from_file_location("tiny", Path(__file__).parents[1] / "engine" / "tiny.py")
-    tiny = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tiny)
     folder = tmp_path_factory.mktemp("small")
     words = build_word_tokenizer(["you won $5. you lost. choice: stop bet $5 $10.", "stop", "choice"] * 2, 60)
     save_llama(folder / "model", tiny.make_transformer(vocab_size=words.get_vocab_size(), max_position=24))

@@ -1,9 +1,7 @@
 """`causeway attribute`: one prompt, a behaviour's file, resumed and aggregated; and its refusals."""
 
-import importlib.util
 import json
 import re
-from pathlib import Path
 
 import networkx as nx
 import pyarrow.parquet as pq
@@ -22,11 +20,8 @@ PLACED = [line | {"behaviour": "games", "split": "train"} for line in LINES]
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def place(tiny, tmp_path_factory):
     """Transcoders of all layers, a behaviour's file, and one with two bad lines."""
-    spec = importlib.util.spec_from_file_location("tiny", Path(__file__).parents[1] / "engine" / "tiny.py")
-    tiny = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tiny)
     folder = tmp_path_factory.mktemp("attribute")
     transcoders = tiny.make_dictionary("relu", layers=(0, 1, 2), stream="mlp_in", write_stream="mlp_out")
     save_dictionary(folder / "transcoders", transcoders)

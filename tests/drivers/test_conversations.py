@@ -1,10 +1,8 @@
 """Conversations in every command that takes prompts: rendered, shown, kept, and found by their turns."""
 
-import importlib.util
 import json
 import re
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -40,11 +38,8 @@ def read(path):
 
 
 @pytest.fixture(scope="module")
-def place(small, tmp_path_factory):
+def place(tiny, small, tmp_path_factory):
     """The small model with a template, transcoders, and files of prompts."""
-    spec = importlib.util.spec_from_file_location("tiny", Path(__file__).parents[1] / "engine" / "tiny.py")
-    tiny = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tiny)
     folder = tmp_path_factory.mktemp("conversations")
     shutil.copytree(small / "model", folder / "model")
     (folder / "model" / "chat_template.jinja").write_text(TEMPLATE)

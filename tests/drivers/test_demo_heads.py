@@ -1,8 +1,6 @@
 """`causeway demo --model=...` on a model that is not the bundled one: every part is told, and the picture drawn."""
 
-import importlib.util
 import re
-from pathlib import Path
 
 import pytest
 
@@ -14,11 +12,8 @@ from causeway.ports.models.word_tokenizer import build_word_tokenizer, save_word
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tiny, tmp_path_factory):
     """A random model that knows the words of the sentences, with a chat template."""
-    spec = importlib.util.spec_from_file_location("tiny", Path(__file__).parents[1] / "engine" / "tiny.py")
-    tiny = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tiny)
     place = tmp_path_factory.mktemp("demo")
     records = make_prompts("indirect_objects", Sizes(600, 0), 0, text_pieces)["train"]
     texts = [f"{record.text}{answer.text}." for record in records for answer in record.answers]

@@ -5,7 +5,6 @@ commands are run on changed outputs of others. Slow, as every run is a process t
 of the store alone are in tests/engine/sweep/test_flips.py.
 """
 
-import importlib.util
 import json
 import random
 import shutil
@@ -29,11 +28,8 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def place(small, tmp_path_factory):
+def place(tiny, small, tmp_path_factory):
     """Inputs: labelled prompts, features, transcoders of all layers and a behaviour's prompts."""
-    spec = importlib.util.spec_from_file_location("tiny", Path(__file__).parents[1] / "engine" / "tiny.py")
-    tiny = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tiny)
     folder = tmp_path_factory.mktemp("flips")
     transcoders = tiny.make_dictionary("relu", layers=(0, 1, 2), stream="mlp_in", write_stream="mlp_out")
     save_dictionary(folder / "transcoders", transcoders)

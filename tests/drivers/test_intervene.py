@@ -1,9 +1,7 @@
 """`causeway intervene`: features by name and from graphs, the published files, generation, resumption, refusals."""
 
 import csv
-import importlib.util
 import json
-from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -18,11 +16,8 @@ LINES = [
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def place(tiny, tmp_path_factory):
     """Transcoders of all layers and a behaviour's file."""
-    spec = importlib.util.spec_from_file_location("tiny", Path(__file__).parents[1] / "engine" / "tiny.py")
-    tiny = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tiny)
     folder = tmp_path_factory.mktemp("intervene")
     transcoders = tiny.make_dictionary("relu", layers=(0, 1, 2), stream="mlp_in", write_stream="mlp_out")
     save_dictionary(folder / "transcoders", transcoders)

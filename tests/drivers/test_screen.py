@@ -1,10 +1,8 @@
 """`causeway screen` from a file, from states and from games, and its refusals."""
 
-import importlib.util
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -28,11 +26,8 @@ def run(drive):
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def place(tiny, tmp_path_factory):
     """A folder with a random model that knows the game's words, and dictionaries for its two layers."""
-    spec = importlib.util.spec_from_file_location("tiny", Path(__file__).parents[1] / "engine" / "tiny.py")
-    tiny = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tiny)
     folder = tmp_path_factory.mktemp("screen")
     words = build_word_tokenizer(
         [p.text for p in labelled_prompts(0, 40)] + [" bet $5. stop.", "game: new. win game "], 60

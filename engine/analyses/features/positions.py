@@ -4,7 +4,7 @@ import dataclasses
 import re
 from collections.abc import Sequence
 
-from causeway.engine.intervention.scope import intervals
+from causeway.engine.intervention.scope import positions_of
 from causeway.engine.places import Places
 from causeway.engine.reading.passes import ReadRow
 
@@ -53,7 +53,7 @@ class Positions:
         """
         length = len(tokens)
         if self.places:
-            return ReadRow(tokens, self._named(length, prompt))
+            return ReadRow(tokens, positions_of(self.places, length, "positions", prompt.find if prompt else None))
         chosen = range(max(self.first, 0 if self.last is None else length - self.last), length)
         if not chosen:
             raise ValueError(
@@ -61,14 +61,6 @@ class Positions:
                 "give it more text, or include position 0"
             )
         return ReadRow(tokens, chosen)
-
-    def _named(self, length: int, prompt: Places | None) -> list[int]:
-        scope = f"positions:{self.places}"
-        try:
-            spans = intervals(prompt.scope(scope) if prompt else scope, length)
-        except ValueError as error:
-            raise ValueError(f"positions: {str(error).removeprefix('scope: ')}") from None
-        return [position for start, stop in spans for position in range(start, stop)]
 
     def slots(self, count: int, width: int) -> int:
         """Places of a row in its pass: they follow from the row alone, so that its bits do not hang on others."""

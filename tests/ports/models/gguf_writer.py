@@ -113,3 +113,13 @@ def converted(name, published, values, config):
         split = values.reshape(heads, 3, values.shape[0] // heads // 3, *values.shape[1:])
         return np.concatenate([split[:, i].reshape(-1, *values.shape[1:]) for i in range(3)])
     return values
+
+
+def byte_level(writer) -> None:
+    """The tokenizer of a file: nine tokens, one merge, an end."""
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
+    writer.add_token_list([*"abcdefg", "ab", "<end>"])
+    writer.add_token_types([1] * 8 + [3])
+    writer.add_token_merges(["a b"])
+    writer.add_eos_token_id(8)

@@ -12,7 +12,7 @@ from causeway.engine.calls.run import run
 from causeway.ports.files.gguf_files import GgufFile
 from causeway.ports.models.checkpoints import save_model
 from causeway.ports.models.load import load_model
-from tests.ports.models.gguf_writer import CONFIGS, write_both
+from tests.ports.models.gguf_writer import CONFIGS, byte_level, write_both
 
 SMOLLM = "models/smollm2-135m-instruct"
 KINDS = ("F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0")
@@ -132,15 +132,7 @@ def test_a_folder_with_one_file_is_that_file(tmp_path):
 
 
 def test_a_converted_file_is_the_same_model(tmp_path):
-    def change(writer):
-        writer.add_tokenizer_model("gpt2")
-        writer.add_tokenizer_pre("gpt-2")
-        writer.add_token_list([*"abcdefg", "ab", "<end>"])
-        writer.add_token_types([1] * 8 + [3])
-        writer.add_token_merges(["a b"])
-        writer.add_eos_token_id(8)
-
-    write_both("llama", tmp_path / "folder", tmp_path / "model.gguf", change=change)
+    write_both("llama", tmp_path / "folder", tmp_path / "model.gguf", change=byte_level)
     model = load_model(tmp_path / "model.gguf")
     save_model(tmp_path / "converted", model, tmp_path / "model.gguf")
     again = load_model(tmp_path / "converted")

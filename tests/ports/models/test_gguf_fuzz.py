@@ -16,7 +16,7 @@ from causeway.engine.model.config import Numerics
 from causeway.engine.model.transformer import abstract_transformer
 from causeway.ports.models.load import load_model
 from tests.ports.models.gguf_parts import LIST, TEXT, read_parts
-from tests.ports.models.gguf_writer import CONFIGS, write_both
+from tests.ports.models.gguf_writer import CONFIGS, byte_level, write_both
 
 HUGE = (1 << 15, (1 << 31) - 1, 1 << 31, (1 << 32) - 1, 1 << 40, 1 << 62, 1 << 63, (1 << 64) - 1)
 # In the place of any value. Bytes are a type that there is not, a list of lists, and lengths of nothing.
@@ -35,13 +35,8 @@ MEMORY = 1 << 24
 pytestmark = pytest.mark.filterwarnings("error")
 
 
-def byte_level(writer):
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("gpt-2")
-    writer.add_token_list([*"abcdefg", "ab", "<end>"])
-    writer.add_token_types([1] * 8 + [3])
-    writer.add_token_merges(["a b"])
-    writer.add_eos_token_id(8)
+def chatting(writer):
+    byte_level(writer)
     writer.add_chat_template("{{ messages }}")
 
 
@@ -57,7 +52,7 @@ def sentencepiece(writer):
 def parts_of(tmp_path_factory):
     """The parts of a file of an architecture, with quantised matrices and a tokenizer."""
 
-    def parts(name, change=byte_level):
+    def parts(name, change=chatting):
         folder = tmp_path_factory.mktemp("parts")
         fused = name in ("gpt2", "gptneox", "phi3")
         types = {"blk.0.attn_qkv.weight": "Q8_0"} if fused else {"blk.0.attn_q.weight": "Q4_0"}
@@ -126,13 +121,13 @@ def check_damaged(parts, attempt, examples):
     check()
 
 
-@pytest.mark.parametrize(("name", "change"), [("llama", byte_level), ("gemma3", sentencepiece)])
+@pytest.mark.parametrize(("name", "change"), [("llama", chatting), ("gemma3", sentencepiece)])
 def test_a_damaged_header(name, change, parts_of, attempt):
     check_damaged(parts_of(name, change), attempt, 200)
 
 
 @pytest.mark.slow(share=9)
-@pytest.mark.parametrize("change", [byte_level, sentencepiece])
+@pytest.mark.parametrize("change", [chatting, sentencepiece])
 @pytest.mark.parametrize("name", CONFIGS)
 def test_a_damaged_header_of_every_architecture(name, change, parts_of, attempt):
     check_damaged(parts_of(name, change), attempt, 500)
@@ -159,7 +154,7 @@ def test_wrong_values(parts_of, attempt):
 
 
 @pytest.mark.slow(share=9)
-@pytest.mark.parametrize("change", [byte_level, sentencepiece])
+@pytest.mark.parametrize("change", [chatting, sentencepiece])
 @pytest.mark.parametrize("name", CONFIGS)
 def test_wrong_values_of_every_architecture(name, change, parts_of, attempt):
     check_values(parts_of(name, change), attempt)
