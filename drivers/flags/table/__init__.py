@@ -198,6 +198,20 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
                       None, "saelens", "circuit_tracer"),
     "verify": switch("Compare the model's logits with torch's before the folder is named."),
     "tolerance": number("Largest difference of a logit that --verify accepts.", 1e-3, 0),
+    # neurons and directions
+    "neurons": text("Neurons: a table (of `rank`, or JSON lines), its folder, or LAYER:NEURON,... (default: all)."),
+    "limit_neurons": whole("The first so many neurons of each layer alone.", None),
+    "directions": text("Folder of `direction`: what scores are taken on."),
+    # study
+    # represent
+    # direction
+    # rank
+    # second_order
+    # components
+    # decompose
+    # ablate
+    # edit
+    # polysemanticity, errors, adversarial
     # bench
     "threads": whole("CPU threads to use (0: all); figures are meant for one.", 1, 0),
     "repeats": whole("Timed repetitions.", 2),

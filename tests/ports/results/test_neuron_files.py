@@ -1,0 +1,51 @@
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from causeway.engine.directions import Directions
+from causeway.ports.results.direction_files import FILES, read_directions, write_directions
+from causeway.ports.results.neuron_files import read_neurons
+
+
+def test_neurons_come_from_a_table_its_folder_lines_or_a_list(tmp_path):
+    table = pa.table({"layer": [3, 1], "neuron": [9, 4], "score": [2.0, 1.0]})
+    pq.write_table(table, tmp_path / "neurons.parquet")
+    (tmp_path / "some.jsonl").write_text('{"layer": 3, "neuron": 9}\n{"layer": 1, "neuron": 4}\n')
+    for source in (tmp_path, tmp_path / "neurons.parquet", tmp_path / "some.jsonl", "3:9,1:4"):
+        found = read_neurons(source)
+        assert (found.layer.tolist(), found.neuron.tolist()) == ([3, 1], [9, 4])
+
+
+def test_what_is_no_table_of_neurons_is_refused(tmp_path):
+    pq.write_table(pa.table({"layer": [3], "feature": [9]}), tmp_path / "neurons.parquet")
+    with pytest.raises(ValueError, match=r"lacks the columns \['neuron'\]; needs layer and neuron"):
+        read_neurons(tmp_path)
+    with pytest.raises(FileNotFoundError, match="give a table of neurons, or a list such as 9:5,9:17"):
+        read_neurons(tmp_path / "none.parquet")
+    (tmp_path / "some.jsonl").write_text('{"layer": 3}\n')
+    with pytest.raises(ValueError, match="has no field neuron; it has layer"):
+        read_neurons(tmp_path / "some.jsonl")
+
+
+def test_directions_come_back_as_they_were_written(tmp_path):
+    made = Directions(("a", "b"), np.arange(8.0).reshape(2, 4), "resid_post", 1, "abc", {"auc": 0.75})
+    write_directions(tmp_path, made)
+    found = read_directions(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(FILES)
+    assert (found.names, found.stream, found.layer, found.fingerprint) == (("a", "b"), "resid_post", 1, "abc")
+    assert found.about == {"auc": 0.75}
+    np.testing.assert_array_equal(found.vectors, made.vectors)
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"names": ["a"]}', "{"])
+def test_a_damaged_description_is_refused(tmp_path, content):
+    write_directions(tmp_path, Directions(("a",), np.ones((1, 4))))
+    (tmp_path / "directions.json").write_text(content)
+    with pytest.raises(ValueError, match=r"directions\.json"):
+        read_directions(tmp_path)
+
+
+def test_a_folder_without_directions_is_told(tmp_path):
+    with pytest.raises(FileNotFoundError, match="give the folder that `direction` wrote"):
+        read_directions(tmp_path)
