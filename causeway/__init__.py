@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from causeway.ports.dictionaries.load import save_dictionary as save_dictionary
     from causeway.ports.graphs.save import save_graph as save_graph
     from causeway.ports.models.load import load_model as load_model
+    from causeway.ports.models.published_write import save_model as save_model
     from causeway.ports.results.heat_map import save_heat_map as save_heat_map
 
 

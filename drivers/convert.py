@@ -42,7 +42,7 @@ def main(_: list[str]) -> None:
 
 
 def _convert_model(out: Path) -> None:
-    from causeway.ports.models.checkpoints import save_model
+    from causeway.ports.models.checkpoints import save_checkpoint
     from causeway.ports.models.load import model_directory
     from causeway.ports.models.torch_logits import require_torch
 
@@ -53,7 +53,9 @@ def _convert_model(out: Path) -> None:
     if FLAGS.verify and source.is_file():
         raise ValueError("--verify: compares with torch, which reads folders and not GGUF files; leave it out")
     model = model_flags.load_model()
-    save_model(out, model, source, lambda partial: _verify(partial, source, model.config) if FLAGS.verify else None)
+    save_checkpoint(
+        out, model, source, lambda partial: _verify(partial, source, model.config) if FLAGS.verify else None
+    )
     print(f"{out}: {model.config.family} of {model.config.num_layers} layers in {model.numerics.storage}")
 
 

@@ -13,11 +13,12 @@ Cost: one header per file; bytes of a tensor, or of a range of it, when read. Ma
 process until they are let go; each tensor is let go once it was read.
 """
 
+import contextlib
 import dataclasses
 import os
 import re
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 import ml_dtypes
@@ -165,6 +166,20 @@ def open_file(path: Path) -> dict[str, TensorFile]:
         handle = safe_open(path, framework="numpy")
     mapped = _SafetensorsFile(path)
     return {name: _entry(mapped, handle, name) for name in handle.keys()}  # noqa: SIM118
+
+
+@contextlib.contextmanager
+def changed_in_place(path: Path, name: str) -> Iterator[np.ndarray]:
+    """A tensor's values where they lie in its file, to be written to: every other byte of the file stays as it is.
+
+    Raises:
+        ValueError: as `open_file`.
+    """
+    tensor, mapped = open_file(path)[name], _SafetensorsFile(path)
+    begin = mapped.data + mapped.header[name]["data_offsets"][0]
+    values = np.memmap(path, tensor.dtype, "r+", begin, tensor.shape)
+    yield values
+    values.flush()
 
 
 def weight_files(tensors: Mapping[str, TensorFile]) -> list[Path]:

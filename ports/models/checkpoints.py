@@ -74,7 +74,9 @@ def read_about(directory: Path, kind: str) -> dict[str, Any]:
     return about
 
 
-def save_model(out: Path, model: Model, source: Path, check: Callable[[Path], None] = lambda partial: None) -> None:
+def save_checkpoint(
+    out: Path, model: Model, source: Path, check: Callable[[Path], None] = lambda partial: None
+) -> None:
     """Write a loaded model as a checkpoint.
 
     Args:

@@ -15,7 +15,7 @@ from causeway.engine.dictionary.placement import Replicated, Sharded, Streamed
 from causeway.engine.saved_arrays import described_arrays
 from causeway.ports.dictionaries.load import load_dictionaries, open_dictionaries, save_dictionary
 from causeway.ports.models import checkpoints
-from causeway.ports.models.checkpoints import save_dictionaries, save_model
+from causeway.ports.models.checkpoints import save_checkpoint, save_dictionaries
 from causeway.ports.models.load import load_model
 from tests.ports.dictionaries.test_dictionaries import random_stack
 from tests.ports.dictionaries.test_placed_dictionaries import cross_layer
@@ -27,7 +27,7 @@ def mesh(*shape):
 
 @pytest.fixture
 def converted(tmp_path, model_dir):
-    save_model(tmp_path / "converted", load_model(model_dir), model_dir)
+    save_checkpoint(tmp_path / "converted", load_model(model_dir), model_dir)
     return tmp_path / "converted"
 
 
@@ -54,8 +54,8 @@ def test_a_model_restores_onto_any_mesh_and_dtype_as_its_files_do(converted, mod
 
 def test_fingerprint_is_of_what_was_converted_and_how(tmp_path, model_dir, converted):
     prints = {load_model(converted).fingerprint, load_model(model_dir).fingerprint}
-    save_model(tmp_path / "half", load_model(model_dir, storage="bfloat16"), model_dir)
-    save_model(tmp_path / "again", load_model(model_dir), model_dir)
+    save_checkpoint(tmp_path / "half", load_model(model_dir, storage="bfloat16"), model_dir)
+    save_checkpoint(tmp_path / "again", load_model(model_dir), model_dir)
     prints.add(load_model(tmp_path / "half").fingerprint)
     assert len(prints) == 3
     assert load_model(tmp_path / "again").fingerprint == load_model(converted).fingerprint
@@ -182,7 +182,7 @@ def test_a_killed_conversion_leaves_nothing_under_the_name(tmp_path, stacks, equ
 class TestRefused:
     def test_what_is_there_already(self, converted, model_dir, stacks):
         with pytest.raises(FileExistsError, match="already there; name another"):
-            save_model(converted, load_model(model_dir), model_dir)
+            save_checkpoint(converted, load_model(model_dir), model_dir)
         with pytest.raises(FileExistsError, match="already there; name another"):
             save_dictionaries(stacks[1], open_dictionaries(stacks[0]), np.dtype("float32"))
 
@@ -191,7 +191,7 @@ class TestRefused:
             raise ValueError("logits differ")
 
         with pytest.raises(ValueError, match="logits differ"):
-            save_model(tmp_path / "out", load_model(model_dir), model_dir, check)
+            save_checkpoint(tmp_path / "out", load_model(model_dir), model_dir, check)
         assert not (tmp_path / "out").exists()
 
     def test_one_kind_for_the_other(self, converted, stacks):

@@ -10,7 +10,7 @@ from jax.sharding import AxisType
 
 from causeway.engine.calls.run import run
 from causeway.ports.files.gguf_files import GgufFile
-from causeway.ports.models.checkpoints import save_model
+from causeway.ports.models.checkpoints import save_checkpoint
 from causeway.ports.models.load import load_model
 from tests.ports.models.gguf_writer import CONFIGS, byte_level, write_both
 
@@ -134,7 +134,7 @@ def test_a_folder_with_one_file_is_that_file(tmp_path):
 def test_a_converted_file_is_the_same_model(tmp_path):
     write_both("llama", tmp_path / "folder", tmp_path / "model.gguf", change=byte_level)
     model = load_model(tmp_path / "model.gguf")
-    save_model(tmp_path / "converted", model, tmp_path / "model.gguf")
+    save_checkpoint(tmp_path / "converted", model, tmp_path / "model.gguf")
     again = load_model(tmp_path / "converted")
     assert again.config == model.config
     assert_same(again.transformer, model.transformer)

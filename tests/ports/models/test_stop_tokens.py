@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import causeway as cw
-from causeway.ports.models.checkpoints import save_model
+from causeway.ports.models.checkpoints import save_checkpoint
 from causeway.ports.models.load import load_model, read_stop_tokens
 from causeway.ports.models.word_tokenizer import build_word_tokenizer, save_word_tokenizer
 
@@ -58,7 +58,7 @@ def test_a_converted_model_keeps_its_stops_and_its_way_with_bos(model_dir, tmp_p
     save_word_tokenizer(build_word_tokenizer(["a b"], 16), model_dir)
     write(model_dir, "generation_config.json", eos_token_id=[4, 1])
     for policy in (True, False):
-        save_model(tmp_path / str(policy), load_model(model_dir, prepend_bos=policy), model_dir)
+        save_checkpoint(tmp_path / str(policy), load_model(model_dir, prepend_bos=policy), model_dir)
         kept = load_model(tmp_path / str(policy))
         assert (kept.stop_ids, kept.prepend_bos) == ((4, 1), policy)
     assert load_model(tmp_path / "False", prepend_bos=True).prepend_bos is True
