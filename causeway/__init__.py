@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from causeway.engine.analyses.lens.logit_lens import LogitLens as LogitLens
     from causeway.engine.analyses.lens.logit_lens import logit_lens as logit_lens
     from causeway.engine.analyses.patch_sweep.request import patch_sweep as patch_sweep
+    from causeway.engine.analyses.represent.request import represent as represent
     from causeway.engine.analyses.screen.request import screen as screen
     from causeway.engine.calls.chat import Conversation as Conversation
     from causeway.engine.calls.chat import chat as chat
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from causeway.engine.model.rollouts import Generation as Generation
     from causeway.engine.outcome.divergence import Divergence as Divergence
     from causeway.engine.outcome.divergence import diverging_answers as diverging_answers
+    from causeway.engine.representations import Representations as Representations
     from causeway.ports.dictionaries.load import load_dictionaries as load_dictionaries
     from causeway.ports.dictionaries.load import save_dictionary as save_dictionary
     from causeway.ports.graphs.save import save_graph as save_graph

@@ -22,6 +22,7 @@ QUESTIONS = {
     "patch_sweep": "which of them change what the model does?",
     "attribute": "what inside the model makes it answer as it does?",
     "intervene": "does changing these features change what it answers?",
+    "represent": "what does its stream hold where it answers, and is the answer right?",
     "virtual_weights": "which features feed which, on the stream itself?",
     "train_model": "make a small model",
     "train_dictionary": "make SAEs or transcoders for a model",

@@ -50,11 +50,7 @@ class Directions:
                 f"Directions: got {len(self.names)} names and vectors of shape {vectors.shape}; needs a name of its "
                 "own for each vector [D]"
             )
-        if self.stream not in STREAMS or (self.stream == "final_norm") != (self.layer is None):
-            raise ValueError(
-                f"Directions.stream: got {self.stream!r} of layer {self.layer}; needs final_norm (no layer), or "
-                "resid_post of a layer"
-            )
+        check_stream("Directions.stream", self.stream, self.layer)
         object.__setattr__(self, "vectors", vectors)
 
     def check_of_model(self, model: Model) -> None:
@@ -63,15 +59,40 @@ class Directions:
         Raises:
             ValueError: another fingerprint, width or number of layers.
         """
-        width, layers = model.config.d_model, model.config.num_layers
-        if self.fingerprint and self.fingerprint != model.fingerprint:
-            raise ValueError(
-                f"directions: made on weights {self.fingerprint[:12]}, but {model.name} is {model.fingerprint[:12]}; "
-                "make them on this model"
-            )
-        if self.vectors.shape[1] != width:
-            raise ValueError(
-                f"directions: {self.vectors.shape[1]} coordinates, but the stream of {model.name} has {width}"
-            )
-        if self.layer is not None and not 0 <= self.layer < layers:
-            raise ValueError(f"directions: of layer {self.layer}, but {model.name} has layers 0..{layers - 1}")
+        check_of_model("directions", self.fingerprint, self.vectors.shape[1], self.layer, model)
+
+
+def check_stream(where: str, stream: str, layer: int | None) -> None:
+    """Refuse a stream in which no direction is kept.
+
+    Args:
+        where: the argument, for errors.
+
+    Raises:
+        ValueError: neither final_norm without a layer nor resid_post of one.
+    """
+    if stream not in STREAMS or (stream == "final_norm") != (layer is None):
+        raise ValueError(
+            f"{where}: got {stream!r} of layer {layer}; needs final_norm (no layer), or resid_post of a layer"
+        )
+
+
+def check_of_model(what: str, fingerprint: str, width: int, layer: int | None, model: Model) -> None:
+    """Refuse vectors that are of another model's stream.
+
+    Args:
+        what: they are, for errors. fingerprint: of the weights that they were made on, "" where nothing is known.
+
+    Raises:
+        ValueError: another fingerprint, width or number of layers.
+    """
+    layers = model.config.num_layers
+    if fingerprint and fingerprint != model.fingerprint:
+        raise ValueError(
+            f"{what}: made on weights {fingerprint[:12]}, but {model.name} is {model.fingerprint[:12]}; make them on "
+            "this model"
+        )
+    if width != model.config.d_model:
+        raise ValueError(f"{what}: {width} coordinates, but the stream of {model.name} has {model.config.d_model}")
+    if layer is not None and not 0 <= layer < layers:
+        raise ValueError(f"{what}: of layer {layer}, but {model.name} has layers 0..{layers - 1}")

@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from causeway.engine import scalars
-from causeway.engine.intervention.scope import numbered
+from causeway.engine.intervention.scope import numbered, positions_of
 from causeway.engine.model.handle import Model
 from causeway.engine.prompt_record import PromptRecord
 
@@ -156,6 +156,24 @@ class Places:
             raise ValueError(f'cannot read the position {name!r}; write 7, -1, 2:5, user.last or "a text"')
         start, stop = self._whole(match["name"])
         return {"first": (start, start + 1), "last": (stop - 1, stop)}.get(match["end"], (start, stop))
+
+    def one(self, place: str, where: str = "position") -> int:
+        """The one token that a place is, by number or name; `last` is the last.
+
+        Args:
+            where: the argument, for errors.
+
+        Raises:
+            ValueError: the prompt has no such place, or it is several tokens.
+        """
+        if scalars.text(place, where) == "last":
+            return len(self.tokens) - 1
+        found = positions_of(place, len(self.tokens), where, self.find)
+        if len(found) != 1:
+            raise ValueError(
+                f"{where}: {place!r} is {len(found)} tokens of the prompt; needs one, such as {place}.last"
+            )
+        return found[0]
 
     def _whole(self, name: str) -> Span:
         if name.startswith('"'):

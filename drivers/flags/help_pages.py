@@ -33,6 +33,7 @@ class Page:
 
 _STATES = "causeway screen --states=20 --out=runs/screen"
 _PROMPTS = "causeway prompts --behaviours=bundled_agreement --train=8 --test=4 --out=runs/prompts"
+_ADDITION = "causeway prompts --behaviours=bundled_addition --train=24 --test=12 --out=runs/addition_prompts"
 _TRANSCODERS = "--dictionaries=bundled:tiny/transcoders"
 
 PAGES: MappingProxyType[str, Page] = MappingProxyType(
@@ -92,6 +93,11 @@ PAGES: MappingProxyType[str, Page] = MappingProxyType(
             ),
             ("workdir", ("prompt", "prompts"), ("edits", "graphs")),
             ("model", "dictionaries", "correct", "incorrect", "operation", "holds", "held_out"),
+        ),
+        "represent": Page(
+            (_ADDITION, "causeway represent --prompts=runs/addition_prompts --out=runs/represent"),
+            ("prompts", "out"),
+            ("model", "stream", "position", "generate", "record_logits", "full", "splits", "overwrite"),
         ),
         "virtual_weights": Page(
             (f"causeway virtual_weights {_TRANSCODERS} --source_layer=0 --target_layer=2 --out=runs/weights",),

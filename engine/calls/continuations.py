@@ -122,16 +122,35 @@ class Continuations(Job):
         return PromptRows(row.tokens, row.prompt_id, np.zeros(1, np.int64), edits, name=row.name)
 
 
-def texts(wanted: Continuations, folder: Path) -> list[str] | None:
+@dataclasses.dataclass(frozen=True)
+class Continuation:
+    """What was written after one prompt: the tokens drawn, a stop token among them, and their text without it."""
+
+    tokens: tuple[int, ...]
+    text: str
+
+
+def written(wanted: Continuations, folder: Path | None) -> list[Continuation] | None:
     """Each row's continuation; None where the run was stopped before its end, to go on when called again.
 
     Args:
         wanted: the job.
-        folder: in which this very job, and others of other settings, have a workdir.
+        folder: in which this very job, and others of other settings, have a workdir; None keeps nothing.
     """
     if not wanted.rows:
         return []
-    workdir = folder / f"generated-{wanted.plan.fingerprint[:12]}"
-    if job.run(wanted, workdir).stopped:
-        return None
-    return [text for table in job.tables(wanted, workdir) for text in table["text"].to_pylist()]
+    if folder is None:
+        found = [pa.table(wanted.unit(index).rows) for index in range(wanted.plan.units)]
+    else:
+        workdir = folder / f"generated-{wanted.plan.fingerprint[:12]}"
+        if job.run(wanted, workdir).stopped:
+            return None
+        found = list(job.tables(wanted, workdir))
+    pairs = (pair for table in found for pair in zip(*(table[n].to_pylist() for n in ("tokens", "text")), strict=True))
+    return [Continuation(tuple(tokens), text) for tokens, text in pairs]
+
+
+def texts(wanted: Continuations, folder: Path) -> list[str] | None:
+    """The text of each row's continuation; see `written`."""
+    found = written(wanted, folder)
+    return None if found is None else [one.text for one in found]

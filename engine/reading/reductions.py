@@ -8,6 +8,7 @@
     Moments                 sums from which the quality of a reconstruction follows
     CrossedMoments          the same of dictionaries that cross layers, all layers at once
     AnswerLogProbabilities  log P(label) of the token after each place
+    TopLogits               the k largest logits of the token after each place
 
 A reduction is static: its fields choose the program, and arrays that it needs are given beside it (`Place.data`). It is
 called with a `Place`, and its results are arrays by name. Those named in `totals` are sums over the rows of a device;
@@ -232,6 +233,20 @@ class AnswerLogProbabilities(Reduction):
         logits = at.transformer.logits(at.streams[0][0])
         chosen = jnp.take_along_axis(logits, at.labels[:, :, None], axis=2)[..., 0]
         return {"values": chosen - jax.nn.logsumexp(logits, axis=-1)}
+
+
+@dataclasses.dataclass(frozen=True)
+class TopLogits(Reduction):
+    """ids, values: [B, S, k] the largest logits of the token after each place, largest first; formed there alone."""
+
+    k: int
+    reads_model = True
+    whole = True
+
+    def __call__(self, at: Place) -> Results:
+        """From the stream `final_norm`, row by row: the logits of one row are in memory at a time."""
+        values, ids = jax.lax.map(lambda x: jax.lax.top_k(at.transformer.logits(x), self.k), at.streams[0][0])
+        return {"ids": ids, "values": values.astype(jnp.float32)}
 
 
 def reconstruction_sums(

@@ -58,3 +58,13 @@ def test_a_place_that_is_not_there_is_refused(places, name, what):
 def test_ids_without_a_text_have_no_places(places):
     with pytest.raises(ValueError, match="token ids without a text"):
         Places.of(places.model, PromptRecord("", tokens=(1, 2)), (1, 2)).find('"a"')
+
+
+def test_one_token_is_a_place_by_number_or_name_and_several_are_none(places):
+    length = len(places.tokens)
+    assert [places.one(place) for place in ("last", "-1", "end", "0")] == [length - 1, length - 1, length - 1, 0]
+    assert places.one('"loss $20".first') == places.find("event")[0]
+    with pytest.raises(ValueError, match="position: '0:3' is 3 tokens of the prompt; needs one, such as"):
+        places.one("0:3")
+    with pytest.raises(ValueError, match="place: '99' is outside a prompt"):
+        places.one("99", "place")

@@ -88,7 +88,7 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
     "positions": text('Tokens of a prompt: last_N, all, or places: 2:5,-1,user.last,"a text".', "last_5"),
     "include_first": switch("Position 0 too, whose stream is unlike all others."),
     "keep": whole("Strongest features kept of each token, or sources of each target.", 50),
-    "full": switch("Write all activations too: tokens x features x 4 bytes a layer."),
+    "full": switch("Write all activations too (of represent: the stream), of all tokens: its size is told."),
     "source_layer": whole("Layer whose features write (negative: from the end).", None, None),
     "target_layer": whole("Layer above it, whose features read.", None, None),
     "weighting": choice("Weights alone, or by how features are active together on --data.",
@@ -185,7 +185,8 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
     "write_stream": text("Stream a transcoder writes (default: mlp_out)."),
     "skip": switch("Transcoders with a linear skip connection."),
     "cross_layer": switch("One transcoder whose features write to all layers above."),
-    "stream": text("Stream to read, by any of its names (default: resid_post; of transcoders mlp_in)."),
+    "stream": text("Stream to read, by any of its names (default: final_norm of represent; of dictionaries resid_post, "
+                   "of transcoders mlp_in)."),
     "kind": choice("Activation; batchtopk is written as jumprelu.", "jumprelu", "jumprelu", "topk", "batchtopk"),
     "num_features": whole("Features a layer (default: 8 for each number of the stream).", None, None),
     "l0": number("jumprelu: active features a token to aim at (default: 32).", None),

@@ -76,6 +76,15 @@ def generation_of(model: Model, prompts: Sequence[PromptRecord], max_new_tokens:
     """
     for prompt in prompts:
         _final_answer(prompt)
+    return continuations_of(model, prompts, max_new_tokens)
+
+
+def continuations_of(model: Model, prompts: Sequence[PromptRecord], max_new_tokens: int) -> Continuations:
+    """Greedy continuations of any prompts, as a job.
+
+    Raises:
+        ValueError: a prompt that with its continuation exceeds the context.
+    """
     named = [(tuple(model.tokens(prompt.content)), _name(prompt)) for prompt in prompts]
     return Continuations(model, tuple(Continued(ids, 0, name) for ids, name in named), max_new_tokens)
 

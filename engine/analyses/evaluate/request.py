@@ -1,6 +1,7 @@
 """`cw.evaluate`: does the model tell right answers from wrong ones, asked for in a notebook."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pyarrow as pa
 
@@ -8,7 +9,7 @@ from causeway.engine import scalars
 from causeway.engine.analyses.evaluate.baseline import scores_of
 from causeway.engine.analyses.evaluate.teacher_forcing import answer_log_probabilities, scorable
 from causeway.engine.model.handle import Model, check_model
-from causeway.engine.prompt_record import check_pair, pair
+from causeway.engine.prompt_record import PromptRecord, check_pair, pair
 from causeway.engine.reading.read import ROWS
 
 
@@ -30,13 +31,7 @@ def evaluate(model: Model, prompts: Sequence[tuple[str, str, str]], *, batch_row
     check_model(model)
     if isinstance(prompts, str) or not isinstance(prompts, Sequence) or not prompts:
         raise ValueError(f"prompts: got {scalars.shown(prompts)}; needs a list of (prompt, right, wrong)")
-    items = []
-    for number, texts in enumerate(prompts):
-        three = isinstance(texts, list | tuple) and len(texts) == 3
-        if not three or not all(isinstance(text, str) for text in texts):
-            raise ValueError(f"prompts: got {scalars.shown(texts)}; needs (prompt, right answer, wrong answer), texts")
-        items.append(pair(*texts, id=f"prompt {number}"))
-        check_pair(items[-1])
+    items = [pair_of(texts, f"prompt {number}") for number, texts in enumerate(prompts)]
     listed = [scorable(model, item) for item in items]
     rows = scalars.integer(batch_rows, "batch_rows", 1)
     scores = scores_of(listed, answer_log_probabilities(model.transformer, listed, rows=rows))
@@ -48,3 +43,17 @@ def evaluate(model: Model, prompts: Sequence[tuple[str, str, str]], *, batch_row
         "normalised_difference": [score.normalised_difference for score in scores],
         "right": [score.difference > 0 for score in scores],
     })  # fmt: skip
+
+
+def pair_of(texts: Any, name: str) -> PromptRecord:
+    """(prompt, right answer, wrong answer) as a record.
+
+    Raises:
+        ValueError: something else than three texts, or one answer twice.
+    """
+    three = isinstance(texts, list | tuple) and len(texts) == 3
+    if not three or not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"prompts: got {scalars.shown(texts)}; needs (prompt, right answer, wrong answer), texts")
+    found = pair(*texts, id=name)
+    check_pair(found)
+    return found

@@ -3,7 +3,6 @@
 from typing import Literal, get_args
 
 from causeway.engine import scalars
-from causeway.engine.intervention.scope import positions_of
 from causeway.engine.model.handle import Model
 from causeway.engine.places import Places
 from causeway.engine.tokenized_prompt import TokenizedPrompt
@@ -28,11 +27,7 @@ def position_of(model: Model, prompt: TokenizedPrompt, place: str) -> int:
     Raises:
         ValueError: the prompt has no such place, or it is several tokens.
     """
-    find = Places.of(model, prompt.record, prompt.tokens).find
     try:
-        found = positions_of(place, len(prompt.tokens), "position", find)
+        return Places.of(model, prompt.record, prompt.tokens).one(place)
     except ValueError as error:
         raise ValueError(f"{error}; or last, mean, max") from None
-    if len(found) != 1:
-        raise ValueError(f"position: {place!r} is {len(found)} tokens of the prompt; needs one, such as {place}.last")
-    return found[0]

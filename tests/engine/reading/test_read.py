@@ -21,6 +21,7 @@ from causeway.engine.reading.reductions import (
     Moments,
     Raw,
     TopK,
+    TopLogits,
     Total,
 )
 
@@ -53,6 +54,7 @@ CASES = {
     "max of crossing": Case(Max(), "crossing"),
     "last of crossing": Case(Last(), "crossing", one_place, 1),
     "answers": Case(AnswerLogProbabilities(), "none", place_axis=0),
+    "top logits": Case(TopLogits(3), "none", place_axis=0),
 }
 
 
@@ -72,7 +74,7 @@ def make_rows(case, seed=0):
 
 def kept(transformer, case, rows, holder, **options):
     """{layer: {row: its results}}, and {layer: totals of all rows}."""
-    scored = isinstance(case.reduce, AnswerLogProbabilities)
+    scored = isinstance(case.reduce, AnswerLogProbabilities | TopLogits)
     streams, layers = (("final_norm",), (3,)) if scored else ((STREAM, "mlp_out"), (0, 1, 2))
     by_row, totals = {}, {}
     options |= {"layers": layers, "batch_rows": 2, "slots": case.slots, "data": np.ones((3, 16), np.float32)}
