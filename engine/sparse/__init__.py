@@ -1,0 +1,1 @@
+"""Sparse mathematics: principal directions from codes, and pursuit over dictionaries of atoms."""
