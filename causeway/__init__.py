@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from causeway.engine.analyses.attribute.request import attribute as attribute
     from causeway.engine.analyses.attribute.targets import Target as Target
     from causeway.engine.analyses.attribute.targets import logit_difference as logit_difference
+    from causeway.engine.analyses.edit.edit_results import EditResults as EditResults
+    from causeway.engine.analyses.edit.request import edit as edit
     from causeway.engine.analyses.evaluate.request import evaluate as evaluate
     from causeway.engine.analyses.features.request import features as features
     from causeway.engine.analyses.intervene.intervene import Intervened as Intervened

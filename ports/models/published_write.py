@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from causeway.engine import scalars
 from causeway.engine.intervention.requests import AnyEdit
 from causeway.engine.model.config import ModelConfig
 from causeway.engine.model.handle import Model, check_model
@@ -71,9 +72,11 @@ def save_model(model: Model, folder: Path | str, edits: Sequence[AnyEdit], *, ov
             the model's own.
     """
     check_model(model)
+    if not isinstance(folder, str | Path):
+        raise ValueError(f"folder: got {scalars.shown(folder)}; needs the name of a folder to write")
     folder, scaled = Path(folder), ScaledNeurons.of_edits(edits, model)
     changes = _Change.all_of(scaled, model.config)
-    check_folder(folder, model, overwrite)
+    check_folder(folder, model, scalars.truth(overwrite, "overwrite"))
     source, fingerprint = model_directory(model.name), model.fingerprint
     with replacing_folder(folder, _is_weights) as partial:
         files = files_of(source)
