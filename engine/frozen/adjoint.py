@@ -8,19 +8,21 @@ stream and `scale` = 1 / sigma:
 
 Buffers are [position, row, D]: rows of one position lie together, so every product is one large GEMM.
 
-`observe(stream, G)` is called at resid_post, mlp_out, resid_mid and resid_pre with the cotangent there, and returns
-the one to go on with; it reads writers and injects targets, as its counterpart going up edits and taps. At `heads` it
-is shown V [S, R, H, K], what each head's values receive; `values_in` takes it further to the stream. With parallel
-blocks MLP and attention both read resid_pre, so what is injected at the MLP's input does not pass the attention of
-its own block: what `observe("mlp_input", G)` adds to G joins after it.
+`observe(stream, G)` is called at resid_post, mlp_out, mlp_input, attn_out and resid_pre with the cotangent there, and
+returns the one to go on with; it reads writers and injects targets, as its counterpart going up edits and taps. At
+`heads` it is shown V [S, R, H, K], what each head's values receive; `values_in` takes it further to the stream. With
+parallel blocks MLP and attention both read resid_pre, so what is injected at the MLP's input does not pass the
+attention of its own block: what `observe("mlp_input", G)` adds to G joins after it.
 
-In the highest block of a pass the cotangent of a row still stands at its target's position alone: heads read one
-position of it.
+In the highest block of a pass the cotangent of a row still stands at its target's position alone, and so does in every
+block what has passed no attention: heads read one position of it.
 
 Cost: 2 T R (D H K + D G K) + 2 T^2 R H K operations; in the highest block 2 T R D G K.
 """
 
+import dataclasses
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -35,56 +37,74 @@ Observe = Callable[[str, Cotangent], Cotangent]
 
 
 class Alone(NamedTuple):
-    """Whether (`holds`, traced) each row's cotangent is zero outside of one position, and which: [R]."""
+    """Whether (`holds`, perhaps traced) each row's cotangent is zero outside of one position, and which: [R]."""
 
-    holds: Bool[Array, ""]
+    holds: Bool[Array, ""] | bool
     position: Int[Array, " R"]
 
 
 def adjoint_block(
-    block: Block,
-    pattern: Float[Array, "H T S"],
-    attn_scale: Float[Array, " T"],
-    post_scale: Float[Array, " T"],
-    g: Cotangent,
-    config: ModelConfig,
-    observe: Observe,
-    alone: Alone,
+    g: Cotangent, config: ModelConfig, observe: Observe, attention: Callable[[Cotangent], Cotangent]
 ) -> Cotangent:
-    """The cotangent at resid_pre from the one at resid_post; `alone` speaks of the one that attention receives."""
+    """The cotangent at resid_pre from the one at resid_post.
+
+    Args:
+        attention: what resid_pre receives through the block's attention of the cotangent of what that writes
+            (`attention_adjoint` of the block).
+    """
     g = observe("resid_post", g)
     if config.parallel_blocks:
         # What MLP inputs receive joins resid_pre after the attention that reads the same stream.
         received = observe("mlp_input", observe("mlp_out", g)) - g
-        g = g + _attention(block, pattern, attn_scale, post_scale, g, config, observe, alone) + received
+        g = observe("attn_out", g)
+        g = g + attention(g) + received
     else:
-        g = observe("mlp_input", observe("mlp_out", g))
-        g = g + _attention(block, pattern, attn_scale, post_scale, g, config, observe, alone)
+        g = observe("attn_out", observe("mlp_input", observe("mlp_out", g)))
+        g = g + attention(g)
     return observe("resid_pre", g)
 
 
-def _attention(
-    block: Block,
-    pattern: Float[Array, "H T S"],
-    attn_scale: Float[Array, " T"],
-    post_scale: Float[Array, " T"],
-    g: Cotangent,
-    config: ModelConfig,
-    observe: Observe,
-    alone: Alone,
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class FrozenAttention:
+    """What one block's attention holds fixed.
+
+    Attributes:
+        pattern: [H, T, S]. attn_scale, post_scale: 1 / sigma of the norms before and after it, [T].
+    """
+
+    pattern: Float[Array, "H T S"]
+    attn_scale: Float[Array, " T"]
+    post_scale: Float[Array, " T"]
+
+
+def attention_adjoint(
+    block: Block, frozen: FrozenAttention, g: Cotangent, config: ModelConfig, observe: Observe, alone: Alone
 ) -> Cotangent:
-    """What the attention's input receives of the cotangent of its output."""
+    """What the stream before attention receives of the cotangent of its output, of which `alone` speaks."""
     t, r, _ = g.shape
     groups, dtype = config.num_kv_heads, g.dtype
-    output = block.attention.output[...].astype(dtype)
+    output = heads_out(block, config, dtype)
     if config.post_norms:
-        output = block.attn_post_norm.centre(output) * block.attn_post_norm.multiplier().astype(dtype)
-        g = g * post_scale[:, None, None].astype(dtype)
-    mixed = jax.lax.cond(alone.holds, _mix_alone, _mix, pattern.astype(dtype), output, g, alone.position)
+        g = g * frozen.post_scale[:, None, None].astype(dtype)
+    pattern = frozen.pattern.astype(dtype)
+    one, all_of = partial(_mix_alone, pattern, output, g, alone.position), partial(_mix, pattern, output, g)
+    if isinstance(alone.holds, bool):
+        mixed = one() if alone.holds else all_of()
+    else:
+        mixed = jax.lax.cond(alone.holds, one, all_of)
     mixed = observe("heads", mixed)
     by_group = mixed.reshape(t, r, groups, config.num_heads // groups, -1).sum(axis=3)
     read = values_in(block, dtype)
-    return jnp.einsum("srgk,dgk->srd", by_group, read) * attn_scale[:, None, None].astype(dtype)
+    return jnp.einsum("srgk,dgk->srd", by_group, read) * frozen.attn_scale[:, None, None].astype(dtype)
+
+
+def heads_out(block: Block, config: ModelConfig, dtype: jnp.dtype) -> Float[Array, "H K D"]:
+    """The map from heads' outputs to the stream, but for 1 / sigma of a norm that follows."""
+    output = block.attention.output[...].astype(dtype)
+    if not config.post_norms:
+        return output
+    return block.attn_post_norm.centre(output) * block.attn_post_norm.multiplier().astype(dtype)
 
 
 def values_in(block: Block, dtype: jnp.dtype) -> Float[Array, "D G K"]:
@@ -96,9 +116,7 @@ def values_in(block: Block, dtype: jnp.dtype) -> Float[Array, "D G K"]:
     return jnp.moveaxis(block.attn_norm.centre(jnp.moveaxis(read, 0, -1)), -1, 0)
 
 
-def _mix(
-    pattern: Float[Array, "H T S"], output: Float[Array, "H K D"], g: Cotangent, position: Int[Array, " R"]
-) -> Float[Array, "S R H K"]:
+def _mix(pattern: Float[Array, "H T S"], output: Float[Array, "H K D"], g: Cotangent) -> Float[Array, "S R H K"]:
     """What each head's values receive from every later position."""
     return jnp.einsum("hts,trhk->srhk", pattern, jnp.einsum("trd,hkd->trhk", g, output))
 

@@ -16,14 +16,15 @@ Cost per row: (layers below it) * T' * (2 D H K + 2 D G K + 2 T' H K + 2 M D) op
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from causeway.engine.arrays import AnyArray
-from causeway.engine.frozen.adjoint import Alone, adjoint_block
+from causeway.engine.frozen.adjoint import Alone, FrozenAttention, adjoint_block, attention_adjoint
 from causeway.engine.frozen.record import FrozenRecord
 from causeway.engine.frozen.sources import Sources, Transcoders, layer_writers
 from causeway.engine.model.transformer import Block, Transformer, layer
@@ -87,45 +88,82 @@ def pullback(frozen: Frozen, targets: Targets, *, width: int, cut: bool = False,
         here = (writers, sources.errors[index, :width], sources.residual[index, :width])
         return _Reader(frozen, targets, index, first if cut else None, sources=here, carry=carry)
 
-    g, (features, errors) = descend(frozen, targets, width, meet, (features, errors))
+    g, (features, errors) = descend(frozen.transformer, frozen.record, targets, width, meet, (features, errors))
     if crossed:
         features = jnp.moveaxis(features.reshape(width, rows, count, -1), 2, 0)
     return Scores(features, errors, jnp.einsum("prd,pd->pr", g, sources.embedding[:width].astype(g.dtype)))
 
 
 def descend(
-    frozen: Frozen, targets: Targets, width: int, meet: Callable[[Array, Any], "Descent"], carry: Any
-) -> tuple[Float[Array, "T R D"], Any]:
+    transformer: Transformer, record: FrozenRecord, targets: Targets, width: int,
+    meet: Callable[[Array, Any], "Meeting"], carry: Any, orders: int | None = None,
+) -> tuple[Float[Array, "T R D"], Any]:  # fmt: skip
     """Walk the targets' cotangents from the highest layer among them down to the embedding.
 
     Args:
-        width: T'; all target positions are below it. meet: makes a layer's descent of its index and what is carried.
+        transformer, record: the frozen pass of one prompt.
+        width: T'; all target positions are below it.
+        meet: makes a layer's meeting of its index and what is carried.
+        orders: None: a row is the whole cotangent of its target. A number k: rows (order, target), orders 0 to k, are
+            the parts of it that have passed so many attentions on the way down; those that have passed more are left
+            out.
     """
-    record, config = frozen.record, frozen.transformer.config
-    g = jnp.zeros((width, targets.layer.shape[0], config.d_model), targets.vector.dtype)
-    g = _inject(g, targets, config.num_layers)
+    config, rows = transformer.config, targets.layer.shape[0]
+    g = jnp.zeros((width, rows * (1 + (orders or 0)), config.d_model), targets.vector.dtype)
+    g = inject(g, targets, config.num_layers)
     top = jnp.minimum(jnp.max(targets.layer), config.num_layers - 1)
 
     def body(step, state):
         g, carry = state
         index = top - step
-        descent = meet(index, carry)
-        g = adjoint_block(
-            layer(frozen.transformer.blocks, index), record.pattern[index, :, :width, :width],
-            record.attn_scale[index, :width], record.attn_post_scale[index, :width], g, config, descent,
-            Alone(step == 0, targets.position),
+        meeting, block = meet(index, carry), layer(transformer.blocks, index)
+        frozen = FrozenAttention(
+            record.pattern[index, :, :width, :width], record.attn_scale[index, :width],
+            record.attn_post_scale[index, :width],
         )  # fmt: skip
-        return g, descent.carry
+
+        def attention(g: Float[Array, "T r D"], alone: Bool[Array, ""] | bool) -> Float[Array, "T r D"]:
+            return attention_adjoint(block, frozen, g, config, meeting, Alone(alone, jnp.asarray(targets.position)))
+
+        if orders is None:
+            g = adjoint_block(g, config, meeting, partial(attention, alone=step == 0))
+        else:
+            g = adjoint_block(g, config, meeting, partial(_an_order_higher, rows=rows, attention=attention))
+        return g, meeting.carry
 
     return jax.lax.fori_loop(0, top + 1, body, (g, carry))
 
 
-def _inject(g: Float[Array, "T R D"], targets: Targets, layer: int | Array) -> Float[Array, "T R D"]:
+def _an_order_higher(
+    g: Float[Array, "T R D"], rows: int, attention: Callable[[Float[Array, "T r D"], bool], Float[Array, "T r D"]]
+) -> Float[Array, "T R D"]:
+    """What each order receives of the order below it; the first stands at the targets' positions alone."""
+    parts = [jnp.zeros_like(g[:, :rows])]
+    if g.shape[1] > rows:
+        parts.append(attention(g[:, :rows], True))
+    if g.shape[1] > 2 * rows:
+        parts.append(attention(g[:, rows:-rows], False))
+    return jnp.concatenate(parts, axis=1)
+
+
+def inject(g: Float[Array, "T R D"], targets: Targets, layer: int | Array) -> Float[Array, "T R D"]:
+    """The cotangent with the targets of a layer added, to the first rows."""
     return g.at[targets.position, jnp.arange(len(targets.layer))].add(_vectors(targets, layer))
 
 
 def _vectors(targets: Targets, layer: int | Array) -> Float[Array, "R D"]:
     return jnp.where((targets.layer == layer)[:, None], targets.vector, 0)
+
+
+class Meeting(Protocol):
+    """One layer of a walk down: what the adjoint block calls at each stream, and what goes on to the layer below."""
+
+    @property
+    def carry(self) -> Any:
+        """Goes on to the layer below."""
+
+    def __call__(self, stream: str, g: Float[Array, "T R *D"]) -> Float[Array, "T R *D"]:
+        """The cotangent to go on with."""
 
 
 class Descent:
@@ -160,7 +198,7 @@ class Descent:
 
     def inject(self, g: Float[Array, "T R D"]) -> Float[Array, "T R D"]:
         """The cotangent with this layer's targets added."""
-        return _inject(g, self.targets, self.index)
+        return inject(g, self.targets, self.index)
 
     def is_cut(self, width: int) -> Bool[Array, " T"] | None:
         """At which positions a dictionary's stream ends here; a layer without one is not cut."""
@@ -238,10 +276,11 @@ def feature_targets(frozen: Frozen, nodes: Int[Array, "R 3"]) -> Targets:
     return Targets(layers, positions, jax.vmap(one)(layers, columns, scale))
 
 
-def logit_targets(frozen: Frozen, vectors: Float[Array, "R D"], position: Int[Array, ""]) -> Targets:
+def logit_targets(
+    transformer: Transformer, record: FrozenRecord, vectors: Float[Array, "R D"], position: Int[Array, ""]
+) -> Targets:
     """Directions of the final norm's output (columns of the unembedding) as directions of the last stream."""
-    norm, rows = frozen.transformer.final_norm, vectors.shape[0]
-    scale = frozen.record.final_scale[position].astype(vectors.dtype)
-    vectors = norm.centre(vectors * norm.multiplier().astype(vectors.dtype)) * scale
-    layers = jnp.full(rows, frozen.transformer.config.num_layers)
-    return Targets(layers, jnp.full(rows, position), vectors)
+    norm, rows = transformer.final_norm, vectors.shape[0]
+    vectors = norm.centre(vectors * norm.multiplier().astype(vectors.dtype))
+    vectors = vectors * record.final_scale[position].astype(vectors.dtype)
+    return Targets(jnp.full(rows, transformer.config.num_layers), jnp.full(rows, position), vectors)

@@ -36,7 +36,7 @@ from causeway.engine.model.forward import LogitsOf, Pass, causal_pass
 from causeway.engine.model.transformer import Transformer
 from causeway.engine.precision import full_precision
 
-STREAMS = ("attn_pattern", "resid_pre", "mlp_out", "resid_post")
+STREAMS = ("resid_pre", "mlp_out", "resid_post")
 
 
 @jax.tree_util.register_dataclass
@@ -103,20 +103,38 @@ def record_pass(
         tokens: padded on the right. length: how many there are.
         reads: further streams wanted, beside resid_pre, mlp_out and resid_post.
     """
+    rows = record_rows(transformer, tokens[None], length[None], (*STREAMS, *reads), "all")
+    return jax.tree.map(lambda array: array[0], rows)
+
+
+def record_rows(
+    transformer: Transformer,
+    tokens: Int[Array, "B T"],
+    lengths: Int[Array, " B"],
+    reads: tuple[str, ...],
+    logits_of: LogitsOf,
+) -> FrozenRecord:
+    """The records of many prompts, each array with a leading B: a program to be compiled.
+
+    Args:
+        reads: streams kept. logits_of: whose logits are.
+    """
     config = transformer.config
     norms = tuple(name for name in NORMS if config.post_norms or "post" not in name)
-    out, found = recorded(transformer, tokens[None], length[None], tuple(dict.fromkeys((*STREAMS, *norms, *reads))))
-    found = {stream: values[:, 0] for stream, values in found.items()}
+    streams = tuple(dict.fromkeys(("attn_pattern", *norms, *reads)))
+    out, found = recorded(transformer, tokens, lengths, streams, logits_of)
     embedding = jnp.asarray(transformer.embedding[...])[tokens] * config.embedding_scale
+    found = {stream: jnp.moveaxis(values, 1, 0) for stream, values in found.items()}
     pattern, scales = found.pop("attn_pattern"), {name: found.pop(name) for name in norms}
     nothing = {"attn_post_scale": jnp.ones_like(scales["attn_scale"])} if not config.post_norms else {}
+    finite = out.finite & rows_finite(out.logits) if logits_of == "all" else out.finite
     return FrozenRecord(
         pattern=pattern,
-        **scales | nothing | {"final_scale": scales["final_scale"][0]},
-        embedding=embedding.astype(found["resid_pre"].dtype),
+        **scales | nothing | {"final_scale": scales["final_scale"][:, 0]},
+        embedding=embedding.astype(transformer.numerics.compute_dtype),
         streams=found,
-        logits=out.logits[0],
-        finite=out.finite[0] & rows_finite(out.logits)[0],
+        logits=out.logits,
+        finite=finite,
     )
 
 

@@ -40,6 +40,12 @@ def plain_frozen() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def plain_orders() -> ModuleType:
+    """Effects of neurons through attention as dense numpy."""
+    return _module("plain_orders", "frozen")
+
+
+@pytest.fixture(scope="session")
 def plain_graph() -> ModuleType:
     """Pruning and scores as dense numpy."""
     return _module("plain_graph", "frozen")

@@ -152,7 +152,7 @@ class _Prompt:
         for start in range(0, count, self.plan.rows):
             vectors = chosen.vectors[start : start + self.plan.rows]
             padded = np.pad(vectors, ((0, self.plan.rows - len(vectors)), (0, 0)))
-            targets = logit_targets(self.frozen, jnp.asarray(padded), last)
+            targets = logit_targets(self.frozen.transformer, self.frozen.record, jnp.asarray(padded), last)
             scores = self._pull([targets], self.width)[0]
             values, columns = self.columns.read(scores, len(vectors), top)
             rows.add(values, columns, np.full(len(vectors), -1), np.full(len(vectors), top))

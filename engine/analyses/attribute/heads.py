@@ -119,7 +119,9 @@ class EdgeSplitter:
             return feature_targets(self.frozen, nodes)
         wanted = named_targets(self.model, self.tokens, [target])
         vectors = choose_targets(self.model, self.tokens, self.logits, wanted, self.plan).vectors
-        return logit_targets(self.frozen, jnp.asarray(vectors), jnp.int32(len(self.tokens) - 1))
+        return logit_targets(
+            self.frozen.transformer, self.frozen.record, jnp.asarray(vectors), jnp.int32(len(self.tokens) - 1)
+        )
 
     def _node(self, feature: Feature) -> int:
         found = np.flatnonzero((self.active.nodes == np.asarray(feature)).all(axis=1))
@@ -214,7 +216,8 @@ def _split(
     def meet(index, carry):
         return _Walk(frozen, targets, index, cut, writes=writes, position=position, carry=carry)
 
-    _, (parts, sums) = descend(frozen, targets, frozen.record.embedding.shape[0], meet, (parts, sums))
+    width = frozen.record.embedding.shape[0]
+    _, (parts, sums) = descend(frozen.transformer, frozen.record, targets, width, meet, (parts, sums))
     heads, skips, direct = _read(parts, sums, writes.embedding)
     return heads, skips, direct
 
