@@ -14,7 +14,7 @@ W_V. Biases are no part of it (`neurons` keeps them apart).
 Vectors are of the last norm's output, gain included: their inner product with a column of the unembedding is a logit,
 with a direction of `final_norm` a score, and sum_k (M_n^k . u) s_n^k is the order 1 of `neurons.neuron_effects`.
 
-Sizes: codes [B, M, K], maps [M, K, D]; phi [B, M, D] never has to be formed: its covariances and norms follow from
+Sizes: codes [B, M, K], maps [M, K, D]; phi [M, B, D] never has to be formed: its covariances and norms follow from
 codes and M M' [M, K, K] (`engine/sparse`).
 Cost: codes 2 T K M a prompt; maps 2 M D (G + H) K_h a layer l', once; vectors 2 K D M a prompt.
 """
@@ -62,9 +62,9 @@ def effect_maps(transformer: Transformer, at: int, neurons: Int[Array, " M"]) ->
     return jnp.moveaxis(maps, 0, 1).reshape(len(neurons), -1, maps.shape[-1])
 
 
-def effect_vectors(codes: Float[Array, "B M K"], maps: Float[Array, "M K D"]) -> Float[Array, "B M D"]:
-    """The effects themselves."""
-    return jnp.einsum("bmk,mkd->bmd", codes, maps)
+def effect_vectors(codes: Float[Array, "B M K"], maps: Float[Array, "M K D"]) -> Float[Array, "M B D"]:
+    """The effects themselves, neurons first: each is a product of its own."""
+    return jnp.einsum("bmk,mkd->mbd", codes, maps)
 
 
 def _through_heads(transformer: Transformer, block: Block, written: Float[Array, "M D"]) -> Float[Array, "M H D"]:

@@ -130,13 +130,23 @@ class _Reader:
     def _read_mlp(self, g: Float[Array, "T R D"]) -> None:
         config, dtype = self.config, g.dtype
         activations = self.record.streams[ACTIVATIONS][self.index].astype(dtype)
-        post = self.record.mlp_post_scale
-        scale = jnp.ones(len(g), dtype) if post is None else post[self.index].astype(dtype)
-        activations, written = activations * scale[:, None], neurons_out(self.block, config, dtype)
+        scale, written = jnp.ones(len(g), dtype), neurons_out(self.block, config, dtype)
+        if (post := self.record.mlp_post_scale) is not None:
+            scale = post[self.index].astype(dtype)
+            activations = activations * scale[:, None]
         # Order 0 stands at the targets' positions alone.
         direct = self._direct(g) @ written.T * activations[self.targets.position]
-        later = jnp.einsum("trn,tn->rn", jnp.einsum("trd,nd->trn", g[:, self.rows :], written), activations)
-        self._keep(0, jnp.concatenate([direct, later]))
+
+        def later() -> Float[Array, "r N"]:
+            # A sum of products is one pass over them; as a product of matrices it is one a neuron.
+            return (jnp.einsum("trd,nd->trn", g[:, self.rows :], written) * activations[:, None]).sum(axis=0)
+
+        def nothing() -> Float[Array, "r N"]:
+            return jnp.zeros((g.shape[1] - self.rows, config.d_ff), dtype)
+
+        # Above the highest MLP there is no attention to pass.
+        top = jnp.minimum(jnp.max(jnp.asarray(self.targets.layer)), config.num_layers - 1)
+        self._keep(0, jnp.concatenate([direct, jax.lax.cond(self.index < top, later, nothing)]))
         if config.mlp_bias:
             bias = _past_norm(self.block, self.block.mlp.down_bias[...].astype(dtype), config)
             self._keep(1, self._summed(g, bias, scale))

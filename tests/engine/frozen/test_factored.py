@@ -27,7 +27,7 @@ def case(request, tiny):
 
 @pytest.fixture(scope="module")
 def vectors(case):
-    """Of all neurons of layers 0 and 1, [B, N, D]."""
+    """Of all neurons of layers 0 and 1, [N, B, D]."""
     transformer, record = case
     every = jnp.arange(transformer.config.d_ff)
 
@@ -45,7 +45,7 @@ def test_vectors_are_what_one_head_brings_to_the_output(case, vectors, plain, pl
         for at, neuron in ((0, 0), (0, 7), (1, 3)):
             passed = twin.orders(at, twin.neuron(at, neuron), 1)[1]
             wanted = [twin.read(passed, unit) for unit in np.eye(transformer.config.d_model)]
-            np.testing.assert_allclose(vectors[at][number, neuron], wanted, rtol=0, atol=1e-12)
+            np.testing.assert_allclose(vectors[at][neuron, number], wanted, rtol=0, atol=1e-12)
 
 
 def test_projected_on_directions_they_are_the_adjoints_first_order(case, vectors):
@@ -63,7 +63,7 @@ def test_projected_on_directions_they_are_the_adjoints_first_order(case, vectors
 
     found = np.asarray(adjoint(transformer, record))
     for at in (0, 1):
-        wanted = np.einsum("bnd,rd->brn", vectors[at], directions)
+        wanted = np.einsum("nbd,rd->brn", vectors[at], directions)
         np.testing.assert_allclose(found[:, at], wanted, rtol=0, atol=1e-12 * np.abs(wanted).max())
 
 
@@ -71,4 +71,4 @@ def test_a_few_neurons_are_those_of_all(case, vectors):
     transformer, record = case
     some = jnp.array([5, 2])
     codes, maps = effect_codes(record, 0, some, LENGTHS - 1), effect_maps(transformer, 0, some)
-    np.testing.assert_allclose(effect_vectors(codes, maps), vectors[0][:, [5, 2]], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(effect_vectors(codes, maps), vectors[0][[5, 2]], rtol=0, atol=1e-12)
