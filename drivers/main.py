@@ -26,6 +26,7 @@ QUESTIONS = {
     "virtual_weights": "which features feed which, on the stream itself?",
     "train_model": "make a small model",
     "train_dictionary": "make SAEs or transcoders for a model",
+    "study": "how do I run a whole pipeline from one file, and go on where it stopped?",
     "bench": "how fast is it, and how far from the floor?",
 }
 
@@ -65,7 +66,7 @@ def _run(arguments: list[str]) -> None:
 
     try:
         driver = importlib.import_module(f"causeway.drivers.{name}")
-    except AttributeError as error:
+    except (AttributeError, LookupError) as error:
         # A default configuration is read, with the fields that replace its own, when the driver is imported.
         if not any(text.lstrip("-").startswith("config.") for text in rest):
             raise

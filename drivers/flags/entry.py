@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from absl import flags
@@ -13,7 +14,8 @@ class Entry:
     """One flag.
 
     Attributes:
-        kind: the part of absl's DEFINE_... that makes it; "texts" is a list that keeps spaces.
+        kind: the part of absl's DEFINE_... that makes it; "texts" is a list that keeps spaces, "alone" one of some
+            values that may be left out.
         default: its value where nobody gives one.
         help: one line for --help.
         limits: further arguments of absl's function.
@@ -43,6 +45,11 @@ def switch(help: str, default: bool = False) -> Entry:
 def choice(help: str, default: str | None, *values: str) -> Entry:
     """One of some values."""
     return Entry("enum", default, help, {"enum_values": list(values)})
+
+
+def choice_or_alone(help: str, alone: str, *others: str) -> Entry:
+    """One of some values, none by default; the flag without a value means the first."""
+    return Entry("alone", None, help, {"values": [alone, *others]})
 
 
 def whole(help: str, default: int | None, least: int | None = 1, most: int | None = None) -> Entry:
@@ -82,3 +89,34 @@ class TextListParser(flags.ListParser):
 def define_texts(name: str, default: list[str], help: str) -> flags.FlagHolder[list[str]]:
     """A flag of the driver that asks."""
     return flags.DEFINE(TextListParser(), name, default, help, serializer=flags.CsvListSerializer(","))
+
+
+class AloneParser(flags.EnumParser):
+    """One of some values; `--flag` alone, which absl reads as true, is the first."""
+
+    def parse(self, argument: str) -> str:
+        """The value.
+
+        Raises:
+            ValueError: another one.
+        """
+        return super().parse(self.enum_values[0] if argument == "true" else argument)
+
+
+class AloneFlag(flags.Flag):
+    """A flag whose value may be left out, as absl lets it be of flags that it takes for switches."""
+
+    def __init__(self, name: str, help: str, values: list[str]):
+        super().__init__(AloneParser(values), flags.ArgumentSerializer(), name, None, help, boolean=True)
+
+    def _serialize(self, value: str | None) -> str:
+        return "" if value is None else f"--{self.name}={value}"
+
+
+def define_alone(name: str, default: None, help: str, values: list[str]) -> flags.FlagHolder[str | None]:
+    """A flag of the driver that asks."""
+    return flags.DEFINE_flag(AloneFlag(name, help, values))
+
+
+# How flags of our own kinds are defined; absl defines the others.
+DEFINE: Mapping[str, Any] = MappingProxyType({"texts": define_texts, "alone": define_alone})

@@ -66,7 +66,7 @@ def absent(paths: Iterable[Path]) -> None:
 
 
 def no_effect(where: str, *names: str) -> None:
-    """Refuse flags that were typed and would do nothing, unless with the value that they have anyway.
+    """Refuse flags that were typed and would do nothing, unless with the value that they have anyway or as --shared.
 
     Args:
         where: the mode in which they do nothing, such as "without --generate".
@@ -75,7 +75,8 @@ def no_effect(where: str, *names: str) -> None:
         ValueError: one was given.
     """
     found = [flags.FLAGS[name] for name in names]
-    if idle := [f"--{flag.name}" for flag in found if flag.present and flag.value != flag.default]:
+    typed = [flag for flag in found if flag.present and flag.value != flag.default]
+    if idle := [f"--{flag.name}" for flag in typed if flag.name not in flags.FLAGS.shared]:
         raise ValueError(f"{', '.join(idle)}: without effect {where}; leave {'it' if len(idle) == 1 else 'them'} out")
 
 

@@ -89,8 +89,8 @@ def _line(flag: flags.Flag) -> str:
 
 def _spelling(flag: flags.Flag) -> str:
     """How the flag is written."""
-    if flag.boolean:
-        return f"--[no]{flag.name}"
     values = getattr(flag.parser, "enum_values", None)
+    if flag.boolean:
+        return f"--{flag.name}[={'|'.join(values)}]" if values else f"--[no]{flag.name}"
     kinds = {"int": "N", "float": "X", "comma separated list of strings": "A,B,..."}
     return f"--{flag.name}={'|'.join(values) if values else kinds.get(flag.flag_type(), 'TEXT')}"

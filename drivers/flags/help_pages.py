@@ -117,6 +117,11 @@ PAGES: MappingProxyType[str, Page] = MappingProxyType(
             ("model", "data", "out"),
             ("kind", "num_features", "l0", "k", "transcoder", "layers"),
         ),
+        "study": Page(
+            ("causeway study --workdir=runs/circuits",),
+            ("workdir",),
+            ("config", "only", "from", "repair"),
+        ),
         "bench": Page(
             ("causeway bench intervene",), (), ("model", "threads", "json", "repeats", "batch_rows", "tokens", "nodes")
         ),

@@ -29,16 +29,15 @@ class _Process:
     """The command that this process runs, and what is known of signals; there is one set of handlers a process."""
 
     installed = False
-    name = "causeway"
-    resumes = False
+    name, grace, resumes = "causeway", GRACE_SECONDS, False
     requested = False
     unwinding = False
     leaving = threading.Lock()
 
 
-def resumes(there: bool) -> None:
-    """Say whether the same command goes on, once its flags are known."""
-    _Process.resumes = there
+def resumes(there: bool, grace: float = GRACE_SECONDS) -> None:
+    """Say whether the same command goes on, and how long it waits for one that it runs, once flags are known."""
+    _Process.resumes, _Process.grace = there, grace
 
 
 @contextlib.contextmanager
@@ -100,7 +99,7 @@ def _watch(reader: int) -> None:
     while os.read(reader, 1)[0] not in _SIGNALS:
         pass
     _Process.requested = True
-    time.sleep(GRACE_SECONDS)
+    time.sleep(_Process.grace)
     _leave(*_told())
 
 

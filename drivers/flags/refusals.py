@@ -19,7 +19,7 @@ from absl import logging as absl_logging
 from causeway.drivers.flags import flag_errors, interruption, table
 from causeway.drivers.flags import help as help_text
 
-FLAGS = table.take("traceback")
+FLAGS = table.take("traceback shared")
 
 # Drivers that take words beside flags.
 TAKE_WORDS = ("bench",)
@@ -71,7 +71,7 @@ def _parse(argv: list[str]) -> list[str]:
         flag_errors.check_numbers()
         return parsed
     except flags.UnrecognizedFlagError as error:
-        _refuse(argv[0], _unknown(error.flagname))
+        _refuse(argv[0], unknown(error.flagname))
     except flags.Error as error:
         _refuse(argv[0], flag_errors.message(error))
     except ValueError as error:
@@ -83,8 +83,8 @@ def _parse(argv: list[str]) -> list[str]:
         _refuse(argv[0], f"--config: {type(error).__name__}: {error}")
 
 
-def _unknown(name: str) -> str:
-    """What a flag that is not there was probably meant to be."""
+def unknown(name: str) -> str:
+    """What is wrong with a flag that is not there, and which one was probably meant."""
     known = help_text.own_flags()
     if now := [new for new in table.RENAMED.get(name, ()) if new in known]:
         return f"--{name}: is called --{now[0]} now"

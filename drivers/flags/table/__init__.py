@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from absl import flags
 
-from causeway.drivers.flags.entry import Entry, choice, define_texts, listed, number, switch, text, whole
+from causeway.drivers.flags.entry import DEFINE, Entry, choice, choice_or_alone, listed, number, switch, text, whole
 
 # Flags that are defined through this module belong to the driver that takes them.
 flags.disclaim_key_flags()
@@ -59,6 +59,7 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
     "seed": whole("Key of every draw.", 0, 0, MOST_SEED),
     "held_out": number("Share kept apart, on which what the others choose (or train) is measured.", 0.0),
     "json": switch("Print everything as JSON."),
+    "shared": listed("Flags given to several commands at once, which are not refused where they have no effect."),
     "traceback": switch("Show where in the code an error was raised, not its line alone."),
     "length": whole("Tokens a row of text, cut to the model's context.", 128, 2),
     # Texts that a model writes.
@@ -133,7 +134,8 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
     "record_logits": whole("Record this many largest next-token logits.", 0, 0),
     "unit_buckets": whole("Buckets of a unit, the most that a kill loses.", 8),
     "limit_features": whole("Pilot: the first features alone, a plan of its own.", None),
-    "plan": choice("Only estimate units, time, memory and disk.", None, "abstract", "measured"),
+    "plan": choice_or_alone("Only estimate time, memory and disk, from shapes or from what was measured.",
+                             "abstract", "measured"),
     "disk_limits": listed("Fractions of the disk to warn at, and to stop at.", "0.8", "0.95"),
     "correction": choice("False discovery rate: bh, or by (any dependence).", "bh", "bh", "by"),
     "halves": switch("Select on half of the prompts, estimate on the others; without, none is causal.", True),
@@ -204,6 +206,8 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
     "limit_neurons": whole("The first so many neurons of each layer alone.", None),
     "directions": text("Folder of `direction`: what scores are taken on."),
     # study
+    "only": listed("These stages alone."),
+    "from": text("This stage and those after it alone."),
     # represent
     # direction
     # rank
@@ -230,6 +234,7 @@ RENAMED: Mapping[str, tuple[str, ...]] = MappingProxyType({
     "rows": ("batch_rows", "text_rows"), "mode": ("form", "holds"), "split": ("splits", "halves"),
     "text": ("data", "wording"), "texts": ("num_texts", "data"), "features": ("num_features", "edits"),
     "top_k": ("keep",), "format": ("graph_format",), "documented": ("as_published",), "prompts": ("states",),
+    "start": ("from",),
 })  # fmt: skip
 
 
@@ -245,6 +250,6 @@ def take(names: str, **defaults: Any) -> flags.FlagValues:
     """
     for name in (*names.split(), *defaults):
         entry = TABLE[name]
-        define = define_texts if entry.kind == "texts" else getattr(flags, f"DEFINE_{entry.kind}")
+        define = DEFINE.get(entry.kind) or getattr(flags, f"DEFINE_{entry.kind}")
         define(name, default=defaults.get(name, entry.default), help=entry.help, **entry.limits)
     return flags.FLAGS

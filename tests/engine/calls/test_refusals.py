@@ -39,6 +39,7 @@ CALLS = {
     "save_model": {"folder": "out", "edits": [cw.UnitEdit(1, 5, 2.0, "scale", stream="mlp_act")]},
     "save_heat_map": {"table": None, "path": "map.png"},
     "screen": {"prompts": GROUPS, "dictionary": "saes"},
+    "study": {"config": {"name": "x", "stages": [{"name": "p", "driver": "prompts"}]}, "workdir": "out"},
     "FeatureEdit": {"layer": 0, "feature": 1},
     "VectorEdit": {"layer": 0, "vector": np.ones(128)},
     "SwapEdit": {"layer": 0, "vector": np.ones(128)},

@@ -1,0 +1,182 @@
+"""`causeway study` on the bundled model: it runs, goes on after kills and signals, and refuses in one line."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+CONFIG = """
+from ml_collections import ConfigDict
+def get_config():
+    config = ConfigDict()
+    config.name = "small"
+    config.shared = ConfigDict({"seed": 3, "dictionaries": "bundled:tiny", "behaviours": ("bundled_agreement",)})
+    config.stages = (
+        ConfigDict({"name": "prompts", "driver": "prompts", "flags": {"train": 4, "test": 2}}),
+        ConfigDict({"name": "baseline", "driver": "evaluate", "flags": {"by": ()}, "takes": {"prompts": "prompts"}}),
+    )
+    return config
+"""
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    path = tmp_path_factory.mktemp("config") / "small.py"
+    path.write_text(CONFIG)
+    return path
+
+
+@pytest.fixture(scope="module")
+def study(command, config):
+    """`study(workdir, *arguments)`: a process that runs the small study there."""
+
+    def study(workdir, *arguments):
+        typed, environment = command("study", f"--config={config}", f"--workdir={workdir}", *arguments)
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        return subprocess.Popen(typed, env=environment, **pipes)
+
+    return study
+
+
+def ended(process):
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out, err
+
+
+def page(workdir):
+    return json.loads((workdir / "study.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def finished(study, tmp_path_factory):
+    """A workdir in which a stage was killed, then the study asked to stop, then it was left to end; what each said."""
+    workdir, said = tmp_path_factory.mktemp("study") / "here", []
+    lock = workdir / "stages" / ".baseline.lock"
+    for number in (signal.SIGKILL, signal.SIGTERM):
+        lock.unlink(missing_ok=True)
+        process = study(workdir)
+        while not (lock.is_file() and lock.read_text().strip()):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.02)
+        stage = int(lock.read_text())
+        if number == signal.SIGKILL:
+            os.kill(stage, number)
+        else:
+            process.send_signal(number)
+        said.append((*ended(process), statuses(workdir)))
+    said.append((*ended(study(workdir)), statuses(workdir)))
+    return workdir, said
+
+
+def statuses(workdir):
+    return [result["status"] for result in page(workdir)["results"]]
+
+
+def test_a_killed_stage_fails_alone_and_the_same_command_goes_on(finished):
+    workdir, (killed, stopped, done) = finished
+    assert (killed[0], killed[3]) == (1, ["done", "failed"])
+    assert f"baseline failed: ended by signal 9; all it printed is in {workdir}/stages/baseline.log" in killed[2]
+    assert "the same command goes on there" in killed[2]
+    assert (stopped[0], stopped[3]) == (3, ["skipped", "stopped"])
+    assert (done[0], done[3]) == (0, ["skipped", "done"]), done
+    first, second, last = done[1].splitlines()
+    assert first == f"[1/2] prompts  up to date  -> {workdir}/prompts"
+    assert second.startswith("[2/2] baseline  done in ")
+    assert last == f"everything is in {workdir}: study.json says where"
+
+
+def test_the_page_names_commands_that_a_person_can_type(finished, causeway):
+    workdir, _ = finished
+    results = page(workdir)["results"]
+    assert results[1]["command"].startswith("causeway evaluate ")
+    assert f"--prompts={workdir}/prompts " in results[1]["command"]
+    # Of the shared values those alone that a driver has; those without effect are no reason to refuse.
+    assert "--dictionaries" not in results[0]["command"]
+    assert "--shared=behaviours,dictionaries" in results[1]["command"]
+    assert results[1]["peak_bytes"] > 1e8
+    assert (workdir / "baseline" / "baseline_metrics_train.json").is_file()
+    assert not (workdir / "stages" / "baseline.work").exists()
+
+
+def test_a_second_run_starts_nothing(finished, drive, config):
+    workdir, _ = finished
+    (again,) = drive("study", (f"--config={config}", f"--workdir={workdir}"))
+    assert (again["status"], again["out"].count("up to date")) == (0, 2)
+
+
+REFUSED = [
+    (("--config.stages[0].flags.train=-1",), "config.stages[0] (prompts, prompts): --train: got '-1'; needs a non"),
+    (("--config.stages[0].flags.tran=1",), "causeway study: --config: "),
+    (("--config.stages[1].driver=evaluat",), "config.stages[1].driver of baseline: got 'evaluat'; no driver; did"),
+    (("--config.stages[1].takes.prompts=promts",), "--config: baseline takes 'promts'; no stage; did you mean prom"),
+    (("--config.shared.dictionaries=",), "config.shared.dictionaries: got nothing; needs a value, as --config"),
+    (("--config.name=other",), 'is of another study: study: "small" in the workdir, "other" now'),
+    (("--only=x",), "--only: got 'x'; no stage; needs one of prompts, baseline"),
+    (("--from=x",), "--from: got 'x'; no stage; needs one of prompts, baseline"),
+    (("--config.shared.seed=5", "--only=baseline"), "--only: baseline takes prompts, which is of other values: seed"),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def refusals(finished, forked, config):
+    """What each of REFUSED is told; a process each, because overrides are read when a driver is imported."""
+    place = finished[0]
+    run = "from causeway.drivers.main import run; run()"
+    return [forked.run(run, "study", f"--config={config}", f"--workdir={place}", *given) for given, _ in REFUSED]
+
+
+@pytest.mark.parametrize("number", range(len(REFUSED)))
+def test_what_cannot_be_is_refused_in_one_line(refusals, number):
+    done, said = refusals[number], REFUSED[number][1]
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert said in done.stderr
+
+
+CHANGED = [
+    ('"train": 4', '"trian": 4', "config.stages[0] (prompts, prompts): --trian: no such flag; did you mean --train?"),
+    ('"train": 4', '"train": "four"', "--train: got 'four'; needs a non-negative whole number"),
+    ('"train": 4', '"skip_bad": 4', "--skip_bad: got '4'; needs true or false"),
+    ('"train": 4', '"train": True', "--train: got True; needs a non-negative whole number"),
+    ('"train": 4', '"train": (1, 2)', "--train: got [1, 2]; needs a non-negative whole number"),
+    ('"seed": 3', '"sede": 3', "config.shared: no stage's driver has a flag --sede; did you mean seed?"),
+    (', "takes": {"prompts": "prompts"}', "", "config.stages[1] (baseline, evaluate): --prompts: got nothing; eval"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "said"), CHANGED)
+def test_a_wrong_value_is_refused_by_the_flags_of_its_driver(tmp_path, old, new, said):
+    from causeway.drivers.stages.stage_flags import commands_of, study_of
+
+    space = {}
+    exec(CONFIG.replace(old, new), space)
+    with pytest.raises(ValueError) as found:
+        commands_of(study_of(space["get_config"]()), tmp_path / "none")
+    assert said in str(found.value)
+    assert "\n" not in str(found.value)
+    assert not (tmp_path / "none").exists()
+
+
+def test_what_a_command_without_a_folder_writes_is_not_taken(tmp_path):
+    from causeway.drivers.stages.stage_flags import commands_of, study_of
+
+    takes = {"name": "b", "driver": "evaluate", "takes": {"prompts": "a"}}
+    study = study_of({"name": "x", "stages": [{"name": "a", "driver": "bench"}, takes]})
+    with pytest.raises(ValueError, match="config: b takes a, but bench writes no folder"):
+        commands_of(study, tmp_path)
+
+
+def test_the_python_call_runs_the_same(finished, config):
+    import causeway as cw
+
+    space = {}
+    exec(CONFIG, space)
+    lines = []
+    results = cw.study(space["get_config"](), finished[0], tell=lines.append)
+    assert [result.outcome.value for result in results] == ["skipped", "skipped"]
+    assert len(lines) == 2
+    with pytest.raises(ValueError, match="start: got 'x'; no stage"):
+        cw.study(space["get_config"](), finished[0], start="x")
