@@ -24,6 +24,7 @@ QUESTIONS = {
     "intervene": "does changing these features change what it answers?",
     "represent": "what does its stream hold where it answers, and is the answer right?",
     "virtual_weights": "which features feed which, on the stream itself?",
+    "edit": "do scaled neurons make it answer better, and at what price elsewhere?",
     "train_model": "make a small model",
     "train_dictionary": "make SAEs or transcoders for a model",
     "study": "how do I run a whole pipeline from one file, and go on where it stopped?",

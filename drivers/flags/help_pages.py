@@ -104,6 +104,16 @@ PAGES: MappingProxyType[str, Page] = MappingProxyType(
             ("source_layer", "target_layer", "out"),
             ("model", "dictionaries", "keep", "weighting", "data"),
         ),
+        "edit": Page(
+            (
+                _ADDITION,
+                _PROMPTS,
+                "causeway edit --prompts=runs/addition_prompts --choose_on=train --neurons=2:210,1:152,0:122 "
+                "--factors=0,2 --unrelated=runs/prompts --out=runs/edit --export=runs/edited",
+            ),
+            ("prompts", "neurons", "out"),
+            ("model", "factors", "sign_by", "choose_on", "unrelated", "unrelated_data", "export", "overwrite"),
+        ),
         "train_model": Page(
             ("causeway train_model --out=runs/tiny --config.schedule.steps=20 --config.schedule.warmup_steps=5",),
             ("out",),

@@ -19,42 +19,47 @@ FLAGS = take("prompts skip_bad")
 Made = TypeVar("Made")
 
 
-def read(check: Callable[[PromptRecord], None] | None = None, **asked: Any) -> list[PromptRecord]:
+def read(
+    check: Callable[[PromptRecord], None] | None = None, flag: str = "prompts", **asked: Any
+) -> list[PromptRecord]:  # fmt: skip
     """The records of --prompts, before a model is loaded.
 
     Args:
         check: raises ValueError for a record that is of no use to the command.
+        flag: the one that names the files, where it is another.
         asked: further arguments of `read_prompts`.
 
     Raises:
-        FileNotFoundError, ValueError: --prompts is not given, or a file or line cannot be read.
+        FileNotFoundError, ValueError: the flag is not given, or a file or line cannot be read.
     """
     from causeway.ports.prompts.prompt_files import any_prompt, read_prompts
 
-    paths = given("prompts", "files of prompts, a JSON object a line, or folders of such files")
+    paths = given(flag, "files of prompts, a JSON object a line, or folders of such files")
     records, bad = read_prompts(paths, check or any_prompt, **asked, skip_bad=FLAGS.skip_bad)
     tell(bad)
     chat_flags.check(any(record.messages for record in records))
     return records
 
 
-def rendered(model: Model, records: Sequence[PromptRecord]) -> list[PromptRecord]:
+def rendered(model: Model, records: Sequence[PromptRecord], flag: str = "prompts") -> list[PromptRecord]:
     """Records as they are run, conversations through the model's chat template, of which the first is shown.
 
     Raises:
         ValueError: a record that cannot be rendered (unless --skip_bad is given), or none that can.
     """
     rendering = chat_flags.rendering(model, records)
-    found = usable(records, lambda record: rendering.of(model, record), "rendered")
+    found = usable(records, lambda record: rendering.of(model, record), "rendered", flag)
     chat_flags.show(found)
     return found
 
 
-def usable(records: Sequence[PromptRecord], make: Callable[[PromptRecord], Made], done: str) -> list[Made]:
+def usable(
+    records: Sequence[PromptRecord], make: Callable[[PromptRecord], Made], done: str, flag: str = "prompts"
+) -> list[Made]:  # fmt: skip
     """What `make` makes of each record, its ValueErrors told and their records left out.
 
     Args:
-        records: of --prompts.
+        records: of --prompts, or of another `flag`.
         make: raises ValueError for one that cannot be used.
         done: what is done with prompts, such as "scored".
 
@@ -68,9 +73,9 @@ def usable(records: Sequence[PromptRecord], make: Callable[[PromptRecord], Made]
         except ValueError as error:
             place = f"{record.where}: " if record.where else ""
             if not FLAGS.skip_bad:
-                raise ValueError(f"--prompts: {place}{error}; --skip_bad keeps the others") from None
+                raise ValueError(f"--{flag}: {place}{error}; --skip_bad keeps the others") from None
             bad.append(f"{place}{error}")
     tell(bad)
     if records and not made:
-        raise ValueError(f"--prompts: none of {len(records)} prompts can be {done}; the last: {bad[-1]}")
+        raise ValueError(f"--{flag}: none of {len(records)} prompts can be {done}; the last: {bad[-1]}")
     return made

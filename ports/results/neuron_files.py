@@ -6,10 +6,12 @@ neurons.parquet    what `rank`, `second_order` and `components` write, the stron
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from causeway.engine import scalars
 from causeway.engine.neurons import Neurons
@@ -30,17 +32,39 @@ def read_neurons(source: Path | str) -> Neurons:
     if _LISTED.fullmatch(str(source)):
         pairs = [entry.split(":") for entry in str(source).split(",")]
         return Neurons(*np.array(pairs, np.int64).T)
+    path, (layer, neuron) = _columns(source, ("layer", "neuron"))
+    return Neurons(scalars.integers(layer, f"{path}: layer"), scalars.integers(neuron, f"{path}: neuron"))
+
+
+def read_values(source: Path | str, column: str, neurons: Neurons) -> Float[np.ndarray, " M"]:
+    """What a table says of some of its neurons in a column of numbers.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a list in place of a table, no such column, or an entry that is no finite number.
+    """
+    if _LISTED.fullmatch(str(source)):
+        raise ValueError(f"{source}: a list, which has no column {column!r}; needs a table of neurons")
+    path, (layer, neuron, values) = _columns(source, ("layer", "neuron", column))
+    found = dict(zip(zip(layer, neuron, strict=True), values, strict=True))
+    pairs = zip(neurons.layer.tolist(), neurons.neuron.tolist(), strict=True)
+    return np.array([scalars.real(found[pair], f"{path}: {column} of {pair[0]}:{pair[1]}") for pair in pairs])
+
+
+def _columns(source: Path | str, names: Sequence[str]) -> tuple[Path, list[list[Any]]]:
+    """The file of a table and some of its columns."""
     path = Path(source)
     path = path / FILE if path.is_dir() else path
     if path.suffix.lower() == ".jsonl":
-        return Neurons(*np.array(read_lines(path, _pair).items, np.int64).reshape(-1, 2).T)
+        rows = read_lines(path, lambda record: _fields(record, names)).items
+        return path, [list(column) for column in zip(*rows, strict=True)]
     table = read_parquet(path, missing="give a table of neurons, or a list such as 9:5,9:17")
-    if missing := {"layer", "neuron"} - set(table.column_names):
-        raise ValueError(f"{path}: lacks the columns {sorted(missing)}; needs layer and neuron")
-    return Neurons(*(scalars.integers(table[name].to_numpy(), f"{path}: {name}") for name in ("layer", "neuron")))
+    if missing := set(names) - set(table.column_names):
+        raise ValueError(f"{path}: lacks the columns {sorted(missing)}; needs {' and '.join(names)}")
+    return path, [table[name].to_pylist() for name in names]
 
 
-def _pair(record: dict[str, Any]) -> tuple[int, int]:
-    if absent := [name for name in ("layer", "neuron") if name not in record]:
+def _fields(record: dict[str, Any], names: Sequence[str]) -> list[Any]:
+    if absent := [name for name in names if name not in record]:
         raise ValueError(f"has no field {', '.join(absent)}; it has {', '.join(sorted(record)) or 'none'}")
-    return scalars.integer(record["layer"], "layer"), scalars.integer(record["neuron"], "neuron")
+    return [scalars.integer(record[name], name) if name in ("layer", "neuron") else record[name] for name in names]

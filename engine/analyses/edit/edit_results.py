@@ -111,7 +111,7 @@ def verdict_of(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
     prices = [(name, rows[name]) for name in (UNRELATED, TEXT) if name in rows]
     for name, row in prices:
         gain = row["effect"] if row["outcome"] == LOG_ODDS else -row["effect"]
-        found.append(f"{name.replace('_', ' ')}: {_judged(row, 'better', 'worse: the price', gain)}")
+        found.append(f"{name.replace('_', ' ')}: {_judged(row, 'better', 'worse, the price', gain)}")
     return found if prices else [*found, "the price is not known: no unrelated prompts or texts were given"]
 
 
@@ -122,7 +122,7 @@ def _judged(row: Mapping[str, Any], better: str, worse: str, gain: float) -> str
         return verdict(row["prompts"], row["distinct"])
     interval = f"{row['effect']:+.3f} nats{unit} in [{row['low']:+.3f}, {row['high']:+.3f}]"
     if row["low"] <= 0 <= row["high"]:
-        return f"cannot tell from nothing: {interval}"
+        return f"cannot be told from nothing: {interval}"
     return f"{better if gain > 0 else worse}: {interval}"
 
 

@@ -1,11 +1,14 @@
+import json
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from causeway.engine.directions import Directions
+from causeway.engine.neurons import Neurons
 from causeway.ports.results.direction_files import FILES, read_directions, write_directions
-from causeway.ports.results.neuron_files import read_neurons
+from causeway.ports.results.neuron_files import read_neurons, read_values
 
 
 def test_neurons_come_from_a_table_its_folder_lines_or_a_list(tmp_path):
@@ -49,3 +52,15 @@ def test_a_damaged_description_is_refused(tmp_path, content):
 def test_a_folder_without_directions_is_told(tmp_path):
     with pytest.raises(FileNotFoundError, match="give the folder that `direction` wrote"):
         read_directions(tmp_path)
+
+
+def test_a_column_is_read_for_the_neurons_that_are_meant(tmp_path):
+    table = pa.table({"layer": [3, 1, 0], "neuron": [9, 4, 2], "score": [2.0, -1.0, 0.5], "name": ["a", "b", "c"]})
+    pq.write_table(table, tmp_path / "neurons.parquet")
+    (tmp_path / "some.jsonl").write_text("".join(json.dumps(row) + "\n" for row in table.to_pylist()))
+    for source in (tmp_path, tmp_path / "some.jsonl"):
+        assert read_values(source, "score", Neurons([0, 3], [2, 9])).tolist() == [0.5, 2.0]
+    with pytest.raises(ValueError, match="name of 3:9: got 'a'; needs a finite number"):
+        read_values(tmp_path, "name", Neurons([3], [9]))
+    with pytest.raises(ValueError, match="has no field nosuch"):
+        read_values(tmp_path / "some.jsonl", "nosuch", Neurons([3], [9]))

@@ -99,12 +99,12 @@ def test_verdicts():
     ]
     assert verdict_of({"choosing": good, "held_out": bad, "unrelated": bad, "unrelated_text": text}) == [
         "held out: worse: -1.000 nats in [-1.500, -0.500]",
-        "unrelated: worse: the price: -1.000 nats in [-1.500, -0.500]",
-        "unrelated text: worse: the price: +0.200 nats a token in [+0.100, +0.300]",
+        "unrelated: worse, the price: -1.000 nats in [-1.500, -0.500]",
+        "unrelated text: worse, the price: +0.200 nats a token in [+0.100, +0.300]",
     ]
     found = verdict_of({"choosing": good, "held_out": few, "unrelated": none})
     assert "cannot tell: 4 prompts are too few" in found[0]
-    assert "cannot tell from nothing: +0.100 nats in [-0.200, +0.400]" in found[1]
+    assert "cannot be told from nothing: +0.100 nats in [-0.200, +0.400]" in found[1]
     assert "no setting raises the log odds" in verdict_of({"choosing": bad, "held_out": good})[0]
 
 
