@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from causeway.engine.analyses.attribute.request import attribute as attribute
     from causeway.engine.analyses.attribute.targets import Target as Target
     from causeway.engine.analyses.attribute.targets import logit_difference as logit_difference
+    from causeway.engine.analyses.decompose.decompose import Decomposition as Decomposition
+    from causeway.engine.analyses.decompose.lexicon import Lexicon as Lexicon
+    from causeway.engine.analyses.decompose.rationales import words_of_texts as words_of_texts
+    from causeway.engine.analyses.decompose.request import decompose as decompose
+    from causeway.engine.analyses.decompose.request import lexicon as lexicon
     from causeway.engine.analyses.edit.edit_results import EditResults as EditResults
     from causeway.engine.analyses.edit.request import edit as edit
     from causeway.engine.analyses.evaluate.request import evaluate as evaluate
@@ -47,6 +52,7 @@ if TYPE_CHECKING:
     from causeway.engine.calls.pullback import pullback as pullback
     from causeway.engine.calls.run import RunResult as RunResult
     from causeway.engine.calls.run import run as run
+    from causeway.engine.components import Components as Components
     from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder as CrossLayerTranscoder
     from causeway.engine.dictionary.dictionary import Dictionary as Dictionary
     from causeway.engine.dictionary.placement import Replicated as Replicated
@@ -68,6 +74,7 @@ if TYPE_CHECKING:
     from causeway.ports.dictionaries.load import load_dictionaries as load_dictionaries
     from causeway.ports.dictionaries.load import save_dictionary as save_dictionary
     from causeway.ports.graphs.save import save_graph as save_graph
+    from causeway.ports.lexicons.lexicon_files import lexicon_words as lexicon_words
     from causeway.ports.models.load import load_model as load_model
     from causeway.ports.models.published_write import save_model as save_model
     from causeway.ports.results.heat_map import save_heat_map as save_heat_map

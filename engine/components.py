@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from causeway.engine import scalars
+from causeway.engine.directions import check_of_model
 from causeway.engine.model.handle import Model
 
 # How far from 1 the norm of a unit vector in float32, or rounded to 16 bits on the way, may be.
@@ -66,25 +67,31 @@ class Components:
         """Neurons that have a component."""
         return np.asarray(self.component.any(axis=1))
 
+    def only(self, neuron: Int[np.ndarray, " m"]) -> "Components":
+        """Some neurons, in the order named.
+
+        Raises:
+            ValueError: one that is not among them.
+        """
+        row = {int(n): i for i, n in enumerate(self.neuron)}
+        if missing := [int(n) for n in neuron if int(n) not in row]:
+            raise ValueError(
+                f"neurons: {self.layer}:{missing[0]} has no component here ({len(missing)} of {len(neuron)} have none)"
+            )
+        rows = np.array([row[int(n)] for n in neuron], np.int64)
+        return dataclasses.replace(
+            self, neuron=self.neuron[rows], mean=self.mean[rows], component=self.component[rows]
+        )  # fmt: skip
+
     def check_of_model(self, model: Model) -> None:
         """Refuse components of another model.
 
         Raises:
             ValueError: another fingerprint, width, number of layers or of neurons.
         """
-        config = model.config
-        if self.fingerprint and self.fingerprint != model.fingerprint:
+        check_of_model("components", self.fingerprint, self.component.shape[1], self.layer, model)
+        if len(self.neuron) and self.neuron.max() >= model.config.d_ff:
             raise ValueError(
-                f"components: made on weights {self.fingerprint[:12]}, but {model.name} is {model.fingerprint[:12]}; "
-                "make them on this model"
-            )
-        if self.component.shape[1] != config.d_model:
-            raise ValueError(
-                f"components: {self.component.shape[1]} coordinates, but the stream of {model.name} has "
-                f"{config.d_model}"
-            )
-        if self.layer >= config.num_layers or (len(self.neuron) and self.neuron.max() >= config.d_ff):
-            raise ValueError(
-                f"components: of layer {self.layer}, neurons up to {self.neuron.max(initial=0)}, but {model.name} has "
-                f"layers 0..{config.num_layers - 1} of {config.d_ff} neurons"
+                f"components: of neuron {self.neuron.max()}, but a layer of {model.name} has {model.config.d_ff} "
+                "neurons"
             )

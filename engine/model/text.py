@@ -17,6 +17,7 @@ class Tokenizer(Protocol):
     vocab_size: int
     bos_id: int | None
     eos_id: int | None
+    special_ids: frozenset[int]
     fingerprint: str
 
     def encode(self, text: str, unknown: bool = False) -> list[int]:

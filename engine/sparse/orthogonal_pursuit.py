@@ -23,6 +23,7 @@ Cost: 2 M A D S operations. Memory: [block, A] and [block, S, D] beside the atom
 """
 
 import dataclasses
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -58,6 +59,19 @@ class Pursuit:
     def cosine(self) -> Float[np.ndarray, "M S"]:
         """Cosine between each vector and its reconstruction after each step."""
         return np.sqrt(np.maximum(1 - np.square(self.remainder), 0))
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All [M, S] of it by name."""
+        return {"atom": self.atom, "coefficient": self.coefficient, "cosine": self.cosine}
+
+    def entries(self, names: Sequence[str]) -> list[list[tuple[int, float, str]]]:
+        """(index, coefficient, name) of each vector's atoms, the largest |coefficient| first."""
+        order = np.argsort(-np.abs(self.coefficient), axis=1, kind="stable")
+        atoms, coefficients = (np.take_along_axis(a, order, axis=1) for a in (self.atom, self.coefficient))
+        return [
+            [(a, c, names[a]) for a, c in zip(*row, strict=True) if a >= 0]
+            for row in zip(atoms.tolist(), coefficients.tolist(), strict=True)
+        ]
 
     def reconstructed(self, atoms: Float[AnyArray, "A D"]) -> Float[np.ndarray, "M D"]:
         """The sum of each vector's atoms times their coefficients."""

@@ -34,6 +34,7 @@ class FileTokenizer:
     Attributes:
         vocab_size: ids are 0..vocab_size-1, added tokens included.
         bos_id, eos_id, unknown_id: None where the tokenizer has none.
+        special_ids: of all special tokens, those that stand for no text.
         files_prepend_bos: whether the published files put BOS before a text.
         fingerprint: sha256 of tokenizer.json.
     """
@@ -50,6 +51,9 @@ class FileTokenizer:
         self.bos_id = _special_id(files, config, "bos_token", self._tokenizer)
         self.eos_id = _special_id(files, config, "eos_token", self._tokenizer)
         self.unknown_id = _unknown_id(self._tokenizer)
+        added = self._tokenizer.get_added_tokens_decoder()
+        named = [i for i in (self.bos_id, self.eos_id, self.unknown_id) if i is not None]
+        self.special_ids = frozenset([*named, *(i for i, token in added.items() if token.special)])
         self.files_prepend_bos = self._detect_bos(config)
         self.fingerprint = hashlib.sha256(content).hexdigest()
         self._is_bundled = BUNDLED in files.where.resolve().parents

@@ -15,6 +15,7 @@ import numpy as np
 
 from causeway.engine import scalars
 from causeway.engine.components import Components
+from causeway.engine.neurons import Neurons
 from causeway.engine.sweep import durable
 from causeway.engine.sweep.checksums import check
 from causeway.ports.files.foreign import check_file
@@ -73,6 +74,34 @@ def read_about(folder: Path | str) -> tuple[str, tuple[int, ...]]:
     if not found:
         raise ValueError(f"{path}: has no layers; {_ADVICE}")
     return fingerprint, found
+
+
+def read_components(
+    folder: Path | str,
+    layers: Sequence[int] | None = None,
+    neurons: Neurons | None = None,
+    limit: int | None = None,
+) -> list[Components]:
+    """The components of some layers of a folder.
+
+    Args:
+        folder: that `components` wrote.
+        layers: those read; default: all there are.
+        neurons: those kept, and the layers with them; default: all.
+        limit: the first so many of each layer alone.
+
+    Raises:
+        FileNotFoundError: it has none.
+        ValueError: damaged files, or layers or neurons that are not there.
+    """
+    there = read_about(folder)[1] if neurons is None else neurons.layers
+    chosen = there if layers is None else tuple(layers)
+    if neurons is not None and (extra := set(chosen) - set(there)):
+        raise ValueError(f"layers: got {min(extra)}, of which no neuron is named; name layers of the neurons")
+    found = [read_layer(folder, layer) for layer in chosen]
+    if neurons is not None:
+        found = [one.only(neurons.of(one.layer)) for one in found]
+    return found if limit is None else [one.only(one.neuron[:limit]) for one in found]
 
 
 def read_layer(folder: Path | str, layer: int) -> Components:

@@ -10,11 +10,14 @@ import causeway as cw
 PROMPT = "44+95="
 TARGET = cw.logit_difference(5, 11)
 GROUPS = {"a": ["44+95=", "44+94="], "b": ["14+15=", "24+25="]}
+COLUMNS = np.eye(4, 128, dtype=np.float32)
+NEURONS = cw.Components(1, np.array([3]), COLUMNS[:1], COLUMNS[:1])
 # A call that would do, of each public function: what is not named here has to be refused by its type alone.
 CALLS = {
     "activation_patching": {"clean": PROMPT, "corrupted": "44+94=", "target": TARGET},
     "attribute": {"prompt": PROMPT, "dictionary": "transcoders"},
     "chat": {"messages": [{"role": "user", "content": PROMPT}]},
+    "decompose": {"components": NEURONS, "lexicon": cw.Lexicon(("a", "b"), COLUMNS[1:3], "mean", ""), "atoms": 1},
     "direct_logit_attribution": {"prompt": PROMPT, "target": TARGET},
     "diverging_answers": {"prompt": PROMPT, "answers": ["139.", "138."]},
     "edit": {"prompts": [(PROMPT, "139.", "138."), ("44+94=", "138.", "139.")], "neurons": [(1, 5)]},
@@ -23,6 +26,8 @@ CALLS = {
     "features": {"prompts": PROMPT, "dictionary": "saes"},
     "generate": {"prompts": PROMPT},
     "intervene": {"prompt": PROMPT, "dictionary": "transcoders", "edits": [(0, 1, 2, 0.5)]},
+    "lexicon": {},
+    "lexicon_words": {"source": "maths"},
     "load_dictionaries": {"reference": "bundled:tiny"},
     "load_model": {"reference": "bundled:tiny"},
     "logit_difference": {"correct": 5, "wrong": 11},
@@ -40,6 +45,7 @@ CALLS = {
     "save_heat_map": {"table": None, "path": "map.png"},
     "screen": {"prompts": GROUPS, "dictionary": "saes"},
     "study": {"config": {"name": "x", "stages": [{"name": "p", "driver": "prompts"}]}, "workdir": "out"},
+    "words_of_texts": {"texts": ["a cat has four legs"], "min_count": 1},
     "FeatureEdit": {"layer": 0, "feature": 1},
     "VectorEdit": {"layer": 0, "vector": np.ones(128)},
     "SwapEdit": {"layer": 0, "vector": np.ones(128)},

@@ -1,0 +1,1 @@
+"""Which few words say a neuron's direction: components of second-order effects written over a lexicon."""
