@@ -17,7 +17,7 @@ Shapes: P prompts, D model.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -96,3 +96,24 @@ class Representations:
             ValueError: another fingerprint, width or number of layers.
         """
         check_of_model("representations", self.fingerprint, self.vectors.shape[1], self.layer, model)
+
+
+def joined(parts: Sequence[Representations]) -> Representations:
+    """Representations of several sets of prompts as one.
+
+    Raises:
+        ValueError: none, or of different models or places.
+    """
+    if not parts:
+        raise ValueError("representations: got none; needs at least one set")
+    first, *others = parts
+    for other in others:
+        places = [(one.stream, one.layer, one.vectors.shape[1]) for one in (first, other)]
+        if first.fingerprint != other.fingerprint or places[0] != places[1]:
+            raise ValueError(
+                f"representations: of {places[0][0]}, layer {places[0][1]}, weights {first.fingerprint[:12]} and of "
+                f"{places[1][0]}, layer {places[1][1]}, weights {other.fingerprint[:12]}; needs one place of one model"
+            )
+    records = tuple(record for part in parts for record in part.records)
+    vectors = np.concatenate([part.vectors for part in parts])
+    return Representations(records, vectors, first.stream, first.layer, first.fingerprint, first.about)

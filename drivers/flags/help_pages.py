@@ -99,6 +99,15 @@ PAGES: MappingProxyType[str, Page] = MappingProxyType(
             ("prompts", "out"),
             ("model", "stream", "position", "generate", "record_logits", "full", "splits", "overwrite"),
         ),
+        "direction": Page(
+            (
+                _ADDITION,
+                "causeway represent --prompts=runs/addition_prompts --out=runs/represent",
+                "causeway direction --representations=runs/represent --labels=margin --out=runs/direction",
+            ),
+            ("representations", "out"),
+            ("model", "labels", "label_source", "methods", "held_out", "token_directions", "overwrite"),
+        ),
         "virtual_weights": Page(
             (f"causeway virtual_weights {_TRANSCODERS} --source_layer=0 --target_layer=2 --out=runs/weights",),
             ("source_layer", "target_layer", "out"),

@@ -78,6 +78,28 @@ def held_out(ids: Sequence[str | int], share: float, seed: int = 0) -> Bool[np.n
     return mask
 
 
+def folds(
+    ids: Sequence[str | int], count: int, strata: Sequence[str] | None = None, seed: int = 0
+) -> Int[np.ndarray, " P"]:
+    """The number of each id's fold: those of a stratum go to all folds in turn, in the order of the hash.
+
+    Args:
+        ids: distinct ones, of prompts or of groups of them.
+        count: how many folds.
+        strata: of each id, such as a label; None for one.
+
+    Raises:
+        ValueError: fewer ids than folds.
+    """
+    if not 2 <= count <= len(ids):
+        raise ValueError(f"folds: got {count} of {len(ids)}; needs two or more, and one id each at least")
+    hashes = _hashes(ids, f"folds:{scalars.seed(seed)}")
+    order = np.lexsort((hashes, np.asarray(["" for _ in ids] if strata is None else list(strata), dtype=str)))
+    found = np.zeros(len(ids), np.int32)
+    found[order] = np.arange(len(ids)) % count
+    return found
+
+
 def _hashes(ids: Sequence[str | int], key: str) -> Shaped[np.ndarray, " P"]:
     """Texts to sort prompts by."""
     return np.asarray([hashlib.blake2b(f"{key}:{i}".encode(), digest_size=8).hexdigest() for i in ids], dtype=str)

@@ -7,19 +7,18 @@
     figures/baseline_{behaviour}_{split}.png  histogram of normalised differences
     figures/baseline_rates_{split}.png        rates of all behaviours, with intervals
 
-The metrics are written last: with them a split's baseline is whole. This is the one module of ports that draws: it has
-the figures' files, and its numbers are given to it.
+The metrics are written last: with them a split's baseline is whole.
 """
 
 import csv
 import io
 import json
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from causeway.engine.sweep import durable
+from causeway.ports.results.figures import new_figure, save_figure
 
 RATES = {"margin_success": "margin success", "sign_accuracy": "sign accuracy"}
 
@@ -85,7 +84,7 @@ def draw_differences(
     out: Path, behaviour: str, split: str, values: Sequence[float], metrics: Mapping[str, Any]
 ) -> None:
     """Histogram of a behaviour's normalised differences, with zero and the threshold marked."""
-    figure, axes = _figure(5)
+    figure, axes = new_figure(5)
     axes.hist(values, bins=min(30, max(5, len(values) // 3)), color="0.7", edgecolor="0.4")
     axes.axvline(0, color="black", linewidth=1, label="0: the sign turns")
     threshold = metrics["min_score_diff"]
@@ -93,12 +92,12 @@ def draw_differences(
     axes.set(xlabel="normalised log-probability difference (nats a token)", ylabel="prompts")
     axes.set_title(f"{behaviour}, {split}: {metrics['decision']}")
     axes.legend()
-    _save(figure, _figure_path(out, behaviour, split))
+    save_figure(figure, _figure_path(out, behaviour, split))
 
 
 def draw_rates(out: Path, split: str, metrics: Mapping[str, Mapping[str, Any]]) -> None:
     """Rates of all behaviours of a split with their intervals, and the threshold of each."""
-    figure, axes = _figure(2 + 1.4 * len(metrics))
+    figure, axes = new_figure(2 + 1.4 * len(metrics))
     for shift, (key, label) in zip((-0.15, 0.15), RATES.items(), strict=True):
         found = [entry[key] for entry in metrics.values()]
         rates = [f["rate"] for f in found]
@@ -112,22 +111,4 @@ def draw_rates(out: Path, split: str, metrics: Mapping[str, Mapping[str, Any]]) 
     axes.set_xticks(range(len(metrics)), list(metrics), rotation=20, ha="right")
     axes.set(ylim=(0, 1.02), ylabel="share of prompts", title=f"{split}: rates with 95 % intervals")
     axes.legend(loc="lower right")
-    _save(figure, _rates_path(out, split))
-
-
-def _figure(width: float):
-    """Axes on a canvas of their own: no window system, no state shared with a notebook's figures."""
-    # Its reports of font caches would come between a driver's own lines.
-    logging.getLogger("matplotlib").setLevel(logging.WARNING)
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, 3.6), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure, figure.add_subplot()
-
-
-def _save(figure, path: Path) -> None:
-    durable.make_folder(path.parent)
-    with durable.replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=120)
+    save_figure(figure, _rates_path(out, split))

@@ -210,6 +210,16 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
     "from": text("This stage and those after it alone."),
     # represent
     # direction
+    "representations": listed("Folders of `represent`, of one model and stream."),
+    "labels": choice("What directions are fitted on: right or wrong answers, or graded, the margin between them.",
+                      "correct", "correct", "margin"),
+    "label_source": choice("Which labels an answer right: what was written, or the margin's sign (default: written, if "
+                            "all prompts with labels were).", None, "generated", "margin"),
+    "methods": listed("difference, probe, mass_mean; of --labels=margin covariance, ridge (default: all); or none."),
+    "fit_split": text("Split of the prompts that are fitted on, where there are several splits.", "train"),
+    "judge_split": text("Split of the prompts that are judged on.", "test"),
+    "token_directions": Entry("texts", [], "Tokens whose unembedding columns are directions too, by text or as id:73."),
+    "answers_direction": switch("Also the mean difference of the columns of right and wrong answers."),
     # rank
     # second_order
     # components

@@ -20,6 +20,7 @@ CALLS = {
     "decompose": {"components": NEURONS, "lexicon": cw.Lexicon(("a", "b"), COLUMNS[1:3], "mean", ""), "atoms": 1},
     "direct_logit_attribution": {"prompt": PROMPT, "target": TARGET},
     "diverging_answers": {"prompt": PROMPT, "answers": ["139.", "138."]},
+    "direction": {"representations": None},
     "edit": {"prompts": [(PROMPT, "139.", "138."), ("44+94=", "138.", "139.")], "neurons": [(1, 5)]},
     "effects": {"prompts": PROMPT, "target": TARGET, "arms": [[]]},
     "evaluate": {"prompts": [(PROMPT, "139.", "138.")]},
