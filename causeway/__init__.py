@@ -20,4 +20,96 @@ if TYPE_CHECKING:
     from causeway.engine.analyses.attribute.request import attribute as attribute
     from causeway.engine.analyses.attribute.targets import Target as Target
     from causeway.engine.analyses.attribute.targets import logit_difference as logit_difference
+    from causeway.engine.analyses.decompose.decompose import Decomposition as Decomposition
+    from causeway.engine.analyses.decompose.lexicon import Lexicon as Lexicon
+    from causeway.engine.analyses.decompose.rationales import words_of_texts as words_of_texts
+    from causeway.engine.analyses.decompose.request import decompose as decompose
+    from causeway.engine.analyses.decompose.request import lexicon as lexicon
     from causeway.engine.analyses.direction.request import direction as direction
+    from causeway.engine.analyses.edit.edit_results import EditResults as EditResults
+    from causeway.engine.analyses.edit.request import edit as edit
+    from causeway.engine.analyses.evaluate.request import evaluate as evaluate
+    from causeway.engine.analyses.features.request import features as features
+    from causeway.engine.analyses.intervene.intervene import Intervened as Intervened
+    from causeway.engine.analyses.intervene.intervene import intervene as intervene
+    from causeway.engine.analyses.lens.activation_patching import PatchingTable as PatchingTable
+    from causeway.engine.analyses.lens.activation_patching import activation_patching as activation_patching
+    from causeway.engine.analyses.lens.effects import Effects as Effects
+    from causeway.engine.analyses.lens.effects import effects as effects
+    from causeway.engine.analyses.lens.logit_attribution import DirectLogitAttribution as DirectLogitAttribution
+    from causeway.engine.analyses.lens.logit_attribution import direct_logit_attribution as direct_logit_attribution
+    from causeway.engine.analyses.lens.logit_lens import LogitLens as LogitLens
+    from causeway.engine.analyses.lens.logit_lens import logit_lens as logit_lens
+    from causeway.engine.analyses.patch_sweep.request import patch_sweep as patch_sweep
+    from causeway.engine.analyses.represent.request import represent as represent
+    from causeway.engine.analyses.screen.request import screen as screen
+    from causeway.engine.calls.chat import Conversation as Conversation
+    from causeway.engine.calls.chat import chat as chat
+    from causeway.engine.calls.generate import GenerateResult as GenerateResult
+    from causeway.engine.calls.generate import GenerateResults as GenerateResults
+    from causeway.engine.calls.generate import generate as generate
+    from causeway.engine.calls.pullback import Cotangent as Cotangent
+    from causeway.engine.calls.pullback import PullbackResult as PullbackResult
+    from causeway.engine.calls.pullback import pullback as pullback
+    from causeway.engine.calls.run import RunResult as RunResult
+    from causeway.engine.calls.run import run as run
+    from causeway.engine.components import Components as Components
+    from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder as CrossLayerTranscoder
+    from causeway.engine.dictionary.dictionary import Dictionary as Dictionary
+    from causeway.engine.dictionary.placement import Replicated as Replicated
+    from causeway.engine.dictionary.placement import Sharded as Sharded
+    from causeway.engine.dictionary.placement import Streamed as Streamed
+    from causeway.engine.directions import Directions as Directions
+    from causeway.engine.intervention.hold import Hold as Hold
+    from causeway.engine.intervention.requests import FeatureEdit as FeatureEdit
+    from causeway.engine.intervention.requests import PatternEdit as PatternEdit
+    from causeway.engine.intervention.requests import SwapEdit as SwapEdit
+    from causeway.engine.intervention.requests import UnitEdit as UnitEdit
+    from causeway.engine.intervention.requests import VectorEdit as VectorEdit
+    from causeway.engine.intervention.tap_requests import Tap as Tap
+    from causeway.engine.intervention.taps import Record as Record
+    from causeway.engine.model.handle import Model as Model
+    from causeway.engine.model.rollouts import Generation as Generation
+    from causeway.engine.outcome.divergence import Divergence as Divergence
+    from causeway.engine.outcome.divergence import diverging_answers as diverging_answers
+    from causeway.engine.representations import Representations as Representations
+    from causeway.ports.dictionaries.load import load_dictionaries as load_dictionaries
+    from causeway.ports.dictionaries.load import save_dictionary as save_dictionary
+    from causeway.ports.graphs.save import save_graph as save_graph
+    from causeway.ports.lexicons.lexicon_files import lexicon_words as lexicon_words
+    from causeway.ports.models.load import load_model as load_model
+    from causeway.ports.models.published_write import save_model as save_model
+    from causeway.ports.results.heat_map import save_heat_map as save_heat_map
+
+
+def _homes() -> dict[str, str]:
+    """The module of each public name."""
+    import re
+    from pathlib import Path
+
+    found = re.findall(r"^    from (causeway\.\S+) import \w+ as (\w+)$", Path(__file__).read_text(), re.MULTILINE)
+    return {name: module for module, name in found}
+
+
+_HOMES = _homes()
+__all__ = sorted(_HOMES)
+
+
+if not TYPE_CHECKING:  # a checker knows the names above, and finds misspelled ones
+
+    def __getattr__(name: str) -> object:
+        """Import a public name from where it is defined.
+
+        Raises:
+            AttributeError: no such public name.
+        """
+        if name not in _HOMES:
+            raise AttributeError(f"module 'causeway' has no attribute {name!r}; it offers {', '.join(__all__)}")
+        from importlib import import_module
+
+        globals()[name] = value = getattr(import_module(_HOMES[name]), name)
+        return value
+
+
+def __dir__() -> list[str]:
+    return list(__all__)
