@@ -46,8 +46,8 @@ def once(stream: str, num_layers: int) -> int | None:
 
 
 def side_by_side(x: Float[Array, "B T *D"]) -> Float[Array, "B T D"]:
-    """A stream as one vector a position: heads [B, T, H, K] become [B, T, H K], all others are that already."""
-    return x.reshape(*x.shape[:2], -1) if x.ndim > 3 else x
+    """A stream as one vector a position: heads [B, T, H, K] become [B, T, H K], denominators [B, T] are [B, T, 1]."""
+    return x.reshape(*x.shape[:2], -1) if x.ndim != 3 else x
 
 
 @dataclasses.dataclass(frozen=True, order=True)

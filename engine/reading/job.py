@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pyarrow as pa
 
@@ -106,7 +107,7 @@ class ReadJob(job.Job):
             "weights": self.weights,
             "dictionaries": "none" if self.dictionary is None else dictionary_digest(self.dictionary),
             "rows": config_sha256([[list(map(int, a)) for a in (r.tokens, r.places, r.labels)] for r in self.rows]),
-            "data": "none" if data is None else array_sha256(np.asarray(data)),
+            "data": " ".join(array_sha256(np.asarray(array)) for array in jax.tree.leaves(data)) or "none",
             "version": ROWS_VERSION,
         }
         config = {

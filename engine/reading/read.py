@@ -30,11 +30,12 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int
 
+from causeway.engine.arrays import AnyArray
 from causeway.engine.devices import RowParallel, local_parallel
 from causeway.engine.dictionary.finite import refuse_features
 from causeway.engine.dictionary.placement import Holder, StreamedDictionaries, mesh_of
-from causeway.engine.intervention.instruments import Instruments
-from causeway.engine.intervention.sites import side_by_side
+from causeway.engine.intervention.instruments import Differentiated, Instruments
+from causeway.engine.intervention.sites import once, side_by_side
 from causeway.engine.intervention.taps import BoundTap, TapSpec, bind_tap
 from causeway.engine.model.finite import all_finite
 from causeway.engine.model.forward import causal_pass, check_rows
@@ -94,7 +95,7 @@ def read(
         dictionary: any holder, under the model's names; None for reductions of all layers at once that need none.
         reduce: what is kept.
         data: arrays that the reduction needs.
-        layers: model layers; default: the dictionary's. Without a dictionary, L of the stream `final_norm`.
+        layers: model layers; default: the dictionary's. Streams that come once (`final_norm`) are of no layer.
         batch_rows: rows of a pass, per device; part of what fixes the bits.
         parallel: devices the rows are spread over (default: one).
         slots, width: see `passes.deal`.
@@ -139,7 +140,11 @@ class _Reader:
         self.mesh = mesh_of(dictionary)
         placed = dictionary is None or self.streamed or self.mesh is not None
         self.dictionary: Any = dictionary if placed else parallel.replicate(dictionary)
-        self.taps = tuple(bind_tap(TapSpec(stream, "raw", layers), None) for stream in streams)
+        own = [once(stream, transformer.config.num_layers) for stream in streams]
+        places = [layers if single is None else (single,) for single in own]
+        self.taps = tuple(
+            bind_tap(TapSpec(stream, "raw", at), None) for stream, at in zip(streams, places, strict=True)
+        )
 
     def groups(self, dealt: Iterator[ReadPass]) -> Iterator[tuple[int, Iterator[Part]]]:
         """(rows, their parts) of passes whose layers are read together: of one, or of as many as the host holds."""
@@ -229,7 +234,8 @@ class _Reader:
             if not all_finite(f):
                 refuse_features(int(np.isfinite(f).all(axis=0).argmin()), layer, self.dictionary)
         elif self.reduce.reads_model:
-            finite = [np.isfinite(array).reshape(count, -1).all(axis=1) for array in values.values()]
+            rows = [array for name, array in values.items() if name not in self.reduce.totals]
+            finite = [np.isfinite(array).reshape(count, -1).all(axis=1) for array in rows]
             self._check_pass(np.all(finite, axis=0), batch)
         return Part(layer, batch.rows, batch.there[:count], values)
 
@@ -237,14 +243,18 @@ class _Reader:
 def _streams(
     shared: tuple[Transformer, tuple[BoundTap, ...]],
     own: tuple[Int[Array, "B T"], Int[Array, " B"], Int[Array, "B S"]],
+    differentiated: Differentiated | None = None,
 ) -> tuple[tuple[Float[Array, "P B S D"], ...], Bool[Array, " B"]]:
     """The streams at the places read, and whether each row's pass gave numbers."""
     (transformer, taps), (tokens, lengths, places) = shared, own
     # The pass's own logits are not used, so the compiler drops them.
-    out = causal_pass(transformer, tokens, Instruments(taps=taps), lengths)
-    row = jnp.arange(len(tokens))[:, None]
-    found = tuple(jax.vmap(side_by_side)(jnp.asarray(record.values))[:, row, places] for record in out.records)
-    return found, jnp.all(out.finite, axis=1)
+    out = causal_pass(transformer, tokens, Instruments(taps=taps, differentiated=differentiated), lengths)
+    return tuple(_at(places, record.values) for record in out.records), jnp.all(out.finite, axis=1)
+
+
+def _at(places: Int[Array, "B S"], values: AnyArray) -> Float[Array, "P B S D"]:
+    """A stream of all tokens, [P, B, T, ...], at the places read."""
+    return jax.vmap(side_by_side)(jnp.asarray(values))[:, jnp.arange(len(places))[:, None], places]
 
 
 def _run_and_reduced(
@@ -253,14 +263,49 @@ def _run_and_reduced(
 ) -> tuple[Results, Bool[Array, " B"]]:  # fmt: skip
     """`_streams` and `_reduced` of all layers, in one program."""
     (transformer, taps, data), (tokens, lengths, places, there, labels) = shared, own
-    streams, finite = _streams((transformer, taps), (tokens, lengths, places))
+    slopes: tuple[Array, ...] = ()
+    if reduce.pulled:
+        streams, finite, slopes = _streams_and_slopes(shared, own, reduce)
+    else:
+        streams, finite = _streams((transformer, taps), (tokens, lengths, places))
     numbers = jnp.zeros(3, jnp.int32)
-    return _reduced((transformer, None, numbers, data), (streams, there, labels), reduce=reduce), finite
+    return _reduced((transformer, None, numbers, data), (streams, there, labels), slopes, reduce=reduce), finite
+
+
+def _streams_and_slopes(
+    shared: tuple[Transformer, tuple[BoundTap, ...], Any], own: tuple[Array, Array, Array, Array, Array],
+    reduce: Reduction,
+) -> tuple[tuple[Array, ...], Bool[Array, " B"], tuple[Array, ...]]:  # fmt: skip
+    """`_streams`, and the slopes [A, P, B, S, D] of the reduction's numbers.
+
+    Zeros are pushed onto the pulled streams; rows do not meet, so the gradient of a sum over rows is that of each.
+    """
+    (transformer, taps, data), (tokens, lengths, places, there, labels) = shared, own
+
+    def numbers(pushes: dict[str, Array]) -> tuple[Array, tuple[tuple[Array, ...], Array]]:
+        found = Differentiated(pushes, reduce.constant)
+        streams, finite = _streams((transformer, taps), (tokens, lengths, places), found)
+        wide = tuple(map(_widened, streams))
+        place = Place(wide, there, labels, transformer=transformer, data=data)
+        return reduce.numbers(place), (streams, finite)
+
+    every = tuple(tap for tap in taps if tap.spec.stream in reduce.pulled)
+    shapes = jax.eval_shape(lambda: causal_pass(transformer, tokens, Instruments(taps=every), lengths).records)
+    pushes = {
+        tap.spec.stream: jnp.zeros(record.values.shape, jnp.promote_types(record.values.dtype, jnp.float32))
+        for tap, record in zip(every, shapes, strict=True)
+    }
+    found, back, (streams, finite) = jax.vjp(numbers, pushes, has_aux=True)
+    ways = jnp.eye(found.shape[1], dtype=found.dtype)
+    (pulled,) = jax.lax.map(lambda way: back(jnp.broadcast_to(way, found.shape)), ways)
+    slopes = tuple(jax.vmap(partial(_at, places))(pulled[name]) for name in reduce.pulled)
+    return streams, finite, slopes
 
 
 def _reduced(
     shared: tuple[Transformer | None, Any, Int[Array, "3"], Any],
     own: tuple[tuple[Float[Array, "P B S D"], ...], Bool[Array, "B S"], Int[Array, "B S"]],
+    slopes: tuple[Float[Array, "A P B S D"], ...] = (),
     *,
     reduce: Reduction,
 ) -> Results:
@@ -268,8 +313,12 @@ def _reduced(
     (transformer, dictionary, numbers, data), (streams, there, labels) = shared, own
     layer, index, slot = numbers
     chosen = streams if reduce.whole else tuple(stream[slot] for stream in streams)
-    wide = tuple(x.astype(jnp.promote_types(x.dtype, jnp.float32)) for x in chosen)
-    return reduce(Place(wide, there, labels, layer, index, dictionary, transformer, data))
+    wide = tuple(map(_widened, chosen))
+    return reduce(Place(wide, there, labels, layer, index, dictionary, transformer, data, slopes))
+
+
+def _widened(x: Array) -> Array:
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 @partial(jax.jit, static_argnames="reduce")

@@ -42,6 +42,7 @@ class Place:
         index: which of the layers read it is, perhaps traced.
         dictionary, transformer: what was given to `read`; absent where the reduction needs none.
         data: the arrays given to `read` for the reduction.
+        slopes: of the reduction's `numbers` with respect to the streams that it has `pulled`, [A, P, B, S, D] each.
     """
 
     streams: tuple[Float[Array, "*P B S D"], ...]
@@ -52,6 +53,7 @@ class Place:
     dictionary: Any = None
     transformer: Any = None
     data: Any = None
+    slopes: tuple[Float[Array, "A P B S D"], ...] = ()
 
     def encode(self, x: Float[Array, "*rows D"]) -> Float[Array, "*rows F"]:
         """All feature values of the layer."""
@@ -72,6 +74,20 @@ class Reduction:
     by_feature: ClassVar[str] = ""
     whole: ClassVar[bool] = False
     reads_model: ClassVar[bool] = False
+
+    @property
+    def pulled(self) -> tuple[str, ...]:
+        """Streams whose slopes are wanted, by one pass back; only where no dictionary is read."""
+        return ()
+
+    @property
+    def constant(self) -> tuple[str, ...]:
+        """Streams, and denominators of norms, that are constants on the way back."""
+        return ()
+
+    def numbers(self, at: Place) -> Float[Array, "B A"]:
+        """What the slopes are of: numbers of each row, from its streams; a pass back for each of the A."""
+        raise NotImplementedError
 
     def __call__(self, at: Place) -> Results:
         """The results of one layer."""

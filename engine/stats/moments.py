@@ -11,25 +11,55 @@ Shapes: values [n, F]; every statistic [F] in float64. Cost: a few passes over t
 """
 
 import dataclasses
+from typing import Self
 
 import numpy as np
 from jaxtyping import Float
 
 
 @dataclasses.dataclass(frozen=True)
-class Moments:
-    """Sums of a stream of rows; `+` merges two streams.
+class Spread:
+    """Mean and variance of a stream of rows; `+` merges two streams.
 
     Attributes:
         count: rows seen.
-        mean, m2: [F] mean and sum of squared deviations, zeros included.
+        mean, m2: [F], or any shape: mean and sum of squared deviations, zeros included.
+    """
+
+    count: int
+    mean: Float[np.ndarray, "*F"]
+    m2: Float[np.ndarray, "*F"]
+
+    def __add__(self, other: Self) -> "Spread":
+        count = self.count + other.count
+        if count == 0:
+            return self
+        delta = other.mean - self.mean
+        return Spread(
+            count,
+            self.mean + delta * (other.count / count),
+            self.m2 + other.m2 + np.square(delta) * (self.count * other.count / count),
+        )
+
+    @property
+    def variance(self) -> Float[np.ndarray, "*F"]:
+        """Variance with n - 1 in the denominator; NaN below two rows, exactly 0 for a constant."""
+        if self.count < 2:
+            return np.full_like(self.m2, np.nan)
+        # The mean of a constant is off by an ulp or so; its deviations are rounding, and would give huge t values.
+        rounding = self.count * np.square(1e-12 * self.mean)
+        return np.where(self.m2 > rounding, self.m2, 0.0) / (self.count - 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Moments(Spread):
+    """Sums of a stream of rows; `+` merges two streams.
+
+    Attributes:
         active_count, active_sum: [F] rows above zero, and the sum of their values.
         maximum: [F]; -inf before the first row.
     """
 
-    count: int
-    mean: Float[np.ndarray, " F"]
-    m2: Float[np.ndarray, " F"]
     active_count: Float[np.ndarray, " F"]
     active_sum: Float[np.ndarray, " F"]
     maximum: Float[np.ndarray, " F"]
@@ -60,28 +90,16 @@ class Moments:
             np.where(active, x, 0.0).sum(axis=0), x.max(axis=0),
         )  # fmt: skip
 
-    def __add__(self, other: "Moments") -> "Moments":
-        count = self.count + other.count
-        if count == 0:
-            return self
-        delta = other.mean - self.mean
+    def __add__(self, other: Self) -> "Moments":
+        both = super().__add__(other)
         return Moments(
-            count,
-            self.mean + delta * (other.count / count),
-            self.m2 + other.m2 + np.square(delta) * (self.count * other.count / count),
+            both.count,
+            both.mean,
+            both.m2,
             self.active_count + other.active_count,
             self.active_sum + other.active_sum,
             np.maximum(self.maximum, other.maximum),
         )
-
-    @property
-    def variance(self) -> Float[np.ndarray, " F"]:
-        """Variance with n - 1 in the denominator; NaN below two rows, exactly 0 for a constant."""
-        if self.count < 2:
-            return np.full_like(self.m2, np.nan)
-        # The mean of a constant is off by an ulp or so; its deviations are rounding, and would give huge t values.
-        rounding = self.count * np.square(1e-12 * self.mean)
-        return np.where(self.m2 > rounding, self.m2, 0.0) / (self.count - 1)
 
     @property
     def active_fraction(self) -> Float[np.ndarray, " F"]:

@@ -55,7 +55,7 @@ def check_share(share: float) -> None:
     Raises:
         ValueError: outside [0, 1).
     """
-    if not 0 <= share < 1:
+    if not 0 <= scalars.real(share, "held_out") < 1:
         raise ValueError(f"held_out: got {share}; needs a share of the prompts, at least 0 and below 1")
 
 

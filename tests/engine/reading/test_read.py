@@ -3,6 +3,7 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import AxisType
@@ -20,6 +21,7 @@ from causeway.engine.reading.reductions import (
     Mean,
     Moments,
     Raw,
+    Reduction,
     TopK,
     TopLogits,
     Total,
@@ -29,6 +31,24 @@ pytestmark = pytest.mark.optimised
 
 LENGTHS = (9, 2, 20, 9, 20, 5, 9)
 STREAM = "mlp_in"
+
+
+@dataclasses.dataclass(frozen=True)
+class Slopes(Reduction):
+    """values: [B, 2, P, S, D] slopes of two numbers of a row's last place; sums [2]: of both numbers over rows."""
+
+    totals = ("sums",)
+    whole = True
+    reads_model = True
+    pulled = (STREAM,)
+
+    def numbers(self, at):
+        last = jnp.maximum(at.there.sum(axis=1) - 1, 0)
+        return at.streams[1][-1, jnp.arange(len(last)), last, :2]
+
+    def __call__(self, at):
+        counted = jnp.where(at.there[:, :1], self.numbers(at), 0)
+        return {"values": jnp.moveaxis(at.slopes[0], 2, 0), "sums": counted.sum(axis=0)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +73,7 @@ CASES = {
     "crossed moments": Case(CrossedMoments(), "crossing"),
     "max of crossing": Case(Max(), "crossing"),
     "last of crossing": Case(Last(), "crossing", one_place, 1),
+    "slopes": Case(Slopes(), "none", place_axis=2),
     "answers": Case(AnswerLogProbabilities(), "none", place_axis=0),
     "top logits": Case(TopLogits(3), "none", place_axis=0),
 }
