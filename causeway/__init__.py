@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from causeway.engine.analyses.lens.logit_lens import LogitLens as LogitLens
     from causeway.engine.analyses.lens.logit_lens import logit_lens as logit_lens
     from causeway.engine.analyses.patch_sweep.request import patch_sweep as patch_sweep
+    from causeway.engine.analyses.rank.rank import Ranking as Ranking
+    from causeway.engine.analyses.rank.request import rank as rank
     from causeway.engine.analyses.represent.request import represent as represent
     from causeway.engine.analyses.screen.request import screen as screen
     from causeway.engine.calls.chat import Conversation as Conversation

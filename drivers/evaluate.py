@@ -49,7 +49,7 @@ def main(_: list[str]) -> None:
     _check(out, by_set(records))
     model, parallel = model_flags.load_model(), model_flags.parallel()
     sets = by_set(prompt_records.rendered(model, records))
-    read = {key: _usable(model, items) for key, items in sets.items()}
+    read = {key: prompt_records.scorable(model, items, "scored") for key, items in sets.items()}
     # First, because it refuses prompts without a final answer.
     written = {key: _written(out, model, prompts) for key, prompts in read.items()}
     scored = {key: _score(model, parallel, prompts, written[key], "_".join(key)) for key, prompts in read.items()}
@@ -78,21 +78,6 @@ def _check(out: Path, sets: Mapping[tuple[str, str], list[PromptRecord]]) -> Non
     fields = {"group"}.union(*(item.fields for items in sets.values() for item in items))
     if unknown := [field for field in FLAGS.by if field not in fields]:
         raise ValueError(f"--by: no prompt has a field {unknown[0]!r}; they have {', '.join(sorted(fields))}")
-
-
-def _usable(model: Model, items: list[PromptRecord]) -> list[TokenizedPrompt]:
-    """Prompts with their tokens; one that cannot be scored, or comes again, is left out."""
-    from causeway.engine.analyses.evaluate.teacher_forcing import scorable
-
-    first: dict[tuple, str] = {}
-
-    def once(item: PromptRecord) -> TokenizedPrompt:
-        if same := first.get(key := (item.text, item.tokens, item.correct, item.incorrect)):
-            raise ValueError(f"has the prompt and answers of {same}; each counts once")
-        first[key] = item.id
-        return scorable(model, item)
-
-    return prompt_records.usable(items, once, "scored")
 
 
 def _written(out: Path, model: Model, prompts: list[TokenizedPrompt]) -> list[Generated] | None:

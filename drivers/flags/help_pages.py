@@ -108,6 +108,11 @@ PAGES: MappingProxyType[str, Page] = MappingProxyType(
             ("representations", "out"),
             ("model", "labels", "label_source", "methods", "held_out", "token_directions", "overwrite"),
         ),
+        "rank": Page(
+            (_ADDITION, "causeway rank --prompts=runs/addition_prompts --keep_layers=2 --keep=20 --out=runs/rank"),
+            ("prompts", "out"),
+            ("model", "keep_layers", "keep", "criteria", "layers", "splits", "workdir", "overwrite"),
+        ),
         "virtual_weights": Page(
             (f"causeway virtual_weights {_TRANSCODERS} --source_layer=0 --target_layer=2 --out=runs/weights",),
             ("source_layer", "target_layer", "out"),

@@ -14,6 +14,7 @@ from causeway.drivers.flags.table import take
 if TYPE_CHECKING:
     from causeway.engine.model.handle import Model
     from causeway.engine.prompt_record import PromptRecord
+    from causeway.engine.tokenized_prompt import TokenizedPrompt
 
 FLAGS = take("prompts skip_bad")
 Made = TypeVar("Made")
@@ -79,3 +80,25 @@ def usable(
     if records and not made:
         raise ValueError(f"--{flag}: none of {len(records)} prompts can be {done}; the last: {bad[-1]}")
     return made
+
+
+def scorable(model: Model, records: Sequence[PromptRecord], done: str) -> list[TokenizedPrompt]:
+    """Prompts with a right and a wrong answer and their tokens; one that cannot be scored, or comes again, is bad.
+
+    Args:
+        done: see `usable`.
+
+    Raises:
+        ValueError: see `usable`.
+    """
+    from causeway.engine.analyses.evaluate.teacher_forcing import scorable as tokens_of
+
+    first: dict[tuple, str] = {}
+
+    def once(item: PromptRecord) -> TokenizedPrompt:
+        if same := first.get(key := (item.text, item.tokens, item.correct, item.incorrect)):
+            raise ValueError(f"has the prompt and answers of {same}; each counts once")
+        first[key] = item.id
+        return tokens_of(model, item)
+
+    return usable(records, once, done)

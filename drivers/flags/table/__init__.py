@@ -32,7 +32,7 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
     # The model, its dictionaries, and where they compute.
     "model": text("A hub id (org/name[@revision]), folder, GGUF file, package:NAME, bundled.", "bundled:tiny"),
     "dictionaries": text("SAEs or transcoders: a hub id, a folder, or bundled:NAME (default: a bundled model's own)."),
-    "layers": listed("Layers whose dictionaries are loaded or made, as 0,1,-1 (the last); default: all."),
+    "layers": listed("Layers whose dictionaries are loaded or made, or that are ranked, as 0,1,-1; default: all."),
     "gating": choice("How Llama Scope's threshold is read (default: inferred).",
                       None, "inferred", "saelens_compat", "study"),
     "storage": choice("Dtype of weights in memory, or on disk where some are written.", "float32", *DTYPES),
@@ -88,7 +88,7 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
     # features, virtual_weights, inspect
     "positions": text('Tokens of a prompt: last_N, all, or places: 2:5,-1,user.last,"a text".', "last_5"),
     "include_first": switch("Position 0 too, whose stream is unlike all others."),
-    "keep": whole("Strongest features kept of each token, or sources of each target.", 50),
+    "keep": whole("Strongest kept: features of each token, sources of each target, neurons of each layer.", 50),
     "full": switch("Write all activations too (of represent: the stream), of all tokens: its size is told."),
     "source_layer": whole("Layer whose features write (negative: from the end).", None, None),
     "target_layer": whole("Layer above it, whose features read.", None, None),
@@ -221,6 +221,11 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
     "token_directions": Entry("texts", [], "Tokens whose unembedding columns are directions too, by text or as id:73."),
     "answers_direction": switch("Also the mean difference of the columns of right and wrong answers."),
     # rank
+    "keep_layers": whole("Critical layers, by what ablating their MLP changes.", 6),
+    "criteria": listed("Neurons are ranked by the mean of their ranks by these: mean_abs, variance, saliency (over all "
+                       "tokens; ..._last: the last), direct_effect, direct_effect_abs.",
+                       "mean_abs", "variance", "direct_effect"),
+    "attention": switch("Ablate what each layer's attention writes too."),
     # second_order
     # components
     # decompose

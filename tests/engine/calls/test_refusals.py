@@ -38,6 +38,7 @@ CALLS = {
         "features": [{"layer": 0, "feature": 1, "value_a": 0.0}],
     },
     "pullback": {"prompt": PROMPT, "target": TARGET},
+    "rank": {"prompts": [(PROMPT, "139.", "138.")] * 2},
     "represent": {"prompts": [(PROMPT, "139.", "138.")]},
     "run": {"prompts": PROMPT},
     "save_dictionary": {"dictionary": "saes", "directory": "out"},

@@ -1,0 +1,1 @@
+"""Which layers and neurons a behaviour depends on, by ablation, activity, direct effect and saliency."""
