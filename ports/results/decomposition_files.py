@@ -34,6 +34,12 @@ def names(layers: Sequence[int], published: bool = False) -> list[str]:
     return [*(f"{stem}.{kind}" for stem in stems for kind in ("json", "npz")), NEURONS, LEXICON, ABOUT]
 
 
+def remove_decompositions(folder: Path) -> None:
+    """Remove what an earlier run has left, perhaps of other layers."""
+    for path in [folder / ABOUT, *sorted(folder.glob("decomposition_layer_*")), folder / NEURONS, folder / LEXICON]:
+        durable.remove(path)
+
+
 def write_layer(
     folder: Path,
     layer: int,

@@ -1,6 +1,7 @@
 """Sparse decompositions as the study of CLIP's neurons computes them, beside what was meant.
 
-Its dictionary is centred and then divided by the norm of each *coordinate* over all texts, times 100, not of each text:
+Its dictionary is centred over the texts and then divided by the norm of each *coordinate* over all of them, times 100,
+not by that of each text:
 
     d_ac = 100 v_ac / sqrt(sum_b v_bc^2)
 
@@ -38,9 +39,10 @@ class PublishedDecomposition(NamedTuple):
 
 
 def published_atoms(vectors: Float[np.ndarray, "A D"]) -> Float[np.ndarray, "A D"]:
-    """The dictionary of centred vectors; coordinates that no text has stay 0, where the original has NaN."""
-    sizes = np.linalg.norm(vectors, axis=0, keepdims=True)
-    return SCALE * vectors / np.where(sizes > 0, sizes, 1)
+    """The dictionary of vectors; a coordinate that all texts have alike is 0, where the original has NaN."""
+    centred = vectors - vectors.mean(axis=0)
+    sizes = np.linalg.norm(centred, axis=0, keepdims=True)
+    return SCALE * centred / np.where(sizes > 0, sizes, 1)
 
 
 def published_decomposition(
@@ -49,7 +51,7 @@ def published_decomposition(
     """Components written over the published dictionary.
 
     Args:
-        components: unit vectors. vectors: of the texts, centred. steps: atoms of each.
+        components: unit vectors. vectors: of the texts. steps: atoms of each.
 
     Raises:
         ValueError: more atoms than texts.

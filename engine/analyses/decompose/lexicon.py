@@ -58,7 +58,9 @@ class Lexicon:
     def __post_init__(self):
         if len(self.texts) < 2:
             reasons = "; ".join(f"{reason}: {len(texts)} ({_some(texts)})" for reason, texts in self.left_out.items())
-            raise ValueError(f"lexicon: {len(self.texts)} texts can be used, needs two or more; left out: {reasons}")
+            raise ValueError(
+                f"lexicon: {len(self.texts)} texts can be used, needs two or more; left out: {reasons or 'none'}"
+            )
         if not np.isfinite(self.vectors).all() or not self.vectors.any(axis=1).all():
             raise ValueError("lexicon: a vector is 0 or not finite; needs a direction for each text")
 
