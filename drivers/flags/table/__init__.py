@@ -89,7 +89,7 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
     "positions": text('Tokens of a prompt: last_N, all, or places: 2:5,-1,user.last,"a text".', "last_5"),
     "include_first": switch("Position 0 too, whose stream is unlike all others."),
     "keep": whole("Strongest kept: features of each token, sources of each target, neurons of each layer.", 50),
-    "full": switch("Write all activations too (of represent: the stream), of all tokens: its size is told."),
+    "full": switch("Write all values too: tokens x features x 4 bytes a layer; of represent the stream at all tokens."),
     "source_layer": whole("Layer whose features write (negative: from the end).", None, None),
     "target_layer": whole("Layer above it, whose features read.", None, None),
     "weighting": choice("Weights alone, or by how features are active together on --data.",
