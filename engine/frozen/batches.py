@@ -9,21 +9,22 @@ Memory: 4 L T (N + H T) bytes a row, in float32.
 """
 
 import dataclasses
-from collections.abc import Sequence
-from functools import partial
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Array, Bool, Int
 
-from causeway.engine.frozen.record import FrozenRecord, record_rows
+from causeway.engine.devices import RowParallel
 from causeway.engine.model.buckets import bucket_width
 from causeway.engine.model.config import ModelConfig
 from causeway.engine.model.forward import check_rows
 from causeway.engine.model.transformer import Transformer
-from causeway.engine.precision import full_precision
 
+# (transformer, shared), (tokens [B, T], lengths [B], positions [B], extra) -> results, finite [B]
+BatchProgram = Callable[..., tuple[Any, Bool[Array, " B"]]]
 BATCH_TOKENS = 1024
 RECORD_BYTES = 2**28
 
@@ -85,27 +86,40 @@ def filled(prompts: Sequence[ReadPrompt], numbers: Sequence[int], config: ModelC
     return Batch(tuple(numbers), tokens, lengths, positions)
 
 
-def record_batch(
-    transformer: Transformer, prompts: Sequence[ReadPrompt], batch: Batch, reads: tuple[str, ...]
-) -> FrozenRecord:
-    """The records of a batch, each array with a leading B; logits are the last tokens' alone.
+def run_batches(
+    parallel: RowParallel,
+    transformer: Transformer,
+    prompts: Sequence[ReadPrompt],
+    batches: Sequence[Sequence[int]],
+    function: BatchProgram,
+    extra: Callable[[Batch], Any] = lambda batch: (),
+    shared: Any = None,
+    **static: Any,
+) -> Iterator[tuple[Batch, Any]]:
+    """Run a program on batches of prompts, as many at a time as there are devices.
 
     Args:
-        reads: streams kept.
+        parallel: the devices.
+        transformer: the model, placed on them (`RowParallel.replicate`).
+        prompts: all of them. batches: numbers of the prompts of each (`deal`).
+        function: `function((transformer, shared), (tokens, lengths, positions, extra), **static)`, a module's own
+            function, gives a tree of arrays [B, ...] and whether each row's pass gave numbers, [B].
+        extra: arrays [B, ...] of a batch, beside. shared: arrays that rows share, placed on the devices.
+        static: what the program is compiled for.
+
+    Yields:
+        A batch and its results as numpy arrays [n, ...], without the rows that fill it.
 
     Raises:
         NotFiniteError: a prompt's pass does not give numbers; it names the prompt, layer and site.
     """
-    record, finite = _recorded(transformer, jnp.asarray(batch.tokens), jnp.asarray(batch.lengths), reads)
-    names = [prompts[number].name for number in batch.numbers]
-    check_rows(finite, transformer, batch.tokens, batch.lengths, names)
-    return record
-
-
-@partial(jax.jit, static_argnames="reads")
-@full_precision
-def _recorded(
-    transformer: Transformer, tokens: Int[jax.Array, "B T"], lengths: Int[jax.Array, " B"], reads: tuple[str, ...]
-) -> tuple[FrozenRecord, Bool[jax.Array, " B"]]:
-    record = record_rows(transformer, tokens, lengths, reads, "last")
-    return record, jnp.all(record.finite, axis=1)
+    made = [filled(prompts, numbers, transformer.config) for numbers in batches]
+    program = parallel.program(function, **static)
+    for _, same in itertools.groupby(made, key=lambda batch: batch.tokens.shape):
+        for stripe in parallel.deal(list(same)):
+            own = parallel.place([(b.tokens, b.lengths, b.positions, extra(b)) for b in stripe])
+            found = jax.device_get(program((transformer, shared), own))
+            for batch, (out, finite) in zip(stripe, parallel.apart(found, len(stripe)), strict=True):
+                names = [prompts[number].name for number in batch.numbers]
+                check_rows(finite, transformer, batch.tokens, batch.lengths, names)
+                yield batch, jax.tree.map(lambda array, n=len(names): array[:n], out)

@@ -36,7 +36,7 @@ def effect_codes(
     """Codes of some neurons of layer `at`, heads of each layer above side by side.
 
     Args:
-        record: of B prompts, with `mlp_act` among its streams.
+        record: of B prompts, with `neurons.ACTIVATIONS` among its streams.
         position: of the token read in each.
     """
     activations = record.streams[ACTIVATIONS][:, at]

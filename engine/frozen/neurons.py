@@ -35,6 +35,7 @@ from causeway.engine.model.config import ModelConfig
 from causeway.engine.model.transformer import Block, Transformer, layer
 
 ACTIVATIONS = "mlp_act"
+STREAMS = (ACTIVATIONS, "embed")
 
 
 @jax.tree_util.register_dataclass
@@ -58,7 +59,7 @@ def neuron_effects(transformer: Transformer, record: FrozenRecord, targets: Targ
 
     Args:
         transformer: the modules.
-        record: of the prompt, with `mlp_act` among its streams, and `resid_pre`.
+        record: of the prompt, with `STREAMS` among its streams.
         targets: at layer L, or at the stream behind a layer below; all of one layer.
         orders: most attentions passed.
     """
@@ -72,7 +73,7 @@ def neuron_effects(transformer: Transformer, record: FrozenRecord, targets: Targ
 
     width = record.embedding.shape[0]
     g, (neurons, mlp_biases, attention) = descend(transformer, record, targets, width, meet, zeros, orders)
-    first = record.streams["resid_pre"][0].astype(dtype)
+    first = record.streams["embed"][0].astype(dtype)
     embedding = jnp.einsum("tqd,td->q", g, first).reshape(orders + 1, rows)
     return Effects(neurons, mlp_biases, attention, embedding)
 

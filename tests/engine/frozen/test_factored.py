@@ -21,7 +21,7 @@ LENGTHS = jnp.array([5, 3])
 def case(request, tiny):
     transformer = tiny.make_transformer(tiny.DOUBLE, **tiny.FAMILIES[request.param])
     padded = jnp.asarray([prompt + [0] * (8 - len(prompt)) for prompt in PROMPTS])
-    program = jax.jit(partial(record_rows, reads=("mlp_act", "resid_pre"), logits_of="last"))
+    program = jax.jit(partial(record_rows, reads=("mlp_act", "embed"), logits_of="last"))
     return transformer, program(transformer, padded, LENGTHS)
 
 

@@ -22,7 +22,7 @@ def case(request, tiny, plain, plain_orders):
     transformer = tiny.make_transformer(tiny.DOUBLE, **tiny.FAMILIES[request.param])
     twin = plain_orders.Recorded(plain, transformer, PROMPT)
     padded = np.pad(PROMPT, (0, 3))
-    program = jax.jit(partial(record_rows, reads=("mlp_act", "resid_pre"), logits_of="last"))
+    program = jax.jit(partial(record_rows, reads=("mlp_act", "embed"), logits_of="last"))
     rows = program(transformer, jnp.asarray(padded)[None], jnp.array([len(PROMPT)]))
     return transformer, twin, jax.tree.map(lambda array: array[0], rows)
 
