@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from causeway.engine.analyses.attribute.request import attribute as attribute
     from causeway.engine.analyses.attribute.targets import Target as Target
     from causeway.engine.analyses.attribute.targets import logit_difference as logit_difference
+    from causeway.engine.analyses.components.request import FoundComponents as FoundComponents
+    from causeway.engine.analyses.components.request import components as components
     from causeway.engine.analyses.decompose.decompose import Decomposition as Decomposition
     from causeway.engine.analyses.decompose.lexicon import Lexicon as Lexicon
     from causeway.engine.analyses.decompose.rationales import words_of_texts as words_of_texts

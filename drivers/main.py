@@ -25,6 +25,7 @@ QUESTIONS = {
     "represent": "what does its stream hold where it answers, and is the answer right?",
     "direction": "along which direction of the stream are right answers told from wrong ones?",
     "rank": "which layers and neurons do the answers depend on?",
+    "components": "along which direction does each neuron act through later attention, and on how few prompts?",
     "virtual_weights": "which features feed which, on the stream itself?",
     "edit": "do scaled neurons make it answer better, and at what price elsewhere?",
     "train_model": "make a small model",

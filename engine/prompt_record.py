@@ -58,7 +58,7 @@ class PromptRecord:
     @property
     def cluster(self) -> str:
         """Its group; a prompt that names none is a group by itself."""
-        return self.group or self.text
+        return self.group or self.text or repr(self.tokens)
 
     @property
     def is_pair(self) -> bool:

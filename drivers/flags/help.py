@@ -10,7 +10,8 @@ from collections.abc import Iterable
 
 from absl import flags
 
-from causeway.drivers.flags.help_pages import MODEL_FLAGS, PAGES, Page
+from causeway.drivers.flags.help_page import Page
+from causeway.drivers.flags.help_pages import MODEL_FLAGS, PAGES
 
 SHORT, FULL = {"-h", "-help", "--help", "--helpshort"}, {"-helpfull", "--helpfull"}
 WIDTH, INDENT = 110, 24

@@ -3,34 +3,13 @@
 A driver's flags that are named neither here nor in MODEL_FLAGS are `expert`.
 """
 
-import dataclasses
 from types import MappingProxyType
+
+from causeway.drivers.flags.help_page import Page
 
 MODEL_FLAGS = (
     "model", "dictionaries", "layers", "bos", "storage", "compute", "devices", "parallel", "gating",
 )  # fmt: skip
-
-
-@dataclasses.dataclass(frozen=True)
-class Page:
-    """How a driver's flags are grouped.
-
-    Attributes:
-        example: commands that run in this order, the last one of the driver.
-        needed: flags that must be given; a tuple of names is a choice of one. common: those that are used most.
-    """
-
-    example: tuple[str, ...]
-    needed: tuple[str | tuple[str, ...], ...] = ()
-    common: tuple[str, ...] = ()
-
-    @property
-    def first(self) -> tuple[str, ...]:
-        """Needed and common flags, by name."""
-        alternatives = [(entry,) if isinstance(entry, str) else entry for entry in self.needed]
-        return (*(name for names in alternatives for name in names), *self.common)
-
-
 _STATES = "causeway screen --states=20 --out=runs/screen"
 _PROMPTS = "causeway prompts --behaviours=bundled_agreement --train=8 --test=4 --out=runs/prompts"
 _ADDITION = "causeway prompts --behaviours=bundled_addition --train=24 --test=12 --out=runs/addition_prompts"
@@ -112,6 +91,15 @@ PAGES: MappingProxyType[str, Page] = MappingProxyType(
             (_ADDITION, "causeway rank --prompts=runs/addition_prompts --keep_layers=2 --keep=20 --out=runs/rank"),
             ("prompts", "out"),
             ("model", "keep_layers", "keep", "criteria", "layers", "splits", "workdir", "overwrite"),
+        ),
+        "components": Page(
+            (
+                _ADDITION,
+                "causeway components --prompts=runs/addition_prompts --layers=1,2 --limit_neurons=64 --largest=6 "
+                "--workdir=runs/components",
+            ),
+            ("prompts", "workdir", ("neurons", "layers")),
+            ("model", "limit_neurons", "largest", "position", "held_out", "as_published", "export_npy"),
         ),
         "virtual_weights": Page(
             (f"causeway virtual_weights {_TRANSCODERS} --source_layer=0 --target_layer=2 --out=runs/weights",),

@@ -122,4 +122,9 @@ def run_batches(
             for batch, (out, finite) in zip(stripe, parallel.apart(found, len(stripe)), strict=True):
                 names = [prompts[number].name for number in batch.numbers]
                 check_rows(finite, transformer, batch.tokens, batch.lengths, names)
-                yield batch, jax.tree.map(lambda array, n=len(names): array[:n], out)
+                yield batch, _first(out, len(names))
+
+
+def _first(tree: Any, count: int) -> Any:
+    """Results without the rows that fill a batch."""
+    return jax.tree.map(lambda array: array[:count], tree)

@@ -1,7 +1,9 @@
 """Components of neurons on disk: a folder with one archive a layer and what they are.
 
     components_layer_{l}.npz    neuron [M] int32, mean [M, D] and component [M, D] float32
+    neurons.parquet             a row a neuron
     components.json             the model's fingerprint, the layers, and how they were made
+    as_published.json           on request: what the original calls sparsity and its component
 
 The JSON is written last: with it the components are whole.
 """
@@ -12,18 +14,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from causeway.engine import scalars
 from causeway.engine.components import Components
 from causeway.engine.neurons import Neurons
 from causeway.engine.sweep import durable
 from causeway.engine.sweep.checksums import check
+from causeway.engine.sweep.table import encode
 from causeway.ports.files.foreign import check_file
 from causeway.ports.files.json_text import parse_json
 from causeway.ports.files.npz_files import open_npz
 from causeway.ports.files.text_files import CONFIG_BYTES, read_text
 
-ABOUT = "components.json"
+ABOUT, NEURONS, AS_PUBLISHED = "components.json", "neurons.parquet", "as_published.json"
 ARRAYS = ("neuron", "mean", "component")
 _ADVICE = "give the folder that `components` wrote"
 
@@ -35,7 +39,7 @@ def layer_path(folder: Path, layer: int) -> Path:
 
 def names(layers: Sequence[int]) -> list[str]:
     """Files of a folder, relative to it."""
-    return [*(layer_path(Path(), layer).name for layer in layers), ABOUT]
+    return [*(layer_path(Path(), layer).name for layer in layers), NEURONS, AS_PUBLISHED, ABOUT]
 
 
 def write_layer(folder: Path, components: Components) -> None:
@@ -44,6 +48,20 @@ def write_layer(folder: Path, components: Components) -> None:
     arrays = {name: a.astype(np.int32 if name == "neuron" else np.float32) for name, a in arrays.items()}
     with durable.replacing(layer_path(folder, components.layer)) as path, path.open("wb") as file:
         np.savez(file, **arrays)
+
+
+def write_neurons(folder: Path, table: pa.Table) -> None:
+    """Write the table of neurons into a folder that is there."""
+    durable.write_bytes(folder / NEURONS, encode(table))
+
+
+def write_as_published(folder: Path, content: Mapping[str, Any] | None) -> None:
+    """Write what the original reports; None removes an earlier file."""
+    path = folder / AS_PUBLISHED
+    if content is None:
+        durable.remove(path)
+    else:
+        durable.write_bytes(path, (json.dumps(scalars.without_nan(dict(content)), indent=1) + "\n").encode())
 
 
 def write_about(folder: Path, fingerprint: str, layers: Sequence[int], about: Mapping[str, Any]) -> None:
@@ -55,6 +73,18 @@ def write_about(folder: Path, fingerprint: str, layers: Sequence[int], about: Ma
     """
     content = {"model_fingerprint": fingerprint, "layers": list(layers), **scalars.without_nan(dict(about))}
     durable.write_bytes(folder / ABOUT, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def read_made(folder: Path | str) -> dict[str, Any]:
+    """How the components of a folder were made.
+
+    Raises:
+        FileNotFoundError: it has no components. ValueError: a damaged file.
+    """
+    path = Path(folder) / ABOUT
+    check_file(path, missing=_ADVICE)
+    check(path)
+    return parse_json(read_text(path, CONFIG_BYTES, missing=_ADVICE), str(path))
 
 
 def read_about(folder: Path | str) -> tuple[str, tuple[int, ...]]:

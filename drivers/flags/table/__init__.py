@@ -32,7 +32,7 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
     # The model, its dictionaries, and where they compute.
     "model": text("A hub id (org/name[@revision]), folder, GGUF file, package:NAME, bundled.", "bundled:tiny"),
     "dictionaries": text("SAEs or transcoders: a hub id, a folder, or bundled:NAME (default: a bundled model's own)."),
-    "layers": listed("Layers whose dictionaries are loaded or made, or that are ranked, as 0,1,-1; default: all."),
+    "layers": listed("Layers whose dictionaries are loaded or made, or whose neurons are meant, as 0,1,-1 (all)."),
     "gating": choice("How Llama Scope's threshold is read (default: inferred).",
                       None, "inferred", "saelens_compat", "study"),
     "storage": choice("Dtype of weights in memory, or on disk where some are written.", "float32", *DTYPES),
@@ -228,6 +228,9 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
     "attention": switch("Ablate what each layer's attention writes too."),
     # second_order
     # components
+    "largest": whole("Largest effects of a neuron: the smallest is its threshold, most have its component's sign.",
+                     100, 1),
+    "export_npy": text("Folder for the original's .npy files: effects [prompts, neurons, D], pca, norm, direction."),
     # decompose
     # ablate
     # edit

@@ -50,7 +50,7 @@ def represent(
         raise ValueError(f"prompts: got {scalars.shown(prompts)}; needs a list of (prompt, right, wrong), or of texts")
     place = represented_place(model, stream)
     rows = scalars.integer(batch_rows, "batch_rows", 1)
-    listed = [answerable(model, _record(number, prompt)) for number, prompt in enumerate(prompts)]
+    listed = [answerable(model, prompt_record(number, prompt)) for number, prompt in enumerate(prompts)]
     positions = [output_position(model, prompt, position) for prompt in listed]
     said = None
     if most := scalars.integer(max_new_tokens, "max_new_tokens"):
@@ -58,8 +58,8 @@ def represent(
     return represented(model, listed, positions, place, written=said, batch_rows=rows)
 
 
-def _record(number: int, prompt: Prompt | tuple[str, str, str] | PromptRecord) -> PromptRecord:
-    """Any of the forms as a record."""
+def prompt_record(number: int, prompt: Prompt | tuple[str, str, str] | PromptRecord) -> PromptRecord:
+    """A prompt of any of the forms that `represent` takes, as a record."""
     name = f"prompt {number}"
     if isinstance(prompt, PromptRecord):
         return prompt

@@ -17,6 +17,7 @@ CALLS = {
     "activation_patching": {"clean": PROMPT, "corrupted": "44+94=", "target": TARGET},
     "attribute": {"prompt": PROMPT, "dictionary": "transcoders"},
     "chat": {"messages": [{"role": "user", "content": PROMPT}]},
+    "components": {"prompts": ["44+95=", "44+94=", "14+15="], "layer": 1, "largest": 1},
     "decompose": {"components": NEURONS, "lexicon": cw.Lexicon(("a", "b"), COLUMNS[1:3], "mean", ""), "atoms": 1},
     "direct_logit_attribution": {"prompt": PROMPT, "target": TARGET},
     "diverging_answers": {"prompt": PROMPT, "answers": ["139.", "138."]},

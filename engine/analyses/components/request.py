@@ -1,0 +1,113 @@
+"""`cw.components`: principal components of neurons' second-order effects, asked for in a notebook."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Bool
+
+from causeway.engine import scalars
+from causeway.engine.analyses.components.code_sweep import CodeSweep, HeldCodes
+from causeway.engine.analyses.components.components import (
+    LARGEST,
+    LayerComponents,
+    all_neurons,
+    check_chosen,
+    chosen_prompts,
+    found_layers,
+)
+from causeway.engine.analyses.represent.request import prompt_record
+from causeway.engine.analyses.represent.streams import output_position
+from causeway.engine.devices import local_parallel
+from causeway.engine.frozen.batches import ReadPrompt
+from causeway.engine.model.handle import Model, Prompt, check_model
+from causeway.engine.neurons import Neurons
+from causeway.engine.prompt_record import PromptRecord
+from causeway.engine.stats.splits import check_share
+from causeway.engine.tokenized_prompt import TokenizedPrompt, tokenized
+
+
+@dataclasses.dataclass(frozen=True)
+class FoundComponents:
+    """Components of neurons of some layers.
+
+    Attributes:
+        layers: what was found in each. table: a row a neuron, those of most variance first.
+        chosen: prompts that chose; the others are held out.
+    """
+
+    layers: Mapping[int, LayerComponents]
+    table: pa.Table
+    chosen: Bool[np.ndarray, " P"]
+
+
+def components(
+    model: Model,
+    prompts: Sequence[Prompt | tuple[str, str, str] | PromptRecord],
+    *,
+    layer: int | Sequence[int] | None = None,
+    neurons: Neurons | None = None,
+    position: str = "last",
+    largest: int = LARGEST,
+    held_out: float = 0.0,
+    seed: int = 0,
+) -> FoundComponents:
+    """Principal component of each neuron's second-order effects over prompts, and how much it explains.
+
+    Args:
+        model: a loaded model.
+        prompts: texts, token ids, (prompt, right, wrong), or prompt records.
+        layer: whose neurons, all of them; or several layers. neurons: these alone.
+        position: where the output is read: last, or a place of one token, as -2.
+        largest: effects whose smallest is a neuron's threshold; they also decide its component's sign.
+        held_out: share of the prompts' groups that judge; 0: those outside the split `train`, or a fifth. seed: of it.
+
+    Returns:
+        Mean effects and components in the space of `final_norm` (inner products with the unembedding are logits), and
+        a table: shares of the variance explained, on prompts held out and beside a random direction and a single head,
+        and how few prompts hold most of each neuron's effects.
+
+    Raises:
+        ValueError: neither or both of layer and neurons, the last layer (nothing reads it), a position that a prompt
+            does not have, or fewer prompts than `largest`.
+        NotFiniteError: a prompt's pass is not all numbers.
+
+    Source: Gandelsman, Efros and Steinhardt 2025, "Interpreting the Second-Order Effects of Neurons in CLIP".
+    """
+    check_model(model)
+    if isinstance(prompts, str | bytes | Mapping) or not isinstance(prompts, Sequence) or not prompts:
+        raise ValueError(f"prompts: got {scalars.shown(prompts)}; needs a list of prompts")
+    k, seed = scalars.integer(largest, "largest", 1), scalars.seed(seed)
+    check_share(scalars.real(held_out, "held_out"))
+    asked = _neurons(model, layer, neurons)
+    listed = [tokenized(model, prompt_record(n, prompt), answered=False) for n, prompt in enumerate(prompts)]
+    chosen, _ = chosen_prompts([prompt.record for prompt in listed], held_out, seed)
+    check_chosen(chosen, k)
+    sweep = CodeSweep(model, read_prompts(model, listed, position), asked, local_parallel())
+    found = {one.components.layer: one for one in found_layers(sweep, HeldCodes.of_sweep(sweep), chosen, k)}
+    return FoundComponents(found, all_neurons([one.table for one in found.values()]), chosen)
+
+
+def read_prompts(model: Model, prompts: Sequence[TokenizedPrompt], position: str) -> tuple[ReadPrompt, ...]:
+    """Prompts, each with the token that it is read at.
+
+    Raises:
+        ValueError: a prompt that does not have such a place.
+    """
+    return tuple(
+        ReadPrompt(prompt.tokens, output_position(model, prompt, position), prompt.record.id or f"prompt {number}")
+        for number, prompt in enumerate(prompts)
+    )
+
+
+def _neurons(model: Model, layer: int | Sequence[int] | None, neurons: Neurons | None) -> Neurons:
+    if (layer is None) == (neurons is None):
+        raise ValueError("layer, neurons: needs one of them, whose second-order effects are looked at")
+    if isinstance(neurons, Neurons):
+        return neurons
+    if neurons is not None:
+        raise ValueError(f"neurons: got {scalars.shown(neurons)}; needs Neurons, layers and numbers")
+    layers = layer if isinstance(layer, Sequence) else [layer]
+    found = sorted({scalars.layer(one, model.config.num_layers) for one in layers})
+    return Neurons.all_of(model.config, tuple(found))
