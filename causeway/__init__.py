@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from causeway.engine.analyses.rank.request import rank as rank
     from causeway.engine.analyses.represent.request import represent as represent
     from causeway.engine.analyses.screen.request import screen as screen
+    from causeway.engine.analyses.second_order.request import SecondOrder as SecondOrder
+    from causeway.engine.analyses.second_order.request import second_order as second_order
     from causeway.engine.calls.chat import Conversation as Conversation
     from causeway.engine.calls.chat import chat as chat
     from causeway.engine.calls.generate import GenerateResult as GenerateResult
@@ -74,6 +76,7 @@ if TYPE_CHECKING:
     from causeway.engine.intervention.taps import Record as Record
     from causeway.engine.model.handle import Model as Model
     from causeway.engine.model.rollouts import Generation as Generation
+    from causeway.engine.neurons import Neurons as Neurons
     from causeway.engine.outcome.divergence import Divergence as Divergence
     from causeway.engine.outcome.divergence import diverging_answers as diverging_answers
     from causeway.engine.representations import Representations as Representations

@@ -11,6 +11,7 @@ bundled one):
     run           64 different prompts in one call, against one padded batch, and torch where it is (a minute)
     heads         every head of --model ablated alone on 100 prompts, at the last token (some seconds; of SmolLM2-135M
                   three minutes)
+    second_order  effects of all neurons through one later head, against the public code's method (a minute)
 """
 
 import json
@@ -111,17 +112,22 @@ def _heads() -> dict[str, float]:
     return measure_heads(HeadsShape(FLAGS.num_prompts, FLAGS.tokens or 16), model, FLAGS.repeats, FLAGS.all_tokens)
 
 
+def _second_order() -> dict[str, float]:
+    from causeway.engine.bench.second_order import SecondOrderShape, measure_second_order
+
+    return measure_second_order(SecondOrderShape(tokens=FLAGS.tokens or 64), FLAGS.repeats)
+
+
 BENCHMARKS = {
     "patch_sweep": _patch_sweep, "load": _load, "attribute": _attribute, "intervene": _intervene, "run": _run,
-    "heads": _heads,
+    "heads": _heads, "second_order": _second_order,
 }  # fmt: skip
-
 
 # Flags that some of them read.
 USED = {
     "patch_sweep": "repeats batch_rows bench_layers compute", "load": "repeats load_layers model",
     "attribute": "repeats tokens nodes all_rows", "intervene": "repeats tokens", "run": "repeats",
-    "heads": "repeats tokens model num_prompts all_tokens",
+    "heads": "repeats tokens model num_prompts all_tokens", "second_order": "repeats tokens",
 }  # fmt: skip
 
 

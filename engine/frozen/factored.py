@@ -31,34 +31,38 @@ from causeway.kernels.second_order_fold import second_order_fold
 
 
 def effect_codes(
-    record: FrozenRecord, at: int, neurons: Int[Array, " M"], position: Int[Array, " B"]
+    record: FrozenRecord, at: int, neurons: Int[Array, " M"], position: Int[Array, " B"], aimed: int | None = None
 ) -> Float[Array, "B M K"]:
     """Codes of some neurons of layer `at`, heads of each layer above side by side.
 
     Args:
         record: of B prompts, with `neurons.ACTIVATIONS` among its streams.
         position: of the token read in each.
+        aimed: the layer whose `resid_post` is read; None: the last norm's output.
     """
     activations = record.streams[ACTIVATIONS][:, at]
     activations = activations[:, :, neurons].astype(record.final_scale.dtype)
     if record.mlp_post_scale is not None:
         activations = activations * record.mlp_post_scale[:, at, :, None]
     row = jnp.arange(len(position))
-    there = record.attn_post_scale[row, :, position] * record.final_scale[row, position][:, None]
-    scale = record.attn_scale * there[:, :, None]
-    return second_order_fold(record.pattern[:, at + 1 :], position, scale[:, at + 1 :], activations)
+    there = record.attn_post_scale[row, :, position]
+    if aimed is None:
+        there = there * record.final_scale[row, position][:, None]
+    above, scale = _above(at, aimed), record.attn_scale * there[:, :, None]
+    return second_order_fold(record.pattern[:, above], position, scale[:, above], activations)
 
 
-def effect_maps(transformer: Transformer, at: int, neurons: Int[Array, " M"]) -> Float[Array, "M K D"]:
-    """Maps of some neurons of layer `at`, one layer above after another."""
+def effect_maps(
+    transformer: Transformer, at: int, neurons: Int[Array, " M"], aimed: int | None = None
+) -> Float[Array, "M K D"]:
+    """Maps of some neurons of layer `at`, one layer above after another; `aimed` as in `effect_codes`."""
     dtype = transformer.numerics.accumulate_dtype
     written = neurons_out(layer(transformer.blocks, at), transformer.config, dtype)[neurons]
 
     def through(above: Block) -> Float[Array, "M H D"]:
-        return _through_heads(transformer, above, written)
+        return _through_heads(transformer, above, written, aimed is None)
 
-    above = jax.tree.map(lambda leaf: leaf[at + 1 :], transformer.blocks)
-    maps = jax.lax.map(through, above)
+    maps = jax.lax.map(through, jax.tree.map(lambda leaf: leaf[_above(at, aimed)], transformer.blocks))
     return jnp.moveaxis(maps, 0, 1).reshape(len(neurons), -1, maps.shape[-1])
 
 
@@ -67,10 +71,20 @@ def effect_vectors(codes: Float[Array, "B M K"], maps: Float[Array, "M K D"]) ->
     return jnp.einsum("bmk,mkd->mbd", codes, maps)
 
 
-def _through_heads(transformer: Transformer, block: Block, written: Float[Array, "M D"]) -> Float[Array, "M H D"]:
-    """What each head of a block makes of vectors of the stream, at a pattern and denominators of 1."""
+def _above(at: int, aimed: int | None) -> slice:
+    """Layers whose heads stand between a neuron's and what is read."""
+    return slice(at + 1, None if aimed is None else aimed + 1)
+
+
+def _through_heads(
+    transformer: Transformer, block: Block, written: Float[Array, "M D"], final: bool
+) -> Float[Array, "M H D"]:
+    """What each head of a block makes of vectors of the stream, and the last norm of that, at patterns and denominators
+    of 1."""
     config, dtype, norm = transformer.config, written.dtype, transformer.final_norm
     values = jnp.einsum("md,dgk->mgk", written, values_in(block, dtype))
     values = jnp.repeat(values, config.num_heads // config.num_kv_heads, axis=1)
-    out = norm.centre(heads_out(block, config, dtype)) * norm.multiplier().astype(dtype)
+    out = heads_out(block, config, dtype)
+    if final:
+        out = norm.centre(out) * norm.multiplier().astype(dtype)
     return jnp.einsum("mhk,hkd->mhd", values, out)

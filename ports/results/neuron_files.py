@@ -27,13 +27,18 @@ def read_neurons(source: Path | str) -> Neurons:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: none of these, a row that names no neuron, or one twice.
+        ValueError: none of these, or a row that names no neuron.
     """
     if _LISTED.fullmatch(str(source)):
         pairs = [entry.split(":") for entry in str(source).split(",")]
         return Neurons(*np.array(pairs, np.int64).T)
     path, (layer, neuron) = _columns(source, ("layer", "neuron"))
-    return Neurons(scalars.integers(layer, f"{path}: layer"), scalars.integers(neuron, f"{path}: neuron"))
+    numbers = (
+        scalars.integers(entries, f"{path}: {name}").tolist()
+        for name, entries in (("layer", layer), ("neuron", neuron))
+    )
+    # A table may have a row for each direction that a neuron is scored on: the first counts.
+    return Neurons(*np.array(list(dict.fromkeys(zip(*numbers, strict=True))), np.int64).reshape(-1, 2).T)
 
 
 def read_values(source: Path | str, column: str, neurons: Neurons) -> Float[np.ndarray, " M"]:
@@ -46,7 +51,8 @@ def read_values(source: Path | str, column: str, neurons: Neurons) -> Float[np.n
     if _LISTED.fullmatch(str(source)):
         raise ValueError(f"{source}: a list, which has no column {column!r}; needs a table of neurons")
     path, (layer, neuron, values) = _columns(source, ("layer", "neuron", column))
-    found = dict(zip(zip(layer, neuron, strict=True), values, strict=True))
+    rows = zip(reversed(layer), reversed(neuron), reversed(values), strict=True)
+    found = {(at, number): value for at, number, value in rows}  # of a neuron's rows the first
     pairs = zip(neurons.layer.tolist(), neurons.neuron.tolist(), strict=True)
     return np.array([scalars.real(found[pair], f"{path}: {column} of {pair[0]}:{pair[1]}") for pair in pairs])
 

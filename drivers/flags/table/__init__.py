@@ -161,7 +161,7 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
     "max_nodes": whole("Nodes of a behaviour's aggregate.", 200),
     "edges_per_node": whole("Sources of each of them.", 10),
     "graph_format": listed(f"Files of each graph: {', '.join(GRAPH_FORMATS)}; none for none.", "neuronpedia"),
-    "heads": whole("Split this many of each graph's strongest edges by heads.", 0, 0),
+    "heads": whole("Split this many of the strongest by heads: edges of each graph, neurons of each direction.", 0, 0),
     "scan": text("Name by which viewers find the model's features (default: --model)."),
     "edits": listed("Features changed, as layer:position:feature or layer:position:feature=value; layer and position "
                    "may be negative, a position `all` or the name of a role."),
@@ -227,6 +227,7 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
                        "mean_abs", "variance", "direct_effect"),
     "attention": switch("Ablate what each layer's attention writes too."),
     # second_order
+    "orders": whole("Most attentions passed: 1 is the second order, more show how effects fall off.", 1),
     # components
     "largest": whole("Largest effects of a neuron: the smallest is its threshold, most have its component's sign.",
                      100, 1),
@@ -248,7 +249,7 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
     "bench_layers": whole("Layers of the random model (the reference has 8).", 8),
     "load_layers": whole("Layers of the files that `load` writes (2: 1.4 GB of model, 1.1 GB of SAEs).", 2),
     "all_rows": switch("attribute: also time a graph with a row for every active feature.", True),
-    "tokens": whole("Tokens of each prompt (default: 32; of heads 16).", None, 2),
+    "tokens": whole("Tokens of each prompt (default: 32; of heads 16, of second_order 64).", None, 2),
     "num_prompts": whole("heads: random prompts.", 100),
     "all_tokens": switch("heads: also ablate at all tokens, which takes ten times as long.", False),
     "nodes": whole("attribute: node budget.", 2048),

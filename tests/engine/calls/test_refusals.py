@@ -49,6 +49,7 @@ CALLS = {
     "screen": {"prompts": GROUPS, "dictionary": "saes"},
     "study": {"config": {"name": "x", "stages": [{"name": "p", "driver": "prompts"}]}, "workdir": "out"},
     "words_of_texts": {"texts": ["a cat has four legs"], "min_count": 1},
+    "second_order": {"prompts": [(PROMPT, "139.", "138.")]},
     "FeatureEdit": {"layer": 0, "feature": 1},
     "VectorEdit": {"layer": 0, "vector": np.ones(128)},
     "SwapEdit": {"layer": 0, "vector": np.ones(128)},

@@ -12,7 +12,7 @@ from causeway.ports.results.neuron_files import read_neurons, read_values
 
 
 def test_neurons_come_from_a_table_its_folder_lines_or_a_list(tmp_path):
-    table = pa.table({"layer": [3, 1], "neuron": [9, 4], "score": [2.0, 1.0]})
+    table = pa.table({"layer": [3, 1, 3], "neuron": [9, 4, 9], "direction": ["a", "a", "b"]})
     pq.write_table(table, tmp_path / "neurons.parquet")
     (tmp_path / "some.jsonl").write_text('{"layer": 3, "neuron": 9}\n{"layer": 1, "neuron": 4}\n')
     for source in (tmp_path, tmp_path / "neurons.parquet", tmp_path / "some.jsonl", "3:9,1:4"):

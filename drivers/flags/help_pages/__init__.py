@@ -101,6 +101,11 @@ PAGES: MappingProxyType[str, Page] = MappingProxyType(
             ("prompts", "workdir", ("neurons", "layers")),
             ("model", "limit_neurons", "largest", "position", "held_out", "as_published", "export_npy"),
         ),
+        "second_order": Page(
+            (_PROMPTS, "causeway second_order --prompts=runs/prompts --splits=train --workdir=runs/second_order"),
+            ("prompts", "workdir"),
+            ("model", "directions", "layers", "orders", "heads", "position", "behaviours", "splits"),
+        ),
         "virtual_weights": Page(
             (f"causeway virtual_weights {_TRANSCODERS} --source_layer=0 --target_layer=2 --out=runs/weights",),
             ("source_layer", "target_layer", "out"),

@@ -1,0 +1,1 @@
+"""What every neuron does to a direction through later attention heads."""
