@@ -95,9 +95,9 @@ class Answered(Reduction):
 
         def of_layer(scanned: tuple) -> Float[Array, "B N"]:
             block, a, scale = scanned
-            norm, own = block.mlp_post_norm if self.post else None, slope
-            if norm is not None:
-                own = norm.centre(norm.multiplier() * slope) * scale
+            own = slope
+            if self.post:
+                own = block.mlp_post_norm.centre(block.mlp_post_norm.multiplier() * slope) * scale
             return a * jnp.einsum("bd,nd->bn", own, block.mlp.down[...].astype(own.dtype))
 
         return jax.lax.map(of_layer, (at.transformer.blocks, values, scales))

@@ -1,12 +1,11 @@
 """`cw.rank`: what is chosen on some prompts and estimated on others, ranks by hand, resuming, and refusals."""
 
-import dataclasses
-
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import causeway as cw
+from causeway.engine.analyses.evaluate.teacher_forcing import scorable
 from causeway.engine.analyses.rank import rank as ranking
 from causeway.engine.analyses.rank.neurons import CRITERIA, kept_neurons, ranks_of
 from causeway.engine.analyses.rank.questions import Question, estimating, questions, sides
@@ -121,8 +120,6 @@ def test_where_all_prompts_do_both_the_estimate_is_the_choosing_effect(model):
 def test_the_records_own_split_chooses_and_answers_part_after_what_they_share(model):
     records = [pair("abc", "d", "e", split=split, id=str(n)) for n, split in enumerate(["train", "test", "train"])]
     np.testing.assert_array_equal(estimating(records, 0.5, 0), [False, True, False])
-    from causeway.engine.analyses.evaluate.teacher_forcing import scorable
-
     (asked,) = questions([scorable(model, pair("abc", "dea", "dfb", id="x"))], 1)
     assert asked == Question((0, 1, 2, 3), (4, 5), "x")
     assert sides([asked, asked], np.array([False, False])) == ([asked, asked],) * 2
@@ -130,8 +127,6 @@ def test_the_records_own_split_chooses_and_answers_part_after_what_they_share(mo
 
 def test_a_run_that_was_stopped_goes_on_to_the_same_tables(model, tmp_path, monkeypatch):
     records = [pair(*texts, id=f"prompt {n}") for n, texts in enumerate(PROMPTS)]
-    from causeway.engine.analyses.evaluate.teacher_forcing import scorable
-
     asked, settings = questions([scorable(model, r) for r in records], 1), Settings(keep_layers=1, keep=4)
     choosing, others = sides(asked, estimating(records, 0.5, 0))
     plain = rank_prompts(model, choosing, others, settings)
@@ -190,7 +185,7 @@ def test_what_cannot_be_ranked_is_refused_in_a_line_before_compiling(model, refu
 
 def test_position_0_counts_where_it_is_asked_for(model):
     short = [*PROMPTS, ("a", "b", "c"), ("d", "e", "f")]
-    found = cw.rank(model, short, include_first=True, keep_layers=1, keep=2)
-    assert found.about["position_0"]
-    settings = dataclasses.asdict(Settings(first=0))
-    assert settings["first"] == 0
+    whole = cw.rank(model, short, include_first=True, keep_layers=1, keep=2)
+    part = cw.rank(model, PROMPTS, keep_layers=1, keep=2)
+    assert (whole.about["position_0"], part.about["position_0"]) == (True, False)
+    assert whole.about["choosing_prompts"] + whole.about["estimating_prompts"] == len(short)
