@@ -13,6 +13,10 @@ MODEL_FLAGS = (
 _STATES = "causeway screen --states=20 --out=runs/screen"
 _PROMPTS = "causeway prompts --behaviours=bundled_agreement --train=8 --test=4 --out=runs/prompts"
 _ADDITION = "causeway prompts --behaviours=bundled_addition --train=24 --test=12 --out=runs/addition_prompts"
+_COMPONENTS = (
+    "causeway components --prompts=runs/addition_prompts --layers=1,2 --limit_neurons=64 --largest=6 "
+    "--workdir=runs/components"
+)
 _TRANSCODERS = "--dictionaries=bundled:tiny/transcoders"
 
 PAGES: MappingProxyType[str, Page] = MappingProxyType(
@@ -95,8 +99,7 @@ PAGES: MappingProxyType[str, Page] = MappingProxyType(
         "components": Page(
             (
                 _ADDITION,
-                "causeway components --prompts=runs/addition_prompts --layers=1,2 --limit_neurons=64 --largest=6 "
-                "--workdir=runs/components",
+                _COMPONENTS,
             ),
             ("prompts", "workdir", ("neurons", "layers")),
             ("model", "limit_neurons", "largest", "position", "held_out", "as_published", "export_npy"),
@@ -105,6 +108,11 @@ PAGES: MappingProxyType[str, Page] = MappingProxyType(
             (_PROMPTS, "causeway second_order --prompts=runs/prompts --splits=train --workdir=runs/second_order"),
             ("prompts", "workdir"),
             ("model", "directions", "layers", "orders", "heads", "position", "behaviours", "splits"),
+        ),
+        "decompose": Page(
+            (_ADDITION, _COMPONENTS, "causeway decompose --components=runs/components --atoms=8 --out=runs/words"),
+            ("components", "out"),
+            ("model", "lexicon", "data", "word_vectors", "atoms", "null_draws", "limit_neurons", "overwrite"),
         ),
         "virtual_weights": Page(
             (f"causeway virtual_weights {_TRANSCODERS} --source_layer=0 --target_layer=2 --out=runs/weights",),

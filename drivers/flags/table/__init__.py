@@ -233,6 +233,15 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
                      100, 1),
     "export_npy": text("Folder for the original's .npy files: effects [prompts, neurons, D], pca, norm, direction."),
     # decompose
+    "components": text("Folder of `components`: the directions that are described."),
+    "held_components": text("The same made from other prompts, to see whether the words hold there."),
+    "lexicon": text("tokens, maths (curated words), data (frequent words of --data), or a file, one a line.", "tokens"),
+    "word_vectors": choice("What a word stands for: the mean of its tokens' unembedding columns, the first one's, or "
+                            "the state after its definition.", "mean", "mean", "first", "definitions"),
+    "definition": text("The prompt of --word_vectors=definitions, with WORD in the word's place.", "WORD means"),
+    "min_count": whole("Texts of --data that a word of --lexicon=data is in, at least.", 5),
+    "atoms": whole("Most texts that a neuron is described by.", 32),
+    "null_draws": whole("Reflected lexicons that a neuron's cosine is compared with; 0: none, and no p.", 39, 0),
     # ablate
     # edit
     "factors": listed("What neurons' activations are multiplied by, each in turn.", "0", "0.5", "1.5", "2"),

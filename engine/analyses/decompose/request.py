@@ -74,7 +74,7 @@ def decompose(
     lexicon: Lexicon,
     *,
     atoms: int = 32,
-    null_draws: int = 19,
+    null_draws: int = 39,
     seed: int = 0,
     held_out: Components | None = None,
 ) -> Decomposition:
