@@ -63,7 +63,7 @@ def _checked() -> Path:
     out = folder("out")
     no_effect("where the model alone is asked", "dictionaries", "layers", "gating")
     if FLAGS.choose_on:
-        no_effect("with --choose_on", "held_out", "seed")
+        no_effect("with --choose_on", "held_out", *["seed"] * (FLAGS.unrelated_data != [TASKS]))
     if not FLAGS.unrelated_data:
         no_effect("without --unrelated_data", "field", "length", "text_rows")
     if not reading_flags.claimed(out, NAME):

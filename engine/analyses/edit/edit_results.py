@@ -33,7 +33,7 @@ LOG_ODDS, LOSS = "log_odds", "loss"
 UNITS = {LOG_ODDS: "nats: log P(right answer) - log P(wrong answer)", LOSS: "nats a token: mean loss of the next one"}
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class EditResults:
     """A finished sweep.
 
@@ -44,6 +44,11 @@ class EditResults:
     sweep: EditSweep
     values: Values
     correction: Method = "bh"
+
+    def __repr__(self) -> str:
+        setting = self.sweep.settings[self.chosen]
+        told = "; ".join(self.summary()["verdict"])
+        return f"EditResults({len(self.sweep.settings)} settings; chosen, {setting.kind}: {setting}; {told})"
 
     @property
     def chosen(self) -> int:

@@ -25,11 +25,11 @@ def model():
     return cw.load_model("bundled:tiny")
 
 
-def sweep_of(model, settings, rows=16, seed=0):
+def sweep_of(model, settings, rows=16, seed=0, devices=1):
     task = [scorable(model, pair(*texts)) for texts in TASK]
     choosing = np.random.default_rng(seed).permutation(len(task)) < 6
     items = Items(task, choosing, [scorable(model, pair(*o)) for o in OTHERS], [text_row(model, t, 16) for t in TEXTS])
-    return EditSweep.of(model, items, settings, rows, local_parallel(1))
+    return EditSweep.of(model, items, settings, rows, local_parallel(devices))
 
 
 def log_probabilities(logits):
@@ -78,6 +78,12 @@ def test_a_workdir_gives_the_same_numbers_and_resumes(model, tmp_path):
         measured(sweep_of(model, settings_of(NEURONS, (0.5,), [])), tmp_path / "work")
 
 
+def test_the_number_of_devices_changes_no_bit(model):
+    settings = settings_of(NEURONS, (0.0,), [])
+    one, four = (measured(sweep_of(model, settings, rows=4, devices=count)) for count in (1, 4))
+    np.testing.assert_array_equal(one.edited, four.edited)
+
+
 def test_a_model_that_breaks_names_its_neurons(model):
     broken = [Setting("alone", ScaledNeurons(Neurons([1], [5]), np.array([1e38])))]
     with pytest.raises(ValueError, match=r"neurons 1:5 x1e\+38: "):
@@ -105,6 +111,7 @@ def test_the_call_chooses_and_its_edits_are_those_of_the_checkpoint(model, tmp_p
     summary = found.summary()
     assert summary["sets"]["choosing"]["prompts"] == summary["sets"]["held_out"]["prompts"] == 6
     assert summary["sets"]["unrelated"]["prompts"] == summary["sets"]["unrelated_text"]["prompts"] == 2
+    assert repr(found).startswith(f"EditResults({len(found.sweep.settings)} settings; chosen, ")
     again = cw.load_model(cw.save_model(model, tmp_path / "edited", found.edits))
     scores = cw.evaluate(again, TASK)["difference"].to_numpy()
     np.testing.assert_array_equal(found.values.edited[found.chosen, : len(TASK)], scores)
