@@ -1,9 +1,10 @@
 """Do neurons that are scaled in the weights make the model answer better, and what does it cost elsewhere?
 
 Neurons (--neurons) are scaled at all tokens by --factors, alone and together; with --sign_by those along a direction
-are amplified and the others suppressed. Some prompts choose the best setting, the others say what it is worth, and
---unrelated and --unrelated_data what it costs. Written to --out: edits.parquet (a row for each setting and set),
-edit.json (the chosen setting, its effect and price) and figures/price.png. --export writes the chosen model's weights.
+are amplified and the others suppressed. Some prompts (the split `train`, else those not held out) choose the best
+setting, the others say what it is worth, and --unrelated and --unrelated_data what it costs. Written to --out:
+edits.parquet (a row for each setting and set), edit.json (the chosen setting, its effect and price) and
+figures/price.png. --export writes the chosen model's weights.
 """
 
 from __future__ import annotations
@@ -26,9 +27,8 @@ if TYPE_CHECKING:
     from causeway.engine.tokenized_prompt import TokenizedPrompt
 
 FLAGS = take(
-    "factors together sign_by choose_on unrelated unrelated_data field length text_rows export behaviours splits seed "
-    "correction out overwrite",
-    batch_rows=16, held_out=0.5,
+    "factors together sign_by unrelated unrelated_data field length text_rows export behaviours splits seed correction "
+    "out overwrite", batch_rows=16, held_out=0.5,
 )  # fmt: skip
 NAME = "edit"
 
@@ -38,11 +38,15 @@ def main(_: list[str]) -> None:
     out = _checked()
     from causeway.engine.analyses.edit.edit_results import EditResults
     from causeway.engine.analyses.edit.edit_sweep import EditSweep, measured
+    from causeway.engine.analyses.rank.questions import by_split
     from causeway.engine.prompt_record import check_pair
     from causeway.engine.stats.multiple import Method
 
     settings = _settings()
     task = prompt_records.read(check_pair, behaviours=FLAGS.behaviours, splits=FLAGS.splits)
+    if by_split(task):
+        idle = ["held_out", *["seed"] * (FLAGS.unrelated_data != [TASKS])]
+        no_effect("where prompts of the split train choose and those of others estimate", *idle)
     with named("unrelated"):
         others = prompt_records.read(check_pair, "unrelated") if FLAGS.unrelated else []
     texts, model = _texts(), model_flags.load_model()
@@ -62,8 +66,6 @@ def _checked() -> Path:
 
     out = folder("out")
     no_effect("where the model alone is asked", "dictionaries", "layers", "gating")
-    if FLAGS.choose_on:
-        no_effect("with --choose_on", "held_out", *["seed"] * (FLAGS.unrelated_data != [TASKS]))
     if not FLAGS.unrelated_data:
         no_effect("without --unrelated_data", "field", "length", "text_rows")
     if not reading_flags.claimed(out, NAME):
@@ -98,10 +100,11 @@ def _texts() -> list[str]:
 def _items(model: Model, task: list[PromptRecord], others: list[PromptRecord], texts: list[str]) -> Items:
     """What edited models are measured on, with its tokens."""
     from causeway.engine.analyses.edit.edit_sweep import Items, divided, text_row
+    from causeway.engine.analyses.rank.questions import TRAIN, by_split
 
     prompts, unrelated = _scorable(model, task, "prompts"), _scorable(model, others, "unrelated")
-    with named("choose_on" if FLAGS.choose_on else "held_out"):
-        choosing = divided([prompt.record for prompt in prompts], FLAGS.held_out, FLAGS.choose_on or "", FLAGS.seed)
+    with named("held_out"):
+        choosing = divided([p.record for p in prompts], FLAGS.held_out, TRAIN if by_split(task) else "", FLAGS.seed)
     with named("unrelated_data"):
         rows = [text_row(model, text, FLAGS.length) for text in texts]
     with named("prompts"):
@@ -109,10 +112,8 @@ def _items(model: Model, task: list[PromptRecord], others: list[PromptRecord], t
 
 
 def _scorable(model: Model, records: list[PromptRecord], flag: str) -> list[TokenizedPrompt]:
-    from causeway.engine.analyses.evaluate.teacher_forcing import scorable
-
     records = prompt_records.rendered(model, records, flag) if records else []
-    return prompt_records.usable(records, lambda record: scorable(model, record), "scored", flag)
+    return prompt_records.scorable(model, records, "scored", flag)
 
 
 def _check_export(model: Model) -> None:

@@ -82,11 +82,13 @@ def usable(
     return made
 
 
-def scorable(model: Model, records: Sequence[PromptRecord], done: str) -> list[TokenizedPrompt]:
+def scorable(
+    model: Model, records: Sequence[PromptRecord], done: str, flag: str = "prompts"
+) -> list[TokenizedPrompt]:  # fmt: skip
     """Prompts with a right and a wrong answer and their tokens; one that cannot be scored, or comes again, is bad.
 
     Args:
-        done: see `usable`.
+        done, flag: see `usable`.
 
     Raises:
         ValueError: see `usable`.
@@ -101,4 +103,4 @@ def scorable(model: Model, records: Sequence[PromptRecord], done: str) -> list[T
         first[key] = item.id
         return tokens_of(model, item)
 
-    return usable(records, once, done)
+    return usable(records, once, done, flag)

@@ -23,8 +23,13 @@ def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("edit")
     lines(folder / "task.jsonl", [
         {"prompt": f"{a}+{b}=", "correct_answer": f"{a + b}.", "incorrect_answer": f"{a + b - 1}.",
-         "split": "test" if b == 31 else "train", "id": f"{a}+{b}"} for a, b in TASK
+         "id": f"{a}+{b}"} for a, b in TASK
     ])  # fmt: skip
+    for split in ("train", "test"):
+        lines(folder / f"task_{split}.jsonl", [
+            {"prompt": f"{a}+{b}=", "correct_answer": f"{a + b}.", "incorrect_answer": f"{a + b - 1}.",
+             "behaviour": "task", "split": split} for a, b in TASK if (b == 31) == (split == "test")
+        ])  # fmt: skip
     lines(folder / "other.jsonl", [
         {"prompt": "today the key", "correct_answer": " is", "incorrect_answer": " are"},
         {"prompt": "today the keys", "correct_answer": " are", "incorrect_answer": " is"},
@@ -65,23 +70,28 @@ def test_an_edit_is_chosen_estimated_priced_and_written(drive, place):
     )
     assert scored["status"] == 0, scored["err"]
     differences = [
-        float(row["difference"])
-        for split in ("train", "test")
-        for row in csv.DictReader((place / "scored" / f"baseline_task_{split}.csv").open())
+        float(row["difference"]) for row in csv.DictReader((place / "scored" / "baseline_task_all.csv").open())
     ]
     after = np.mean([summary["sets"][name]["after"] for name in ("choosing", "held_out")])
     assert np.mean(differences) == pytest.approx(after, abs=1e-5)
 
 
 def test_a_split_chooses_and_a_workdir_keeps_what_is_measured(drive, place):
-    shared = [f"--prompts={place / 'task.jsonl'}", "--neurons=2:210,1:152", f"--workdir={place / 'work'}",
-              "--factors=2", "--together=2"]  # fmt: skip
-    first, second = drive(
-        "edit",
-        [*shared, "--choose_on=train", f"--out={place / 'split'}"],
-        [*shared, "--held_out=0.3", "--seed=4", f"--out={place / 'share'}"],
+    splits, task = (
+        f"--prompts={place / 'task_train.jsonl'},{place / 'task_test.jsonl'}",
+        f"--prompts={place / 'task.jsonl'}",
     )
-    assert first["status"] == second["status"] == 0, first["err"] + second["err"]
+    shared = ["--neurons=2:210,1:152", "--factors=2", "--together=2"]
+    work, other = f"--workdir={place / 'work'}", f"--workdir={place / 'other'}"
+    first, refused, half, second = drive(
+        "edit",
+        [splits, *shared, work, f"--out={place / 'split'}"],
+        [splits, *shared, work, "--held_out=0.3", f"--out={place / 'refused'}"],
+        [task, *shared, other, f"--out={place / 'half'}"],
+        [task, *shared, other, "--held_out=0.3", "--seed=4", f"--out={place / 'share'}"],
+    )
+    assert [done["status"] for done in (first, refused, half, second)] == [0, 2, 0, 0], first["err"] + second["err"]
+    assert "--held_out: without effect where prompts of the split train choose" in refused["err"]
     assert "3 settings; 20 prompts of the task, of which 15 choose" in first["out"]
     assert "of which 14 choose" in second["out"]
     assert "the price is not known" in first["out"]
@@ -106,10 +116,6 @@ def test_bad_input_is_one_line(drive, place):
         "--sign_by: 2:210,1:152: a list, which has no column 'score'": [task, neurons, out, "--sign_by=score"],
         "lacks the columns ['nosuch']": [task, f"--neurons={place}", out, "--sign_by=nosuch"],
         "needs some above 1 to amplify": [task, f"--neurons={place}", out, "--sign_by=score", "--factors=2"],
-        "--choose_on: got 'valid'": [task, neurons, out, "--choose_on=valid"],
-        "--held_out, --seed: without effect with --choose_on": [
-            task, neurons, out, "--choose_on=train", "--held_out=0.2", "--seed=1",
-        ],
         "--held_out: got 0": [task, neurons, out, "--held_out=0"],
         "--length: without effect without --unrelated_data": [task, neurons, out, "--length=9"],
         "--dictionaries: without effect": [task, neurons, out, "--dictionaries=bundled:tiny"],

@@ -123,11 +123,11 @@ PAGES: MappingProxyType[str, Page] = MappingProxyType(
             (
                 _ADDITION,
                 _PROMPTS,
-                "causeway edit --prompts=runs/addition_prompts --choose_on=train --neurons=2:210,1:152,0:122 "
+                "causeway edit --prompts=runs/addition_prompts --neurons=2:210,1:152,0:122 "
                 "--factors=0,2 --unrelated=runs/prompts --out=runs/edit --export=runs/edited",
             ),
             ("prompts", "neurons", "out"),
-            ("model", "factors", "sign_by", "choose_on", "unrelated", "unrelated_data", "export", "overwrite"),
+            ("model", "factors", "sign_by", "held_out", "unrelated", "unrelated_data", "export", "overwrite"),
         ),
         "train_model": Page(
             ("causeway train_model --out=runs/tiny --config.schedule.steps=20 --config.schedule.warmup_steps=5",),

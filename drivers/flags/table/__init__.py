@@ -247,7 +247,6 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
     "factors": listed("What neurons' activations are multiplied by, each in turn.", "0", "0.5", "1.5", "2"),
     "together": listed("How many of the first neurons are scaled together (default: 2, 4, 8, ... and all)."),
     "sign_by": text("Column of --neurons whose sign says what is amplified (above 0) and what suppressed (below)."),
-    "choose_on": text("Split whose prompts choose a setting, the others held out (default: a share, --held_out)."),
     "unrelated": listed("Files of prompts of other tasks, with answers of their own: what the edit costs there."),
     "unrelated_data": listed(f"Text files, or `{TASKS}`: what the edit costs there, as loss of the next token."),
     "export": text("Folder that the chosen edit's weights are written to, as a Hugging Face model."),
