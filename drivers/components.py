@@ -66,11 +66,14 @@ def _checked() -> Neurons | None:
 
 
 def _neurons(model: Model, asked: Neurons | None) -> Neurons:
-    """Those of --neurons, or of --layers; of all layers the last one, which no attention reads, is left out."""
+    """Those of --neurons, or of --layers, but for those of the last layer, which no attention reads."""
     from causeway.engine import scalars
     from causeway.engine.neurons import Neurons
 
     count = model.config.num_layers
+    if asked is not None and count - 1 in asked.layers and (below := asked.below(count - 1)) is not None:
+        print(f"{len(asked.of(count - 1))} neurons of layer {count - 1} are left out: no attention is above it")
+        return below
     if asked is None:
         with named("layers"):
             layers = sorted({scalars.layer(layer, count) for layer in model_flags.layers() or range(count - 1)})

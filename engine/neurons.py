@@ -57,6 +57,11 @@ class Neurons:
         keep.sort()
         return Neurons(self.layer[keep], self.neuron[keep])
 
+    def below(self, layer: int) -> "Neurons | None":
+        """Those of layers below one, in their order; None where there are none."""
+        keep = self.layer < layer
+        return Neurons(self.layer[keep], self.neuron[keep]) if keep.any() else None
+
     def check_of(self, config: ModelConfig) -> None:
         """Refuse neurons that a model does not have.
 

@@ -19,6 +19,12 @@ def test_all_neurons_of_a_model(tiny):
     assert Neurons.all_of(tiny.CONFIG, (1,)).of(1).tolist() == list(range(24))
 
 
+def test_those_of_lower_layers():
+    found = Neurons(np.array([2, 0, 1]), np.array([7, 1, 3]))
+    assert found.below(2).layer.tolist() == [0, 1]
+    assert found.below(0) is None
+
+
 @pytest.mark.parametrize(
     ("layer", "neuron", "message"),
     [

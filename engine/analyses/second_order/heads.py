@@ -123,9 +123,8 @@ def heads_of(scores: ScoresJob, neurons: Neurons) -> HeadsJob:
     """
     neurons.check_of(scores.model.config)
     top = scores.model.config.num_layers - 1 if scores.aims.layer is None else scores.aims.layer
-    order = np.argsort(neurons.layer, kind="stable")
-    order = order[neurons.layer[order] < top]
-    if not len(order):
+    if (below := neurons.below(top)) is None:
         raise ValueError(f"neurons: none is of a layer below {top}, the last whose heads can read them")
-    chosen = Neurons(neurons.layer[order], neurons.neuron[order])
+    order = np.argsort(below.layer, kind="stable")
+    chosen = Neurons(below.layer[order], below.neuron[order])
     return HeadsJob(scores.model, scores.prompts, scores.aims, chosen, parallel=scores.parallel)

@@ -52,7 +52,10 @@ class Command:
         where = {self.place: places.folder(name)} if self.place else {}
         if self.place == "out" and "workdir" in self.known:
             where["workdir"] = places.work(name)
-        idle = sorted(self.arguments.keys() - self.stage.own - self.stage.takes.keys())
+        # What every stage is given may have no effect on this one, its workdir among it.
+        idle = sorted(
+            (self.arguments.keys() - self.stage.own - self.stage.takes.keys()) | (where.keys() - {self.place})
+        )
         return [
             self.stage.driver,
             *(text for texts in self.arguments.values() for text in texts),
