@@ -26,18 +26,18 @@ config_flags.DEFINE_config_file(
     "config", str(Path(causeway.configs.__file__).parent / "study_circuits_tiny.py"),
     "The study (default: circuits of the bundled model); fields are overridden as --config.shared.seed=3.",
 )  # fmt: skip
-FLAGS = take("workdir only from repair")
+FLAGS = take("workdir only from plan repair")
 _EXAMPLE = "causeway study --workdir=runs/circuits"
 
 
 def main(_: list[str]) -> None:
-    """Read the study, run what is due."""
+    """Read the study; plan it, or run what is due."""
     config = given_config()
     all_given(_EXAMPLE, "workdir")
     workdir = folder("workdir")
     from causeway.drivers.stages import process
     from causeway.drivers.stages.stage_flags import commands_of, study_of
-    from causeway.drivers.stages.study import told
+    from causeway.drivers.stages.study import planned, told
     from causeway.engine.analyses.study.page import Outcome
     from causeway.engine.analyses.study.records import Places
     from causeway.engine.analyses.study.run_study import Limits, run_study
@@ -45,6 +45,9 @@ def main(_: list[str]) -> None:
     study, limits = study_of(config), Limits(tuple(FLAGS.only), FLAGS["from"].value, FLAGS.repair)
     study.chosen(limits.only, limits.start)
     commands = commands_of(study, workdir)
+    if FLAGS.plan:
+        print(planned(study, commands, workdir, limits, FLAGS.plan == "measured"))
+        return
     interruption.resumes(True, process.PATIENCE_SECONDS + 1)
     results = run_study(study, commands, workdir, process.run, limits, _tell)
     for result in results:

@@ -45,9 +45,9 @@ def run(arguments: Sequence[str], log: Path) -> Ended:
         lock.truncate(0)
         lock.write(f"{process.pid}\n".encode())
         lock.flush()
-        peak, stopped = _waited(process)
+        cpu_seconds, peak, stopped = _waited(process)
     status = process.returncode
-    return Ended(status, time.monotonic() - started, peak or None, stopped or status == RESUMABLE)
+    return Ended(status, time.monotonic() - started, cpu_seconds, peak or None, stopped or status == RESUMABLE)
 
 
 def last_lines(log: Path, count: int = 8) -> list[str]:
@@ -56,15 +56,15 @@ def last_lines(log: Path, count: int = 8) -> list[str]:
     return [line for line in text.splitlines() if line.strip()][-count:]
 
 
-def _waited(process: subprocess.Popen) -> tuple[int, bool]:
-    """Most bytes of its memory, and whether a signal came; after the process has ended."""
+def _waited(process: subprocess.Popen) -> tuple[float, int, bool]:
+    """Seconds of processors, most bytes of memory, and whether a signal came; after the process has ended."""
     peak, asked = 0, 0.0
     while True:
         try:
             found, status, usage = os.wait4(process.pid, os.WNOHANG)
             if found:
                 process.returncode = os.waitstatus_to_exitcode(status)
-                return max(peak, _own_peak(usage.ru_maxrss)), bool(asked)
+                return usage.ru_utime + usage.ru_stime, max(peak, _own_peak(usage.ru_maxrss)), bool(asked)
             peak = max(peak, _peak(process.pid))
             if asked and time.monotonic() - asked > PATIENCE_SECONDS:
                 process.kill()

@@ -18,8 +18,10 @@ from causeway.engine.analyses.study.stages import Stage, Study, read_study
 # Flags whose texts name files or folders, where such are there; of others only texts that look like paths do.
 FILE_FLAGS = frozenset({
     "answers", "config", "data", "dictionaries", "directions", "features", "graphs", "model", "neurons", "prompts",
-    "source", "test_source", "tokenizer",
+    "representations", "source", "test_source", "tokenizer",
 })  # fmt: skip
+# Flags that name what is written.
+WRITTEN_FLAGS = frozenset({"export_npy", "out", "workdir"})
 
 
 def study_of(config: Any) -> Study:
@@ -89,7 +91,9 @@ def _command(stage: Stage, look: Mapping[str, Any]) -> Command:
 
 
 def _is_file(flag: str, text: str) -> bool:
-    """Whether a text names something on disk."""
+    """Whether a text names something on disk that is read."""
+    if flag in WRITTEN_FLAGS:
+        return False
     try:
         return (flag in FILE_FLAGS or os.sep in text or bool(Path(text).suffix)) and Path(text).exists()
     except (OSError, ValueError):

@@ -1,14 +1,20 @@
 """`cw.study`: a pipeline from one configuration, as the command `study` runs it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from causeway.drivers.stages import process
+from causeway.drivers.stages.facts import Known
+from causeway.drivers.stages.shapes import machine
 from causeway.drivers.stages.stage_flags import commands_of, study_of
+from causeway.engine.analyses.study.commands import Command
 from causeway.engine.analyses.study.page import Outcome, Result
-from causeway.engine.analyses.study.records import Places
+from causeway.engine.analyses.study.plan import plan, table
+from causeway.engine.analyses.study.records import Digests, Places
 from causeway.engine.analyses.study.run_study import Limits, run_study
+from causeway.engine.analyses.study.stages import Study
+from causeway.engine.analyses.study.standing import Look
 from causeway.engine.scalars import shown
 
 
@@ -56,6 +62,14 @@ def study(
     if failed := [one for one in results if one.outcome in (Outcome.FAILED, Outcome.STOPPED)]:
         raise StageFailed("\n".join(told(failed[0], Places(Path(workdir)))))
     return results
+
+
+def planned(study: Study, commands: Mapping[str, Command], workdir: Path, limits: Limits, measured_alone: bool) -> str:
+    """What a study, or a part of it, will take: a line a stage, and the sums. Nothing of it is run, no model loaded."""
+    places, chosen = Places(workdir), study.chosen(limits.only, limits.start)
+    standings = Look(commands, places, Digests(places.records / "inputs.json")).all(study)
+    estimates = plan(study, commands, standings, Known(commands, standings, places), machine, measured_alone)
+    return table([estimate for estimate in estimates if estimate.stage in chosen])
 
 
 def told(failed: Result, places: Places) -> list[str]:

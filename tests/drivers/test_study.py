@@ -1,5 +1,6 @@
 """`causeway study` on the bundled model: it runs, goes on after kills and signals, and refuses in one line."""
 
+import importlib
 import json
 import os
 import signal
@@ -7,6 +8,8 @@ import subprocess
 import time
 
 import pytest
+
+from causeway.engine.analyses.study.records import Places
 
 CONFIG = """
 from ml_collections import ConfigDict
@@ -158,6 +161,60 @@ def test_a_wrong_value_is_refused_by_the_flags_of_its_driver(tmp_path, old, new,
     assert said in str(found.value)
     assert "\n" not in str(found.value)
     assert not (tmp_path / "none").exists()
+
+
+def test_a_plan_knows_before_what_is_there_after(finished, config, drive, tmp_path):
+    before, after, alone = drive(
+        "study",
+        (f"--config={config}", f"--workdir={tmp_path / 'none'}", "--plan"),
+        (f"--config={config}", f"--workdir={finished[0]}", "--plan"),
+        (f"--config={config}", f"--workdir={tmp_path / 'none'}", "--plan=measured", "--only=baseline"),
+    )
+    assert [run["status"] for run in (before, after, alone)] == [0, 0, 0], before["err"]
+    assert before["out"].count("estimated from shapes") == 2
+    assert "2 of 2 stages to run" in before["out"]
+    assert after["out"].count("up to date; measured") == 2
+    assert "baseline  unknown" in alone["out"]
+    assert "prompts" not in alone["out"]
+    # No pass of a model is compiled, one product alone, whose rate is measured.
+    assert not [name for name in before["compiled"] if "on_one_device" in name]
+    assert not (tmp_path / "none").exists()
+
+
+def test_prompts_that_are_still_to_be_made_are_counted_as_they_will_be(finished, config, tmp_path):
+    from causeway.drivers.stages.facts import Known
+    from causeway.drivers.stages.stage_flags import commands_of, study_of
+    from causeway.engine.analyses.study.records import Digests
+    from causeway.engine.analyses.study.standing import Look
+
+    space = {}
+    exec(CONFIG, space)
+    study, found = study_of(space["get_config"]()), []
+    for workdir in (finished[0], tmp_path / "none"):
+        commands, places = commands_of(study, workdir), Places(workdir)
+        standings = Look(commands, places, Digests(tmp_path / "inputs.json")).all(study)
+        assert standings["prompts"].fresh == (workdir == finished[0])
+        facts = Known(commands, standings, places)("baseline")
+        found.append((sorted(facts.lengths), facts.sets, facts.model))
+    assert found[0] == found[1]
+    assert (len(found[0][0]), found[0][1]) == (6, 2)
+    assert found[0][2].numbers > found[0][2].embedding_numbers
+
+
+@pytest.mark.parametrize("name", ["study_circuits_tiny", "study_circuits_smollm2"])
+def test_every_value_of_the_studies_that_come_with_it_is_a_flag(name, tmp_path):
+    from causeway.drivers.stages.stage_flags import commands_of, study_of
+
+    config = importlib.import_module(f"causeway.configs.{name}").get_config()
+    if not config.shared.dictionaries:
+        with pytest.raises(ValueError, match=r"config.shared.dictionaries: got nothing; needs a value, as --config"):
+            study_of(config)
+        config.shared.dictionaries = "folder"
+    commands = commands_of(study_of(config), tmp_path)
+    assert [command.stage.driver for command in commands.values()] == [
+        "prompts", "evaluate", "features", "attribute", "intervene"
+    ]  # fmt: skip
+    assert f"--graphs={tmp_path / 'attribute'}" in commands["intervene"].typed(Places(tmp_path))
 
 
 def test_what_a_command_without_a_folder_writes_is_not_taken(tmp_path):

@@ -145,7 +145,7 @@ PAGES: MappingProxyType[str, Page] = MappingProxyType(
         "study": Page(
             ("causeway study --workdir=runs/circuits",),
             ("workdir",),
-            ("config", "only", "from", "repair"),
+            ("config", "only", "from", "plan", "repair"),
         ),
         "bench": Page(
             ("causeway bench intervene",), (), ("model", "threads", "json", "repeats", "batch_rows", "tokens", "nodes")

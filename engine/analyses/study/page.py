@@ -92,6 +92,7 @@ def _told(result: Result, places: Places) -> dict[str, Any]:
         "log": str(places.log(result.stage)),
         "fingerprint": record.fingerprint if record else None,
         "seconds": round(record.seconds, 3) if record else None,
+        "cpu_seconds": round(record.cpu_seconds, 3) if record else None,
         "peak_bytes": record.peak_bytes if record else None,
         "disk_bytes": record.disk_bytes if record and record.finished else None,
     }

@@ -79,8 +79,9 @@ class Record:
     Attributes:
         study: name of the study. stage, driver: names. fingerprint: of what decides the stage's results. identity: all
             that enters the fingerprint, JSON. finished: whether it ended well. command: as a person types it.
-            seconds: that it took, over all its starts. peak_bytes: most memory of its process; None where the system
-            does not say. disk_bytes: of its folder. files: in it. recorded: versions, host, device.
+            seconds, cpu_seconds: that it took, on the clock and of processors, over all its starts. peak_bytes: most
+            memory of its process; None where the system does not say. disk_bytes: of its folder. files: in it.
+            recorded: versions, host, device.
     """
 
     study: str
@@ -91,6 +92,7 @@ class Record:
     command: str
     finished: bool = False
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
     peak_bytes: int | None = None
     disk_bytes: int = 0
     files: tuple[File, ...] = ()

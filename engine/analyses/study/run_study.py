@@ -26,11 +26,12 @@ from causeway.engine.sweep.fingerprint import config_sha256
 
 @dataclasses.dataclass(frozen=True)
 class Ended:
-    """How a command ended: exit status (negative: a signal), seconds, most bytes of memory (None: unknown), and
-    whether it was stopped where the same command goes on."""
+    """How a command ended: exit status (negative: a signal), seconds on the clock and of processors, most bytes of
+    memory (None: unknown), and whether it was stopped where the same command goes on."""
 
     status: int
     seconds: float
+    cpu_seconds: float = 0.0
     peak_bytes: int | None = None
     stopped: bool = False
 
@@ -171,12 +172,16 @@ class _Running:
         before = standing.record if standing.kind is Kind.UNFINISHED else None
         return Record(
             self._study.name, name, self._commands[name].stage.driver, config_sha256(identity), identity,
-            self._typed(name), seconds=before.seconds if before else 0.0, recorded=environment(),
+            self._typed(name), seconds=before.seconds if before else 0.0,
+            cpu_seconds=before.cpu_seconds if before else 0.0, recorded=environment(),
         )  # fmt: skip
 
     def _ended(self, name: str, begun: Record, ended: Ended) -> Result:
         folder, command = self._places.folder(name), self._commands[name]
-        record = dataclasses.replace(begun, seconds=begun.seconds + ended.seconds, peak_bytes=ended.peak_bytes)
+        record = dataclasses.replace(
+            begun, seconds=begun.seconds + ended.seconds, cpu_seconds=begun.cpu_seconds + ended.cpu_seconds,
+            peak_bytes=ended.peak_bytes,
+        )  # fmt: skip
         outcome = Outcome.STOPPED if ended.stopped else Outcome.FAILED if ended.status else Outcome.DONE
         why = "" if outcome is Outcome.DONE else _how(ended.status)
         if outcome is Outcome.DONE:

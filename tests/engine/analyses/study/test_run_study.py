@@ -76,7 +76,7 @@ def test_an_input_file_counts_by_its_content(toy, tmp_path):
     [
         (Ended(2, 1.0), "failed", "exit status 2"),
         (Ended(-9, 1.0), "failed", "ended by signal 9"),
-        (Ended(3, 1.0, None, True), "stopped", "exit status 3"),
+        (Ended(3, 1.0, 0.5, None, True), "stopped", "exit status 3"),
     ],
 )
 def test_a_stage_that_does_not_end_well_leaves_the_others_whole_and_the_same_command_goes_on(toy, wrong, became, told):

@@ -64,4 +64,4 @@ class Toy:
         value = next((value for flag, _, value in flags if flag == "value"), "")
         (out / "text").write_text(f"{out.name}{value}({' '.join(texts)})")
         (out / "half").unlink(missing_ok=True)
-        return Ended(0, 2.5, 7_000_000)
+        return Ended(0, 2.5, 4.0, 7_000_000)

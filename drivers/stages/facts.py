@@ -1,0 +1,133 @@
+"""What is known of the stages of a study before they run: shapes of models and dictionaries, tokens of prompts.
+
+Read from configurations, headers and prompt files; prompts that a stage has yet to make are made here, in memory, by
+the same draw. What cannot be read is unknown, and what is wrong with it is told by the stage itself.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from causeway.drivers.stages.shapes import dictionary_shape, model_shape
+from causeway.engine.analyses.study.commands import Command
+from causeway.engine.analyses.study.costs import Facts
+from causeway.engine.analyses.study.records import Places
+from causeway.engine.analyses.study.standing import Standing
+from causeway.engine.prompt_record import PromptRecord
+
+# Drivers that take a bundled model's transcoders where no dictionaries are given.
+TRANSCODERS = ("attribute", "intervene", "virtual_weights")
+
+
+class Known:
+    """Looks up what is known of stages; each thing once."""
+
+    def __init__(self, commands: Mapping[str, Command], standings: Mapping[str, Standing], places: Places):
+        """Args: of the study."""
+        self._commands, self._standings, self._places = commands, standings, places
+
+    def __call__(self, name: str) -> Facts:
+        """What is known of a stage."""
+        values, driver = self._commands[name].resolved, self._commands[name].stage.driver
+        reference, dictionaries = str(values.get("model") or ""), str(values.get("dictionaries") or "")
+        if not dictionaries and reference.startswith("bundled:"):
+            dictionaries = reference + "/transcoders" * (driver in TRANSCODERS)
+        layers = tuple(values.get("layers") or ())
+        found = _or_none(self._records, name)
+        # Of what is only made the number counts.
+        lengths = found and ([0] * len(found) if driver == "prompts" else _or_none(_lengths, found, reference))
+        return Facts(
+            values, lengths, len({(record.behaviour, record.split) for record in found or ()}),
+            _or_none(model_shape, reference) if reference else None,
+            _or_none(dictionary_shape, dictionaries, layers) if dictionaries else None,
+            _or_none(self._directions, name), _or_none(self._neurons, name),
+        )  # fmt: skip
+
+    def _records(self, name: str) -> list[PromptRecord]:
+        """The prompts of a stage.
+
+        Raises:
+            LookupError: they are not known yet.
+        """
+        command = self._commands[name]
+        if command.stage.driver == "prompts":
+            return _made(command.resolved)
+        from causeway.ports.prompts.prompt_files import read_prompts
+
+        behaviours, splits = (command.resolved.get(flag) or () for flag in ("behaviours", "splits"))
+        if "representations" in command.stage.takes:
+            return [one for take in command.stage.takes["representations"] for one in self._records(take.stage)]
+        if "prompts" not in command.stage.takes:
+            return read_prompts(command.resolved["prompts"], behaviours=behaviours, splits=splits)[0]
+        found: list[PromptRecord] = []
+        for take in command.stage.takes["prompts"]:
+            path = self._places.folder(take.stage) / take.place
+            if self._standings[take.stage].fresh:
+                found += read_prompts([path], behaviours=behaviours, splits=splits)[0]
+            else:
+                found += [one for one in self._records(take.stage) if take.place in ("", _file(one), "metadata.jsonl")]
+        return [
+            one
+            for one in found
+            if (not behaviours or one.behaviour in behaviours) and (not splits or one.split in splits)
+        ]
+
+    def _taken(self, name: str, flag: str) -> Command:
+        """The stage that gives a flag; LookupError where none does."""
+        return self._commands[self._commands[name].stage.takes[flag][0].stage]
+
+    def _directions(self, name: str) -> int:
+        """How many directions a stage looks along; without any, along the difference of a prompt's answers."""
+        if not self._commands[name].resolved["directions"]:
+            return 1
+        values = self._taken(name, "directions").resolved
+        methods = {"correct": 3, "margin": 2}[values["labels"]] if not values["methods"] else len(values["methods"])
+        return methods * (values["methods"] != ["none"]) + len(values["token_directions"]) + values["answers_direction"]
+
+    def _neurons(self, name: str) -> int:
+        """How many neurons a stage looks at, those that `rank` gives it at most."""
+        values, ranked = self._commands[name].resolved, self._taken(name, "neurons").resolved
+        return ranked["keep_layers"] * min(ranked["keep"], values["limit_neurons"] or ranked["keep"])
+
+
+def _file(record: PromptRecord) -> str:
+    return f"{record.behaviour}_{record.split}.jsonl"
+
+
+def _or_none(look: Any, *given: Any) -> Any:
+    """What can be looked up, None for what cannot."""
+    try:
+        return look(*given)
+    except (ValueError, OSError, LookupError, TypeError):
+        return None
+
+
+def _made(values: Mapping[str, Any]) -> list[PromptRecord]:
+    """The prompts that a stage will make."""
+    from causeway.engine.analyses.prompts.answer_pieces import text_pieces, token_pieces
+    from causeway.engine.analyses.prompts.catalogue import BEHAVIOURS, behaviour
+    from causeway.engine.analyses.prompts.deal import Sizes
+    from causeway.engine.analyses.prompts.make import make_prompts, makes_itself
+    from causeway.ports.models.tokenizer import tokenizer_of
+
+    if values["source"]:
+        raise LookupError("prompts of a file are read when they are made")
+    names = values["behaviours"]
+    names = [name for name in BEHAVIOURS if makes_itself(name)] if names == ["all"] else names
+    pieces = token_pieces(tokenizer_of(values["model"])) if values["model"] else text_pieces
+    found: list[PromptRecord] = []
+    for name in names:
+        usual = behaviour(name).sizes
+        train, test = values["train"], values["test"]
+        sizes = Sizes(usual.train if train is None else train, usual.test if test is None else test)
+        for records in make_prompts(name, sizes, values["seed"], pieces, values["templates"]).values():
+            found += records
+    return found
+
+
+def _lengths(records: list[PromptRecord], reference: str) -> list[int]:
+    """Tokens of each prompt, BOS among them."""
+    from causeway.ports.models.tokenizer import tokenizer_of
+
+    tokenizer = tokenizer_of(reference)
+    first = int(tokenizer.files_prepend_bos)
+    return [len(one.tokens) if one.tokens else first + len(tokenizer.encode(one.text, unknown=True)) for one in records]

@@ -1,0 +1,143 @@
+"""The cost of each driver: one small function a driver, from what is known of a stage before it runs (see `costs`).
+
+Seconds were measured on the bundled model with 12 and 80 prompts, 36 and 144 for the drivers of neurons; operations
+and bytes follow from the algorithms.
+"""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from causeway.engine.analyses.study.costs import Cost, Facts, Unknown
+
+# Bytes of a stored edge of a graph, of a row of an intervention, of a scored prompt, of the pictures of a baseline.
+_EDGE_BYTES, _ROW_BYTES, _PROMPT_BYTES, _PICTURE_BYTES = 45, 700, 260, 1.1e5
+
+
+def _prompts(facts: Facts) -> Cost:
+    """Texts alone; with a model its tokenizer."""
+    count = len(facts.prompts())
+    return Cost((1.9 if facts.values["model"] else 0.7) + 0.0005 * count, 2.5e8, _PROMPT_BYTES * count)
+
+
+def _evaluate(facts: Facts) -> Cost:
+    """A row for each of two answers, to the width of prompt and answer."""
+    _without(facts, "generate")
+    lengths = facts.prompts()
+    tokens = sum(2 * facts.width(length + 1) for length in lengths)
+    disk = _PROMPT_BYTES * len(lengths) + facts.sets * _PICTURE_BYTES / 2
+    return Cost(5.4 + 0.002 * len(lengths), 4.6e8 + facts.weight_bytes(), disk, facts.forward(tokens, 2 * len(lengths)))
+
+
+def _features(facts: Facts) -> Cost:
+    """A pass a prompt, and all features of its places."""
+    lengths, found = facts.prompts(), facts.features()
+    places = sum(_places(str(facts.values["positions"]), length) for length in lengths)
+    tokens = sum(map(facts.width, lengths))
+    disk = found.layers * (8.0 * places * facts.values["keep"] + 16.0 * facts.sets * found.features)
+    operations = facts.forward(tokens, 0) + found.numbers * places
+    full = 4.0 * places * found.features * found.layers if facts.values["full"] else 0.0
+    return Cost(4.8 + 0.003 * len(lengths), 4.3e8 + facts.weight_bytes(), disk + full, operations)
+
+
+def _attribute(facts: Facts) -> Cost:
+    """A recorded pass a prompt, then a target row of the adjoint for each feature of its graph."""
+    lengths, most = facts.prompts(), facts.values["max_feature_nodes"]
+    nodes = [facts.active() * (length - 1) for length in lengths]
+    rows = [node if facts.values["all_features"] else min(node, most) for node in nodes]
+    widths = list(map(facts.width, lengths))
+    adjoint = sum(row * width for row, width in zip(rows, widths, strict=True))
+    operations = facts.forward(sum(widths), len(lengths)) + 2.0 * facts.features().numbers * sum(widths)
+    operations += facts.shape().attention_numbers * adjoint
+    disk = _EDGE_BYTES * sum(row * node / 2 for row, node in zip(rows, nodes, strict=True))
+    return Cost(17.5 + 0.0011 * sum(rows), 6.7e8 + facts.weight_bytes(), disk, operations, 0.4)
+
+
+def _intervene(facts: Facts) -> Cost:
+    """A recorded pass a prompt, then a row for each feature and operation from its layer to the top, half the layers in
+    the mean; prompts that choose features alone are not changed."""
+    _without(facts, "generate", "importance")
+    lengths, each = facts.prompts(), facts.values["max_features"] * len(facts.values["operation"])
+    if facts.values["edits"]:
+        each = len(facts.values["edits"]) * len(facts.values["operation"])
+    measured = 1.0 - (facts.values["held_out"] or 0.0)
+    rows = each * measured * len(lengths)
+    tokens = sum(map(facts.width, lengths))
+    operations = facts.forward(tokens * (1 + each * measured / 2), rows)
+    seconds = 8.5 + 0.1 * len(lengths) + 0.0008 * rows
+    return Cost(seconds, 6.2e8 + facts.weight_bytes(), 5e4 + _ROW_BYTES * rows, operations, 0.5)
+
+
+def _represent(facts: Facts) -> Cost:
+    """A pass that keeps a vector a prompt, and a row for each of two answers."""
+    _without(facts, "generate", "full")
+    lengths = facts.prompts()
+    tokens = sum(facts.width(length) + 2 * facts.width(length + 1) for length in lengths)
+    disk = len(lengths) * (4.0 * facts.shape().width + 400)
+    return Cost(4.0 + 0.002 * len(lengths), 4.0e8 + facts.weight_bytes(), disk, facts.forward(tokens, 2 * len(lengths)))
+
+
+def _direction(facts: Facts) -> Cost:
+    """Fits over vectors, and pictures."""
+    count, width = len(facts.prompts()), facts.shape().width
+    return Cost(3.2 + 1e-6 * count * width, 3.4e8 + facts.weight_bytes(), 3.4e4 + 70.0 * count + 4.0 * width)
+
+
+def _rank(facts: Facts) -> Cost:
+    """Each layer's MLP ablated, from there to the top; activations, and one pass back."""
+    lengths, shape = facts.prompts(), facts.shape()
+    tokens = sum(map(facts.width, lengths))
+    operations = facts.forward(tokens * (5 + shape.layers / 2), len(lengths) * (1 + shape.layers))
+    disk = 2e4 + 80.0 * shape.neurons + 70.0 * len(lengths)
+    return Cost(23.0 + 0.002 * len(lengths), 6.8e8 + facts.weight_bytes(), disk, operations, 0.5)
+
+
+def _second_order(facts: Facts) -> Cost:
+    """A recorded pass a prompt, and one adjoint sweep a direction that reads every neuron of every layer."""
+    lengths, shape, directions = facts.prompts(), facts.shape(), facts.counted("directions")
+    tokens = sum(map(facts.width, lengths))
+    swept = shape.attention_numbers + shape.neurons * shape.width
+    operations = facts.forward(tokens, len(lengths)) + 2.0 * swept * tokens * directions * facts.values["orders"]
+    scores = float(shape.neurons * directions)
+    disk = scores * (85.0 + 7.5 * len(lengths))
+    return Cost(8.0 + 0.003 * len(lengths), 5.7e8 + facts.weight_bytes(), disk, operations, 0.5)
+
+
+def _components(facts: Facts) -> Cost:
+    """A recorded pass a prompt and a number for each neuron and later head; components from their products."""
+    lengths, shape, neurons = facts.prompts(), facts.shape(), facts.counted("neurons")
+    heads = shape.heads * shape.layers / 2
+    operations = facts.forward(sum(map(facts.width, lengths)), 0) + 2.0 * neurons * heads * heads * len(lengths)
+    disk = 2e4 + neurons * (8.0 * shape.width + 4.0 * heads * len(lengths))
+    return Cost(9.0 + 0.003 * len(lengths), 5.4e8 + facts.weight_bytes(), disk, operations, 0.5)
+
+
+COSTS: Mapping[str, Callable[[Facts], Cost]] = MappingProxyType({
+    "prompts": _prompts, "evaluate": _evaluate, "features": _features, "attribute": _attribute,
+    "intervene": _intervene, "represent": _represent, "direction": _direction, "rank": _rank,
+    "second_order": _second_order, "components": _components,
+})  # fmt: skip
+
+
+def cost(driver: str, facts: Facts) -> Cost:
+    """What a stage takes.
+
+    Raises:
+        Unknown: it cannot be told.
+    """
+    if driver not in COSTS:
+        raise Unknown(f"no figures of {driver} are known; a first run gives them")
+    return COSTS[driver](facts)
+
+
+def _places(positions: str, length: int) -> int:
+    """Tokens of a prompt that are read."""
+    if positions == "all":
+        return length - 1
+    name, _, count = positions.partition("_")
+    return min(int(count), length) if name == "last" and count.isdecimal() else positions.count(",") + 1
+
+
+def _without(facts: Facts, *names: str) -> None:
+    """Refuse what is not foreseen."""
+    if given := [name for name in names if facts.values[name]]:
+        raise Unknown(f"what --{given[0]} takes is not known before it is run")
