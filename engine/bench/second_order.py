@@ -4,6 +4,7 @@ The shape is GPT-2 small's, random weights; layer 9 of 12, 3,072 neurons, 64 tok
 recorded pass, whose own time is told beside it.
 
     vectors   codes, and their products with the maps, which are weights alone and made once
+    fold      the codes alone, in each form that `kernels/second_order_fold.py` has (fused ones on a GPU)
     scores    the walk down the frozen pass that scores every neuron of every layer
 
 They are held against the method of the public code: for each later head, neurons' writes at all tokens are formed
@@ -35,6 +36,7 @@ from causeway.engine.frozen.record import FrozenRecord, record_rows
 from causeway.engine.model.config import ModelConfig, Numerics
 from causeway.engine.model.transformer import Transformer, layer
 from causeway.engine.precision import full_precision
+from causeway.kernels.second_order_fold import Implementation, second_order_fold
 
 REFERENCE_HEADS = 2
 
@@ -90,11 +92,15 @@ def measure_second_order(shape: SecondOrderShape, repeats: int) -> dict[str, flo
     some = range(REFERENCE_HEADS)
     reference = milliseconds(lambda: [_materialised(transformer, one, head, at) for head in some], 1)
     _check(transformer, record, maps, last, at)
+    # A fused form that is interpreted says nothing of its speed.
+    forms: list[Implementation] = ["xla"] if jax.default_backend() == "cpu" else ["xla", "pallas"]
+    folds = {f"fold_{form}_ms_per_prompt": milliseconds(partial(_fold, record, last, at, form)) for form in forms}
     rate = gemm_rate(shape.prompts * shape.tokens, config.d_model, config.d_ff)
     return {
         "record_ms_per_prompt": milliseconds(lambda: _record(transformer, tokens, lengths)),
         "vector_ms_per_prompt": vectors,
         "scores_ms_per_prompt": scores,
+        **folds,
         "materialising_ms_per_prompt": reference * heads / REFERENCE_HEADS,
         "speedup_over_materialising": reference * heads / REFERENCE_HEADS / vectors,
         "gemm_gflops": rate / 1e9,
@@ -128,6 +134,13 @@ def _scores(transformer: Transformer, record: FrozenRecord, direction: Array, la
         return jnp.asarray(neuron_effects(transformer, own, targets, orders=1).neurons)[:, 1]
 
     return jax.vmap(of_prompt)(record, last)
+
+
+@partial(jax.jit, static_argnames=("at", "form"))
+@full_precision
+def _fold(record: FrozenRecord, last: Array, at: int, form: Implementation) -> Float[Array, "B N K"]:
+    activations, scale = record.streams[ACTIVATIONS][:, at], record.attn_scale[:, at + 1 :]
+    return second_order_fold(record.pattern[:, at + 1 :], last, scale, activations, implementation=form)
 
 
 @partial(jax.jit, static_argnames=("head", "at"))
