@@ -85,6 +85,8 @@ class Known:
 
     def _neurons(self, name: str) -> int:
         """How many neurons a stage looks at, those that `rank` gives it at most."""
+        if "components" in self._commands[name].stage.takes:
+            return self._neurons(self._taken(name, "components").stage.name)
         values, ranked = self._commands[name].resolved, self._taken(name, "neurons").resolved
         return ranked["keep_layers"] * min(ranked["keep"], values["limit_neurons"] or ranked["keep"])
 

@@ -111,10 +111,18 @@ def _components(facts: Facts) -> Cost:
     return Cost(9.0 + 0.003 * len(lengths), 5.4e8 + facts.weight_bytes(), disk, operations, 0.5)
 
 
+def _decompose(facts: Facts) -> Cost:
+    """Products of residuals with every text for each atom, for each neuron and its reflected lexicons; with a lexicon
+    of all tokens, which is the longest."""
+    neurons, atoms = facts.counted("neurons"), facts.values["atoms"]
+    operations = 2.0 * facts.shape().logit_numbers * neurons * atoms * (1 + facts.values["null_draws"])
+    return Cost(5.0, 4.4e8 + facts.weight_bytes(), 2.5e4 + 70.0 * neurons * atoms, operations, 0.5)
+
+
 COSTS: Mapping[str, Callable[[Facts], Cost]] = MappingProxyType({
     "prompts": _prompts, "evaluate": _evaluate, "features": _features, "attribute": _attribute,
     "intervene": _intervene, "represent": _represent, "direction": _direction, "rank": _rank,
-    "second_order": _second_order, "components": _components,
+    "second_order": _second_order, "components": _components, "decompose": _decompose,
 })  # fmt: skip
 
 

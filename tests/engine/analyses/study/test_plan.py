@@ -21,24 +21,25 @@ SAES = DictionaryShape(8_000_000, 2304, 3, 96.0)
 VALUES = {
     "model": "some", "storage": "float32", "generate": False, "importance": False, "positions": "last_5", "keep": 50,
     "full": False, "max_feature_nodes": 500, "all_features": False, "max_features": 20, "operation": ["zero"],
-    "edits": [], "held_out": 0.5, "orders": 1,
+    "edits": [], "held_out": 0.5, "orders": 1, "atoms": 8, "null_draws": 5,
 }  # fmt: skip
 FACTS = Facts(VALUES, [20] * 50, 2, MODEL, SAES, 2, 100)
 MACHINE = Machine(1.0, 1e11)
 
 
 @pytest.mark.parametrize("driver", COSTS)
-def test_costs_grow_with_prompts_and_models_and_are_as_much_as_one_forward_pass(driver):
+def test_costs_grow_with_what_is_looked_at_and_are_one_forward_pass_at_least(driver):
     found = cost(driver, FACTS)
     assert min(found.seconds, found.memory_bytes, found.disk_bytes) > 0
-    twice = cost(driver, dataclasses.replace(FACTS, lengths=[20] * 100))
+    more: dict = {"neurons": 200} if driver == "decompose" else {"lengths": [20] * 100}
+    twice = cost(driver, dataclasses.replace(FACTS, **more))
     assert twice.disk_bytes > found.disk_bytes
     assert MACHINE.seconds(twice, MODEL) > MACHINE.seconds(found, MODEL)
     slow = Machine(2.0, 1e11)
     assert slow.seconds(found, MODEL) > MACHINE.seconds(found, MODEL)
     if found.operations:
         # 2 N a token of a pass over prompts of 24 tokens, which 20 are padded to.
-        assert found.operations >= 2 * 80_000_000 * 24 * 50
+        assert driver == "decompose" or found.operations >= 2 * 80_000_000 * 24 * 50
         assert twice.operations == pytest.approx(2 * found.operations, rel=1e-6)
         wide = dataclasses.replace(FACTS, values=VALUES | {"storage": "bfloat16"})
         assert found.memory_bytes - cost(driver, wide).memory_bytes == pytest.approx(2 * 108_000_000)

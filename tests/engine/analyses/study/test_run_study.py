@@ -1,5 +1,6 @@
 """A study runs what is due and nothing else, keeps what it did not make, and its page is true."""
 
+import dataclasses
 import json
 import os
 
@@ -143,6 +144,21 @@ def test_outputs_edited_by_hand_are_noticed_and_made_again_on_request_alone(toy)
         toy(config(one=9))
     assert toy(repair=True)[0] == ["a"]
     assert text(toy, "a") == "a1()"
+
+
+def test_a_damaged_run_that_repairs_itself_is_not_begun_anew(toy):
+    make = toy._command
+
+    def command(stage, inputs):
+        return dataclasses.replace(make(stage, inputs), place="workdir", known=frozenset({"workdir", "repair"}))
+
+    toy._command = command
+    toy()
+    (toy.workdir / "a" / "text").write_text("mine")
+    toy(repair=True)
+    said = toy.workdir / "stages" / "a.log"
+    assert toy.ran == ["a"]
+    assert said.read_text().endswith("--repair\n")
 
 
 def test_an_edit_that_changes_neither_size_nor_time_is_found_by_repair(toy):

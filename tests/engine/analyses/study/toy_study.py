@@ -52,9 +52,9 @@ class Toy:
 
     def _run(self, arguments, log):
         flags = [argument[2:].partition("=") for argument in arguments[1:]]
-        out = next(Path(value) for flag, _, value in flags if flag == "out")
+        out = next(Path(value) for flag, _, value in flags if flag in ("out", "workdir"))
         self.ran.append(out.name)
-        log.write_text("it ran\n")
+        log.write_text(" ".join(arguments) + "\n")
         out.mkdir(parents=True, exist_ok=True)
         if (wrong := self.broken.get(out.name)) is not None:
             (out / "half").write_text("half")
