@@ -3,8 +3,8 @@
 The bundled model plays a slot machine: it stops or bets, depending on its balance and on what happened last. The demo
 asks which SAE features differ between calm and chasing states, sets each of the strongest to the value it has in the
 other states, and reads off how the decision changes: exactly, and in sampled play. Then it explains an addition and a
-sentence by attribution graphs, and flips both answers. On another model it asks which attention heads say the name in
-sentences about two people, and draws where the answer is known.
+sentence by attribution graphs, flips both answers, and tells what neurons do to sums through later heads. On another
+model it asks which attention heads say the name in sentences about two people, and draws where the answer is known.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from causeway.drivers.demo_circuits import show_circuits
 from causeway.drivers.demo_heads import show_heads
+from causeway.drivers.demo_neurons import show_neurons
 from causeway.drivers.demo_sweeps import GROUPS, show_sweeps
 from causeway.drivers.flags import model_flags
 from causeway.drivers.flags.flag_values import folder, no_effect
@@ -73,6 +74,7 @@ def _show_bundled(workdir: Path) -> None:
     print("set as high as in the top tenth of a group's states where it is active (the value q90)")
     show_sweeps(model, dictionary, prompts, features, workdir, FLAGS.seed)
     show_circuits(model, workdir / "graphs")
+    show_neurons(model)
 
 
 def _screen(model: Model, dictionary: Holder, prompts: Sequence[TokenizedPrompt], workdir: Path) -> pa.Table:

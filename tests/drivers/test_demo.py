@@ -43,6 +43,8 @@ def test_what_was_found_is_told(demo):
     assert "logit of '9' less that of '8'" in out
     assert "the model now answers '138.'" in out
     assert "the model now answers ' are'" in out
+    assert "second-order effects of all 1024 neurons on 24 sums" in out
+    assert re.search(r"layer 0 neuron +\d+: -0\.\d+ \[-.* through one head; its direction in words: [+-]0\.", out)
     assert str(workdir) in out
 
 
