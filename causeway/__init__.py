@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     # What is public: one line a name, read by type checkers as it stands and below as text.
     from causeway.drivers.stages.study import study as study
+    from causeway.engine.analyses.ablate.request import Ablated as Ablated
+    from causeway.engine.analyses.ablate.request import ablate as ablate
     from causeway.engine.analyses.attribute.attribution_plan import AttributionPlan as AttributionPlan
     from causeway.engine.analyses.attribute.graph import AttributionGraph as AttributionGraph
     from causeway.engine.analyses.attribute.graph import PrunedGraph as PrunedGraph

@@ -20,8 +20,9 @@ def get_config() -> ConfigDict:
         ("direction", {"representations": "represent"}, {"labels": "margin"}),
         ("rank", {"prompts": "prompts"}, {"keep_layers": 3, "keep": 32}),
         ("second_order", {"prompts": "prompts", "directions": "direction"}, {"splits": ("train",), "heads": 10}),
-        ("components", {"prompts": "prompts", "neurons": "rank"}, {"largest": 16}),
+        ("components", {"prompts": "prompts", "neurons": "rank"}, {"largest": 16, "position": "answers"}),
         ("decompose", {"components": "components"}, {"atoms": 8}),
+        ("ablate", {"prompts": "prompts", "components": "components", "decompositions": "decompose"}, {}),
     )
     config.stages = tuple(
         ConfigDict({"name": name, "driver": name, "takes": takes, "flags": values}) for name, takes, values in stages

@@ -3,15 +3,15 @@
 Second-order effects of neurons on many prompts, and their principal components: the direction of the output space
 that carries most of a neuron's effect, how much it explains on prompts held out (beside a random direction and a single
 head), and how few prompts hold most of it. Written to --workdir: components_layer_{l}.npz (an input of `decompose`),
-neurons.parquet (a row a neuron, most variance first), components.json, and codes.zarr, from which effects follow. The
-same command resumes.
+neurons.parquet (a row a neuron, most variance first), components.json, and components.zarr, from which effects follow.
+The same command resumes.
 """
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from causeway.drivers.flags import chat_flags, model_flags, neuron_flags, npy_export, prompt_records
 from causeway.drivers.flags.flag_values import folder, named, no_effect, numbers
@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 
     from causeway.drivers.flags.npy_export import Export
     from causeway.engine.analyses.components.code_sweep import CodeSweep
+    from causeway.engine.frozen.batches import ReadPrompt
     from causeway.engine.model.handle import Model
     from causeway.engine.neurons import Neurons
+    from causeway.engine.prompt_record import PromptRecord
 
 # Exit status of a run that was stopped and can be resumed.
 _STOPPED = 3
@@ -41,17 +43,17 @@ def main(_: list[str]) -> None:
     records = prompt_records.read(behaviours=FLAGS.behaviours, splits=FLAGS.splits)
     model = model_flags.load_model()
     records = prompt_records.rendered(model, records)
-    sweep, listed = _sweep(model, records, _neurons(model, asked))
-    chosen, how = chosen_prompts([prompt.record for prompt in listed], FLAGS.held_out, FLAGS.seed)
+    sweep, records = _sweep(model, records, _neurons(model, asked))
+    chosen, how = chosen_prompts(records, FLAGS.held_out, FLAGS.seed)
     check_chosen(chosen, FLAGS.largest)
     limits = numbers("disk_limits", float)
     export = npy_export.prepare(sweep, limits)
     print(sweep.size)
     if run(sweep, workdir, guard=DiskGuard(workdir, limits[0], limits[1]), repair=FLAGS.repair).stopped:
         sys.exit(_STOPPED)
-    chat_flags.keep(workdir / chat_flags.RENDERED, [prompt.record for prompt in listed])
+    chat_flags.keep(workdir / chat_flags.RENDERED, records)
     _write(workdir, sweep, chosen, how, export)
-    print(f"everything is in {workdir}: neurons.parquet, components.json, components_layer_*.npz, codes.zarr")
+    print(f"everything is in {workdir}: neurons.parquet, components.json, components_layer_*.npz, components.zarr")
 
 
 def _checked() -> Neurons | None:
@@ -84,20 +86,18 @@ def _neurons(model: Model, asked: Neurons | None) -> Neurons:
     return asked
 
 
-def _sweep(model: Model, records: list[Any], neurons: Neurons) -> tuple[CodeSweep, list[Any]]:
+def _sweep(model: Model, records: list[PromptRecord], neurons: Neurons) -> tuple[CodeSweep, list[PromptRecord]]:
     """What is read of each prompt, and the prompts."""
     from causeway.engine.analyses.components.code_sweep import CodeSweep
-    from causeway.engine.analyses.components.request import read_prompts
-    from causeway.engine.tokenized_prompt import tokenized
+    from causeway.engine.analyses.components.request import read_prompt
 
-    def runnable(record: Any) -> tuple[Any, Any]:
-        prompt = tokenized(model, record, answered=False)
-        return prompt, read_prompts(model, [prompt], FLAGS.position)[0]
+    def runnable(record: PromptRecord) -> tuple[ReadPrompt, PromptRecord]:
+        return read_prompt(model, record, FLAGS.position), record
 
     found = prompt_records.usable(records, runnable, "read")
     with named("neurons" if FLAGS.neurons else "layers"):
-        sweep = CodeSweep(model, tuple(read for _, read in found), neurons, model_flags.parallel())
-    return sweep, [prompt for prompt, _ in found]
+        sweep = CodeSweep(model, tuple(read for read, _ in found), neurons, parallel=model_flags.parallel())
+    return sweep, [record for _, record in found]
 
 
 def _write(workdir: Path, sweep: CodeSweep, chosen: np.ndarray, how: str, export: Export | None) -> None:
@@ -106,7 +106,7 @@ def _write(workdir: Path, sweep: CodeSweep, chosen: np.ndarray, how: str, export
     from causeway.engine.sweep.checksums import written_alone
     from causeway.ports.results import component_files
 
-    codes, tables, layers = StoredCodes.of_sweep(sweep, workdir), [], sweep.neurons.layers
+    codes, tables, layers = StoredCodes(sweep, workdir), [], sweep.neurons.layers
     with written_alone(workdir, component_files.names(layers)):
         for found in components.found_layers(sweep, codes, chosen, FLAGS.largest):
             component_files.write_layer(workdir, found.components)

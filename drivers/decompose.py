@@ -106,12 +106,14 @@ def _files(
     from causeway.ports.results.decomposition_files import PUBLISHED, write_layer
 
     shape = model.config.d_ff, len(lexicon.texts)
-    arrays = found.pursuit.arrays() | {"null_cosine": found.null_cosine}
+    made = {"reconstruction": found.pursuit.reconstructed(lexicon.atoms)}
+    arrays = found.pursuit.arrays() | {"null_cosine": found.null_cosine} | made
     write_layer(out, found.layer, found.neuron, found.pursuit.entries(found.texts), shape, arrays)
     if not FLAGS.as_published:
         return {}
     other = published_decomposition(components.only(found.neuron).component, lexicon.vectors, FLAGS.atoms)
-    entries, arrays = other.pursuit.entries(found.texts), other.pursuit.arrays()
+    entries, made = other.pursuit.entries(found.texts), {"reconstruction": other.reconstruction}
+    arrays = other.pursuit.arrays() | made
     write_layer(out, found.layer, found.neuron, entries, shape, arrays, PUBLISHED)
     return {"as_published": published_figures(other)}
 

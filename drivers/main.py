@@ -26,6 +26,7 @@ QUESTIONS = {
     "direction": "along which direction of the stream are right answers told from wrong ones?",
     "rank": "which layers and neurons do the answers depend on?",
     "components": "along which direction does each neuron act through later attention, and on how few prompts?",
+    "ablate": "does it matter what neurons do through later attention, and is its main direction enough?",
     "decompose": "which few words say what a neuron does through later attention?",
     "virtual_weights": "which features feed which, on the stream itself?",
     "edit": "do scaled neurons make it answer better, and at what price elsewhere?",

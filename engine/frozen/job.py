@@ -20,12 +20,14 @@ from causeway.engine.frozen.batches import Batch, BatchProgram, ReadPrompt, deal
 from causeway.engine.model.handle import Model
 from causeway.engine.model.transformer import Transformer
 from causeway.engine.sweep.fingerprint import config_sha256
-from causeway.engine.sweep.job import Job
+from causeway.engine.sweep.job import Job, run_whole
 from causeway.engine.sweep.layout import ArraySpec, Layout, UnitResult
 from causeway.engine.sweep.plan import Plan
 from causeway.engine.sweep.store import Store
 
 UNIT_BATCHES = 4
+# Of a unit's arrays, at most; one batch may take more.
+UNIT_BYTES = 2**29
 SCHEMA = pa.schema([("prompt", pa.int32()), ("tokens", pa.int32()), ("position", pa.int32())])
 
 
@@ -124,7 +126,9 @@ class FrozenJob(Job):
     @functools.cached_property
     def _units(self) -> list[list[tuple[int, ...]]]:
         batches = deal(self.prompts, self.model.config)
-        return [batches[start : start + UNIT_BATCHES] for start in range(0, len(batches), UNIT_BATCHES)]
+        most = max(map(len, batches)) * sum(spec.row_bytes for spec in self.arrays.values())
+        size = max(1, min(UNIT_BATCHES, UNIT_BYTES // most))
+        return [batches[start : start + size] for start in range(0, len(batches), size)]
 
     @functools.cached_property
     def _placed(self) -> tuple[RowParallel, Transformer, Any]:
@@ -135,6 +139,22 @@ class FrozenJob(Job):
         """Of a batch, its fillers' among them."""
         last = itertools.repeat(batch.numbers[-1], len(batch.tokens) - len(batch.numbers))
         return self.extra([*batch.numbers, *last])
+
+
+def all_arrays(job: FrozenJob, workdir: Path | None) -> dict[str, np.ndarray]:
+    """All arrays in the order of the prompts, computed where they are missing.
+
+    Args:
+        workdir: where they are kept, and where the same call goes on; None keeps nothing.
+
+    Raises:
+        ValueError: the workdir holds another job.
+        Stopped: by a signal or a full disk; what is finished is kept.
+    """
+    if workdir is None:
+        return job.computed()
+    run_whole(job, workdir)
+    return {name: kept_array(job, workdir, name) for name in job.arrays}
 
 
 def kept_rows(job: FrozenJob, workdir: Path) -> Int[np.ndarray, " P"]:

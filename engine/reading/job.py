@@ -25,7 +25,6 @@ from causeway.engine.reading.read import Part, layers_read, read
 from causeway.engine.reading.reductions import Reduction
 from causeway.engine.sweep import job
 from causeway.engine.sweep.fingerprint import array_sha256, config_sha256
-from causeway.engine.sweep.interrupt import Stopped
 from causeway.engine.sweep.layout import Layout, UnitResult
 from causeway.engine.sweep.plan import Plan
 
@@ -74,11 +73,7 @@ def read_kept(
         yield from read(transformer, rows, streams, dictionary, reduce, **options)
         return
     reading = ReadJob(kept.weights, transformer, rows, tuple(streams), dictionary, reduce, options)
-    report = job.run(reading, kept.workdir)
-    if report.stopped:
-        done = f"{report.finished} of {report.units} units are in {kept.workdir}"
-        raise Stopped(f"{report.stopped}: {done}; the same command goes on")
-    for table in job.tables(reading, kept.workdir):
+    for table in job.all_tables(reading, kept.workdir):
         yield from map(_part, table.to_pylist())
 
 

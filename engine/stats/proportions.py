@@ -121,3 +121,34 @@ def exact_test(table: CountPair, test: ExactTest = "fisher") -> Float[np.ndarray
         return float(TESTS[test]([[k_2, k_1], [n_2 - k_2, n_1 - k_1]]).pvalue)
 
     return per_distinct_row(p_value, *table)
+
+
+class PairedShare(NamedTuple):
+    """How a share of items changes when each is seen twice. All [rows].
+
+    Attributes:
+        effect, low, high: after less before. p: exact, two-sided (McNemar's test).
+    """
+
+    effect: Float[np.ndarray, " rows"]
+    low: Float[np.ndarray, " rows"]
+    high: Float[np.ndarray, " rows"]
+    p: Float[np.ndarray, " rows"]
+
+
+def paired_share(
+    before: Bool[np.ndarray, " n"], after: Bool[np.ndarray, "rows n"], confidence: float = 0.95
+) -> PairedShare:
+    """Change of a share over items, from those alone that changed.
+
+    Gained and lost items are two proportions of all n, whose difference has Newcombe's interval: items that stay as
+    they are tell nothing of its size, but that there are many of them bounds it even where none changed.
+    """
+    gained, lost = (after & ~before).sum(axis=1), (~after & before).sum(axis=1)
+    n = np.full(len(after), len(before))
+    effect, low, high = risk_difference(CountPair(lost, n, gained, n), confidence)
+
+    def p_value(up: int, down: int) -> float:
+        return float(stats.binomtest(up, up + down).pvalue) if up + down else 1.0
+
+    return PairedShare(effect, low, high, per_distinct_row(p_value, gained, lost))

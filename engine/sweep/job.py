@@ -14,10 +14,12 @@ from pathlib import Path
 import pyarrow as pa
 
 from causeway.engine.sweep.guard import DiskGuard
+from causeway.engine.sweep.interrupt import Stopped
 from causeway.engine.sweep.layout import UnitResult
 from causeway.engine.sweep.plan import Plan
 from causeway.engine.sweep.runner import SweepReport, run_sweep
 from causeway.engine.sweep.store import Store
+from causeway.engine.sweep.table import as_table
 
 
 class Job(abc.ABC):
@@ -63,6 +65,37 @@ def run(job: Job, workdir: Path, *, guard: DiskGuard | None = None, repair: bool
         Store(workdir, job.plan), job.unit, guard=guard, expected_bytes=job.expected_bytes, repair=repair,
         beside=job.beside,
     )  # fmt: skip
+
+
+def run_whole(job: Job, workdir: Path) -> None:
+    """`run`, where nothing can be done with a part of it.
+
+    Raises:
+        ValueError: see `run_sweep`.
+        Stopped: by a signal or a full disk; what is finished is kept.
+    """
+    report = run(job, workdir)
+    if report.stopped:
+        done = f"{report.finished} of {report.units} units are in {workdir}"
+        raise Stopped(f"{report.stopped}: {done}; the same command goes on")
+
+
+def all_tables(job: Job, workdir: Path | None) -> Iterator[pa.Table]:
+    """The rows of every unit, computed where they are missing.
+
+    Args:
+        workdir: where they are kept; None keeps nothing.
+
+    Raises:
+        ValueError, Stopped: see `run_whole`. DamagedStore: see `tables`.
+    """
+    if workdir is None:
+        for index in range(job.plan.units):
+            rows = job.unit(index).rows
+            yield job.laid_out(as_table(rows, job.plan.layout.schema, job.plan.unit_rows[index]))
+        return
+    run_whole(job, workdir)
+    yield from tables(job, workdir)
 
 
 def tables(job: Job, workdir: Path) -> Iterator[pa.Table]:

@@ -25,6 +25,7 @@ from causeway.engine.sweep.table import encode
 from causeway.ports.files.foreign import check_file
 from causeway.ports.files.json_text import parse_json
 from causeway.ports.files.npz_files import open_npz
+from causeway.ports.files.parquet_files import read_parquet
 from causeway.ports.files.text_files import CONFIG_BYTES, read_text
 
 ABOUT, NEURONS, AS_PUBLISHED = "components.json", "neurons.parquet", "as_published.json"
@@ -73,6 +74,15 @@ def write_about(folder: Path, fingerprint: str, layers: Sequence[int], about: Ma
     """
     content = {"model_fingerprint": fingerprint, "layers": list(layers), **scalars.without_nan(dict(about))}
     durable.write_bytes(folder / ABOUT, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def read_table(folder: Path | str) -> pa.Table:
+    """The table of neurons of a folder.
+
+    Raises:
+        FileNotFoundError: it has none. ValueError: a damaged file.
+    """
+    return read_parquet(Path(folder) / NEURONS, missing=_ADVICE)
 
 
 def read_made(folder: Path | str) -> dict[str, Any]:

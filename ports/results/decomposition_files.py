@@ -3,7 +3,8 @@
     decomposition_layer_{l}.json   {neuron: [[index, coefficient, "text"], ...]}, the largest |coefficient| first
     decomposition_layer_{l}.npz    the coefficients [neurons of the layer, texts] as `scipy.sparse.load_npz` reads them,
                                    a row for each neuron's number; beside them neuron [M], and in the order in which
-                                   atoms were taken atom (-1: none), coefficient, cosine and null_cosine [M, S]
+                                   atoms were taken atom (-1: none), coefficient, cosine and null_cosine [M, S];
+                                   and reconstruction [M, D], the component as the texts have it
     neurons.parquet                a row a neuron
     lexicon.jsonl                  {"text"} a line, in the order of the indices
     decompose.json                 what they are, and figures of each layer; written last
@@ -23,7 +24,10 @@ from jaxtyping import Float, Int
 from scipy import sparse
 
 from causeway.engine import scalars
+from causeway.engine.components import Components
 from causeway.engine.sweep import durable
+from causeway.engine.sweep.checksums import check
+from causeway.ports.files.foreign import check_file, parsing
 
 ABOUT, NEURONS, LEXICON, PUBLISHED = "decompose.json", "neurons.parquet", "lexicon.jsonl", "_as_published"
 
@@ -46,7 +50,7 @@ def write_layer(
     neuron: Int[np.ndarray, " M"],
     entries: Sequence[Sequence[tuple[int, float, str]]],
     shape: tuple[int, int],
-    arrays: Mapping[str, Float[np.ndarray, "M S"] | Int[np.ndarray, "M S"]],
+    arrays: Mapping[str, Float[np.ndarray, "M ..."] | Int[np.ndarray, "M ..."]],
     suffix: str = "",
 ) -> None:
     """Write one layer.
@@ -55,7 +59,7 @@ def write_layer(
         folder: that is there. layer: its number. neuron: [M].
         entries: (index, coefficient, text) of each neuron's atoms, as they are to stand.
         shape: neurons of the layer, and texts of the lexicon.
-        arrays: atom, coefficient and what else goes with each of them.
+        arrays: atom, coefficient and what else goes with each of them, and the reconstruction.
         suffix: of the names.
     """
     content = {str(n): [list(entry) for entry in found] for n, found in zip(neuron, entries, strict=True)}
@@ -70,6 +74,39 @@ def write_layer(
     }  # fmt: skip
     with durable.replacing(folder / f"{_stem(layer, suffix)}.npz") as path, path.open("wb") as file:
         np.savez(file, **stored)
+
+
+def read_reconstructions(
+    folder: Path | str, components: Components, suffix: str = ""
+) -> Float[np.ndarray, "M D"] | None:
+    """Each component as its texts have it, 0 of one that does not vary; None where the folder has none of this name.
+
+    Args:
+        folder: that `decompose` wrote. components: of one layer. suffix: of the names.
+
+    Raises:
+        ValueError: damaged files, or a neuron that varies and has no decomposition there.
+    """
+    path = Path(folder) / f"{_stem(components.layer, suffix)}.npz"
+    if suffix and not path.exists():
+        return None
+    check_file(path, missing="give the folder that `decompose` wrote of these components")
+    check(path)
+    with parsing(path, "archive of arrays", "make it again"), np.load(path, allow_pickle=False) as archive:
+        there = {name: archive[name] for name in ("neuron", "reconstruction") if name in archive.files}
+    if len(there) < 2:
+        raise ValueError(f"{path}: has no reconstructions; make it again with `decompose`")
+    neuron, made = there["neuron"], there["reconstruction"]
+    place = {int(number): row for row, number in enumerate(neuron)}
+    wanted = components.neuron[components.varies].tolist()
+    if missing := [number for number in wanted if number not in place]:
+        raise ValueError(
+            f"{path}: has no decomposition of {components.layer}:{missing[0]} ({len(missing)} of {len(wanted)} have "
+            "none); decompose all of these components"
+        )
+    found = np.zeros(components.component.shape, np.float32)
+    found[components.varies] = made[[place[number] for number in wanted]]
+    return found
 
 
 def write_summary(folder: Path, neurons: pa.Table, about: Mapping[str, Any]) -> None:

@@ -114,6 +114,15 @@ PAGES: MappingProxyType[str, Page] = MappingProxyType(
             ("components", "out"),
             ("model", "lexicon", "data", "word_vectors", "atoms", "null_draws", "limit_neurons", "overwrite"),
         ),
+        "ablate": Page(
+            (
+                _ADDITION,
+                f"{_COMPONENTS} --position=answers",
+                "causeway ablate --prompts=runs/addition_prompts --components=runs/components --out=runs/ablate",
+            ),
+            ("prompts", "components", "out"),
+            ("model", "decompositions", "live", "as_published", "workdir", "overwrite"),
+        ),
         "virtual_weights": Page(
             (f"causeway virtual_weights {_TRANSCODERS} --source_layer=0 --target_layer=2 --out=runs/weights",),
             ("source_layer", "target_layer", "out"),

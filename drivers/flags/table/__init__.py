@@ -102,7 +102,8 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
     "label_field": text("Field of the label in --prompts.", "group"),
     "strata": listed("Fields within whose values prompts are compared, such as round,balance."),
     "keep_repeats": switch("Compare equal prompts as often as they come, not once."),
-    "position": text("Values at the last prompt token, their mean or max over tokens, or at a place: -2, user.last.",
+    "position": text("Values at the last prompt token, their mean or max over tokens, or at a place: -2, user.last. "
+                     "components: or answers, where they part.",
                      "last"),
     "states": whole("Slot-machine states of each group, matched on balance and round.", None, 2),
     "play": whole("Slot-machine games for the model to play.", None),
@@ -233,7 +234,7 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
                      100, 1),
     "export_npy": text("Folder for the original's .npy files: effects [prompts, neurons, D], pca, norm, direction."),
     # decompose
-    "components": text("Folder of `components`: the directions that are described."),
+    "components": text("Folder of `components`: the directions that are described, or the neurons ablated."),
     "held_components": text("The same made from other prompts, to see whether the words hold there."),
     "lexicon": text("tokens, maths (curated words), data (frequent words of --data), or a file, one a line.", "tokens"),
     "word_vectors": choice("What a word stands for: the mean of its tokens' unembedding columns, the first one's, or "
@@ -243,6 +244,8 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
     "atoms": whole("Most texts that a neuron is described by.", 32),
     "null_draws": whole("Reflected lexicons that a neuron's cosine is compared with; 0: none, and no p.", 39, 0),
     # ablate
+    "decompositions": text("Folder of `decompose`: components as their words have them are substituted too."),
+    "live": switch("Also set the neurons to their means in the model itself.", True),
     # edit
     "factors": listed("What neurons' activations are multiplied by, each in turn.", "0", "0.5", "1.5", "2"),
     "together": listed("How many of the first neurons are scaled together (default: 2, 4, 8, ... and all)."),

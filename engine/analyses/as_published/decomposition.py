@@ -30,12 +30,13 @@ SCALE = 100.0
 
 
 class PublishedDecomposition(NamedTuple):
-    """Atoms and coefficients over the published dictionary, and what each component's reconstruction is worth."""
+    """Atoms and coefficients over the published dictionary, the reconstructions, and what each is worth."""
 
     pursuit: Pursuit
     cosine: Float[np.ndarray, " M"]
     error: Float[np.ndarray, " M"]
     projection_error: Float[np.ndarray, " M"]
+    reconstruction: Float[np.ndarray, "M D"]
 
 
 def published_atoms(vectors: Float[np.ndarray, "A D"]) -> Float[np.ndarray, "A D"]:
@@ -62,7 +63,7 @@ def published_decomposition(
     along, size = np.sum(components * made, axis=1), np.linalg.norm(made, axis=1)
     size = np.where(size > 0, size, 1)
     error, projected = (np.linalg.norm(components - c[:, None] * made, axis=1) for c in (along, along / size**2))
-    return PublishedDecomposition(pursuit, along / size, error, projected)
+    return PublishedDecomposition(pursuit, along / size, error, projected, made)
 
 
 def published_figures(found: PublishedDecomposition) -> dict[str, Any]:

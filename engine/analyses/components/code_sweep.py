@@ -4,7 +4,7 @@ The second-order effect of neuron n on prompt p is phi = s M (`engine/frozen/fac
 head of the layers above, times a map M of weights alone. Codes are kept, effects never are: they are K / D of the size.
 
     workdir/plan.json, units/, prompts.parquet      which prompt each row is, and where it was read
-           /codes.zarr/layer_{l} [row, M, K]        codes of the chosen neurons of layer l, in the dtype of sums
+           /components.zarr/layer_{l} [row, M, K]        codes of the chosen neurons of layer l, in the dtype of sums
 
 A unit is some batches of one pass each, of which all chosen layers are read. A prompt's codes are those of any batch
 that it may be in (`engine/frozen/batches.py`), so neither order nor interruption changes a bit.
@@ -14,36 +14,26 @@ Cost: one forward pass a prompt and 2 T K M for each layer. On disk: P M K numbe
 """
 
 import dataclasses
-import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import jax.numpy as jnp
 import numpy as np
-import pyarrow as pa
 from jaxtyping import Array, Bool, Float, Int
 
-from causeway.engine.devices import RowParallel
-from causeway.engine.frozen.batches import Batch, ReadPrompt, deal, run_batches
+from causeway.engine.components import Components
 from causeway.engine.frozen.factored import effect_codes
+from causeway.engine.frozen.job import FrozenJob, kept_array
 from causeway.engine.frozen.neurons import ACTIVATIONS
 from causeway.engine.frozen.record import record_rows
 from causeway.engine.model.config import ModelConfig
-from causeway.engine.model.handle import Model
-from causeway.engine.model.transformer import Transformer
 from causeway.engine.neurons import Neurons
+from causeway.engine.sweep.differences import differing_fields, in_words
 from causeway.engine.sweep.fingerprint import config_sha256
-from causeway.engine.sweep.job import Job
-from causeway.engine.sweep.layout import ArraySpec, Layout, UnitResult
-from causeway.engine.sweep.plan import Plan
+from causeway.engine.sweep.layout import ArraySpec
+from causeway.engine.sweep.plan import read_plan
 from causeway.engine.sweep.store import Store
-
-# Version of what a row means; raise it when the same settings would give other numbers.
-ROWS_VERSION = "1"
-# Codes of a unit, at most, in bytes; at least one batch.
-UNIT_BYTES = 2**28
-SCHEMA = pa.schema([("prompt", pa.int32()), ("id", pa.string()), ("position", pa.int32())])
 
 
 class Codes(Protocol):
@@ -73,65 +63,62 @@ def check_layers(neurons: Neurons, config: ModelConfig) -> None:
         )
 
 
+def array_name(layer: int) -> str:
+    """Of the codes of a layer."""
+    return f"layer_{layer}"
+
+
+def _codes(shared: Any, own: Any, *, layers: tuple[int, ...]) -> tuple[dict[str, Array], Bool[Array, " B"]]:
+    """Codes of every chosen layer, from one pass."""
+    (transformer, neurons), (tokens, lengths, positions, _) = shared, own
+    record = record_rows(transformer, tokens, lengths, (ACTIVATIONS,), None)
+    found = {layer: effect_codes(record, layer, neurons[layer], positions) for layer in layers}
+    return {array_name(layer): array for layer, array in found.items()}, jnp.all(record.finite, axis=1)
+
+
 @dataclasses.dataclass(frozen=True)
-class CodeSweep(Job):
-    """Everything a unit needs.
+class CodeSweep(FrozenJob):
+    """Codes of some neurons.
 
     Attributes:
-        model: loaded. prompts: with the position each is read at. neurons: of layers below the last. parallel: devices.
+        neurons: of layers below the last.
 
     Raises:
         ValueError: no prompts, or neurons without a second-order effect.
     """
 
-    model: Model
-    prompts: tuple[ReadPrompt, ...]
+    name, version, program = "components", "1", staticmethod(_codes)
     neurons: Neurons
-    parallel: RowParallel
 
     def __post_init__(self):
         if not self.prompts:
             raise ValueError("prompts: got none; needs one or more")
         check_layers(self.neurons, self.model.config)
 
-    @functools.cached_property
-    def plan(self) -> Plan:
-        """Units, layout and everything that decides the numbers."""
-        layers = self.neurons.layers
-        parts = {
-            "weights": self.model.fingerprint,
-            "prompts": config_sha256([[list(map(int, prompt.tokens)), prompt.position] for prompt in self.prompts]),
-            "neurons": config_sha256([[layer, self.neurons.of(layer).tolist()] for layer in layers]),
-            "version": ROWS_VERSION,
-        }
-        config = {
-            "numerics": dataclasses.asdict(self.model.numerics), "layers": layers, "prompts": len(self.prompts),
-            "batches": [[len(numbers) for numbers in unit] for unit in self._units],
-        }  # fmt: skip
-        arrays = {array_name(layer): self._spec(layer) for layer in layers}
-        sizes = tuple(sum(map(len, unit)) for unit in self._units)
-        layout = Layout(SCHEMA, "prompts", arrays, "codes")
-        return Plan("components", config, parts, sizes, layout, {"model": self.model.name})
-
-    def unit(self, index: int) -> UnitResult:
-        """Codes of the prompts of one unit."""
-        layers = self.neurons.layers
-        shared = {layer: jnp.asarray(self.neurons.of(layer), jnp.int32) for layer in layers}
-        made = run_batches(
-            self.parallel, self._placed, self.prompts, self._units[index], _codes,
-            shared=self.parallel.replicate(shared), layers=layers,
-        )  # fmt: skip
-        numbers, found = _joined(made, layers)
-        rows = {
-            "prompt": numbers, "id": [self.prompts[number].name for number in numbers],
-            "position": [self.prompts[number].position for number in numbers],
-        }  # fmt: skip
-        return UnitResult(rows, {array_name(layer): found[layer] for layer in layers})
+    @property
+    def arrays(self) -> Mapping[str, ArraySpec]:
+        """Codes of each layer."""
+        return {array_name(layer): self._spec(layer) for layer in self.neurons.layers}
 
     @property
-    def expected_bytes(self) -> int:
-        """Codes before compression, which takes little off them."""
-        return len(self.prompts) * self._row_bytes
+    def settings(self) -> Mapping[str, Any]:
+        """The layers."""
+        return {"layers": self.neurons.layers}
+
+    @property
+    def digests(self) -> Mapping[str, str]:
+        """Of the neurons."""
+        return {"neurons": config_sha256([[layer, self.neurons.of(layer).tolist()] for layer in self.neurons.layers])}
+
+    @property
+    def static(self) -> Mapping[str, Any]:
+        """What `_codes` is compiled for."""
+        return {"layers": self.neurons.layers}
+
+    @property
+    def shared(self) -> dict[int, Int[np.ndarray, " M"]]:
+        """Numbers of each layer's neurons."""
+        return {layer: self.neurons.of(layer).astype(np.int32) for layer in self.neurons.layers}
 
     @property
     def size(self) -> str:
@@ -142,53 +129,28 @@ class CodeSweep(Job):
         )
         return f"codes of {len(self.prompts):,} prompts take {self.expected_bytes / 1e6:,.1f} MB: {each}"
 
-    @functools.cached_property
-    def _placed(self) -> Transformer:
-        return self.parallel.replicate(self.model.transformer)
-
-    @functools.cached_property
-    def _units(self) -> list[list[tuple[int, ...]]]:
-        """Batches of each unit."""
-        units: list[list[tuple[int, ...]]] = []
-        held = 0
-        for numbers in deal(self.prompts, self.model.config):
-            size = len(numbers) * self._row_bytes
-            if not units or held + size > UNIT_BYTES:
-                units, held = [*units, []], 0
-            units[-1].append(numbers)
-            held += size
-        return units
-
-    @property
-    def _row_bytes(self) -> int:
-        return sum(self._spec(layer).row_bytes for layer in self.neurons.layers)
-
     def _spec(self, layer: int) -> ArraySpec:
         own = self.neurons.of(layer)
         shape = (len(own), codes_of(self.model.config, layer))
         return ArraySpec(shape, self.model.numerics.accumulate, ("neuron", "head"), {"neuron": own.tolist()})
 
 
-def array_name(layer: int) -> str:
-    """Of the codes of a layer."""
-    return f"layer_{layer}"
+def neurons_of(components: Sequence[Components]) -> Neurons:
+    """Neurons of some layers, in their order."""
+    layers = np.concatenate([np.full(len(one.neuron), one.layer) for one in components])
+    return Neurons(layers, np.concatenate([one.neuron for one in components]))
 
 
-def _codes(shared: Any, own: Any, layers: tuple[int, ...]) -> tuple[dict[int, Array], Bool[Array, " B"]]:
-    """Codes of every chosen layer, from one pass."""
-    (transformer, neurons), (tokens, lengths, positions, _) = shared, own
-    record = record_rows(transformer, tokens, lengths, (ACTIVATIONS,), "last")
-    found = {layer: effect_codes(record, layer, neurons[layer], positions) for layer in layers}
-    return found, jnp.all(record.finite, axis=1)
+def check_finished(sweep: CodeSweep, workdir: Path) -> None:
+    """Refuse codes that are of other prompts, neurons or weights, or not finished.
 
-
-def _joined(
-    made: Iterator[tuple[Batch, dict[int, np.ndarray]]], layers: Sequence[int]
-) -> tuple[list[int], dict[int, Float[np.ndarray, "row M K"]]]:
-    """Numbers of the prompts and their codes, batch after batch."""
-    batches = list(made)
-    numbers = [number for batch, _ in batches for number in batch.numbers]
-    return numbers, {layer: np.concatenate([np.asarray(found[layer]) for _, found in batches]) for layer in layers}
+    Raises:
+        ValueError: naming what differs. FileNotFoundError: there is no such run.
+    """
+    if differing := differing_fields(read_plan(workdir), sweep.plan.describe()):
+        raise ValueError(f"{workdir} is of another run: {in_words(differing)}; give what it was made from")
+    if (done := len(Store(workdir, sweep.plan).finished())) < sweep.plan.units:
+        raise ValueError(f"{workdir}: {done} of {sweep.plan.units} units are finished; run `components` to its end")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,32 +158,15 @@ class StoredCodes:
     """Codes of a finished workdir.
 
     Attributes:
-        store: of the sweep.
+        sweep: whose they are. workdir: where it was run.
     """
 
-    store: Store
-
-    @classmethod
-    def of_sweep(cls, sweep: CodeSweep, workdir: Path) -> "StoredCodes":
-        """Those that a sweep has written."""
-        return cls(Store(workdir, sweep.plan))
-
-    @functools.cached_property
-    def _rows(self) -> list[Int[np.ndarray, " row"]]:
-        """Numbers of the prompts of each unit."""
-        return [table["prompt"].to_numpy() for table in self.store.tables()]
+    sweep: CodeSweep
+    workdir: Path
 
     def of(self, layer: int, neurons: slice) -> Float[np.ndarray, "P m K"]:
-        """Codes of some neurons, a unit after another."""
-        array, most = self.store.array(array_name(layer)), self.store.plan.rows_per_unit
-        found: np.ndarray | None = None
-        for unit, numbers in enumerate(self._rows):
-            read = array[unit * most : unit * most + len(numbers), neurons].read().result()
-            if found is None:
-                found = np.empty((self.store.plan.rows, *read.shape[1:]), read.dtype)
-            found[numbers] = read
-        assert found is not None
-        return found
+        """Codes of some neurons."""
+        return kept_array(self.sweep, self.workdir, array_name(layer), neurons)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -237,10 +182,8 @@ class HeldCodes:
     @classmethod
     def of_sweep(cls, sweep: CodeSweep) -> "HeldCodes":
         """Those of a sweep of which nothing is kept on disk."""
-        units = [sweep.unit(index) for index in range(sweep.plan.units)]
-        order = np.argsort(np.concatenate([np.asarray(unit.rows["prompt"]) for unit in units]))
-        names = {layer: array_name(layer) for layer in sweep.neurons.layers}
-        return cls({at: np.concatenate([unit.arrays[name] for unit in units])[order] for at, name in names.items()})
+        found = sweep.computed()
+        return cls({layer: found[array_name(layer)] for layer in sweep.neurons.layers})
 
     def of(self, layer: int, neurons: slice) -> Float[np.ndarray, "P m K"]:
         """Codes of some neurons."""

@@ -99,14 +99,14 @@ def chunk_found(
         maps: of the neurons. codes: on all prompts. chosen: prompts that choose; the others are held out.
         k: largest effects.
     """
-    gram = _gram(maps)
+    gram = gram_program(maps)
     train, held = _moments(codes, np.flatnonzero(chosen)), _moments(codes, np.flatnonzero(~chosen))
     largest = LargestRows.empty(len(maps), k, maps.shape[1], maps.dtype)
     for block, numbers, there in _blocks(codes, np.flatnonzero(chosen)):
         largest = _with_rows(largest, block, numbers, train.mean, gram, there)
     found = {name: np.asarray(value) for name, value in _figures(maps, gram, train, held, largest).items()}
     vary, threshold = found["varies"], np.asarray(largest.norms[:, 0])
-    sizes = _sizes(codes, np.flatnonzero(~chosen), train.mean, gram) * vary
+    sizes = sizes_of(codes, np.flatnonzero(~chosen), train.mean, gram) * vary
     columns = {name: value for name, value in found.items() if value.ndim == 1}
     told = _sparsity(sizes, threshold)
     shares = {name: value for name, value in (columns | told).items() if name in SHARES or name in told}
@@ -171,7 +171,7 @@ def _moments(codes: Float[np.ndarray, "P m K"], numbers: Int[np.ndarray, " n"]) 
     return moments
 
 
-def _sizes(
+def sizes_of(
     codes: Float[np.ndarray, "P m K"],
     numbers: Int[np.ndarray, " n"],
     mean: Float[AnyArray, "m K"],
@@ -198,7 +198,7 @@ def _with_moments(moments: CodeMoments, block: Array, there: Array) -> CodeMomen
     return moments + moments_of(block, there)
 
 
-_gram = jax.jit(gram_of)
+gram_program = jax.jit(gram_of)
 _norms = jax.jit(effect_norms)
 _with_rows = jax.jit(with_rows)
 

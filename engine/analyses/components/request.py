@@ -18,14 +18,14 @@ from causeway.engine.analyses.components.components import (
     found_layers,
 )
 from causeway.engine.analyses.represent.request import prompt_record
-from causeway.engine.analyses.represent.streams import output_position
+from causeway.engine.analyses.second_order.aims import ANSWERS
+from causeway.engine.analyses.second_order.read_prompts import answered, placed
 from causeway.engine.devices import local_parallel
 from causeway.engine.frozen.batches import ReadPrompt
 from causeway.engine.model.handle import Model, Prompt, check_model
 from causeway.engine.neurons import Neurons
 from causeway.engine.prompt_record import PromptRecord
 from causeway.engine.stats.splits import check_share
-from causeway.engine.tokenized_prompt import TokenizedPrompt, tokenized
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,11 +35,14 @@ class FoundComponents:
     Attributes:
         layers: what was found in each. table: a row a neuron, those of most variance first.
         chosen: prompts that chose; the others are held out.
+        sweep, codes: what they were found in.
     """
 
     layers: Mapping[int, LayerComponents]
     table: pa.Table
     chosen: Bool[np.ndarray, " P"]
+    sweep: CodeSweep = dataclasses.field(repr=False)
+    codes: HeldCodes = dataclasses.field(repr=False)
 
 
 def components(
@@ -59,7 +62,8 @@ def components(
         model: a loaded model.
         prompts: texts, token ids, (prompt, right, wrong), or prompt records.
         layer: whose neurons, all of them; or several layers. neurons: these alone.
-        position: where the output is read: last, or a place of one token, as -2.
+        position: where the output is read: last, or a place of one token, as -2; or answers, where the two answers
+            part, with the tokens that they share fed before.
         largest: effects whose smallest is a neuron's threshold; they also decide its component's sign.
         held_out: share of the prompts' groups that judge; 0: those outside the split `train`, or a fifth. seed: of it.
 
@@ -81,24 +85,25 @@ def components(
     k, seed = scalars.integer(largest, "largest", 1), scalars.seed(seed)
     check_share(scalars.real(held_out, "held_out"))
     asked = _neurons(model, layer, neurons)
-    listed = [tokenized(model, prompt_record(n, prompt), answered=False) for n, prompt in enumerate(prompts)]
-    chosen, _ = chosen_prompts([prompt.record for prompt in listed], held_out, seed)
+    records = [prompt_record(number, prompt) for number, prompt in enumerate(prompts)]
+    chosen, _ = chosen_prompts(records, held_out, seed)
     check_chosen(chosen, k)
-    sweep = CodeSweep(model, read_prompts(model, listed, position), asked, local_parallel())
-    found = {one.components.layer: one for one in found_layers(sweep, HeldCodes.of_sweep(sweep), chosen, k)}
-    return FoundComponents(found, all_neurons([one.table for one in found.values()]), chosen)
+    reads = tuple(read_prompt(model, record, position) for record in records)
+    sweep = CodeSweep(model, reads, asked, parallel=local_parallel())
+    codes = HeldCodes.of_sweep(sweep)
+    found = {one.components.layer: one for one in found_layers(sweep, codes, chosen, k)}
+    return FoundComponents(found, all_neurons([one.table for one in found.values()]), chosen, sweep, codes)
 
 
-def read_prompts(model: Model, prompts: Sequence[TokenizedPrompt], position: str) -> tuple[ReadPrompt, ...]:
-    """Prompts, each with the token that it is read at.
+def read_prompt(model: Model, record: PromptRecord, position: str) -> ReadPrompt:
+    """A prompt and the token that it is read at.
 
     Raises:
-        ValueError: a prompt that does not have such a place.
+        ValueError: it does not have such a place; for answers, no right and wrong answer that part.
     """
-    return tuple(
-        ReadPrompt(prompt.tokens, output_position(model, prompt, position), prompt.record.id or f"prompt {number}")
-        for number, prompt in enumerate(prompts)
-    )
+    if scalars.text(position, "position") == ANSWERS:
+        return answered(model, record).read
+    return placed(model, record, position).read
 
 
 def _neurons(model: Model, layer: int | Sequence[int] | None, neurons: Neurons | None) -> Neurons:

@@ -36,7 +36,6 @@ from causeway.engine.scaled_neurons import with_scaled
 from causeway.engine.stats.splits import held_out
 from causeway.engine.sweep import job
 from causeway.engine.sweep.fingerprint import config_sha256
-from causeway.engine.sweep.interrupt import Stopped
 from causeway.engine.sweep.layout import Layout, UnitResult
 from causeway.engine.sweep.plan import Plan
 from causeway.engine.tokenized_prompt import TokenizedPrompt
@@ -183,14 +182,7 @@ def measured(sweep: EditSweep, workdir: Path | None = None) -> Values:
         Stopped: by a signal or a full disk; what is finished is kept.
         NotFiniteError: an edited model does not give numbers.
     """
-    if workdir is None:
-        found = np.stack([sweep.unit(index).rows["value"] for index in range(sweep.plan.units)])
-        return Values(found[0], found[1:])
-    report = job.run(sweep, workdir)
-    if report.stopped:
-        done = f"{report.finished} of {report.units} units are in {workdir}"
-        raise Stopped(f"{report.stopped}: {done}; the same command goes on")
-    found = np.stack([table["value"].to_numpy() for table in job.tables(sweep, workdir)])
+    found = np.stack([table["value"].to_numpy() for table in job.all_tables(sweep, workdir)])
     return Values(found[0], found[1:])
 
 

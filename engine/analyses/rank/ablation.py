@@ -25,7 +25,6 @@ from causeway.engine.model.handle import Model
 from causeway.engine.reading.job import Kept
 from causeway.engine.sweep import job
 from causeway.engine.sweep.fingerprint import array_sha256, config_sha256
-from causeway.engine.sweep.interrupt import Stopped
 from causeway.engine.sweep.layout import Layout, UnitResult
 from causeway.engine.sweep.plan import Plan
 
@@ -120,9 +119,5 @@ def outcomes(wanted: Ablations, kept: Kept | None) -> Effects:
     """
     if kept is None:
         return wanted.run(wanted.asked)
-    report = job.run(wanted, kept.workdir)
-    if report.stopped:
-        done = f"{report.finished} of {report.units} units are in {kept.workdir}"
-        raise Stopped(f"{report.stopped}: {done}; the same command goes on")
-    table = pa.concat_tables(job.tables(wanted, kept.workdir))
+    table = pa.concat_tables(job.all_tables(wanted, kept.workdir))
     return Effects(np.array(table["values"].to_pylist()), table["clean"].to_numpy())

@@ -14,6 +14,7 @@ COLUMNS = np.eye(4, 128, dtype=np.float32)
 NEURONS = cw.Components(1, np.array([3]), COLUMNS[:1], COLUMNS[:1])
 # A call that would do, of each public function: what is not named here has to be refused by its type alone.
 CALLS = {
+    "ablate": {"prompts": [(PROMPT, "139.", "138.")], "components": None},
     "activation_patching": {"clean": PROMPT, "corrupted": "44+94=", "target": TARGET},
     "attribute": {"prompt": PROMPT, "dictionary": "transcoders"},
     "chat": {"messages": [{"role": "user", "content": PROMPT}]},

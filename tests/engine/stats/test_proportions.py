@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from causeway.engine.stats import proportions
-from causeway.engine.stats.proportions import CountPair
+from causeway.engine.stats.proportions import CountPair, paired_share
 
 
 def test_newcombe_published_example():
@@ -67,3 +67,17 @@ def test_few_clusters_tell_nothing_and_items_that_agree_count_as_their_clusters(
     low, high = proportions.clustered_interval(np.ones(60, bool), names)
     assert high == 1
     assert low < proportions.wilson_interval(np.array(12), np.array(12))[0] < 0.8
+
+
+def test_a_paired_change_is_that_of_the_items_that_changed():
+    before = np.array([True] * 60 + [False] * 40)
+    after = np.stack([before, ~before, before.copy()])
+    after[2, :12] = False
+    after[2, 97:] = True
+    found = paired_share(before, after)
+    np.testing.assert_allclose(found.effect, [0, -0.2, -0.09])
+    np.testing.assert_allclose(found.p[[0, 2]], [1, stats.binomtest(3, 15).pvalue])
+    assert (found.low <= found.effect).all()
+    assert (found.effect <= found.high).all()
+    # Where none of 100 changed, little is left for what might: Wilson's bound of 0 in 100, either way.
+    np.testing.assert_allclose([found.low[0], found.high[0]], [-0.037, 0.037], atol=1e-3)

@@ -8,13 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from causeway.engine.analyses.components import code_sweep, neuron_components
+from causeway.engine.analyses.components import neuron_components
 from causeway.engine.analyses.components.code_sweep import CodeSweep, HeldCodes, StoredCodes, array_name
 from causeway.engine.analyses.components.components import chosen_prompts, explicit_effects, found_layers
 from causeway.engine.analyses.components.neuron_components import chunk_found, chunk_neurons, maps_of
 from causeway.engine.analyses.components.request import components
 from causeway.engine.bench.run import RunShape
 from causeway.engine.devices import local_parallel
+from causeway.engine.frozen import job
 from causeway.engine.frozen.batches import ReadPrompt
 from causeway.engine.model.finite import NotFiniteError
 from causeway.engine.model.handle import Model
@@ -40,7 +41,9 @@ PROMPTS = drawn_prompts()
 def made(tiny, family="llama", prompts=PROMPTS, neurons=NEURONS, **changes):
     transformer = tiny.make_transformer(tiny.DOUBLE, **tiny.FAMILIES[family] | changes)
     listed = tuple(ReadPrompt(tuple(p), len(p) - 1, f"prompt {n}") for n, p in enumerate(prompts))
-    return CodeSweep(Model(transformer, None, f"tiny {family}", identity=family), listed, neurons, local_parallel(1))
+    return CodeSweep(
+        Model(transformer, None, f"tiny {family}", identity=family), listed, neurons, parallel=local_parallel(1)
+    )
 
 
 @functools.cache
@@ -144,7 +147,7 @@ def test_the_order_of_prompts_changes_no_bit_of_a_code(tiny):
 
 
 def test_a_stopped_run_goes_on_to_the_same_bytes(tiny, tmp_path, monkeypatch, contents):
-    monkeypatch.setattr(code_sweep, "UNIT_BYTES", 1)
+    monkeypatch.setattr(job, "UNIT_BYTES", 1)
     long = [(p * 12)[:20] for p in PROMPTS[:3]]  # another bucket
     sweep = made(tiny, prompts=[*PROMPTS, *long])
     assert sweep.plan.units > 1
@@ -158,7 +161,7 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(tiny, tmp_path, monkeypatch, co
     assert run_sweep(two, compute, limit=1).stopped == "limit"
     assert run_sweep(two, compute).table
     assert contents(one) == contents(two)
-    stored, in_memory = StoredCodes.of_sweep(sweep, tmp_path / "two"), HeldCodes.of_sweep(sweep)
+    stored, in_memory = StoredCodes(sweep, tmp_path / "two"), HeldCodes.of_sweep(sweep)
     for layer in NEURONS.layers:
         np.testing.assert_array_equal(stored.of(layer, slice(0, 1)), in_memory.of(layer, slice(0, 1)))
     assert one.array(array_name(0)).shape[1:] == (2, 8)
