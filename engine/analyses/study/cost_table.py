@@ -16,7 +16,7 @@ _EDGE_BYTES, _ROW_BYTES, _PROMPT_BYTES, _PICTURE_BYTES = 45, 700, 260, 1.1e5
 def _prompts(facts: Facts) -> Cost:
     """Texts alone; with a model its tokenizer."""
     count = len(facts.prompts())
-    return Cost((1.9 if facts.values["model"] else 0.7) + 0.0005 * count, 2.5e8, _PROMPT_BYTES * count)
+    return Cost((1.9 if facts.values["model"] else 0.7) + 0.0005 * count, 2.5e8, _PROMPT_BYTES * count, loads=False)
 
 
 def _evaluate(facts: Facts) -> Cost:
@@ -54,15 +54,19 @@ def _attribute(facts: Facts) -> Cost:
 
 def _intervene(facts: Facts) -> Cost:
     """A recorded pass a prompt, then a row for each feature and operation from its layer to the top, half the layers in
-    the mean; prompts that choose features alone are not changed."""
+    the mean, in batches of one width; prompts that choose features alone are not changed."""
     _without(facts, "generate", "importance")
     lengths, each = facts.prompts(), facts.values["max_features"] * len(facts.values["operation"])
+    widths = list(map(facts.width, lengths))
     if facts.values["edits"]:
         each = len(facts.values["edits"]) * len(facts.values["operation"])
     measured = 1.0 - (facts.values["held_out"] or 0.0)
     rows = each * measured * len(lengths)
-    tokens = sum(map(facts.width, lengths))
-    operations = facts.forward(tokens * (1 + each * measured / 2), rows)
+    # Rows of a prompt are padded to the batch.
+    batches = [(width, facts.values["batch_rows"] or max(8, min(128, 8192 // width))) for width in widths]
+    padded = [(width, -(-each // batch) * batch * measured) for width, batch in batches]
+    tokens = sum(widths) + sum(width * count for width, count in padded) / 2
+    operations = facts.forward(tokens, sum(count for _, count in padded))
     seconds = 8.5 + 0.1 * len(lengths) + 0.0008 * rows
     return Cost(seconds, 6.2e8 + facts.weight_bytes(), 5e4 + _ROW_BYTES * rows, operations, 0.5)
 

@@ -128,14 +128,15 @@ class Facts:
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """What a stage takes: seconds of one core of the reference machine around the products, numbers that are read,
-    operations of products and the share of their rate that is reached, bytes of memory and of files."""
+    """What a stage takes: seconds of one core of the reference machine around the products, bytes of memory and of
+    files, operations of products, the share of their rate that is reached, and whether the model's weights are read."""
 
     seconds: float
     memory_bytes: float
     disk_bytes: float
     operations: float = 0.0
     share: float = 0.9
+    loads: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,5 +148,5 @@ class Machine:
 
     def seconds(self, cost: Cost, model: ModelShape | None) -> float:
         """Of one core, with no compilation cache."""
-        reading = model.numbers / model.reading if model else 0.0
+        reading = model.numbers / model.reading if model and cost.loads else 0.0
         return self.slowness * (cost.seconds + reading) + cost.operations / (cost.share * self.operations_per_second)
