@@ -6,7 +6,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from causeway.engine.directions import Directions
 from causeway.ports.results.component_files import read_about, read_layer
+from causeway.ports.results.direction_files import write_directions
 from causeway.ports.results.neuron_files import read_neurons
 
 
@@ -21,10 +23,11 @@ def place(drive, tmp_path_factory):
 
 def test_components_are_written_and_exported(drive, place):
     given = [f"--prompts={place / 'prompts'}", "--neurons=1:3,1:40,2:7", "--largest=4", f"--workdir={place / 'work'}"]
+    write_directions(place, Directions(("margin",), np.ones((1, 128), np.float32)))
     first, again, other, few = drive(
         "components",
         given,
-        [*given, "--as_published", f"--export_npy={place / 'npy'}"],
+        [*given, "--as_published", f"--export_npy={place / 'npy'}", f"--directions={place}"],
         [*given, "--position=-2"],
         [*given[:1], "--layers=all", "--limit_neurons=2", "--largest=4", f"--workdir={place / 'few'}"],
     )
@@ -49,6 +52,7 @@ def test_components_are_written_and_exported(drive, place):
     sizes = np.linalg.norm(effects[4:] - found.mean, axis=2)
     np.testing.assert_allclose(largest, np.sort(sizes, axis=0)[-4:].T, rtol=1e-4, atol=1e-6)
     assert np.load(place / "npy" / "prompts_bundled-tiny_layer1_4_pca.npy").shape == (2, 128)
+    assert np.load(place / "npy" / "prompts_bundled-tiny_correctness_direction.npy").shape == (128,)
     assert pq.read_table(place / "few" / "neurons.parquet")["layer"].to_pylist().count(0) == 2
 
 

@@ -123,10 +123,21 @@ def _decompose(facts: Facts) -> Cost:
     return Cost(5.0, 4.4e8 + facts.weight_bytes(), 2.5e4 + 70.0 * neurons * atoms, operations, 0.5)
 
 
+def _ablate(facts: Facts) -> Cost:
+    """A pass for masses, one for activations and three edited ones a prompt, and a sum over codes for each of a dozen
+    substitutions; as if all prompts were held out, which are a part."""
+    lengths, shape, neurons = facts.prompts(), facts.shape(), facts.counted("neurons")
+    tokens, live = sum(map(facts.width, lengths)), 4 if facts.values["live"] else 0
+    operations = facts.forward(tokens * (1 + live), 12 * len(lengths))
+    operations += 12.0 * neurons * shape.heads * shape.layers * shape.width * len(lengths)
+    return Cost(12.0 + 0.01 * len(lengths), 7.0e8 + facts.weight_bytes(), 1e4 + 100.0 * len(lengths), operations, 0.5)
+
+
 COSTS: Mapping[str, Callable[[Facts], Cost]] = MappingProxyType({
     "prompts": _prompts, "evaluate": _evaluate, "features": _features, "attribute": _attribute,
     "intervene": _intervene, "represent": _represent, "direction": _direction, "rank": _rank,
     "second_order": _second_order, "components": _components, "decompose": _decompose,
+    "ablate": _ablate,
 })  # fmt: skip
 
 

@@ -21,7 +21,7 @@ SAES = DictionaryShape(8_000_000, 2304, 3, 96.0)
 VALUES = {
     "model": "some", "storage": "float32", "generate": False, "importance": False, "positions": "last_5", "keep": 50,
     "full": False, "max_feature_nodes": 500, "all_features": False, "max_features": 20, "operation": ["zero"],
-    "edits": [], "held_out": 0.5, "orders": 1, "atoms": 8, "batch_rows": None, "null_draws": 5,
+    "edits": [], "held_out": 0.5, "orders": 1, "atoms": 8, "batch_rows": None, "null_draws": 5, "live": True,
 }  # fmt: skip
 FACTS = Facts(VALUES, [20] * 50, 2, MODEL, SAES, 2, 100)
 MACHINE = Machine(1.0, 1e11)
