@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from causeway.engine.analyses.direction.request import direction as direction
     from causeway.engine.analyses.edit.edit_results import EditResults as EditResults
     from causeway.engine.analyses.edit.request import edit as edit
+    from causeway.engine.analyses.errors.errors import Errors as Errors
+    from causeway.engine.analyses.errors.request import errors as errors
     from causeway.engine.analyses.evaluate.request import evaluate as evaluate
     from causeway.engine.analyses.features.request import features as features
     from causeway.engine.analyses.intervene.intervene import Intervened as Intervened

@@ -31,6 +31,7 @@ QUESTIONS = {
     "virtual_weights": "which features feed which, on the stream itself?",
     "edit": "do scaled neurons make it answer better, and at what price elsewhere?",
     "second_order": "what does every neuron do through later attention heads?",
+    "errors": "which neurons tell its wrong answers from the right ones, and where do errors lie?",
     "train_model": "make a small model",
     "train_dictionary": "make SAEs or transcoders for a model",
     "study": "how do I run a whole pipeline from one file, and go on where it stopped?",

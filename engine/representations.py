@@ -70,24 +70,12 @@ class Representations:
 
     @property
     def margins(self) -> Float[np.ndarray, " P"]:
-        """log P(right) - log P(wrong) of each prompt, nats; NaN where it has no answers."""
-        return np.array([np.nan if (m := r.fields.get("margin")) is None else float(m) for r in self.records])
+        """`margins_of` the prompts."""
+        return margins_of(self.records)
 
     def right(self, source: str) -> Float[np.ndarray, " P"]:
-        """Whether the model is right, by one source of labels: 1, 0, or NaN where that says nothing.
-
-        Args:
-            source: generated, or margin (above 0).
-
-        Raises:
-            ValueError: another source.
-        """
-        if source not in LABEL_SOURCES:
-            raise ValueError(f"label_source: got {source!r}; needs one of {', '.join(LABEL_SOURCES)}")
-        if source == "margin":
-            return np.where(np.isnan(self.margins), np.nan, self.margins > 0)
-        told = [record.fields.get("generated_correct") for record in self.records]
-        return np.array([np.nan if right is None else float(right) for right in told])
+        """`right_of` the prompts."""
+        return right_of(self.records, source)
 
     def check_of_model(self, model: Model) -> None:
         """Refuse representations of another model.
@@ -96,6 +84,29 @@ class Representations:
             ValueError: another fingerprint, width or number of layers.
         """
         check_of_model("representations", self.fingerprint, self.vectors.shape[1], self.layer, model)
+
+
+def margins_of(records: Sequence[PromptRecord]) -> Float[np.ndarray, " P"]:
+    """log P(right) - log P(wrong) of each prompt, nats; NaN where it has no answers."""
+    return np.array([np.nan if (m := r.fields.get("margin")) is None else float(m) for r in records])
+
+
+def right_of(records: Sequence[PromptRecord], source: str) -> Float[np.ndarray, " P"]:
+    """Whether the model is right, by one source of labels: 1, 0, or NaN where that says nothing.
+
+    Args:
+        source: generated, or margin (above 0).
+
+    Raises:
+        ValueError: another source.
+    """
+    if source not in LABEL_SOURCES:
+        raise ValueError(f"label_source: got {source!r}; needs one of {', '.join(LABEL_SOURCES)}")
+    if source == "margin":
+        margins = margins_of(records)
+        return np.where(np.isnan(margins), np.nan, margins > 0)
+    told = [record.fields.get("generated_correct") for record in records]
+    return np.array([np.nan if right is None else float(right) for right in told])
 
 
 def joined(parts: Sequence[Representations]) -> Representations:

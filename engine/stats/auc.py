@@ -17,6 +17,9 @@ puts it, times how much larger than V(AUC) the variance was found to be (at leas
 
 Where the classes do not overlap nothing is known of how alike a cluster's items are, and a cluster counts as one item.
 
+Where a confound is held fixed only pairs within a stratum count: AUC is the share of these that are won, V_i and W_j
+are counted within the stratum, and V(A) is that of areas weighted by the strata's pairs.
+
 The test deals the scores anew: whole clusters change places with others of as many items, which the null hypothesis
 (scores say nothing of labels) leaves as likely as the deal that came. It is exact, for any scores.
 
@@ -73,54 +76,106 @@ def area(
         confidence: of the interval. seed: key of the deals.
     """
     scores, second = np.asarray(scores, np.float64), np.asarray(second, bool)
-    which = np.arange(len(scores)) if clusters is None else np.unique(list(clusters), return_inverse=True)[1]
+    which = _numbers(len(scores), clusters)
     if second.all() or not second.any():
         return Area(np.nan, np.nan, np.nan, np.nan)
-    found = mann_whitney(scores, second)
-    low, high = _interval(found, scores, second, which, confidence)
+    found, low, high = interval(scores, second, clusters, confidence=confidence)
     return Area(found, low, high, permutation_p(scores, second, which, seed))
 
 
 def mann_whitney(scores: Float[np.ndarray, " n"], second: Bool[np.ndarray, " n"]) -> float:
     """The area alone; NaN where a class is absent."""
-    m, n = int(second.sum()), int((~second).sum())
-    if not m or not n:
-        return float("nan")
-    return float((stats.rankdata(scores)[second].sum() - m * (m + 1) / 2) / (m * n))
+    return float(areas(np.asarray(scores)[None], second)[0])
 
 
-def variance(scores: Float[np.ndarray, " n"], second: Bool[np.ndarray, " n"], which: Int[np.ndarray, " n"]) -> float:
+def areas(
+    scores: Float[np.ndarray, "F n"], second: Bool[np.ndarray, " n"], strata: Int[np.ndarray, " n"] | None = None
+) -> Float[np.ndarray, " F"]:
+    """The areas of many scores alone, of pairs within strata; NaN where no stratum holds both classes."""
+    won, pairs = np.zeros(len(scores)), 0
+    for of in _members(second, strata):
+        m, n = int(second[of].sum()), int((~second[of]).sum())
+        won += stats.rankdata(scores[:, of], axis=1)[:, second[of]].sum(axis=1) - m * (m + 1) / 2
+        pairs += m * n
+    return won / pairs if pairs else np.full(len(scores), np.nan)
+
+
+def interval(
+    scores: Float[np.ndarray, " n"], second: Bool[np.ndarray, " n"], clusters: Sequence[str] | None = None,
+    strata: Int[np.ndarray, " n"] | None = None, *, confidence: float = 0.95,
+) -> tuple[float, float, float]:  # fmt: skip
+    """The area of pairs within strata with its interval, as (area, low, high).
+
+    Returns:
+        NaN for an area where no stratum holds both classes, and for ends where fewer than `FEWEST` clusters of a class
+        are in such strata.
+    """
+    members = _members(second, strata)
+    if not members:
+        return np.nan, np.nan, np.nan
+    on, which = np.concatenate(members), _numbers(len(scores), clusters)
+    numbers = np.repeat(np.arange(len(members)), list(map(len, members)))
+    own = np.asarray(scores, np.float64)[on], second[on], np.unique(which[on], return_inverse=True)[1], numbers
+    found = float(areas(own[0][None], own[1], numbers)[0])
+    return found, *_interval(found, *own, confidence)
+
+
+def _members(second: Bool[np.ndarray, " n"], strata: Int[np.ndarray, " n"] | None) -> list[Int[np.ndarray, " k"]]:
+    """The items of each stratum that holds both classes."""
+    every = [np.arange(len(second))] if strata is None else [np.flatnonzero(strata == s) for s in np.unique(strata)]
+    return [of for of in every if 0 < second[of].sum() < len(of)]
+
+
+def _numbers(count: int, clusters: Sequence[str] | None) -> Int[np.ndarray, " n"]:
+    """The number of each item's cluster."""
+    return np.arange(count) if clusters is None else np.unique(list(clusters), return_inverse=True)[1]
+
+
+def variance(
+    scores: Float[np.ndarray, " n"], second: Bool[np.ndarray, " n"], which: Int[np.ndarray, " n"],
+    strata: Int[np.ndarray, " n"] | None = None,
+) -> float:  # fmt: skip
     """Obuchowski's variance of the area; `which` is the number of each item's cluster, from 0 on without gaps."""
-    found, ranks = mann_whitney(scores, second), stats.rankdata(scores)
-    own = np.zeros(len(scores))
-    own[second], own[~second] = stats.rankdata(scores[second]), stats.rankdata(scores[~second])
-    m, n = int(second.sum()), int((~second).sum())
-    # Items of the other class below each item, ties half; above it for the first class.
-    place = np.where(second, (ranks - own) / n, 1 - (ranks - own) / m)
-    off = [np.bincount(which, np.where(of, place - found, 0.0)) / of.sum() for of in (second, ~second)]
+    members = _members(second, strata)
+    pairs = sum(int(second[of].sum()) * int((~second[of]).sum()) for of in members)
+    found, off = float(areas(scores[None], second, strata)[0]), np.zeros(len(scores))
+    for of in members:
+        x, right = scores[of], second[of]
+        ranks, own = stats.rankdata(x), np.zeros(len(x))
+        own[right], own[~right] = stats.rankdata(x[right]), stats.rankdata(x[~right])
+        m, n = int(right.sum()), int((~right).sum())
+        # Items of the other class below each item, ties half; above it for the first class.
+        place = np.where(right, (ranks - own) / n, 1 - (ranks - own) / m)
+        off[of] = (place - found) * np.where(right, n, m) / pairs
+    sums = [np.bincount(which, np.where(of, off, 0.0)) for of in (second, ~second)]
     counts = [len(np.unique(which[of])) for of in (second, ~second)]
-    parts = [c / max(c - 1, 1) * np.square(o).sum() for c, o in zip(counts, off, strict=True)]
+    parts = [c / max(c - 1, 1) * np.square(o).sum() for c, o in zip(counts, sums, strict=True)]
     total = which.max() + 1
-    return float(sum(parts) + 2 * total / max(total - 1, 1) * (off[0] * off[1]).sum())
+    return float(sum(parts) + 2 * total / max(total - 1, 1) * (sums[0] * sums[1]).sum())
 
 
 def _interval(
     found: float, scores: Float[np.ndarray, " n"], second: Bool[np.ndarray, " n"], which: Int[np.ndarray, " n"],
-    confidence: float,
+    strata: Int[np.ndarray, " n"], confidence: float,
 ) -> tuple[float, float]:  # fmt: skip
-    """The areas that the found one does not refute."""
+    """The areas that the found one does not refute; every stratum holds both classes."""
     rarer = min(len(np.unique(which[of])) for of in (second, ~second))
     if rarer < FEWEST:
         return np.nan, np.nan
-    m, n = int(second.sum()), int((~second).sum())
+    sizes = [(int(second[strata == s].sum()), int((~second[strata == s]).sum())) for s in np.unique(strata)]
+
+    def own_variance(area: float) -> float:
+        pairs = sum(m * n for m, n in sizes)
+        return sum((m * n / pairs) ** 2 * _own_variance(area, m, n) for m, n in sizes)
+
     if found in (0.0, 1.0):
         factor = len(scores) / (which.max() + 1)
     else:
-        factor = max(1.0, variance(scores, second, which) / _own_variance(found, m, n))
+        factor = max(1.0, variance(scores, second, which, strata) / own_variance(found))
     z = stats.norm.isf((1 - confidence) / 2) * np.sqrt(factor)
 
     def beyond(area: float) -> float:
-        return (area - found) ** 2 - z**2 * _own_variance(area, m, n)
+        return (area - found) ** 2 - z**2 * own_variance(area)
 
     # At 0 and 1 the found area is a root itself, and not the one that is looked for.
     low = 0.0 if found == 0 else optimize.brentq(beyond, 0.0, min(found, 1 - _EDGE))

@@ -28,6 +28,9 @@ from causeway.engine.components import Components
 from causeway.engine.sweep import durable
 from causeway.engine.sweep.checksums import check
 from causeway.ports.files.foreign import check_file, parsing
+from causeway.ports.files.json_text import parse_json
+from causeway.ports.files.parquet_files import read_parquet
+from causeway.ports.files.text_files import CONFIG_BYTES, read_text
 
 ABOUT, NEURONS, LEXICON, PUBLISHED = "decompose.json", "neurons.parquet", "lexicon.jsonl", "_as_published"
 
@@ -115,6 +118,26 @@ def write_summary(folder: Path, neurons: pa.Table, about: Mapping[str, Any]) -> 
         pq.write_table(neurons, path)
     text = json.dumps(scalars.without_nan(dict(about)), indent=1, ensure_ascii=False, allow_nan=False)
     durable.write_bytes(folder / ABOUT, (text + "\n").encode())
+
+
+def read_words(folder: Path | str) -> tuple[str, dict[tuple[int, int], str]]:
+    """What a folder of `decompose` says of each neuron (layer, number): its words, those of negative weight after a -.
+
+    Returns:
+        The fingerprint of the model's weights, and the words.
+
+    Raises:
+        FileNotFoundError: it has no decompositions.
+        ValueError: a damaged file, or one of something else.
+    """
+    advice, folder = "give the folder that `decompose` wrote", Path(folder)
+    about = parse_json(read_text(folder / ABOUT, CONFIG_BYTES, missing=advice), str(folder / ABOUT))
+    table = read_parquet(folder / NEURONS, missing=advice)
+    wanted = ("layer", "neuron", "words")
+    if "model_fingerprint" not in about or set(wanted) - set(table.column_names):
+        raise ValueError(f"{folder}: does not hold words of neurons; {advice}")
+    layer, neuron, words = (table[name].to_pylist() for name in wanted)
+    return str(about["model_fingerprint"]), dict(zip(zip(layer, neuron, strict=True), words, strict=True))
 
 
 def _stem(layer: int, suffix: str = "") -> str:

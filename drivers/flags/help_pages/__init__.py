@@ -138,6 +138,15 @@ PAGES: MappingProxyType[str, Page] = MappingProxyType(
             ("prompts", "neurons", "out"),
             ("model", "factors", "sign_by", "held_out", "unrelated", "unrelated_data", "export", "overwrite"),
         ),
+        "errors": Page(
+            (
+                _ADDITION,
+                "causeway represent --prompts=runs/addition_prompts --out=runs/represent",
+                "causeway errors --prompts=runs/represent/metadata.jsonl --labels=margin --out=runs/errors",
+            ),
+            ("prompts", "out"),
+            ("model", "labels", "measure", "scores", "strata", "by", "decompositions", "overwrite"),
+        ),
         "train_model": Page(
             ("causeway train_model --out=runs/tiny --config.schedule.steps=20 --config.schedule.warmup_steps=5",),
             ("out",),

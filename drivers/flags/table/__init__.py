@@ -88,7 +88,7 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
     # features, virtual_weights, inspect
     "positions": text('Tokens of a prompt: last_N, all, or places: 2:5,-1,user.last,"a text".', "last_5"),
     "include_first": switch("Position 0 too, whose stream is unlike all others."),
-    "keep": whole("Strongest kept: features of each token, sources of each target, neurons of each layer.", 50),
+    "keep": whole("Strongest kept: features of a token, sources of a target, neurons of a layer (errors: of all).", 50),
     "full": switch("Write all values too: tokens x features x 4 bytes a layer; of represent the stream at all tokens."),
     "source_layer": whole("Layer whose features write (negative: from the end).", None, None),
     "target_layer": whole("Layer above it, whose features read.", None, None),
@@ -212,7 +212,7 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
     # represent
     # direction
     "representations": listed("Folders of `represent`, of one model and stream."),
-    "labels": choice("What directions are fitted on: right or wrong answers, or graded, the margin between them.",
+    "labels": choice("Prompts are labelled by right or wrong answers, or graded by the margin between them.",
                       "correct", "correct", "margin"),
     "label_source": choice("Which labels an answer right: what was written, or the margin's sign (default: written, if "
                             "all prompts with labels were).", None, "generated", "margin"),
@@ -244,7 +244,7 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
     "atoms": whole("Most texts that a neuron is described by.", 32),
     "null_draws": whole("Reflected lexicons that a neuron's cosine is compared with; 0: none, and no p.", 39, 0),
     # ablate
-    "decompositions": text("Folder of `decompose`: components as their words have them are substituted too."),
+    "decompositions": text("Folder of `decompose`: the words of neurons (ablate: components as these have them, too)."),
     "live": switch("Also set the neurons to their means in the model itself.", True),
     # edit
     "factors": listed("What neurons' activations are multiplied by, each in turn.", "0", "0.5", "1.5", "2"),
@@ -254,6 +254,11 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
     "unrelated_data": listed(f"Text files, or `{TASKS}`: what the edit costs there, as loss of the next token."),
     "export": text("Folder that the chosen edit's weights are written to, as a Hugging Face model."),
     # polysemanticity, errors, adversarial
+    "measure": choice("What a neuron is judged by on a prompt: its activation, or its score on a direction, direct or "
+                       "of second order.", "activation", "activation", "direct", "second_order"),
+    "scores": text("Finished workdir of `second_order` on the same prompts (default: scores are computed)."),
+    "along": text("Which direction, by name, where there are several."),
+    "examples": whole("Prompts shown of each neuron and class of answers.", 5, 0),
     # bench
     "threads": whole("CPU threads to use (0: all); figures are meant for one.", 1, 0),
     "repeats": whole("Timed repetitions.", 2),

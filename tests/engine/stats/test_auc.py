@@ -9,7 +9,7 @@ from hypothesis import given
 from scipy import stats
 
 from causeway.engine.stats import auc
-from causeway.engine.stats.auc import area, mann_whitney, permutation_p, variance
+from causeway.engine.stats.auc import area, areas, interval, mann_whitney, permutation_p, variance
 
 
 def pairs(scores, second):
@@ -141,3 +141,33 @@ def test_the_test_keeps_its_level_where_the_items_of_a_group_are_alike(monkeypat
         p.append(permutation_p(scores, rng.permutation(np.arange(16) < 8)[which], which, seed))
     assert np.mean(np.array(p) <= 0.1) <= 0.14
     assert np.mean(np.array(p) <= 0.5) == pytest.approx(0.5, abs=0.12)
+
+
+def test_pairs_of_different_strata_do_not_count():
+    rng = np.random.default_rng(8)
+    x, second, strata = rng.normal(size=(3, 50)).round(1), rng.random(50) < 0.4, rng.integers(0, 4, 50)
+    won = np.zeros(3)
+    pairs = 0
+    for i in np.flatnonzero(second):
+        for j in np.flatnonzero(~second & (strata == strata[i])):
+            won, pairs = won + (x[:, i] > x[:, j]) + (x[:, i] == x[:, j]) / 2, pairs + 1
+    np.testing.assert_allclose(areas(x, second, strata), won / pairs)
+    np.testing.assert_allclose(areas(x, second), [mann_whitney(one, second) for one in x])
+    assert interval(x[0], second, None, strata)[0] == pytest.approx(won[0] / pairs)
+    one = area(x[0], second, list(map(str, range(50))))
+    np.testing.assert_allclose(interval(x[0], second), (one.auc, one.low, one.high))
+    assert np.isnan(areas(x, second, np.arange(50))).all()
+    assert np.isnan(interval(x[0], second, None, np.arange(50))).all()
+
+
+def test_an_interval_within_strata_covers_though_strata_differ():
+    """Three strata with other means and shares; the area within each is Phi(d / sqrt 2)."""
+    truth, hits = stats.norm.cdf(0.8 / np.sqrt(2)), 0
+    for seed in range(400):
+        rng = np.random.default_rng((seed, 9))
+        strata = rng.integers(0, 3, 90)
+        second = rng.random(90) < np.array([0.2, 0.5, 0.8])[strata]
+        x = 3.0 * strata + 0.8 * second + rng.normal(size=90)
+        _, low, high = interval(x, second, None, strata)
+        hits += low <= truth <= high
+    assert 0.925 < hits / 400 < 0.985, hits

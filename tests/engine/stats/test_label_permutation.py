@@ -81,3 +81,39 @@ def test_one_group_in_every_stratum_tests_nothing():
     )
     assert np.isnan(found.p).all()
     assert found.least == 1
+
+
+def test_labels_of_a_cluster_stay_together():
+    """Of eight clusters of five equal rows and equal labels there are 70 deals, not 40 rows' worth of them."""
+    values = np.repeat(np.array([[1, 2, 3, 4, 5, 6, 7, 8.0]]), 5, axis=1)
+    second, clusters = np.repeat([0, 0, 0, 0, 1, 1, 1, 1], 5) > 0, np.repeat(np.arange(8), 5)
+    given = sparse.csr_array(values), second, np.zeros(40, int)
+    assert label_permutation_test(*given, seed=0).p[0] < 0.01
+    assert label_permutation_test(*given, seed=0, clusters=clusters).p[0] == pytest.approx(2 / 70, abs=0.01)
+
+
+def test_clusters_of_single_rows_are_rows():
+    rng = np.random.default_rng(4)
+    given = sparse.csr_array(rng.random((5, 50))), rng.random(50) < 0.4, rng.integers(0, 2, 50)
+    alone, clustered = (label_permutation_test(*given, seed=0, clusters=c).p for c in (None, rng.permutation(50) + 7))
+    np.testing.assert_array_equal(alone, clustered)
+
+
+def test_the_order_of_rows_in_clusters_changes_nothing():
+    rng = np.random.default_rng(5)
+    values, second, clusters = rng.random((6, 60)), rng.random(60) < 0.4, rng.integers(0, 25, 60)
+    strata = clusters % 2
+    order, names = rng.permutation(60), rng.permutation(25)
+    a = label_permutation_test(sparse.csr_array(values), second, strata, seed=0, clusters=clusters)
+    b = label_permutation_test(
+        sparse.csr_array(values[:, order]), second[order], strata[order], seed=0, clusters=names[clusters][order]
+    )
+    np.testing.assert_allclose(a.p, b.p)
+
+
+def test_clusters_of_equal_labels_have_one_deal():
+    second, clusters = np.array([1, 0, 1, 0], bool), np.array([0, 0, 1, 1])
+    found = label_permutation_test(
+        sparse.csr_array([[1.0, 2.0, 3.0, 4.0]]), second, np.zeros(4, int), seed=0, clusters=clusters
+    )
+    assert np.isnan(found.p).all()
