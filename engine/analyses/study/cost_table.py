@@ -130,7 +130,8 @@ def _ablate(facts: Facts) -> Cost:
     tokens, live = sum(map(facts.width, lengths)), 4 if facts.values["live"] else 0
     operations = facts.forward(tokens * (1 + live), 12 * len(lengths))
     operations += 12.0 * neurons * shape.heads * shape.layers * shape.width * len(lengths)
-    return Cost(12.0 + 0.01 * len(lengths), 7.0e8 + facts.weight_bytes(), 1e4 + 100.0 * len(lengths), operations, 0.5)
+    seconds = 5.8 + 19.0 * bool(facts.values["live"]) + 0.01 * len(lengths)
+    return Cost(seconds, 8.2e8 + facts.weight_bytes(), 1e4 + 100.0 * len(lengths), operations, 0.5)
 
 
 COSTS: Mapping[str, Callable[[Facts], Cost]] = MappingProxyType({

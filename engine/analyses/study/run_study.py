@@ -132,9 +132,11 @@ class _Running:
         self._digests.keep()
 
     def _left_out(self, name: str) -> Result:
-        record = self._standings[name].record
-        outcome = Outcome.SKIPPED if self._standings[name].fresh else Outcome.LEFT_OUT
-        return Result(name, outcome, self._typed(name), record, self._places.folder(name), self._standings[name].why)
+        standing = self._standings[name]
+        outcome = Outcome.SKIPPED if standing.fresh else Outcome.LEFT_OUT
+        # What a stage waited for when the run began may have been made since.
+        why = "" if standing.fresh or standing.kind is Kind.WAITING else standing.why
+        return Result(name, outcome, self._typed(name), standing.record, self._places.folder(name), why)
 
     def _typed(self, name: str) -> str:
         return printable(self._commands[name].typed(self._places))
