@@ -26,8 +26,9 @@ def get_config() -> ConfigDict:
         # Ablating every layer of a problem costs sixty passes of it: a few problems rank layers and neurons.
         ("few", "prompts", {}, problems | {"train": 12, "test": 12}),
         ("rank", "rank", {"prompts": "few"}, {"keep_layers": 6, "keep": 50}),
-        ("components", "components", {"prompts": "prompts", "neurons": "rank"}, {"largest": 20}),
+        ("components", "components", {"prompts": "prompts", "neurons": "rank"}, {"largest": 20, "position": "answers"}),
         ("decompose", "decompose", {"components": "components"}, {"lexicon": "maths", "atoms": 16}),
+        ("ablate", "ablate", {"prompts": "prompts", "components": "components", "decompositions": "decompose"}, {}),
     )
     config.stages = tuple(
         ConfigDict({"name": name, "driver": driver, "takes": takes, "flags": values})
