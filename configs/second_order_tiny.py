@@ -1,6 +1,6 @@
 """Second-order effects on the bundled model, on addition: every neuron along the direction of its margins.
 
-    causeway study --config=configs/study_second_order_tiny.py --workdir=runs/second_order
+    causeway study --config=configs/second_order_tiny.py --workdir=runs/second_order
 
 The model adds without a mistake, so the direction is fitted on graded labels (the margin between the right and a wrong
 answer). Two minutes on two cores.
