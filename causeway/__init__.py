@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from causeway.drivers.stages.study import study as study
     from causeway.engine.analyses.ablate.request import Ablated as Ablated
     from causeway.engine.analyses.ablate.request import ablate as ablate
+    from causeway.engine.analyses.adversarial.adversarial import Adversarial as Adversarial
+    from causeway.engine.analyses.adversarial.request import adversarial as adversarial
+    from causeway.engine.analyses.adversarial.request import adversarial_words as adversarial_words
     from causeway.engine.analyses.attribute.attribution_plan import AttributionPlan as AttributionPlan
     from causeway.engine.analyses.attribute.graph import AttributionGraph as AttributionGraph
     from causeway.engine.analyses.attribute.graph import PrunedGraph as PrunedGraph

@@ -30,6 +30,7 @@ QUESTIONS = {
     "decompose": "which few words say what a neuron does through later attention?",
     "virtual_weights": "which features feed which, on the stream itself?",
     "edit": "do scaled neurons make it answer better, and at what price elsewhere?",
+    "adversarial": "which words put into a prompt make it err, as its neurons say?",
     "second_order": "what does every neuron do through later attention heads?",
     "errors": "which neurons tell its wrong answers from the right ones, and where do errors lie?",
     "train_model": "make a small model",

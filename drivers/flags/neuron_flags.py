@@ -26,8 +26,12 @@ def read() -> Neurons | None:
     from causeway.ports.results.neuron_files import read_neurons
 
     with named("neurons"):
-        found = read_neurons(FLAGS.neurons)
-    return found if FLAGS.limit_neurons is None else found.first(FLAGS.limit_neurons)
+        return limited(read_neurons(FLAGS.neurons))
+
+
+def limited(neurons: Neurons) -> Neurons:
+    """The first --limit_neurons of each layer; all without."""
+    return neurons if FLAGS.limit_neurons is None else neurons.first(FLAGS.limit_neurons)
 
 
 def directions(source: str, model: Model) -> Directions:

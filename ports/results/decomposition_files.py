@@ -33,6 +33,7 @@ from causeway.ports.files.parquet_files import read_parquet
 from causeway.ports.files.text_files import CONFIG_BYTES, read_text
 
 ABOUT, NEURONS, LEXICON, PUBLISHED = "decompose.json", "neurons.parquet", "lexicon.jsonl", "_as_published"
+_ADVICE = "give the folder that `decompose` wrote"
 
 
 def names(layers: Sequence[int], published: bool = False) -> list[str]:
@@ -130,14 +131,48 @@ def read_words(folder: Path | str) -> tuple[str, dict[tuple[int, int], str]]:
         FileNotFoundError: it has no decompositions.
         ValueError: a damaged file, or one of something else.
     """
-    advice, folder = "give the folder that `decompose` wrote", Path(folder)
-    about = parse_json(read_text(folder / ABOUT, CONFIG_BYTES, missing=advice), str(folder / ABOUT))
-    table = read_parquet(folder / NEURONS, missing=advice)
+    folder = Path(folder)
+    about = parse_json(read_text(folder / ABOUT, CONFIG_BYTES, missing=_ADVICE), str(folder / ABOUT))
+    table = read_parquet(folder / NEURONS, missing=_ADVICE)
     wanted = ("layer", "neuron", "words")
     if "model_fingerprint" not in about or set(wanted) - set(table.column_names):
-        raise ValueError(f"{folder}: does not hold words of neurons; {advice}")
+        raise ValueError(f"{folder}: does not hold words of neurons; {_ADVICE}")
     layer, neuron, words = (table[name].to_pylist() for name in wanted)
     return str(about["model_fingerprint"]), dict(zip(zip(layer, neuron, strict=True), words, strict=True))
+
+
+def read_entries(folder: Path | str) -> tuple[dict[int, dict[int, list[tuple[int, float, str]]]], str]:
+    """(index, coefficient, text) of each neuron's texts by layer and neuron, and the model's fingerprint.
+
+    Raises:
+        FileNotFoundError: no such folder.
+        ValueError: no decomposition, a damaged file, or one of something else.
+    """
+    folder = Path(folder)
+    about = _parsed(folder / ABOUT)
+    try:
+        fingerprint, layers = str(about["model_fingerprint"]), [int(layer["layer"]) for layer in about["layers"]]
+        found = {layer: _entries(folder / f"{_stem(layer)}.json") for layer in layers}
+    except (AttributeError, KeyError, TypeError):
+        raise ValueError(f"{folder / ABOUT}: does not say what the decompositions are; {_ADVICE}") from None
+    return found, fingerprint
+
+
+def _entries(path: Path) -> dict[int, list[tuple[int, float, str]]]:
+    content = _parsed(path)
+    try:
+        return {
+            int(neuron): [(int(index), scalars.real(number, "coefficient"), str(text)) for index, number, text in own]
+            for neuron, own in content.items()
+        }
+    except (AttributeError, TypeError, ValueError):
+        raise ValueError(f"{path}: needs neurons with lists of [index, coefficient, text]; {_ADVICE}") from None
+
+
+def _parsed(path: Path) -> Any:
+    text = read_text(path, missing=_ADVICE)
+    check(path)
+    return parse_json(text, str(path))
 
 
 def _stem(layer: int, suffix: str = "") -> str:

@@ -15,10 +15,12 @@ from jaxtyping import Float
 
 from causeway.engine import scalars
 from causeway.engine.neurons import Neurons
+from causeway.ports.files.json_text import parse_json
 from causeway.ports.files.jsonl import read_lines
 from causeway.ports.files.parquet_files import read_parquet
+from causeway.ports.files.text_files import CONFIG_BYTES, read_text
 
-FILE = "neurons.parquet"
+FILE, ABOUT = "neurons.parquet", "second_order.json"
 _LISTED = re.compile(r"\s*\d{1,9}:\d{1,9}\s*(,\s*\d{1,9}:\d{1,9}\s*)*")
 
 
@@ -55,6 +57,35 @@ def read_values(source: Path | str, column: str, neurons: Neurons) -> Float[np.n
     found = {(at, number): value for at, number, value in rows}  # of a neuron's rows the first
     pairs = zip(neurons.layer.tolist(), neurons.neuron.tolist(), strict=True)
     return np.array([scalars.real(found[pair], f"{path}: {column} of {pair[0]}:{pair[1]}") for pair in pairs])
+
+
+def read_scores(source: Path | str, direction: str) -> tuple[dict[tuple[int, int], float], str]:
+    """Mean second-order scores of neurons on one direction, by (layer, neuron), in the order of the table; and the
+    fingerprint of the model's weights, "" where nothing beside the table tells it.
+
+    Args:
+        source: what `second_order` wrote. direction: its name.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a list in place of a table, one without scores, another direction, or a score that is no number.
+    """
+    if _LISTED.fullmatch(str(source)):
+        raise ValueError(f"{source}: a list, which has no scores; needs the table that `second_order` wrote")
+    path, columns = _columns(source, ("layer", "neuron", "direction", "effect"))
+    there = list(dict.fromkeys(map(str, columns[2])))
+    if direction not in there:
+        raise ValueError(
+            f"{path}: has no scores on {direction!r}, but on {', '.join(there)}; score on the same direction"
+        )
+    scores = {
+        (scalars.integer(layer, f"{path}: layer"), scalars.integer(neuron, f"{path}: neuron")):
+            scalars.real(effect, f"{path}: effect of {layer}:{neuron}")
+        for layer, neuron, own, effect in zip(*columns, strict=True) if str(own) == direction
+    }  # fmt: skip
+    about = path.with_name(ABOUT)
+    content = parse_json(read_text(about, CONFIG_BYTES), str(about)) if about.is_file() else {}
+    return scores, str(content.get("model_fingerprint", "")) if isinstance(content, dict) else ""
 
 
 def _columns(source: Path | str, names: Sequence[str]) -> tuple[Path, list[list[Any]]]:

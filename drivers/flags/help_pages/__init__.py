@@ -147,6 +147,15 @@ PAGES: MappingProxyType[str, Page] = MappingProxyType(
             ("prompts", "out"),
             ("model", "labels", "measure", "scores", "strata", "by", "decompositions", "overwrite"),
         ),
+        "adversarial": Page(
+            (
+                _ADDITION,
+                "causeway adversarial --prompts=runs/addition_prompts --words=Turkey,Ireland,here,in --keep=2 "
+                "--out=runs/adversarial",
+            ),
+            ("prompts", "out", ("words", "decompositions")),
+            ("model", "neurons", "directions", "insert", "slots", "num_words", "held_out", "overwrite"),
+        ),
         "train_model": Page(
             ("causeway train_model --out=runs/tiny --config.schedule.steps=20 --config.schedule.warmup_steps=5",),
             ("out",),

@@ -88,7 +88,7 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
     # features, virtual_weights, inspect
     "positions": text('Tokens of a prompt: last_N, all, or places: 2:5,-1,user.last,"a text".', "last_5"),
     "include_first": switch("Position 0 too, whose stream is unlike all others."),
-    "keep": whole("Strongest kept: features of a token, sources of a target, neurons of a layer (errors: of all).", 50),
+    "keep": whole("Strongest kept: features a token, sources a target, neurons a layer (errors: all), words.", 50),
     "full": switch("Write all values too: tokens x features x 4 bytes a layer; of represent the stream at all tokens."),
     "source_layer": whole("Layer whose features write (negative: from the end).", None, None),
     "target_layer": whole("Layer above it, whose features read.", None, None),
@@ -259,6 +259,13 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
     "scores": text("Finished workdir of `second_order` on the same prompts (default: scores are computed)."),
     "along": text("Which direction, by name, where there are several."),
     "examples": whole("Prompts shown of each neuron and class of answers.", 5, 0),
+    "words": text("In place of neurons' words some of one's own: a,b,... or a file, one a line, or JSON lines of text "
+                  "and weight (below 0: expected to push the wrong way)."),
+    "insert": text("How a word is put into a prompt (default: '{word} ', unless --slots are given)."),
+    "at": text("Field before whose value in the text it is put (default: at the beginning)."),
+    "slots": listed("Fields whose values in the text are replaced by words that are values of them."),
+    "num_words": whole("Words tried, of those expected to push each way.", 20),
+    "per_template": whole("Prompts made of a template (a line of --prompts with `slots`), at most.", 64),
     # bench
     "threads": whole("CPU threads to use (0: all); figures are meant for one.", 1, 0),
     "repeats": whole("Timed repetitions.", 2),

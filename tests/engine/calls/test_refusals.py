@@ -9,6 +9,7 @@ import causeway as cw
 
 PROMPT = "44+95="
 TARGET = cw.logit_difference(5, 11)
+SUMS = [(PROMPT, "139.", "138."), ("44+94=", "138.", "139.")]
 GROUPS = {"a": ["44+95=", "44+94="], "b": ["14+15=", "24+25="]}
 COLUMNS = np.eye(4, 128, dtype=np.float32)
 NEURONS = cw.Components(1, np.array([3]), COLUMNS[:1], COLUMNS[:1])
@@ -16,6 +17,8 @@ NEURONS = cw.Components(1, np.array([3]), COLUMNS[:1], COLUMNS[:1])
 CALLS = {
     "ablate": {"prompts": [(PROMPT, "139.", "138.")], "components": None},
     "activation_patching": {"clean": PROMPT, "corrupted": "44+94=", "target": TARGET},
+    "adversarial": {"prompts": SUMS, "words": ["Turkey", "here"], "lexicon": ["Chile", "today"]},
+    "adversarial_words": {"decompositions": [], "scores": None},
     "attribute": {"prompt": PROMPT, "dictionary": "transcoders"},
     "chat": {"messages": [{"role": "user", "content": PROMPT}]},
     "components": {"prompts": ["44+95=", "44+94=", "14+15="], "layer": 1, "largest": 1},

@@ -81,3 +81,38 @@ def test_a_paired_change_is_that_of_the_items_that_changed():
     assert (found.effect <= found.high).all()
     # Where none of 100 changed, little is left for what might: Wilson's bound of 0 in 100, either way.
     np.testing.assert_allclose([found.low[0], found.high[0]], [-0.037, 0.037], atol=1e-3)
+
+
+def test_the_paired_interval_is_newcombes_of_the_four_counts():
+    """Newcombe (1998, paired), method 10, from the counts a (both), b (second alone), c (first alone), d (neither)."""
+    for a, b, c, d in ((20, 12, 2, 16), (5, 9, 3, 23), (0, 7, 1, 12), (3, 3, 9, 5), (15, 0, 0, 5), (0, 20, 0, 0)):
+        n = a + b + c + d
+        first, second = np.repeat([1, 0, 1, 0], [a, b, c, d]), np.repeat([1, 1, 0, 0], [a, b, c, d])
+        l_2, u_2 = proportions.wilson_interval(np.array(a + b), np.array(n))
+        l_1, u_1 = proportions.wilson_interval(np.array(a + c), np.array(n))
+        numerator = np.sign(a * d - b * c) * max(abs(a * d - b * c) - n / 2, 0)
+        product = (a + b) * (c + d) * (a + c) * (b + d)
+        phi = numerator / np.sqrt(product) if product else 0.0
+        p_2, p_1 = (a + b) / n, (a + c) / n
+        below = (p_2 - l_2) ** 2 - 2 * phi * (p_2 - l_2) * (u_1 - p_1) + (u_1 - p_1) ** 2
+        above = (u_2 - p_2) ** 2 - 2 * phi * (u_2 - p_2) * (p_1 - l_1) + (p_1 - l_1) ** 2
+        expected = [p_2 - p_1, p_2 - p_1 - np.sqrt(below), p_2 - p_1 + np.sqrt(above)]
+        np.testing.assert_allclose(proportions.paired_risk_difference(first, second), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("trials", [1, 4])
+@pytest.mark.parametrize(("size", "alike"), [(12, 0.0), (12, 0.6), (40, 0.3), (40, 0.9)])
+def test_the_paired_interval_covers(size, alike, trials):
+    """Outcomes, and shares of several trials, of items that are alike in both arms."""
+    rng, truth, held = np.random.default_rng(size), 0.2, 0
+    for _ in range(800):
+        own = rng.random((size, trials))
+        arms = [np.where(rng.random((size, trials)) < alike, own, rng.random((size, trials))) < p for p in (0.3, 0.5)]
+        _, low, high = proportions.paired_risk_difference(*(arm.mean(axis=1) for arm in arms))
+        held += low <= truth <= high
+    assert held >= 0.93 * 800
+
+
+def test_no_items_have_no_paired_difference():
+    with pytest.raises(ValueError, match="got no items"):
+        proportions.paired_risk_difference(np.zeros(0), np.zeros(0))

@@ -1,6 +1,6 @@
 import pytest
 
-from causeway.ports.lexicons.lexicon_files import lexicon_words, write_lexicon
+from causeway.ports.lexicons.lexicon_files import given_words, lexicon_words, write_lexicon
 from causeway.ports.lexicons.maths import SUBJECTS, maths_words
 
 
@@ -32,3 +32,16 @@ def test_what_is_no_lexicon_is_refused(tmp_path):
             lexicon_words(source)
     with pytest.raises(FileNotFoundError, match="no such file"):
         lexicon_words(tmp_path / "none.txt")
+
+
+def test_given_words_are_listed_or_of_a_file_and_may_have_weights(tmp_path):
+    assert given_words("key, two words,") == ["key", "two words"]
+    (tmp_path / "words.txt").write_text("key\n\n two words\n")
+    assert given_words(str(tmp_path / "words.txt")) == ["key", "two words"]
+    (tmp_path / "words.jsonl").write_text('{"text": "key", "weight": -1.5}\n{"text": " a", "weight": 2}\n')
+    assert given_words(str(tmp_path / "words.jsonl")) == {"key": -1.5, "a": 2.0}
+    (tmp_path / "some.jsonl").write_text('{"text": "key", "weight": -1.5}\n{"text": "a"}\n')
+    with pytest.raises(ValueError, match=r"some.jsonl line 2: has the fields text; needs text and weight"):
+        given_words(str(tmp_path / "some.jsonl"))
+    with pytest.raises(FileNotFoundError):
+        given_words(str(tmp_path / "absent.txt"))

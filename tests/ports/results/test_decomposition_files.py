@@ -2,9 +2,10 @@ import json
 
 import numpy as np
 import pyarrow as pa
+import pytest
 import scipy.sparse
 
-from causeway.ports.results.decomposition_files import names, write_layer, write_summary
+from causeway.ports.results.decomposition_files import names, read_entries, write_layer, write_summary
 from causeway.ports.results.neuron_files import read_neurons
 
 
@@ -28,3 +29,20 @@ def test_a_layer_is_words_by_neuron_and_a_matrix_that_scipy_reads(tmp_path):
     assert read_neurons(tmp_path).neuron.tolist() == [2, 7]
     assert json.loads((tmp_path / "decompose.json").read_text()) == {"p": None}
     assert {path.name for path in tmp_path.iterdir()} == set(names([3], published=True)) - {"lexicon.jsonl"}
+
+
+def test_entries_come_back_by_layer_and_neuron(tmp_path):
+    arrays = {"atom": np.array([[1]]), "coefficient": np.array([[-2.0]])}
+    for layer in (0, 3):
+        write_layer(tmp_path, layer, np.array([layer + 4]), [[(1, -2.0, " é")]], (9, 5), arrays)
+    about = {"model_fingerprint": "abc", "layers": [{"layer": 0}, {"layer": 3}]}
+    write_summary(tmp_path, pa.table({"layer": [0, 3], "neuron": [4, 7]}), about)
+    assert read_entries(tmp_path) == ({0: {4: [(1, -2.0, " é")]}, 3: {7: [(1, -2.0, " é")]}}, "abc")
+    (tmp_path / "decomposition_layer_3.json").write_text('{"7": [[1, "x", "y"]]}')
+    with pytest.raises(ValueError, match=r"layer_3.json: needs neurons with lists of \[index, coefficient, text\]"):
+        read_entries(tmp_path)
+    (tmp_path / "decompose.json").write_text("[]")
+    with pytest.raises(ValueError, match=r"decompose.json: does not say what the decompositions are"):
+        read_entries(tmp_path)
+    with pytest.raises(FileNotFoundError, match="give the folder that `decompose` wrote"):
+        read_entries(tmp_path / "absent")

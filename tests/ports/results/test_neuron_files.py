@@ -8,7 +8,7 @@ import pytest
 from causeway.engine.directions import Directions
 from causeway.engine.neurons import Neurons
 from causeway.ports.results.direction_files import FILES, read_directions, write_directions
-from causeway.ports.results.neuron_files import read_neurons, read_values
+from causeway.ports.results.neuron_files import read_neurons, read_scores, read_values
 
 
 def test_neurons_come_from_a_table_its_folder_lines_or_a_list(tmp_path):
@@ -64,3 +64,15 @@ def test_a_column_is_read_for_the_neurons_that_are_meant(tmp_path):
         read_values(tmp_path, "name", Neurons([3], [9]))
     with pytest.raises(ValueError, match="has no field nosuch"):
         read_values(tmp_path / "some.jsonl", "nosuch", Neurons([3], [9]))
+
+
+def test_scores_are_those_of_one_direction(tmp_path):
+    table = {"layer": [3, 1, 3], "neuron": [9, 4, 9], "direction": ["a", "a", "b"], "effect": [0.5, -1.0, 2.0]}
+    pq.write_table(pa.table(table), tmp_path / "neurons.parquet")
+    assert read_scores(tmp_path, "a") == ({(3, 9): 0.5, (1, 4): -1.0}, "")
+    (tmp_path / "second_order.json").write_text('{"model_fingerprint": "abc"}')
+    assert read_scores(tmp_path, "b") == ({(3, 9): 2.0}, "abc")
+    with pytest.raises(ValueError, match="has no scores on 'c', but on a, b"):
+        read_scores(tmp_path, "c")
+    with pytest.raises(ValueError, match="a list, which has no scores"):
+        read_scores("3:9", "a")
