@@ -63,8 +63,8 @@ def test_tables_of_neurons_heads_and_layers(runs):
     assert sum(row["share"] for row in layers if row["order"] == 1) == pytest.approx(1)
     told = json.loads((folder / "out" / "second_order.json").read_text())
     assert told["prompts"] == len(SUMS)
-    assert "neuron" in done["out"]
-    assert "through one head" in done["out"]
+    assert "most through one head, in the mean" in done["out"]
+    assert "most different from prompt to prompt" in done["out"]
 
 
 def test_the_same_command_computes_nothing_and_another_is_refused(runs):

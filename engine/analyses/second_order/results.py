@@ -65,7 +65,7 @@ def _of_direction(
         orders.append({
             "order": order, "neurons": sums["effect"], "mlp_biases": sums["mlp_bias"],
             "attention_constants": sums["attention_constant"], "embedding": first,
-            "mass": sum(row["mass"] for row in own),
+            "mass": sum(row["mass"] for row in own), "centred_mass": sum(row["centred_mass"] for row in own),
         })  # fmt: skip
     return {
         "mean": float(found.effect[0]), "low": float(found.low[0]), "high": float(found.high[0]), "orders": orders,
@@ -82,24 +82,34 @@ def _concentration(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def lines(found: Mapping[str, Any], neurons: pa.Table, count: int = 5) -> list[str]:
-    """A report of one screen: what each order brings, and each direction's strongest neurons."""
+    """A report of one screen: what each order brings, and the neurons that do most and vary most on each direction."""
     out = []
     for name, one in found.items():
         interval = "" if np.isnan(one["low"]) else f" [{one['low']:+.3f}, {one['high']:+.3f}]"
         out.append(f"{name}: {one['mean']:+.3f}{interval} in the mean, of which")
-        out += [
-            f"  {part['order']} attentions passed: neurons {part['neurons']:+.3f}, embedding {part['embedding']:+.3f}, "
-            f"biases {part['mlp_biases'] + part['attention_constants']:+.3f}; mass of neurons {part['mass']:.3f}"
-            for part in one["orders"]
-        ]
+        out += [_order_line(part) for part in one["orders"]]
         if (share := one["concentration"]["share"]) is not None:
             layers = ", ".join(map(str, one["concentration"]["layers"]))
             out.append(f"  second order: {share:.0%} of the neurons' mass lies in layers {layers}")
-        own = neurons.filter(pc.equal(neurons["direction"], name)).slice(0, count)
-        out += [
-            f"  neuron {row['layer']}:{row['neuron']} {row['effect']:+.4f} through one head"
-            + ("" if np.isnan(row["q"]) else f" [{row['low']:+.4f}, {row['high']:+.4f}], q {row['q']:.2g}")
-            + f", {row['direct']:+.4f} directly"
-            for row in own.to_pylist()
-        ]
+        own = neurons.filter(pc.equal(neurons["direction"], name))
+        out += ["  most through one head, in the mean:", *map(_neuron_line, own.slice(0, count).to_pylist())]
+        if len(own) and not np.isnan(own["deviation"][0].as_py()):
+            varying = own.sort_by([("deviation", "descending")]).slice(0, count)
+            out += ["  most different from prompt to prompt:", *map(_neuron_line, varying.to_pylist())]
     return out
+
+
+def _order_line(part: Mapping[str, Any]) -> str:
+    biases = part["mlp_biases"] + part["attention_constants"]
+    return (
+        f"  {part['order']} attentions passed: neurons {part['neurons']:+.3f}, embedding {part['embedding']:+.3f}, "
+        f"biases {biases:+.3f}; neurons' mass {part['mass']:.3f}, {part['centred_mass']:.3f} about their means"
+    )
+
+
+def _neuron_line(row: Mapping[str, Any]) -> str:
+    interval = "" if np.isnan(row["q"]) else f" [{row['low']:+.4f}, {row['high']:+.4f}], q {row['q']:.2g}"
+    deviation = "" if np.isnan(row["deviation"]) else f", deviation {row['deviation']:.4f}"
+    return (
+        f"    {row['layer']}:{row['neuron']} {row['effect']:+.4f}{interval}{deviation}; {row['direct']:+.4f} directly"
+    )

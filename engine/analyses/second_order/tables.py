@@ -4,7 +4,10 @@
               over all neurons of a direction
     direct    the same mean of order 0; order_2, ... of higher orders
     mean_abs  mean of |score|: how much a neuron does, whichever way
-    mass      of a layer: the sum over its neurons of mean_abs; share: of all layers'
+    deviation of the score over prompts: much of what neurons do is the same whatever the prompt, as is what they bring
+              from an attention sink at position 0
+    mass      of a layer: the sum over its neurons of mean_abs; share: of all layers'; centred_mass: the same of scores
+              less their means over prompts
 
 The unit is the prompt. Tables of neurons are sorted by |effect|, so the first are also the luckiest: what is to be said
 of the strongest is to be estimated on other prompts.
@@ -101,6 +104,7 @@ def layer_rows(layer: int, names: Sequence[str], scores: Float[np.ndarray, "P O 
         rows.append({
             "layer": layer, "order": order, "direction": names[r], "effect": float(found.effect[0]),
             "low": float(found.low[0]), "high": float(found.high[0]), "mass": float(np.abs(own).mean(axis=0).sum()),
+            "centred_mass": float(np.abs(own - own.mean(axis=0)).mean(axis=0).sum()),
         })  # fmt: skip
     return rows
 
