@@ -10,7 +10,7 @@ intervals, and what follows).
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -20,7 +20,7 @@ from causeway.drivers.flags.refusals import run_driver
 from causeway.drivers.flags.table import take
 
 if TYPE_CHECKING:
-    from causeway.engine.analyses.adversarial.adversarial import Adversarial, Wanted
+    from causeway.engine.analyses.adversarial.adversarial import Adversarial
     from causeway.engine.analyses.adversarial.bases import Base
     from causeway.engine.analyses.adversarial.fillings import Make
     from causeway.engine.analyses.adversarial.measure import Gauge
@@ -39,20 +39,23 @@ NAME = "adversarial"
 def main(_: list[str]) -> None:
     """Read words and prompts, search on some, judge on the others, write."""
     out = _checked()
-    from causeway.engine.analyses.adversarial.adversarial import adversarial_prompts
+    from causeway.engine.analyses.adversarial.adversarial import Wanted, adversarial_prompts
     from causeway.engine.analyses.rank.questions import by_split
     from causeway.engine.prompt_record import check_pair
 
     records = prompt_records.read(check_pair, behaviours=FLAGS.behaviours, splits=FLAGS.splits)
     if by_split(records):
         no_effect("where prompts of the split train choose and those of others are held out", "held_out")
+    _check_places(records)
     model = model_flags.load_model()
     gauge = _gauge(model)
     weights, lexicon = word_flags.weights(model, gauge.name), word_flags.lexicon(model)
     make = _make(model, records)
     choosing, held, slots = _bases(records, make)
     print(f"{len(choosing)} prompts choose, {len(held)} are held out")
-    found = adversarial_prompts(gauge, choosing, held, _wanted(weights, slots, lexicon), make)
+    correction = cast("Method", FLAGS.correction)
+    wanted = Wanted(weights, slots, lexicon, FLAGS.num_words, FLAGS.keep, FLAGS.seed, correction)
+    found = adversarial_prompts(gauge, choosing, held, wanted, make)
     _write(out, model, found)
 
 
@@ -71,6 +74,19 @@ def _checked() -> Path:
     if not reading_flags.claimed(out, NAME):
         absent([out / ABOUT])
     return out
+
+
+def _check_places(records: Sequence[PromptRecord]) -> None:
+    """Refuse flags of places that none of the prompts has."""
+    from causeway.engine.analyses.adversarial.templates import is_template
+
+    templates = [is_template(record) for record in records]
+    if not any(templates):
+        no_effect("without a template among --prompts", "per_template")
+    if all(templates):
+        no_effect("where each prompt is a template, which says where words are put", "insert", "at")
+    elif FLAGS.slots and not FLAGS.insert:
+        no_effect("beside --slots without --insert", "at")
 
 
 def _gauge(model: Model) -> Gauge:
@@ -93,6 +109,7 @@ def _make(model: Model, records: Sequence[PromptRecord]) -> Make:
 
 def _bases(records: Sequence[PromptRecord], make: Make) -> tuple[list[Base], list[Base], tuple[str, ...]]:
     """Prompts that choose, those held out, and the slots that are filled."""
+    from causeway.engine.analyses.adversarial.bases import WORD
     from causeway.engine.analyses.adversarial.request import INSERT, asked_slots, filled_slots, sides
     from causeway.engine.analyses.adversarial.templates import bases_of
 
@@ -109,14 +126,9 @@ def _bases(records: Sequence[PromptRecord], make: Make) -> tuple[list[Base], lis
     bases = [base for found in prompt_records.usable(records, checked, "filled") for base in found]
     with named("held_out"):
         choosing, held = sides(bases, FLAGS.held_out, FLAGS.seed)
-    return choosing, held, filled_slots(bases, asked)
-
-
-def _wanted(weights: Mapping[str, float], slots: tuple[str, ...], lexicon: Sequence[str]) -> Wanted:
-    from causeway.engine.analyses.adversarial.adversarial import Wanted
-
-    correction = cast("Method", FLAGS.correction)
-    return Wanted(weights, slots, lexicon, FLAGS.num_words, FLAGS.keep, FLAGS.seed, correction)
+    if WORD not in (slots := filled_slots(bases, asked)):
+        no_effect("where values alone are replaced, by others of their slot", "lexicon")
+    return choosing, held, slots
 
 
 def _write(out: Path, model: Model, found: Adversarial) -> None:

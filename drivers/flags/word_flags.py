@@ -47,7 +47,10 @@ def weights(model: Model, direction: str) -> dict[str, float]:
 
     if FLAGS.words:
         with named("words"):
-            return given_words(lexicon_files.given_words(FLAGS.words))
+            words = lexicon_files.given_words(FLAGS.words)
+            if not isinstance(words, dict):
+                no_effect("with words without weights, all of which are tried", "num_words")
+            return given_words(words)
     with named("decompositions"):
         entries, fingerprint = read_entries(FLAGS.decompositions)
         check_of_model("decompositions", fingerprint, model.config.d_model, None, model)

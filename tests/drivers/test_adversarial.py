@@ -152,11 +152,21 @@ def test_bad_input_is_one_line(drive, place):
         "--words: 'here' comes 2 times": [prompts, out, "--words=here,here"],
         "--insert: got 'x'; needs {word} once": [prompts, words, out, "--insert=x"],
         "has no field 'c' for a slot": [prompts, words, out, "--slots=c"],
+        "none of 14 prompts: it is no value of a (14, 23, 38, 44, 51, ...)": [prompts, out, "--words=7", "--slots=a"],
         "slot 'c': the prompt has it, the field slots has not": [f"--prompts={place / 'odd.jsonl'}", words, out],
         "that choose is answered rightly as it stands": [f"--prompts={place / 'wrong.jsonl'}", words, out],
         "--held_out: without effect where prompts of the split train choose": [prompts, words, out, "--held_out=0.3"],
         "--held_out: got 0": [f"--prompts={place / 'template.jsonl'}", "--words=95", "--slots=b", out, "--held_out=0"],
         "--along: without effect without --directions": [prompts, words, out, "--along=d"],
+        "--num_words: without effect with words without weights": [prompts, words, out, "--num_words=3"],
+        "--per_template: without effect without a template": [prompts, words, out, "--per_template=3"],
+        "--at: without effect beside --slots without --insert": [prompts, out, "--words=31", "--slots=b", "--at=b"],
+        "--insert: without effect where each prompt is a template": [
+            f"--prompts={place / 'template.jsonl'}", out, "--words=31", "--slots=b", "--insert={word} ",
+        ],
+        "--lexicon: without effect where values alone are replaced": [
+            f"--prompts={place / 'template.jsonl'}", out, "--words=31", "--slots=b", "--lexicon=maths",
+        ],
         "--lexicon: got 'words'": [prompts, words, out, "--lexicon=words"],
         "--dictionaries: without effect": [prompts, words, out, "--dictionaries=bundled:tiny"],
     }  # fmt: skip

@@ -172,9 +172,18 @@ def _nothing(words: Sequence[str], side: Side, slots: Sequence[str]) -> str:
     if not words:
         return "words: none pushes the wrong way; needs words of weight below 0"
     fitting = [Filling(slot, words[0]) for slot in slots if _fits(words[0], slot, side)]
-    told = "it is not made of letters" if WORD in slots else f"it is no value of {', '.join(slots)}"
+    told = "it is not made of letters" if WORD in slots else _values(slots, side)
     reason = side.reason(fitting[0]) if fitting else told
     return f"words: {words[0]!r} can be put into none of {len(side.bases)} prompts: {reason}"
+
+
+def _values(slots: Sequence[str], side: Side, most: int = 5) -> str:
+    """That a word is no value of the slots, and some that are."""
+    seen = {slot: sorted(side.seen(slot)) for slot in slots}
+    told = (
+        f"{slot} ({', '.join(values[:most])}{', ...' if len(values) > most else ''})" for slot, values in seen.items()
+    )
+    return f"it is no value of {', '.join(told)}"
 
 
 def _drawn(
