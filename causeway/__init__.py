@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from causeway.engine.analyses.lens.logit_lens import LogitLens as LogitLens
     from causeway.engine.analyses.lens.logit_lens import logit_lens as logit_lens
     from causeway.engine.analyses.patch_sweep.request import patch_sweep as patch_sweep
+    from causeway.engine.analyses.polysemanticity.request import Polysemanticity as Polysemanticity
+    from causeway.engine.analyses.polysemanticity.request import polysemanticity as polysemanticity
     from causeway.engine.analyses.rank.rank import Ranking as Ranking
     from causeway.engine.analyses.rank.request import rank as rank
     from causeway.engine.analyses.represent.request import represent as represent

@@ -33,6 +33,7 @@ QUESTIONS = {
     "adversarial": "which words put into a prompt make it err, as its neurons say?",
     "second_order": "what does every neuron do through later attention heads?",
     "errors": "which neurons tell its wrong answers from the right ones, and where do errors lie?",
+    "polysemanticity": "how many unrelated things does each neuron do?",
     "train_model": "make a small model",
     "train_dictionary": "make SAEs or transcoders for a model",
     "study": "how do I run a whole pipeline from one file, and go on where it stopped?",

@@ -29,6 +29,7 @@ from causeway.engine.sweep import durable
 from causeway.engine.sweep.checksums import check
 from causeway.ports.files.foreign import check_file, parsing
 from causeway.ports.files.json_text import parse_json
+from causeway.ports.files.jsonl import read_lines
 from causeway.ports.files.parquet_files import read_parquet
 from causeway.ports.files.text_files import CONFIG_BYTES, read_text
 
@@ -173,6 +174,41 @@ def _parsed(path: Path) -> Any:
     text = read_text(path, missing=_ADVICE)
     check(path)
     return parse_json(text, str(path))
+
+
+def read_decomposed(folder: Path | str, layer: int) -> dict[str, np.ndarray] | None:
+    """What a folder has of the neurons of a layer; None where it has none of the layer.
+
+    Returns:
+        neuron [M], coefficient [M, S], cosine [M, S] and reconstruction [M, D].
+
+    Raises:
+        ValueError: damaged files.
+    """
+    path, names = Path(folder) / f"{_stem(layer)}.npz", ("neuron", "coefficient", "cosine", "reconstruction")
+    if not path.exists():
+        return None
+    check(path)
+    with parsing(path, "archive of arrays", "make it again"), np.load(path, allow_pickle=False) as archive:
+        found = {name: archive[name] for name in names if name in archive.files}
+    if missing := [name for name in names if name not in found]:
+        raise ValueError(f"{path}: has no {missing[0]}; make it again with `decompose`")
+    return found
+
+
+def read_lexicon(folder: Path | str) -> tuple[str, int, list[str]]:
+    """The lexicon of a folder: what its vectors are (`Lexicon.kind`), the most words of a neuron, and the texts.
+
+    Raises:
+        FileNotFoundError: it has no decompositions.
+        ValueError: a damaged file, or one of something else.
+    """
+    folder = Path(folder)
+    about = _parsed(folder / ABOUT)
+    texts = read_lines(folder / LEXICON, lambda record: str(record["text"])).items
+    if "kind" not in about or "atoms" not in about:
+        raise ValueError(f"{folder}: does not say what its words are; {_ADVICE}")
+    return str(about["kind"]), scalars.integer(about["atoms"], f"{folder / ABOUT}: atoms", 1), list(texts)
 
 
 def _stem(layer: int, suffix: str = "") -> str:

@@ -156,6 +156,16 @@ PAGES: MappingProxyType[str, Page] = MappingProxyType(
             ("prompts", "out", ("words", "decompositions")),
             ("model", "neurons", "directions", "insert", "slots", "num_words", "held_out", "overwrite"),
         ),
+        "polysemanticity": Page(
+            (
+                _ADDITION,
+                _COMPONENTS,
+                "causeway polysemanticity --prompts=runs/addition_prompts --components=runs/components "
+                "--out=runs/polysemanticity",
+            ),
+            ("prompts", "components", "out"),
+            ("model", "decompositions", "label_field", "seed", "overwrite"),
+        ),
         "train_model": Page(
             ("causeway train_model --out=runs/tiny --config.schedule.steps=20 --config.schedule.warmup_steps=5",),
             ("out",),

@@ -1,0 +1,1 @@
+"""Polysemanticity: scores of how many unrelated things a neuron does, each beside what chance would give."""
