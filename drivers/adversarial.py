@@ -40,7 +40,7 @@ def main(_: list[str]) -> None:
     """Read words and prompts, search on some, judge on the others, write."""
     out = _checked()
     from causeway.engine.analyses.adversarial.adversarial import Wanted, adversarial_prompts
-    from causeway.engine.analyses.rank.questions import by_split
+    from causeway.engine.choosing import by_split
     from causeway.engine.prompt_record import check_pair
 
     records = prompt_records.read(check_pair, behaviours=FLAGS.behaviours, splits=FLAGS.splits)

@@ -38,7 +38,7 @@ def main(_: list[str]) -> None:
     out = _checked()
     from causeway.engine.analyses.edit.edit_results import EditResults
     from causeway.engine.analyses.edit.edit_sweep import EditSweep, measured
-    from causeway.engine.analyses.rank.questions import by_split
+    from causeway.engine.choosing import by_split
     from causeway.engine.prompt_record import check_pair
     from causeway.engine.stats.multiple import Method
 
@@ -99,8 +99,8 @@ def _texts() -> list[str]:
 
 def _items(model: Model, task: list[PromptRecord], others: list[PromptRecord], texts: list[str]) -> Items:
     """What edited models are measured on, with its tokens."""
-    from causeway.engine.analyses.edit.edit_sweep import Items, divided, text_row
-    from causeway.engine.analyses.rank.questions import TRAIN, by_split
+    from causeway.engine.analyses.edit.edit_sweep import Items, text_row
+    from causeway.engine.choosing import TRAIN, by_split, divided
 
     prompts, unrelated = _scorable(model, task, "prompts"), _scorable(model, others, "unrelated")
     with named("held_out"):

@@ -31,7 +31,7 @@ FLAGS = take(
 def main(_: list[str]) -> None:
     """Read prompts, rank, write."""
     out, settings = _checked_directory(), _settings()
-    from causeway.engine.analyses.rank.questions import by_split
+    from causeway.engine.choosing import by_split
     from causeway.engine.prompt_record import check_pair
     from causeway.engine.sweep.checksums import written_alone
     from causeway.ports.results.rank_files import FILES, remove_ranking
@@ -87,8 +87,8 @@ def _ranked(model: Model, prompts: list[TokenizedPrompt], settings: Settings) ->
 
 
 def _write(out: Path, model: Model, prompts: list[TokenizedPrompt], found: Ranking) -> None:
-    from causeway.engine.analyses.rank.questions import by_split
     from causeway.engine.analyses.rank.rank import lines
+    from causeway.engine.choosing import by_split
     from causeway.engine.sweep.environment import environment
     from causeway.ports.results.rank_files import write_ranking
 

@@ -139,8 +139,9 @@ class _Reader:
         direct = self._direct(g) @ written.T * activations[self.targets.position]
 
         def later() -> Float[Array, "r N"]:
-            # A sum of products is one pass over them; as a product of matrices it is one a neuron.
-            return (jnp.einsum("trd,nd->trn", g[:, self.rows :], written) * activations[:, None]).sum(axis=0)
+            # With tokens last, the sum over them reads what the product wrote once, in order.
+            pushed = jnp.einsum("trd,nd->rnt", g[:, self.rows :], written)
+            return jnp.einsum("rnt,nt->rn", pushed, activations.T)
 
         def nothing() -> Float[Array, "r N"]:
             return jnp.zeros((g.shape[1] - self.rows, config.d_ff), dtype)
@@ -157,7 +158,7 @@ class _Reader:
 
     def _summed(self, g: Float[Array, "T R D"], vector: Float[Array, " D"], scale: Array) -> Float[Array, " R"]:
         """The same vector written at every token."""
-        return jnp.einsum("trd,d,t->r", g, vector, scale.astype(g.dtype))
+        return scale.astype(g.dtype) @ (g @ vector)
 
     def _keep(self, place: int, found: Float[Array, "*rows"]) -> None:
         kept = list(self.carry)

@@ -169,14 +169,14 @@ class PairedShare(NamedTuple):
 def paired_share(
     before: Bool[np.ndarray, " n"], after: Bool[np.ndarray, "rows n"], confidence: float = 0.95
 ) -> PairedShare:
-    """Change of a share over items, from those alone that changed.
+    """Change of a share of items that are seen twice, each row of `after` against `before`.
 
-    Gained and lost items are two proportions of all n, whose difference has Newcombe's interval: items that stay as
-    they are tell nothing of its size, but that there are many of them bounds it even where none changed.
+    Intervals are those of `paired_risk_difference`: where none of n items changed they still bound what might. p counts
+    the items that changed alone.
     """
     gained, lost = (after & ~before).sum(axis=1), (~after & before).sum(axis=1)
-    n = np.full(len(after), len(before))
-    effect, low, high = risk_difference(CountPair(lost, n, gained, n), confidence)
+    shares, first = after.astype(np.float64), before.astype(np.float64)
+    effect, low, high = np.array([paired_risk_difference(first, row, confidence) for row in shares]).reshape(-1, 3).T
 
     def p_value(up: int, down: int) -> float:
         return float(stats.binomtest(up, up + down).pvalue) if up + down else 1.0

@@ -13,10 +13,9 @@ from causeway.engine.analyses.adversarial.templates import bases_of
 from causeway.engine.analyses.adversarial.words import given_words, word_weights
 from causeway.engine.analyses.decompose.decompose import Decomposition
 from causeway.engine.analyses.decompose.lexicon import token_lexicon
-from causeway.engine.analyses.edit.edit_sweep import divided
 from causeway.engine.analyses.evaluate.request import pair_of
 from causeway.engine.analyses.evaluate.teacher_forcing import scorable
-from causeway.engine.analyses.rank.questions import TRAIN, by_split
+from causeway.engine.choosing import TRAIN, by_split, divided
 from causeway.engine.directions import Directions
 from causeway.engine.model.handle import Model, check_model
 from causeway.engine.prompt_record import PromptRecord, check_pair

@@ -25,14 +25,13 @@ from causeway.engine.analyses.components.neuron_components import (
     chunk_neurons,
     maps_of,
 )
-from causeway.engine.analyses.edit.edit_sweep import divided
+from causeway.engine.choosing import TRAIN, by_split, divided
 from causeway.engine.components import Components
 from causeway.engine.frozen.factored import effect_vectors
 from causeway.engine.precision import full_precision
 from causeway.engine.prompt_record import PromptRecord
 from causeway.engine.sparse.largest_rows import check_rows
 
-TRAIN = "train"
 # Of the groups of prompts that have no split of their own.
 HELD_OUT = 0.2
 LARGEST = 100
@@ -74,8 +73,7 @@ def chosen_prompts(records: Sequence[PromptRecord], share: float, seed: int) -> 
     Raises:
         ValueError: nothing on one side.
     """
-    splits = {record.split for record in records}
-    if not share and TRAIN in splits and len(splits) > 1:
+    if not share and by_split(records):
         return divided(records, 0.0, TRAIN), f"those of the split {TRAIN} choose"
     share = share or HELD_OUT
     return divided(records, share, seed=seed), f"{share:g} of the groups are held out, by seed {seed}"

@@ -28,12 +28,10 @@ from causeway.engine.model.buckets import bucket_width
 from causeway.engine.model.finite import NotFiniteError
 from causeway.engine.model.handle import Model
 from causeway.engine.model.transformer import Transformer
-from causeway.engine.prompt_record import PromptRecord
 from causeway.engine.reading.passes import ReadRow
 from causeway.engine.reading.read import read
 from causeway.engine.reading.reductions import AnswerLogProbabilities
 from causeway.engine.scaled_neurons import with_scaled
-from causeway.engine.stats.splits import held_out
 from causeway.engine.sweep import job
 from causeway.engine.sweep.fingerprint import config_sha256
 from causeway.engine.sweep.layout import Layout, UnitResult
@@ -184,32 +182,6 @@ def measured(sweep: EditSweep, workdir: Path | None = None) -> Values:
     """
     found = np.stack([table["value"].to_numpy() for table in job.all_tables(sweep, workdir)])
     return Values(found[0], found[1:])
-
-
-def divided(
-    records: Sequence[PromptRecord], share: float, choose_on: str = "", seed: int = 0
-) -> Bool[np.ndarray, " P"]:
-    """Which prompts of the task choose; the others are held out.
-
-    Args:
-        share: of the groups (prompts that name none are one each) held out. choose_on: the split that chooses instead.
-
-    Raises:
-        ValueError: nothing on one side.
-    """
-    if choose_on:
-        chosen = np.array([record.split == choose_on for record in records])
-        there = ", ".join(dict.fromkeys(record.split or "none" for record in records))
-        if chosen.all() or not chosen.any():
-            raise ValueError(f"choose_on: got {choose_on!r}; the prompts have the splits {there}; needs one of several")
-        return chosen
-    if not records:
-        raise ValueError("prompts: got none; needs some that choose and some that are held out")
-    clusters = sorted({record.cluster for record in records})
-    if not share:
-        raise ValueError("held_out: got 0; what a chosen setting is worth takes prompts that did not choose it")
-    apart = dict(zip(clusters, held_out(clusters, share, seed).tolist(), strict=True))
-    return np.array([not apart[record.cluster] for record in records])
 
 
 def text_row(model: Model, text: str, length: int) -> ReadRow:

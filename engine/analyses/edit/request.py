@@ -8,10 +8,11 @@ from jaxtyping import Float
 
 from causeway.engine import scalars
 from causeway.engine.analyses.edit.edit_results import EditResults
-from causeway.engine.analyses.edit.edit_sweep import EditSweep, Items, divided, measured, text_row
+from causeway.engine.analyses.edit.edit_sweep import EditSweep, Items, measured, text_row
 from causeway.engine.analyses.edit.settings import FACTORS, settings_of
 from causeway.engine.analyses.evaluate.request import pair_of
 from causeway.engine.analyses.evaluate.teacher_forcing import scorable
+from causeway.engine.choosing import divided
 from causeway.engine.devices import local_parallel
 from causeway.engine.model.handle import Model, check_model
 from causeway.engine.neurons import Neurons

@@ -72,12 +72,27 @@ def errors(
     records = _records(model, prompts)
     _check_measure(measure, directions, along)
     check_share(share := scalars.real(held_out, "held_out"))
-    asked = Labels(labels, label_source, fit_split, judge_split, share, tuple(strata), scalars.seed(seed))
+    within, fields = _names(strata, "strata"), _names(by, "by")
+    if neurons is not None and not isinstance(neurons, Neurons):
+        raise ValueError(f"neurons: got {scalars.shown(neurons)}; needs Neurons, layers and numbers")
+    kept, shown = scalars.integer(keep, "keep", 1), scalars.integer(examples, "examples")
+    asked = Labels(labels, label_source, fit_split, judge_split, share, within, scalars.seed(seed))
     given = asked.of(records)
     listed = [readable(model, record, measure, directions is not None, position) for record in records]
     job = measure_job(model, listed, measure, layers_of(model.config, layers, neurons), directions)
     values = layer_values(job, None, measure, direction_number(job, along), neurons, given.numbers)
-    return find_errors(values, given, keep=keep, count=examples, by=tuple(by), seed=asked.seed)
+    return find_errors(values, given, keep=kept, count=shown, by=fields, seed=asked.seed)
+
+
+def _names(values: Sequence[str], name: str) -> tuple[str, ...]:
+    """Names of fields.
+
+    Raises:
+        ValueError: something else than a list of texts.
+    """
+    if isinstance(values, str) or not isinstance(values, Sequence):
+        raise ValueError(f"{name}: got {scalars.shown(values)}; needs a list of names of fields")
+    return tuple(scalars.text(value, name) for value in values)
 
 
 def _records(model: Model, prompts: Representations | Sequence[PromptRecord]) -> Sequence[PromptRecord]:

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Int
 
+from causeway.engine.choosing import TRAIN, by_split
 from causeway.engine.outcome.divergence import first_divergence
 from causeway.engine.prompt_record import PromptRecord
 from causeway.engine.stats.splits import check_share, held_out
 from causeway.engine.tokenized_prompt import TokenizedPrompt
 
-TRAIN = "train"
 FEWEST = 2
 
 
@@ -62,11 +62,6 @@ def questions(prompts: Sequence[TokenizedPrompt], first: int) -> list[Question]:
 def answers_of(asked: Sequence[Question]) -> Int[np.ndarray, "P 2"]:
     """Tokens of the right and the wrong answers."""
     return np.array([question.answers for question in asked], np.int32)
-
-
-def by_split(records: Sequence[PromptRecord]) -> bool:
-    """Whether the records' own splits say which prompts choose."""
-    return {True, False} == {record.split == TRAIN for record in records}
 
 
 def estimating(records: Sequence[PromptRecord], share: float, seed: int) -> Bool[np.ndarray, " P"]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import causeway as cw
+from causeway.engine.prompt_record import PromptRecord
 
 PROMPT = "44+95="
 TARGET = cw.logit_difference(5, 11)
@@ -13,6 +14,10 @@ SUMS = [(PROMPT, "139.", "138."), ("44+94=", "138.", "139.")]
 GROUPS = {"a": ["44+95=", "44+94="], "b": ["14+15=", "24+25="]}
 COLUMNS = np.eye(4, 128, dtype=np.float32)
 NEURONS = cw.Components(1, np.array([3]), COLUMNS[:1], COLUMNS[:1])
+JUDGED = [
+    PromptRecord(f"{n}+95=", split=("train", "test")[n % 2], fields={"correct": n % 4 < 2, "label_source": "margin"})
+    for n in range(40, 56)
+]
 # A call that would do, of each public function: what is not named here has to be refused by its type alone.
 CALLS = {
     "ablate": {"prompts": [(PROMPT, "139.", "138.")], "components": None},
@@ -28,6 +33,7 @@ CALLS = {
     "direction": {"representations": None},
     "edit": {"prompts": [(PROMPT, "139.", "138."), ("44+94=", "138.", "139.")], "neurons": [(1, 5)]},
     "effects": {"prompts": PROMPT, "target": TARGET, "arms": [[]]},
+    "errors": {"prompts": JUDGED},
     "evaluate": {"prompts": [(PROMPT, "139.", "138.")]},
     "features": {"prompts": PROMPT, "dictionary": "saes"},
     "generate": {"prompts": PROMPT},
@@ -42,6 +48,7 @@ CALLS = {
         "prompts": GROUPS, "dictionary": "saes", "answers": {"nine": "9", "eight": "8"},
         "features": [{"layer": 0, "feature": 1, "value_a": 0.0}],
     },
+    "polysemanticity": {"prompts": [(PROMPT, "139.", "138.")], "components": None},
     "pullback": {"prompt": PROMPT, "target": TARGET},
     "rank": {"prompts": [(PROMPT, "139.", "138.")] * 2},
     "represent": {"prompts": [(PROMPT, "139.", "138.")]},

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from causeway.engine.analyses.edit.edit_results import EditResults, verdict_of
-from causeway.engine.analyses.edit.edit_sweep import EditSweep, Items, Values, divided
+from causeway.engine.analyses.edit.edit_sweep import EditSweep, Items, Values
 from causeway.engine.analyses.edit.settings import settings_of
+from causeway.engine.choosing import divided
 from causeway.engine.neurons import Neurons
 from causeway.engine.prompt_record import pair
 from causeway.engine.stats.multiple import adjust
