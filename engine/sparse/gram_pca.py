@@ -27,6 +27,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from causeway.engine.precision import full_precision
@@ -44,13 +45,23 @@ class Directions(NamedTuple):
     variance: Float[Array, "N C"]
 
 
+def eigenvectors(matrices: Float[Array, "N K K"]) -> tuple[Float[Array, "N K"], Float[Array, "N K K"]]:
+    """Eigenvalues, ascending, and eigenvectors of symmetric matrices, by LAPACK on the host.
+
+    XLA's CPU runtime (jaxlib 0.10.2) can hang for ever where one program holds two batched decompositions, which wait
+    for each other's threads. So nothing that comes here may be traced.
+    """
+    values, vectors = np.linalg.eigh(np.asarray(matrices))
+    return jnp.asarray(values), jnp.asarray(vectors)
+
+
 def principal(covariance: Float[Array, "N K K"], gram: Float[Array, "N K K"], count: int = 1) -> Directions:
     """Principal directions of the effects of all prompts.
 
     Args:
         covariance: of the codes. gram: M M'. count: C, at most K.
     """
-    values, vectors = jnp.linalg.eigh(covariance)
+    values, vectors = eigenvectors(covariance)
     root = vectors * jnp.sqrt(jnp.maximum(values, 0))[:, None, :]
     return directions_of(root, gram, count)
 
@@ -59,7 +70,7 @@ def principal(covariance: Float[Array, "N K K"], gram: Float[Array, "N K K"], co
 def directions_of(columns: Float[Array, "N K J"], gram: Float[Array, "N K K"], count: int) -> Directions:
     """Principal directions of vectors that are given by their codes, around 0."""
     inner = jnp.einsum("nkj,nkl,nlm->njm", columns, gram, columns, optimize="optimal")
-    values, vectors = jnp.linalg.eigh(inner)
+    values, vectors = eigenvectors(inner)
     values, vectors = values[:, ::-1][:, :count], vectors[:, :, ::-1][:, :, :count]
     coefficients = jnp.einsum("nkj,njc->nck", columns, vectors)
     # What is smaller than the rounding of the largest is nothing.
@@ -130,7 +141,7 @@ def random_loadings(key: Array, gram: Float[Array, "N K K"], draws: int) -> Floa
 
 def _kept(gram: Float[Array, "N K K"]) -> tuple[Float[Array, "N K"], Float[Array, "N K K"]]:
     """Eigenvalues, 0 where they are rounding, and eigenvectors."""
-    values, vectors = jnp.linalg.eigh(gram)
+    values, vectors = eigenvectors(gram)
     least = jnp.finfo(gram.dtype).eps * gram.shape[-1] * values[:, -1:]
     return jnp.where(values > least, values, 0), vectors
 

@@ -120,7 +120,6 @@ SHARES = (
 )  # fmt: skip
 
 
-@jax.jit
 @full_precision
 def _figures(
     maps: Float[Array, "m K D"],
