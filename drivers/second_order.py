@@ -69,11 +69,11 @@ def _job(model: Model, listed: list[Scorable]) -> ScoresJob:
     targets = [prompt.target for prompt in listed if prompt.target]
     directions = neuron_flags.directions(FLAGS.directions, model) if FLAGS.directions else targets
     count = model.config.num_layers
-    layers = {scalars.layer(at, count, "--layers") for at in model_flags.layers() or range(count)}
+    layers = scalars.layers(model_flags.layers() or range(count), count, "--layers")
     if not 1 <= FLAGS.orders <= count:
         raise ValueError(f"--orders: got {FLAGS.orders}; needs 1 to {count}, the layers of {model.name}")
     return ScoresJob(
-        model, read_prompts(listed), aims_of(model, contents, directions), tuple(sorted(layers)), FLAGS.orders,
+        model, read_prompts(listed), aims_of(model, contents, directions), layers, FLAGS.orders,
         parallel=model_flags.parallel(),
     )  # fmt: skip
 

@@ -67,6 +67,16 @@ def layer(value: Any, num_layers: int, name: str = "layer") -> int:
     return found % num_layers
 
 
+def layers(values: Any, num_layers: int, name: str = "layers") -> tuple[int, ...]:
+    """Layers of a model, each once and ascending; negative ones count from the end.
+
+    Raises:
+        ValueError: not a list of whole numbers, or no layer of the model.
+    """
+    found = np.atleast_1d(integers(values, name, -num_layers, num_layers - 1))
+    return tuple(sorted({int(value) % num_layers for value in found}))
+
+
 def integers(values: Any, name: str, low: int = 0, high: int = INT32_MAX) -> Int[np.ndarray, "..."]:
     """Whole numbers in [low, high] as int32 (int64 where `high` needs it), of the shape they came in.
 

@@ -144,10 +144,10 @@ def layers_of(config: ModelConfig, layers: Sequence[int] | None, neurons: Neuron
     if neurons is not None:
         neurons.check_of(config)
     there = tuple(range(config.num_layers)) if neurons is None else neurons.layers
-    asked = there if layers is None else sorted({scalars.layer(at, config.num_layers, "layers") for at in layers})
+    asked = there if layers is None else scalars.layers(layers, config.num_layers)
     if extra := set(asked) - set(there):
         raise ValueError(f"layers: got {min(extra)}, of which no neuron is named; name layers of the neurons")
-    return tuple(asked)
+    return asked
 
 
 def direction_number(job: ScoresJob | ActivationsJob, along: str | None) -> int:

@@ -110,8 +110,7 @@ def second_order(
     if isinstance(prompts, str | bytes | Mapping) or not isinstance(prompts, Sequence) or not len(prompts):
         raise ValueError(f"prompts: got {scalars.shown(prompts)}; needs a list of (prompt, right, wrong), or of texts")
     count = model.config.num_layers
-    listed_layers = np.arange(count) if layers is None else scalars.integers(layers, "layers", -count, count - 1)
-    wanted = sorted({scalars.layer(at, count, "layers") for at in np.atleast_1d(listed_layers)})
+    wanted = scalars.layers(range(count) if layers is None else layers, count)
     place = scalars.text(position, "position")
     most = scalars.integer(orders, "orders", 1, count)
     records = [prompt_record(number, prompt) for number, prompt in enumerate(prompts)]
@@ -123,6 +122,6 @@ def second_order(
     else:
         listed = [placed(model, record, place) for record in records]
         aims = aims_of(model, [r.content for r in records], directions)
-    job = ScoresJob(model, read_prompts(listed), aims, tuple(wanted), most)
+    job = ScoresJob(model, read_prompts(listed), aims, wanted, most)
     found = job.computed()
     return SecondOrder(aims.names, job.layers, found.pop("neurons"), **found, job=job)
