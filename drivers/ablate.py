@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from causeway.engine.model.handle import Model
     from causeway.engine.prompt_record import PromptRecord
 
-FLAGS = take("components decompositions behaviours splits live correction as_published out overwrite")
+FLAGS = take("components decompositions behaviours splits live correction as_published seed out overwrite")
 
 
 def main(_: list[str]) -> None:
     """Read what is known of the neurons, ablate them, write what that does."""
     out = _checked()
-    from causeway.engine.analyses.ablate import ablate
+    from causeway.engine.analyses.ablate import ablate, triggers
     from causeway.engine.sweep.checksums import written_alone
     from causeway.engine.sweep.environment import environment
     from causeway.ports.results import ablation_files, component_files
@@ -52,12 +52,13 @@ def main(_: list[str]) -> None:
     results, report = ablate.ablation_results(asked, space, live, mass, correction=FLAGS.correction)
     if FLAGS.as_published:
         report["as_published"] = ablate.as_published(asked)
-    report |= {"components": made["chosen"]["how"], "environment": environment()}
+    words = triggers.words_and_triggers(asked, FLAGS.seed)
+    report |= {"words_and_triggers": words, "components": made["chosen"]["how"], "environment": environment()}
     with written_alone(out, ablation_files.FILES):
         ablation_files.remove_ablations(out)
         reading_flags.claim(out, "ablate")
         ablation_files.write_ablations(out, results, report)
-    print("\n".join(ablate.lines(results, report)))
+    print("\n".join(ablate.lines(results, report) + ([triggers.line(words)] if words else [])))
     print(f"everything is in {out}")
 
 
