@@ -78,8 +78,8 @@ def _neurons(model: Model, asked: Neurons | None) -> Neurons:
         return below
     if asked is None:
         with named("layers"):
-            layers = sorted({scalars.layer(layer, count) for layer in model_flags.layers() or range(count - 1)})
-        asked = Neurons.all_of(model.config, tuple(layers))
+            layers = scalars.layers(model_flags.layers() or range(count - 1), count, "layer")
+        asked = Neurons.all_of(model.config, layers)
         if FLAGS.layers == ["all"]:
             print(f"layer {count - 1} is left out: no attention is above it")
         asked = asked if FLAGS.limit_neurons is None else asked.first(FLAGS.limit_neurons)

@@ -79,16 +79,13 @@ def _show_bundled(workdir: Path) -> None:
 
 def _screen(model: Model, dictionary: Holder, prompts: Sequence[TokenizedPrompt], workdir: Path) -> pa.Table:
     """Which features differ between the groups."""
-    import pyarrow.parquet as pq
-
     from causeway.engine.analyses.screen.activations import group_sums
     from causeway.engine.analyses.screen.table import screen_table
-    from causeway.engine.sweep.durable import replacing
+    from causeway.engine.sweep.table import write_table
 
     table = screen_table(group_sums(model.transformer, dictionary, prompts, GROUPS))
     workdir.mkdir(parents=True, exist_ok=True)
-    with replacing(workdir / "screen.parquet") as path:
-        pq.write_table(table, path)
+    write_table(workdir / "screen.parquet", table)
     return table
 
 

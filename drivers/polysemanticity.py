@@ -10,21 +10,22 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from causeway.drivers.flags import model_flags, prompt_records
-from causeway.drivers.flags.flag_values import absent, folder, given, named, no_effect
+from causeway.drivers.flags import component_flags, model_flags, prompt_records
+from causeway.drivers.flags.flag_values import absent, named
 from causeway.drivers.flags.refusals import run_driver
 from causeway.drivers.flags.table import take
 
 if TYPE_CHECKING:
+    from causeway.drivers.flags.component_flags import Made
     from causeway.engine.analyses.ablate.ablate import Layer
     from causeway.engine.analyses.polysemanticity.polysemanticity import Asked
     from causeway.engine.analyses.polysemanticity.words import LayerWords
     from causeway.engine.model.handle import Model
     from causeway.engine.prompt_record import PromptRecord
 
-FLAGS = take("components decompositions behaviours splits seed out overwrite", label_field="behaviour")
+FLAGS = take("seed out overwrite", label_field="behaviour")
 
 
 def main(_: list[str]) -> None:
@@ -34,16 +35,13 @@ def main(_: list[str]) -> None:
     from causeway.engine.analyses.polysemanticity.polysemanticity import lines, scored, summary
     from causeway.engine.sweep.checksums import written_alone
     from causeway.engine.sweep.environment import environment
-    from causeway.ports.results import component_files
     from causeway.ports.results.polysemanticity_files import FILES, write_polysemanticity
 
-    with named("components"):
-        made, found = component_files.read_made(FLAGS.components), component_files.read_components(FLAGS.components)
-        table = component_files.read_table(FLAGS.components)
+    run = component_flags.read()
     records = prompt_records.read(behaviours=FLAGS.behaviours, splits=FLAGS.splits)
     model = model_flags.load_model()
-    layers = {one.layer: layer_of(one, table) for one in found}
-    asked = _asked(model, prompt_records.rendered(model, records), made, layers)
+    layers = {one.layer: layer_of(one, run.table) for one in run.components}
+    asked = _asked(model, prompt_records.rendered(model, records), run, layers)
     result = scored(asked)
     about = {
         "model": model.name, "model_fingerprint": model.fingerprint, **summary(asked, result),
@@ -58,34 +56,19 @@ def _checked_directory() -> Path:
     """--out, after the checks that need no model."""
     from causeway.ports.results.polysemanticity_files import ABOUT
 
-    given("components", "the folder that `components` wrote")
-    out = folder("out")
-    no_effect("where neurons are those of --components", "dictionaries", "gating", "layers")
+    out = component_flags.checked_folder()
     absent([out / ABOUT])
     return out
 
 
-def _asked(model: Model, records: list[PromptRecord], made: dict[str, Any], layers: dict[int, Layer]) -> Asked:
+def _asked(model: Model, records: list[PromptRecord], run: Made, layers: dict[int, Layer]) -> Asked:
     """Neurons and prompts, known to be those that the components were found on."""
-    import numpy as np
-
-    from causeway.engine.analyses.components.code_sweep import CodeSweep, StoredCodes, check_finished, neurons_of
-    from causeway.engine.analyses.components.request import read_prompt
     from causeway.engine.analyses.polysemanticity.polysemanticity import Asked, labels_of
 
-    for layer in layers.values():
-        layer.components.check_of_model(model)
-    position = made["position"]
-    reads = prompt_records.usable(records, lambda record: (read_prompt(model, record, position), record), "read")
-    neurons = neurons_of([layer.components for layer in layers.values()])
-    sweep = CodeSweep(model, tuple(read for read, _ in reads), neurons, parallel=model_flags.parallel())
-    with named("components"):
-        check_finished(sweep, Path(FLAGS.components))
+    sweep, codes, chosen, reads = component_flags.swept(model, records, run)
     own = [record for _, record in reads]
     labels_of(own, FLAGS.label_field)
-    chosen = ~np.isin(np.arange(len(reads)), made["chosen"]["held_out"])
     words, null = _words(model, layers)
-    codes = StoredCodes(sweep, Path(FLAGS.components))
     return Asked(sweep, codes, chosen, own, layers, FLAGS.label_field, words, null, FLAGS.seed)
 
 

@@ -130,16 +130,14 @@ def _provenance(model: Model, dictionary: Holder, chosen: Compared) -> dict:
 
 def _write(out: Path, table: pa.Table, chosen: Compared, summary: dict) -> None:
     """The table last: with it the screen is whole."""
-    import pyarrow.parquet as pq
-
     from causeway.engine.sweep import checksums, durable
+    from causeway.engine.sweep.table import write_table
     from causeway.ports.prompts.prompt_files import write_prompts
 
     with checksums.written_alone(out, ["prompts.jsonl", "summary.json", "screen.parquet"]):
         write_prompts(out / "prompts.jsonl", [prompt.record for prompt in chosen.prompts])
         durable.write_bytes(out / "summary.json", (json.dumps(summary, indent=2) + "\n").encode())
-        with durable.replacing(out / "screen.parquet") as path:
-            pq.write_table(table, path)
+        write_table(out / "screen.parquet", table)
 
 
 if __name__ == "__main__":

@@ -83,13 +83,14 @@ def _write(job: ScoresJob, workdir: Path, listed: list[Scorable]) -> None:
     from causeway.engine.analyses.second_order import results
     from causeway.engine.sweep.durable import write_bytes
     from causeway.engine.sweep.environment import environment
+    from causeway.engine.sweep.table import write_table
 
     neurons, layers = results.result_tables(job, workdir, FLAGS.correction)
     found = results.summary(job, workdir, layers)
-    _parquet(workdir / "layers.parquet", layers)
+    write_table(workdir / "layers.parquet", layers)
     if FLAGS.heads:
         _heads(job, workdir, neurons)
-    _parquet(workdir / "neurons.parquet", neurons)
+    write_table(workdir / "neurons.parquet", neurons)
     about = {
         "model": job.model.name, "model_fingerprint": job.model.fingerprint, "directions": found,
         "direction_source": FLAGS.directions or "answers", "prompts": len(listed), "layers": job.layers,
@@ -106,21 +107,14 @@ def _heads(job: ScoresJob, workdir: Path, neurons: pa.Table) -> None:
     from causeway.engine.analyses.second_order.heads import heads_of
     from causeway.engine.frozen.job import kept_array
     from causeway.engine.sweep.job import run
+    from causeway.engine.sweep.table import write_table
 
     split = heads_of(job, tables.strongest(neurons, FLAGS.heads))
-    if run(split, workdir / HEADS / split.plan.fingerprint[:12], repair=FLAGS.repair).stopped:
+    own = workdir / HEADS / split.plan.fingerprint[:12]
+    if run(split, own, repair=FLAGS.repair).stopped:
         sys.exit(prompt_flags.STOPPED)
-    parts = kept_array(split, workdir / HEADS / split.plan.fingerprint[:12], "heads")
-    _parquet(workdir / "heads.parquet", tables.head_table(split.neurons, job.aims.names, parts))
-
-
-def _parquet(path: Path, table: pa.Table) -> None:
-    import pyarrow.parquet as pq
-
-    from causeway.engine.sweep.durable import replacing
-
-    with replacing(path) as temporary:
-        pq.write_table(table, temporary)
+    parts = kept_array(split, own, "heads")
+    write_table(workdir / "heads.parquet", tables.head_table(split.neurons, job.aims.names, parts))
 
 
 if __name__ == "__main__":

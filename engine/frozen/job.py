@@ -19,6 +19,7 @@ from causeway.engine.devices import RowParallel, local_parallel
 from causeway.engine.frozen.batches import Batch, BatchProgram, ReadPrompt, deal, run_batches
 from causeway.engine.model.handle import Model
 from causeway.engine.model.transformer import Transformer
+from causeway.engine.neurons import Neurons
 from causeway.engine.sweep.fingerprint import config_sha256
 from causeway.engine.sweep.job import Job, run_whole
 from causeway.engine.sweep.layout import ArraySpec, Layout, UnitResult
@@ -139,6 +140,37 @@ class FrozenJob(Job):
         """Of a batch, its fillers' among them."""
         last = itertools.repeat(batch.numbers[-1], len(batch.tokens) - len(batch.numbers))
         return self.extra([*batch.numbers, *last])
+
+
+@dataclasses.dataclass(frozen=True)
+class NeuronsJob(FrozenJob):
+    """A reading of chosen neurons, layer by layer; its program's `shared` are their numbers by layer.
+
+    Attributes:
+        neurons: whose.
+    """
+
+    neurons: Neurons
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The layers."""
+        return {"layers": self.neurons.layers}
+
+    @property
+    def digests(self) -> Mapping[str, str]:
+        """Of the neurons."""
+        return {"neurons": config_sha256([[layer, self.neurons.of(layer).tolist()] for layer in self.neurons.layers])}
+
+    @property
+    def static(self) -> Mapping[str, Any]:
+        """The layers."""
+        return {"layers": self.neurons.layers}
+
+    @property
+    def shared(self) -> dict[int, Int[np.ndarray, " M"]]:
+        """Numbers of each layer's neurons."""
+        return {layer: self.neurons.of(layer).astype(np.int32) for layer in self.neurons.layers}
 
 
 def all_arrays(job: FrozenJob, workdir: Path | None) -> dict[str, np.ndarray]:

@@ -25,7 +25,6 @@ Cost: an eigenvalue problem [J, J] a neuron and 4 N K^2 J operations. Memory: a 
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
@@ -115,7 +114,8 @@ def share_explained(
 
 def ranks(gram: Float[Array, "N K K"]) -> Int[Array, " N"]:
     """Rank of M, as far as M M' tells: singular values down to the root of the dtype's rounding."""
-    return jnp.sum(_kept(gram)[0] > 0, axis=1)
+    values = eigenvectors(gram)[0]
+    return jnp.sum(values > jnp.finfo(gram.dtype).eps * gram.shape[-1] * values[:, -1:], axis=1)
 
 
 def random_share(gram: Float[Array, "N K K"]) -> Float[Array, " N"]:
@@ -125,25 +125,6 @@ def random_share(gram: Float[Array, "N K K"]) -> Float[Array, " N"]:
     """
     rank = ranks(gram)
     return jnp.where(rank > 0, 1 / jnp.maximum(rank, 1), 0).astype(gram.dtype)
-
-
-@full_precision
-def random_loadings(key: Array, gram: Float[Array, "N K K"], draws: int) -> Float[Array, "N C K"]:
-    """Loadings of unit directions drawn uniformly from the row space of M, C = `draws` of them.
-
-    With G = U diag(w) U', M = U sqrt(w) Q for some Q of orthonormal rows; v = z Q for a unit z, and M v = U sqrt(w) z.
-    """
-    values, vectors = _kept(gram)
-    z = jax.random.normal(key, (len(gram), draws, gram.shape[-1]), gram.dtype) * (values > 0)[:, None, :]
-    z = z / jnp.maximum(jnp.linalg.norm(z, axis=-1, keepdims=True), jnp.finfo(gram.dtype).tiny)
-    return jnp.einsum("nkj,nj,ncj->nck", vectors, jnp.sqrt(values), z)
-
-
-def _kept(gram: Float[Array, "N K K"]) -> tuple[Float[Array, "N K"], Float[Array, "N K K"]]:
-    """Eigenvalues, 0 where they are rounding, and eigenvectors."""
-    values, vectors = eigenvectors(gram)
-    least = jnp.finfo(gram.dtype).eps * gram.shape[-1] * values[:, -1:]
-    return jnp.where(values > least, values, 0), vectors
 
 
 @full_precision

@@ -49,6 +49,12 @@ def as_table(rows: pa.Table | Mapping[str, Any], schema: pa.Schema, count: int) 
     return pa.Table.from_arrays(columns, schema=schema).combine_chunks()
 
 
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write a table whole, durably, in place of what is there."""
+    with durable.replacing(path) as temporary:
+        pq.write_table(table, temporary)
+
+
 def encode(table: pa.Table) -> bytes:
     """Parquet bytes of one unit, one row group."""
     sink = pa.BufferOutputStream()

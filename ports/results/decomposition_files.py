@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from jaxtyping import Float, Int
 from scipy import sparse
 
@@ -27,6 +26,7 @@ from causeway.engine import scalars
 from causeway.engine.components import Components
 from causeway.engine.sweep import durable
 from causeway.engine.sweep.checksums import check
+from causeway.engine.sweep.table import write_table
 from causeway.ports.files.foreign import check_file, parsing
 from causeway.ports.files.json_text import parse_json
 from causeway.ports.files.jsonl import read_lines
@@ -116,8 +116,7 @@ def read_reconstructions(
 
 def write_summary(folder: Path, neurons: pa.Table, about: Mapping[str, Any]) -> None:
     """Write the table of neurons, then what all of it is."""
-    with durable.replacing(folder / NEURONS) as path:
-        pq.write_table(neurons, path)
+    write_table(folder / NEURONS, neurons)
     text = json.dumps(scalars.without_nan(dict(about)), indent=1, ensure_ascii=False, allow_nan=False)
     durable.write_bytes(folder / ABOUT, (text + "\n").encode())
 

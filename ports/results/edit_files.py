@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from causeway.engine import scalars
 from causeway.engine.sweep import durable
+from causeway.engine.sweep.table import write_table
 
 TABLE, ABOUT, FIGURE = "edits.parquet", "edit.json", "figures/price.png"
 FILES = (TABLE, ABOUT, FIGURE)
@@ -28,8 +28,7 @@ def remove_edits(folder: Path) -> None:
 
 def write_edits(folder: Path, table: pa.Table, summary: Mapping[str, Any]) -> None:
     """Write all files into a folder that is there; no figure where there is no price."""
-    with durable.replacing(folder / TABLE) as path:
-        pq.write_table(table, path)
+    write_table(folder / TABLE, table)
     _draw(folder / FIGURE, table.to_pylist(), summary["chosen"]["setting"])
     content = scalars.without_nan(dict(summary))
     durable.write_bytes(folder / ABOUT, (json.dumps(content, indent=1) + "\n").encode())

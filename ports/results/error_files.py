@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from causeway.engine import scalars
 from causeway.engine.sweep import durable
+from causeway.engine.sweep.table import write_table
 from causeway.ports.results.figures import new_figure, save_figure
 
 NEURONS, EXAMPLES, GROUPS, ABOUT = "errors.parquet", "examples.jsonl", "groups.parquet", "errors.json"
@@ -36,8 +36,7 @@ def write_errors(
 ) -> None:
     """Write all files but the figure into a folder that is there."""
     for name, table in ((NEURONS, neurons), (GROUPS, groups)):
-        with durable.replacing(folder / name) as path:
-            pq.write_table(table, path)
+        write_table(folder / name, table)
     text = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in examples)
     durable.write_bytes(folder / EXAMPLES, text.encode())
     content = scalars.without_nan(dict(about))

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from causeway.engine import scalars
 from causeway.engine.sweep import durable
+from causeway.engine.sweep.table import write_table
 
 TABLE, ABOUT = "polysemanticity.parquet", "polysemanticity.json"
 FILES = (TABLE, ABOUT)
@@ -22,7 +22,6 @@ FILES = (TABLE, ABOUT)
 def write_polysemanticity(folder: Path, table: pa.Table, about: Mapping[str, Any]) -> None:
     """Write both into a folder that is there, the description of an earlier run removed first."""
     durable.remove(folder / ABOUT)
-    with durable.replacing(folder / TABLE) as path:
-        pq.write_table(table, path)
+    write_table(folder / TABLE, table)
     text = json.dumps(scalars.without_nan(dict(about)), indent=1, ensure_ascii=False)
     durable.write_bytes(folder / ABOUT, (text + "\n").encode())

@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from causeway.engine.sweep import durable
+from causeway.engine.sweep.table import write_table
 from causeway.ports.results.figures import new_figure, save_figure
 
 TABLE, FIGURE = "projections.parquet", "figures/projections.png"
@@ -18,8 +17,7 @@ TABLE, FIGURE = "projections.parquet", "figures/projections.png"
 
 def write_projections(folder: Path, table: pa.Table) -> None:
     """Writes the table whole into a folder that is there."""
-    with durable.replacing(folder / TABLE) as path:
-        pq.write_table(table, path)
+    write_table(folder / TABLE, table)
 
 
 def draw_projections(

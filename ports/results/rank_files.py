@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from causeway.engine import scalars
 from causeway.engine.sweep import durable
+from causeway.engine.sweep.table import write_table
 from causeway.ports.results.neuron_files import FILE as NEURONS
 
 ALL_NEURONS, LAYERS, ABOUT = "all_neurons.parquet", "layers.parquet", "rank.json"
@@ -33,7 +33,6 @@ def write_ranking(
 ) -> None:
     """Write all files into a folder that is there."""
     for name, table in ((NEURONS, neurons), (ALL_NEURONS, all_neurons), (LAYERS, layers)):
-        with durable.replacing(folder / name) as path:
-            pq.write_table(table, path)
+        write_table(folder / name, table)
     content = scalars.without_nan(dict(about))
     durable.write_bytes(folder / ABOUT, (json.dumps(content, indent=1) + "\n").encode())

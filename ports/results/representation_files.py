@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import tensorstore as ts
 from jaxtyping import Float
 
@@ -26,6 +25,7 @@ from causeway.engine.representations import Representations
 from causeway.engine.sweep import durable
 from causeway.engine.sweep.checksums import check
 from causeway.engine.sweep.guard import disk_usage
+from causeway.engine.sweep.table import write_table
 from causeway.ports.files.foreign import check_file, parsing
 from causeway.ports.files.json_text import parse_json
 from causeway.ports.files.text_files import CONFIG_BYTES, read_text
@@ -50,8 +50,7 @@ def write_representations(folder: Path, found: Representations, top_logits: pa.T
         np.save(file, found.vectors.astype(np.float32))
     write_prompts(folder / METADATA, found.records)
     if top_logits is not None:
-        with durable.replacing(folder / TOP_LOGITS) as path:
-            pq.write_table(top_logits, path)
+        write_table(folder / TOP_LOGITS, top_logits)
     content = {
         "prompts": len(found.records), "width": found.vectors.shape[1], "stream": found.stream, "layer": found.layer,
         "model_fingerprint": found.fingerprint, "about": scalars.without_nan(dict(found.about)),

@@ -16,15 +16,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
 from causeway.engine.analyses.components.code_sweep import array_name
-from causeway.engine.frozen.job import FrozenJob
+from causeway.engine.frozen.job import FrozenJob, NeuronsJob
 from causeway.engine.frozen.neurons import ACTIVATIONS, STREAMS, neuron_effects
 from causeway.engine.frozen.pullback import logit_targets
 from causeway.engine.frozen.record import record_rows
-from causeway.engine.neurons import Neurons
-from causeway.engine.sweep.fingerprint import array_sha256, config_sha256
+from causeway.engine.sweep.fingerprint import array_sha256
 from causeway.engine.sweep.layout import ArraySpec
 
 KINDS = ("first", "between", "last")
@@ -50,37 +49,16 @@ def _summed(shared: Any, own: Any, *, layers: tuple[int, ...]) -> tuple[dict[str
 
 
 @dataclasses.dataclass(frozen=True)
-class ActivationSums(FrozenJob):
+class ActivationSums(NeuronsJob):
     """Sums of chosen neurons' activations on each prompt, by the kind of token."""
 
     name, version, program = "ablate_activations", "1", staticmethod(_summed)
-    neurons: Neurons
 
     @property
     def arrays(self) -> Mapping[str, ArraySpec]:
         """[3, M] of each layer."""
         dtype, own = self.model.numerics.accumulate, self.neurons
         return {array_name(a): ArraySpec((3, len(own.of(a))), dtype, ("kind", "neuron")) for a in own.layers}
-
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """The layers."""
-        return {"layers": self.neurons.layers}
-
-    @property
-    def digests(self) -> Mapping[str, str]:
-        """Of the neurons."""
-        return {"neurons": config_sha256([[layer, self.neurons.of(layer).tolist()] for layer in self.neurons.layers])}
-
-    @property
-    def static(self) -> Mapping[str, Any]:
-        """The layers."""
-        return {"layers": self.neurons.layers}
-
-    @property
-    def shared(self) -> dict[int, Int[np.ndarray, " M"]]:
-        """Numbers of each layer's neurons."""
-        return {layer: self.neurons.of(layer).astype(np.int32) for layer in self.neurons.layers}
 
 
 def mean_activations(

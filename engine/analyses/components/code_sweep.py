@@ -20,17 +20,16 @@ from typing import Any, Protocol
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
 from causeway.engine.components import Components
 from causeway.engine.frozen.factored import effect_codes
-from causeway.engine.frozen.job import FrozenJob, kept_array
+from causeway.engine.frozen.job import NeuronsJob, kept_array
 from causeway.engine.frozen.neurons import ACTIVATIONS
 from causeway.engine.frozen.record import record_rows
 from causeway.engine.model.config import ModelConfig
 from causeway.engine.neurons import Neurons
 from causeway.engine.sweep.differences import differing_fields, in_words
-from causeway.engine.sweep.fingerprint import config_sha256
 from causeway.engine.sweep.layout import ArraySpec
 from causeway.engine.sweep.plan import read_plan
 from causeway.engine.sweep.store import Store
@@ -77,7 +76,7 @@ def _codes(shared: Any, own: Any, *, layers: tuple[int, ...]) -> tuple[dict[str,
 
 
 @dataclasses.dataclass(frozen=True)
-class CodeSweep(FrozenJob):
+class CodeSweep(NeuronsJob):
     """Codes of some neurons.
 
     Attributes:
@@ -88,7 +87,6 @@ class CodeSweep(FrozenJob):
     """
 
     name, version, program = "components", "1", staticmethod(_codes)
-    neurons: Neurons
 
     def __post_init__(self):
         if not self.prompts:
@@ -99,26 +97,6 @@ class CodeSweep(FrozenJob):
     def arrays(self) -> Mapping[str, ArraySpec]:
         """Codes of each layer."""
         return {array_name(layer): self._spec(layer) for layer in self.neurons.layers}
-
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """The layers."""
-        return {"layers": self.neurons.layers}
-
-    @property
-    def digests(self) -> Mapping[str, str]:
-        """Of the neurons."""
-        return {"neurons": config_sha256([[layer, self.neurons.of(layer).tolist()] for layer in self.neurons.layers])}
-
-    @property
-    def static(self) -> Mapping[str, Any]:
-        """What `_codes` is compiled for."""
-        return {"layers": self.neurons.layers}
-
-    @property
-    def shared(self) -> dict[int, Int[np.ndarray, " M"]]:
-        """Numbers of each layer's neurons."""
-        return {layer: self.neurons.of(layer).astype(np.int32) for layer in self.neurons.layers}
 
     @property
     def size(self) -> str:

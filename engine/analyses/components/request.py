@@ -113,6 +113,4 @@ def _neurons(model: Model, layer: int | Sequence[int] | None, neurons: Neurons |
         return neurons
     if neurons is not None:
         raise ValueError(f"neurons: got {scalars.shown(neurons)}; needs Neurons, layers and numbers")
-    layers = layer if isinstance(layer, Sequence) else [layer]
-    found = sorted({scalars.layer(one, model.config.num_layers) for one in layers})
-    return Neurons.all_of(model.config, tuple(found))
+    return Neurons.all_of(model.config, scalars.layers(layer, model.config.num_layers, "layer"))

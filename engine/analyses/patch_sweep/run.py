@@ -16,9 +16,7 @@ from typing import Any, Literal
 
 import jax
 import numpy as np
-import pyarrow as pa
 import pyarrow.dataset
-import pyarrow.parquet as pq
 
 from causeway.engine.analyses.as_published.causal_rule import original_rule
 from causeway.engine.analyses.patch_sweep.contrasts import make_contrasts
@@ -32,7 +30,7 @@ from causeway.engine.analyses.patch_sweep.sweep_summary import count_original_ru
 from causeway.engine.bench.gemm import gemm_rate
 from causeway.engine.sweep import job
 from causeway.engine.sweep.checksums import written_alone
-from causeway.engine.sweep.durable import replacing, write_bytes
+from causeway.engine.sweep.durable import write_bytes
 from causeway.engine.sweep.estimate import Estimate, estimate_abstract, estimate_measured, uncompressed_bytes
 from causeway.engine.sweep.guard import DiskGuard
 from causeway.engine.sweep.job import Job
@@ -40,6 +38,7 @@ from causeway.engine.sweep.layout import UnitResult
 from causeway.engine.sweep.manifest import finished_table
 from causeway.engine.sweep.plan import Plan
 from causeway.engine.sweep.runner import SweepReport
+from causeway.engine.sweep.table import write_table
 
 # Feature values are mostly zeros: their shards take about a tenth; a little less is assumed.
 COMPRESSION = 8
@@ -108,7 +107,7 @@ def finish(workdir: Path, settings: EffectSettings, about: Mapping[str, str] | N
     trials = pyarrow.dataset.dataset(finished_table(workdir, "trials", "patch_sweep").path)
     table = effects(trials, settings)
     with written_alone(workdir, RESULTS):
-        _write_table(workdir / "effects.parquet", table)
+        write_table(workdir / "effects.parquet", table)
         summary = (
             {"edits": dict(about or {})}
             | summarise(trials, table)
@@ -124,13 +123,8 @@ def write_original_rule(workdir: Path, trials: pyarrow.dataset.Dataset) -> dict[
         decisions = original_rule(trials)
     except ValueError as reason:
         return {"not_evaluated": str(reason)}
-    _write_table(workdir / "original_rule.parquet", decisions)
+    write_table(workdir / "original_rule.parquet", decisions)
     return dict(count_original_rule(decisions))
-
-
-def _write_table(path: Path, table: pa.Table) -> None:
-    with replacing(path) as temporary:
-        pq.write_table(table, temporary)
 
 
 def estimate(sweep: PatchSweep, workdir: Path, basis: Literal["abstract", "measured"]) -> Estimate:

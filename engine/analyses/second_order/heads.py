@@ -18,16 +18,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from causeway.engine.analyses.second_order.aims import Aims
-from causeway.engine.analyses.second_order.scores import ScoresJob
+from causeway.engine.analyses.second_order.scores import AimedJob, ScoresJob
 from causeway.engine.frozen.factored import effect_codes, effect_maps
-from causeway.engine.frozen.job import FrozenJob
 from causeway.engine.frozen.neurons import ACTIVATIONS
 from causeway.engine.frozen.record import record_rows
 from causeway.engine.model.transformer import Transformer
 from causeway.engine.neurons import Neurons
 from causeway.engine.precision import full_precision
-from causeway.engine.sweep.fingerprint import array_sha256
 from causeway.engine.sweep.layout import ArraySpec
 
 Maps = tuple[Float[Array, "m K D"], ...]
@@ -61,15 +58,14 @@ def _maps(transformer: Transformer, at: int, neurons: Array, aimed: int | None) 
 
 
 @dataclasses.dataclass(frozen=True)
-class HeadsJob(FrozenJob):
+class HeadsJob(AimedJob):
     """Parts of chosen neurons' scores.
 
     Attributes:
-        aims: the directions. neurons: ordered by layer, none of a layer above which no head stands.
+        neurons: ordered by layer, none of a layer above which no head stands.
     """
 
     name, version, program = "second_order_heads", "1", staticmethod(_split)
-    aims: Aims
     neurons: Neurons
 
     @property
@@ -87,15 +83,8 @@ class HeadsJob(FrozenJob):
     @property
     def settings(self) -> Mapping[str, Any]:
         """Directions and neurons."""
-        return {
-            "directions": self.aims.names, "direction_layer": self.aims.layer, "layer": self.neurons.layer.tolist(),
-            "neuron": self.neurons.neuron.tolist(),
-        }  # fmt: skip
-
-    @property
-    def digests(self) -> Mapping[str, str]:
-        """Of the directions."""
-        return {"directions": array_sha256(np.ascontiguousarray(self.aims.vectors))}
+        chosen = {"layer": self.neurons.layer.tolist(), "neuron": self.neurons.neuron.tolist()}
+        return {**super().settings, **chosen}
 
     @property
     def static(self) -> Mapping[str, Any]:
@@ -109,10 +98,6 @@ class HeadsJob(FrozenJob):
         transformer, aimed = self.model.transformer, self.aims.layer
         each = zip(self.neurons.layers, chosen, strict=True)
         return chosen, tuple(_maps(transformer, at, neurons, aimed) for at, neurons in each)
-
-    def extra(self, numbers: list[int]) -> Float[np.ndarray, "B R D"]:
-        """The directions of prompts."""
-        return self.aims.of(numbers)
 
 
 def heads_of(scores: ScoresJob, neurons: Neurons) -> HeadsJob:

@@ -69,15 +69,39 @@ def _read(transformer: Transformer, x: Float[Array, " D"], aimed: int | None) ->
 
 
 @dataclasses.dataclass(frozen=True)
-class ScoresJob(FrozenJob):
+class AimedJob(FrozenJob):
+    """A reading on directions, which its program gets as `extra`.
+
+    Attributes:
+        aims: the directions.
+    """
+
+    aims: Aims
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What is read of, by name."""
+        return {"directions": self.aims.names, "direction_layer": self.aims.layer}
+
+    @property
+    def digests(self) -> Mapping[str, str]:
+        """Of the directions."""
+        return {"directions": array_sha256(np.ascontiguousarray(self.aims.vectors))}
+
+    def extra(self, numbers: list[int]) -> Float[np.ndarray, "B R D"]:
+        """The directions of prompts."""
+        return self.aims.of(numbers)
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoresJob(AimedJob):
     """Scores of all neurons of some layers.
 
     Attributes:
-        aims: the directions. layers: whose neurons are kept. orders: most attentions passed.
+        layers: whose neurons are kept. orders: most attentions passed.
     """
 
     name, version, program = "second_order", "1", staticmethod(_scored)
-    aims: Aims
     layers: tuple[int, ...]
     orders: int = 1
 
@@ -100,21 +124,9 @@ class ScoresJob(FrozenJob):
     @property
     def settings(self) -> Mapping[str, Any]:
         """Directions, layers and orders."""
-        return {
-            "directions": self.aims.names, "direction_layer": self.aims.layer, "layers": self.layers,
-            "orders": self.orders,
-        }  # fmt: skip
-
-    @property
-    def digests(self) -> Mapping[str, str]:
-        """Of the directions."""
-        return {"directions": array_sha256(np.ascontiguousarray(self.aims.vectors))}
+        return {**super().settings, "layers": self.layers, "orders": self.orders}
 
     @property
     def static(self) -> Mapping[str, Any]:
         """What `_scored` is compiled for."""
         return {"layers": self.layers, "orders": self.orders, "aimed": self.aims.layer}
-
-    def extra(self, numbers: list[int]) -> Float[np.ndarray, "B R D"]:
-        """The directions of prompts."""
-        return self.aims.of(numbers)

@@ -11,11 +11,11 @@ import pytest
 from causeway.engine.sparse.code_moments import CodeMoments, gram_of, moments_of, total_variance, varies
 from causeway.engine.sparse.gram_pca import (
     directions_of,
+    eigenvectors,
     group_loadings,
     loadings_of,
     loadings_of_vectors,
     principal,
-    random_loadings,
     random_share,
     ranks,
     share_explained,
@@ -37,6 +37,18 @@ PROMPTS, NEURONS, CODES, WIDTH = 50, 4, 6, 9
 def double():
     with jax.enable_x64(True):
         yield
+
+
+def random_loadings(key, gram, draws):
+    """Loadings of unit directions drawn uniformly from the row space of M.
+
+    With G = U diag(w) U', M = U sqrt(w) Q for some Q of orthonormal rows; v = z Q for a unit z, and M v = U sqrt(w) z.
+    """
+    values, vectors = eigenvectors(gram)
+    values = jnp.where(values > jnp.finfo(gram.dtype).eps * gram.shape[-1] * values[:, -1:], values, 0)
+    z = jax.random.normal(key, (len(gram), draws, gram.shape[-1]), gram.dtype) * (values > 0)[:, None, :]
+    z = z / jnp.maximum(jnp.linalg.norm(z, axis=-1, keepdims=True), jnp.finfo(gram.dtype).tiny)
+    return jnp.einsum("nkj,nj,ncj->nck", vectors, jnp.sqrt(values), z)
 
 
 def make(seed=0, codes=CODES, width=WIDTH, rank=None):
