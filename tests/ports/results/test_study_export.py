@@ -59,7 +59,8 @@ def test_names_and_places_are_the_studys(exported):
 def test_the_checkpoint_has_the_studys_fields(exported, trials):
     _, checkpoint, _ = exported
     assert checkpoint.keys() == {
-        "timestamp", "gpu_id", "process_id", "layer_range", "features_tested", "n_trials_per_condition", "results",
+        "timestamp", "gpu_id", "process_id", "layer_range", "features_tested", "n_trials_per_condition", "sweep",
+        "results",
     }  # fmt: skip
     assert (checkpoint["layer_range"], checkpoint["features_tested"]) == ([3, 5], 2)
     assert checkpoint["n_trials_per_condition"] == 12
@@ -70,6 +71,7 @@ def test_the_checkpoint_has_the_studys_fields(exported, trials):
         "is_causal_safe", "is_causal_risky", "safe_effect_size", "risky_effect_size", "safe_p_value", "risky_p_value",
         "interpretation",
     }  # fmt: skip
+    assert one["is_causal"] == (one["causality"]["is_causal_safe"] or one["causality"]["is_causal_risky"])
     decided = original_rule(trials).to_pylist()[0]
     assert one["causality"] == {name: decided[f"original_{name}"] for name in one["causality"]}
 
@@ -78,7 +80,7 @@ def test_every_trial_stands_under_its_feature_and_baselines_under_all(exported):
     _, _, responses = exported
     counts = {}
     for entry in responses:
-        assert entry.keys() == {"feature", "condition", "trial", "response", "parsed"}
+        assert entry.keys() == {"feature", "condition", "prompt", "trial", "response", "parsed"}
         assert entry["parsed"]["valid"] == (entry["parsed"]["action"] != "invalid")
         assert entry["parsed"]["bet"] == (20.0 if entry["parsed"]["action"] == "bet" else None)
         assert entry["response"] == f"{entry['parsed']['action']} {entry['trial']}"
