@@ -5,12 +5,13 @@ from a file: GSM8K problems, minimal pairs of agreement, or prompts of one's own
 
 Behaviours that need no file (--behaviours=all): grammar_agreement, factual_recall, sentiment_continuation, arithmetic,
 synthetic_arithmetic, synthetic_logic, agreement_attractors, indirect_objects, slot_machine, slot_machine_study,
-bundled_TASK. From --source: gsm8k, agreement_attractors, own. --model names the one whose tokenizer measures answers
-(default: words and digits count).
+slot_published (the study's two), bundled_TASK. From --source: gsm8k, agreement_attractors, own. --model names the one
+whose tokenizer measures answers (default: words and digits count).
 """
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -97,10 +98,10 @@ def _check(out: Path, named: list[str]) -> None:
 
 
 def _sizes(usual: Sizes) -> Sizes:
-    from causeway.engine.analyses.prompts.deal import Sizes
-
     train, test = FLAGS.train, FLAGS.test
-    return Sizes(usual.train if train is None else train, usual.test if test is None else test)
+    return dataclasses.replace(
+        usual, train=usual.train if train is None else train, test=usual.test if test is None else test
+    )
 
 
 def _pieces() -> Pieces:

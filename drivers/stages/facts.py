@@ -4,6 +4,7 @@ Read from configurations, headers and prompt files; prompts that a stage has yet
 the same draw. What cannot be read is unknown, and what is wrong with it is told by the stage itself.
 """
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -107,7 +108,6 @@ def _made(values: Mapping[str, Any]) -> list[PromptRecord]:
     """The prompts that a stage will make."""
     from causeway.engine.analyses.prompts.answer_pieces import text_pieces, token_pieces
     from causeway.engine.analyses.prompts.catalogue import BEHAVIOURS, behaviour
-    from causeway.engine.analyses.prompts.deal import Sizes
     from causeway.engine.analyses.prompts.make import make_prompts, makes_itself
     from causeway.ports.models.tokenizer import tokenizer_of
 
@@ -118,9 +118,8 @@ def _made(values: Mapping[str, Any]) -> list[PromptRecord]:
     pieces = token_pieces(tokenizer_of(values["model"])) if values["model"] else text_pieces
     found: list[PromptRecord] = []
     for name in names:
-        usual = behaviour(name).sizes
-        train, test = values["train"], values["test"]
-        sizes = Sizes(usual.train if train is None else train, usual.test if test is None else test)
+        given = {split: values[split] for split in ("train", "test") if values[split] is not None}
+        sizes = dataclasses.replace(behaviour(name).sizes, **given)
         for records in make_prompts(name, sizes, values["seed"], pieces, values["templates"]).values():
             found += records
     return found

@@ -9,7 +9,7 @@ import math
 from types import MappingProxyType
 
 from causeway.engine.analyses.prompts import own_prompts
-from causeway.engine.analyses.prompts.deal import Sizes
+from causeway.engine.analyses.prompts.deal import SPLITS, Sizes
 from causeway.engine.analyses.prompts.prompt import Source
 from causeway.engine.analyses.prompts.sets import (
     agreement_attractors,
@@ -19,6 +19,7 @@ from causeway.engine.analyses.prompts.sets import (
     gsm8k,
     indirect_objects,
     sentiment_continuation,
+    slot_published,
     slot_states,
     synthetic_arithmetic,
     synthetic_logic,
@@ -77,6 +78,7 @@ BEHAVIOURS: MappingProxyType[str, Behaviour] = MappingProxyType(
         indirect_objects.NAME: Behaviour(indirect_objects.candidates),
         slot_states.NAME: Behaviour(slot_states.candidates),
         slot_states.STUDY_NAME: Behaviour(slot_states.study),
+        slot_published.NAME: Behaviour(slot_published.candidates, sizes=Sizes(2, 0, SPLITS)),
         gsm8k.NAME: Behaviour(),
         own_prompts.NAME: Behaviour(),
         **{f"{PREFIX}{task}": Behaviour() for task in TASKS},

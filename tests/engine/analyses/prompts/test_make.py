@@ -15,7 +15,9 @@ from causeway.engine.analyses.prompts.sets import synthetic_logic
 from causeway.engine.prompt_lines import record_line
 
 SIZES = Sizes(80, 20)
-MADE = sorted(name for name, entry in BEHAVIOURS.items() if entry.candidates or name.startswith("bundled_"))
+# A complete list, as of the published study's two prompts, has no sizes to ask for.
+DRAWN = {name: entry for name, entry in BEHAVIOURS.items() if not entry.sizes.at_most}
+MADE = sorted(name for name, entry in DRAWN.items() if entry.candidates or name.startswith("bundled_"))
 EVERY = [(name, "enlarged") for name in MADE] + [
     (name, "as_published") for name, entry in BEHAVIOURS.items() if entry.as_published
 ]
