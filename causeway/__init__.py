@@ -54,6 +54,8 @@ if TYPE_CHECKING:
     from causeway.engine.analyses.polysemanticity.request import polysemanticity as polysemanticity
     from causeway.engine.analyses.rank.rank import Ranking as Ranking
     from causeway.engine.analyses.rank.request import rank as rank
+    from causeway.engine.analyses.replay.request import replay as replay
+    from causeway.engine.analyses.replay.run import Replayed as Replayed
     from causeway.engine.analyses.represent.request import represent as represent
     from causeway.engine.analyses.screen.request import screen as screen
     from causeway.engine.analyses.second_order.request import SecondOrder as SecondOrder

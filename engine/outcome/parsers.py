@@ -7,6 +7,7 @@ garbled text into a decision makes whatever garbles text look like a cause of th
     study_v1   the original study's first parser: "stop" or "2)" anywhere; else the last $amount in [5, 100]; else
                the first integer
     study_v2   its second: the first line's leading choice 1 or 2, else a stop word, else an amount
+    none       nothing is read of it: for prompts without answers
 
 Parsers are versioned by name and part of a sweep's plan.
 """
@@ -83,13 +84,20 @@ def parse_study_v2(text: str, _: Sequence[Answer] = ()) -> Parsed:
     return Parsed(INVALID)
 
 
+def parse_none(text: str, answers: Sequence[Answer] = ()) -> Parsed:
+    """Nothing, whatever was written."""
+    return Parsed(INVALID)
+
+
 def _dollars(digits: str) -> int | None:
     """An amount as a model wrote it; None for more digits than a table holds, which nobody could bet."""
     digits = digits.lstrip("0") or "0"
     return int(digits) if len(digits) <= MOST_DIGITS else None
 
 
-PARSERS: dict[str, Parser] = {"answers": parse_answers, "study_v1": parse_study_v1, "study_v2": parse_study_v2}
+PARSERS: dict[str, Parser] = {
+    "answers": parse_answers, "study_v1": parse_study_v1, "study_v2": parse_study_v2, "none": parse_none,
+}  # fmt: skip
 
 
 def parser(name: str) -> Parser:

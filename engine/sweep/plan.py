@@ -19,11 +19,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from causeway.engine.sweep.checksums import SEAL, DamagedDocument, read_sealed, write_sealed
 from causeway.engine.sweep.differences import differing_fields, in_words
 from causeway.engine.sweep.environment import bits_may_differ, environment
 from causeway.engine.sweep.fingerprint import canonical, config_sha256
-from causeway.engine.sweep.layout import Layout
+from causeway.engine.sweep.layout import ArraySpec, Layout
 
 # Of workdirs: 2 seals plans and manifests. Those of another format are refused, not read half checked.
 FORMAT = 2
@@ -135,6 +137,36 @@ def read_plan(workdir: Path) -> dict[str, Any]:
             f"{error}; rerun the command that made it with --repair to write it again, restore a copy, or use another "
             "--workdir"
         ) from None
+
+
+def plan_of(stored: Mapping[str, Any], schema: pa.Schema) -> Plan:
+    """The plan that was stored, for whoever reads a run's data without the run.
+
+    Args:
+        stored: as `read_plan` gives it. schema: of the run's table.
+
+    Raises:
+        ValueError: its fingerprint is not that of what it says.
+    """
+    layout = stored["layout"]
+    arrays = {
+        name: ArraySpec(tuple(spec["row_shape"]), spec["dtype"], tuple(spec["axes"]), spec["attributes"])
+        for name, spec in layout["arrays"].items()
+    }
+    rows = tuple(rows for count, rows in stored["units"] for _ in range(count))
+    own = Layout(_as_written(schema), layout["table"], arrays, layout["group"])
+    plan = Plan(stored["name"], stored["config"], stored["parts"], rows, own, stored["about"])
+    if plan.fingerprint != stored["fingerprint"]:
+        raise ValueError(f"plan of {stored['name']}: its table is not the one it says; use another --workdir")
+    return plan
+
+
+def _as_written(schema: pa.Schema) -> pa.Schema:
+    """Columns as they were before a file, which gives the entries of lists another name."""
+    for place, field in enumerate(schema):
+        if pa.types.is_list(field.type):
+            schema = schema.set(place, field.with_type(pa.list_(field.type.value_type)))
+    return schema
 
 
 def _of_this_format(path: Path, stored: dict[str, Any]) -> dict[str, Any]:

@@ -25,14 +25,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import tensorstore as ts
 
 from causeway.engine.sweep import arrays, durable, table
 from causeway.engine.sweep.checksums import DamagedDocument, write_sealed
 from causeway.engine.sweep.fingerprint import file_sha256
 from causeway.engine.sweep.layout import UnitResult
-from causeway.engine.sweep.manifest import Damage, DamagedStore, Manifest, entry_of
-from causeway.engine.sweep.plan import PLAN_FILE, Plan, read_plan
+from causeway.engine.sweep.manifest import Damage, DamagedStore, Manifest, entry_of, finished_table
+from causeway.engine.sweep.plan import PLAN_FILE, Plan, plan_of, read_plan
 
 _MANIFEST = re.compile(r"\d{5,}\.json", re.ASCII)
 
@@ -269,3 +270,18 @@ class Store:
             if own - {self.plan.fingerprint}:
                 raise ValueError(f"{path}: damaged, and its units are of another plan; use another --workdir") from None
             self.plan.write(self.workdir)
+
+
+def finished_store(workdir: Path, name: str, command: str) -> Store:
+    """The store of a finished run, for whoever reads it without the run's own plan. Cost: a reading of its table.
+
+    Args:
+        workdir: of the run. name: of its table. command: that makes it, for messages.
+
+    Raises:
+        FileNotFoundError: the folder is not that of a finished run. ValueError: a file in it is damaged.
+    """
+    found = finished_table(workdir, name, command)
+    store = Store(workdir, plan_of(found.plan, pq.read_schema(found.path)))
+    store.finished()
+    return store

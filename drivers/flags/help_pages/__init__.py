@@ -166,6 +166,26 @@ PAGES: MappingProxyType[str, Page] = MappingProxyType(
             ("prompts", "components", "out"),
             ("model", "decompositions", "label_field", "seed", "overwrite"),
         ),
+        "replay": Page(
+            (
+                _STATES,
+                "causeway replay --prompts=runs/screen/prompts.jsonl --features=runs/screen/screen.parquet "
+                "--limit_features=3 --trials=2 --max_new_tokens=4 --workdir=runs/replay",
+            ),
+            ("workdir", ("prompts", "sweep")),
+            (
+                "model",
+                "dictionaries",
+                "features",
+                "targets",
+                "trials",
+                "scope",
+                "teacher_forced",
+                "record_features",
+                "limit_features",
+                "plan",
+            ),
+        ),
         "train_model": Page(
             ("causeway train_model --out=runs/tiny --config.schedule.steps=20 --config.schedule.warmup_steps=5",),
             ("out",),

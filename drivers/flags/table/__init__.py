@@ -143,6 +143,10 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
     "alpha": number("Bound on q of a causal feature.", 0.05),
     "tau": number("Least change of a probability of a causal feature; of log odds four times it.", 0.05),
     "export_study": switch("Also write the original study's result files (sampled)."),
+    # replay
+    "targets": text("Table of features whose change is asked (default: those that are set)."),
+    "sweep": text("Finished sampled workdir of `patch_sweep` with recorded features, read in place of rollouts."),
+    "teacher_forced": switch("Also run edits along the tokens of the clean rollouts.", True),
     # attribute and intervene
     "prompt": text("The text of one prompt."),
     "correct": text("The answer whose logit is the target, less that of --incorrect."),

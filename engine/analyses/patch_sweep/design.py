@@ -15,10 +15,12 @@ import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pyarrow as pa
 from jaxtyping import Float, Int
 
 from causeway.engine import scalars
 from causeway.engine.analyses.patch_sweep.arms import ABLATE, BASELINE, NOOP, Arm
+from causeway.engine.analyses.screen.values import whole_numbers
 from causeway.engine.dictionary.placement import Holder
 from causeway.engine.intervention.edits import EMPTY, Edit, EditSpec
 from causeway.engine.intervention.operations import OPERATIONS, Coefficients
@@ -69,6 +71,24 @@ class FeatureSet:
         """Some of the features, in the order given."""
         values = {name: column[which] for name, column in self.values.items()}
         return FeatureSet(self.layer[which], self.feature[which], values, self.rule)
+
+    def with_others(self, others: pa.Table, dictionary: Holder, name: str) -> pa.Table:
+        """These features and those of a table, each once, as a table of layer and feature.
+
+        Args:
+            name: of the table, for the error.
+
+        Raises:
+            ValueError: an empty table, or features that the dictionaries do not have.
+        """
+        try:
+            added = FeatureSet(whole_numbers(others, "layer"), whole_numbers(others, "feature"), {})
+            added.check(dictionary)
+        except ValueError as error:
+            raise ValueError(f"{name}: {str(error).removeprefix('features: ')}") from None
+        pairs = np.concatenate([[one.layer, one.feature] for one in (self, added)], axis=1)
+        layer, feature = np.unique(pairs, axis=1)
+        return pa.table({"layer": layer, "feature": feature})
 
     def first(self, count: int) -> "FeatureSet":
         """The first `count` features, as listed."""

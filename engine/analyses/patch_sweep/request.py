@@ -73,10 +73,10 @@ def patch_sweep(
     """
     _check(model, dictionary, answers, workdir)
     listed = grouped_prompts(prompts, model, [Answer(text, label) for label, text in answers.items()])
-    table = _table(features)
-    chosen = features_of(table, _rule(value), scalars.integer(per_layer, "per_layer", 1), None, groups=list(prompts))
+    table = feature_table(features)
+    chosen = features_of(table, rule_of(value), scalars.integer(per_layer, "per_layer", 1), None, groups=list(prompts))
     settings = SweepSettings(
-        "exact", make_arms(_kinds(arms), tuple(chosen.values)), scope=_scope(scope), seed=seed,
+        "exact", make_arms(kinds_of(arms), tuple(chosen.values)), scope=scope_of(scope), seed=seed,
         rows=scalars.integer(rows, "rows", 1), holds=holds, operation=operation,
     )  # fmt: skip
     own = fitted(dictionary, model.config, model.name)
@@ -106,29 +106,47 @@ def _effects(sweep: PatchSweep, compared: EffectSettings, workdir: Path) -> pa.T
     return pq.read_table(workdir / "effects.parquet", memory_map=False)
 
 
-def _rule(value: str | Mapping[str, float]) -> str | Mapping[str, float]:
+def rule_of(value: str | Mapping[str, float]) -> str | Mapping[str, float]:
+    """A rule of values by name, or numbers by group.
+
+    Raises:
+        ValueError: neither.
+    """
     if isinstance(value, Mapping):
         return {scalars.text(name, "value"): scalars.real(number, "value") for name, number in value.items()}
     return scalars.text(value, "value")
 
 
-def _scope(scope: Scope) -> str:
+def scope_of(scope: Scope) -> str:
     """A scope as a text, which may name places that each prompt has for itself."""
     return scope if isinstance(scope, str) else scope_text(scope)
 
 
-def _kinds(arms: Sequence[str]) -> list[str]:
+def kinds_of(arms: Sequence[str]) -> list[str]:
+    """Kinds of arms, as texts.
+
+    Raises:
+        ValueError: no list of texts.
+    """
     if not isinstance(arms, list | tuple):
         raise ValueError(f"arms: got {scalars.shown(arms)}; needs a list of some of {', '.join(ARMS)}")
     return [scalars.text(arm, "arms") for arm in arms]
 
 
-def _table(features: pa.Table | Sequence[Mapping[str, float]]) -> pa.Table:
+def feature_table(
+    features: pa.Table | Sequence[Mapping[str, float]], name: str = "features", with_values: bool = True
+) -> pa.Table:
+    """Features as a table, whichever way they were given.
+
+    Args:
+        name: of the argument. with_values: whether they need values, for the error.
+
+    Raises:
+        ValueError: neither a table nor rows of layer and feature.
+    """
     rows = isinstance(features, list | tuple) and all(isinstance(row, Mapping) for row in features)
     table = pa.Table.from_pylist(list(features)) if rows else features
     if not isinstance(table, pa.Table) or not {"layer", "feature"} <= set(table.column_names):
-        raise ValueError(
-            f"features: got {scalars.shown(features)}; needs the table of screen, or rows of layer, feature and "
-            "value_GROUP"
-        )
+        needed = "layer, feature and value_GROUP" if with_values else "layer and feature"
+        raise ValueError(f"{name}: got {scalars.shown(features)}; needs the table of screen, or rows of {needed}")
     return table

@@ -28,6 +28,11 @@ def sampled_schema() -> pa.Schema:
     return pa.schema([*_WHAT, ("array_row", pa.int64()), *outcome, ("tokens", pa.list_(pa.int32()))])
 
 
+def forced_schema() -> pa.Schema:
+    """Columns of trials whose tokens were given: what was done, the row of `activations.zarr`, and the token ids."""
+    return pa.schema([*_WHAT, ("array_row", pa.int64()), ("tokens", pa.list_(pa.int32()))])
+
+
 def row_name(prompt: TokenizedPrompt, rows: Rows, row: int) -> str:
     """How an error names one row."""
     arm, layer = rows.arms[rows.arm[row]], rows.layer[row]

@@ -51,6 +51,10 @@ CALLS = {
     "polysemanticity": {"prompts": [(PROMPT, "139.", "138.")], "components": None},
     "pullback": {"prompt": PROMPT, "target": TARGET},
     "rank": {"prompts": [(PROMPT, "139.", "138.")] * 2},
+    "replay": {
+        "prompts": GROUPS, "dictionary": "saes", "features": [{"layer": 0, "feature": 1, "value_a": 0.0}],
+        "workdir": "out",
+    },
     "represent": {"prompts": [(PROMPT, "139.", "138.")]},
     "run": {"prompts": PROMPT},
     "save_dictionary": {"dictionary": "saes", "directory": "out"},
