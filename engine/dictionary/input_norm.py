@@ -10,6 +10,7 @@ OpenAI do. A transcoder's output is of another stream and is left as decoded.
 Shapes: x [*rows, D], scale [*rows, 1].
 """
 
+from collections.abc import Callable
 from typing import Literal
 
 import jax.numpy as jnp
@@ -20,12 +21,17 @@ INPUT_NORMS: tuple[InputNorm, ...] = ("none", "layer_norm", "token_norm")
 EPSILON = 1e-5
 
 
-def normalise(norm: InputNorm, x: Float[Array, "*rows D"]) -> Float[Array, "*rows D"]:
-    """What is encoded in place of x; a token of zeros stays zero."""
+def normalise(
+    norm: InputNorm, x: Float[Array, "*rows D"], observe: Callable[[Array], Array] = lambda size: size
+) -> Float[Array, "*rows D"]:
+    """What is encoded in place of x; a token of zeros stays zero.
+
+    `observe` sees the factor between them and may give another (one that is constant to a gradient).
+    """
     if norm == "layer_norm":
-        return (x - jnp.mean(x, axis=-1, keepdims=True)) / (scale(norm, x) + EPSILON)
+        return (x - jnp.mean(x, axis=-1, keepdims=True)) / (observe(scale(norm, x)) + EPSILON)
     if norm == "token_norm":
-        size = scale(norm, x)
+        size = observe(scale(norm, x))
         return x / jnp.where(size > 0, size, 1)
     return x
 

@@ -59,15 +59,29 @@ def apply_block(
 def _attention(
     block: Block, index: int | Array, x: Array, positions: Array, config: ModelConfig, attend: Attend, observe: Observe
 ) -> Array:
-    q, k, v = block.attention.project(observe("attn_in", normed(block.attn_norm, "attn_scale", x, observe)))
-    q, k, v = observe("query", q), observe("key", k), observe("value", v)
-    dtype = block.attention.numerics.accumulate_dtype
-    q, k = (rotate(heads, positions, config, dtype, index) for heads in (q, k))
-    z = attend(q, k, v)
+    z = attend(*_projected(block, index, x, positions, config, observe))
     out = block.attention.write(observe("head_out", z))
     if config.post_norms:
         out = normed(block.attn_post_norm, "attn_post_scale", observe("attn_raw", out), observe)
     return observe("attn_out", out)
+
+
+def keys_and_values(
+    block: Block, index: int | Array, x: Float[Array, "B T D"], positions: Int[Array, "#B #T"], config: ModelConfig,
+    observe: Observe = ignore,
+) -> tuple[Float[Array, "B T G K"], Float[Array, "B T G K"]]:  # fmt: skip
+    """What the block's attention sees of the tokens of its input: rotated keys, and values."""
+    return _projected(block, index, x, positions, config, observe)[1:]
+
+
+def _projected(
+    block: Block, index: int | Array, x: Array, positions: Array, config: ModelConfig, observe: Observe
+) -> tuple[Array, Array, Array]:
+    q, k, v = block.attention.project(observe("attn_in", normed(block.attn_norm, "attn_scale", x, observe)))
+    q, k, v = observe("query", q), observe("key", k), observe("value", v)
+    dtype = block.attention.numerics.accumulate_dtype
+    q, k = (rotate(heads, positions, config, dtype, index) for heads in (q, k))
+    return q, k, v
 
 
 def _mlp(block: Block, x: Array, config: ModelConfig, observe: Observe) -> Array:

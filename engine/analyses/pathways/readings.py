@@ -1,0 +1,195 @@
+"""What is read of the cotangents where one layer's features write.
+
+With G[r, t] the cotangent of target r there, and w_i the decoder row of feature i,
+
+    gradient[r, t, i] = <G[r, t], w_i>          effect[r, t, i] = gradient[r, t, i] * change[t, i]
+
+where the change is the activation f[t, i] (what the source does as it is), so that active features alone matter, or
+v_i - f[t, i] for a planned value v_i (what setting it would do), for every feature that has one. `each` keeps the
+strongest (feature, position), `sum` the strongest features by their effect summed over positions. Summed, the gradient
+is that of one cotangent, <sum_t G[r, t], w_i>, and a planned change needs no product a position:
+
+    sum_t effect[r, t, i] = v_i <sum_t G[r, t], w_i> - sum_t f[t, i] <G[r, t], w_i>
+
+Shapes: R rows, T tokens, M active slots of a position, U features with a planned value, S given sources, F features,
+O the stream written.
+Cost a layer: 2 R T U O operations for `each` of a planned change, 2 R T M O for active features, 2 R U O more for
+sums. Memory: R T min(U, BLOCK) numbers, or R T M.
+"""
+
+import dataclasses
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from causeway.engine.analyses.pathways.strongest import largest, strongest
+from causeway.engine.arrays import AnyArray
+
+Reduce = Literal["each", "sum"]
+REDUCTIONS: tuple[Reduce, ...] = ("each", "sum")
+# Features whose gradients at all positions exist at once.
+BLOCK = 4096
+# Stands for all positions of a source's scope.
+ALL_POSITIONS = -1
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Active:
+    """Active features of one layer of a prompt.
+
+    Attributes:
+        ids, values: [T, M], feature and activation, 0 where a slot is empty.
+        order: [T M], slots by feature, then by position.
+        counts: positions that have sources, [T].
+    """
+
+    ids: Int[Array, "T M"]
+    values: Float[Array, "T M"]
+    order: Int[Array, " TM"]
+    counts: Bool[Array, " T"]
+
+    def dense(self, features: int) -> Float[Array, "T F"]:
+        """Activations of all features."""
+        at = jnp.arange(len(self.ids))[:, None]
+        return jnp.zeros((len(self.ids), features), self.values.dtype).at[at, self.ids].add(self.values)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Planned:
+    """Features of one layer that have a planned value.
+
+    Attributes:
+        ids: [U]. values: [U], the feature's value after the change. real: [U], False of what fills up.
+    """
+
+    ids: Int[AnyArray, " U"]
+    values: Float[AnyArray, " U"]
+    real: Bool[AnyArray, " U"]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Given:
+    """Sources asked for by name, of each row or the same for all.
+
+    Attributes:
+        ids: [#R, S], features. positions: [#R, S], or `ALL_POSITIONS`.
+        scale, shift: [#R, S]: the change is scale * f + shift.
+    """
+
+    ids: Int[AnyArray, "#R S"]
+    positions: Int[AnyArray, "#R S"]
+    scale: Float[AnyArray, "#R S"]
+    shift: Float[AnyArray, "#R S"]
+
+    def of(self, dtype: np.dtype) -> "Given":
+        """With numbers of a dtype."""
+        return dataclasses.replace(self, scale=self.scale.astype(dtype), shift=self.shift.astype(dtype))
+
+
+class Found(NamedTuple):
+    """Sources of each row: feature, position (`ALL_POSITIONS` of sums), activation there (of sums the mean over the
+    positions), gradient and effect, [R, k] each."""
+
+    feature: Int[Array, "R k"]
+    position: Int[Array, "R k"]
+    activation: Float[Array, "R k"]
+    gradient: Float[Array, "R k"]
+    effect: Float[Array, "R k"]
+
+
+def each_active(g: Float[Array, "R T O"], decoder: Float[Array, "F O"], active: Active, top: int) -> Found:
+    """The strongest (feature, position) among active ones."""
+    gradient = jnp.einsum("rto,tmo->rtm", g, decoder[active.ids])
+    effect = gradient * jnp.where(active.counts[:, None], active.values, 0)
+    gradient, effect = (flat.reshape(len(g), -1)[:, active.order] for flat in (gradient, effect))
+    found = largest(jnp.abs(effect), top)
+    slots = active.order[found]
+    gradient, effect = (jnp.take_along_axis(flat, found, axis=1) for flat in (gradient, effect))
+    position = slots // active.ids.shape[1]
+    return Found(active.ids.reshape(-1)[slots], position, active.values.reshape(-1)[slots], gradient, effect)
+
+
+def each_planned(
+    g: Float[Array, "R T O"], decoder: Float[Array, "F O"], active: Active, planned: Planned, top: int
+) -> Found:
+    """The strongest (feature, position) among those with a planned value."""
+    parts = [
+        _block_planned(g, decoder, active, jax.tree.map(lambda a, at=at: a[at : at + BLOCK], planned), top)
+        for at in range(0, len(planned.ids), BLOCK)
+    ]
+    if len(parts) == 1:
+        return parts[0]
+    # Parts are in the order of their features, so that of equal effects the earlier comes first here too.
+    together = Found(*(jnp.concatenate(part, axis=1) for part in zip(*parts, strict=True)))
+    return _taken(together, largest(jnp.abs(together.effect), top))
+
+
+def _block_planned(g: Array, decoder: Array, active: Active, planned: Planned, top: int) -> Found:
+    activation = active.dense(len(decoder))[:, planned.ids]
+    change = jnp.where(active.counts[:, None] & planned.real, planned.values - activation, 0)
+    gradient = jnp.einsum("rto,uo->tru", g, decoder[planned.ids])
+    chosen, position = strongest(gradient * change[:, None], top)
+    found = gradient[position, jnp.arange(len(g))[:, None], chosen]
+    activation, change = activation[position, chosen], change[position, chosen]
+    return Found(planned.ids[chosen], position, activation, found, found * change)
+
+
+def sum_active(g: Float[Array, "R T O"], decoder: Float[Array, "F O"], active: Active, top: int) -> Found:
+    """The strongest active features, effects summed over positions."""
+    effect = _summed_activity(g, decoder, active)
+    feature = largest(jnp.abs(effect), top)
+    gradient = jnp.einsum("ro,rko->rk", _summed(g, active), decoder[feature])
+    return _sums(active, len(decoder), feature, gradient, jnp.take_along_axis(effect, feature, axis=1))
+
+
+def sum_planned(
+    g: Float[Array, "R T O"], decoder: Float[Array, "F O"], active: Active, planned: Planned, top: int
+) -> Found:
+    """The strongest features with a planned value, effects summed over positions."""
+    gradient = _summed(g, active) @ decoder[planned.ids].T
+    effect = planned.values * gradient - _summed_activity(g, decoder, active)[:, planned.ids]
+    found = largest(jnp.abs(jnp.where(planned.real, effect, 0)), top)
+    gradient, effect = (jnp.take_along_axis(a, found, axis=1) for a in (gradient, effect))
+    return _sums(active, len(decoder), planned.ids[found], gradient, jnp.where(planned.real[found], effect, 0))
+
+
+def given(g: Float[Array, "R T O"], decoder: Float[Array, "F O"], active: Active, sources: Given) -> Found:
+    """The sources asked for."""
+    shape = (len(g), sources.ids.shape[1])
+    ids, positions = jnp.broadcast_to(sources.ids, shape), jnp.broadcast_to(sources.positions, shape)
+    rows = decoder[sources.ids]
+    gradient = jnp.einsum("rto,so->trs", g, rows[0]) if len(rows) == 1 else jnp.einsum("rto,rso->trs", g, rows)
+    at = jnp.arange(g.shape[1])[:, None, None]
+    here = active.counts[:, None, None] & ((positions == at) | (positions == ALL_POSITIONS))
+    activation = active.dense(len(decoder))[:, ids]
+    gradient = jnp.where(here, gradient, 0)
+    effect = (gradient * (sources.scale * activation + sources.shift)).sum(axis=0)
+    mean = jnp.where(here, activation, 0).sum(axis=0) / jnp.maximum(here.sum(axis=0), 1)
+    return Found(ids, positions, mean, gradient.sum(axis=0), effect)
+
+
+def _summed(g: Array, active: Active) -> Float[Array, "R O"]:
+    return jnp.einsum("rto,t->ro", g, active.counts.astype(g.dtype))
+
+
+def _summed_activity(g: Array, decoder: Array, active: Active) -> Float[Array, "R F"]:
+    """sum_t f[t, i] <G[r, t], w_i> of every feature."""
+    effect = jnp.einsum("rto,tmo->tmr", g, decoder[active.ids])
+    effect = effect * jnp.where(active.counts[:, None], active.values, 0)[..., None]
+    return jnp.zeros((len(decoder), len(g)), g.dtype).at[active.ids.reshape(-1)].add(effect.reshape(-1, len(g))).T
+
+
+def _sums(active: Active, features: int, feature: Array, gradient: Array, effect: Array) -> Found:
+    there = active.counts.astype(active.values.dtype)
+    mean = there @ active.dense(features) / jnp.maximum(there.sum(), 1)
+    return Found(feature, jnp.full_like(feature, ALL_POSITIONS), mean[feature], gradient, effect)
+
+
+def _taken(found: Found, at: Int[Array, "R k"]) -> Found:
+    return Found(*(jnp.take_along_axis(array, at, axis=1) for array in found))
