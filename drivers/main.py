@@ -34,6 +34,7 @@ QUESTIONS = {
     "polysemanticity": "how many unrelated things does each neuron do?",
     "errors": "which neurons tell its wrong answers from the right ones, and where do errors lie?",
     "adversarial": "which words put into a prompt make it err, as its neurons say?",
+    "audit": "can the results of an earlier study be built on?",
     "replay": "which features does setting a feature change, in what the model writes and apart from it?",
     "train_model": "make a small model",
     "train_dictionary": "make SAEs or transcoders for a model",

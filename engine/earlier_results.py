@@ -84,6 +84,16 @@ class EarlierResults:
     files: tuple[str, ...]
 
 
+def check_earlier(results: Any) -> None:
+    """Refuse what is no results.
+
+    Raises:
+        ValueError: it is not what `read_earlier` gives.
+    """
+    if not isinstance(results, EarlierResults):
+        raise ValueError(f"results: got {scalars.shown(results)}; needs what read_earlier gives for a study's folder")
+
+
 def feature_name(layer: int, feature: int) -> str:
     """How the study names a feature: L29-2374."""
     return f"L{layer}-{feature}"

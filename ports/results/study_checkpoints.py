@@ -29,12 +29,14 @@ class Checkpoint:
 
     Attributes:
         rows: of `earlier_features.of_decisions`. about: what all files of one study say alike.
+        tested: features it says were tested, of which it may report some alone.
         sweep: sha256 of the trials that a `patch_sweep` wrote it from; "" of others.
     """
 
     path: Path
     rows: list[dict[str, Any]]
     about: Mapping[str, Any]
+    tested: int
     sweep: str
 
 
@@ -64,7 +66,8 @@ def read(path: Path) -> Checkpoint:
             "one study are in this file"
         )
     about = {"layout": next(iter(layouts)), **_alike(content, path)} if layouts else _alike(content, path)
-    return Checkpoint(path, rows, about, str(content.get("sweep", "")))
+    tested = scalars.integer(content.get("features_tested") or 0, f"{path}: features_tested")
+    return Checkpoint(path, rows, about, max(tested, len(rows)), str(content.get("sweep", "")))
 
 
 def _alike(content: Mapping[str, Any], path: Path) -> dict[str, Any]:

@@ -59,7 +59,8 @@ def _study(folder: Path, checkpoints: Sequence[Checkpoint], logs: Sequence[Path]
     seen = {} if checkpoints else {key: row for log in read for key, row in log.features.items()}
     features, conflicting = earlier_features.of_decisions(decided or list(seen.values()))
     responses, repeated = each_trial_once(study_responses.joined([log.responses for log in read]))
-    about = checkpoints[0].about if checkpoints else {}
+    tested = {"features_tested": sum(checkpoint.tested for checkpoint in checkpoints)}
+    about = {**checkpoints[0].about, **tested} if checkpoints else {}
     files = [*(checkpoint.path for checkpoint in checkpoints), *logs]
     names = tuple(path.relative_to(folder).as_posix() for path in files)
     return EarlierResults(features, responses, repeated, conflicting, "study", about, names)

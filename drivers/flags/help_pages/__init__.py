@@ -17,6 +17,10 @@ _COMPONENTS = (
     "causeway components --prompts=runs/addition_prompts --layers=1,2 --limit_neurons=64 --largest=6 "
     "--workdir=runs/components"
 )
+_SAMPLED = (
+    "causeway patch_sweep --prompts=runs/screen/prompts.jsonl --features=runs/screen/screen.parquet --limit_features=8 "
+    "--outcome=sampled --parser=study_v1 --trials=4 --max_new_tokens=8 --workdir=runs/sampled"
+)
 _TRANSCODERS = "--dictionaries=bundled:tiny/transcoders"
 
 PAGES: MappingProxyType[str, Page] = MappingProxyType(
@@ -165,6 +169,11 @@ PAGES: MappingProxyType[str, Page] = MappingProxyType(
             ),
             ("prompts", "components", "out"),
             ("model", "decompositions", "label_field", "seed", "overwrite"),
+        ),
+        "audit": Page(
+            (_STATES, _SAMPLED, "causeway audit --results=runs/sampled --out=runs/audit"),
+            ("results", "out"),
+            ("overwrite",),
         ),
         "replay": Page(
             (

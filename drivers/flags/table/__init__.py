@@ -181,6 +181,8 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
     "min_active": whole("Prompts a feature must be active on to be tested.", 5),
     "reading": choice("A feature's activation on a prompt, for --importance.", "max", "max", "last"),
     "min_gap": number("Smallest |clean - corrupt| of which a recovery is a share.", 0.1, 0),
+    # audit, select
+    "results": text("Folder of an earlier study: its published files, or the --workdir of a finished patch_sweep."),
     # train_model, train_dictionary, convert
     "tokenizer": text("Folder with a tokenizer.json; without it a word-level one is made from the texts."),
     "report_every": whole("Steps between lines of progress.", 100),

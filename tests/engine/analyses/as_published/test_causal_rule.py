@@ -5,7 +5,8 @@ import pyarrow as pa
 import pytest
 from scipy import stats
 
-from causeway.engine.analyses.as_published.causal_rule import OriginalRule, original_rule
+from causeway.engine.analyses.as_published.causal_rule import RULES, OriginalRule, decide, original_rule
+from causeway.engine.stats.proportions import CountPair
 
 
 def _trials(counts, n=50):
@@ -48,7 +49,7 @@ def test_chi_square_with_yates_on_stops_and_on_large_bets():
 def test_an_unreadable_answer_passes_for_a_stop_unless_told_otherwise():
     counts = _counts((10, 5, 0), (10, 5, 15), (5, 20, 0), (5, 22, 0))
     assert _only(counts)["original_is_causal_safe"]
-    assert not _only(counts, OriginalRule(invalid_is_stop=False))["original_is_causal_safe"]
+    assert not _only(counts, OriginalRule(invalid="other"))["original_is_causal_safe"]
 
 
 def test_a_small_cell_is_not_tested():
@@ -79,3 +80,19 @@ def test_exact_trials_and_missing_arms_are_refused():
         original_rule(trials.drop_columns(["action", "amount"]))
     with pytest.raises(ValueError, match=r"lacks arms \['patch:tame'\] and groups \['tame'\]"):
         original_rule(trials, OriginalRule(safe="tame"))
+
+
+def test_decisions_are_those_of_scipys_test_on_every_table():
+    k_1, k_2 = (k.ravel() for k in np.meshgrid(np.arange(13), np.arange(17)))
+    found = decide(CountPair(k_1, np.full_like(k_1, 12), k_2, np.full_like(k_2, 16)), RULES["v2"])
+    for a, b, p in zip(k_1, k_2, found.p, strict=True):
+        table = [[a, b], [12 - a, 16 - b]]
+        one = a + b in (0, 28)
+        np.testing.assert_allclose(p, 1.0 if one else stats.chi2_contingency(table, correction=True).pvalue)
+
+
+def test_the_second_version_leaves_unreadable_answers_out_and_counts_bets_of_20_dollars():
+    counts = _counts((20, 0, 20), (20, 0, 0), (0, 10, 0), (0, 30, 0))
+    row = _only(counts, RULES["v2"])
+    np.testing.assert_allclose(row["original_safe_effect_size"], 20 / 50 - 20 / 30)
+    assert (row["original_is_causal_safe"], row["original_is_causal_risky"]) == (True, True)
