@@ -14,7 +14,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from causeway.drivers.flags import game_flags, model_flags, prompt_records, reading_flags
+from causeway.drivers.flags import chat_flags, game_flags, model_flags, prompt_records, reading_flags
 from causeway.drivers.flags.flag_values import absent, folder, no_effect
 from causeway.drivers.flags.help import own_flags
 from causeway.drivers.flags.refusals import run_driver
@@ -78,7 +78,10 @@ def _checked_directory() -> Path:
     out = folder("out")
     absent([out / "screen.parquet"])
     if not FLAGS.prompts:
-        no_effect("without --prompts", "label_field", "skip_bad", "chat", "system", "generation_prompt")
+        no_effect("without --prompts", "label_field", "skip_bad")
+        chat_flags.check(False)
+    if FLAGS.play:
+        no_effect("with --play, whose games are played in plain text", "chat")
     game_flags.check()
     return out
 

@@ -10,6 +10,7 @@ import pytest
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from causeway.ports.dictionaries.load import save_dictionary
+from causeway.ports.models.load import model_directory
 
 TEMPLATE = (
     "{% if messages[0].role == 'assistant' %}{{ raise_exception('users begin') }}{% endif %}"
@@ -128,6 +129,31 @@ def test_one_prompt_and_files_of_circuits(drive, place, driver, flags):
     assert line["prompt"] == rendered(asked(TEXTS[0])["messages"])
     assert len(read(place / f"{driver}_many" / "rendered_prompts.jsonl")) == 4
     assert "1 prompt through the model's chat template" in alone["out"]
+
+
+def test_states_of_the_game_are_conversations_and_are_patched_as_they_were_screened(drive, place):
+    player = place / "player"
+    shutil.copytree(model_directory("bundled:tiny"), player)
+    (player / "chat_template.jinja").write_text(TEMPLATE)
+    shared = [f"--model={player}", "--dictionaries=bundled:tiny/saes"]
+    out, workdir = place / "states", place / "patched"
+    states, unknown, games = drive(
+        "screen", [*shared, "--states=4", "--chat", f"--out={out}"],
+        [*shared, "--states=4", "--system=x", f"--out={out}", "--overwrite"],
+        [*shared, "--play=2", "--chat", f"--out={out}", "--overwrite"],
+    )  # fmt: skip
+    assert states["status"] == 0, states["err"]
+    assert "--system: without effect without --chat" in unknown["err"]
+    assert "--chat: without effect with --play" in games["err"]
+    lines = read(out / "prompts.jsonl")
+    assert all(line["messages"][0]["content"] + " choice:" == line["text"] for line in lines)
+    (patched,) = drive(
+        "patch_sweep",
+        [*shared, f"--prompts={out / 'prompts.jsonl'}", f"--features={out / 'screen.parquet'}", "--limit_features=1",
+         f"--workdir={workdir}"],
+    )  # fmt: skip
+    assert patched["status"] == 0, patched["err"]
+    assert [line["text"] for line in read(workdir / "rendered_prompts.jsonl")] == [line["text"] for line in lines]
 
 
 @pytest.mark.parametrize(
