@@ -4,10 +4,10 @@ Read from configurations, headers and prompt files; prompts that a stage has yet
 the same draw. What cannot be read is unknown, and what is wrong with it is told by the stage itself.
 """
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from causeway.drivers.stages.made_prompts import made, states, token_counts
 from causeway.drivers.stages.shapes import dictionary_shape, model_shape
 from causeway.engine.analyses.study.commands import Command
 from causeway.engine.analyses.study.costs import Facts
@@ -17,6 +17,8 @@ from causeway.engine.prompt_record import PromptRecord
 
 # Drivers that take a bundled model's transcoders where no dictionaries are given.
 TRANSCODERS = ("attribute", "intervene", "virtual_weights")
+# Files that hold all prompts of a stage.
+_ALL = ("metadata.jsonl", "prompts.jsonl")
 
 
 class Known:
@@ -35,12 +37,12 @@ class Known:
         layers = tuple(values.get("layers") or ())
         found = _or_none(self._records, name)
         # Of what is only made the number counts.
-        lengths = found and ([0] * len(found) if driver == "prompts" else _or_none(_lengths, found, reference))
+        lengths = found and ([0] * len(found) if driver == "prompts" else _or_none(token_counts, found, reference))
         return Facts(
             values, lengths, len({(record.behaviour, record.split) for record in found or ()}),
             _or_none(model_shape, reference) if reference else None,
             _or_none(dictionary_shape, dictionaries, layers) if dictionaries else None,
-            _or_none(self._directions, name), _or_none(self._neurons, name),
+            _or_none(self._directions, name), _or_none(self._neurons, name), _or_none(self._patched, name),
         )  # fmt: skip
 
     def _records(self, name: str) -> list[PromptRecord]:
@@ -51,7 +53,9 @@ class Known:
         """
         command = self._commands[name]
         if command.stage.driver == "prompts":
-            return _made(command.resolved)
+            return made(command.resolved)
+        if command.stage.driver == "screen" and not (command.resolved["prompts"] or "prompts" in command.stage.takes):
+            return states(command.resolved)
         from causeway.ports.prompts.prompt_files import read_prompts
 
         behaviours, splits = (command.resolved.get(flag) or () for flag in ("behaviours", "splits"))
@@ -65,12 +69,21 @@ class Known:
             if self._standings[take.stage].fresh:
                 found += read_prompts([path], behaviours=behaviours, splits=splits)[0]
             else:
-                found += [one for one in self._records(take.stage) if take.place in ("", _file(one), "metadata.jsonl")]
+                found += [one for one in self._records(take.stage) if take.place in ("", _file(one), *_ALL)]
         return [
             one
             for one in found
             if (not behaviours or one.behaviour in behaviours) and (not splits or one.split in splits)
         ]
+
+    def _patched(self, name: str) -> int:
+        """How many features a stage sets: those that a screen gives it, so many of each layer."""
+        values, screen = self._commands[name].resolved, self._taken(name, "features")
+        if screen.stage.driver != "screen":
+            raise LookupError("features of another stage are known when it has run")
+        dictionaries = self(screen.stage.name).features()
+        each = min(values["per_layer"], dictionaries.features)
+        return min(each * dictionaries.layers, values["limit_features"] or each * dictionaries.layers)
 
     def _taken(self, name: str, flag: str) -> Command:
         """The stage that gives a flag; LookupError where none does."""
@@ -102,33 +115,3 @@ def _or_none(look: Any, *given: Any) -> Any:
         return look(*given)
     except (ValueError, OSError, LookupError, TypeError):
         return None
-
-
-def _made(values: Mapping[str, Any]) -> list[PromptRecord]:
-    """The prompts that a stage will make."""
-    from causeway.engine.analyses.prompts.answer_pieces import text_pieces, token_pieces
-    from causeway.engine.analyses.prompts.catalogue import BEHAVIOURS, behaviour
-    from causeway.engine.analyses.prompts.make import make_prompts, makes_itself
-    from causeway.ports.models.tokenizer import tokenizer_of
-
-    if values["source"]:
-        raise LookupError("prompts of a file are read when they are made")
-    names = values["behaviours"]
-    names = [name for name in BEHAVIOURS if makes_itself(name)] if names == ["all"] else names
-    pieces = token_pieces(tokenizer_of(values["model"])) if values["model"] else text_pieces
-    found: list[PromptRecord] = []
-    for name in names:
-        given = {split: values[split] for split in ("train", "test") if values[split] is not None}
-        sizes = dataclasses.replace(behaviour(name).sizes, **given)
-        for records in make_prompts(name, sizes, values["seed"], pieces, values["templates"]).values():
-            found += records
-    return found
-
-
-def _lengths(records: list[PromptRecord], reference: str) -> list[int]:
-    """Tokens of each prompt, BOS among them."""
-    from causeway.ports.models.tokenizer import tokenizer_of
-
-    tokenizer = tokenizer_of(reference)
-    first = int(tokenizer.files_prepend_bos)
-    return [len(one.tokens) if one.tokens else first + len(tokenizer.encode(one.text, unknown=True)) for one in records]

@@ -7,6 +7,7 @@ and bytes follow from the algorithms.
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+from causeway.engine.analyses.patch_sweep.arms import make_arms
 from causeway.engine.analyses.study.costs import Cost, Facts, Unknown
 
 # Bytes of a stored edge of a graph, of a row of an intervention, of a scored prompt, of the pictures of a baseline.
@@ -134,11 +135,42 @@ def _ablate(facts: Facts) -> Cost:
     return Cost(seconds, 8.2e8 + facts.weight_bytes(), 1e4 + 100.0 * len(lengths), operations, 0.5)
 
 
+def _screen(facts: Facts) -> Cost:
+    """A pass a prompt and all features of its last token; games that the model plays have no length before."""
+    _without(facts, "play")
+    lengths, found = facts.prompts(), facts.features()
+    operations = facts.forward(sum(map(facts.width, lengths)), 0) + float(found.numbers) * len(lengths)
+    disk = 1900.0 * len(lengths) + 110.0 * found.features * found.layers
+    return Cost(4.8 + 0.01 * len(lengths), 4.7e8 + facts.weight_bytes(), disk, operations)
+
+
+def _patch_sweep(facts: Facts) -> Cost:
+    """A clean pass a prompt; then for each row (feature, arm, trial) what is computed anew: of exact outcomes two
+    tokens or so over the layers above, half of them in the mean, of rollouts every token that is written."""
+    lengths, rows = facts.prompts(), _rows(facts)
+    sampled = facts.values["outcome"] == "sampled"
+    read = rows * len(lengths) * (facts.values["max_new_tokens"] if sampled else 1)
+    operations = facts.forward(sum(map(facts.width, lengths)) + read, read)
+    seconds = (13.1 if sampled else 14.5) + 0.00038 * rows * len(lengths)
+    return Cost(seconds, 6.2e8 + facts.weight_bytes(), 1e5 + 47.0 * rows * len(lengths), operations, 0.5)
+
+
+def _rows(facts: Facts, groups: int = 2) -> int:
+    """Rows of each prompt: the arms of every feature, and a baseline, each so often as there are trials."""
+    values = facts.values
+    arms = make_arms(
+        values["arms"], [str(group) for group in range(groups)], [float(dose) for dose in values["doses"]],
+        values["random_draws"],
+    )  # fmt: skip
+    trials = values["trials"] if values.get("outcome", "sampled") == "sampled" else 1
+    return trials * (1 + facts.counted("patched") * sum(arm.of_features for arm in arms))
+
+
 COSTS: Mapping[str, Callable[[Facts], Cost]] = MappingProxyType({
     "prompts": _prompts, "evaluate": _evaluate, "features": _features, "attribute": _attribute,
     "intervene": _intervene, "represent": _represent, "direction": _direction, "rank": _rank,
     "second_order": _second_order, "components": _components, "decompose": _decompose,
-    "ablate": _ablate,
+    "ablate": _ablate, "screen": _screen, "patch_sweep": _patch_sweep,
 })  # fmt: skip
 
 

@@ -69,7 +69,7 @@ class Facts:
 
     Attributes:
         values: of all flags. lengths: tokens of each prompt. sets: of prompts, a behaviour's split each. model,
-            dictionaries: their shapes. directions, neurons: how many are looked at.
+            dictionaries: their shapes. directions, neurons: how many are looked at. patched: features that are set.
     """
 
     values: Mapping[str, Any]
@@ -79,6 +79,7 @@ class Facts:
     dictionaries: DictionaryShape | None = None
     directions: int | None = None
     neurons: int | None = None
+    patched: int | None = None
 
     def prompts(self) -> Sequence[int]:
         """Tokens of each prompt; raises Unknown."""
@@ -99,10 +100,11 @@ class Facts:
         return self.dictionaries
 
     def counted(self, name: str) -> int:
-        """Directions or neurons; raises Unknown."""
+        """Directions, neurons or patched features; raises Unknown."""
         found = getattr(self, name)
         if found is None:
-            raise Unknown(f"how many {name} there will be is not known before the stages it takes are run")
+            told = "features" if name == "patched" else name
+            raise Unknown(f"how many {told} there will be is not known before the stages it takes are run")
         return found
 
     def active(self) -> float:

@@ -22,8 +22,10 @@ VALUES = {
     "model": "some", "storage": "float32", "generate": False, "importance": False, "positions": "last_5", "keep": 50,
     "full": False, "max_feature_nodes": 500, "all_features": False, "max_features": 20, "operation": ["zero"],
     "edits": [], "held_out": 0.5, "orders": 1, "atoms": 8, "batch_rows": None, "null_draws": 5, "live": True,
+    "play": None, "outcome": "sampled", "arms": ["baseline", "noop", "patch", "ablate", "random", "dose"],
+    "doses": ["0.5", "1.5"], "random_draws": 3, "trials": 30, "max_new_tokens": 8,
 }  # fmt: skip
-FACTS = Facts(VALUES, [20] * 50, 2, MODEL, SAES, 2, 100)
+FACTS = Facts(VALUES, [20] * 50, 2, MODEL, SAES, 2, 100, 40)
 MACHINE = Machine(1.0, 1e11)
 
 
@@ -45,6 +47,16 @@ def test_costs_grow_with_what_is_looked_at_and_are_one_forward_pass_at_least(dri
         assert found.memory_bytes - cost(driver, wide).memory_bytes == pytest.approx(2 * 108_000_000)
 
 
+def test_a_sweep_costs_its_rows_and_rollouts_every_token_they_write():
+    # A baseline, and of each of 40 features 2 patches, an ablation, 3 x 3 random features and 2 x 2 doses.
+    rows = 50 * (1 + 40 * (2 + 1 + 9 + 4))
+    passes = FACTS.forward(24 * 50, 0)
+    sampled = cost("patch_sweep", FACTS)
+    assert sampled.operations - passes == pytest.approx(FACTS.forward(8 * 30 * rows, 8 * 30 * rows))
+    exact = cost("patch_sweep", dataclasses.replace(FACTS, values=VALUES | {"outcome": "exact"}))
+    assert exact.operations - passes == pytest.approx(FACTS.forward(rows, rows))
+
+
 @pytest.mark.parametrize(
     ("driver", "facts", "why"),
     [
@@ -55,6 +67,8 @@ def test_costs_grow_with_what_is_looked_at_and_are_one_forward_pass_at_least(dri
         ("attribute", dataclasses.replace(FACTS, dictionaries=dataclasses.replace(SAES, active=None)), "how many feat"),
         ("second_order", dataclasses.replace(FACTS, directions=None), "how many directions there will be is not known"),
         ("evaluate", dataclasses.replace(FACTS, values=VALUES | {"generate": True}), "what --generate takes"),
+        ("screen", dataclasses.replace(FACTS, values=VALUES | {"play": 5}), "what --play takes"),
+        ("patch_sweep", dataclasses.replace(FACTS, patched=None), "how many features there will be is not known"),
     ],
 )
 def test_what_no_shape_tells_is_unknown(driver, facts, why):
