@@ -1,5 +1,6 @@
 """`cw.replay`: which features does setting a feature change, in rollouts and along clean tokens, in a notebook."""
 
+import contextlib
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,13 +10,14 @@ import pyarrow as pa
 
 from causeway.engine import scalars
 from causeway.engine.analyses.patch_sweep.arms import make_arms
+from causeway.engine.analyses.patch_sweep.design import FeatureSet
 from causeway.engine.analyses.patch_sweep.features import features_of
 from causeway.engine.analyses.patch_sweep.patch_sweep import PatchSweep
-from causeway.engine.analyses.patch_sweep.recording import make_recording
+from causeway.engine.analyses.patch_sweep.recording import Recording, make_recording
 from causeway.engine.analyses.patch_sweep.request import feature_table, kinds_of, rule_of, scope_of
 from causeway.engine.analyses.patch_sweep.settings import SweepSettings
 from causeway.engine.analyses.replay import run
-from causeway.engine.analyses.replay.columns import pairs_of
+from causeway.engine.analyses.replay.columns import Pair, pairs_of
 from causeway.engine.analyses.replay.pathways import PathwaySettings
 from causeway.engine.analyses.replay.run import Replayed
 from causeway.engine.calls.argument_order import holder_of
@@ -57,22 +59,15 @@ def replay(
     """Set features to other values in rollouts and measure how other features change, and through what.
 
     Args:
-        model: a loaded model with a tokenizer.
-        prompts: groups of prompts by name; the unit of the statistics is the prompt.
+        model, prompts, value, per_layer, scope, seed, rows, workdir: as for `patch_sweep`.
         dictionary: SAEs or transcoders, in memory.
         features: the features that are set: the table of `screen`, or rows of layer, feature and value_GROUP.
         targets: rows of layer and feature whose change is asked; None for the features themselves.
-        value, per_layer: as for `patch_sweep`.
         arms: some of baseline, noop, patch, ablate, random; baseline is needed.
-        scope: the tokens edited; see `FeatureEdit`.
-        trials: rollouts of each arm and prompt; arms share their noise trial by trial.
-        max_new_tokens, temperature: of rollouts.
+        trials, max_new_tokens, temperature: of each arm's rollouts of a prompt, which share their noise trial by trial.
         record_logits: how many of the largest logits are kept at every token; 0 for none.
         teacher_forced: also run edits along the clean rollouts' tokens.
         split: select on one half of the prompts and estimate on the other; without it nothing is called a pathway.
-        seed: of every draw.
-        rows: row bucket; part of what fixes the bits.
-        workdir: where everything is written, and where the same call resumes; None keeps nothing but the result.
 
     Returns:
         Pathways, sources, where rollouts part, and logits, as tables, with a summary.
@@ -81,41 +76,56 @@ def replay(
         ValueError: prompts, features or settings that cannot be replayed.
         KeyboardInterrupt: it was stopped; with `workdir` the same call goes on.
     """
+    _check(model, dictionary, workdir)
+    listed, own = grouped_prompts(prompts, model), fitted(dictionary, model.config, model.name)
+    chosen = _chosen(features, value, per_layer, list(prompts))
+    recording, asked = _recorded(targets, own, chosen, record_logits)
+    settings = SweepSettings(
+        "sampled", make_arms(kinds_of(arms), tuple(chosen.values)), scope=scope_of(scope), parser="none", seed=seed,
+        trials=scalars.integer(trials, "trials", 1), rows=scalars.integer(rows, "rows", 1), recording=recording,
+        segments=segment_lengths(max_new_tokens), sampling=Sampling(temperature, stop_tokens=stops_of(model).ids),
+    )  # fmt: skip
+    sweep = PatchSweep(model, own, tuple(listed), chosen, settings, local_parallel(1))
+    judged = PathwaySettings(split=scalars.truth(split, "split"), seed=seed)
+    return _replayed(sweep, judged, scalars.truth(teacher_forced, "teacher_forced"), asked, workdir)
+
+
+def _check(model: object, dictionary: object, workdir: object) -> None:
+    """Refuse what cannot be replayed by its type."""
     check_model(model)
     holder_of("replay", dictionary)
     if not isinstance(workdir, str | Path | None):
         raise ValueError(f"workdir: got {scalars.shown(workdir)}; needs the name of a folder, or None")
-    forced, judged = (
-        scalars.truth(teacher_forced, "teacher_forced"),
-        PathwaySettings(split=scalars.truth(split, "split"), seed=seed),
-    )
-    sampling = Sampling(temperature, stop_tokens=stops_of(model).ids)
-    listed, own = grouped_prompts(prompts, model, ()), fitted(dictionary, model.config, model.name)
-    per_layer = scalars.integer(per_layer, "per_layer", 1)
-    chosen = features_of(feature_table(features), rule_of(value), per_layer, None, groups=list(prompts))
-    asked = None if targets is None else feature_table(targets, "targets", with_values=False)
-    wanted = "patched" if asked is None else chosen.with_others(asked, own, "targets")
-    settings = SweepSettings(
-        "sampled", make_arms(kinds_of(arms), tuple(chosen.values)), scope=scope_of(scope), seed=seed,
-        trials=scalars.integer(trials, "trials", 1), rows=scalars.integer(rows, "rows", 1), parser="none",
-        segments=segment_lengths(max_new_tokens), sampling=sampling,
-        recording=make_recording(wanted, own, chosen, scalars.integer(record_logits, "record_logits", 0)),
-    )  # fmt: skip
-    sweep = PatchSweep(model, own, tuple(listed), chosen, settings, local_parallel(1))
-    run.check(sweep, forced)
-    if workdir is not None:
-        return _replayed(sweep, judged, forced, asked, Path(workdir))
-    with tempfile.TemporaryDirectory() as folder:
-        return _replayed(sweep, judged, forced, asked, Path(folder))
+
+
+def _chosen(features: Features, value: str | Mapping[str, float], per_layer: int, groups: list[str]) -> FeatureSet:
+    """The features that are set."""
+    most = scalars.integer(per_layer, "per_layer", 1)
+    return features_of(feature_table(features), rule_of(value), most, None, groups=groups)
+
+
+def _recorded(
+    targets: Features | None, dictionary: Holder, chosen: FeatureSet, logits: int
+) -> tuple[Recording, list[Pair] | None]:
+    """What is recorded, and the features whose change is asked."""
+    logits = scalars.integer(logits, "record_logits", 0)
+    if targets is None:
+        return make_recording("patched", dictionary, chosen, logits), None
+    table = feature_table(targets, "targets", with_values=False)
+    asked = pairs_of(table, "targets")
+    return make_recording(chosen.with_others(table, dictionary, "targets"), dictionary, chosen, logits), asked
 
 
 def _replayed(
-    sweep: PatchSweep, settings: PathwaySettings, teacher_forced: bool, asked: pa.Table | None, workdir: Path
-) -> Replayed:
-    if run.run(sweep, workdir, teacher_forced=teacher_forced).stopped:
-        raise KeyboardInterrupt(f"replay: stopped; the same call goes on in {workdir}")
-    targets = None if asked is None else pairs_of(asked, "targets")
-    return run.finish(
-        workdir, settings, teacher_forced=teacher_forced, targets=targets,
-        text=lambda token: sweep.model.text_of([token]),
-    )  # fmt: skip
+    sweep: PatchSweep, settings: PathwaySettings, teacher_forced: bool, targets: list[Pair] | None,
+    workdir: str | Path | None,
+) -> Replayed:  # fmt: skip
+    run.check(sweep, teacher_forced, targets)
+    with contextlib.nullcontext(workdir) if workdir is not None else tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        if run.run(sweep, place, teacher_forced=teacher_forced).stopped:
+            raise KeyboardInterrupt(f"replay: stopped; the same call goes on in {place}")
+        return run.finish(
+            place, settings, teacher_forced=teacher_forced, targets=targets,
+            text=lambda token: sweep.model.text_of([token]),
+        )  # fmt: skip

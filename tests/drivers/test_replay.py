@@ -1,0 +1,155 @@
+"""`causeway replay` from files to pathways: rollouts or a finished sweep, resumed, and refused in one line."""
+
+import json
+import re
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+HEAVY = {"decode_segment", "prefill", "feed_segment"}
+FILES = {"replay_pathways.parquet", "replay_sources.parquet", "first_difference.parquet", "replay_logits.parquet",
+         "replay.json"}  # fmt: skip
+
+
+def write(path, *records):
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return path
+
+
+@pytest.fixture(scope="module")
+def place(small, tmp_path_factory):
+    """Prompts without answers, features and targets, for the small model."""
+    folder = tmp_path_factory.mktemp("files")
+    texts = ("you won $5. choice:", "you lost. choice:", "you lost. you won $5. choice:")
+    write(folder / "prompts.jsonl", *({"text": texts[i % 3], "group": ("safe", "risky")[i % 2]} for i in range(6)))
+    pairs = [(0, 3), (2, 7), (0, 11)]
+    rows = ({"layer": n, "feature": f, "value_safe": 0.5, "value_risky": 3.0 + i} for i, (n, f) in enumerate(pairs))
+    write(folder / "features.jsonl", *rows)
+    write(folder / "targets.jsonl", {"layer": 2, "feature": 4}, {"layer": 0, "feature": 3})
+    write(folder / "broken.jsonl", {"layer": 0.5, "feature": 3})
+    write(folder / "none.jsonl", {"layer": 2, "feature": 99})
+    write(folder / "layer.jsonl", {"layer": 1, "feature": 3})
+    (folder / "empty.jsonl").write_text("")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def given(place, small):
+    """Flags of a replay; the last of a name wins."""
+
+    def given(*more):
+        models = [f"--model={small / 'model'}", f"--dictionaries={small / 'saes'}"]
+        files = [f"--{name}={place / f'{name}.jsonl'}" for name in ("prompts", "features")]
+        return [*models, *files, "--trials=2", "--max_new_tokens=3", "--batch_rows=8", "--record_logits=3", *more]
+
+    return given
+
+
+REFUSALS = {
+    "no workdir": (("--workdir=",), "--workdir: got nothing"),
+    "no prompts": (("--prompts=",), "--prompts: got nothing; needs files of prompts.* or --sweep"),
+    "no features": (("--features=",), "--features: got nothing"),
+    "no edit": (("--arms=baseline,noop",), "--arms: got baseline, noop, which set no feature"),
+    "no clean arm": (("--arms=noop,patch",), "--arms: got .*; needs baseline too"),
+    "unknown arm": (("--arms=baseline,pacth",), "--arms: got 'pacth'"),
+    "nothing recorded": (("--record_features=",), "--record_features: got nothing"),
+    "broken target": (("--targets={place}/broken.jsonl",), "broken.jsonl line 1: layer: got 0.5"),
+    "target of no dictionary": (("--targets={place}/none.jsonl",), "--targets: id 99 is outside"),
+    "target of no layer": (("--targets={place}/layer.jsonl",), "--targets: .*layer"),
+    "target not recorded": (
+        ("--targets={place}/targets.jsonl", "--record_features={place}/features.jsonl"),
+        "--targets: layer 2 feature 4 is not recorded",
+    ),
+    "no target": (("--targets={place}/empty.jsonl",), "--targets: .*empty"),
+    "missing targets": (("--targets={place}/nowhere.jsonl",), "nowhere.jsonl: no such file"),
+    "draws without controls": (("--arms=baseline,patch", "--random_draws=3"), "--random_draws: without effect"),
+    "alpha": (("--alpha=2",), "--alpha: got 2.0"),
+    "one disk limit": (("--disk_limits=0.8",), "--disk_limits: got 1 numbers"),
+    "greedy": (("--temperature=0",), "--trials: got 2 with greedy sampling"),
+    "no sweep": (("--sweep={place}/nowhere", "--model=bundled:tiny"), "--sweep, which is read as it is"),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def session(place, given, drive, tmp_path_factory):
+    """Runs of one process by name."""
+    tmp = tmp_path_factory.mktemp("runs")
+    runs = {
+        "first": given(f"--workdir={tmp / 'first'}"),
+        "again": given(f"--workdir={tmp / 'first'}", "--correction=by"),
+        "another plan": given(f"--workdir={tmp / 'first'}", "--scope=decode"),
+        "targets": given(f"--workdir={tmp / 'targets'}", f"--targets={place / 'targets.jsonl'}", "--noteacher_forced"),
+        "plan": given(f"--workdir={tmp / 'planned'}", "--plan"),
+        "read": [f"--sweep={tmp / 'first' / 'free'}", f"--workdir={tmp / 'read'}"],
+        "missing sweep": [f"--sweep={tmp / 'nowhere'}", f"--workdir={tmp / 'read'}"],
+        "replay is no sweep": [f"--sweep={tmp / 'first' / 'teacher_forced'}", f"--workdir={tmp / 'other'}"],
+    }
+    runs |= {
+        name: given(f"--workdir={tmp / 'refused'}", *(flag.format(place=place) for flag in wrong))
+        for name, (wrong, _) in REFUSALS.items()
+    }
+    return tmp, dict(zip(runs, drive("replay", *runs.values()), strict=True))
+
+
+def test_a_replay_writes_its_tables_and_tells_what_it_found(session):
+    tmp, done = session
+    assert (done["first"]["status"], done["first"]["err"].count("Traceback")) == (0, 0)
+    assert {path.name for path in (tmp / "first").iterdir()} >= FILES | {"free", "teacher_forced"}
+    assert "downstream, teacher_forced, last_prompt, against baseline" in done["first"]["out"]
+    assert "cannot be was measured" not in done["first"]["out"]
+    summary = json.loads((tmp / "first" / "replay.json").read_text())
+    assert summary["prompts"] == {"risky": 3, "safe": 3}
+    assert summary["largest_change_that_cannot_be"] == 0
+    table = pq.read_table(tmp / "first" / "replay_pathways.parquet")
+    assert set(table["measure"].cast("string").to_pylist()) == {"free", "teacher_forced"}
+
+
+def test_the_same_command_computes_nothing_again(session):
+    _, done = session
+    assert done["again"]["status"] == 0
+    assert not HEAVY & set(done["again"]["compiled"])
+
+
+def test_another_plan_is_refused(session):
+    _, done = session
+    assert done["another plan"]["status"] == 2
+    assert "is of another plan: " in done["another plan"]["err"]
+
+
+def test_targets_may_be_others_than_what_is_set(session):
+    tmp, done = session
+    assert done["targets"]["status"] == 0
+    table = pq.read_table(tmp / "targets" / "replay_pathways.parquet")
+    assert set(zip(*(table[f"target_{n}"].to_pylist() for n in ("layer", "feature")), strict=True)) == {(2, 4), (0, 3)}
+    assert table["measure"].cast("string").unique().to_pylist() == ["free"]
+
+
+def test_a_plan_runs_nothing(session):
+    tmp, done = session
+    assert done["plan"]["status"] == 0
+    assert re.findall(r"^(\w+): plan", done["plan"]["out"], re.MULTILINE) == ["patch_sweep", "teacher_forced"]
+    assert not (tmp / "planned").exists()
+
+
+def test_a_finished_sweep_is_read_without_its_model(session):
+    """The free run is a store of `patch_sweep`, and gives what it gave."""
+    tmp, done = session
+    assert done["read"]["status"] == 0
+    assert not done["read"]["compiled"]
+    own, read = (pq.read_table(tmp / name / "replay_pathways.parquet") for name in ("first", "read"))
+    free = own.filter(pc.equal(own["measure"].cast("string"), "free"))
+    assert free["delta"].to_pylist() == read["delta"].to_pylist()
+    assert done["missing sweep"]["status"] == 2
+    assert "needs the --workdir of a finished `patch_sweep` run" in done["missing sweep"]["err"]
+    assert done["replay is no sweep"]["status"] == 2
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_bad_input_is_refused_in_a_line_before_anything_is_compiled(session, name):
+    tmp, done = session
+    found = done[name]
+    assert (found["status"], found["err"].count("\n")) == (2, 1), found["err"]
+    assert re.search(REFUSALS[name][1], found["err"]), found["err"]
+    assert not HEAVY & set(found["compiled"])
+    assert not (tmp / "refused").exists()
