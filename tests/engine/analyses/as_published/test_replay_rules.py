@@ -28,7 +28,7 @@ def test_trials_without_a_value_are_left_out_of_the_test():
 
 def test_trials_that_do_not_vary_and_differ_are_certain_and_those_that_are_equal_untested():
     same = np.ones((2, 5, 2))
-    found = trial_test(same + [[[0.0, 0.5]]], same)
+    found = trial_test(same + np.array([0.0, 0.5]), same)
     assert np.isnan(found.p[0])
     assert found.p[1] == 0
     assert found.is_pathway.tolist() == [False, True]
