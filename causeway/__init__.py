@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from causeway.engine.analyses.errors.request import errors as errors
     from causeway.engine.analyses.evaluate.request import evaluate as evaluate
     from causeway.engine.analyses.features.request import features as features
+    from causeway.engine.analyses.integrate.integrate import Integrated as Integrated
+    from causeway.engine.analyses.integrate.request import integrate as integrate
     from causeway.engine.analyses.intervene.intervene import Intervened as Intervened
     from causeway.engine.analyses.intervene.intervene import intervene as intervene
     from causeway.engine.analyses.lens.activation_patching import PatchingTable as PatchingTable

@@ -36,6 +36,7 @@ QUESTIONS = {
     "adversarial": "which words put into a prompt make it err, as its neurons say?",
     "audit": "can the results of an earlier study be built on?",
     "replay": "which features does setting a feature change, in what the model writes and apart from it?",
+    "integrate": "what do all these analyses together say of each feature?",
     "train_model": "make a small model",
     "train_dictionary": "make SAEs or transcoders for a model",
     "study": "how do I run a whole pipeline from one file, and go on where it stopped?",

@@ -184,6 +184,17 @@ PAGES: MappingProxyType[str, Page] = MappingProxyType(
             ("workdir", ("prompts", "sweep")),
             ("model", "dictionaries", "features", "targets", "trials", "scope", "teacher_forced", "plan"),
         ),
+        "integrate": Page(
+            (
+                _STATES,
+                _SAMPLED,
+                "causeway replay --prompts=runs/screen/prompts.jsonl --features=runs/screen/screen.parquet "
+                "--limit_features=3 --trials=2 --max_new_tokens=4 --workdir=runs/replay",
+                "causeway integrate --results=runs/sampled --replay=runs/replay --out=runs/integrated",
+            ),
+            ("out",),
+            ("select", "results", "pathways", "replay", "associations", "alpha", "similarity", "keep", "overwrite"),
+        ),
         "train_model": Page(
             ("causeway train_model --out=runs/tiny --config.schedule.steps=20 --config.schedule.warmup_steps=5",),
             ("out",),

@@ -272,6 +272,12 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
     "slots": listed("Fields whose values in the text are replaced by words that are values of them."),
     "num_words": whole("Words tried, of those expected to push each way.", 20),
     "per_template": whole("Prompts made of a template (a line of --prompts with `slots`), at most.", 64),
+    # integrate
+    "select": text("Folder of `select`: the features chosen."),
+    "pathways": text("Workdir of `pathways`: which features drive which."),
+    "replay": text("Workdir of `replay`: the same in rollouts."),
+    "associations": text("Folder of `tokens`: which tokens and words features add and remove."),
+    "similarity": number("Least mean similarity, 0 to 1, of features that are joined to a cluster.", 0.5, 0.0, 1.0),
     # bench
     "threads": whole("CPU threads to use (0: all); figures are meant for one.", 1, 0),
     "repeats": whole("Timed repetitions.", 2),

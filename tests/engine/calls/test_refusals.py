@@ -3,6 +3,7 @@
 import inspect
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 import causeway as cw
@@ -37,6 +38,12 @@ CALLS = {
     "evaluate": {"prompts": [(PROMPT, "139.", "138.")]},
     "features": {"prompts": PROMPT, "dictionary": "saes"},
     "generate": {"prompts": PROMPT},
+    "integrate": {
+        "select": pa.table({"layer": [0], "feature": [1]}),
+        "chains": pa.table({name: [0.0] for name in ("length", "total", "mediated", "low", "high", "q")}).append_column(
+            "path", pa.array(["L0-1 -> L1-2"])
+        ),
+    },
     "intervene": {"prompt": PROMPT, "dictionary": "transcoders", "edits": [(0, 1, 2, 0.5)]},
     "lexicon": {},
     "lexicon_words": {"source": "maths"},

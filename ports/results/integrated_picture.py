@@ -1,0 +1,86 @@
+"""The picture of `integrate`: layers to the right, the strongest features of each on top, arrows for what drives."""
+
+from pathlib import Path
+from typing import Any
+
+from causeway.engine.analyses.integrate.picture import Picture, Spot
+from causeway.ports.results.figures import new_figure, save_figure
+
+_RAISES, _LOWERS = "tab:red", "tab:blue"
+
+
+def draw_integrated(path: Path, picture: Picture) -> None:
+    """Draw a picture of one feature or more.
+
+    Spots are coloured by their effect on behaviour (red raises, blue lowers, grey unknown) and larger with more
+    evidence; arrows are red where the source raises the target, wider with their share of the largest into it.
+    """
+    layers = sorted({spot.x for spot in picture.spots})
+    columns = {layer: place for place, layer in enumerate(layers)}
+    rows = max(sum(spot.x == layer for spot in picture.spots) for layer in layers)
+    figure, axes = new_figure(2.5 + 1.9 * len(layers), 2.2 + 0.85 * rows)
+    for arrow in picture.arrows:
+        _arrow(axes, picture, columns, arrow)
+    sizes = [abs(spot.effect or 0.0) for spot in picture.spots if _known(spot)]
+    largest = max(sizes, default=0.0) or 1.0
+    image = None
+    for spot in picture.spots:
+        drawn = _spot(axes, spot, columns[spot.x], largest)
+        image = drawn if _known(spot) else image
+    axes.set_xticks(range(len(layers)), [f"layer {layer:g}" for layer in layers])
+    axes.set_yticks([])
+    axes.set(xlim=(-0.6, len(layers) - 0.4), ylim=(-(rows - 1) / 2 - 0.8, (rows - 1) / 2 + 0.6))
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    if image is not None:
+        figure.colorbar(image, ax=axes, label="effect on behaviour", shrink=0.6, aspect=30, pad=0.01)
+    left = picture.features - len(picture.spots)
+    axes.set_title(
+        f"{len(picture.spots)} features with most evidence on top{f', {left} more not drawn' if left else ''}; "
+        "red arrows raise, blue lower; + words added, \N{MINUS SIGN} removed",
+        fontsize=10,
+    )
+    save_figure(figure, path)
+
+
+def _known(spot: Spot) -> bool:
+    return spot.effect is not None and spot.effect == spot.effect
+
+
+def _spot(axes: Any, spot: Spot, x: float, largest: float) -> Any:
+    """A disc with the feature's name above and its words below, readable across arrows."""
+    from matplotlib.patheffects import withStroke
+
+    color = {"c": [spot.effect], "cmap": "RdBu_r", "vmin": -largest, "vmax": largest}
+    chosen = color if _known(spot) else {"color": "0.8"}
+    drawn = axes.scatter([x], [spot.y], s=60 + 45 * spot.size, edgecolors="0.3", linewidths=0.8, zorder=3, **chosen)
+    axes.annotate(
+        spot.name, (x, spot.y), (0, 10), textcoords="offset points", ha="center", va="bottom", fontsize=9, zorder=5,
+        path_effects=[withStroke(linewidth=2.5, foreground="white")],
+    )  # fmt: skip
+    if spot.words:
+        told = " ".join(_shown(word) for word in spot.words)
+        axes.annotate(
+            told, (x, spot.y), (0, -10), textcoords="offset points", ha="center", va="top", fontsize=7.5, color="0.2",
+            zorder=5, path_effects=[withStroke(linewidth=2.5, foreground="white")],
+        )  # fmt: skip
+    return drawn
+
+
+def _shown(word: str) -> str:
+    """A word with its sign, safe from being read as mathematics."""
+    return ("\N{MINUS SIGN}" if word[0] == "-" else "+") + word[1:].replace("$", r"\$")
+
+
+def _arrow(axes: Any, picture: Picture, columns: dict[float, int], arrow: Any) -> None:
+    source, target = picture.spots[arrow.source], picture.spots[arrow.target]
+    ends = [(columns[spot.x], spot.y) for spot in (source, target)]
+    axes.annotate(
+        "", ends[1], ends[0], zorder=1 + abs(arrow.share),
+        arrowprops={
+            "arrowstyle": "-|>", "color": _RAISES if arrow.share > 0 else _LOWERS,
+            "alpha": 0.25 + 0.45 * abs(arrow.share),
+            "linewidth": 0.6 + 1.6 * abs(arrow.share), "shrinkA": 8, "shrinkB": 9,
+            "linestyle": "--" if arrow.kind == "replay" else "-", "connectionstyle": "arc3,rad=0.12",
+        },
+    )  # fmt: skip
