@@ -141,7 +141,14 @@ class Recorded:
 
     def tokens(self, row: int) -> list[int]:
         """The tokens a row wrote, or was given."""
-        return self.table["tokens"][row].as_py()
+        ends, ids = self._tokens
+        return ids[ends[row] : ends[row + 1]].tolist()
+
+    @functools.cached_property
+    def _tokens(self) -> tuple[Int[np.ndarray, " rows"], Int[np.ndarray, " ids"]]:
+        """Where each row's tokens begin, and those of all rows."""
+        column = self.table["tokens"].combine_chunks()
+        return column.offsets.to_numpy(), column.values.to_numpy()
 
     def array(self, name: str, rows: Int[np.ndarray, " n"]) -> np.ndarray:
         """Some rows of a recording, [n, ...]."""

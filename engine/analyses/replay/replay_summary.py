@@ -55,6 +55,8 @@ def _reading(settings: PathwaySettings, split: bool) -> dict[str, Any]:
     """What a reader of the table must know."""
     return {
         "delta": "edited minus reference, mean over prompts of means over trials, in the dictionary's own scale",
+        "reference": "noop: the same code path at the feature's own value; where it was not run, baseline, which it "
+        "is to the bit in delta form",
         "unit": "prompt", "test": METHOD,
         "cannot tell": f"null below {FEWEST_PROMPTS} prompts, or {FEWEST_DISTINCT} off the others",
         "q": f"{settings.correction} over all pairs of a route, measure, step and reference", "alpha": settings.alpha,
