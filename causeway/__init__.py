@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from causeway.engine.analyses.attribute.request import attribute as attribute
     from causeway.engine.analyses.attribute.targets import Target as Target
     from causeway.engine.analyses.attribute.targets import logit_difference as logit_difference
+    from causeway.engine.analyses.audit.audit import Validation as Validation
+    from causeway.engine.analyses.audit.audit import audit as audit
     from causeway.engine.analyses.components.request import FoundComponents as FoundComponents
     from causeway.engine.analyses.components.request import components as components
     from causeway.engine.analyses.decompose.decompose import Decomposition as Decomposition
@@ -62,6 +64,8 @@ if TYPE_CHECKING:
     from causeway.engine.analyses.screen.request import screen as screen
     from causeway.engine.analyses.second_order.request import SecondOrder as SecondOrder
     from causeway.engine.analyses.second_order.request import second_order as second_order
+    from causeway.engine.analyses.select.request import Selected as Selected
+    from causeway.engine.analyses.select.request import select as select
     from causeway.engine.calls.chat import Conversation as Conversation
     from causeway.engine.calls.chat import chat as chat
     from causeway.engine.calls.generate import GenerateResult as GenerateResult
@@ -79,6 +83,7 @@ if TYPE_CHECKING:
     from causeway.engine.dictionary.placement import Sharded as Sharded
     from causeway.engine.dictionary.placement import Streamed as Streamed
     from causeway.engine.directions import Directions as Directions
+    from causeway.engine.earlier_results import EarlierResults as EarlierResults
     from causeway.engine.intervention.hold import Hold as Hold
     from causeway.engine.intervention.requests import FeatureEdit as FeatureEdit
     from causeway.engine.intervention.requests import PatternEdit as PatternEdit
@@ -100,6 +105,7 @@ if TYPE_CHECKING:
     from causeway.ports.models.load import load_model as load_model
     from causeway.ports.models.published_write import save_model as save_model
     from causeway.ports.results.heat_map import save_heat_map as save_heat_map
+    from causeway.ports.results.study_files import read_earlier as read_earlier
 
 
 def _homes() -> dict[str, str]:

@@ -35,6 +35,7 @@ QUESTIONS = {
     "errors": "which neurons tell its wrong answers from the right ones, and where do errors lie?",
     "adversarial": "which words put into a prompt make it err, as its neurons say?",
     "audit": "can the results of an earlier study be built on?",
+    "select": "which of its features are followed, on which prompts?",
     "replay": "which features does setting a feature change, in what the model writes and apart from it?",
     "integrate": "what do all these analyses together say of each feature?",
     "train_model": "make a small model",

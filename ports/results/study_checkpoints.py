@@ -1,4 +1,4 @@
-"""`checkpoint_*.json` of the published study: what its rule decided of each feature.
+"""`checkpoint_*.json` and `reparsed_*_features_*.json` of the published study: what its rule decided of each feature.
 
     {timestamp, gpu_id, process_id, layer_range, features_tested, n_trials_per_condition, results: [
        {feature: "L29-2374", layer, feature_id, cohen_d, causality: {is_causal_safe, is_causal_risky,
@@ -6,7 +6,8 @@
 
 Causality comes in two layouts, and a file may have both: nested as above, or a field `is_causal` of each result, as the
 plan of the token study took for granted. Nested, a feature is causal when it is so in either context, or, where the
-contexts are not told, when the interpretation is not `no_causal_effect`. Results parsed again have no cohen_d.
+contexts are not told, when the interpretation is not `no_causal_effect` (or `no_effect`). Answers parsed again were
+decided again: their files have no cohen_d, and the one of causal features alone lists them under `causal_features`.
 """
 
 import dataclasses
@@ -19,7 +20,8 @@ from causeway.engine.earlier_results import CONTEXTS, parse_feature_name
 from causeway.ports.files.json_text import parse_json
 from causeway.ports.files.text_files import read_text
 
-NOT_CAUSAL = "no_causal_effect"
+PATTERNS = ("checkpoint_*.json", "reparsed_all_features_*.json", "reparsed_causal_features_*.json")
+NOT_CAUSAL = ("no_causal_effect", "no_effect")
 _NUMBERS = {"effect_size": "effect", "p_value": "p"}
 
 
@@ -29,7 +31,8 @@ class Checkpoint:
 
     Attributes:
         rows: of `earlier_features.of_decisions`. about: what all files of one study say alike.
-        tested: features it says were tested, of which it may report some alone.
+        tested: features it says were tested, of which it may report some alone. part: of the run, as it names it;
+            later checkpoints of a part go on where earlier ones were.
         sweep: sha256 of the trials that a `patch_sweep` wrote it from; "" of others.
     """
 
@@ -37,6 +40,7 @@ class Checkpoint:
     rows: list[dict[str, Any]]
     about: Mapping[str, Any]
     tested: int
+    part: str
     sweep: str
 
 
@@ -47,8 +51,9 @@ def read(path: Path) -> Checkpoint:
         ValueError: not JSON (with its line), or a result that is not as above (with its entry).
     """
     content = parse_json(read_text(path), str(path))
-    results = content.get("results") if isinstance(content, dict) else None
-    if not isinstance(results, list):
+    named = content if isinstance(content, dict) else {}
+    results = next((named[key] for key in ("results", "causal_features") if isinstance(named.get(key), list)), None)
+    if results is None:
         raise ValueError(f"{path}: has no list `results`; needs a checkpoint of the study")
     rows: list[dict[str, Any]] = []
     layouts: dict[str, int] = {}
@@ -67,7 +72,8 @@ def read(path: Path) -> Checkpoint:
         )
     about = {"layout": next(iter(layouts)), **_alike(content, path)} if layouts else _alike(content, path)
     tested = scalars.integer(content.get("features_tested") or 0, f"{path}: features_tested")
-    return Checkpoint(path, rows, about, max(tested, len(rows)), str(content.get("sweep", "")))
+    part = f"{content.get('layer_range', path.name)} {content.get('process_id')}"
+    return Checkpoint(path, rows, about, max(tested, len(rows)), part, str(content.get("sweep", "")))
 
 
 def _alike(content: Mapping[str, Any], path: Path) -> dict[str, Any]:
@@ -113,7 +119,7 @@ def _nested(causality: Any) -> dict[str, Any]:
     flags = [row[f"is_causal_{context}"] for context in CONTEXTS if f"is_causal_{context}" in row]
     if not flags and not isinstance(causality.get("interpretation"), str):
         raise ValueError("causality: has no is_causal_safe, is_causal_risky or interpretation; needs one of them")
-    return row | {"is_causal": any(flags) if flags else causality["interpretation"] != NOT_CAUSAL}
+    return row | {"is_causal": any(flags) if flags else causality["interpretation"] not in NOT_CAUSAL}
 
 
 def number(value: Any, name: str) -> float | None:

@@ -1,6 +1,6 @@
 """Results of an earlier study from its folder: the published study's files, or a workdir of `patch_sweep`.
 
-    checkpoint_*.json                       what was decided of each feature (`study_checkpoints`)
+    checkpoint_*.json, reparsed_*.json      what was decided of each feature (`study_checkpoints`)
     responses_*.json, patching_*.jsonl      what the model answered (`study_responses`), here or in response_logs/
     trials.parquet, effects.parquet         of a finished `patch_sweep` (`sweep_results`)
 
@@ -12,7 +12,7 @@ speak of neither.
 from collections.abc import Sequence
 from pathlib import Path
 
-from causeway.engine import earlier_features
+from causeway.engine import earlier_features, scalars
 from causeway.engine.earlier_results import EarlierResults, each_trial_once
 from causeway.ports.results import study_checkpoints, study_responses, sweep_results
 from causeway.ports.results.study_checkpoints import Checkpoint
@@ -33,11 +33,14 @@ def read_earlier(folder: Path | str) -> EarlierResults:
         FileNotFoundError: no such folder, or no results in it.
         ValueError: a malformed file (with line or entry), or files of several studies.
     """
+    if not isinstance(folder, str | Path):
+        raise ValueError(f"folder: got {scalars.shown(folder)}; needs the path of a study's results")
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder; give that of a study's results")
     places = [folder, folder / LOGS]
-    checkpoints = [study_checkpoints.read(path) for path in sorted(folder.glob("checkpoint_*.json"))]
+    decided = [path for pattern in study_checkpoints.PATTERNS for path in sorted(folder.glob(pattern))]
+    checkpoints = [study_checkpoints.read(path) for path in decided]
     lists = [path for place in places for path in sorted(place.glob("responses_*.json"))]
     lines = [path for place in places for path in sorted(place.glob("patching_*.jsonl"))]
     if (folder / sweep_results.TRIALS).is_file():
@@ -59,11 +62,18 @@ def _study(folder: Path, checkpoints: Sequence[Checkpoint], logs: Sequence[Path]
     seen = {} if checkpoints else {key: row for log in read for key, row in log.features.items()}
     features, conflicting = earlier_features.of_decisions(decided or list(seen.values()))
     responses, repeated = each_trial_once(study_responses.joined([log.responses for log in read]))
-    tested = {"features_tested": sum(checkpoint.tested for checkpoint in checkpoints)}
-    about = {**checkpoints[0].about, **tested} if checkpoints else {}
+    about = {**checkpoints[0].about, "features_tested": _tested(checkpoints)} if checkpoints else {}
     files = [*(checkpoint.path for checkpoint in checkpoints), *logs]
     names = tuple(path.relative_to(folder).as_posix() for path in files)
     return EarlierResults(features, responses, repeated, conflicting, "study", about, names)
+
+
+def _tested(checkpoints: Sequence[Checkpoint]) -> int:
+    """Features tested over all parts of the run."""
+    parts: dict[str, int] = {}
+    for checkpoint in checkpoints:
+        parts[checkpoint.part] = max(checkpoint.tested, parts.get(checkpoint.part, 0))
+    return sum(parts.values())
 
 
 def _sweep(

@@ -83,3 +83,18 @@ def _with_values(features: pa.Table, path: Path) -> pa.Table:
         column = pa.array([values[name].get(pair) for pair in pairs], pa.float64())
         features = features.append_column(name, column)
     return features
+
+
+def read_activations(workdir: Path) -> pa.Table:
+    """What each patched feature was on each prompt before it was set: layer, feature, prompt (its id), activation.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read`.
+    """
+    path = finished_table(workdir, "trials", "patch_sweep").path
+    patched = (pc.field("feature") != EVERY) & (pc.field("edits_applied") > 0)
+    columns = ["layer", "feature", "prompt_id", "value_before"]
+    rows = pq.read_table(path, columns=columns, filters=patched)
+    found = rows.group_by(["layer", "feature", "prompt_id"]).aggregate([("value_before", "min")])
+    named = found.rename_columns(["layer", "feature", "prompt", "activation"])
+    return named.set_column(2, "prompt", named["prompt"].cast(pa.string()))

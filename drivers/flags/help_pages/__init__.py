@@ -175,6 +175,16 @@ PAGES: MappingProxyType[str, Page] = MappingProxyType(
             ("results", "out"),
             ("overwrite",),
         ),
+        "select": Page(
+            (
+                _STATES,
+                _SAMPLED,
+                "causeway select --results=runs/sampled --features=runs/screen/screen.parquet --noonly_causal "
+                "--per_layer=1 --out=runs/select",
+            ),
+            (("results", "features"), "out"),
+            ("rank_by", "per_layer", "top_total", "only_causal", "prompts", "prompts_each", "overwrite"),
+        ),
         "replay": Page(
             (
                 _STATES,

@@ -117,7 +117,7 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
     # patch_sweep
     "features": text('Table of features: that of `screen`, or JSON lines {"layer", "feature", "value_GROUP"}.'),
     "answers": text("Answers of prompts without their own: a JSON file or text, a list of {text, label, amount}."),
-    "per_layer": whole("Features of each layer taken from a screening table, by |d|.", 300),
+    "per_layer": whole("Features taken of each layer, the strongest (of a screening table by |d|).", 300),
     "value": text("Patch value: mean, mean_active, q10...q90, or GROUP=NUMBER,...", "mean_active"),
     "value_operation": choice("What patches make of the own value f with the value v: v, f + v, v f, -v f, or f cut.",
                                "set", "set", "add", "scale", "inhibit", "at_most", "at_least"),
@@ -183,6 +183,11 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
     "min_gap": number("Smallest |clean - corrupt| of which a recovery is a share.", 0.1, 0),
     # audit, select
     "results": text("Folder of an earlier study: its published files, or the --workdir of a finished patch_sweep."),
+    "rank_by": choice("What makes a feature strong: |cohen_d|, |effect|, or the end of the effect's interval nearer to "
+                       "0; all: every feature is taken.", "cohen_d", "cohen_d", "effect", "interval", "all"),
+    "top_total": whole("Features taken in all, the strongest whatever their layer (in place of --per_layer).", None),
+    "only_causal": switch("Features declared causal alone; --noonly_causal: others too.", True),
+    "prompts_each": whole("Representative prompts of each feature, the groups in turn.", 4),
     # train_model, train_dictionary, convert
     "tokenizer": text("Folder with a tokenizer.json; without it a word-level one is made from the texts."),
     "report_every": whole("Steps between lines of progress.", 100),

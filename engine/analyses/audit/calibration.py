@@ -53,7 +53,7 @@ def calibration(features: pa.Table, responses: pa.Table, tested: int = 0) -> dic
     """
     if responses["action"].null_count == responses.num_rows:
         raise ValueError("responses: none has a parsed action, which the study's rule counts")
-    trials = _as_trials(responses)
+    trials = as_trials(responses)
     counts = {name: rule_counts(trials, rule) for name, rule in RULES.items()}
     declared = _declared(features, counts["v1"])
     known = ~np.isnan(declared)
@@ -148,7 +148,7 @@ def _numbers(column: pa.ChunkedArray) -> Float[np.ndarray, " rows"]:
     return pc.cast(column, pa.float64()).to_numpy()
 
 
-def _as_trials(responses: pa.Table) -> pa.Table:
+def as_trials(responses: pa.Table) -> pa.Table:
     """The columns that the rule reads, under the names it reads them by."""
     prompt = responses["prompt"].cast(pa.string())
     number = pc.index_in(prompt, value_set=pc.unique(prompt))

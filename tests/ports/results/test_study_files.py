@@ -245,3 +245,32 @@ def test_a_study_without_logs_has_no_responses_and_one_without_checkpoints_nothi
         (other / path.name).write_text(path.read_text())
     assert read_earlier(other).responses.num_rows == 0
     assert np.any(read_earlier(other).features["is_causal"])
+
+
+def test_answers_that_were_parsed_again_are_decided_again_without_cohen_d(study, tmp_path):
+    results = [r for path in sorted(study.folder.glob("checkpoint_*")) for r in json.loads(path.read_text())["results"]]
+    again = [{name: value for name, value in result.items() if name != "cohen_d"} for result in results]
+    causal = [r for r in again if r["causality"]["interpretation"] != "no_causal_effect"]
+    folder = tmp_path / "reparsed"
+    folder.mkdir()
+    (folder / "reparsed_all_features_20251125_043558.json").write_text(json.dumps({"results": again}))
+    whole = read_earlier(folder)
+    (folder / "reparsed_causal_features_20251125_043558.json").write_text(json.dumps({"causal_features": causal}))
+    both = read_earlier(folder)
+    original = read_earlier(study.folder).features
+    assert whole.features["is_causal"].to_pylist() == both.features["is_causal"].to_pylist()
+    assert whole.features["is_causal"].to_pylist() == original["is_causal"].to_pylist()
+    assert whole.features["cohen_d"].null_count == 24
+    assert not both.conflicting
+    shutil.copy(first(study.folder, "checkpoint_*"), folder)
+    with pytest.raises(ValueError, match=r"holds results of more than one study .layout is"):
+        read_earlier(folder)
+
+
+def test_later_checkpoints_of_a_part_of_the_run_count_its_features_once(copy):
+    path = first(copy, "checkpoint_*")
+    content = json.loads(path.read_text())
+    earlier = content | {"results": content["results"][:5], "features_tested": 5}
+    path.with_name(path.name.replace("_0_2025", "_0_2024")).write_text(json.dumps(earlier))
+    found = read_earlier(copy)
+    assert found.about["features_tested"] == found.features.num_rows == 24

@@ -1,0 +1,1 @@
+"""Which features of an earlier study are followed, and on which prompts."""
