@@ -11,13 +11,19 @@ estimated as the mean of the middle half of the features' differences (patched l
 quarter on either side do not move; their median is told too, but counts of few trials have few values. A feature
 declared in either context is so with 1 - (1 - a_safe)(1 - a_risky).
 
+Of F features that do nothing, with baselines of their own, Binomial(F, a) are declared. Where all share one baseline,
+as in a sweep that ran it once, they are declared together or not at all: given its count k_1 the number is Binomial(F,
+a(k_1)), so that over baselines it varies much more, which `most_by_chance` takes into account.
+
 The baseline rate is that of all features' baselines together, for they answer the same prompts. Prompts that differ
 make sums of trials vary less than Binomial, so that a is then a little too large; arms that share random numbers vary
 together, with the same end.
 
-Shapes: F features; tables of (n_1 + 1)(n_2 + 1) counts. Cost: one table for each distinct (n_1, n_2).
+Shapes: F features; tables of (n_1 + 1)(n_2 + 1) counts. Cost: one table for each distinct (n_1, n_2); with a shared
+baseline, F log F steps over the (n_1 + 1)^2 pairs of both contexts' counts at most.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,7 +33,7 @@ from jaxtyping import Float
 from scipy import stats
 
 from causeway.engine.analyses.as_published.causal_rule import RULES, OriginalRule, RuleCounts, decide, rule_counts
-from causeway.engine.earlier_results import CONTEXTS
+from causeway.engine.earlier_results import CONTEXTS, EVERY
 from causeway.engine.stats.proportions import CountPair
 
 # Of the features' differences, cut at either end before their mean is taken.
@@ -64,20 +70,51 @@ def calibration(features: pa.Table, responses: pa.Table, tested: int = 0) -> dic
     best = max(agreement, key=lambda name: agreement[name] or 0.0)
     contexts = {name: _context(counts[best], name, RULES[best]) for name in CONTEXTS}
     tested = max(tested, len(counts[best].layer))
+    shared = pc.and_(pc.equal(responses["feature"], EVERY), pc.equal(responses["arm"].cast(pa.string()), "baseline"))
+    over_both = _over_both(contexts, tested)
+    if pc.any(shared).as_py():
+        each = [_shared_baseline(counts[best].tables[name], contexts[name], RULES[best]) for name in CONTEXTS]
+        over_both["most_by_chance"] = most_declared(tested, each)
     return {
         "rule": best, "agreement": agreement, "tested": tested, "declared": int(np.nansum(declared)),
-        "not_told": int((~known).sum()), "contexts": contexts, **_over_both(contexts, tested),
+        "not_told": int((~known).sum()), "contexts": contexts, **over_both,
     }  # fmt: skip
 
 
 def flag_rate(rule: OriginalRule, n_1: int, n_2: int, rate: float, shift: float = 0.0) -> float:
     """a(s): how often the rule calls a feature that does nothing causal in one context."""
+    return float(np.dot(*_by_baseline(rule, n_1, n_2, rate, shift)))
+
+
+def most_declared(features: int, contexts: Sequence[tuple[np.ndarray, np.ndarray]]) -> int:
+    """The number of null features that is not exceeded with probability `CHANCE`, where all share their baselines.
+
+    Args:
+        features: how many there are. contexts: of each, the weights of its baseline's counts, and the rate given each.
+    """
+    weights, passed = np.ones(1), np.ones(1)
+    for own, rates in contexts:
+        weights, passed = np.outer(weights, own).ravel(), np.outer(passed, 1 - rates).ravel()
+    kept = weights > 1e-9
+    weights, declared = weights[kept] / weights[kept].sum(), 1 - passed[kept]
+    low, high = 0, features
+    while low < high:
+        middle = (low + high) // 2
+        reached = weights @ stats.binom.cdf(middle, features, declared) >= CHANCE
+        low, high = (low, middle) if reached else (middle + 1, high)
+    return low
+
+
+def _by_baseline(
+    rule: OriginalRule, n_1: int, n_2: int, rate: float, shift: float = 0.0
+) -> tuple[Float[np.ndarray, " counts"], Float[np.ndarray, " counts"]]:
+    """Of each count k_1 of the baseline: its probability, and how often the rule then calls a null feature causal."""
     k_1, k_2 = (grid.ravel() for grid in np.meshgrid(np.arange(n_1 + 1), np.arange(n_2 + 1), indexing="ij"))
     found = decide(CountPair(k_1, np.full_like(k_1, n_1), k_2, np.full_like(k_2, n_2)), rule)
     causal = found.causal.reshape(n_1 + 1, n_2 + 1).astype(np.float64)
     weights = (stats.binom.pmf(np.arange(n + 1), n, p) for n, p in ((n_1, rate), (n_2, np.clip(rate + shift, 0, 1))))
     first, second = weights
-    return float(first @ causal @ second)
+    return first, causal @ second
 
 
 def _context(counts: RuleCounts, context: str, rule: OriginalRule) -> dict[str, Any]:
@@ -98,6 +135,11 @@ def _context(counts: RuleCounts, context: str, rule: OriginalRule) -> dict[str, 
         "median": float(np.median(differences)),
         "rate_under_shift": _mean_rate(rule, n_1, n_2, rate, shift),
     }
+
+
+def _shared_baseline(table: CountPair, told: Mapping[str, Any], rule: OriginalRule) -> tuple[np.ndarray, np.ndarray]:
+    """Of one context: of each count of its baseline the probability, and the rate given it, at the usual n_2."""
+    return _by_baseline(rule, int(table.trials_1.max()), int(np.median(table.trials_2)), told["baseline_rate"])
 
 
 def _mean_rate(rule: OriginalRule, n_1: np.ndarray, n_2: np.ndarray, rate: float, shift: float = 0.0) -> float:

@@ -5,8 +5,9 @@ import pyarrow as pa
 import pytest
 from scipy import stats
 
-from causeway.engine.analyses.as_published.causal_rule import RULES
-from causeway.engine.analyses.audit.calibration import calibration, flag_rate
+from causeway.engine.analyses.as_published.causal_rule import RULES, decide
+from causeway.engine.analyses.audit.calibration import _by_baseline, calibration, flag_rate, most_declared
+from causeway.engine.stats.proportions import CountPair
 from causeway.ports.results.study_files import read_earlier
 from tests.simulated_study import simulated_study
 
@@ -97,3 +98,27 @@ def test_the_rule_that_agrees_is_found_and_responses_without_actions_are_refused
     unparsed = null.responses.set_column(at, field, pa.nulls(null.responses.num_rows, field.type))
     with pytest.raises(ValueError, match="none has a parsed action"):
         calibration(null.features, unparsed)
+
+
+def test_features_that_share_a_baseline_are_declared_together_and_the_bound_knows():
+    rng, features, n, rate = np.random.default_rng(0), 50, 30, 0.4
+    rule = RULES["v2"]
+    declared = np.zeros(4000, int)
+    for study in range(len(declared)):
+        hit = np.zeros(features, bool)
+        for _ in range(2):
+            k_1, k_2 = rng.binomial(n, rate), rng.binomial(n, rate, features)
+            hit |= decide(
+                CountPair(np.full(features, k_1), np.full(features, n), k_2, np.full(features, n)), rule
+            ).causal
+        declared[study] = hit.sum()
+    bound = most_declared(features, [_by_baseline(rule, n, n, rate)] * 2)
+    assert np.mean(declared <= bound) >= 0.975 - 0.005
+    assert np.mean(declared <= bound - 2) < 0.978
+    apart = stats.binom.ppf(0.975, features, 1 - (1 - flag_rate(rule, n, n, rate)) ** 2)
+    assert bound > 1.5 * apart
+
+
+def test_a_bound_of_baselines_that_all_give_one_rate_is_binomials():
+    bound = most_declared(200, [(np.full(4, 0.25), np.full(4, 0.03)), (np.ones(1), np.zeros(1))])
+    assert bound == stats.binom.ppf(0.975, 200, 0.03)
