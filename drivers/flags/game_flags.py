@@ -35,7 +35,7 @@ def check() -> None:
     if FLAGS.states is not None and len(FLAGS.menu) > 1:
         raise ValueError("--menu: given twice; --states needs one menu, the same for both groups")
     if FLAGS.parser == "answers" and FLAGS.wording != "tiny":
-        raise ValueError("--parser: 'answers' knows the answers to --wording=tiny; use study_v1 or study_v2")
+        raise ValueError("--parser: 'answers' knows the answers to --wording=tiny; use three_state, v1, v2 or v3")
     from causeway.engine.model.sampling import Sampling
 
     Sampling(FLAGS.temperature, top_p=FLAGS.top_p)
@@ -75,7 +75,7 @@ def _play(model: Model, parallel: RowParallel, seed: int, menus: list) -> list[P
 
     sampling = Sampling(FLAGS.temperature, top_p=FLAGS.top_p, stop_tokens=model.stop_ids)
     player = ModelPlayer(model, sampling, seed, FLAGS.max_new_tokens, parallel=parallel)
-    parser = FLAGS.parser or ("answers" if FLAGS.wording == "tiny" else "study_v2")
+    parser = FLAGS.parser or ("answers" if FLAGS.wording == "tiny" else "three_state")
     return play_games(
         player, FLAGS.play or 0, seed=seed, menus=menus, text=cast(Text, FLAGS.wording), parser_name=parser,
         max_rounds=FLAGS.max_rounds, vary_start=FLAGS.vary_start,

@@ -1,47 +1,32 @@
 r"""What a sampled answer means: an action, or invalid.
 
-Every parser has three states, and an answer that cannot be read is `invalid`, never a stop: a parser that turns
-garbled text into a decision makes whatever garbles text look like a cause of that decision.
+A text that cannot be read is never a decision: a parser that turns garbled text into one makes whatever garbles text
+look like a cause of that decision. The study's own parsers did; what they made up is kept beside, as `valid=False`, so
+that their figures can be had and nobody takes them for decisions.
 
-    answers    the text begins with one of the prompt's own answers (as the exact outcome scores them)
-    study_v1   the original study's first parser: "stop" or "2)" anywhere; else the last $amount in [5, 100]; else
-               the first integer
-    study_v2   its second: the first line's leading choice 1 or 2, else a stop word, else an amount
-    none       nothing is read of it: for prompts without answers
+    answers       the text begins with one of the prompt's own answers (as the exact outcome scores them)
+    three_state   what the text decides, read as a person would: stop, bet or invalid (`three_state.py`)
+    v1, v2, v3    the original study's parsers, word for word in what they do (`study_parsers.py`)
+    none          nothing is read of it: for prompts without answers
 
 Parsers are versioned by name and part of a sweep's plan.
 """
 
-import dataclasses
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
+from causeway.engine.outcome import study_parsers
 from causeway.engine.outcome.answers import Answer
-
-INVALID = "invalid"
-LEAST_BET, MOST_BET = 5, 100
-# A float, as which amounts are stored, holds every whole number of so many digits.
-MOST_DIGITS = 15
+from causeway.engine.outcome.parsed import INVALID, Parsed, Parser
+from causeway.engine.outcome.three_state import parse_three_state
 
 
-@dataclasses.dataclass(frozen=True)
-class Parsed:
-    """An action (a label, or `invalid`) and the amount named, if any."""
-
-    action: str
-    amount: float | None = None
-
-
-Parser = Callable[[str, Sequence[Answer]], Parsed]
-
-
-def parse_answers(text: str, answers: Sequence[Answer]) -> Parsed:
+def parse_answers(text: str, answers: Sequence[Answer], context: str = "") -> Parsed:
     """The longest of the prompt's answers that the text begins with."""
     found = [answer for answer in answers if text.startswith(answer.text)]
     if not found:
         return Parsed(INVALID)
     longest = max(found, key=lambda answer: len(answer.text))
-    return Parsed(longest.label, longest.amount)
+    return Parsed(longest.label, longest.amount, end=len(longest.text))
 
 
 def match_tokens(ids: Sequence[int], answers: Sequence[Answer], answer_tokens: Sequence[Sequence[int]]) -> Parsed:
@@ -60,44 +45,23 @@ def match_tokens(ids: Sequence[int], answers: Sequence[Answer], answer_tokens: S
     return Parsed(longest.label, longest.amount or 0.0)
 
 
-def parse_study_v1(text: str, _: Sequence[Answer] = ()) -> Parsed:
-    """The study's first parser, without its default to "stop"."""
-    lowered = text.lower()
-    if "stop" in lowered or "2)" in lowered:
-        return Parsed("stop")
-    named = (_dollars(digits) for digits in re.findall(r"\$(\d+)", lowered))
-    amounts = [amount for amount in named if amount is not None and LEAST_BET <= amount <= MOST_BET]
-    if amounts:
-        return Parsed("bet", amounts[-1])
-    first = re.search(r"\d+", lowered)
-    return Parsed("bet", _dollars(first[0])) if first else Parsed(INVALID)
-
-
-def parse_study_v2(text: str, _: Sequence[Answer] = ()) -> Parsed:
-    """The study's second parser: the first line decides."""
-    line = next((part for part in text.lower().split("\n") if part.strip()), "").strip()
-    amount = re.search(r"\$(\d+)", line)
-    if re.match(r"2\b", line) or re.search(r"\b(stop|quit|walk away)\b", line):
-        return Parsed("stop")
-    if re.match(r"1\b", line) or amount:
-        return Parsed("bet", _dollars(amount[1]) if amount else None)
-    return Parsed(INVALID)
-
-
-def parse_none(text: str, answers: Sequence[Answer] = ()) -> Parsed:
+def parse_none(text: str, answers: Sequence[Answer], context: str = "") -> Parsed:
     """Nothing, whatever was written."""
     return Parsed(INVALID)
 
 
-def _dollars(digits: str) -> int | None:
-    """An amount as a model wrote it; None for more digits than a table holds, which nobody could bet."""
-    digits = digits.lstrip("0") or "0"
-    return int(digits) if len(digits) <= MOST_DIGITS else None
-
-
 PARSERS: dict[str, Parser] = {
-    "answers": parse_answers, "study_v1": parse_study_v1, "study_v2": parse_study_v2, "none": parse_none,
-}  # fmt: skip
+    "answers": parse_answers,
+    "three_state": parse_three_state,
+    "v1": study_parsers.parse_v1,
+    "v2": study_parsers.parse_v2,
+    "v3": study_parsers.parse_v3,
+    "none": parse_none,
+}
+# Those that read a text alone, without knowing the prompt's own answers.
+OF_TEXTS = ("three_state", "v1", "v2", "v3")
+# Names that parsers had once.
+FORMER = {"study_v1": "v1", "study_v2": "v2"}
 
 
 def parser(name: str) -> Parser:
@@ -107,5 +71,6 @@ def parser(name: str) -> Parser:
         ValueError: no such parser.
     """
     if name not in PARSERS:
-        raise ValueError(f"parser: got {name!r}; needs one of {', '.join(PARSERS)}")
+        now = f"; {name} is called {FORMER[name]} now" if name in FORMER else ""
+        raise ValueError(f"parser: got {name!r}; needs one of {', '.join(PARSERS)}{now}")
     return PARSERS[name]

@@ -25,6 +25,7 @@ import numpy as np
 
 from causeway.engine import scalars
 from causeway.engine.model.sampling import Purpose
+from causeway.engine.outcome.parsed import BET_UNKNOWN
 from causeway.engine.outcome.parsers import parse_answers, parser
 from causeway.engine.tasks.slot_decisions import menu_answers
 from causeway.engine.tasks.slot_machine import PROMPTS, START_BALANCE, VARIABLE_MENU, Game, Menu, apply
@@ -133,12 +134,12 @@ class _Running:
 
 
 def _read(game: Game, prompt: str, response: str, parser_name: str) -> Decision:
-    parsed = parser(parser_name)(response, menu_answers(game.menu, step=1))
+    parsed = parser(parser_name)(response, menu_answers(game.menu, step=1), "")
     amount = None if parsed.amount is None else int(parsed.amount)
-    if parsed.action == "stop":
+    if parsed.decision == "stop":
         return Decision(game, prompt, response, "stop", None)
-    if parsed.action == "bet":
-        # With one amount on the menu, the choice is the bet; the older parsers read its number ("1") as an amount.
+    if parsed.decision in ("bet", BET_UNKNOWN):
+        # With one amount on the menu, the choice is the bet; v1 reads its number ("1") as an amount.
         bet = game.menu.smallest if game.menu.fixed else amount
         if bet is not None and game.menu.smallest <= bet <= min(game.menu.largest, game.balance):
             return Decision(game, prompt, response, "bet", bet)
@@ -177,5 +178,5 @@ def _check(count: int, max_rounds: int, menus: Sequence[Menu], text: str, parser
         raise ValueError(f"text: got {text!r}; needs one of {', '.join(PROMPTS)}")
     if parser(parser_name) is parse_answers and text != "tiny":
         raise ValueError(
-            f"parser: 'answers' knows the answers to the tiny text, got {text!r}; use study_v1 or study_v2"
+            f"parser: 'answers' knows the answers to the tiny text, got {text!r}; use three_state, v1, v2 or v3"
         )

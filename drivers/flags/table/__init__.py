@@ -71,8 +71,8 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
     "stop_tokens": text(
         "Ends of a text beside the model's own stop tokens: ids (13,198), a text, or a JSON list of both such as "
         r"""'["\n\n", 13]'. Empty: none, not even the model's own."""),
-    "parser": choice("How answers are read (default: answers; of study wording study_v2).",
-                      None, "answers", "study_v1", "study_v2"),
+    "parser": choice("How answers are read (default: answers; of study wording, and of tokens, three_state).",
+                      None, "answers", "three_state", "v1", "v2", "v3"),
     # prompts
     "templates": choice("Lists and phrasings: enlarged, or as the document publishes them.",
                          "enlarged", "enlarged", "as_published"),

@@ -35,7 +35,7 @@ from causeway.engine.model.handle import Model
 from causeway.engine.model.transformer import Transformer
 from causeway.engine.outcome.answers import AnswerTree, answer_tree
 from causeway.engine.outcome.exact import CleanTree, clean_tree
-from causeway.engine.outcome.parsers import INVALID
+from causeway.engine.outcome.parsed import INVALID
 from causeway.engine.places import Places
 from causeway.engine.sweep.fingerprint import arrays_sha256, config_sha256
 from causeway.engine.sweep.layout import Layout

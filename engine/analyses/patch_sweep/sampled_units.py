@@ -22,7 +22,8 @@ from causeway.engine.model.finite import NotFiniteError
 from causeway.engine.model.generate import generate_rows
 from causeway.engine.model.rollouts import GOES_ON, Ends, Generation
 from causeway.engine.model.stops import Stops
-from causeway.engine.outcome.parsers import Parsed, match_tokens, parser
+from causeway.engine.outcome.parsed import Parsed
+from causeway.engine.outcome.parsers import match_tokens, parser
 from causeway.engine.sweep.layout import UnitResult
 from causeway.engine.tokenized_prompt import TokenizedPrompt
 
@@ -119,7 +120,7 @@ def _outcome(sweep: PatchSweep, prompt: TokenizedPrompt, generation: Generation)
     texts = [sweep.model.continuation(prompt.tokens, row) for row in ids]
     parsed = [_read(sweep, prompt, text, row) for text, row in zip(texts, ids, strict=True)]
     return {
-        "action": [p.action for p in parsed],
+        "action": [p.decision for p in parsed],
         "amount": [p.amount for p in parsed],
         "response": texts,
         "tokens": ids,
@@ -130,4 +131,4 @@ def _read(sweep: PatchSweep, prompt: TokenizedPrompt, text: str, ids: list[int])
     """What a rollout means: by its tokens where the prompt's own answers are looked for, by its text otherwise."""
     if sweep.settings.parser == "answers":
         return match_tokens(ids, prompt.record.answers, prompt.answer_tokens)
-    return parser(sweep.settings.parser)(text, prompt.record.answers)
+    return parser(sweep.settings.parser)(text, prompt.record.answers, prompt.record.group)
