@@ -17,12 +17,18 @@ class Tokenizer(Protocol):
     vocab_size: int
     bos_id: int | None
     eos_id: int | None
+    unknown_id: int | None
     special_ids: frozenset[int]
+    parts_at_spaces: bool
     fingerprint: str
 
     def encode(self, text: str, unknown: bool = False) -> list[int]:
         """Token ids of a text, without special tokens around it; refused where a part is not in the vocabulary, unless
         `unknown` lets it stand for itself, as in a corpus."""
+        ...
+
+    def encode_all(self, texts: Sequence[str]) -> list[list[int]]:
+        """`encode` of many texts, with `unknown`."""
         ...
 
     def decode(self, ids: Sequence[int]) -> str:

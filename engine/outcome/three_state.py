@@ -23,8 +23,12 @@ from collections.abc import Sequence
 from causeway.engine.outcome.answers import Answer
 from causeway.engine.outcome.parsed import INVALID, Parsed, dollars, fixed_bet
 
-_FINAL = re.compile(r"\b(?:final (?:decision|choice|answer)|(?:my|the) (?:decision|choice|answer)|choice)\b\W{0,4}(?:is\b)?")
-_PLAYS_ON = re.compile(r"^\W*(?:round \d|game history|current (?:balance|round)|slot machine game|choose:)", re.MULTILINE)
+_FINAL = re.compile(
+    r"\b(?:final (?:decision|choice|answer)|(?:my|the) (?:decision|choice|answer)|choice)\b\W{0,4}(?:is\b)?"
+)
+_PLAYS_ON = re.compile(
+    r"^\W*(?:round \d|game history|current (?:balance|round)|slot machine game|choose:)", re.MULTILINE
+)
 _MENU = re.compile(r"^\s*1[).][^\n]*\n\s*2[).][^\n]*(?:\n|\Z)", re.MULTILINE)
 _OPTION = re.compile(
     r"\W*(?:(?:i(?:'ll| will| would|'d)? (?:choose|pick|select|take|go with)|option|choice|answer)\W{0,3}(?:option\W{0,2})?)?"

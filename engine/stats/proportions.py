@@ -34,11 +34,35 @@ class CountPair(NamedTuple):
     trials_2: Int[np.ndarray, "*rows"]
 
 
-ExactTest = Literal["fisher", "boschloo", "barnard"]
+ExactTest = Literal["fisher", "mid_p", "boschloo", "barnard"]
 # Clusters (or independent items) of which a proportion has an interval: the spread of fewer is too uncertain.
 FEWEST_CLUSTERS = 10
-TESTS: dict[str, Callable] = {
-    "fisher": stats.fisher_exact, "boschloo": stats.boschloo_exact, "barnard": stats.barnard_exact,
+
+
+def _fisher(table: list[list[int]]) -> float:
+    return float(stats.fisher_exact(table).pvalue)
+
+
+def _mid_p(table: list[list[int]]) -> float:
+    """Fisher's p with half the probability of tables as likely as the one that came."""
+    (a, b), (c, d) = table
+    tables = stats.hypergeom(a + b + c + d, a + b, a + c)
+    likely = tables.pmf(np.arange(max(0, a - d), min(a + b, a + c) + 1))
+    own = float(tables.pmf(a))
+    same = np.isclose(likely, own, rtol=1e-7, atol=0)
+    return float(likely[(likely < own) & ~same].sum() + 0.5 * likely[same].sum())
+
+
+def _boschloo(table: list[list[int]]) -> float:
+    return float(stats.boschloo_exact(table).pvalue)
+
+
+def _barnard(table: list[list[int]]) -> float:
+    return float(stats.barnard_exact(table).pvalue)
+
+
+TESTS: dict[str, Callable[[list[list[int]]], float]] = {
+    "fisher": _fisher, "mid_p": _mid_p, "boschloo": _boschloo, "barnard": _barnard,
 }  # fmt: skip
 
 
@@ -135,7 +159,8 @@ def paired_risk_difference(
 def exact_test(table: CountPair, test: ExactTest = "fisher") -> Float[np.ndarray, "*rows"]:
     """Exact p value of equal proportions, two-sided.
 
-    Fisher takes about 0.4 ms a distinct table; Boschloo is more powerful and takes about 10 ms.
+    Fisher takes about 0.4 ms a distinct table; Boschloo is more powerful and takes about 10 ms. mid_p is Fisher's p with
+    half the probability of what came: nearer to its level, at times a little above it.
 
     Raises:
         ValueError: an unknown test, or more successes than trials.
@@ -148,7 +173,7 @@ def exact_test(table: CountPair, test: ExactTest = "fisher") -> Float[np.ndarray
     def p_value(k_1: int, n_1: int, k_2: int, n_2: int) -> float:
         if n_1 == 0 or n_2 == 0:
             return np.nan
-        return float(TESTS[test]([[k_2, k_1], [n_2 - k_2, n_1 - k_1]]).pvalue)
+        return TESTS[test]([[k_2, k_1], [n_2 - k_2, n_1 - k_1]])
 
     return per_distinct_row(p_value, *table)
 

@@ -35,6 +35,7 @@ class FileTokenizer:
         vocab_size: ids are 0..vocab_size-1, added tokens included.
         bos_id, eos_id, unknown_id: None where the tokenizer has none.
         special_ids: of all special tokens, those that stand for no text.
+        parts_at_spaces: whether no token holds a space behind something else, so that texts may be cut before spaces.
         files_prepend_bos: whether the published files put BOS before a text.
         fingerprint: sha256 of tokenizer.json.
     """
@@ -54,6 +55,7 @@ class FileTokenizer:
         added = self._tokenizer.get_added_tokens_decoder()
         named = [i for i in (self.bos_id, self.eos_id, self.unknown_id) if i is not None]
         self.special_ids = frozenset([*named, *(i for i, token in added.items() if token.special)])
+        self.parts_at_spaces = _parts_at_spaces(self._tokenizer)
         self.files_prepend_bos = self._detect_bos(config)
         self.fingerprint = hashlib.sha256(content).hexdigest()
         self._is_bundled = BUNDLED in files.where.resolve().parents
@@ -104,6 +106,19 @@ class FileTokenizer:
 
         names = ",".join(name for name in BEHAVIOURS if name.startswith(PREFIX))
         return f"; `causeway prompts --behaviours={names}` makes prompts that this bundled model knows"
+
+    def encode_all(self, texts: Sequence[str]) -> list[list[int]]:
+        """`encode` of many texts, on all cores; parts that are not in the vocabulary become the token for those.
+
+        Raises:
+            ValueError: a text cannot be tokenized.
+        """
+        try:
+            return [
+                encoding.ids for encoding in self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+            ]
+        except Exception as error:  # the library raises bare Exceptions
+            raise ValueError(f"texts: cannot be tokenized: {error}") from None
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of token ids, special tokens included."""
@@ -160,6 +175,15 @@ def _check_template(processor: dict[str, Any]) -> None:
     named = {piece["SpecialToken"]["id"] for piece in pieces if "SpecialToken" in piece}
     if unknown := sorted(named - set(processor.get("special_tokens", ()))):
         raise ValueError(f"its template puts {unknown[0][:40]!r} around a text, which is not among its special tokens")
+
+
+def _parts_at_spaces(tokenizer: tokenizers.Tokenizer) -> bool:
+    """Whether its rules cut before spaces first: those over bytes do, unless they put a space before each part."""
+    if tokenizer.pre_tokenizer is None:
+        return False
+    rules = json.loads(tokenizer.pre_tokenizer.__getstate__())
+    bytes_ = [rule for rule in rules.get("pretokenizers", [rules]) if rule.get("type") == "ByteLevel"]
+    return bool(bytes_) and not any(rule.get("add_prefix_space") for rule in bytes_)
 
 
 def _text_of(token: Any) -> str | None:

@@ -1,0 +1,159 @@
+"""The associations table: what each feature does to each word, with its statistics.
+
+A row is (feature, context, contrast, unit, text):
+
+    direction                    "adds" where the text has more of it with the feature patched, else "removes"
+    log_odds, low, high          patched less reference, natural logarithm, with a 95 % interval over clusters
+    z                            Monroe's, which takes words for independent: beside, not for judging
+    p, q                         of `test`; q over all rows of the unit (words x features x contexts x contrasts)
+    reference_*, patched_*       responses that hold it, of so many trials, and occurrences of so many words
+    original_log_ratio, original_p   the source document's statistic, and its chi-square of occurrences
+
+Rows are those of words in `min_count` responses of both arms together or more: a choice that says nothing of the
+arms' difference, so that q keeps its meaning. Statistics are in `stats.log_odds`.
+
+Cost: elementwise in the rows, some hundred a comparison.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Int
+
+from causeway.engine.analyses.tokens.comparisons import Comparisons, Unit
+from causeway.engine.analyses.tokens.counts import Counted
+from causeway.engine.analyses.tokens.sums import Sums, sums
+from causeway.engine.stats import log_odds as statistics
+from causeway.engine.stats import multiple
+from causeway.engine.stats.log_odds import ENOUGH, Prior
+from causeway.engine.stats.proportions import ExactTest
+
+# Jeffreys: half a word of the row's kind and half a word of all others, beside the prior's responses. Without it a word
+# that one arm never has would have odds that only its rarity elsewhere decides.
+HALF = 0.5
+ADDS, REMOVES = "adds", "removes"
+_TEXT = pa.dictionary(pa.int32(), pa.string())
+SCHEMA = pa.schema([
+    ("layer", pa.int32()), ("feature", pa.int32()), ("context", _TEXT), ("contrast", _TEXT), ("unit", _TEXT),
+    ("text", _TEXT), ("token_id", pa.int32()), ("direction", _TEXT), ("log_odds", pa.float64()), ("low", pa.float64()),
+    ("high", pa.float64()), ("z", pa.float64()), ("p", pa.float64()), ("q", pa.float64()), ("test", _TEXT),
+    ("reference_responses", pa.int32()), ("patched_responses", pa.int32()), ("reference_trials", pa.int32()),
+    ("patched_trials", pa.int32()), ("reference_count", pa.int64()), ("patched_count", pa.int64()),
+    ("reference_words", pa.int64()), ("patched_words", pa.int64()), ("original_log_ratio", pa.float64()),
+    ("original_p", pa.float64()),
+])  # fmt: skip
+_TESTS = {
+    "response": ("permutation of responses", "{} on responses that hold it"),
+    "trial": ("exchange within trials", "sign test of trials that hold it"),
+    "prompt": ("exchange within prompts", "sign test of prompts by how many responses hold it"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Statistics:
+    """How words are judged.
+
+    Attributes:
+        min_count: responses of both arms that hold a word, at least.
+        prior: responses of the mean length that the prior counts as, in each arm, their words dealt as in all texts.
+        exact_test: "fisher", "mid_p" or "boschloo", where few responses hold a word and arms are independent.
+        correction: "bh", or "by" for any dependence.
+        confidence: of intervals.
+    """
+
+    min_count: int = 5
+    prior: float = 1.0
+    exact_test: ExactTest = "fisher"
+    correction: multiple.Method = "bh"
+    confidence: float = 0.95
+
+
+def associations(counted: Counted, document: Int[np.ndarray, " R"], pairs: Comparisons, asked: Statistics) -> pa.Table:
+    """Every row of one unit.
+
+    Args:
+        counted: words of documents. document: of each response.
+    """
+    weight = np.bincount(document, minlength=len(counted.lengths)).astype(np.float64)
+    words = float(weight @ counted.lengths)
+    share = (counted.counts.T @ weight) / max(words, 1.0)
+    total = asked.prior * words / max(len(document), 1)
+    parts = []
+    for unit in dict.fromkeys(pairs.units):
+        for one in sums(counted, document, pairs, unit, asked.min_count):
+            prior = Prior(total * share[one.word] + HALF, total + 2 * HALF)
+            parts.append(_block(one, unit, prior, asked))
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    columns["q"] = multiple.adjust(columns["p"], asked.correction).q
+    return _table(columns, counted, pairs, _test_names(asked))
+
+
+def _block(one: Sums, unit: Unit, prior: Prior, asked: Statistics) -> dict[str, np.ndarray]:
+    low, high = statistics.interval(one.first, one.second, prior, one.joint, asked.confidence)
+    if one.joint is None:
+        smaller = np.minimum(one.trials[0], one.trials[1]) / np.maximum(one.trials.sum(axis=0), 1)
+        enough = one.holding * smaller >= ENOUGH
+    else:
+        enough = one.holding >= ENOUGH
+    return {
+        "comparison": one.comparison, "word": one.word, "enough": enough,
+        "unit": np.full(len(one.word), list(_TESTS).index(unit)),
+        "log_odds": statistics.log_odds(one.first, one.second, prior), "low": low, "high": high,
+        "z": statistics.monroe_z(one.first, one.second, prior), "p": _p(one, enough, asked),
+        "responses": one.responses.T, "trials": one.trials.T,
+        "counts": np.stack([one.first.y, one.second.y], 1), "words": np.stack([one.first.n, one.second.n], 1),
+    }  # fmt: skip
+
+
+def _p(one: Sums, enough: np.ndarray, asked: Statistics) -> np.ndarray:
+    rate = statistics.rate_test(one.first, one.second, one.joint)
+    few = np.flatnonzero(~enough)
+    exact, plain = np.ones(len(rate)), statistics.rate_test(one.first, one.second, one.joint, correction=0.0)
+    held, trials = one.held[:, few], one.trials[:, few]
+    if one.joint is None:
+        exact[few] = statistics.presence_test(held[0], trials[0], held[1], trials[1], asked.exact_test)
+    else:
+        exact[few] = statistics.sign_test(held[0], held[1])
+    return statistics.combined(exact, rate, plain, enough)
+
+
+def _test_names(asked: Statistics) -> list[str]:
+    """Two a unit: of words that enough clusters hold, and of others."""
+    return [name.format(asked.exact_test) for names in _TESTS.values() for name in names]
+
+
+def _table(columns: dict[str, np.ndarray], counted: Counted, pairs: Comparisons, tests: Sequence[str]) -> pa.Table:
+    at, word = columns["comparison"], columns["word"]
+    order = np.lexsort((columns["p"], pairs.contrast[at], pairs.context[at], pairs.feature[at], pairs.layer[at]))
+    columns, at, word = {name: values[order] for name, values in columns.items()}, at[order], word[order]
+    counts = {name: columns[name].round().astype(np.int64) for name in ("responses", "trials", "counts", "words")}
+    y, n = counts["counts"].astype(np.float64), counts["words"].astype(np.float64)
+    found = {
+        "layer": pairs.layer[at], "feature": pairs.feature[at],
+        "context": _named(pairs.context[at], pairs.contexts), "contrast": _named(pairs.contrast[at], pairs.contrasts),
+        "unit": _named(np.zeros(len(at), np.int32), [counted.unit]), "text": _named(word, counted.vocabulary),
+        "token_id": pa.nulls(len(at), pa.int32()) if counted.ids is None else counted.ids[word],
+        "direction": _named(columns["log_odds"] <= 0, [ADDS, REMOVES]),
+        **{name: columns[name] for name in ("log_odds", "low", "high", "z", "p", "q")},
+        "test": _named(2 * columns["unit"] + ~columns["enough"], tests),
+        "reference_responses": counts["responses"][:, 0], "patched_responses": counts["responses"][:, 1],
+        "reference_trials": counts["trials"][:, 0], "patched_trials": counts["trials"][:, 1],
+        "reference_count": counts["counts"][:, 0], "patched_count": counts["counts"][:, 1],
+        "reference_words": counts["words"][:, 0], "patched_words": counts["words"][:, 1],
+        "original_log_ratio": statistics.original_log_ratio(y[:, 0], y[:, 1]),
+        "original_p": statistics.original_p(y[:, 0], n[:, 0], y[:, 1], n[:, 1]),
+    }  # fmt: skip
+    return pa.table([_column(found[field.name], field.type) for field in SCHEMA], SCHEMA)
+
+
+def _named(numbers: np.ndarray, names: Sequence[str]) -> pa.Array:
+    """Names by their numbers, each name stored once."""
+    return pa.DictionaryArray.from_arrays(pa.array(numbers.astype(np.int32)), pa.array(list(names), pa.string()))
+
+
+def _column(values: np.ndarray | pa.Array, kind: pa.DataType) -> pa.Array:
+    if isinstance(values, pa.Array):
+        return values
+    return pa.array(values, from_pandas=True).cast(kind)

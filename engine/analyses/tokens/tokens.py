@@ -1,0 +1,251 @@
+"""Which tokens and words each feature adds to what a model writes, or removes, and what it does to its decisions.
+
+Responses of an earlier study are compared, patched arm with reference arm, in each context: words in each of the units
+asked for (`associations`), decisions under each parser and lengths (`outcomes`). What is left out before anything is
+counted: runs that repeat the prompt (`counts`), and on request what is written after the decision.
+
+Where every arm of every prompt holds one text alone, trials were not drawn (greedy decoding): they count once.
+
+Cost: half a million responses of 100 tokens take about 2 minutes and 4 GB at the most on two cores (`causeway tokens`).
+"""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from jaxtyping import Int
+
+from causeway.engine.analyses.tokens import spelling
+from causeway.engine.analyses.tokens.associations import Statistics, associations
+from causeway.engine.analyses.tokens.comparisons import Comparisons, check_responses, comparisons
+from causeway.engine.analyses.tokens.counts import Counted, Documents, counted, in_groups
+from causeway.engine.analyses.tokens.outcomes import (
+    LENGTH,
+    RECORDED,
+    Outcome,
+    of_actions,
+    of_parsers,
+    outcome_table,
+)
+from causeway.engine.model.text import Tokenizer
+from causeway.engine.outcome.parsed import INVALID
+from causeway.engine.outcome.parsers import parser
+
+TOKEN, WORD, WORD_GROUP = "token", "word", "word_group"
+UNITS = (TOKEN, WORD, WORD_GROUP)
+# A token has about half the length of a word and what stands beside it.
+_TOKENS_A_WORD = 2
+_MOST_UNKNOWN = 0.5
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """What is asked of responses.
+
+    Attributes:
+        units: of `UNITS`.
+        reference: "baseline" or "noop"; None: the no-op where there is one.
+        shared_noise: whether arms of a (prompt, trial) drew the same random numbers.
+        echo: words of the shortest run that repeats the prompt and is left out; 0 for none.
+        until_decision: name of the parser behind whose decision a text is cut, or "".
+        statistics: how words are judged.
+    """
+
+    units: tuple[str, ...] = UNITS
+    reference: str | None = None
+    shared_noise: bool = False
+    echo: int = 5
+    until_decision: str = ""
+    statistics: Statistics = dataclasses.field(default_factory=Statistics)
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """What features do to words.
+
+    Attributes:
+        associations: `associations.SCHEMA`. outcomes: `outcomes.SCHEMA`. about: counts and settings; JSON-able.
+    """
+
+    associations: pa.Table
+    outcomes: pa.Table
+    about: Mapping[str, Any]
+
+
+def find_tokens(
+    responses: pa.Table, asked: Asked, tokenizer: Tokenizer | None = None, prompts: Mapping[str, str] | None = None
+) -> Found:
+    """Compare the responses of patched arms with those of their reference.
+
+    Args:
+        responses: `engine.earlier_results.RESPONSES`, each trial once.
+        tokenizer: of the model that wrote them; needed for tokens.
+        prompts: texts of prompts by the name that responses have for them; of others echoes stay.
+
+    Raises:
+        ValueError: no responses, nothing to compare, or a tokenizer that does not know the texts.
+    """
+    check_responses(responses)
+    pairs = comparisons(responses, asked.reference, asked.shared_noise)
+    responses, pairs, repeated = _drawn(responses, pairs, asked)
+    texts = _Texts.of(responses)
+    outcomes = _outcomes(responses, texts)
+    cut = texts.cut(asked.until_decision) if asked.until_decision else texts
+    documents, document, known = cut.documents(prompts or {})
+    tables, units = [], {}
+    for one in _counted(cut, documents, known, asked, tokenizer):
+        if not one.lengths.any():
+            raise ValueError("responses: no words in any of them; nothing can be told of words")
+        tables.append(associations(one, document, pairs, asked.statistics))
+        length = one.lengths[document]
+        units[one.unit] = {"distinct": len(one.vocabulary), "written": int(length.sum()), "echoes_left_out": one.echoed}
+        if len(tables) == 1:
+            outcomes.append(Outcome("", LENGTH, length.astype(np.float64), False))
+    about = _about(responses, pairs, asked) | {
+        "units": units, "length_in": f"{next(iter(units))}s", "repeated_trials_left_out": repeated,
+        "prompts_known": len(known), "prompts": len(texts.prompts),
+    }  # fmt: skip
+    told = outcome_table(iter(outcomes), pairs, asked.statistics.correction)
+    return Found(pa.concat_tables(tables).unify_dictionaries(), told, about)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Texts:
+    """Distinct texts and contexts, and which each response has.
+
+    Attributes:
+        texts: distinct. contexts, prompts: names. text, context, prompt: [R].
+    """
+
+    texts: list[str]
+    contexts: tuple[str, ...]
+    prompts: tuple[str, ...]
+    text: Int[np.ndarray, " R"]
+    context: Int[np.ndarray, " R"]
+    prompt: Int[np.ndarray, " R"]
+
+    @classmethod
+    def of(cls, responses: pa.Table) -> "_Texts":
+        column = responses["response"].cast(pa.large_string())
+        distinct = pc.unique(column)
+        text = pc.index_in(column, value_set=distinct).to_numpy().astype(np.int64)
+        names = {}
+        for name in ("context", "prompt"):
+            plain = responses[name].cast(pa.string())
+            values = pc.unique(plain)
+            names[name] = tuple(values.to_pylist()), pc.index_in(plain, value_set=values).to_numpy().astype(np.int64)
+        (contexts, context), (prompts, prompt) = names["context"], names["prompt"]
+        return cls(distinct.to_pylist(), contexts, prompts, text, context, prompt)
+
+    def cut(self, name: str) -> "_Texts":
+        """Texts up to what decided, under a parser."""
+        pairs, place = np.unique(self.context * len(self.texts) + self.text, return_inverse=True)
+        read, known = parser(name), {}
+        number = np.zeros(len(pairs), np.int64)
+        for at, pair in enumerate(pairs.tolist()):
+            context, text = divmod(pair, len(self.texts))
+            kept = self.texts[text][: read(self.texts[text], (), self.contexts[context]).end]
+            number[at] = known.setdefault(kept, len(known))
+        return dataclasses.replace(self, texts=list(known), text=number[place])
+
+    def documents(self, prompts: Mapping[str, str]) -> tuple[Documents, Int[np.ndarray, " R"], list[str]]:
+        """Distinct (text, prompt), which each response is, and the texts of prompts that are known."""
+        known = list(dict.fromkeys(prompts[name] for name in self.prompts if name in prompts))
+        number = np.array([known.index(prompts[name]) if name in prompts else -1 for name in self.prompts])
+        key = (number[self.prompt] + 1) * len(self.texts) + self.text
+        distinct, document = np.unique(key, return_inverse=True)
+        return Documents(distinct % len(self.texts), distinct // len(self.texts) - 1), document, known
+
+
+def _drawn(responses: pa.Table, pairs: Comparisons, asked: Asked) -> tuple[pa.Table, Comparisons, int]:
+    """Responses that were drawn: of greedy ones, which repeat one text, one each; how many were left out."""
+    text = responses["response"].dictionary_encode().combine_chunks().indices.to_numpy().astype(np.int64)
+    prompt = responses["prompt"].cast(pa.string()).dictionary_encode().combine_chunks().indices.to_numpy()
+    cell = np.unique(pairs.group * (int(prompt.max()) + 1) + prompt, return_inverse=True)[1]
+    order = np.lexsort((text, cell))
+    starts = np.flatnonzero(np.concatenate([[True], np.diff(cell[order]) > 0]))
+    size = np.diff(np.append(starts, len(order)))
+    same = text[order[starts]] == text[order[starts + size - 1]]
+    if not same.all() or size.max() == 1:
+        return responses, pairs, 0
+    kept = np.sort(order[starts])
+    left = responses.take(kept)
+    return left, comparisons(left, asked.reference, asked.shared_noise), len(order) - len(kept)
+
+
+def _counted(
+    texts: _Texts, documents: Documents, prompts: Sequence[str], asked: Asked, tokenizer: Tokenizer | None
+) -> Iterator[Counted]:
+    """Words of each unit in all documents, one after the other: tokens first, whose number is the length."""
+    cut = spelling.pieces(texts.texts)
+    if TOKEN in asked.units:
+        if tokenizer is None:
+            raise ValueError("units: tokens are those of the model's tokenizer; name it, or take word, word_group")
+        spelled = spelling.tokens(texts.texts, cut, tokenizer)
+        _check_known(spelled, tokenizer)
+        place = {int(token): at for at, token in enumerate(np.asarray(spelled.ids))}
+        runs = [_codes(tokenizer.encode(text, unknown=True), place) for text in prompts]
+        yield counted(spelled, documents, TOKEN, runs, asked.echo * _TOKENS_A_WORD)
+    if TOKEN == "".join(asked.units):
+        return
+    spelled = spelling.words(cut)
+    del cut
+    at = {word: number for number, word in enumerate(spelled.vocabulary)}
+    runs = [_codes(spelling.WORD.findall(text.lower()), at) for text in prompts]
+    found = counted(spelled, documents, WORD, runs, asked.echo)
+    if WORD in asked.units:
+        yield found
+    if WORD_GROUP in asked.units:
+        yield in_groups(found, *spelling.grouped(spelled.vocabulary))
+
+
+def _codes(parts: Sequence[Any], place: Mapping[Any, int]) -> Int[np.ndarray, " n"]:
+    """Codes of a prompt's words or tokens, -1 for those that no text has."""
+    return np.array([place.get(part, -1) for part in parts], np.int64)
+
+
+def _check_known(spelled: spelling.Spelled, tokenizer: Tokenizer) -> None:
+    """Refuse a tokenizer that has no tokens for most of what was written."""
+    unknown = (
+        np.flatnonzero(np.asarray(spelled.ids) == tokenizer.unknown_id) if tokenizer.unknown_id is not None else []
+    )
+    if not len(unknown) or not len(spelled.codes):
+        return
+    share = float((spelled.codes == unknown[0]).mean())
+    if share > _MOST_UNKNOWN:
+        raise ValueError(
+            f"model: its tokenizer does not know {share:.0%} of what the responses are made of; name the model that "
+            "wrote them, or take --units=word,word_group"
+        )
+
+
+def _outcomes(responses: pa.Table, texts: _Texts) -> list[Outcome]:
+    """Decisions under each parser, and as recorded where every response has one."""
+    found = list(of_parsers(texts.texts, texts.contexts, texts.text, texts.context))
+    names = responses.column_names
+    if "action" not in names or responses["action"].null_count:
+        return found
+    actions = np.array(responses["action"].cast(pa.string()).to_pylist())
+    valid = actions != INVALID
+    if "valid" in names:
+        valid &= pc.fill_null(responses["valid"], True).to_numpy(zero_copy_only=False)
+    amounts = np.full(len(actions), np.nan)
+    if "amount" in names:
+        amounts = responses["amount"].to_numpy(zero_copy_only=False).astype(np.float64)
+    return [*of_actions(RECORDED, actions, valid, amounts), *found]
+
+
+def _about(responses: pa.Table, pairs: Comparisons, asked: Asked) -> dict[str, Any]:
+    """What a reader must know beside the tables."""
+    return {
+        "responses": responses.num_rows, "comparisons": len(pairs.layer),
+        "features": len(np.unique(pairs.layer.astype(np.int64) << 32 | pairs.feature)),
+        "contrasts": list(pairs.contrasts), "arms_left_out": list(pairs.left_out),
+        "contexts": {name: {"prompts": count, "unit": unit} for name, count, unit
+                     in zip(pairs.contexts, pairs.prompts, pairs.units, strict=True)},
+        "missing": len(pairs.missing), "missing_first": list(pairs.missing[:100]),
+        "settings": dataclasses.asdict(asked), "sign": "patched less reference",
+    }  # fmt: skip
