@@ -37,6 +37,7 @@ QUESTIONS = {
     "audit": "can the results of an earlier study be built on?",
     "select": "which of its features are followed, on which prompts?",
     "replay": "which features does setting a feature change, in what the model writes and apart from it?",
+    "tokens": "which tokens and words does each feature add to what it writes, or remove?",
     "integrate": "what do all these analyses together say of each feature?",
     "train_model": "make a small model",
     "train_dictionary": "make SAEs or transcoders for a model",

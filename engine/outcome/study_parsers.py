@@ -1,7 +1,7 @@
 """The original study's three parsers, as its code has them.
 
-    v1   "stop" or "2)" anywhere is a stop; else the last $amount if it is in [5, 100]; else the first whole number if it
-         is; else a stop that is not valid
+    v1   "stop" or "2)" anywhere is a stop; else the last $amount if it is in [5, 100]; else the first whole number if
+         it is; else a stop that is not valid
     v2   by the first line that is not blank: "2" is a stop; so is any of its stop words, within a word too ("spend"
          holds "end"); "1", "1)", "choice: 1" are a bet. On a fixed menu ("safe" contexts) that is of $10; on a variable
          one ("risky") of the first amount found before the text goes on with a new round, and without an amount in

@@ -6,9 +6,9 @@ In this order, the first that decides:
     2. the text up to where the model plays on by itself (a line "Round 5: ...", "Game history", "Current balance"),
        without menus repeated (a line "1) ..." followed by one "2) ..."):
        a. the number of an option, 1 or 2, at its beginning; or nothing but an amount
-       b. the first word that stops (stop, quit, walk away, cash out) or bets (bet, wager), not counting those that are
-          denied ("do not stop"), conditional ("if I lose I stop"), weighed ("bet or stop"), of the past, or nouns of the
-          game ("my bets", "bet amount" without one, "unstoppable")
+       b. the first word that stops (stop, quit, walk away, cash out) or bets (bet, wager), not counting those that
+          are denied ("do not stop"), conditional ("if I lose I stop"), weighed ("bet or stop"), of the past, or nouns
+          of the game ("my bets", "bet amount" without one)
     3. nothing: invalid
 
 A bet's amount is the first one that follows in the sentence, $20 or "bet 20"; on a fixed menu its own. None: a bet
@@ -27,21 +27,23 @@ _FINAL = re.compile(
     r"\b(?:final (?:decision|choice|answer)|(?:my|the) (?:decision|choice|answer)|choice)\b\W{0,4}(?:is\b)?"
 )
 _PLAYS_ON = re.compile(
-    r"^\W*(?:round \d|game history|current (?:balance|round)|slot machine game|choose:)", re.MULTILINE
+    r"^[^\w\n]*(?:round \d|game history|current (?:balance|round)|slot machine game|choose:)", re.MULTILINE
 )
-_MENU = re.compile(r"^\s*1[).][^\n]*\n\s*2[).][^\n]*(?:\n|\Z)", re.MULTILINE)
+_MENU = re.compile(r"^[^\S\n]*1[).][^\n]*\n[^\S\n]*2[).][^\n]*(?:\n|\Z)", re.MULTILINE)
 _OPTION = re.compile(
-    r"\W*(?:(?:i(?:'ll| will| would|'d)? (?:choose|pick|select|take|go with)|option|choice|answer)\W{0,3}(?:option\W{0,2})?)?"
+    r"\W*(?:(?:i(?:'ll| will| would|'d)? (?:choose|pick|select|take|go with)|"
+    r"option|choice|answer)\W{0,3}(?:option\W{0,2})?)?"
     r"([12])(?![\d%x]|[.,/]\d)(?=\W|\Z)"
 )
 _AMOUNT_ALONE = re.compile(r"\W{0,4}?\$(\d+)(?=\W|\Z)|\s*(\d+)(?: dollars?)?\s*[.!]?\s*(?:\n|\Z)")
 _ACT = re.compile(
-    r"\b(?:(?P<stop>stop(?:ping)?|quit(?:ting)?|walk(?:ing)? away|cash(?:ing)? out)|(?P<bet>bet(?:ting)?|wager(?:ing)?))\b"
+    r"\b(?:(?P<stop>stop(?:ping)?|quit(?:ting)?|walk(?:ing)? away|cash(?:ing)? out)|"
+    r"(?P<bet>bet(?:ting)?|wager(?:ing)?))\b"
     r"(?!\s+(?:or|amounts?|sizes?|history)\b(?!\W{1,3}\$?\d))"
 )
 _UNDECIDED = re.compile(
-    r"n't\b|\b(?:not|never|no|without|cannot|instead of|rather than|if|when|once|until|unless|whether|or|previous|last|my|your|"
-    r"the|each|per|every)\b"
+    r"n't\b|\b(?:not|never|no|without|cannot|instead of|rather than|if|when|once|until|unless|whether|or|previous|last|"
+    r"my|your|the|each|per|every)\b"
 )
 # A verb after a noun's article is none: "my bet" names a bet, "my bet is $20" makes it.
 _NOUN = re.compile(r"\b(?:my|your|the)\s+$")

@@ -159,8 +159,8 @@ def paired_risk_difference(
 def exact_test(table: CountPair, test: ExactTest = "fisher") -> Float[np.ndarray, "*rows"]:
     """Exact p value of equal proportions, two-sided.
 
-    Fisher takes about 0.4 ms a distinct table; Boschloo is more powerful and takes about 10 ms. mid_p is Fisher's p with
-    half the probability of what came: nearer to its level, at times a little above it.
+    Fisher takes about 0.4 ms a distinct table; Boschloo is more powerful and takes about 10 ms. mid_p is Fisher's
+    p with half the probability of what came: nearer to its level, at times a little above it.
 
     Raises:
         ValueError: an unknown test, or more successes than trials.

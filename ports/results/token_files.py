@@ -2,7 +2,7 @@
 
 associations.parquet               a row a (feature, context, contrast, unit, text): log odds with interval, p and q
 outcomes.parquet                   a row a (feature, context, contrast, parser, outcome): effects on decisions, length
-token_associations.json            {feature: [{token, token_id, odds_ratio, p_value, baseline_count, patched_count, ...}]}
+token_associations.json            {feature: [{token, token_id, odds_ratio, p_value, baseline_count, ...}]}
 feature_word_effects_CONTRAST.json {feature: {adds: [...], removes: [...]}}, patch_risky_vs_baseline for its CONTRAST
 tokens.json                        counts and settings: written last, the folder is whole
 """

@@ -107,7 +107,7 @@ def test_bad_input_is_one_line(run, place, flags):
         "tokens, but the context": file("long", safe, {"text": "game " * 90, "group": "risky"}),
         "no field 'round' to stratify by": [*file("flat", safe, risky), "--strata=round"],
         "no such file": [*flags, "--prompts=absent.jsonl", f"--out={place / 'refused'}"],
-        "use study_v1 or study_v2": [*flags, "--play=2", "--wording=study", "--parser=answers", "--out=x"],
+        "use three_state, v1, v2 or v3": [*flags, "--play=2", "--wording=study", "--parser=answers", "--out=x"],
         "--menu: given twice": [*flags, "--states=2", "--menu=fixed", "--menu=variable", "--out=x"],
     }
     _, errors = run(*cases.values())

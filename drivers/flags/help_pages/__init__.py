@@ -19,7 +19,7 @@ _COMPONENTS = (
 )
 _SAMPLED = (
     "causeway patch_sweep --prompts=runs/screen/prompts.jsonl --features=runs/screen/screen.parquet --limit_features=8 "
-    "--outcome=sampled --parser=study_v1 --trials=4 --max_new_tokens=8 --workdir=runs/sampled"
+    "--outcome=sampled --parser=three_state --trials=4 --max_new_tokens=8 --workdir=runs/sampled"
 )
 _TRANSCODERS = "--dictionaries=bundled:tiny/transcoders"
 
@@ -193,6 +193,11 @@ PAGES: MappingProxyType[str, Page] = MappingProxyType(
             ),
             ("workdir", ("prompts", "sweep")),
             ("model", "dictionaries", "features", "targets", "trials", "scope", "teacher_forced", "plan"),
+        ),
+        "tokens": Page(
+            (_STATES, _SAMPLED, "causeway tokens --results=runs/sampled --model=bundled:tiny --out=runs/tokens"),
+            ("results", "out"),
+            ("model", "prompts", "units", "reference", "min_count", "until_decision", "keep", "overwrite"),
         ),
         "integrate": Page(
             (

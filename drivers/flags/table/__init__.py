@@ -140,7 +140,7 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
     "disk_limits": listed("Fractions of the disk to warn at, and to stop at.", "0.8", "0.95"),
     "correction": choice("False discovery rate: bh, or by (any dependence).", "bh", "bh", "by"),
     "halves": switch("Select on half of the prompts, estimate on the others; without, none is causal.", True),
-    "alpha": number("Bound on q of a causal feature.", 0.05),
+    "alpha": number("Bound on q of a causal feature (tokens: of a word that is listed).", 0.05),
     "tau": number("Least change of a probability of a causal feature; of log odds four times it.", 0.05),
     "export_study": switch("Also write the original study's result files (sampled)."),
     # replay
@@ -188,6 +188,15 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
     "top_total": whole("Features taken in all, the strongest whatever their layer (in place of --per_layer).", None),
     "only_causal": switch("Features declared causal alone; --noonly_causal: others too.", True),
     "prompts_each": whole("Representative prompts of each feature, the groups in turn.", 4),
+    # tokens
+    "units": listed("What is counted: token (of --model), word, word_group (bet, bets, betting). Default: all."),
+    "reference": choice("Arm that patched ones are compared with (default: noop where there is one).",
+                         None, "baseline", "noop"),
+    "prior": number("Log odds: mean responses, of the words of all texts, that each arm has more.", 1.0, 0.0),
+    "exact_test": choice("Test of words that few responses hold, where arms are independent.",
+                          "fisher", "fisher", "mid_p", "boschloo"),
+    "echo": whole("Runs of so many words (twice as many tokens) that repeat the prompt are left out; 0: none.", 5, 0),
+    "until_decision": switch("Count words up to the decision alone, as --parser finds it."),
     # train_model, train_dictionary, convert
     "tokenizer": text("Folder with a tokenizer.json; without it a word-level one is made from the texts."),
     "report_every": whole("Steps between lines of progress.", 100),
@@ -251,7 +260,7 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
     "word_vectors": choice("What a word stands for: the mean of its tokens' unembedding columns, the first one's, or "
                             "the state after its definition.", "mean", "mean", "first", "definitions"),
     "definition": text("The prompt of --word_vectors=definitions, with WORD in the word's place.", "WORD means"),
-    "min_count": whole("Texts of --data that a word of --lexicon=data is in, at least.", 5),
+    "min_count": whole("Texts that a word is in, at least (of --data for --lexicon=data; tokens: of both arms).", 5),
     "atoms": whole("Most texts that a neuron is described by.", 32),
     "null_draws": whole("Reflected lexicons that a neuron's cosine is compared with; 0: none, and no p.", 39, 0),
     # ablate

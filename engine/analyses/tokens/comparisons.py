@@ -8,8 +8,8 @@ baseline; a row of no feature stands for every feature (`patch_sweep.trial_axes`
 What is drawn anew, and so the unit of every test (`Unit`):
 
     prompt    in contexts with `FEWEST_PROMPTS` prompts or more: all responses of both arms to a prompt
-    trial     in contexts with fewer, where arms share random numbers: the responses of both arms to a prompt in one trial
-    response  in contexts with fewer, where they do not: each response; arms are then independent
+    trial     in contexts with fewer, where arms share random numbers: responses of both arms to a prompt in one trial
+    response  in contexts with fewer, where they do not: each response, arms being independent
 
 Of few prompts nothing is claimed about other prompts. Shapes: R responses, G groups (feature, context, arm), C
 comparisons. Cost: sorting R keys.
@@ -116,12 +116,15 @@ def comparisons(responses: pa.Table, reference: str | None, shared_noise: bool) 
     names = [arms[number] for number in np.unique(own["arm"][kept])]
     counts = [len(np.unique(prompt[context == number])) for number in range(len(contexts))]
     units = tuple(_unit(count, shared_noise) for count in counts)
+    trial = responses["trial"].to_numpy().astype(np.int64)
     return Comparisons(
-        group, _clusters(units, context, prompt, responses["trial"].to_numpy().astype(np.int64), len(prompts)),
-        *(own[name][kept].astype(np.int32) for name in ("layer", "feature", "context")),
-        np.array([names.index(arms[number]) for number in own["arm"][kept]], np.int32),
-        found[kept], own["group"][kept], contexts, tuple(f"{name} - {base}" for name in names), units, tuple(counts),
-        tuple(missing), tuple(name for name in arms if name not in (*compared, base)),
+        group=group, cluster=_clusters(units, context, prompt, trial, len(prompts)),
+        layer=own["layer"][kept].astype(np.int32), feature=own["feature"][kept].astype(np.int32),
+        context=own["context"][kept].astype(np.int32),
+        contrast=np.array([names.index(arms[number]) for number in own["arm"][kept]], np.int32),
+        reference=found[kept], patched=own["group"][kept], contexts=contexts,
+        contrasts=tuple(f"{name} - {base}" for name in names), units=units, prompts=tuple(counts),
+        missing=tuple(missing), left_out=tuple(name for name in arms if name not in (*compared, base)),
     )  # fmt: skip
 
 

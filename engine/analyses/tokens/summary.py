@@ -69,11 +69,6 @@ def effects(associations: pa.Table, contrast: str, alpha: float, keep: int) -> d
     return found
 
 
-def contrasts(associations: pa.Table) -> list[str]:
-    """Names of the contrasts that have rows."""
-    return sorted(pc.unique(associations["contrast"].cast(pa.string())).to_pylist())
-
-
 def lines(associations: pa.Table, outcomes: pa.Table, about: Mapping[str, Any], alpha: float) -> list[str]:
     """A page for the screen."""
     told = [
@@ -82,6 +77,9 @@ def lines(associations: pa.Table, outcomes: pa.Table, about: Mapping[str, Any], 
     ]
     for name, context in about["contexts"].items():
         told.append(f"  {name}: {_plural(context['prompts'], 'prompt')}, tested over {context['unit']}s")
+    for what in ("decided_without_responses", "responses_undecided"):
+        if about.get(what):
+            told.append(f"  {what.replace('_', ' ')}: {about[what]:,}, first {about[f'{what}_first'][0]}")
     if about["missing"]:
         told.append(f"  missing: {about['missing']:,} (feature, context, arm), first {about['missing_first'][0]}")
     if about["prompts_known"] < about["prompts"]:

@@ -110,7 +110,7 @@ def _joined(
     at, cluster = np.nonzero(both)
     collect = sparse.csr_matrix((np.ones(len(at)), (at, np.arange(len(at)))), (len(block), len(at)))
     n = [words[place[arm][at], cluster] for arm in (0, 1)]
-    m = [trials[place[arm][at], cluster] for arm in (0, 1)]
+    m = [trials[place[arm][at], cluster].astype(np.float64) for arm in (0, 1)]
     picked = [place[arm][at] * size + cluster for arm in (0, 1)]
     y = [_product(member, own)[rows] for rows in picked]
     held = [_product(member, _with_data(own, np.ones_like(own.data)))[rows] for rows in picked]
@@ -122,7 +122,7 @@ def _joined(
         "more1": (more > 0).astype(np.float64), "any": ((held[0] + held[1]) > 0).astype(np.float64),
         **{f"y{a}n{b}": sparse.diags_array(n[b]) @ y[a] for a in (0, 1) for b in (0, 1)},
     }  # fmt: skip
-    found = {}
+    found: dict[str, np.ndarray] = {}
     for name, matrix in kinds.items():
         found |= _gathered({name: _sorted(collect @ sparse.csr_matrix(matrix))}, comparison, word)
     total = {key: (collect @ value)[comparison] for key, value in {

@@ -30,6 +30,7 @@ from causeway.engine.analyses.tokens.outcomes import (
     of_parsers,
     outcome_table,
 )
+from causeway.engine.analyses.tokens.summary import lines
 from causeway.engine.model.text import Tokenizer
 from causeway.engine.outcome.parsed import INVALID
 from causeway.engine.outcome.parsers import parser
@@ -38,7 +39,8 @@ TOKEN, WORD, WORD_GROUP = "token", "word", "word_group"
 UNITS = (TOKEN, WORD, WORD_GROUP)
 # A token has about half the length of a word and what stands beside it.
 _TOKENS_A_WORD = 2
-_MOST_UNKNOWN = 0.5
+# A model's own texts are of its tokens.
+_MOST_UNKNOWN = 0.01
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +75,14 @@ class Found:
     associations: pa.Table
     outcomes: pa.Table
     about: Mapping[str, Any]
+
+    @property
+    def contrasts(self) -> list[str]:
+        """Names of the contrasts."""
+        return list(self.about["contrasts"])
+
+    def __str__(self) -> str:
+        return "\n".join(lines(self.associations, self.outcomes, self.about, 0.05))
 
 
 def find_tokens(
@@ -143,7 +153,8 @@ class _Texts:
     def cut(self, name: str) -> "_Texts":
         """Texts up to what decided, under a parser."""
         pairs, place = np.unique(self.context * len(self.texts) + self.text, return_inverse=True)
-        read, known = parser(name), {}
+        read = parser(name)
+        known: dict[str, int] = {}
         number = np.zeros(len(pairs), np.int64)
         for at, pair in enumerate(pairs.tolist()):
             context, text = divmod(pair, len(self.texts))
@@ -189,7 +200,7 @@ def _counted(
         place = {int(token): at for at, token in enumerate(np.asarray(spelled.ids))}
         runs = [_codes(tokenizer.encode(text, unknown=True), place) for text in prompts]
         yield counted(spelled, documents, TOKEN, runs, asked.echo * _TOKENS_A_WORD)
-    if TOKEN == "".join(asked.units):
+    if "".join(asked.units) == TOKEN:
         return
     spelled = spelling.words(cut)
     del cut
@@ -208,16 +219,15 @@ def _codes(parts: Sequence[Any], place: Mapping[Any, int]) -> Int[np.ndarray, " 
 
 
 def _check_known(spelled: spelling.Spelled, tokenizer: Tokenizer) -> None:
-    """Refuse a tokenizer that has no tokens for most of what was written."""
-    unknown = (
-        np.flatnonzero(np.asarray(spelled.ids) == tokenizer.unknown_id) if tokenizer.unknown_id is not None else []
-    )
+    """Refuse a tokenizer that has no tokens for what was written."""
+    none = -1 if tokenizer.unknown_id is None else tokenizer.unknown_id
+    unknown = np.flatnonzero(np.asarray(spelled.ids) == none)
     if not len(unknown) or not len(spelled.codes):
         return
     share = float((spelled.codes == unknown[0]).mean())
     if share > _MOST_UNKNOWN:
         raise ValueError(
-            f"model: its tokenizer does not know {share:.0%} of what the responses are made of; name the model that "
+            f"model: its tokenizer does not know {share:.1%} of what the responses are made of; name the model that "
             "wrote them, or take --units=word,word_group"
         )
 

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 
 import causeway as cw
+from causeway.engine.earlier_results import FEATURES, REPEATED, RESPONSES, EarlierResults
 from causeway.engine.prompt_record import PromptRecord
 
 PROMPT = "44+95="
@@ -19,6 +20,14 @@ JUDGED = [
     PromptRecord(f"{n}+95=", split=("train", "test")[n % 2], fields={"correct": n % 4 < 2, "label_source": "margin"})
     for n in range(40, 56)
 ]
+ANSWERED = pa.Table.from_pylist([
+    {"layer": layer, "feature": layer, "context": "safe", "arm": arm, "condition": arm, "prompt": "safe",
+     "trial": trial, "response": f"1) Bet ${trial}", "action": "bet", "amount": 1.0, "valid": True, "source": "x"}
+    for layer, arm in ((-1, "baseline"), (3, "patch:risky")) for trial in range(6)
+], RESPONSES)  # fmt: skip
+RESULTS = EarlierResults(
+    FEATURES.empty_table(), ANSWERED, REPEATED.empty_table(), (), "patch_sweep", {}, ("trials.parquet",)
+)
 # A call that would do, of each public function: what is not named here has to be refused by its type alone.
 CALLS = {
     "ablate": {"prompts": [(PROMPT, "139.", "138.")], "components": None},
@@ -73,6 +82,7 @@ CALLS = {
     "select": {"screen": pa.table({"layer": [0], "feature": [1], "d": [0.5]})},
     "screen": {"prompts": GROUPS, "dictionary": "saes"},
     "study": {"config": {"name": "x", "stages": [{"name": "p", "driver": "prompts"}]}, "workdir": "out"},
+    "tokens": {"results": RESULTS},
     "words_of_texts": {"texts": ["a cat has four legs"], "min_count": 1},
     "second_order": {"prompts": [(PROMPT, "139.", "138.")]},
     "FeatureEdit": {"layer": 0, "feature": 1},

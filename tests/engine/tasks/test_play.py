@@ -76,15 +76,16 @@ def test_what_cannot_be_read_or_afforded_is_invalid_and_never_a_stop(response):
     assert labelled_by("outcome", [played]) == []
 
 
-@pytest.mark.parametrize("parser_name", ["answers", "study_v1", "study_v2"])
+@pytest.mark.parametrize("parser_name", ["answers", "three_state", "v1", "v2", "v3"])
 def test_no_parser_turns_nonsense_into_a_stop(parser_name):
     text = "tiny" if parser_name == "answers" else "study"
     played = play_games(always(" well, well"), 3, seed=0, parser_name=parser_name, text=text)
     assert {p.outcome for p in played} == {"invalid"}
 
 
-def test_menus_in_the_study_text():
-    games = play_games(always("1"), 4, seed=0, menus=(VARIABLE_MENU, FIXED_MENU), text="study", parser_name="study_v2")
+@pytest.mark.parametrize("parser_name", ["three_state", "v2", "v3"])
+def test_menus_in_the_study_text(parser_name):
+    games = play_games(always("1"), 4, seed=0, menus=(VARIABLE_MENU, FIXED_MENU), text="study", parser_name=parser_name)
     # The choice alone is a bet on a fixed menu; on a variable one it names no amount.
     assert [g.outcome == "invalid" for g in games] == [True, False, True, False]
     assert all(r.bet == 10 for g in games for r in g.final.rounds)

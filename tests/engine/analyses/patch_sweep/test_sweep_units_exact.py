@@ -12,7 +12,7 @@ from causeway.engine.intervention.edits import EMPTY
 from causeway.engine.intervention.instruments import Instruments
 from causeway.engine.intervention.taps import TapSpec, bind_tap
 from causeway.engine.model.forward import run
-from causeway.engine.outcome.parsers import INVALID
+from causeway.engine.outcome.parsed import INVALID
 
 WIDTH, ROWS = 10, 36
 

@@ -14,7 +14,8 @@ from causeway.engine.intervention.taps import TapSpec, bind_tap
 from causeway.engine.model.forward import run
 from causeway.engine.model.generate import generate_rows
 from causeway.engine.model.segments import Layout
-from causeway.engine.outcome.parsers import INVALID, parse_answers
+from causeway.engine.outcome.parsed import INVALID
+from causeway.engine.outcome.parsers import parse_answers
 
 STEPS = 4
 
