@@ -42,7 +42,7 @@ def tokens(
     """Which tokens and words each feature adds to what a model writes, or removes, and which decisions it moves.
 
     Args:
-        results: of `cw.earlier_results`.
+        results: of `cw.read_earlier`.
         model: that wrote the responses, for its tokenizer; None: words alone.
         prompts: the prompts' records, so that what repeats them is left out; None: the published study's two.
         features: a table with columns layer and feature; None: all.
@@ -62,7 +62,7 @@ def tokens(
         ValueError: no sampled responses, nothing to compare, or an argument that is none.
     """
     if not isinstance(results, EarlierResults):
-        raise ValueError(f"results: got {scalars.shown(results)}; needs what cw.earlier_results gives")
+        raise ValueError(f"results: got {scalars.shown(results)}; needs what cw.read_earlier gives")
     if model is not None and not isinstance(model, Model):
         raise ValueError(f"model: got {scalars.shown(model)}; needs what load_model returns, or None")
     if prompts is not None and not (
