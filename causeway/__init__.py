@@ -54,6 +54,8 @@ if TYPE_CHECKING:
     from causeway.engine.analyses.lens.logit_lens import LogitLens as LogitLens
     from causeway.engine.analyses.lens.logit_lens import logit_lens as logit_lens
     from causeway.engine.analyses.patch_sweep.request import patch_sweep as patch_sweep
+    from causeway.engine.analyses.pathways.pathways import Pathways as Pathways
+    from causeway.engine.analyses.pathways.request import pathways as pathways
     from causeway.engine.analyses.polysemanticity.request import Polysemanticity as Polysemanticity
     from causeway.engine.analyses.polysemanticity.request import polysemanticity as polysemanticity
     from causeway.engine.analyses.rank.rank import Ranking as Ranking

@@ -36,6 +36,7 @@ QUESTIONS = {
     "adversarial": "which words put into a prompt make it err, as its neurons say?",
     "audit": "can the results of an earlier study be built on?",
     "select": "which of its features are followed, on which prompts?",
+    "pathways": "which features drive which, along which chains, and as much as gradients say?",
     "replay": "which features does setting a feature change, in what the model writes and apart from it?",
     "tokens": "which tokens and words does each feature add to what it writes, or remove?",
     "integrate": "what do all these analyses together say of each feature?",

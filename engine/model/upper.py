@@ -42,14 +42,16 @@ def upper(
     positions: Int[Array, "rows T"],
     meet: Callable[[Array, Any], Meeting],
     carry: Any,
+    stop: int | None = None,
 ) -> tuple[Float[Array, "B T D"], Any]:
     """Run blocks `first` to the last on the stream before block `first`.
 
     Args:
         positions: of the T tokens or nodes. meet: makes a layer's meeting of its index and what is carried.
+        stop: the block after the last one that is run, where not all are.
 
     Returns:
-        The stream after the last block, and what was carried to there.
+        The stream after the last block that was run, and what was carried to there.
     """
 
     def body(index, state):
@@ -59,7 +61,7 @@ def upper(
         x = apply_block(block, index, x, positions, transformer.config, meeting.attend, meeting)
         return x, meeting.carry
 
-    return jax.lax.fori_loop(first, transformer.config.num_layers, body, (x, carry))
+    return jax.lax.fori_loop(first, transformer.config.num_layers if stop is None else stop, body, (x, carry))
 
 
 def top(transformer: Transformer, x: Float[Array, "B Q D"], observe: Observe) -> Float[Array, "B Q V"]:

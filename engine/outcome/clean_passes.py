@@ -42,6 +42,7 @@ class CleanPasses:
 
     streams: the stream before each block. keys, values: of each block, keys rotated. last: the last token's stream
     after the final norm. held: what rows hold of the passes, whose streams are [L, P, W, ...]. lengths: tokens of each.
+    kept: further streams that were asked for, [L, P, W, ...].
     """
 
     streams: Float[Array, "L P W D"]
@@ -50,6 +51,7 @@ class CleanPasses:
     last: Float[Array, "P D"]
     held: Held | None
     lengths: Int[Array, " P"]
+    kept: dict[str, Float[Array, "L P W D"]]
 
 
 def group_size(config: ModelConfig, width: int) -> int:
@@ -63,11 +65,12 @@ def clean_passes(
     prompts: Sequence[Sequence[int]],
     held: HeldLayers,
     dictionary: InMemory | None = None,
+    keep: tuple[str, ...] = (),
 ) -> CleanPasses:
     """Run prompts of one bucket once each.
 
     Args:
-        prompts: token ids. held: what rows will hold. dictionary: of their edits.
+        prompts: token ids. held: what rows will hold. dictionary: of their edits. keep: further streams wanted.
 
     Raises:
         NotFiniteError: a pass does not give numbers; its row is the prompt's number.
@@ -79,15 +82,17 @@ def clean_passes(
     for row, ids in enumerate([*prompts, *[prompts[0]] * (count - len(prompts))]):
         padded[row, : len(ids)], lengths[row] = ids, len(ids)
     names = needed_streams(held, transformer.config.post_norms, dictionary) if held else ()
+    asked = tuple(dict.fromkeys((*names, *keep)))
     parts = [
-        _batch(transformer, padded[at : at + batch], lengths[at : at + batch], names, at)
+        _batch(transformer, padded[at : at + batch], lengths[at : at + batch], asked, at)
         for at in range(0, count, batch)
     ]
     # A power of two of batches, so that few programs serve all numbers of prompts.
     parts += parts[:1] * (row_width(len(parts), MOST_BATCHES) - len(parts))
     streams, keys, values, last, found, tokens = jax.tree.map(lambda *a: jnp.concatenate(a, axis=1), *parts)
-    kept = Held.of(held, found, dictionary) if held else None
-    return CleanPasses(streams, keys, values, last[0], kept, tokens[0])
+    own = Held.of(held, {name: found[name] for name in names}, dictionary) if held else None
+    kept = {name: found[name] for name in keep}
+    return CleanPasses(streams, keys, values, last[0], own, tokens[0], kept)
 
 
 def _batch(

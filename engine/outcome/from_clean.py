@@ -1,5 +1,7 @@
 """What the last token says under many edits of many prompts: each row runs only where it differs from its clean pass.
 
+What it says is the stream after the final norm, logits, or chosen features of the layers on the way (`FeatureReader`).
+
 A row (a prompt under one list of edits) whose first slot is at layer l and position q is its clean pass below block l
 and before q (`clean_passes`). It starts from the stored stream there and runs the T - q tokens from q on through the
 blocks from l up; their keys and values take the place of the clean ones, and what they see before q is clean. So an
@@ -23,6 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from causeway.engine.dictionary.config import place_among
 from causeway.engine.dictionary.placement import InMemory
 from causeway.engine.intervention.apply import bind_all
 from causeway.engine.intervention.edges import Edges
@@ -36,6 +39,7 @@ from causeway.engine.model.finite import NotFiniteError, all_finite, traced
 from causeway.engine.model.transformer import Transformer
 from causeway.engine.model.upper import upper
 from causeway.engine.outcome.clean_passes import BATCH_TOKENS, CleanPasses
+from causeway.engine.outcome.feature_reader import FeatureReader
 from causeway.engine.precision import full_precision
 
 _NEVER = np.iinfo(np.int32).max
@@ -49,6 +53,7 @@ class Background:
     transformer: Transformer
     dictionary: InMemory | None
     clean: CleanPasses
+    reader: FeatureReader | None = None
 
 
 class Own(NamedTuple):
@@ -61,7 +66,8 @@ class Own(NamedTuple):
 
 
 class Found(NamedTuple):
-    """Numbers of rows, and what their last tokens say: logits [r, V], or the stream after the final norm [r, D]."""
+    """Numbers of rows, and what their last tokens say: logits [r, V], the stream after the final norm [r, D], or what
+    the background's reader reads [r, P S 3]."""
 
     rows: Int[np.ndarray, " r"]
     last: Float[np.ndarray, "r W"]
@@ -79,6 +85,22 @@ def clean_last(background: Background, logits: bool = False) -> Float[np.ndarray
     return np.asarray(_logits(background.transformer, last) if logits else last, np.float64)
 
 
+def clean_read(background: Background) -> Float[np.ndarray, "P W"]:
+    """What the background's reader reads at the last token of each prompt without an edit."""
+    assert background.reader is not None
+    return np.asarray(_clean_read(background), np.float64)
+
+
+@jax.jit
+@full_precision
+def _clean_read(background: Background) -> Float[Array, "P W"]:
+    reader, clean = background.reader, background.clean
+    assert reader is not None
+    streams = clean.kept[reader.stream][jnp.asarray(reader.layers)]
+    read = reader(streams[:, jnp.arange(len(clean.lengths)), clean.lengths - 1])
+    return read.reshape(len(read), -1)
+
+
 @jax.jit
 @full_precision
 def _logits(transformer: Transformer, last: Float[Array, "P D"]) -> Float[Array, "P V"]:
@@ -92,7 +114,8 @@ def last_tokens(
 
     Args:
         edits: slots [R, E], of the prompts of `background`. prompts: of each row, its number among them.
-        logits: whether logits are wanted; the stream after the final norm costs less.
+        logits: whether logits are wanted; the stream after the final norm costs less, and a reader's features are read
+            in place of either.
 
     Raises:
         NotFiniteError: a row does not give numbers; its row is the row's number.
@@ -151,13 +174,19 @@ def edited_last(background: Background, own: Own, tokens: int, logits: bool) -> 
     x = clean.streams[own.first, own.prompts[:, None], positions]
     x = Observer(edited, own.first, positions, real)("embed", x)
 
-    def meet(index, carried):
-        return _Suffix(background, own, instruments, index, positions, real, carried)
+    end = (clean.lengths[own.prompts] - 1 - own.begins)[:, None]
+    reader = background.reader
 
-    x, _ = upper(transformer, x, own.first, positions, meet, instruments.carried(x))
+    def meet(index, carried):
+        return _Suffix(background, own, instruments, index, positions, real, end, carried)
+
+    read = None if reader is None else jnp.zeros((len(reader.layers), len(x), x.shape[-1]), x.dtype)
+    stop = None if reader is None else max(reader.layers) + 1
+    x, (_, read) = upper(transformer, x, own.first, positions, meet, (instruments.carried(x), read), stop)
+    if reader is not None:
+        return reader(read).reshape(len(x), -1)
     top = Observer(instruments, transformer.config.num_layers, positions, real)
     normalised = top("final_norm", normed(transformer.final_norm, "final_scale", x, top))
-    end = (clean.lengths[own.prompts] - 1 - own.begins)[:, None]
     last = jnp.take_along_axis(normalised, end[..., None], axis=1)
     if logits:
         at_end = Observer(edited, transformer.config.num_layers, jnp.take_along_axis(positions, end, axis=1))
@@ -187,15 +216,24 @@ class _Suffix(Observer):
 
     def __init__(
         self, background: Background, own: Own, instruments: Instruments, index: Array, positions: Array, real: Array,
-        carried: Carried,
+        end: Int[Array, "B 1"], carried: tuple[Carried, Float[Array, "P B D"] | None],
     ):  # fmt: skip
-        super().__init__(instruments, index, positions, real, carried)
-        self.background, self.own, self.tokens = background, own, real
+        super().__init__(instruments, index, positions, real, carried[0])
+        self.background, self.own, self.tokens, self.end, self.read = background, own, real, end, carried[1]
 
     @property
-    def carry(self) -> Carried:
-        """What edits take to the layers above."""
-        return self.carried
+    def carry(self) -> tuple[Carried, Float[Array, "P B D"] | None]:
+        """What edits take to the layers above, and the last tokens' streams that a reader has met."""
+        return self.carried, self.read
+
+    def __call__(self, stream: str, x: Array, edges: Edges | None = None) -> Array:
+        """The stream after its edits, kept at the last token where a reader reads it."""
+        x, reader = super().__call__(stream, x, edges), self.background.reader
+        if reader is not None and self.read is not None and stream == reader.stream:
+            place = place_among(reader.layers, jnp.asarray(self.layer))
+            last = jnp.take_along_axis(x, self.end[..., None], axis=1)[:, 0]
+            self.read = self.read.at[jnp.where(place < 0, len(reader.layers), place)].set(last, mode="drop")
+        return x
 
     def attend(self, q: Array, k: Array, v: Array) -> Float[Array, "B S H K"]:
         """Heads' outputs; keys stand at their own positions, [B, W]."""

@@ -20,14 +20,14 @@ from causeway.engine import scalars
 
 
 def selection_half(
-    prompt_ids: Int[np.ndarray, " P"], strata: Sequence[str] | None = None, *, seed: int
+    prompt_ids: Shaped[np.ndarray, " P"], strata: Sequence[str] | None = None, *, seed: int
 ) -> Bool[np.ndarray, " P"]:
     """True for the prompts of the selection half, False for those of the estimation half.
 
     Alternate prompts of the order go to alternate halves, within each stratum, so sizes differ by one at most.
 
     Args:
-        prompt_ids: distinct ids.
+        prompt_ids: distinct ids, numbers or texts.
         strata: the stratum (context) of each prompt; each is halved by itself.
         seed: key of the hash.
 
@@ -98,6 +98,11 @@ def folds(
     found = np.zeros(len(ids), np.int32)
     found[order] = np.arange(len(ids)) % count
     return found
+
+
+def keyed_order(ids: Sequence[str | int], key: str) -> Int[np.ndarray, " P"]:
+    """Numbers of the ids in the order of their hash under a key: an order by chance that no other id changes."""
+    return np.argsort(_hashes(ids, key), kind="stable")
 
 
 def _hashes(ids: Sequence[str | int], key: str) -> Shaped[np.ndarray, " P"]:

@@ -1,7 +1,7 @@
-"""A pruned graph as GraphML, for networkx, Gephi, Cytoscape and their like.
+"""Graphs as GraphML, for networkx, Gephi, Cytoscape and their like.
 
-Nodes carry kind, layer, position, and where they have them feature, activation, influence, token, label, probability;
-edges carry the signed weight. Names of nodes are those of Neuronpedia's files (`graph_nodes`).
+Nodes of a pruned attribution graph carry kind, layer, position, and where they have them feature, activation,
+influence, token, label, probability; edges carry the signed weight. Names of nodes are those of Neuronpedia's files (`graph_nodes`).
 """
 
 from pathlib import Path
@@ -32,12 +32,16 @@ def as_networkx(pruned: PrunedGraph, names: GraphNames) -> nx.DiGraph:
 
 def write_graphml(folder: Path, pruned: PrunedGraph, names: GraphNames) -> Path:
     """Write `<slug>.graphml` and return its path."""
-    graph = as_networkx(pruned, names)
     make_folder(folder)
     path = folder / f"{names.slug}.graphml"
+    write_whole(path, as_networkx(pruned, names))
+    return path
+
+
+def write_whole(path: Path, graph: nx.DiGraph) -> None:
+    """Write any graph whose attributes are texts and numbers, in place of what is there."""
     with replacing(path) as temporary:
         nx.write_graphml(graph, temporary)
-    return path
 
 
 def _attributes(node: Node, names: GraphNames) -> dict[str, str | int | float]:

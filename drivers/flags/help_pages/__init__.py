@@ -185,6 +185,15 @@ PAGES: MappingProxyType[str, Page] = MappingProxyType(
             (("results", "features"), "out"),
             ("rank_by", "per_layer", "top_total", "only_causal", "prompts", "prompts_each", "overwrite"),
         ),
+        "pathways": Page(
+            (
+                _STATES,
+                "causeway pathways --prompts=runs/screen/prompts.jsonl --features=runs/screen/screen.parquet "
+                "--per_layer=1 --top=5 --workdir=runs/pathways",
+            ),
+            ("prompts", "workdir", ("features", "prototype")),
+            ("model", "dictionaries", "derivative", "position", "scope", "top", "set_to", "seed"),
+        ),
         "replay": Page(
             (
                 _STATES,

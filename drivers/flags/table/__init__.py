@@ -141,7 +141,8 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
     "correction": choice("False discovery rate: bh, or by (any dependence).", "bh", "bh", "by"),
     "halves": switch("Select on half of the prompts, estimate on the others; without, none is causal.", True),
     "alpha": number("Bound on q of a causal feature (tokens: of a word that is listed).", 0.05),
-    "tau": number("Least change of a probability of a causal feature; of log odds four times it.", 0.05),
+    "tau": number("Least change of a probability of a causal feature (of log odds four times it), or of a validated "
+                  "pathway's target.", 0.05),
     "export_study": switch("Also write the original study's result files (sampled)."),
     # replay
     "targets": text("Table of features whose change is asked (default: those that are set)."),
@@ -292,6 +293,19 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
     "replay": text("Workdir of `replay`: the same in rollouts."),
     "associations": text("Folder of `tokens`: which tokens and words features add and remove."),
     "similarity": number("Least mean similarity, 0 to 1, of features that are joined to a cluster.", 0.5, 0.0, 1.0),
+    # pathways
+    "derivative": choice("total: everything live; direct: attention patterns, norms and MLP outputs as they were.",
+                          "total", "total", "direct"),
+    "set_to": text("What sources are set to: 0, or GROUP: those with value_GROUP in --features, and set to it.", "0"),
+    "candidates": whole("Sources that gradients propose for each target and lower layer.", 25, 1),
+    "top": whole("Of these measured, for each target.", 25, 1),
+    "select_by": choice("What they are chosen by: |effect| beyond --least_effect, or the documents' |gradient| > 0.1.",
+                         "effect", "effect", "original"),
+    "least_effect": number("Least |gradient x change| of a pair that is measured (of the pre-activation).", 0.0, 0),
+    "random_pairs": whole("Rejected candidates measured too, for each target, for the calibration.", 5, 0),
+    "longest_chain": whole("Pairs of a chain, at most.", 3, 2, 4),
+    "chains": whole("Chains scored, those whose weakest pair is strongest.", 200, 0),
+    "prototype": text("One feature alone, as L26-1069: does discovery run, and what does it take?"),
     # bench
     "threads": whole("CPU threads to use (0: all); figures are meant for one.", 1, 0),
     "repeats": whole("Timed repetitions.", 2),

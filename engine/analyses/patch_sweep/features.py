@@ -38,7 +38,7 @@ def features_of(
     """
     for name in ("layer", "feature"):
         whole_numbers(table, name)
-    table = chosen(_of_layers(table, layers), per_layer)
+    table = chosen(of_layers(table, layers), per_layer)
     if not isinstance(rule, str) and groups:
         _check_names(rule, [*groups_of(table), *groups])
     explicit = [name for name in table.column_names if name.startswith(EXPLICIT)]
@@ -55,7 +55,7 @@ def features_of(
     return features if limit is None else features.first(limit)
 
 
-def _of_layers(table: pa.Table, layers: Sequence[int]) -> pa.Table:
+def of_layers(table: pa.Table, layers: Sequence[int]) -> pa.Table:
     """The rows of some layers."""
     if not layers:
         return table

@@ -1,1 +1,1 @@
-"""Which features drive which others: found by gradients, measured by setting the one and reading the other."""
+"""Which features drive which: found by gradients, measured by setting them, followed along chains."""

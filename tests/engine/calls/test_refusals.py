@@ -65,6 +65,7 @@ CALLS = {
         "prompts": GROUPS, "dictionary": "saes", "answers": {"nine": "9", "eight": "8"},
         "features": [{"layer": 0, "feature": 1, "value_a": 0.0}],
     },
+    "pathways": {"prompts": ["44+95=", "44+94="], "dictionary": "saes", "targets": ["L2-121"]},
     "polysemanticity": {"prompts": [(PROMPT, "139.", "138.")], "components": None},
     "pullback": {"prompt": PROMPT, "target": TARGET},
     "rank": {"prompts": [(PROMPT, "139.", "138.")] * 2},

@@ -1,0 +1,147 @@
+"""Which features drive which, along which chains, and as much as gradients say?
+
+Gradients propose sources of each target feature (--features) among the features of all lower layers, on one half of
+the prompts. On the other half each source is set (--set_to) and its targets are read, beside random features that push
+as hard. Chains of validated pairs are scored by what of their effect goes through their inner features. Written to
+--workdir: pathways.parquet, chains.parquet, candidates.parquet, validated_pathways.json, pathways.graphml and
+pathways.json. The same command resumes. --prototype tries one feature, before all: single_feature_test.json.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from causeway.drivers.flags import model_flags, prompt_records
+from causeway.drivers.flags.flag_values import folder, given, named, no_effect
+from causeway.drivers.flags.refusals import run_driver
+from causeway.drivers.flags.table import take
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from causeway.engine.analyses.pathways.pathways import Asked, Settings
+    from causeway.engine.analyses.pathways.programs import Derivative
+    from causeway.engine.analyses.pathways.selection import Rule as SelectionRule
+    from causeway.engine.prompt_record import PromptRecord
+    from causeway.engine.stats.multiple import Method
+
+FLAGS = take(
+    "behaviours splits features limit_features prototype derivative position set_to candidates top select_by "
+    "least_effect random_pairs longest_chain chains alpha tau correction seed workdir",
+    scope="positions:1:", per_layer=50, random_draws=19,
+)  # fmt: skip
+MEASURED = (
+    "top", "select_by", "least_effect", "random_pairs", "longest_chain", "chains", "alpha", "tau", "correction",
+    "random_draws", "candidates",
+)  # fmt: skip
+
+
+def main(_: list[str]) -> None:
+    """Read targets and prompts, then find pathways or try one feature."""
+    workdir, table = folder("workdir"), _table()
+    settings = _settings()
+    records = prompt_records.read(behaviours=FLAGS.behaviours, splits=FLAGS.splits)
+    asked = _asked(table, records, settings)
+    if FLAGS.prototype:
+        _prototype(workdir, asked)
+    else:
+        _pathways(workdir, asked)
+
+
+def _table() -> pa.Table:
+    """Targets, perhaps with values."""
+    import pyarrow as pa
+
+    if FLAGS.prototype:
+        from causeway.engine.analyses.pathways.asking import named_feature
+
+        no_effect("with --prototype, which tries discovery alone", *MEASURED)
+        if not FLAGS.features:
+            no_effect("with --prototype and without --features", "per_layer", "limit_features", "set_to")
+            layer, feature = named_feature(FLAGS.prototype, "prototype")
+            return pa.table({"layer": [layer], "feature": [feature]})
+    from causeway.engine.analyses.patch_sweep.features import chosen, of_layers
+    from causeway.ports.prompts.sweep_inputs import read_feature_table
+
+    path = given("features", "a file of target features: that of `select` or `screen`, or JSON lines")
+    with named("features"):
+        table = read_feature_table(path)
+        if not table.num_rows:
+            raise ValueError(f"{path}: has no features; needs one at least")
+        table = of_layers(table, model_flags.layers() or ())
+        return chosen(table, FLAGS.per_layer).slice(0, FLAGS.limit_features)
+
+
+def _settings() -> Settings:
+    from causeway.engine.analyses.pathways.estimates import Rule
+    from causeway.engine.analyses.pathways.pathways import Settings
+    from causeway.engine.analyses.pathways.selection import Choice
+
+    choice = Choice(
+        cast("SelectionRule", FLAGS.select_by), FLAGS.top, FLAGS.least_effect, FLAGS.random_pairs, FLAGS.seed
+    )  # fmt: skip
+    return Settings(
+        cast("Derivative", FLAGS.derivative), FLAGS.position, FLAGS.scope, FLAGS.candidates, FLAGS.random_pairs,
+        choice, Rule(FLAGS.alpha, FLAGS.tau, cast("Method", FLAGS.correction)), FLAGS.random_draws,
+        FLAGS.longest_chain, FLAGS.chains, FLAGS.seed,
+    )  # fmt: skip
+
+
+def _asked(table: pa.Table, records: list[PromptRecord], settings: Settings) -> Asked:
+    """What is asked of the model, checked before anything runs."""
+    from causeway.engine.analyses.pathways import asking
+    from causeway.engine.analyses.pathways.pathways import Asked, halves
+    from causeway.engine.analyses.pathways.prompts import placed_prompts
+
+    with named("set_to"):
+        values = asking.planned_values(table, FLAGS.set_to)
+    model = model_flags.load_model()
+    dictionary = model_flags.load_dictionaries(model)
+    wanted: Any = [FLAGS.prototype] if FLAGS.prototype else table
+    with named("prototype" if FLAGS.prototype else "features"):
+        targets = asking.target_nodes(wanted, dictionary, "target")
+        if left := len({*zip(*(table[name].to_pylist() for name in ("layer", "feature")), strict=True)}) - len(targets):
+            print(f"{left} targets of the lowest layer with a dictionary are left out: nothing is below them")
+    rendered = prompt_records.rendered(model, records)
+
+    def placed(record: PromptRecord) -> PromptRecord:
+        placed_prompts(model, [record], settings.position, settings.scope)
+        return record
+
+    with named("prompts"):
+        both = halves(prompt_records.usable(rendered, placed, "read"), settings.seed)
+    return Asked(model, dictionary, *both, targets, values, settings, model_flags.parallel())
+
+
+def _pathways(workdir: Path, asked: Asked) -> None:
+    from causeway.engine.analyses.pathways import summary
+    from causeway.engine.analyses.pathways.pathways import find_pathways
+    from causeway.engine.sweep.checksums import written_alone
+    from causeway.engine.sweep.environment import environment
+    from causeway.ports.results.pathway_files import FILES, write_pathways
+
+    found = find_pathways(asked, workdir)
+    about = {**summary.summarise(found), "environment": environment()}
+    with written_alone(workdir, FILES):
+        write_pathways(
+            workdir, found.pathways, found.chains, found.parts(), summary.validated(found), about
+        )  # fmt: skip
+    print("\n".join([*summary.lines(found), f"everything is in {workdir}"]))
+
+
+def _prototype(workdir: Path, asked: Asked) -> None:
+    from causeway.engine.analyses.pathways.prototype import lines, prototype
+    from causeway.engine.sweep.checksums import written_alone
+    from causeway.engine.sweep.environment import environment
+    from causeway.ports.results.pathway_files import PROTOTYPE, write_json
+
+    found = prototype(asked)
+    with written_alone(workdir, (PROTOTYPE,)):
+        write_json(workdir / PROTOTYPE, {**found, "environment": environment()})
+    print("\n".join([*lines(found), f"everything is in {workdir / PROTOTYPE}"]))
+
+
+if __name__ == "__main__":
+    run_driver(main, sys.argv)

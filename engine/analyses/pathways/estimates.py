@@ -1,0 +1,139 @@
+"""What is said of each measured pair, with the prompt as unit.
+
+    effect       mean over the prompts of estimation of the change of the target's pre-activation when the source is
+                 set (its sign: below 0, the target falls), with interval and p of `paired_mean`, q over all pairs
+    predicted    the mean of gradient x planned change on the same prompts
+    null band    +- the conformal quantile of |mean change| over the pair's random features: one that does no more than
+                 a random one is beyond it with probability 5 % at most (1 / 20 with the 19 draws that takes)
+    validated    q < alpha, |effect| > tau, the interval leaves 0 out, and |effect| beyond the band; null where one of
+                 these could not be evaluated and none fails
+
+Beside them the documents' own, on activations: `original_p` of an unpaired t-test of the target's with the source set
+against those without, `original_pathway` p < 0.05 and |change| > 0.1, `original_strong` p < 0.01 and |change| > 0.2,
+`original_r` the correlation over prompts of source (summed over its tokens) and target, neither of them set,
+`original_correlated` |r| > 0.7. A change that is the same on every prompt, large or small, is lost on such a t-test.
+
+Shapes: K pairs, P prompts, n draws.
+"""
+
+import dataclasses
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Bool, Float
+from scipy import stats
+
+from causeway.engine.analyses.pathways.replay import Measured
+from causeway.engine.analyses.pathways.selection import SelectedPairs
+from causeway.engine.stats.multiple import Method, adjust
+from causeway.engine.stats.paired import PairedMean, paired_mean
+
+# The documents' thresholds.
+PATHWAY, STRONG, CORRELATED = (0.05, 0.1), (0.01, 0.2), 0.7
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """When a pair is validated.
+
+    Attributes:
+        alpha: bound on q, and on what is beyond the null band. tau: least |effect|. correction: bh or by.
+    """
+
+    alpha: float = 0.05
+    tau: float = 0.05
+    correction: Method = "bh"
+
+    def __post_init__(self):
+        if not 0 < self.alpha < 1:
+            raise ValueError(f"alpha: got {self.alpha}; needs a number above 0 and below 1")
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimates:
+    """Of all pairs, [K]."""
+
+    mean: PairedMean
+    q: Float[np.ndarray, " K"]
+    predicted: Float[np.ndarray, " K"]
+    band: Float[np.ndarray, " K"]
+    validated: Bool[np.ndarray, " K"]
+    told: Bool[np.ndarray, " K"]
+
+
+def estimate(measured: Measured, predicted: Float[np.ndarray, "K P"], rule: Rule) -> Estimates:
+    """The statistics of all pairs.
+
+    Args:
+        predicted: change of the pre-activation on each prompt, as the gradient has it.
+    """
+    found = paired_mean(measured.pre)
+    q = adjust(found.p, rule.correction).q
+    band = null_band(measured.random, 1 - rule.alpha)
+    size = np.abs(found.effect)
+    with np.errstate(invalid="ignore"):
+        holds = np.stack([
+            q < rule.alpha, size > rule.tau, (found.low > 0) | (found.high < 0), size > band,
+        ])  # fmt: skip
+    known = np.stack([~np.isnan(q), ~np.isnan(size), ~np.isnan(found.low), ~np.isnan(band)])
+    fails = (known & ~holds).any(axis=0)
+    all_hold, told = np.all(holds, axis=0), fails | np.all(known, axis=0)
+    return Estimates(found, q, predicted.mean(axis=1), band, all_hold, told)
+
+
+def null_band(random: Float[np.ndarray, "K n P"], share: float) -> Float[np.ndarray, " K"]:
+    """The ceil(share (n + 1))-th smallest |mean change| of n random features; NaN where n is too small for it."""
+    draws = random.shape[1]
+    rank = int(np.ceil(share * (draws + 1) - 1e-9))
+    if not 0 < rank <= draws:
+        return np.full(len(random), np.nan)
+    return np.sort(np.abs(random.mean(axis=2)), axis=1)[:, rank - 1]
+
+
+def fewest_draws(alpha: float) -> int:
+    """Random features that a null band of 1 - alpha takes."""
+    return int(np.ceil(1 / alpha - 1e-9)) - 1
+
+
+def pair_table(
+    pairs: SelectedPairs, measured: Measured, found: Estimates, gradient: Float[np.ndarray, "K P"]
+) -> pa.Table:
+    """A row a pair: pathways.parquet."""
+    known, mean = ~np.isnan(found.band), found.mean
+    columns = {
+        "source_layer": pairs.source.layer, "source_feature": pairs.source.feature,
+        "target_layer": pairs.target.layer, "target_feature": pairs.target.feature,
+        "stratum": pairs.stratum.tolist(), "gradient": gradient.mean(axis=1), "discovered": pairs.effect,
+        "predicted": found.predicted, "effect": mean.effect, "low": _null(mean.low), "high": _null(mean.high),
+        "p": _null(mean.p), "q": _null(found.q), "prompts": mean.prompts.astype(np.int32),
+        "moving_prompts": (measured.moved != 0).sum(axis=1).astype(np.int32),
+        "source_change": measured.moved.mean(axis=1), "activation_effect": measured.activation.mean(axis=1),
+        "null_low": _null(0 - found.band), "null_high": _null(found.band),
+        "exceeds_null": pa.array(np.abs(mean.effect) > found.band, pa.bool_(), mask=~known),
+        "validated": pa.array(found.validated, pa.bool_(), mask=~found.told),
+    }  # fmt: skip
+    return pa.table(columns | _original(measured))
+
+
+def _original(measured: Measured) -> dict[str, pa.Array]:
+    """The documents' own rules, by name."""
+    change = measured.activation.mean(axis=1)
+    p, r = np.full(len(change), np.nan), np.full(len(change), np.nan)
+    for number, (own, clean) in enumerate(zip(measured.activation, measured.clean, strict=True)):
+        # Setting a feature to one value takes its activation away: the source's varies as -moved does.
+        source = -measured.moved[number]
+        if len(own) > 1 and np.ptp(clean) > 0:
+            p[number] = stats.ttest_ind(clean + own, clean).pvalue
+            r[number] = np.corrcoef(source, clean)[0, 1] if np.ptp(source) > 0 else np.nan
+    with np.errstate(invalid="ignore"):
+        columns = {
+            "original_change": pa.array(change), "original_p": _null(p),
+            "original_pathway": pa.array((p < PATHWAY[0]) & (np.abs(change) > PATHWAY[1])),
+            "original_strong": pa.array((p < STRONG[0]) & (np.abs(change) > STRONG[1])),
+            "original_r": _null(r), "original_correlated": pa.array(np.abs(r) > CORRELATED),
+        }  # fmt: skip
+    return columns
+
+
+def _null(values: Float[np.ndarray, " K"]) -> pa.Array:
+    return pa.array(values, pa.float64(), from_pandas=True)

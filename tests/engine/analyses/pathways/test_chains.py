@@ -1,0 +1,71 @@
+"""Mediation finds what was built: how much of A's effect on C goes through B."""
+
+import numpy as np
+import pytest
+
+from causeway.engine.analyses.pathways.chains import Chain, Mediation, chain_table, chains_of, mediated
+from causeway.engine.analyses.pathways.passes import Nodes
+from causeway.engine.analyses.pathways.selection import SelectedPairs
+from causeway.engine.sweep.job import all_tables
+
+
+def _scored(built, chains, *, bypass=0.5, count=14, derivative="total"):
+    network, prompts = built.model(bypass), built.prompts(count)
+    job = Mediation(network, built.dictionary(), prompts, chains, (0.0,) * len(chains), derivative)
+    total, through = mediated(all_tables(job, None), chains, count)
+    table = chain_table(chains, total, through, alpha=0.05, correction="bh", seed=0)
+    return [built.drives(prompt, network) for prompt in prompts], total, through, table.to_pylist()
+
+
+def test_what_is_mediated_is_what_goes_through_the_inner_node(built):
+    chains = (Chain((built.A, built.B, built.C), 1.0),)
+    known, total, through, rows = _scored(built, chains)
+    np.testing.assert_allclose(total[0], [-one["C"] for one in known], rtol=1e-5)
+    np.testing.assert_allclose(through[0], [-one["C through B"] for one in known], rtol=1e-5)
+    assert rows[0]["confirmed"] and rows[0]["length"] == 2 and rows[0]["path"] == "L0-0 -> L1-0 -> L2-0"
+    expected = through[0].mean() / total[0].mean()
+    assert rows[0]["share"] == pytest.approx(expected) and 0.5 < expected < 0.99
+    assert rows[0]["share_low"] < expected < rows[0]["share_high"]
+
+
+def test_a_longer_chain_counts_what_goes_through_all_its_inner_nodes(built):
+    chains = (Chain((built.A, built.B, built.C, built.G), 1.0),)
+    known, total, through, rows = _scored(built, chains)
+    np.testing.assert_allclose(total[0], [-0.7 * one["C"] for one in known], rtol=1e-5)
+    np.testing.assert_allclose(through[0], [-0.7 * one["C through B"] for one in known], rtol=1e-5)
+    assert rows[0]["length"] == 3
+
+
+def test_a_node_that_nothing_goes_through_mediates_nothing(built):
+    chains = (Chain((built.A, built.E, built.C), 1.0), Chain((built.D, built.B, built.C), 1.0))
+    _, total, through, rows = _scored(built, chains)
+    assert not through.any() and total[0].all() and not total[1].any()
+    assert [row["confirmed"] for row in rows] == [None, None]
+
+
+def test_chains_are_all_ways_along_validated_pairs_the_weakest_link_deciding(built):
+    nodes = [(built.A, built.B, 3.0), (built.B, built.C, -2.0), (built.A, built.C, 9.0), (built.C, built.G, 1.0)]
+    pairs = SelectedPairs(
+        Nodes.of([a for a, _, _ in nodes]), Nodes.of([b for _, b, _ in nodes]), np.array(["selected"] * 4),
+        np.zeros(4),
+    )  # fmt: skip
+    effect = np.array([e for _, _, e in nodes])
+    found, count = chains_of(pairs, np.ones(4, bool), effect, longest=3, most=10)
+    assert [str(chain) for chain in found] == [
+        "L0-0 -> L1-0 -> L2-0", "L0-0 -> L1-0 -> L2-0 -> L3-0", "L0-0 -> L2-0 -> L3-0", "L1-0 -> L2-0 -> L3-0"
+    ]  # fmt: skip
+    assert count == 4 and [chain.weakest for chain in found] == [2.0, 1.0, 1.0, 1.0]
+    short, _ = chains_of(pairs, np.array([True, True, False, True]), effect, longest=2, most=1)
+    assert [str(chain) for chain in short] == ["L0-0 -> L1-0 -> L2-0"]
+
+
+def test_chains_do_not_depend_on_those_beside_them(built, monkeypatch):
+    from causeway.engine.analyses.pathways import chains as module
+
+    both = (Chain((built.A, built.B, built.C), 1.0), Chain((built.A, built.B, built.C, built.G), 1.0))
+    _, _, whole, _ = _scored(built, both)
+    monkeypatch.setattr(module, "UNIT_ROWS", 8)
+    _, _, apart, _ = _scored(built, both)
+    np.testing.assert_array_equal(whole, apart)
+    _, _, alone, _ = _scored(built, both[1:])
+    np.testing.assert_array_equal(whole[1:], alone)

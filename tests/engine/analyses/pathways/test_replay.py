@@ -1,0 +1,125 @@
+"""What a replay measures is what the model does, run whole."""
+
+import numpy as np
+import pytest
+
+import causeway as cw
+from causeway.engine.analyses.pathways.passes import HOLDS, Nodes
+from causeway.engine.analyses.pathways.prompts import PlacedPrompt
+from causeway.engine.analyses.pathways.replay import Replay, measured
+from causeway.engine.analyses.pathways.selection import SelectedPairs
+from causeway.engine.sweep.job import all_tables, run
+
+TEXTS = ("44+95=", "game: loss $20. balance $150. round 2. 1) bet $5-$100 2) stop. choice:", "14+15=", "27+3=")
+
+
+def _prompts(model, position=-1, scope="all"):
+    found = []
+    for text in TEXTS:
+        tokens = tuple(map(int, model.tokens(text)))
+        tokens = tokens[: position % len(tokens) + 1]
+        found.append(PlacedPrompt(text, tokens, tuple(range(len(tokens)))[0 if scope == "all" else -1 :]))
+    return tuple(found)
+
+
+def _pairs(model, saes, prompts):
+    """Of the features that are active anywhere: a source of layer 0 and of layer 1, and targets above them."""
+    top = {}
+    for layer in (0, 1, 2, 3):
+        taps = [cw.Tap("resid_post", "all", layers=[layer])]
+        total = sum(
+            np.asarray(cw.run(model, list(p.tokens), dictionary=saes, taps=taps).records[0][0].values[0]).sum(axis=0)
+            for p in prompts
+        )
+        top[layer] = np.argsort(-total)[:3].tolist()
+    pairs = [((0, top[0][0]), (2, top[2][0])), ((0, top[0][0]), (3, top[3][1])), ((0, top[0][1]), (1, top[1][0]))]
+    pairs += [((1, top[1][0]), (3, top[3][0])), ((1, top[1][1]), (2, top[2][0]))]
+    source, target = (Nodes.of([pair[i] for pair in pairs]) for i in (0, 1))
+    count = len(pairs)
+    return SelectedPairs(source, target, np.array(["selected"] * count), np.zeros(count))
+
+
+def _replay(bundled, derivative="total", scope="all", draws=2, position=-1, **changes):
+    model, saes = bundled
+    prompts = changes.pop("prompts", _prompts(model, position, scope))
+    pairs = _pairs(model, saes, prompts)
+    values = changes.pop("values", np.zeros(len(pairs.sources[0])))
+    return Replay(model, saes, prompts, pairs, values, derivative, draws, 0)
+
+
+@pytest.mark.parametrize(("derivative", "scope", "position"), [
+    ("total", "all", -1), ("total", "last_prompt", -1), ("direct", "all", -1), ("total", "all", -2),
+])  # fmt: skip
+def test_a_measured_change_is_that_of_a_whole_run_with_the_source_set(bundled, derivative, scope, position):
+    model, saes = bundled
+    job = _replay(bundled, derivative, scope, 0, position)
+    found = measured(all_tables(job, None), len(job.pairs), len(job.prompts), 0)
+    for number, (source, target) in enumerate(zip(job.pairs.source.pairs, job.pairs.target.pairs, strict=True)):
+        for at, prompt in enumerate(job.prompts):
+            tokens = list(prompt.tokens)
+            edit = cw.FeatureEdit(*source, value=0.0, scope=scope)
+            tap = cw.Tap("resid_post", "raw", layers=[target[0]])
+            clean, edited = (
+                np.asarray(cw.run(model, tokens, dictionary=saes, edits=[edits], taps=[tap], holds=holds)
+                           .records[0][0].values[0, -1], np.float64)
+                for edits, holds in (([], "open"), ([edit], HOLDS[derivative]))
+            )  # fmt: skip
+            w = np.asarray(saes.arrays_at(target[0])["W_enc"], np.float64)[:, target[1]]
+            assert found.pre[number, at] == pytest.approx((edited - clean) @ w, abs=2e-4)
+    assert (found.pre != 0).mean() > 0.2
+
+
+def test_random_features_push_as_hard_as_the_source(bundled):
+    model, saes = bundled
+    job = _replay(bundled)
+    found = measured(all_tables(job, None), len(job.pairs), len(job.prompts), 2)
+    assert found.random.shape == (len(job.pairs), 2, len(job.prompts))
+    assert not np.allclose(found.random[:, 0], found.pre)
+    assert ((found.random == 0).all(axis=1) >= (found.moved == 0)).all()
+
+
+def test_a_source_set_to_what_it_is_changes_nothing_to_the_bit(bundled):
+    model, saes = bundled
+    job = _replay(bundled, draws=1)
+    found = measured(all_tables(job, None), len(job.pairs), len(job.prompts), 1)
+    still = found.moved == 0
+    assert not found.pre[still].any()
+
+
+def test_the_order_of_prompts_decides_no_number(bundled):
+    model, _ = bundled
+    forth = _replay(bundled, draws=1)
+    back = _replay(bundled, draws=1, prompts=tuple(reversed(_prompts(model))))
+    some, others = (measured(all_tables(job, None), len(job.pairs), len(job.prompts), 1) for job in (forth, back))
+    np.testing.assert_array_equal(some.pre, others.pre[:, ::-1])
+    np.testing.assert_array_equal(some.random, others.random[:, :, ::-1])
+
+
+def test_a_killed_replay_goes_on_to_the_same_bytes(bundled, tmp_path, monkeypatch, contents):
+    from types import SimpleNamespace
+
+    from causeway.engine.analyses.pathways import replay
+
+    monkeypatch.setattr(replay, "UNIT_ROWS", 4)
+    run(_replay(bundled), tmp_path / "whole")
+    job, calls = _replay(bundled), []
+
+    class Killed(Exception):
+        pass
+
+    unit = Replay.unit
+
+    def dies(self, index):
+        calls.append(index)
+        if len(calls) == 3:
+            raise Killed
+        return unit(self, index)
+
+    monkeypatch.setattr(Replay, "unit", dies)
+    with pytest.raises(Killed):
+        run(job, tmp_path / "killed")
+    monkeypatch.setattr(Replay, "unit", unit)
+    assert not run(_replay(bundled), tmp_path / "killed").stopped
+    whole, killed = (contents(SimpleNamespace(workdir=tmp_path / name)) for name in ("whole", "killed"))
+    assert whole == killed
+    assert len(whole) > 3
