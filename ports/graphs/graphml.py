@@ -1,7 +1,8 @@
 """Graphs as GraphML, for networkx, Gephi, Cytoscape and their like.
 
 Nodes of a pruned attribution graph carry kind, layer, position, and where they have them feature, activation,
-influence, token, label, probability; edges carry the signed weight. Names of nodes are those of Neuronpedia's files (`graph_nodes`).
+influence, token, label, probability; edges carry the signed weight. Names of nodes are those of Neuronpedia's files
+(`graph_nodes`).
 """
 
 from pathlib import Path

@@ -8,8 +8,8 @@ Coordinates of the stream:
                                                7  G at layer 3: 0.7 C
     8 on  where features that nothing reads write
 
-A dictionary's feature i stands for coordinate `READ[layer][i]`; the others are never active and write to 8 and on. All is
-above 0, so that ReLUs are open and every effect is linear in what causes it.
+A dictionary's feature i stands for coordinate `READ[layer][i]`; the others are never active and write to 8 and on. All
+is above 0, so that ReLUs are open and every effect is linear in what causes it.
 """
 
 import jax

@@ -22,9 +22,12 @@ def test_what_is_mediated_is_what_goes_through_the_inner_node(built):
     known, total, through, rows = _scored(built, chains)
     np.testing.assert_allclose(total[0], [-one["C"] for one in known], rtol=1e-5)
     np.testing.assert_allclose(through[0], [-one["C through B"] for one in known], rtol=1e-5)
-    assert rows[0]["confirmed"] and rows[0]["length"] == 2 and rows[0]["path"] == "L0-0 -> L1-0 -> L2-0"
+    assert rows[0]["confirmed"]
+    assert rows[0]["length"] == 2
+    assert rows[0]["path"] == "L0-0 -> L1-0 -> L2-0"
     expected = through[0].mean() / total[0].mean()
-    assert rows[0]["share"] == pytest.approx(expected) and 0.5 < expected < 0.99
+    assert rows[0]["share"] == pytest.approx(expected)
+    assert 0.5 < expected < 0.99
     assert rows[0]["share_low"] < expected < rows[0]["share_high"]
 
 
@@ -39,7 +42,9 @@ def test_a_longer_chain_counts_what_goes_through_all_its_inner_nodes(built):
 def test_a_node_that_nothing_goes_through_mediates_nothing(built):
     chains = (Chain((built.A, built.E, built.C), 1.0), Chain((built.D, built.B, built.C), 1.0))
     _, total, through, rows = _scored(built, chains)
-    assert not through.any() and total[0].all() and not total[1].any()
+    assert not through.any()
+    assert total[0].all()
+    assert not total[1].any()
     assert [row["confirmed"] for row in rows] == [None, None]
 
 
@@ -54,7 +59,8 @@ def test_chains_are_all_ways_along_validated_pairs_the_weakest_link_deciding(bui
     assert [str(chain) for chain in found] == [
         "L0-0 -> L1-0 -> L2-0", "L0-0 -> L1-0 -> L2-0 -> L3-0", "L0-0 -> L2-0 -> L3-0", "L1-0 -> L2-0 -> L3-0"
     ]  # fmt: skip
-    assert count == 4 and [chain.weakest for chain in found] == [2.0, 1.0, 1.0, 1.0]
+    assert count == 4
+    assert [chain.weakest for chain in found] == [2.0, 1.0, 1.0, 1.0]
     short, _ = chains_of(pairs, np.array([True, True, False, True]), effect, longest=2, most=1)
     assert [str(chain) for chain in short] == ["L0-0 -> L1-0 -> L2-0"]
 

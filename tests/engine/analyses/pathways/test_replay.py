@@ -70,7 +70,6 @@ def test_a_measured_change_is_that_of_a_whole_run_with_the_source_set(bundled, d
 
 
 def test_random_features_push_as_hard_as_the_source(bundled):
-    model, saes = bundled
     job = _replay(bundled)
     found = measured(all_tables(job, None), len(job.pairs), len(job.prompts), 2)
     assert found.random.shape == (len(job.pairs), 2, len(job.prompts))
@@ -79,7 +78,6 @@ def test_random_features_push_as_hard_as_the_source(bundled):
 
 
 def test_a_source_set_to_what_it_is_changes_nothing_to_the_bit(bundled):
-    model, saes = bundled
     job = _replay(bundled, draws=1)
     found = measured(all_tables(job, None), len(job.pairs), len(job.prompts), 1)
     still = found.moved == 0
