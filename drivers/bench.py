@@ -12,6 +12,8 @@ bundled one):
     heads         every head of --model ablated alone on 100 prompts, at the last token (some seconds; of SmolLM2-135M
                   three minutes)
     second_order  effects of all neurons through one later head, against the public code's method (a minute)
+    pathways      gradients of 256 features by all features below them on 8 prompts, against one autograd call for each
+                  target and prompt (some minutes)
 """
 
 import json
@@ -118,9 +120,15 @@ def _second_order() -> dict[str, float]:
     return measure_second_order(SecondOrderShape(tokens=FLAGS.tokens or 64), FLAGS.repeats)
 
 
+def _pathways() -> dict[str, float]:
+    from causeway.engine.bench.pathways import PathwaysShape, measure_pathways
+
+    return measure_pathways(PathwaysShape(tokens=FLAGS.tokens or 64), FLAGS.repeats)
+
+
 BENCHMARKS = {
     "patch_sweep": _patch_sweep, "load": _load, "attribute": _attribute, "intervene": _intervene, "run": _run,
-    "heads": _heads, "second_order": _second_order,
+    "heads": _heads, "second_order": _second_order, "pathways": _pathways,
 }  # fmt: skip
 
 # Flags that some of them read.
@@ -128,6 +136,7 @@ USED = {
     "patch_sweep": "repeats batch_rows bench_layers compute", "load": "repeats load_layers model",
     "attribute": "repeats tokens nodes all_rows", "intervene": "repeats tokens", "run": "repeats",
     "heads": "repeats tokens model num_prompts all_tokens", "second_order": "repeats tokens",
+    "pathways": "repeats tokens",
 }  # fmt: skip
 
 

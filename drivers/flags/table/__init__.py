@@ -312,7 +312,7 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
     "bench_layers": whole("Layers of the random model (the reference has 8).", 8),
     "load_layers": whole("Layers of the files that `load` writes (2: 1.4 GB of model, 1.1 GB of SAEs).", 2),
     "all_rows": switch("attribute: also time a graph with a row for every active feature.", True),
-    "tokens": whole("Tokens of each prompt (default: 32; of heads 16, of second_order 64).", None, 2),
+    "tokens": whole("Tokens of each prompt (default: 32; of heads 16, of second_order and pathways 64).", None, 2),
     "num_prompts": whole("heads: random prompts.", 100),
     "all_tokens": switch("heads: also ablate at all tokens, which takes ten times as long.", False),
     "nodes": whole("attribute: node budget.", 2048),

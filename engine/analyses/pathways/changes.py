@@ -58,6 +58,9 @@ class PlannedValues:
         """Of every layer, [S, U]."""
         chosen = [np.flatnonzero(np.isfinite(row)) for row in self.table]
         width = min(-(-max(map(len, chosen)) // STEP) * STEP, self.table.shape[1])
+        if width == self.table.shape[1]:
+            ids = np.tile(np.arange(width, dtype=np.int32), (len(chosen), 1))
+            return Planned(ids, np.nan_to_num(self.table).astype(dtype), np.isfinite(self.table))
         ids, values = np.zeros((len(chosen), width), np.int32), np.zeros((len(chosen), width), dtype)
         for place, own in enumerate(chosen):
             ids[place, : len(own)], values[place, : len(own)] = own, self.table[place, own]

@@ -13,7 +13,7 @@ so memory does not grow with the targets. A unit of the job is some chunks of on
 
 Shapes: R targets of a chunk, T tokens, k sources kept of each target and lower layer.
 Cost a target of layer l: a one-position pull through its own block, l - 1 blocks and l readings; see `walk` and
-`readings`. Memory: R T (D + 2 N + H T + min(U, BLOCK)) numbers beside the weights.
+`readings`. Memory: R T (D + 2 N + H T) numbers and what `readings` takes, beside the weights.
 """
 
 import dataclasses
@@ -33,7 +33,7 @@ from causeway.engine.analyses.pathways.programs import DERIVATIVES, Derivative, 
 from causeway.engine.analyses.pathways.prompts import PlacedPrompt, placed_prompts, record
 from causeway.engine.analyses.pathways.readings import REDUCTIONS, Found, Given, Reduce
 from causeway.engine.analyses.pathways.sources import Pairs, drawn
-from causeway.engine.analyses.pathways.targets import Chunk, Features, chunk_rows
+from causeway.engine.analyses.pathways.targets import Chunk, Features, Ids, chunk_rows
 from causeway.engine.analyses.represent.request import prompt_record
 from causeway.engine.devices import RowParallel, local_parallel
 from causeway.engine.dictionary.dictionary import Dictionary
@@ -191,7 +191,7 @@ def discovery(
     model: Model,
     dictionary: Dictionary,
     prompts: Sequence[Prompt | PromptRecord],
-    targets: tuple[Sequence[int], Sequence[int]],
+    targets: tuple[Ids, Ids],
     *,
     derivative: Derivative = "total",
     change: Change = "activation",
@@ -256,10 +256,10 @@ def effects(
     model: Model,
     dictionary: Dictionary,
     prompts: Sequence[Prompt | PromptRecord],
-    sources: tuple[Sequence[int], Sequence[int]],
-    targets: tuple[Sequence[int], Sequence[int]],
+    sources: tuple[Ids, Ids],
+    targets: tuple[Ids, Ids],
     *,
-    positions: Sequence[int] | None = None,
+    positions: Ids | None = None,
     derivative: Derivative = "total",
     change: Change = "activation",
     position: str = "last",

@@ -106,7 +106,7 @@ def _read(
 ) -> dict[str, Found]:
     """One layer's sources."""
     prompt, decoder = shared.prompt, shared.dictionary.W_dec[...][place]
-    active = prompt.active(place)
+    active, g = prompt.active(place), g.astype(shared.transformer.numerics.accumulate_dtype)
     if shared.dictionary.config.restores:
         g = g * prompt.unit[place][:, None]
     found = {}

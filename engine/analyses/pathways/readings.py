@@ -14,7 +14,7 @@ is that of one cotangent, <sum_t G[r, t], w_i>, and a planned change needs no pr
 Shapes: R rows, T tokens, M active slots of a position, U features with a planned value, S given sources, F features,
 O the stream written.
 Cost a layer: 2 R T U O operations for `each` of a planned change, 2 R T M O for active features, 2 R U O more for
-sums. Memory: R T min(U, BLOCK) numbers, or R T M.
+sums. Memory: `STEP_ENTRIES` and R U numbers, or R T M.
 """
 
 import dataclasses
@@ -25,13 +25,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from causeway.engine.analyses.pathways.strongest import largest, strongest
+from causeway.engine.analyses.pathways.strongest import largest, leading, strongest
 from causeway.engine.arrays import AnyArray
 
 Reduce = Literal["each", "sum"]
 REDUCTIONS: tuple[Reduce, ...] = ("each", "sum")
-# Features whose gradients at all positions exist at once.
-BLOCK = 4096
+# Gradients of all features that exist at once, and positions of them, at most.
+STEP_ENTRIES, MOST_POSITIONS = 1 << 23, 32
 # Stands for all positions of a source's scope.
 ALL_POSITIONS = -1
 
@@ -61,15 +61,19 @@ class Active:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Planned:
-    """Features of one layer that have a planned value.
+    """Features of one layer that have a planned value, or all of them (U = F) where some layer has values of all.
 
     Attributes:
-        ids: [U]. values: [U], the feature's value after the change. real: [U], False of what fills up.
+        ids: [U], rising. values: [U], the feature's value after the change. real: [U], False of what fills up.
     """
 
     ids: Int[AnyArray, " U"]
     values: Float[AnyArray, " U"]
     real: Bool[AnyArray, " U"]
+
+    def rows(self, decoder: Float[Array, "F O"]) -> Float[Array, "U O"]:
+        """What a unit of each writes."""
+        return decoder if len(self.ids) == len(decoder) else decoder[self.ids]
 
 
 @jax.tree_util.register_dataclass
@@ -118,26 +122,44 @@ def each_active(g: Float[Array, "R T O"], decoder: Float[Array, "F O"], active: 
 def each_planned(
     g: Float[Array, "R T O"], decoder: Float[Array, "F O"], active: Active, planned: Planned, top: int
 ) -> Found:
-    """The strongest (feature, position) among those with a planned value."""
-    parts = [
-        _block_planned(g, decoder, active, jax.tree.map(lambda a, at=at: a[at : at + BLOCK], planned), top)
-        for at in range(0, len(planned.ids), BLOCK)
-    ]
-    if len(parts) == 1:
-        return parts[0]
-    # Parts are in the order of their features, so that of equal effects the earlier comes first here too.
-    together = Found(*(jnp.concatenate(part, axis=1) for part in zip(*parts, strict=True)))
-    return _taken(together, largest(jnp.abs(together.effect), top))
+    """The strongest (feature, position) among those with a planned value.
 
-
-def _block_planned(g: Array, decoder: Array, active: Active, planned: Planned, top: int) -> Found:
+    A feature's positions are a block (`strongest`). Gradients of all features are formed for some positions at a time,
+    for their maxima alone; those of the leading features are formed again.
+    """
     activation = active.dense(len(decoder))[:, planned.ids]
     change = jnp.where(active.counts[:, None] & planned.real, planned.values - activation, 0)
-    gradient = jnp.einsum("rto,uo->tru", g, decoder[planned.ids])
-    chosen, position = strongest(gradient * change[:, None], top)
-    found = gradient[position, jnp.arange(len(g))[:, None], chosen]
-    activation, change = activation[position, chosen], change[position, chosen]
-    return Found(planned.ids[chosen], position, activation, found, found * change)
+    chosen = leading(_maxima(g, planned.rows(decoder), change), top)
+    feature, rows = planned.ids[chosen], jnp.arange(len(g))[:, None]
+    gradient = jnp.einsum("rto,rko->rkt", g, decoder[feature])
+    block, position = strongest(gradient * change.T[chosen], top)
+    gradient, own = gradient[rows, block, position], chosen[rows, block]
+    effect = gradient * change[position, own]
+    return Found(planned.ids[own], position, activation[position, own], gradient, effect)
+
+
+def _maxima(g: Float[Array, "R T O"], rows: Float[Array, "U O"], change: Float[Array, "T U"]) -> Float[Array, "R U"]:
+    """The largest magnitude over positions of each effect."""
+    count, tokens = len(g), g.shape[1]
+    step = _step(tokens, count * len(rows))
+    parts = jnp.moveaxis(g, 1, 0).reshape(tokens // step, step * count, -1), change.reshape(-1, step, len(rows))
+
+    def more(maxima: Array, part: tuple[Array, Array]) -> tuple[Array, None]:
+        some, changes = part
+        gradient = (some @ rows.T).reshape(step, count, -1)
+        for position in range(step):  # one pass over what is in the cache: a reduction is not fused with its operand
+            maxima = jnp.maximum(maxima, jnp.abs(gradient[position] * changes[position]))
+        return maxima, None
+
+    return jax.lax.scan(more, jnp.zeros((count, len(rows)), g.dtype), parts)[0]
+
+
+def _step(tokens: int, entries: int) -> int:
+    """Positions whose gradients exist at once: a power of two that divides them all."""
+    step = 1
+    while 2 * step <= MOST_POSITIONS and tokens % (2 * step) == 0 and 2 * step * entries <= STEP_ENTRIES:
+        step *= 2
+    return step
 
 
 def sum_active(g: Float[Array, "R T O"], decoder: Float[Array, "F O"], active: Active, top: int) -> Found:
@@ -152,7 +174,7 @@ def sum_planned(
     g: Float[Array, "R T O"], decoder: Float[Array, "F O"], active: Active, planned: Planned, top: int
 ) -> Found:
     """The strongest features with a planned value, effects summed over positions."""
-    gradient = _summed(g, active) @ decoder[planned.ids].T
+    gradient = _summed(g, active) @ planned.rows(decoder).T
     effect = planned.values * gradient - _summed_activity(g, decoder, active)[:, planned.ids]
     found = largest(jnp.abs(jnp.where(planned.real, effect, 0)), top)
     gradient, effect = (jnp.take_along_axis(a, found, axis=1) for a in (gradient, effect))
@@ -189,7 +211,3 @@ def _sums(active: Active, features: int, feature: Array, gradient: Array, effect
     there = active.counts.astype(active.values.dtype)
     mean = there @ active.dense(features) / jnp.maximum(there.sum(), 1)
     return Found(feature, jnp.full_like(feature, ALL_POSITIONS), mean[feature], gradient, effect)
-
-
-def _taken(found: Found, at: Int[Array, "R k"]) -> Found:
-    return Found(*(jnp.take_along_axis(array, at, axis=1) for array in found))

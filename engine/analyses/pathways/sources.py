@@ -18,7 +18,7 @@ from causeway.engine import scalars
 from causeway.engine.analyses.pathways.changes import PlannedValues
 from causeway.engine.analyses.pathways.prompts import ActiveSources
 from causeway.engine.analyses.pathways.readings import ALL_POSITIONS, Given, Reduce
-from causeway.engine.analyses.pathways.targets import Chunk, Features, check_features
+from causeway.engine.analyses.pathways.targets import Chunk, Features, Ids, check_features
 from causeway.engine.dictionary.dictionary import Dictionary
 
 # A position that no source has: of what fills up.
@@ -44,8 +44,8 @@ class Pairs:
 
     @classmethod
     def of(
-        cls, dictionary: Dictionary, sources: tuple[Sequence[int], Sequence[int]],
-        targets: tuple[Sequence[int], Sequence[int]], positions: Sequence[int] | None,
+        cls, dictionary: Dictionary, sources: tuple[Ids, Ids],
+        targets: tuple[Ids, Ids], positions: Ids | None,
     ) -> "Pairs":  # fmt: skip
         """Checked and in order.
 

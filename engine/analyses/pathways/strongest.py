@@ -2,12 +2,13 @@
 
 A sort over all sources of a target would cost more than finding their effects. Entries lie in blocks: the k blocks of
 the largest maxima hold the k largest entries, because each block that is left out is behind k others whose maxima are
-no smaller. So maxima of all blocks are compared, which is one pass over the entries, and then the entries of k blocks.
+no smaller. So maxima of all blocks are compared, which takes one pass over the entries, none of which need be kept, and
+then the entries of k blocks.
 
 Entries are ordered by block, then by place in it; of equal ones the earlier comes first, as in a stable sort of all.
 
 Shapes: R rows, B blocks, C places of a block.
-Cost: one pass over R B C entries, and sorts of B and of k C entries a row.
+Cost: sorts of B and of k C entries a row, beside the maxima.
 """
 
 import jax
@@ -20,15 +21,12 @@ def largest(magnitude: Float[Array, "R N"], k: int) -> Int[Array, "R k"]:
     return jax.lax.top_k(magnitude, min(k, magnitude.shape[1]))[1]
 
 
-def strongest(effects: Float[Array, "C R B"], k: int) -> tuple[Int[Array, "R k"], Int[Array, "R k"]]:
-    """Blocks and places of the k entries of largest magnitude of each row, the largest first.
+def leading(maxima: Float[Array, "R B"], k: int) -> Int[Array, "R k"]:
+    """The blocks that hold the k entries of largest magnitude of each row, in their order."""
+    return jnp.sort(largest(maxima, k), axis=1)
 
-    Places of a block lie first, where one pass over the entries runs along what is contiguous.
-    """
-    maxima = jnp.max(jnp.abs(effects), axis=0)
-    blocks = jnp.sort(largest(maxima, k), axis=1)
-    rows = jnp.arange(len(blocks))[:, None]
-    entries = jnp.abs(effects[:, rows, blocks])
-    flat = jnp.moveaxis(entries, 0, 2).reshape(len(blocks), -1)
-    found = largest(flat, k)
-    return jnp.take_along_axis(blocks, found // len(effects), axis=1), found % len(effects)
+
+def strongest(entries: Float[Array, "R k C"], k: int) -> tuple[Int[Array, "R k"], Int[Array, "R k"]]:
+    """Which of the leading blocks, and which place of it, each of the k entries of largest magnitude is, in order."""
+    found = largest(jnp.abs(entries).reshape(len(entries), -1), k)
+    return found // entries.shape[2], found % entries.shape[2]

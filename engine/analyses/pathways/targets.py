@@ -15,6 +15,7 @@ from causeway.engine import scalars
 from causeway.engine.arrays import AnyArray
 from causeway.engine.dictionary.dictionary import Dictionary
 
+Ids = Sequence[int] | np.ndarray
 # Positions of all rows of a chunk: what makes products large on a CPU, and on an accelerator.
 CHUNK_TOKENS, ACCELERATOR_TOKENS = 2048, 16384
 # Widths of chunks are multiples of it, so that few programs serve all.
@@ -51,7 +52,7 @@ class Features:
     feature: Int[np.ndarray, " N"]
 
     @classmethod
-    def of(cls, dictionary: Dictionary, layer: Sequence[int], feature: Sequence[int], name: str) -> "Features":
+    def of(cls, dictionary: Dictionary, layer: Ids, feature: Ids, name: str) -> "Features":
         """Checked and in order.
 
         Raises:
@@ -73,7 +74,7 @@ class Features:
 
 
 def check_features(
-    dictionary: Dictionary, layer: Sequence[int], feature: Sequence[int], name: str
+    dictionary: Dictionary, layer: Ids, feature: Ids, name: str
 ) -> tuple[Int[np.ndarray, " N"], Int[np.ndarray, " N"]]:
     """Layers and features as arrays.
 
