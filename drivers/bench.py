@@ -12,13 +12,14 @@ bundled one):
     heads         every head of --model ablated alone on 100 prompts, at the last token (some seconds; of SmolLM2-135M
                   three minutes)
     second_order  effects of all neurons through one later head, against the public code's method (a minute)
-    pathways      gradients of 256 features by all features below them on 8 prompts, against one autograd call for each
-                  target and prompt (some minutes)
+    pathways      gradients of features by all features below them, against an autograd call each (some minutes)
 """
 
 import json
 import os
 import sys
+from functools import partial
+from importlib import import_module
 from importlib.metadata import version
 from typing import cast
 
@@ -86,13 +87,6 @@ def _attribute() -> dict[str, float]:
     return measure_attribution(GraphShape(tokens=FLAGS.tokens or 32, nodes=FLAGS.nodes), FLAGS.repeats, FLAGS.all_rows)
 
 
-def _intervene() -> dict[str, float]:
-    from causeway.engine.bench.attribute import GraphShape
-    from causeway.engine.bench.intervene import measure_interventions
-
-    return measure_interventions(GraphShape(tokens=FLAGS.tokens or 32), FLAGS.repeats)
-
-
 def _run() -> dict[str, float]:
     from causeway.engine.bench.run import RunShape, measure_run
     from causeway.ports.models.torch_logits import batch_seconds
@@ -114,21 +108,17 @@ def _heads() -> dict[str, float]:
     return measure_heads(HeadsShape(FLAGS.num_prompts, FLAGS.tokens or 16), model, FLAGS.repeats, FLAGS.all_tokens)
 
 
-def _second_order() -> dict[str, float]:
-    from causeway.engine.bench.second_order import SecondOrderShape, measure_second_order
-
-    return measure_second_order(SecondOrderShape(tokens=FLAGS.tokens or 64), FLAGS.repeats)
-
-
-def _pathways() -> dict[str, float]:
-    from causeway.engine.bench.pathways import PathwaysShape, measure_pathways
-
-    return measure_pathways(PathwaysShape(tokens=FLAGS.tokens or 64), FLAGS.repeats)
+def _of_tokens(module: str, shape: str, measure: str, tokens: int) -> dict[str, float]:
+    """A benchmark on prompts of --tokens, imported when it is run."""
+    found = import_module(f"causeway.engine.bench.{module}")
+    return getattr(found, measure)(getattr(found, shape)(tokens=FLAGS.tokens or tokens), FLAGS.repeats)
 
 
 BENCHMARKS = {
-    "patch_sweep": _patch_sweep, "load": _load, "attribute": _attribute, "intervene": _intervene, "run": _run,
-    "heads": _heads, "second_order": _second_order, "pathways": _pathways,
+    "patch_sweep": _patch_sweep, "load": _load, "attribute": _attribute, "run": _run, "heads": _heads,
+    "intervene": partial(_of_tokens, "intervene", "GraphShape", "measure_interventions", 32),
+    "second_order": partial(_of_tokens, "second_order", "SecondOrderShape", "measure_second_order", 64),
+    "pathways": partial(_of_tokens, "pathways", "PathwaysShape", "measure_pathways", 64),
 }  # fmt: skip
 
 # Flags that some of them read.

@@ -70,7 +70,7 @@ def test_benchmarks_are_listed_and_others_refused(drive):
         ("load", "--model=m.gguf", "--load_layers=3"),
     )  # fmt: skip
     assert none["status"] == 0
-    for name in ("patch_sweep", "load", "attribute", "intervene", "run", "heads"):
+    for name in ("patch_sweep", "load", "attribute", "intervene", "run", "heads", "second_order", "pathways"):
         assert f"\n    {name} " in none["out"]
     for run, got in ((unknown, "got patch_swepe (did you mean patch_sweep?)"), (two, "got patch_sweep exact;")):
         assert run["status"] == 2
