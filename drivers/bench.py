@@ -18,6 +18,7 @@ bundled one):
 import json
 import os
 import sys
+from collections.abc import Callable
 from functools import partial
 from importlib import import_module
 from importlib.metadata import version
@@ -114,7 +115,7 @@ def _of_tokens(module: str, shape: str, measure: str, tokens: int) -> dict[str, 
     return getattr(found, measure)(getattr(found, shape)(tokens=FLAGS.tokens or tokens), FLAGS.repeats)
 
 
-BENCHMARKS = {
+BENCHMARKS: dict[str, Callable[[], dict[str, float]]] = {
     "patch_sweep": _patch_sweep, "load": _load, "attribute": _attribute, "run": _run, "heads": _heads,
     "intervene": partial(_of_tokens, "intervene", "GraphShape", "measure_interventions", 32),
     "second_order": partial(_of_tokens, "second_order", "SecondOrderShape", "measure_second_order", 64),
