@@ -83,7 +83,7 @@ def coverage(responses: pa.Table, needed: tuple[str, ...] = ()) -> Coverage:
     plain = pa.table({
         "layer": responses["layer"], "feature": responses["feature"],
         "condition": responses["condition"].cast(pa.string()), "action": responses["action"].cast(pa.string()),
-        "response": responses["response"],
+        "response": _codes(responses["response"]),
     })  # fmt: skip
     grouped = plain.group_by(["layer", "feature", "condition"]).aggregate(
         [([], "count_all"), ("action", "count_distinct"), ("response", "count_distinct")]
@@ -100,6 +100,11 @@ def coverage(responses: pa.Table, needed: tuple[str, ...] = ()) -> Coverage:
     own, counts = pairs[~shared], _filled(counts, pairs, shared)
     names = tuple(feature_name(*pair) for pair in own.tolist())
     return Coverage(names, own[:, 0], conditions, counts[0], counts[1], counts[2], bool(shared.any()))
+
+
+def _codes(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Numbers that are equal where texts are, so that counting distinct ones keeps no copies of them."""
+    return pa.chunked_array([chunk.indices for chunk in texts.dictionary_encode().chunks], pa.int32())
 
 
 def _filled(counts: Int[np.ndarray, "3 pairs C"], pairs: np.ndarray, shared: np.ndarray) -> Int[np.ndarray, "3 F C"]:

@@ -3,7 +3,9 @@
 from typing import Any
 
 from causeway.engine.analyses.audit.audit import Validation
+from causeway.engine.earlier_results import ARMS
 
+BASELINE = ARMS[0]
 # Notes of each kind that are shown; all are in the file.
 SHOWN = 12
 
@@ -25,7 +27,7 @@ def lines(found: Validation) -> list[str]:
             f"{len(report['uneven'])}; trials met twice: {report['repeated']['trials']}",
         ]
     if report["readability"]:
-        out.append("readable answers: " + ", ".join(_readable(row) for row in report["readability"]))
+        out.append("readable answers: " + "; ".join(_readable(report["readability"])))
     out += _calibration(report["calibration"])
     for title, notes in (("FAILED", found.failures), ("warning", found.warnings)):
         out += [f"{title}: {note}" for note in notes[:SHOWN]]
@@ -45,9 +47,18 @@ def _trials(counts: dict[str, int]) -> str:
     return _pairs(counts)
 
 
-def _readable(row: dict[str, Any]) -> str:
-    change = "" if row["difference"] is None else f" ({row['difference']:+.1%})"
-    return f"{row['context']} {row['arm']} {row['valid']:.1%}{change}"
+def _readable(rows: list[dict[str, Any]]) -> list[str]:
+    """Of each context the share at baseline, and how far its arms are from it."""
+    told = []
+    for context in dict.fromkeys(row["context"] for row in rows):
+        own = [row for row in rows if row["context"] == context]
+        shares = [row["valid"] for row in own if row["arm"] == BASELINE]
+        changes = [row["difference"] for row in own if row["difference"] is not None]
+        words = f"{context} {shares[0]:.1%} at baseline" if shares else f"{context} without a baseline"
+        if changes:
+            words += f", {min(changes):+.1%} to {max(changes):+.1%} under {len(changes)} arms"
+        told.append(words)
+    return told
 
 
 def _calibration(told: dict[str, Any]) -> list[str]:
