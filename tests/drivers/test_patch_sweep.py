@@ -223,7 +223,8 @@ def test_a_sampled_sweep_is_exported_as_the_study_wrote_its_own(session):
     tmp, runs = session
     assert runs["sampled"]["status"] == 0, runs["sampled"]["err"]
     (checkpoint,) = (tmp / "sampled").glob("checkpoint_*.json")
-    assert json.loads(checkpoint.read_text())["n_trials_per_condition"] == 2
+    # Two trials of each of a context's four prompts, numbered through.
+    assert json.loads(checkpoint.read_text())["n_trials_per_condition"] == 8
     assert len(list((tmp / "sampled").glob("response_logs/responses_*.json"))) == 1
 
 
