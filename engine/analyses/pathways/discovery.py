@@ -49,7 +49,7 @@ from causeway.engine.sweep.plan import Plan
 
 # Version of what a row means; raise it when the same settings would give other numbers.
 ROWS_VERSION = "1"
-# Chunks of a unit and device: what is lost at most when killed.
+# Chunks of a unit: what is lost at most when killed.
 UNIT_CHUNKS = 8
 SCOPE = "positions:1:"
 
@@ -179,9 +179,12 @@ class Discovery(Job):
 
     @functools.cached_property
     def _units(self) -> list[tuple[int, list[Chunk]]]:
-        size = UNIT_CHUNKS * self._devices.count
         chunks = [self.targets.chunks(self._rows(prompt)) for prompt in self.prompts]
-        return [(number, own[at : at + size]) for number, own in enumerate(chunks) for at in range(0, len(own), size)]
+        return [
+            (number, own[at : at + UNIT_CHUNKS])
+            for number, own in enumerate(chunks)
+            for at in range(0, len(own), UNIT_CHUNKS)
+        ]
 
     def _rows(self, prompt: PlacedPrompt) -> int:
         return self.rows or chunk_rows(bucket_width(len(prompt.tokens)))

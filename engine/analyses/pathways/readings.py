@@ -14,7 +14,7 @@ is that of one cotangent, <sum_t G[r, t], w_i>, and a planned change needs no pr
 Shapes: R rows, T tokens, M active slots of a position, U features with a planned value, S given sources, F features,
 O the stream written.
 Cost a layer: 2 R T U O operations for `each` of a planned change, 2 R T M O for active features, 2 R U O more for
-sums. Memory: `STEP_ENTRIES` and R U numbers, or R T M.
+sums. Memory: `STEP_ENTRIES` and R U numbers, or `SLOT_ENTRIES` and R T M.
 """
 
 import dataclasses
@@ -32,6 +32,8 @@ Reduce = Literal["each", "sum"]
 REDUCTIONS: tuple[Reduce, ...] = ("each", "sum")
 # Gradients of all features that exist at once, and positions of them, at most.
 STEP_ENTRIES, MOST_POSITIONS = 1 << 23, 32
+# Numbers of decoder rows of active features that exist at once.
+SLOT_ENTRIES = 1 << 25
 # Stands for all positions of a source's scope.
 ALL_POSITIONS = -1
 
@@ -109,9 +111,9 @@ class Found(NamedTuple):
 
 def each_active(g: Float[Array, "R T O"], decoder: Float[Array, "F O"], active: Active, top: int) -> Found:
     """The strongest (feature, position) among active ones."""
-    gradient = jnp.einsum("rto,tmo->rtm", g, decoder[active.ids])
-    effect = gradient * jnp.where(active.counts[:, None], active.values, 0)
-    gradient, effect = (flat.reshape(len(g), -1)[:, active.order] for flat in (gradient, effect))
+    gradient = _slots(g, decoder, active)
+    effect = gradient * jnp.where(active.counts[:, None], active.values, 0)[..., None]
+    gradient, effect = (flat.reshape(-1, len(g))[active.order].T for flat in (gradient, effect))
     found = largest(jnp.abs(effect), top)
     slots = active.order[found]
     gradient, effect = (jnp.take_along_axis(flat, found, axis=1) for flat in (gradient, effect))
@@ -196,14 +198,24 @@ def given(g: Float[Array, "R T O"], decoder: Float[Array, "F O"], active: Active
     return Found(ids, positions, mean, gradient.sum(axis=0), effect)
 
 
+def _slots(g: Float[Array, "R T O"], decoder: Float[Array, "F O"], active: Active) -> Float[Array, "T M R"]:
+    """<G[r, t], w_i> of each active slot, decoder rows of some positions at a time."""
+    step = max(1, SLOT_ENTRIES // (active.ids.shape[1] * decoder.shape[1]))
+
+    def one(position: tuple[Array, Array]) -> Float[Array, "M R"]:
+        here, ids = position
+        return decoder[ids] @ here.T
+
+    return jax.lax.map(one, (jnp.moveaxis(g, 1, 0), active.ids), batch_size=min(step, g.shape[1]))
+
+
 def _summed(g: Array, active: Active) -> Float[Array, "R O"]:
     return jnp.einsum("rto,t->ro", g, active.counts.astype(g.dtype))
 
 
 def _summed_activity(g: Array, decoder: Array, active: Active) -> Float[Array, "R F"]:
     """sum_t f[t, i] <G[r, t], w_i> of every feature."""
-    effect = jnp.einsum("rto,tmo->tmr", g, decoder[active.ids])
-    effect = effect * jnp.where(active.counts[:, None], active.values, 0)[..., None]
+    effect = _slots(g, decoder, active) * jnp.where(active.counts[:, None], active.values, 0)[..., None]
     return jnp.zeros((len(decoder), len(g)), g.dtype).at[active.ids.reshape(-1)].add(effect.reshape(-1, len(g))).T
 
 

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 import causeway as cw
+from causeway.engine.analyses.pathways import readings
 from causeway.engine.analyses.pathways.discovery import Discovery, discover, discovery, effects_of
+from causeway.engine.devices import local_parallel
 from causeway.engine.dictionary.input_norm import normalise
 from causeway.engine.frozen.gradients import Aim, gradients
 from causeway.engine.intervention.instruments import Differentiated, Instruments
@@ -180,9 +182,10 @@ def values(tiny):
     return np.where(drawn > -1, drawn, np.nan)
 
 
-@pytest.mark.parametrize("reduce", ["each", "sum"])
-@pytest.mark.parametrize("planned", [False, True])
-@pytest.mark.parametrize("derivative", ["direct", "total"])
+@pytest.mark.parametrize(
+    ("reduce", "planned", "derivative"),
+    [("each", False, "total"), ("each", True, "direct"), ("sum", False, "direct"), ("sum", True, "total")],
+)
 def test_the_strongest_sources_are_those_of_a_sort_of_all(model, saes, values, reduce, planned, derivative):
     change = values if planned else "activation"
     table = discover(
@@ -301,6 +304,22 @@ def test_an_interrupted_run_goes_on_to_the_same_table(tiny, tmp_path, monkeypatc
     assert set(whole["prompt"].to_pylist()) == {f"prompt {i}" for i in range(3)}
     with pytest.raises(ValueError, match="another plan"):
         dataclasses.replace(job, seed=1).table(tmp_path / "a")
+
+
+@pytest.mark.parametrize("mode", ["shard_map", "pmap"])
+def test_devices_change_no_bit(model, saes, values, mode):
+    targets = np.repeat([1, 2], 24), np.tile(np.arange(24), 2)
+    job = discovery(model, saes, PROMPTS[:1], targets, change=values, stratum=2, top=3, rows=8)
+    three = dataclasses.replace(job, parallel=local_parallel(3, mode))
+    assert three.plan.fingerprint == job.plan.fingerprint
+    assert three.table().equals(job.table())
+
+
+def test_decoder_rows_of_long_prompts_are_gathered_in_parts(model, saes, monkeypatch):
+    whole = numbers(discover(model, saes, PROMPTS[2:], TARGETS, top=9))
+    monkeypatch.setattr(readings, "SLOT_ENTRIES", 1)
+    parts = numbers(discover(model, saes, PROMPTS[2:], TARGETS, top=8))
+    np.testing.assert_allclose([whole[k] for k in parts], list(parts.values()), rtol=1e-9, atol=1e-15)
 
 
 def test_targets_of_the_lowest_layer_have_no_sources(model, saes):
