@@ -8,8 +8,8 @@
 
 The study's prompt in the user's place, forty matched states a group. The model names the number of its choice first in
 an eighth of its answers, so what is computed exactly is the log odds of betting against stopping (`log_odds`), on half
-of the states each to choose and to estimate; rollouts then say what the strongest features add to its words. Half an
-hour on two cores.
+of the states each to choose and to estimate; rollouts then say what the strongest features add to its words. Sources
+of pathways are set at the last 24 tokens, which name the choices. Half an hour on two cores.
 """
 
 from ml_collections import ConfigDict
@@ -42,7 +42,11 @@ def get_config() -> ConfigDict:
                         "scope": "last_prompt_and_decode"},
         ),
         ("audit", "audit", {"results": "sampled"}, {}),
-        ("pathways", "pathways", {"prompts": prompts, "features": chosen}, {"top": 10}),
+        # Setting a source and 19 random features beside it costs twenty passes a prompt from its first token on.
+        (
+            "pathways", "pathways", {"prompts": "select/prompts.jsonl", "features": chosen},
+            {"top": 4, "random_pairs": 1, "scope": "positions:-24:", "chains": 40},
+        ),
         (
             "replay", "replay", {"prompts": "select/prompts.jsonl", "features": chosen},
             {"max_new_tokens": 8, "temperature": 0.7, "trials": 1, "arms": ("baseline", "patch", "random")},

@@ -32,7 +32,10 @@ def get_config() -> ConfigDict:
             rollouts | {"outcome": "sampled", "trials": 8, "arms": ("baseline", "patch", "ablate")},
         ),
         ("audit", "audit", {"results": "sampled"}, {}),
-        ("pathways", "pathways", {"prompts": prompts, "features": chosen}, {"top": 6}),
+        (
+            "pathways", "pathways", {"prompts": "select/prompts.jsonl", "features": chosen},
+            {"top": 3, "random_pairs": 2, "chains": 20},
+        ),
         ("replay", "replay", {"prompts": prompts, "features": chosen}, rollouts | {"trials": 2}),
         ("tokens", "tokens", {"results": "sampled", "prompts": prompts}, {}),
         (
