@@ -125,7 +125,7 @@ class Pathways:
 
 
 def halves(records: Sequence[PromptRecord], seed: int) -> tuple[tuple[PromptRecord, ...], tuple[PromptRecord, ...]]:
-    """Prompts that choose and prompts that estimate, by a hash of their ids within each group.
+    """Prompts that choose and prompts that estimate, by a hash of their ids within each group, in the ids' order.
 
     Raises:
         ValueError: an id twice, or fewer than two prompts.
@@ -133,6 +133,7 @@ def halves(records: Sequence[PromptRecord], seed: int) -> tuple[tuple[PromptReco
     if len(records) < 2:
         raise ValueError(f"prompts: got {len(records)}; needs two or more, one half to choose pairs and one to measure")
     named = [dataclasses.replace(record, id=record.id or record.text or str(record.tokens)) for record in records]
+    named = sorted(named, key=lambda record: record.id)
     ids = [record.id for record in named]
     if twice := sorted({name for name in ids if ids.count(name) > 1}):
         raise ValueError(f"prompts: {twice[0]!r} comes twice; give each prompt once, with its own id")

@@ -24,7 +24,7 @@ from causeway.engine.model.transformer import abstract_transformer
 
 READ = ((0, 1, 2, 3), (4, 6), (5,), (7,))
 A, D, B, E, C, G = (0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (3, 0)
-FEATURES, WIDTH, VOCABULARY = 24, 32, 40
+FEATURES, WIDTH, VOCABULARY = 200, 32, 40
 CONFIG = ModelConfig(
     family="bare", num_layers=4, d_model=WIDTH, num_heads=4, num_kv_heads=4, head_dim=4, d_ff=8, vocab_size=VOCABULARY,
     max_position=32, norm="none", gated_mlp=False, activation="relu",
