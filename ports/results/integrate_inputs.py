@@ -17,7 +17,6 @@ from typing import Any
 import pyarrow as pa
 
 from causeway.engine.analyses.integrate.inputs import Inputs, Origin
-from causeway.engine.analyses.replay.run import FREE
 from causeway.engine.sweep.fingerprint import file_sha256
 from causeway.engine.sweep.plan import read_plan
 from causeway.ports.files.json_text import parse_json
@@ -80,12 +79,11 @@ def _effects(_: str, folder: Path) -> dict[str, tuple[pa.Table, Origin]]:
 
 
 def _identity(folder: Path, about: Any) -> dict[str, str]:
-    """What a stage says that it was made of: its record, and the plan of a run that resumes."""
+    """What a stage says that it was made of: its record, and the plans of runs that resume, in it or one below."""
     found: dict[str, Any] = {}
-    for workdir in (folder, folder / FREE):
-        if (workdir / "plan.json").is_file():
-            parts = read_plan(workdir)["parts"]
-            found |= {name: parts[part] for part, name in _PLANNED.items() if part in parts}
+    for plan in (*sorted(folder.glob("*/plan.json")), *folder.glob("plan.json")):
+        parts = read_plan(plan.parent)["parts"]
+        found |= {name: parts[part] for part, name in _PLANNED.items() if part in parts}
     if isinstance(about, dict):
         found |= {name: about[field] for field, name in _RECORDED.items() if about.get(field)}
     return {name: str(value) for name, value in found.items()}

@@ -6,14 +6,15 @@ from typing import Any
 from causeway.engine.analyses.integrate.picture import Picture, Spot
 from causeway.ports.results.figures import new_figure, save_figure
 
-_RAISES, _LOWERS = "tab:red", "tab:blue"
+_COLORS = {1: "tab:red", -1: "tab:blue", 0: "0.5"}
 
 
 def draw_integrated(path: Path, picture: Picture) -> None:
     """Draw a picture of one feature or more.
 
     Spots are coloured by their effect on behaviour (red raises, blue lowers, grey unknown) and larger with more
-    evidence; arrows are red where the source raises the target, wider with their share of the largest into it.
+    evidence; arrows are red where more of the source is more of the target, blue where it is less, wider with their
+    share of the largest into it; dashed where replay alone found something.
     """
     layers = sorted({spot.x for spot in picture.spots})
     columns = {layer: place for place, layer in enumerate(layers)}
@@ -37,7 +38,7 @@ def draw_integrated(path: Path, picture: Picture) -> None:
     left = picture.features - len(picture.spots)
     axes.set_title(
         f"{len(picture.spots)} features with most evidence on top{f', {left} more not drawn' if left else ''}; "
-        "red arrows raise, blue lower; + words added, \N{MINUS SIGN} removed",
+        "arrows: red excites, blue inhibits, dashed in replay alone\nwords: + added, \N{MINUS SIGN} removed",
         fontsize=10,
     )
     save_figure(figure, path)
@@ -76,11 +77,10 @@ def _arrow(axes: Any, picture: Picture, columns: dict[float, int], arrow: Any) -
     source, target = picture.spots[arrow.source], picture.spots[arrow.target]
     ends = [(columns[spot.x], spot.y) for spot in (source, target)]
     axes.annotate(
-        "", ends[1], ends[0], zorder=1 + abs(arrow.share),
+        "", ends[1], ends[0], zorder=1 + arrow.share,
         arrowprops={
-            "arrowstyle": "-|>", "color": _RAISES if arrow.share > 0 else _LOWERS,
-            "alpha": 0.25 + 0.45 * abs(arrow.share),
-            "linewidth": 0.6 + 1.6 * abs(arrow.share), "shrinkA": 8, "shrinkB": 9,
-            "linestyle": "--" if arrow.kind == "replay" else "-", "connectionstyle": "arc3,rad=0.12",
+            "arrowstyle": "-|>", "color": _COLORS[arrow.sign], "alpha": 0.25 + 0.45 * arrow.share,
+            "linewidth": 0.6 + 1.6 * arrow.share, "shrinkA": 8, "shrinkB": 9,
+            "linestyle": "-" if arrow.sign else "--", "connectionstyle": "arc3,rad=0.12",
         },
     )  # fmt: skip

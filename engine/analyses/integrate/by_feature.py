@@ -81,9 +81,23 @@ def significant(table: pa.Table, alpha: float) -> pa.Table:
 
 
 def pathways_found(inputs: Inputs, alpha: float) -> pa.Table:
-    """Pathways that their own validation confirmed, at this alpha."""
+    """Pathways that their own validation confirmed, at this alpha.
+
+    Returns:
+        Their rows with `drive`, the change of the target for each unit by which the source was changed: an effect of
+        setting a source to 0 has the sign of what it loses, a drive that of what the source does.
+    """
     rows = significant(inputs.rows("pathways"), alpha)
-    return rows.filter(pc.fill_null(rows["validated"].cast(pa.bool_()), False))
+    found = rows.filter(pc.fill_null(rows["validated"].cast(pa.bool_()), False))
+    effect, change = (found[name].cast(pa.float64()) for name in ("effect", "source_change"))
+    moved = pc.if_else(pc.equal(change, 0.0), pa.scalar(None, pa.float64()), change)
+    return found.append_column("drive", pc.divide(effect, moved))
+
+
+def chains_found(inputs: Inputs, alpha: float) -> list[dict[str, Any]]:
+    """Chains whose mediation was confirmed, at this alpha, the strongest first."""
+    rows = significant(inputs.rows("chains"), alpha)
+    return ordered(rows.filter(pc.fill_null(rows["confirmed"].cast(pa.bool_()), False)).to_pylist(), "mediated")
 
 
 def replay_parts(inputs: Inputs) -> tuple[pa.Table, pa.Table]:

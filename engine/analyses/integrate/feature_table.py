@@ -16,13 +16,16 @@ SCHEMA = pa.schema({
     "cohen_d": _F64, **dict.fromkeys(("effect", "effect_low", "effect_high", "effect_p", "effect_q"), _F64),
     "is_causal": _TRUE, "effect_source": _TEXT,
     **{f"{side}{suffix}": kind for side in ("upstream", "downstream") for suffix, kind in (
-        ("", _I32), ("_looked_at", _I32), ("_strongest", _TEXT), ("_effect", _F64), ("_q", _F64))},
+        ("", _I32), ("_looked_at", _I32), ("_strongest", _TEXT), ("_drive", _F64), ("_effect", _F64), ("_q", _F64))},
     "chains": _I32, "replayed": _I32, "replayed_looked_at": _I32, "replicated": _I32, "through_tokens": _I32,
     "texts": _I32, "texts_looked_at": _I32, "texts_q": _F64, "adds": _TEXT, "removes": _TEXT,
-    "behaviour": _TEXT, "behaviour_context": _TEXT, "behaviour_contrast": _TEXT,
+    "behaviour": _TEXT, "behaviour_context": _TEXT, "behaviour_contrast": _TEXT, "behaviour_parser": _TEXT,
     **{f"behaviour_{name}": _F64 for name in ("effect", "low", "high", "q")},
     "cluster": _TEXT, "cluster_label": _TEXT,
 })  # fmt: skip
+
+
+_BEHAVIOUR = ("context", "contrast", "parser", "effect", "low", "high", "q")
 
 
 def feature_table(stories: Sequence[Story]) -> pa.Table:
@@ -52,7 +55,11 @@ def _row(story: Story) -> dict[str, Any]:
         if paths := story[side]:
             row |= {side: paths["found"], f"{side}_looked_at": paths["looked_at"], "chains": len(story["chains"])}
             for first in paths["strongest"][:1]:
-                row |= {f"{side}_strongest": first["feature"], f"{side}_effect": first["effect"]}
+                row |= {
+                    f"{side}_strongest": first["feature"],
+                    f"{side}_effect": first["effect"],
+                    f"{side}_drive": first["drive"],
+                }
                 row[f"{side}_q"] = first["q"]
     if replay := story["replay"]:
         row |= {"replayed": replay["found"], "replayed_looked_at": replay["looked_at"]}
@@ -70,5 +77,5 @@ def _language(story: Story) -> dict[str, Any]:
         row |= {direction: " | ".join(words_of(story, direction)) or None for direction in DIRECTIONS}
     for first in (story["behaviours"] or {"strongest": []})["strongest"][:1]:
         row |= {"behaviour": first["outcome"]}
-        row |= {f"behaviour_{name}": first[name] for name in ("context", "contrast", "effect", "low", "high", "q")}
+        row |= {f"behaviour_{name}": first[name] for name in _BEHAVIOUR}
     return row

@@ -1,7 +1,8 @@
 """The graph of features and texts: which feature drives which, which text it adds or removes, all with q.
 
     feature -> feature   kind pathway (of `pathways`, with what replay found of the pair) or replay (found there alone):
-                         effect, sign, low, high, q
+                         effect, low, high, q; of pathways drive, the effect for each unit of the source's change, whose
+                         sign `sign` is; of replay alone that of the change under `arm`
     feature -> text      kind adds or removes: log_odds, sign, z, q, context, contrast
 
 Layers rise along edges between features, and texts drive nothing, so there is no cycle. Effects that came through
@@ -16,6 +17,8 @@ import networkx as nx
 from causeway.engine.analyses.integrate.by_feature import DIRECTIONS, Feature, Rows, name_of
 from causeway.engine.analyses.integrate.feature_table import Story
 
+_PATHWAY = ("drive", "effect", "low", "high", "q")
+
 
 def as_graph(stories: Sequence[Story], pathways: Rows, replay: Rows) -> nx.DiGraph:
     """Nodes and edges of what was found.
@@ -29,7 +32,7 @@ def as_graph(stories: Sequence[Story], pathways: Rows, replay: Rows) -> nx.DiGra
     for source, rows in pathways.items():
         for row in rows:
             target = name_of((row["target_layer"], row["target_feature"]))
-            graph.add_edge(name_of(source), target, kind="pathway", **_known(row, ("effect", "low", "high", "q")))
+            graph.add_edge(name_of(source), target, kind="pathway", **_known(row, _PATHWAY))
     for source, rows in replay.items():
         for row in rows:
             _add_replay(graph, source, row)
@@ -39,7 +42,7 @@ def as_graph(stories: Sequence[Story], pathways: Rows, replay: Rows) -> nx.DiGra
                 for row in story["texts"][f"{unit}s"][direction]:
                     _add_text(graph, story["feature"], unit, direction, row)
     for *_, edge in graph.edges(data=True):
-        size = edge.get("effect", edge.get("log_odds", 0.0))
+        size = edge.get("drive", 0.0) if edge["kind"] == "pathway" else edge.get("effect", edge.get("log_odds", 0.0))
         edge["sign"] = 1 if size > 0 else -1 if size < 0 else 0
     return graph
 
@@ -49,7 +52,7 @@ def _add_replay(graph: nx.DiGraph, source: Feature, row: Mapping[str, Any]) -> N
     is no pathway."""
     pair = name_of(source), name_of((row["target_layer"], row["target_feature"]))
     if not graph.has_edge(*pair):
-        values = {"effect": row["delta"], "low": row["low"], "high": row["high"], "q": row["q"]}
+        values = {"arm": row.get("arm"), "effect": row["delta"], "low": row["low"], "high": row["high"], "q": row["q"]}
         graph.add_edge(*pair, kind="replay", **_known(values, tuple(values)))
     name, edge = f"replay_{row['measure']}_{row['step']}", graph.edges[pair]
     if row["q"] < edge.get(f"{name}_q", 1.0):

@@ -29,8 +29,8 @@ _PAIR = ("source_layer", "source_feature", "target_layer", "target_feature")
 COLUMNS: Mapping[str, tuple[str, ...]] = MappingProxyType({
     "select": ("layer", "feature"),
     "effects": ("layer", "feature", "effect", "low", "high", "p", "q"),
-    "pathways": (*_PAIR, "effect", "low", "high", "p", "q", "validated"),
-    "chains": ("path", "length", "total", "mediated", "low", "high", "q"),
+    "pathways": (*_PAIR, "effect", "low", "high", "p", "q", "validated", "source_change"),
+    "chains": ("path", "length", "total", "mediated", "low", "high", "q", "confirmed"),
     "replay": (*_PAIR, "route", "measure", "step", "delta", "low", "high", "q", "replicated",
                "is_pathway"),
     "associations": ("layer", "feature", "context", "contrast", "unit", "text", "direction", "log_odds", "z", "p", "q"),

@@ -76,9 +76,7 @@ def bring_together(
     clusters = _clusters(inputs, alpha, similarity, seed)
     stories = sorted((story(rows, feature, alpha, top) for feature in rows.stages), key=strength)
     _label(stories, clusters)
-    chains = by_feature.ordered(
-        by_feature.significant(inputs.rows("chains"), alpha).to_pylist(), "mediated"
-    )  # fmt: skip
+    chains = by_feature.chains_found(inputs, alpha)
     summary = {
         "alpha": alpha, "top": top, "similarity": similarity, "seed": seed, "stages": list(inputs.stages),
         "missing": list(inputs.missing), "effects_q": corrected, **_counts(stories, clusters),
@@ -137,6 +135,7 @@ def _paths(inputs: Inputs, rows: Gathered) -> dict[str, int]:
         "tested": inputs.rows("pathways").num_rows, "found": sum(map(len, rows.downstream.values())),
         "replay_tested": sum(rows.replay_looked.values()), "replay_found": sum(map(len, rows.replay.values())),
         "replicated": sum(bool(row["replicated"]) for found in rows.replay.values() for row in found),
+        "replay_confirmed": sum(bool(row["is_pathway"]) for found in rows.replay.values() for row in found),
         "through_tokens": sum(map(len, rows.through_tokens.values())),
     }  # fmt: skip
 

@@ -41,8 +41,9 @@ def _paths(found: Integrated) -> list[str]:
                  for row in found.chains[:NAMED]]  # fmt: skip
     if "replay" in found.summary["stages"]:
         told.append(
-            f"replay: {paths['replay_found']} of {paths['replay_tested']} rows, {paths['replicated']} replicated; "
-            f"{paths['through_tokens']} through generated tokens"
+            f"replay: {paths['replay_found']} of {paths['replay_tested']} rows, {paths['replicated']} replicated, "
+            f"{paths['replay_confirmed']} known to be beyond random features; {paths['through_tokens']} through "
+            "generated tokens"
         )
     return told
 
@@ -60,7 +61,7 @@ def _story(told: Story) -> list[str]:
     for side, arrow in (("upstream", "from"), ("downstream", "to")):
         if (paths := told[side]) and paths["found"]:
             first = paths["strongest"][0]
-            ties.append(f"{arrow} {paths['found']} (first {first['feature']} {first['effect']:+.3g})")
+            ties.append(f"{arrow} {paths['found']} (first {first['feature']} {_number(first['drive'], '+.2g')} a unit)")
     for direction in ("adds", "removes"):
         if words := words_of(told, direction)[:LISTED]:
             ties.append(f"{direction} {', '.join(map(repr, words))}")

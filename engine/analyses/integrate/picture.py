@@ -35,12 +35,17 @@ class Spot:
 
 @dataclasses.dataclass(frozen=True)
 class Arrow:
-    """An edge: the numbers of its spots, its signed size as a share of the largest into its target, and kind."""
+    """An edge.
+
+    Attributes:
+        source, target: numbers of its spots. share: its size as a share of the largest of its kind into the target.
+        sign: 1 where more of the source is more of the target, -1 where it is less, 0 where that is not known.
+    """
 
     source: int
     target: int
     share: float
-    kind: str
+    sign: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,8 +76,9 @@ def picture(stories: Sequence[Story], graph: nx.DiGraph) -> Picture:
     arrows = []
     for source, target, edge in graph.edges(data=True):
         if source in places and target in places:
-            into = [abs(other["effect"]) for *_, other in graph.in_edges(target, data=True)]
-            arrows.append(Arrow(places[source], places[target], edge["effect"] / (max(into) or 1.0), edge["kind"]))
+            into = [abs(e["effect"]) for *_, e in graph.in_edges(target, data=True) if e["kind"] == edge["kind"]]
+            sign = edge["sign"] if edge["kind"] == "pathway" else 0
+            arrows.append(Arrow(places[source], places[target], abs(edge["effect"]) / (max(into) or 1.0), sign))
     return Picture(spots, tuple(arrows), len(stories))
 
 

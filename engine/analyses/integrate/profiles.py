@@ -2,7 +2,8 @@
 
 A feature's profile has a column for each thing it was found to do, with the sign of what it does:
 
-    pathways   a column for each target that it drives and for each source that drives it, +1 raises, -1 lowers
+    pathways   a column for each target that it drives and for each source that drives it, +1 where more of the source
+               is more of the target, -1 where it is less
     words      a column for each (context, contrast, word), +1 added, -1 removed; tokens where there are no words
 
 Signs, not sizes: effects on two targets stand in the targets' own units and have no common scale. Two features are
@@ -45,8 +46,10 @@ def pathway_entries(found: pa.Table) -> Entries:
     """What each feature drives, and what drives it, from pathways that were found."""
     entries: Entries = []
     for row in found.to_pylist():
+        if not row["drive"]:
+            continue
         source, target = ((row[f"{end}_layer"], row[f"{end}_feature"]) for end in ("source", "target"))
-        sign = 1 if row["effect"] > 0 else -1
+        sign = 1 if row["drive"] > 0 else -1
         entries.append((source, ("drives", name_of(target)), sign))
         entries.append((target, ("driven by", name_of(source)), sign))
     return entries

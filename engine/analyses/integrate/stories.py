@@ -4,7 +4,9 @@ Every part says which table it is `from`; `integrated.json` names the file and s
 `top` of what was found and stand beside the counts of what was found and of what was looked at. Units and signs:
 
     effect            change of behaviour when the feature is set to its patch value, as its sweep defines it
-    pathways          change of the target's activation when the source is set, mean over prompts
+    pathways          effect: change of the target's pre-activation when the source is set, mean over prompts; drive:
+                      that for each unit by which the source was changed, so above 0 where more of it is more of the
+                      target
     replay            the same in rollouts (free) or on the clean continuation (teacher_forced)
     words             log odds of a text in patched against reference responses; above 0 added, below 0 removed
     behaviours        change of a parsed outcome, patched less reference
@@ -19,7 +21,7 @@ from causeway.engine.analyses.integrate.by_feature import DIRECTIONS, UNITS, Fea
 from causeway.engine.analyses.integrate.inputs import Inputs
 
 _EFFECT = ("effect", "low", "high", "p", "q", "is_causal", "is_causal_safe", "is_causal_risky", "source")
-_PATH = ("effect", "low", "high", "q", "predicted", "prompts", "stratum")
+_PATH = ("drive", "effect", "low", "high", "q", "predicted", "prompts", "stratum")
 _REPLAY = (
     "arm",
     "reference",
@@ -71,7 +73,7 @@ def gather(inputs: Inputs, alpha: float, top: int) -> Gathered:
     downstream, through = by_feature.replay_parts(inputs)
     texts, outcomes = (by_feature.significant(inputs.rows(name), alpha) for name in ("associations", "outcomes"))
     chains: dict[Feature, list[dict[str, Any]]] = {}
-    for row in by_feature.significant(inputs.rows("chains"), alpha).to_pylist():
+    for row in by_feature.chains_found(inputs, alpha):
         for feature in by_feature.features_of(row["path"]):
             chains.setdefault(feature, []).append(row)
     return Gathered(
@@ -107,9 +109,7 @@ def story(rows: Gathered, feature: Feature, alpha: float, top: int) -> dict[str,
         told["downstream"] = _ends(
             rows.downstream.get(feature, []), rows.downstream_looked.get(feature, 0), "target", top
         )
-        told["chains"] = [
-            _picked(row, _CHAIN) for row in by_feature.ordered(rows.chains.get(feature, []), "mediated")[:top]
-        ]
+        told["chains"] = [_picked(row, _CHAIN) for row in rows.chains.get(feature, [])[:top]]
     if "replay" in stages:
         told["replay"] = _replay(rows, feature, top)
     if "tokens" in stages:
@@ -151,7 +151,8 @@ def _replay(rows: Gathered, feature: Feature, top: int) -> dict[str, Any]:
     pairs = {(row["target_layer"], row["target_feature"]) for row in found}
     return {
         "found": len(found), "pairs": len(pairs), "looked_at": rows.replay_looked.get(feature, 0),
-        "replicated": sum(bool(row["replicated"]) for row in found), "strongest": told[0],
+        "replicated": sum(bool(row["replicated"]) for row in found),
+        "confirmed": sum(bool(row["is_pathway"]) for row in found), "strongest": told[0],
         "through_tokens": {"found": len(through), "strongest": told[1]}, "from": "replay",
     }  # fmt: skip
 

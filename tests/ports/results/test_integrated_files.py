@@ -107,7 +107,7 @@ def test_the_picture_has_the_strongest_of_each_layer_and_the_edges_among_them(fo
     assert len(names) == len(found.stories) == shown.features
     edges = {(names[arrow.source], names[arrow.target]) for arrow in shown.arrows}
     assert ("L0-1", "L1-2") in edges
-    assert all(-1 <= arrow.share <= 1 for arrow in shown.arrows)
+    assert all(0 <= arrow.share <= 1 for arrow in shown.arrows)
     many = [story | {"layer": layer, "feature": f"L{layer}-{n}"} for layer in range(9) for n in range(20)
             for story in found.stories[:1]]  # fmt: skip
     few = picture(many, found.graph)

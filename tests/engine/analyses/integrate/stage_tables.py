@@ -6,12 +6,13 @@ ALL = ("select", "effects", "pathways", "chains", "replay", "associations", "out
 SIDES = ("source", "target")
 
 
-def pathway(source, target, effect, q, validated=True):
+def pathway(source, target, effect, q, validated=True, source_change=-2.0):
     ends = {f"{side}_{part}": end[at] for side, end in zip(SIDES, (source, target), strict=True)
             for at, part in enumerate(("layer", "feature"))}  # fmt: skip
     return {
         **ends, "stratum": "selected", "gradient": effect, "predicted": effect * 0.9, "effect": effect,
         "low": effect - 0.1, "high": effect + 0.1, "p": q / 2, "q": q, "prompts": 12, "validated": validated,
+        "source_change": source_change,
     }  # fmt: skip
 
 
@@ -61,7 +62,7 @@ def rows():
             pathway((0, 5), c, 0.6, 0.001, validated=False),
         ],
         "chains": [{"path": "L0-1 -> L1-2 -> L2-3", "length": 3, "total": -0.4, "mediated": -0.35, "low": -0.5,
-                    "high": -0.2, "p": 0.001, "q": 0.004, "share": 0.87}],
+                    "high": -0.2, "p": 0.001, "q": 0.004, "share": 0.87, "confirmed": True}],
         "replay": [
             replayed(a, b, 0.7, 0.002), replayed(a, b, 0.6, 0.001, measure="teacher_forced"),
             replayed(a, (2, 7), 0.4, 0.003), replayed(c, a, 0.2, 0.01, route="through_tokens"),

@@ -9,6 +9,7 @@ import pytest
 import causeway as cw
 from causeway.engine.analyses.integrate import by_feature, profiles
 from causeway.engine.analyses.integrate.clusters import layer_clusters
+from causeway.engine.analyses.integrate.inputs import Inputs
 from tests.engine.analyses.integrate.stage_tables import pathway, rows, tables, word
 
 WORDS = ("bet", "stop", "target", "careful", "enough", "win")
@@ -76,8 +77,9 @@ def test_layers_are_clustered_apart():
 
 
 def test_shared_targets_join_features_without_words():
-    found = [pathway((0, n), (2, target), 1.0, 0.01) for n in (4, 6) for target in (1, 2, 3)]
-    pathways = profiles.pathway_entries(pa.Table.from_pylist(found))
+    found = [pathway((0, n), (2, target), -1.0, 0.01) for n in (4, 6) for target in (1, 2, 3)]
+    given = Inputs(tables("select", "pathways", pathways=found))
+    pathways = profiles.pathway_entries(by_feature.pathways_found(given, 0.05))
     (cluster,) = layer_clusters(pathways, [], 0.5, 0)[0]["clusters"]
     assert cluster["features"] == ["L0-4", "L0-6"]
     assert cluster["label"] == "raises L2-1, raises L2-2, raises L2-3"

@@ -75,7 +75,9 @@ def test_the_graph_rises_and_its_edges_are_signed(found):
     assert graph.edges["L0-1", "L1-2"]["kind"] == "pathway"
     assert graph.edges["L0-1", "L1-2"]["replay_free_generated_delta"] == 0.7
     assert graph.edges["L0-1", "L1-2"]["replay_teacher_forced_generated_q"] == 0.001
-    assert graph.edges["L1-2", "L2-3"]["sign"] == -1
+    # Taking the source away lowered the first target and raised the second.
+    assert graph.edges["L0-1", "L1-2"]["drive"] == pytest.approx(-0.4)
+    assert (graph.edges["L0-1", "L1-2"]["sign"], graph.edges["L1-2", "L2-3"]["sign"]) == (-1, 1)
     assert graph.edges["L0-1", "L2-7"]["kind"] == "replay"
     assert not graph.has_edge("L0-5", "L2-3")
     assert not graph.has_edge("L2-3", "L0-1")
