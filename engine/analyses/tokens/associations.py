@@ -49,6 +49,7 @@ _TESTS = {
     "trial": ("exchange within trials", "sign test of trials that hold it"),
     "prompt": ("exchange within prompts", "sign test of prompts by how many responses hold it"),
 }
+_ARMS = ("reference", "patched")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,31 +81,47 @@ def associations(counted: Counted, document: Int[np.ndarray, " R"], pairs: Compa
     words = float(weight @ counted.lengths)
     share = (counted.counts.T @ weight) / max(words, 1.0)
     total = asked.prior * words / max(len(document), 1)
-    parts = []
+    parts = [SCHEMA.empty_table()]
     for unit in dict.fromkeys(pairs.units):
         for one in sums(counted, document, pairs, unit, asked.min_count):
             prior = Prior(total * share[one.word] + HALF, total + 2 * HALF)
-            parts.append(_block(one, unit, prior, asked))
-    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    columns["q"] = multiple.adjust(columns["p"], asked.correction).q
-    return _table(columns, counted, pairs, _test_names(asked))
+            parts.append(_block(one, unit, prior, asked, counted, pairs))
+    table = pa.concat_tables(parts).unify_dictionaries()
+    q = multiple.adjust(table["p"].to_numpy(), asked.correction).q
+    return table.set_column(SCHEMA.get_field_index("q"), SCHEMA.field("q"), pa.array(q, from_pandas=True))
 
 
-def _block(one: Sums, unit: Unit, prior: Prior, asked: Statistics) -> dict[str, np.ndarray]:
-    low, high = statistics.interval(one.first, one.second, prior, one.joint, asked.confidence)
+def _block(
+    one: Sums, unit: Unit, prior: Prior, asked: Statistics, counted: Counted, pairs: Comparisons
+) -> pa.Table:  # fmt: skip
+    """Rows of some comparisons, those of each by p; q is filled in when all are there."""
     if one.joint is None:
         smaller = np.minimum(one.trials[0], one.trials[1]) / np.maximum(one.trials.sum(axis=0), 1)
         enough = one.holding * smaller >= ENOUGH
     else:
         enough = one.holding >= ENOUGH
-    return {
-        "comparison": one.comparison, "word": one.word, "enough": enough,
-        "unit": np.full(len(one.word), list(_TESTS).index(unit)),
-        "log_odds": statistics.log_odds(one.first, one.second, prior), "low": low, "high": high,
-        "z": statistics.monroe_z(one.first, one.second, prior), "p": _p(one, enough, asked),
-        "responses": one.responses.T, "trials": one.trials.T,
-        "counts": np.stack([one.first.y, one.second.y], 1), "words": np.stack([one.first.n, one.second.n], 1),
+    delta, p = statistics.log_odds(one.first, one.second, prior), _p(one, enough, asked)
+    low, high = statistics.interval(one.first, one.second, prior, one.joint, asked.confidence)
+    at, word, count = one.comparison, one.word, len(one.word)
+    tests = [name.format(asked.exact_test) for name in _TESTS[unit]]
+    ids = pa.nulls(count, pa.int32()) if counted.ids is None else pa.array(counted.ids[word], pa.int32())
+    y, n = (one.first.y, one.second.y), (one.first.n, one.second.n)
+    columns = {
+        "layer": pairs.layer[at], "feature": pairs.feature[at],
+        "context": _named(pairs.context[at], pairs.contexts), "contrast": _named(pairs.contrast[at], pairs.contrasts),
+        "unit": _named(np.zeros(count), [counted.unit]), "text": _named(word, counted.vocabulary), "token_id": ids,
+        "direction": _named(delta <= 0, [ADDS, REMOVES]), "log_odds": delta, "low": low, "high": high,
+        "z": statistics.monroe_z(one.first, one.second, prior), "p": p, "q": pa.nulls(count, pa.float64()),
+        "test": _named(~enough, tests),
+        **{f"{arm}_responses": one.responses[i] for i, arm in enumerate(_ARMS)},
+        **{f"{arm}_trials": one.trials[i] for i, arm in enumerate(_ARMS)},
+        **{f"{arm}_count": y[i].round() for i, arm in enumerate(_ARMS)},
+        **{f"{arm}_words": n[i].round() for i, arm in enumerate(_ARMS)},
+        "original_log_ratio": statistics.original_log_ratio(*y),
+        "original_p": statistics.original_p(y[0], n[0], y[1], n[1]),
     }  # fmt: skip
+    table = pa.table([_column(columns[field.name], field.type) for field in SCHEMA], SCHEMA)
+    return table.take(np.lexsort((p, at)))
 
 
 def _p(one: Sums, enough: np.ndarray, asked: Statistics) -> np.ndarray:
@@ -117,35 +134,6 @@ def _p(one: Sums, enough: np.ndarray, asked: Statistics) -> np.ndarray:
     else:
         exact[few] = statistics.sign_test(held[0], held[1])
     return statistics.combined(exact, rate, plain, enough)
-
-
-def _test_names(asked: Statistics) -> list[str]:
-    """Two a unit: of words that enough clusters hold, and of others."""
-    return [name.format(asked.exact_test) for names in _TESTS.values() for name in names]
-
-
-def _table(columns: dict[str, np.ndarray], counted: Counted, pairs: Comparisons, tests: Sequence[str]) -> pa.Table:
-    at, word = columns["comparison"], columns["word"]
-    order = np.lexsort((columns["p"], pairs.contrast[at], pairs.context[at], pairs.feature[at], pairs.layer[at]))
-    columns, at, word = {name: values[order] for name, values in columns.items()}, at[order], word[order]
-    counts = {name: columns[name].round().astype(np.int64) for name in ("responses", "trials", "counts", "words")}
-    y, n = counts["counts"].astype(np.float64), counts["words"].astype(np.float64)
-    found = {
-        "layer": pairs.layer[at], "feature": pairs.feature[at],
-        "context": _named(pairs.context[at], pairs.contexts), "contrast": _named(pairs.contrast[at], pairs.contrasts),
-        "unit": _named(np.zeros(len(at), np.int32), [counted.unit]), "text": _named(word, counted.vocabulary),
-        "token_id": pa.nulls(len(at), pa.int32()) if counted.ids is None else counted.ids[word],
-        "direction": _named(columns["log_odds"] <= 0, [ADDS, REMOVES]),
-        **{name: columns[name] for name in ("log_odds", "low", "high", "z", "p", "q")},
-        "test": _named(2 * columns["unit"] + ~columns["enough"], tests),
-        "reference_responses": counts["responses"][:, 0], "patched_responses": counts["responses"][:, 1],
-        "reference_trials": counts["trials"][:, 0], "patched_trials": counts["trials"][:, 1],
-        "reference_count": counts["counts"][:, 0], "patched_count": counts["counts"][:, 1],
-        "reference_words": counts["words"][:, 0], "patched_words": counts["words"][:, 1],
-        "original_log_ratio": statistics.original_log_ratio(y[:, 0], y[:, 1]),
-        "original_p": statistics.original_p(y[:, 0], n[:, 0], y[:, 1], n[:, 1]),
-    }  # fmt: skip
-    return pa.table([_column(found[field.name], field.type) for field in SCHEMA], SCHEMA)
 
 
 def _named(numbers: np.ndarray, names: Sequence[str]) -> pa.Array:

@@ -137,7 +137,8 @@ def _independent(
     """Arms that are drawn apart."""
     known = np.isfinite(outcome.values)
     group, x = pairs.group[known], outcome.values[known]
-    sums = [np.bincount(group, weights, int(pairs.group.max()) + 1) for weights in (None, x, x**2)]
+    size = int(pairs.group.max()) + 1
+    sums = [np.bincount(group, weights, size).astype(np.float64) for weights in (None, x, x**2)]
     (n_1, n_2), (y_1, y_2), (s_1, s_2) = ([column[arm[chosen]] for arm in (pairs.reference, pairs.patched)]
                                           for column in sums)  # fmt: skip
     if outcome.share:
