@@ -40,6 +40,8 @@ from causeway.engine import scalars
 from causeway.engine.analyses.patch_sweep.trial_axes import EVERY
 
 VALUE = "value_"
+# A further column of responses that were drawn here: their token ids.
+TOKENS = "tokens"
 _TEXT = pa.dictionary(pa.int32(), pa.string())
 FEATURES = pa.schema([
     ("layer", pa.int32()), ("feature", pa.int32()), ("cohen_d", pa.float64()), ("effect", pa.float64()),
@@ -67,7 +69,7 @@ class EarlierResults:
 
     Attributes:
         features: `FEATURES`, each feature once, with further columns value_<group>.
-        responses: `RESPONSES`, each trial once.
+        responses: `RESPONSES`, each trial once; of a sweep of ours with a column `TOKENS`, lists of ids.
         repeated: `REPEATED`, trials left out because they had come before; `same`: with the same response.
         conflicting: names of features of which two files say different things (the first is kept).
         kind: "study" (the published study's files) or "patch_sweep" (a workdir of ours).

@@ -1,6 +1,6 @@
 """A finished `patch_sweep` as earlier results: effects.parquet, trials.parquet, original_rule.parquet.
 
-Sampled trials are responses; a sweep of exact probabilities has none.
+Sampled trials are responses, with the token ids that were drawn; a sweep of exact probabilities has none.
 """
 
 import dataclasses
@@ -14,12 +14,14 @@ import pyarrow.parquet as pq
 
 from causeway.engine import earlier_features
 from causeway.engine.analyses.patch_sweep.cells import INVALID
-from causeway.engine.earlier_results import EVERY, RESPONSES, VALUE
+from causeway.engine.earlier_results import EVERY, RESPONSES, TOKENS, VALUE
 from causeway.engine.sweep.manifest import finished_table
 from causeway.ports.files.parquet_files import read_parquet
 
 TRIALS, EFFECTS, ORIGINAL = "trials.parquet", "effects.parquet", "original_rule.parquet"
-_READ = ("layer", "feature", "group", "arm", "condition", "prompt_id", "trial", "response", "action", "amount")
+_READ = (
+    "layer", "feature", "group", "arm", "condition", "prompt_id", "trial", "response", "action", "amount", TOKENS,
+)  # fmt: skip
 _NAMES = {"group": "context", "prompt_id": "prompt"}
 
 
@@ -48,7 +50,8 @@ def read(workdir: Path) -> SweepResults:
     features = _with_values(earlier_features.of_effects(effects, EFFECTS, original), trials.path)
     sampled = "response" in pq.read_schema(trials.path).names
     responses = _responses(trials.path) if sampled else RESPONSES.empty_table()
-    about = {"outcome": "sampled" if sampled else "exact", "model": trials.plan["about"].get("model")}
+    about = {"outcome": "sampled" if sampled else "exact", "model": trials.plan["about"].get("model"),
+             "tokenizer": trials.plan["parts"]["tokenizer"]}  # fmt: skip
     files = (EFFECTS, TRIALS, *((ORIGINAL,) if there else ()))
     return SweepResults(features, responses, about, files, trials.sha256)
 
@@ -59,7 +62,8 @@ def _responses(path: Path) -> pa.Table:
     valid = pc.not_equal(table["action"].cast(pa.string()), INVALID)
     source = pa.array([path.name]).dictionary_encode().take(pa.array([0] * table.num_rows, pa.int32()))
     table = table.append_column("valid", valid).append_column("source", source)
-    return pa.table({field.name: _column(table[field.name], field.type) for field in RESPONSES}, RESPONSES)
+    columns = {field.name: _column(table[field.name], field.type) for field in RESPONSES}
+    return pa.table(columns, RESPONSES).append_column(TOKENS, table[TOKENS])
 
 
 def _column(values: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:

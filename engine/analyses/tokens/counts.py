@@ -41,13 +41,13 @@ class Counted:
     """Words of documents.
 
     Attributes:
-        counts: [D, V]. lengths: [D] words. echoed: words left out of all documents.
+        counts: [D, V]. lengths: [D] words. echoed: [D] words left out.
         unit: "token", "word" or "word_group". vocabulary: [V]. ids: [V] token ids, or None.
     """
 
     counts: sparse.csr_matrix
     lengths: Int[np.ndarray, " D"]
-    echoed: int
+    echoed: Int[np.ndarray, " D"]
     unit: str
     vocabulary: tuple[str, ...]
     ids: Int[np.ndarray, " V"] | None
@@ -79,9 +79,9 @@ def counted(
         part.sum_duplicates()
         parts.append(part)
     sizes = np.concatenate([np.zeros(0, np.int64), *lengths])
-    written = np.diff(spelled.ends)[documents.text].sum()
+    written = np.diff(spelled.ends)[documents.text]
     return Counted(
-        sparse.vstack(parts, "csr"), sizes, int(written - sizes.sum()), unit, spelled.vocabulary, spelled.ids
+        sparse.vstack(parts, "csr"), sizes, written - sizes, unit, spelled.vocabulary, spelled.ids
     )  # fmt: skip
 
 

@@ -141,6 +141,9 @@ def of_results(
         ValueError: see `find_tokens`; or none of the records is a prompt of the results.
     """
     ours = results.kind == "patch_sweep"
+    made = results.about.get("tokenizer")
+    if tokenizer is not None and made and made != tokenizer.fingerprint:
+        raise ValueError("model: its tokenizer is not that of the model that wrote the responses; name that model")
     texts = _texts(results, records) if records is not None else {} if ours else _published()
     found = find_tokens(results.responses, dataclasses.replace(wanted, shared_noise=ours), tokenizer, texts)
     about: dict[str, Any] = {}

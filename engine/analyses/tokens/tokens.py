@@ -31,6 +31,7 @@ from causeway.engine.analyses.tokens.outcomes import (
     outcome_table,
 )
 from causeway.engine.analyses.tokens.summary import lines
+from causeway.engine.earlier_results import TOKENS
 from causeway.engine.model.text import Tokenizer
 from causeway.engine.outcome.parsed import INVALID
 from causeway.engine.outcome.parsers import parser
@@ -104,14 +105,15 @@ def find_tokens(
     texts = _Texts.of(responses)
     outcomes = _outcomes(responses, texts)
     cut = texts.cut(asked.until_decision) if asked.until_decision else texts
-    documents, document, known = cut.documents(prompts or {})
+    known, number = cut.known(prompts or {})
     tables, units = [], {}
-    for one in _counted(cut, documents, known, asked, tokenizer):
+    for one, document in _counted(responses, cut, known, number, asked, tokenizer):
         if not one.lengths.any():
             raise ValueError("responses: no words in any of them; nothing can be told of words")
         tables.append(associations(one, document, pairs, asked.statistics))
         length = one.lengths[document]
-        units[one.unit] = {"distinct": len(one.vocabulary), "written": int(length.sum()), "echoes_left_out": one.echoed}
+        units[one.unit] = {"distinct": len(one.vocabulary), "written": int(length.sum()),
+                           "echoes_left_out": int(one.echoed[document].sum())}  # fmt: skip
         if len(tables) == 1:
             outcomes.append(Outcome("", LENGTH, length.astype(np.float64), False))
     about = _about(responses, pairs, asked) | {
@@ -162,13 +164,16 @@ class _Texts:
             number[at] = known.setdefault(kept, len(known))
         return dataclasses.replace(self, texts=list(known), text=number[place])
 
-    def documents(self, prompts: Mapping[str, str]) -> tuple[Documents, Int[np.ndarray, " R"], list[str]]:
-        """Distinct (text, prompt), which each response is, and the texts of prompts that are known."""
-        known = list(dict.fromkeys(prompts[name] for name in self.prompts if name in prompts))
-        number = np.array([known.index(prompts[name]) if name in prompts else -1 for name in self.prompts])
-        key = (number[self.prompt] + 1) * len(self.texts) + self.text
-        distinct, document = np.unique(key, return_inverse=True)
-        return Documents(distinct % len(self.texts), distinct // len(self.texts) - 1), document, known
+    def known(self, prompts: Mapping[str, str]) -> tuple[list[str], Int[np.ndarray, " R"]]:
+        """Distinct texts of the prompts that are known, and the number of each response's, -1 for none."""
+        texts = list(dict.fromkeys(prompts[name] for name in self.prompts if name in prompts))
+        number = np.array([texts.index(prompts[name]) if name in prompts else -1 for name in self.prompts], np.int64)
+        return texts, number[self.prompt]
+
+    def documents(self, number: Int[np.ndarray, " R"]) -> tuple[Documents, Int[np.ndarray, " R"]]:
+        """Distinct (text, prompt), and which each response is."""
+        distinct, document = np.unique((number + 1) * len(self.texts) + self.text, return_inverse=True)
+        return Documents(distinct % len(self.texts), distinct // len(self.texts) - 1), document
 
 
 def _drawn(responses: pa.Table, pairs: Comparisons, asked: Asked) -> tuple[pa.Table, Comparisons, int]:
@@ -188,18 +193,27 @@ def _drawn(responses: pa.Table, pairs: Comparisons, asked: Asked) -> tuple[pa.Ta
 
 
 def _counted(
-    texts: _Texts, documents: Documents, prompts: Sequence[str], asked: Asked, tokenizer: Tokenizer | None
-) -> Iterator[Counted]:
-    """Words of each unit in all documents, one after the other: tokens first, whose number is the length."""
+    responses: pa.Table, texts: _Texts, prompts: Sequence[str], number: Int[np.ndarray, " R"], asked: Asked,
+    tokenizer: Tokenizer | None,
+) -> Iterator[tuple[Counted, Int[np.ndarray, " R"]]]:  # fmt: skip
+    """Words of each unit in all documents, and the document of each response: tokens first, whose number is the length.
+
+    Args:
+        number: the prompt of each response among `prompts`.
+    """
+    documents, document = texts.documents(number)
     cut = spelling.pieces(texts.texts)
     if TOKEN in asked.units:
         if tokenizer is None:
             raise ValueError("units: tokens are those of the model's tokenizer; name it, or take word, word_group")
-        spelled = spelling.tokens(texts.texts, cut, tokenizer)
+        if TOKENS in responses.column_names and not responses[TOKENS].null_count and not asked.until_decision:
+            spelled, drawn, place = _drawn_tokens(responses, number, tokenizer)
+        else:
+            spelled, drawn, place = spelling.tokens(texts.texts, cut, tokenizer), documents, document
         _check_known(spelled, tokenizer)
-        place = {int(token): at for at, token in enumerate(np.asarray(spelled.ids))}
-        runs = [_codes(tokenizer.encode(text, unknown=True), place) for text in prompts]
-        yield counted(spelled, documents, TOKEN, runs, asked.echo * _TOKENS_A_WORD)
+        code = {int(token): at for at, token in enumerate(np.asarray(spelled.ids))}
+        runs = [_codes(tokenizer.encode(text, unknown=True), code) for text in prompts]
+        yield counted(spelled, drawn, TOKEN, runs, asked.echo * _TOKENS_A_WORD), place
     if "".join(asked.units) == TOKEN:
         return
     spelled = spelling.words(cut)
@@ -208,9 +222,20 @@ def _counted(
     runs = [_codes(spelling.WORD.findall(text.lower()), at) for text in prompts]
     found = counted(spelled, documents, WORD, runs, asked.echo)
     if WORD in asked.units:
-        yield found
+        yield found, document
     if WORD_GROUP in asked.units:
-        yield in_groups(found, *spelling.grouped(spelled.vocabulary))
+        yield in_groups(found, *spelling.grouped(spelled.vocabulary)), document
+
+
+def _drawn_tokens(
+    responses: pa.Table, number: Int[np.ndarray, " R"], tokenizer: Tokenizer
+) -> tuple[spelling.Spelled, Documents, Int[np.ndarray, " R"]]:
+    """The ids that were drawn, each response a document of its own: a text may be spelled in several ways."""
+    lists = responses[TOKENS]
+    ends = np.concatenate([[0], np.cumsum(pc.list_value_length(lists).to_numpy())])
+    spelled = spelling.of_ids(pc.list_flatten(lists).to_numpy(), ends, tokenizer)
+    order = np.argsort(number, kind="stable")
+    return spelled, Documents(order, number[order]), np.argsort(order)
 
 
 def _codes(parts: Sequence[Any], place: Mapping[Any, int]) -> Int[np.ndarray, " n"]:

@@ -108,7 +108,7 @@ def test_counts_are_of_each_document_without_its_prompts_echoes():
     documents = Documents(np.array([0, 1, 2, 0]), np.array([-1, -1, -1, 0]))
     one = counted(found, documents, "word", prompts, 5)
     assert one.lengths.tolist() == [7, 6, 1, 2]
-    assert one.echoed == 5
+    assert one.echoed.tolist() == [0, 0, 0, 5]
     dense = {word: one.counts[:, [code]].toarray()[:, 0].tolist() for word, code in place.items()}
     assert dense["x"] == [2, 1, 0, 2]
     assert dense["a"] == [1, 1, 1, 0]

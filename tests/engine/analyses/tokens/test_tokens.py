@@ -1,9 +1,12 @@
 """What is compared with what, what is left out first, and what is refused."""
 
+import dataclasses
+
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from causeway.engine.analyses.tokens.request import tokens
+from causeway.engine.analyses.tokens.request import of_results, tokens
 from causeway.engine.analyses.tokens.summary import effects, entries
 from causeway.engine.analyses.tokens.tokens import Asked, find_tokens
 from causeway.engine.earlier_results import FEATURES, REPEATED, EarlierResults
@@ -89,6 +92,40 @@ def test_prompts_are_known_by_id_by_place_or_by_group():
     rows = [(*row[:4], "safe", *row[5:]) for row in rows]
     found = tokens(_results(rows), units=["word"], prompts=[PromptRecord(echo, id="q7", group="safe")])
     assert "three" not in found.associations["text"].to_pylist()
+
+
+class Letters:
+    """A tokenizer whose token n is the n-th letter, or "ab" as one."""
+
+    special_ids, unknown_id, parts_at_spaces, fingerprint = frozenset({0}), None, False, "letters"
+
+    def encode_all(self, texts):
+        return [[ord(letter) - 96 for letter in text] for text in texts]
+
+    def encode(self, text, unknown=False):
+        return self.encode_all([text])[0]
+
+    def decode(self, ids):
+        return "".join("ab" if i == 27 else chr(96 + i) for i in ids)
+
+
+def test_tokens_that_were_drawn_are_counted_and_not_the_texts_spelled_again():
+    arms = ("baseline", "patch:a")
+    rows = table([(1, 0, "safe", arm, "safe", n, "cab" + "b" * (n % 2)) for arm in arms for n in range(8)])
+    drawn = [first + [2] * (n % 2) for first in ([0, 3, 1, 2], [3, 27]) for n in range(8)]
+    found = find_tokens(rows.append_column("tokens", pa.array(drawn)), Asked(("token",)), Letters())
+    rows = found.associations.to_pylist()
+    assert {row["text"]: (row["token_id"], row["reference_count"], row["patched_count"]) for row in rows} == {
+        "ab": (27, 0, 8), "a": (1, 8, 0), "b": (2, 12, 4), "c": (3, 8, 8),
+    }  # fmt: skip
+    assert {(row["reference_words"], row["patched_words"]) for row in rows} == {(28, 20)}
+
+
+def test_the_tokenizer_of_another_model_is_refused(refuses):
+    rows = sampled(np.random.default_rng(7), ("baseline", "patch:risky"))
+    results = dataclasses.replace(_results(rows, "patch_sweep"), about={"tokenizer": "another"})
+    with refuses("model: its tokenizer is not that of the model that wrote the responses"):
+        of_results(results, Asked(), Letters(), None)
 
 
 def test_the_published_prompts_are_known():
