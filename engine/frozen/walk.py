@@ -8,8 +8,8 @@ the derivatives that differ (`frozen.gradients.STOPPED`): nothing for that of th
 denominators of norms and what MLPs write for the frozen pass.
 
 Shapes: R rows, T tokens, D model, W the stream read, O the stream written.
-Cost: twice the block's operations on T positions a row (no gradients of weights), and one forward pass of the block a
-call; of the target's own block 2 D (2 T G K + ...) a row, as only keys and values stand at every position.
+Cost a row: as many operations as the block's products take going up (those of attention twice), on T positions; of the
+target's own block 4 T D G K, because only keys and values stand at every position. Beside it one pass up a call.
 """
 
 from collections.abc import Callable

@@ -15,6 +15,7 @@ from causeway.engine.dictionary.input_norm import normalise
 from causeway.engine.frozen.gradients import Aim, gradients
 from causeway.engine.intervention.instruments import Differentiated, Instruments
 from causeway.engine.intervention.taps import TapSpec, bind_tap
+from causeway.engine.model.config import Numerics
 from causeway.engine.model.forward import causal_pass
 from causeway.engine.model.handle import Model
 from causeway.engine.prompt_record import PromptRecord
@@ -304,6 +305,19 @@ def test_an_interrupted_run_goes_on_to_the_same_table(tiny, tmp_path, monkeypatc
     assert set(whole["prompt"].to_pylist()) == {f"prompt {i}" for i in range(3)}
     with pytest.raises(ValueError, match="another plan"):
         dataclasses.replace(job, seed=1).table(tmp_path / "a")
+
+
+def test_weights_and_products_of_sixteen_bits_give_gradients_near_those_of_more(tiny):
+    def found(numerics, dtype):
+        model = Model(tiny.make_transformer(numerics), None, "tiny", "tiny")
+        saes = tiny.make_dictionary(layers=(0, 1, 2), dtype=dtype)
+        return numbers(discover(model, saes, [PROMPT], ([2], [3]), change=np.ones((3, tiny.FEATURES)), top=999))
+
+    more = found(Numerics(), "float32")
+    less = found(Numerics("bfloat16", "bfloat16", "float32"), "bfloat16")
+    assert more.keys() == less.keys()
+    size = max(abs(gradient) for gradient, _ in more.values())
+    np.testing.assert_allclose([less[k][0] for k in more], [g for g, _ in more.values()], atol=0.1 * size)
 
 
 @pytest.mark.parametrize("mode", ["shard_map", "pmap"])
