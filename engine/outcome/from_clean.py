@@ -33,6 +33,7 @@ from causeway.engine.intervention.edits import EMPTY, Edit
 from causeway.engine.intervention.held import Held
 from causeway.engine.intervention.instruments import Carried, Instruments, Observer
 from causeway.engine.intervention.rows import Batch, Rows
+from causeway.engine.intervention.sites import side_by_side
 from causeway.engine.model.attention import attend_sequence, blank, window_of
 from causeway.engine.model.block import normed
 from causeway.engine.model.finite import NotFiniteError, all_finite, traced
@@ -97,7 +98,8 @@ def _clean_read(background: Background) -> Float[Array, "P W"]:
     reader, clean = background.reader, background.clean
     assert reader is not None
     streams = clean.kept[reader.stream][jnp.asarray(reader.layers)]
-    read = reader(streams[:, jnp.arange(len(clean.lengths)), clean.lengths - 1])
+    last = streams[:, jnp.arange(len(clean.lengths)), clean.lengths - 1]
+    read = reader(last.reshape(*last.shape[:2], -1))
     return read.reshape(len(read), -1)
 
 
@@ -180,7 +182,7 @@ def edited_last(background: Background, own: Own, tokens: int, logits: bool) -> 
     def meet(index, carried):
         return _Suffix(background, own, instruments, index, positions, real, end, carried)
 
-    read = None if reader is None else jnp.zeros((len(reader.layers), len(x), x.shape[-1]), x.dtype)
+    read = None if reader is None else reader.nothing(len(x), x.dtype)
     stop = None if reader is None else max(reader.layers) + 1
     x, (_, read) = upper(transformer, x, own.first, positions, meet, (instruments.carried(x), read), stop)
     if reader is not None:
@@ -231,7 +233,7 @@ class _Suffix(Observer):
         x, reader = super().__call__(stream, x, edges), self.background.reader
         if reader is not None and self.read is not None and stream == reader.stream:
             place = place_among(reader.layers, jnp.asarray(self.layer))
-            last = jnp.take_along_axis(x, self.end[..., None], axis=1)[:, 0]
+            last = jnp.take_along_axis(side_by_side(x), self.end[..., None], axis=1)[:, 0]
             self.read = self.read.at[jnp.where(place < 0, len(reader.layers), place)].set(last, mode="drop")
         return x
 

@@ -28,6 +28,7 @@ from causeway.engine.dictionary.activations import elementwise
 from causeway.engine.dictionary.columns import FeatureColumns
 from causeway.engine.dictionary.input_norm import normalise
 from causeway.engine.dictionary.placement import InMemory
+from causeway.engine.intervention.changes import wide
 from causeway.engine.intervention.edits import EMPTY, Edit, EditSpec
 from causeway.engine.intervention.hold import checked_holds
 from causeway.engine.model.finite import NotFiniteError
@@ -150,20 +151,21 @@ class Passes:
         read = clean_read(self.background)[: len(self.prompts)]
         return read.reshape(len(read), -1, READ)[:, self._columns]
 
-    def activations(self, features: Nodes) -> Float[np.ndarray, "N P W"]:
+    def activations(self, nodes: Nodes) -> Float[np.ndarray, "N P W"]:
         """Clean activations at every token; what stands after a prompt's end means nothing."""
         kept = self.background.clean.kept[self.dictionary.config.stream]
-        found = np.zeros((len(features), len(self.prompts), kept.shape[2]))
-        for layer in np.unique(features.layer):
-            mine = np.flatnonzero(features.layer == layer)
+        found = np.zeros((len(nodes), len(self.prompts), kept.shape[2]))
+        for layer in np.unique(nodes.layer).tolist():
+            mine = np.flatnonzero(nodes.layer == layer)
             # A power of two of features, so that few programs serve all numbers of them.
-            count = 1 << (len(mine) - 1).bit_length()
-            ids = np.resize(features.feature[mine], count)
-            columns = FeatureColumns(
-                self.dictionary, np.full(count, self.dictionary.config.index_of(int(layer))), ids, decoder=False
-            )
-            values = np.asarray(_activations(columns, kept[int(layer)]), np.float64)
-            found[mine] = values[: len(mine), : len(self.prompts)]
+            ids = jnp.asarray(np.resize(nodes.feature[mine], 1 << (len(mine) - 1).bit_length()))
+            x = kept[layer].reshape(*kept.shape[1:3], -1)
+            if self.dictionary.config.ranked:
+                values = _encoded(self.dictionary, jnp.int32(layer), ids, x)
+            else:
+                stack = np.full(len(ids), self.dictionary.config.index_of(layer))
+                values = _activations(FeatureColumns(self.dictionary, stack, ids, decoder=False), x)
+            found[mine] = np.asarray(values, np.float64)[: len(mine), : len(self.prompts)]
         return found
 
     def changes(self, slots: Slots, prompts: Int[np.ndarray, " R"], clamps: Slots | None = None) -> Iterator[Changes]:
@@ -198,9 +200,17 @@ class Passes:
 @jax.jit
 @full_precision
 def _activations(columns: FeatureColumns, x: Float[Array, "P W D"]) -> Float[Array, "N P W"]:
-    x = normalise(columns.config.input_norm, x.astype(jnp.promote_types(x.dtype, jnp.float32)))
+    x = normalise(columns.config.input_norm, wide(x))
     p = jnp.einsum("pwd,nd->npw", x, columns.encoder.astype(x.dtype)) + columns.bias.astype(x.dtype)[:, None, None]
     return elementwise(columns.kind, p, tuple(a[:, None, None] for a in columns.parameters))
+
+
+@jax.jit
+@full_precision
+def _encoded(
+    dictionary: InMemory, layer: Int[Array, ""], ids: Int[Array, " N"], x: Float[Array, "P W D"]
+) -> Float[Array, "N P W"]:
+    return jnp.moveaxis(dictionary.encode_at(layer, wide(x))[..., ids], -1, 0)
 
 
 def _edit(slots: Slots, rows: int, spec: EditSpec, dtype: np.dtype) -> Edit:

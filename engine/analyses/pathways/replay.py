@@ -141,8 +141,12 @@ class Replay(Job):
 
     def _size(self, numbers: Sequence[int], own: Sequence[int]) -> int:
         """Stored rows of a unit."""
-        _, which = self.pairs.sources
-        return len(numbers) * (1 + self.draws) * int(np.isin(which, own).sum())
+        return len(numbers) * (1 + self.draws) * int(self._counts[own].sum())
+
+    @functools.cached_property
+    def _counts(self) -> Int[np.ndarray, " N"]:
+        """Pairs of each source."""
+        return np.bincount(self.pairs.sources[1])
 
 
 def prompt_groups(config: ModelConfig, prompts: Sequence[PlacedPrompt]) -> Iterator[list[int]]:

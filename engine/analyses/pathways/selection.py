@@ -12,6 +12,7 @@ Shapes: C candidates, K pairs.
 """
 
 import dataclasses
+import functools
 from collections.abc import Iterable
 from typing import Literal
 
@@ -65,12 +66,12 @@ class SelectedPairs:
     def __len__(self) -> int:
         return len(self.source)
 
-    @property
+    @functools.cached_property
     def sources(self) -> tuple[Nodes, Int[np.ndarray, " K"]]:
         """Distinct sources by layer and feature, and the number of each pair's."""
         return _distinct(self.source)
 
-    @property
+    @functools.cached_property
     def targets(self) -> tuple[Nodes, Int[np.ndarray, " K"]]:
         """Distinct targets, and the number of each pair's."""
         return _distinct(self.target)

@@ -8,6 +8,7 @@ from causeway.engine.analyses.pathways.passes import HOLDS, Nodes
 from causeway.engine.analyses.pathways.prompts import PlacedPrompt
 from causeway.engine.analyses.pathways.replay import Replay, measured
 from causeway.engine.analyses.pathways.selection import SelectedPairs
+from causeway.engine.model.handle import Model
 from causeway.engine.sweep.job import all_tables, run
 
 TEXTS = ("44+95=", "game: loss $20. balance $150. round 2. 1) bet $5-$100 2) stop. choice:", "14+15=", "27+3=")
@@ -121,3 +122,49 @@ def test_a_killed_replay_goes_on_to_the_same_bytes(bundled, tmp_path, monkeypatc
     whole, killed = (contents(SimpleNamespace(workdir=tmp_path / name)) for name in ("whole", "killed"))
     assert whole == killed
     assert len(whole) > 3
+
+
+ALL = {"layers": (0, 1, 2)}
+DICTIONARIES = {
+    "resid_pre, gated": ALL | {"kind": "gated", "stream": "resid_pre"},
+    "attn_out": ALL | {"kind": "relu", "stream": "attn_out"},
+    "head_out": ALL | {"kind": "relu", "stream": "head_out"},
+    "topk": ALL | {"kind": "topk"},
+    "some layers": {"layers": (2, 0)},
+    "transcoder": ALL | {"stream": "mlp_in", "write_stream": "mlp_out"},
+    "skip transcoder": ALL | {"stream": "mlp_norm", "write_stream": "mlp_out", "skip": True},
+    "normed": ALL | {"kind": "relu", "input_norm": "layer_norm"},
+}
+
+
+# What families do otherwise meets what transcoders do otherwise; the rest of the grid is slow.
+FAST = {*(("llama", name) for name in DICTIONARIES), ("gemma2", "transcoder"), ("gpt_neox", "transcoder")}
+GRID = [
+    pytest.param(family, name, marks=() if (family, name) in FAST else pytest.mark.slow)
+    for family in ("llama", "gemma2", "gpt_neox") for name in DICTIONARIES
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("family", "name"), GRID)
+def test_every_kind_of_dictionary_is_measured_as_a_whole_run_has_it(tiny, family, name):
+    model = Model(tiny.make_transformer(**tiny.FAMILIES[family]), None, "tiny", "tiny", prepend_bos=False)
+    dictionary = tiny.make_dictionary(**DICTIONARIES[name])
+    tokens = [tuple(map(int, tiny.PROMPT[:length])) for length in (9, 6, 7)]
+    prompts = tuple(PlacedPrompt(f"p{n}", ids, tuple(range(1, len(ids)))) for n, ids in enumerate(tokens))
+    pairs = [((0, source), (2, target)) for source, target in ((1, 3), (4, 0), (7, 3), (11, 9), (13, 9))]
+    source, target = (Nodes.of([pair[i] for pair in pairs]) for i in (0, 1))
+    chosen = SelectedPairs(source, target, np.array(["selected"] * len(pairs)), np.zeros(len(pairs)))
+    job = Replay(model, dictionary, prompts, chosen, np.full(len(pairs), 0.4), "total", 0, 0)
+    found = measured(all_tables(job, None), len(pairs), len(prompts), 0)
+    for number, (node, end) in enumerate(pairs):
+        for at, prompt in enumerate(prompts):
+            edit = cw.FeatureEdit(*node, value=0.4, scope="positions:1:")
+            tap = cw.Tap(dictionary.config.stream, "selected", layers=[2], ids=[end[1]])
+            clean, edited = (
+                float(cw.run(model, list(prompt.tokens), dictionary=dictionary, edits=[edits], taps=[tap])
+                      .records[0][0].values[0, -1, 0]) for edits in ([], [edit])
+            )  # fmt: skip
+            assert found.activation[number, at] == pytest.approx(edited - clean, abs=2e-5)
+            if dictionary.config.kind == "gated" and min(clean, edited) > 0:
+                assert found.pre[number, at] == pytest.approx(edited - clean, abs=2e-5)
+    assert (found.pre != 0).mean() > 0.5
