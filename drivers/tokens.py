@@ -28,6 +28,8 @@ FLAGS = take(
     "results features units reference min_count prior exact_test echo until_decision parser correction alpha keep out "
     "overwrite", model=None,
 )  # fmt: skip
+# Of what wrote the responses, where the results tell.
+FINGERPRINTS = ("model_fingerprint", "dictionaries_fingerprint")
 
 
 def main(_: list[str]) -> None:
@@ -60,6 +62,9 @@ def _checked_directory() -> Path:
 
     given("results", "the folder of an earlier study, or the workdir of a patch_sweep with --outcome=sampled")
     out = folder("out")
+    no_effect("where the texts of prompts alone are asked", "chat", "system", "generation_prompt")
+    if not FLAGS.prompts:
+        no_effect("without --prompts", "skip_bad")
     if not FLAGS.until_decision:
         no_effect("without --until_decision", "parser")
     absent([out / ABOUT])
@@ -97,6 +102,7 @@ def _write(out: Path, found: Found, results: EarlierResults, tokenizer: Tokenize
         **found.about, "alpha": FLAGS.alpha, "keep": FLAGS.keep, "results": FLAGS.results, "files": results.files,
         "kind": results.kind, "model": FLAGS.model, "tokenizer": tokenizer.fingerprint if tokenizer else None,
         "environment": environment(),
+        **{name: results.about[name] for name in FINGERPRINTS if name in results.about},
     }  # fmt: skip
     write_tokens(
         out, found.associations, found.outcomes, entries(found.associations, FLAGS.alpha, FLAGS.keep),

@@ -23,6 +23,10 @@ independent all of it is Monroe's. Where clusters are in both arms (`Joint`) u_c
                   sign test on which arm holds it more often. It knows nothing of lengths: longer texts hold more of all
                   words.
 
+The interval covers the true log odds in 93 to 98 % of sets (30 responses an arm, words in bursts or not, rates of 3 to
+100 in 1000); less, 89 %, where one arm has 40 times the other's rate of a word that the other hardly has, because the
+prior draws delta towards 0 there.
+
 `combined` takes the rate test where both arms are expected to have `ENOUGH` clusters that hold the word, and below the
 presence test, but never with less p than the rate test without its correction, so that a longer text is no more words
 of each kind. Shapes: [rows] everywhere. Cost: elementwise, and scipy's exact tests once for each distinct table.

@@ -50,8 +50,12 @@ def read(workdir: Path) -> SweepResults:
     features = _with_values(earlier_features.of_effects(effects, EFFECTS, original), trials.path)
     sampled = "response" in pq.read_schema(trials.path).names
     responses = _responses(trials.path) if sampled else RESPONSES.empty_table()
-    about = {"outcome": "sampled" if sampled else "exact", "model": trials.plan["about"].get("model"),
-             "tokenizer": trials.plan["parts"]["tokenizer"]}  # fmt: skip
+    parts = trials.plan["parts"]
+    about = {
+        "outcome": "sampled" if sampled else "exact", "model": trials.plan["about"].get("model"),
+        "model_fingerprint": parts["weights"], "dictionaries_fingerprint": parts["dictionaries"],
+        "tokenizer": parts["tokenizer"],
+    }  # fmt: skip
     files = (EFFECTS, TRIALS, *((ORIGINAL,) if there else ()))
     return SweepResults(features, responses, about, files, trials.sha256)
 

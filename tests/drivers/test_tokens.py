@@ -47,6 +47,8 @@ def test_tokens_of_a_sweep_are_paired_over_its_prompts(drive, tmp_path):
     assert found["status"] == 0, found["err"]
     assert "12 prompts, tested over prompts" in found["out"]
     table = pq.read_table(tmp_path / "out" / "associations.parquet")
+    about = json.loads((tmp_path / "out" / "tokens.json").read_text())
+    assert len(about["model_fingerprint"]) == len(about["dictionaries_fingerprint"]) == 64
     assert set(table["unit"].to_pylist()) == {"token", "word", "word_group"}
     assert all((token is None) == (unit != "token") for token, unit in
                zip(table["token_id"].to_pylist(), table["unit"].to_pylist(), strict=True))  # fmt: skip
@@ -57,6 +59,7 @@ def test_refusals(drive, study, tmp_path):
     cases = {
         "--results: got nothing": [f"--out={tmp_path / 'out'}"],
         "--parser: without effect without --until_decision": [*base, "--parser=v1"],
+        "--chat: without effect where the texts of prompts alone are asked": [*base, "--chat"],
         "--units: got token without a model": [*base, "--units=token"],
         "--units: got 'letters'; needs some of token, word, word_group": [*base, "--units=letters"],
         "--reference: got 'noop'; the responses have baseline": [*base, "--reference=noop"],
