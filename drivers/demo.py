@@ -2,7 +2,8 @@
 
 The bundled model plays a slot machine: it stops or bets, depending on its balance and on what happened last. The demo
 asks which SAE features differ between calm and chasing states, sets each of the strongest to the value it has in the
-other states, and reads off how the decision changes: exactly, and in sampled play. Then it explains an addition and a
+other states, and reads off how the decision changes: exactly, and in sampled play. It follows these features to those
+that drive them and to the words they add. Then it explains an addition and a
 sentence by attribution graphs, flips both answers, and tells what neurons do to sums through later heads. On another
 model it asks which attention heads say the name in sentences about two people, and draws where the answer is known.
 """
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from causeway.drivers.demo_circuits import show_circuits
+from causeway.drivers.demo_gambling import show_gambling
 from causeway.drivers.demo_heads import show_heads
 from causeway.drivers.demo_neurons import show_neurons
 from causeway.drivers.demo_sweeps import GROUPS, show_sweeps
@@ -40,8 +42,8 @@ def main(_: list[str]) -> None:
     started, workdir = time.monotonic(), folder("workdir")
     if FLAGS.model.startswith("bundled:"):
         _show_bundled(workdir)
-        told = "screen.parquet, graphs/, and in\nexact/ and sampled/ trials.parquet (every row), effects.parquet"
-        told += " (every contrast), summary.json, plan.json"
+        told = "screen.parquet, graphs/, pathways.png, and in\nexact/ and sampled/ trials.parquet (every row), "
+        told += "effects.parquet (every contrast), summary.json, plan.json"
     else:
         no_effect("on another model than the bundled one", "states", "per_layer", "dictionaries", "layers", "gating")
         show_heads(model_flags.load_model(), workdir, FLAGS.seed)
@@ -73,6 +75,7 @@ def _show_bundled(workdir: Path) -> None:
     print(f"\n{len(features.layer)} features differ most between the groups, {FLAGS.per_layer} of each layer; each is")
     print("set as high as in the top tenth of a group's states where it is active (the value q90)")
     show_sweeps(model, dictionary, prompts, features, workdir, FLAGS.seed)
+    show_gambling(model, dictionary, states, workdir, FLAGS.seed)
     show_circuits(model, workdir / "graphs")
     show_neurons(model)
 

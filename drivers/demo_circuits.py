@@ -1,4 +1,4 @@
-"""The demo's second half: what inside the bundled model makes it answer, and an intervention that flips the answer.
+"""The demo's third part: what inside the bundled model makes it answer, and an intervention that flips the answer.
 
 For an addition and a sentence, the difference of two answers' logits is explained by an attribution graph of the
 bundled transcoders. Then the features that the graph says matter most are switched off, more and more of them, until

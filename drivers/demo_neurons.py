@@ -1,4 +1,4 @@
-"""The demo's third part: what neurons do to a sum through later attention heads, and which words say it.
+"""The demo's fourth part: what neurons do to a sum through later attention heads, and which words say it.
 
 For additions, every neuron's second-order effect on the difference of two answers' logits: what it does through exactly
 one later head. The strongest neurons' main directions are then written as a few tokens, and on sums that had no say in

@@ -1,4 +1,4 @@
-"""The demo's first half: which features of the bundled model change its decisions, computed exactly and then played.
+"""The demo's first part: which features of the bundled model change its decisions, computed exactly and then played.
 
 Both sweeps set features at the last prompt token and read whole answers (" stop.", " bet $20."), on the same prompts,
 so that they estimate the same effects. Rollouts are drawn only for the features that the exact sweep found strongest:

@@ -10,7 +10,8 @@ from typing import Any
 from causeway.drivers.stages.made_prompts import made, states, token_counts
 from causeway.drivers.stages.shapes import dictionary_shape, model_shape
 from causeway.engine.analyses.study.commands import Command
-from causeway.engine.analyses.study.costs import Facts
+from causeway.engine.analyses.study.cost_table import responses
+from causeway.engine.analyses.study.costs import DictionaryShape, Facts
 from causeway.engine.analyses.study.records import Places
 from causeway.engine.analyses.study.standing import Standing
 from causeway.engine.prompt_record import PromptRecord
@@ -31,18 +32,16 @@ class Known:
     def __call__(self, name: str) -> Facts:
         """What is known of a stage."""
         values, driver = self._commands[name].resolved, self._commands[name].stage.driver
-        reference, dictionaries = str(values.get("model") or ""), str(values.get("dictionaries") or "")
-        if not dictionaries and reference.startswith("bundled:"):
-            dictionaries = reference + "/transcoders" * (driver in TRANSCODERS)
-        layers = tuple(values.get("layers") or ())
+        reference = str(values.get("model") or "")
         found = _or_none(self._records, name)
         # Of what is only made the number counts.
         lengths = found and ([0] * len(found) if driver == "prompts" else _or_none(token_counts, found, reference))
         return Facts(
             values, lengths, len({(record.behaviour, record.split) for record in found or ()}),
             _or_none(model_shape, reference) if reference else None,
-            _or_none(dictionary_shape, dictionaries, layers) if dictionaries else None,
+            _or_none(self._dictionaries, name),
             _or_none(self._directions, name), _or_none(self._neurons, name), _or_none(self._patched, name),
+            _or_none(self._responses, name),
         )  # fmt: skip
 
     def _records(self, name: str) -> list[PromptRecord]:
@@ -56,6 +55,8 @@ class Known:
             return made(command.resolved)
         if command.stage.driver == "screen" and not (command.resolved["prompts"] or "prompts" in command.stage.takes):
             return states(command.resolved)
+        if command.stage.driver == "select" and "results" in command.stage.takes:
+            return self._records(self._taken(name, "results").stage.name)
         from causeway.ports.prompts.prompt_files import read_prompts
 
         behaviours, splits = (command.resolved.get(flag) or () for flag in ("behaviours", "splits"))
@@ -76,14 +77,26 @@ class Known:
             if (not behaviours or one.behaviour in behaviours) and (not splits or one.split in splits)
         ]
 
+    def _dictionaries(self, name: str) -> DictionaryShape:
+        """Those of a stage; LookupError where it has none."""
+        values, driver = self._commands[name].resolved, self._commands[name].stage.driver
+        reference, dictionaries = str(values.get("model") or ""), str(values.get("dictionaries") or "")
+        if not dictionaries and reference.startswith("bundled:"):
+            dictionaries = reference + "/transcoders" * (driver in TRANSCODERS)
+        if not dictionaries:
+            raise LookupError("none are given")
+        return dictionary_shape(dictionaries, tuple(values.get("layers") or ()))
+
     def _patched(self, name: str) -> int:
-        """How many features a stage sets: those that a screen gives it, so many of each layer."""
-        values, screen = self._commands[name].resolved, self._taken(name, "features")
-        if screen.stage.driver != "screen":
-            raise LookupError("features of another stage are known when it has run")
-        dictionaries = self(screen.stage.name).features()
-        each = min(values["per_layer"], dictionaries.features)
-        return min(each * dictionaries.layers, values["limit_features"] or each * dictionaries.layers)
+        """How many features a stage sets at most: so many of each layer of a screen, or those that `select` keeps."""
+        values, giver, shape = self._commands[name].resolved, self._taken(name, "features"), self._dictionaries(name)
+        chooser = giver.resolved if giver.stage.driver == "select" else values
+        each = min(chooser["per_layer"], shape.features) * shape.layers
+        return min(each, chooser.get("top_total") or each, values["limit_features"] or each)
+
+    def _responses(self, name: str) -> int:
+        """How many texts a stage reads: those that the sweep it takes writes."""
+        return responses(self(self._taken(name, "results").stage.name))
 
     def _taken(self, name: str, flag: str) -> Command:
         """The stage that gives a flag; LookupError where none does."""

@@ -40,6 +40,10 @@ def test_what_was_found_is_told(demo):
     assert "set at the last prompt token (last_prompt)" in out
     # The strongest feature makes the model bet, in every way it is looked at.
     assert re.search(r"layer  2 feature    121  patch:risky - noop +\+0\.\d+ \[\+.* causal", out)
+    # Its words are those of its decision, and the features it drives have the same.
+    assert re.search(r"L2-121: p_bet \+0\.\d+; driven by L.*; drives L3-.*; adds .*'bet'; removes 'stop'", out)
+    assert re.search(r"[1-9]\d* of \d+ pathways stand when their source is set to 0", out)
+    assert (workdir / "pathways.png").is_file()
     assert "logit of '9' less that of '8'" in out
     assert "the model now answers '138.'" in out
     assert "the model now answers ' are'" in out

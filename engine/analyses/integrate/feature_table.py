@@ -14,7 +14,7 @@ SCHEMA = pa.schema({
     "layer": _I32, "feature": _I32, "name": _TEXT, "evidence": _I32,
     **{f"in_{stage}": _TRUE for stage in ORDER},
     "cohen_d": _F64, **dict.fromkeys(("effect", "effect_low", "effect_high", "effect_p", "effect_q"), _F64),
-    "is_causal": _TRUE, "effect_source": _TEXT,
+    "effect_outcome": _TEXT, "effect_contrast": _TEXT, "is_causal": _TRUE, "effect_source": _TEXT,
     **{f"{side}{suffix}": kind for side in ("upstream", "downstream") for suffix, kind in (
         ("", _I32), ("_looked_at", _I32), ("_strongest", _TEXT), ("_drive", _F64), ("_effect", _F64), ("_q", _F64))},
     "chains": _I32, "replayed": _I32, "replayed_looked_at": _I32, "replicated": _I32, "through_tokens": _I32,
@@ -50,7 +50,7 @@ def _row(story: Story) -> dict[str, Any]:
     row |= {f"in_{stage}": stage in story["stages"] for stage in ORDER}
     if effect := story["effect"]:
         row |= {"effect": effect["effect"], "is_causal": effect.get("is_causal"), "effect_source": effect.get("source")}
-        row |= {f"effect_{name}": effect[name] for name in ("low", "high", "p", "q")}
+        row |= {f"effect_{name}": effect.get(name) for name in ("low", "high", "p", "q", "outcome", "contrast")}
     for side in ("upstream", "downstream"):
         if paths := story[side]:
             row |= {side: paths["found"], f"{side}_looked_at": paths["looked_at"], "chains": len(story["chains"])}

@@ -53,7 +53,9 @@ def _story(told: Story) -> list[str]:
     parts = []
     if effect := told["effect"]:
         bounds = _interval(effect)
-        parts.append(f"effect {_number(effect['effect'])}{bounds}, q {_number(effect['q'], '.2g')}")
+        parts.append(
+            f"{effect.get('outcome') or 'effect'} {_number(effect['effect'])}{bounds}, q {_number(effect['q'], '.2g')}"
+        )
     for first in (told["behaviours"] or {"strongest": []})["strongest"][:1]:
         parts.append(f"{first['outcome']} {_number(first['effect'])} ({first['context']}, {first['contrast']})")
     head = f"{told['feature']:<10} " + ("; ".join(parts) or "no effect known")

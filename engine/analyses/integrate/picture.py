@@ -21,8 +21,9 @@ class Spot:
     """A feature in the picture.
 
     Attributes:
-        x, y: its place. name: of the feature. size: how much evidence there is, 0 to 6. effect: on behaviour; None
-            unknown. words: what it adds and removes, some of each, "+bet" and "-stop".
+        x, y: its place. name: of the feature. size: how much evidence there is, 0 to 6. effect: size of that on
+            behaviour, whose sign would be that of one outcome or another; None unknown. words: what it adds and
+            removes, some of each, "+bet" and "-stop".
     """
 
     x: float
@@ -89,4 +90,5 @@ def _spot(story: Story, height: float) -> Spot:
         for word in words_of(story, direction)[:WORDS]
     ]
     effect = story["effect"]["effect"] if story["effect"] else None
+    effect = None if effect is None or effect != effect else abs(effect)
     return Spot(story["layer"], height, story["feature"], len(story["evidence"]), effect, tuple(words))

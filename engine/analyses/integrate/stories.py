@@ -20,7 +20,19 @@ from causeway.engine.analyses.integrate import by_feature
 from causeway.engine.analyses.integrate.by_feature import DIRECTIONS, UNITS, Feature, Rows, name_of
 from causeway.engine.analyses.integrate.inputs import Inputs
 
-_EFFECT = ("effect", "low", "high", "p", "q", "is_causal", "is_causal_safe", "is_causal_risky", "source")
+_EFFECT = (
+    "effect",
+    "low",
+    "high",
+    "p",
+    "q",
+    "is_causal",
+    "is_causal_safe",
+    "is_causal_risky",
+    "outcome",
+    "contrast",
+    "source",
+)
 _PATH = ("drive", "effect", "low", "high", "q", "predicted", "prompts", "stratum")
 _REPLAY = (
     "arm",

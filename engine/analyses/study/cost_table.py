@@ -4,6 +4,7 @@ Seconds were measured on the bundled model with 12 and 80 prompts, 36 and 144 fo
 and bytes follow from the algorithms.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
@@ -155,11 +156,54 @@ def _patch_sweep(facts: Facts) -> Cost:
     return Cost(seconds, 6.2e8 + facts.weight_bytes(), 1e5 + 47.0 * rows * len(lengths), operations, 0.5)
 
 
+def _pathways(facts: Facts) -> Cost:
+    """Twice a row of the adjoint for each target and prompt; then passes that set each source, and each of the random
+    features beside it, from its first token on, on half of the prompts, over half of the layers in the mean. As if no
+    two targets shared a source."""
+    lengths, values = facts.prompts(), facts.values
+    pairs = facts.counted("patched") * (values["top"] + values["random_pairs"])
+    rows = pairs * (1 + values["random_draws"]) * len(lengths) / 2
+    widths = list(map(facts.width, lengths))
+    tokens = sum(_scoped(str(values["scope"]), width) for width in widths) / len(widths)
+    operations = facts.forward(sum(widths) * (1 + facts.counted("patched")) + rows * tokens / 2, 0)
+    return Cost(37.0 + 0.0023 * rows, 1.1e9 + facts.weight_bytes(), 2e5 + 40.0 * rows, operations, 0.5)
+
+
+def _replay(facts: Facts) -> Cost:
+    """The rollouts of a sampled sweep, recorded, and once more along the clean ones' tokens."""
+    _without(facts, "sweep")
+    lengths, rows = facts.prompts(), _rows(facts) * (2 if facts.values["teacher_forced"] else 1)
+    written = rows * len(lengths) * facts.values["max_new_tokens"]
+    operations = facts.forward(sum(map(facts.width, lengths)) + written, written)
+    seconds = 20.0 + 0.0006 * rows * len(lengths)
+    return Cost(seconds, 7e8 + facts.weight_bytes(), 5e5 + 500.0 * rows * len(lengths), operations, 0.5)
+
+
+def _tokens(facts: Facts) -> Cost:
+    """Texts cut into words and counted, and tests of every word."""
+    count = facts.counted("responses")
+    return Cost(3.0 + 0.0002 * count, 3e8 + 4000.0 * count, 1e5 + 50.0 * count, loads=False)
+
+
+def responses(facts: Facts) -> int:
+    """Texts that a sampled sweep writes; raises Unknown."""
+    return _rows(facts) * len(facts.prompts())
+
+
+def _scoped(scope: str, width: int) -> int:
+    """Tokens from the first of a scope on."""
+    if scope == "last_prompt":
+        return 1
+    name, _, first = scope.partition(":")
+    start = first.partition(":")[0]
+    return min(int(start[1:]), width) if name == "positions" and re.fullmatch(r"-[0-9]+", start) else width
+
+
 def _rows(facts: Facts, groups: int = 2) -> int:
     """Rows of each prompt: the arms of every feature, and a baseline, each so often as there are trials."""
     values = facts.values
     arms = make_arms(
-        values["arms"], [str(group) for group in range(groups)], [float(dose) for dose in values["doses"]],
+        values["arms"], [str(group) for group in range(groups)], [float(dose) for dose in values.get("doses", ())],
         values["random_draws"],
     )  # fmt: skip
     trials = values["trials"] if values.get("outcome", "sampled") == "sampled" else 1
@@ -171,6 +215,7 @@ COSTS: Mapping[str, Callable[[Facts], Cost]] = MappingProxyType({
     "intervene": _intervene, "represent": _represent, "direction": _direction, "rank": _rank,
     "second_order": _second_order, "components": _components, "decompose": _decompose,
     "ablate": _ablate, "screen": _screen, "patch_sweep": _patch_sweep,
+    "pathways": _pathways, "replay": _replay, "tokens": _tokens,
 })  # fmt: skip
 
 

@@ -69,7 +69,8 @@ class Facts:
 
     Attributes:
         values: of all flags. lengths: tokens of each prompt. sets: of prompts, a behaviour's split each. model,
-            dictionaries: their shapes. directions, neurons: how many are looked at. patched: features that are set.
+            dictionaries: their shapes. directions, neurons: how many are looked at. patched: features that are set, or
+            followed. responses: texts that are read. Of what earlier stages choose these are the most there can be.
     """
 
     values: Mapping[str, Any]
@@ -80,6 +81,7 @@ class Facts:
     directions: int | None = None
     neurons: int | None = None
     patched: int | None = None
+    responses: int | None = None
 
     def prompts(self) -> Sequence[int]:
         """Tokens of each prompt; raises Unknown."""
@@ -100,7 +102,7 @@ class Facts:
         return self.dictionaries
 
     def counted(self, name: str) -> int:
-        """Directions, neurons or patched features; raises Unknown."""
+        """Directions, neurons, patched features or responses; raises Unknown."""
         found = getattr(self, name)
         if found is None:
             told = "features" if name == "patched" else name

@@ -24,8 +24,9 @@ VALUES = {
     "edits": [], "held_out": 0.5, "orders": 1, "atoms": 8, "batch_rows": None, "null_draws": 5, "live": True,
     "play": None, "outcome": "sampled", "arms": ["baseline", "noop", "patch", "ablate", "random", "dose"],
     "doses": ["0.5", "1.5"], "random_draws": 3, "trials": 30, "max_new_tokens": 8,
+    "top": 5, "random_pairs": 2, "scope": "last_prompt", "sweep": None, "teacher_forced": True,
 }  # fmt: skip
-FACTS = Facts(VALUES, [20] * 50, 2, MODEL, SAES, 2, 100, 40)
+FACTS = Facts(VALUES, [20] * 50, 2, MODEL, SAES, 2, 100, 40, 6000)
 MACHINE = Machine(1.0, 1e11)
 
 
@@ -33,7 +34,7 @@ MACHINE = Machine(1.0, 1e11)
 def test_costs_grow_with_what_is_looked_at_and_are_one_forward_pass_at_least(driver):
     found = cost(driver, FACTS)
     assert min(found.seconds, found.memory_bytes, found.disk_bytes) > 0
-    more: dict = {"neurons": 200} if driver == "decompose" else {"lengths": [20] * 100}
+    more: dict = {"neurons": 200} if driver == "decompose" else {"lengths": [20] * 100, "responses": 12_000}
     twice = cost(driver, dataclasses.replace(FACTS, **more))
     assert twice.disk_bytes > found.disk_bytes
     assert MACHINE.seconds(twice, MODEL) > MACHINE.seconds(found, MODEL)
@@ -45,6 +46,16 @@ def test_costs_grow_with_what_is_looked_at_and_are_one_forward_pass_at_least(dri
         assert twice.operations == pytest.approx(2 * found.operations, rel=1e-6)
         wide = dataclasses.replace(FACTS, values=VALUES | {"storage": "bfloat16"})
         assert found.memory_bytes - cost(driver, wide).memory_bytes == pytest.approx(2 * 108_000_000)
+
+
+@pytest.mark.parametrize(
+    ("scope", "tokens"), [("last_prompt", 1), ("positions:-8:", 8), ("positions:-90:", 24), ("positions:1:", 24)]
+)
+def test_pathways_cost_passes_from_the_first_token_that_is_set(scope, tokens):
+    # Of each of 40 targets 5 pairs and 2 by chance; a source and 3 random features; half of 50 prompts.
+    rows = 40 * 7 * 4 * 25
+    found = cost("pathways", dataclasses.replace(FACTS, values=VALUES | {"scope": scope}))
+    assert found.operations == pytest.approx(FACTS.forward(24 * 50 * 41 + rows * tokens / 2, 0))
 
 
 def test_a_sweep_costs_its_rows_and_rollouts_every_token_they_write():
