@@ -67,6 +67,12 @@ class Comparisons:
         """Comparisons in contexts of a unit."""
         return np.flatnonzero(np.array([name == unit for name in self.units], bool)[self.context])
 
+    def clusters(self, chosen: Int[np.ndarray, " c"]) -> int:
+        """One more than the largest cluster of some comparisons."""
+        mine = np.zeros(int(self.group.max()) + 1, bool)
+        mine[self.reference[chosen]] = mine[self.patched[chosen]] = True
+        return int(self.cluster[mine[self.group]].max(initial=-1)) + 1
+
 
 def check_responses(responses: pa.Table) -> None:
     """Refuse a table that has not what is compared.

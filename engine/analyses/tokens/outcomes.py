@@ -164,7 +164,7 @@ def _paired(
     outcome: Outcome, pairs: Comparisons, chosen: Int[np.ndarray, " c"], unit: Unit
 ) -> Mapping[str, np.ndarray]:
     """Arms that meet in clusters."""
-    size, known = int(pairs.cluster.max()) + 1, np.isfinite(outcome.values)
+    size, known = pairs.clusters(chosen), np.isfinite(outcome.values)
     groups, place = np.unique([pairs.reference[chosen], pairs.patched[chosen]], return_inverse=True)
     where = np.full(int(pairs.group.max()) + 1, -1)
     where[groups] = np.arange(len(groups))

@@ -65,7 +65,7 @@ def sums(
         for start in range(0, len(chosen), _GROUPS // 2):
             yield _independent(counted, document, pairs, chosen[start : start + _GROUPS // 2], min_count)
         return
-    size = int(pairs.cluster.max()) + 1
+    size = pairs.clusters(chosen)
     step = max(1, _ROWS // size)
     for start in range(0, len(chosen), step):
         yield _joined(counted, document, pairs, chosen[start : start + step], size, min_count)

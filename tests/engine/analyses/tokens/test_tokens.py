@@ -45,6 +45,23 @@ def test_what_is_missing_is_counted_and_listed_and_the_rest_compared():
     assert "missing: 3 (feature, context, arm)" in str(both)
 
 
+def test_contexts_of_few_and_of_many_prompts_stand_side_by_side():
+    arms = ("baseline", "patch:risky")
+    parts = [sampled(np.random.default_rng(n), arms, context=c, prompts=p, trials=6) for n, (c, p) in
+             enumerate((("safe", 12), ("risky", 1)))]  # fmt: skip
+    both = find_tokens(table([*parts[0], *parts[1]]), WORDS)
+    assert [both.about["contexts"][name]["unit"] for name in ("safe", "risky")] == ["prompt", "response"]
+    for name, part in zip(("safe", "risky"), parts, strict=True):
+        alone = find_tokens(table(part), WORDS)
+        for kind in ("associations", "outcomes"):
+            rows = [row for row in getattr(both, kind).to_pylist() if row["context"] == name]
+            own = getattr(alone, kind).to_pylist()
+            key = ("feature", "contrast", "text") if kind == "associations" else ("feature", "parser", "outcome")
+            told = [{tuple(row[k] for k in key): row["p"] for row in listed} for listed in (rows, own)]
+            assert told[0] == pytest.approx(told[1])
+            assert {row["test"] for row in rows} == {row["test"] for row in own}
+
+
 def test_trials_that_repeat_one_text_count_once():
     """Greedy rollouts: what differs between two texts is no evidence, however often they were written."""
     rows = [
