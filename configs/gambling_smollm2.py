@@ -9,7 +9,7 @@
 The study's prompt in the user's place, forty matched states a group. The model names the number of its choice first in
 an eighth of its answers, so what is computed exactly is the log odds of betting against stopping (`log_odds`), on half
 of the states each to choose and to estimate; rollouts then say what the strongest features add to its words. Sources
-of pathways are set at the last 24 tokens, which name the choices. Half an hour on two cores.
+of pathways are set at the last eight tokens, where the choice is made. Half an hour on two cores.
 """
 
 from ml_collections import ConfigDict
@@ -37,21 +37,22 @@ def get_config() -> ConfigDict:
             {"rank_by": "effect", "only_causal": False, "per_layer": 4},
         ),
         (
-            "sampled", "patch_sweep", {"prompts": prompts, "features": chosen},
-            rollouts | {"outcome": "sampled", "trials": 2, "arms": ("baseline", "patch"),
+            "sampled", "patch_sweep", {"prompts": "select/prompts.jsonl", "features": chosen},
+            rollouts | {"outcome": "sampled", "trials": 2, "arms": ("baseline", "patch"), "limit_features": 6,
                         "scope": "last_prompt_and_decode"},
         ),
         ("audit", "audit", {"results": "sampled"}, {}),
         # Setting a source and 19 random features beside it costs twenty passes a prompt from its first token on.
         (
             "pathways", "pathways", {"prompts": "select/prompts.jsonl", "features": chosen},
-            {"top": 4, "random_pairs": 1, "scope": "positions:-24:", "chains": 40},
+            {"top": 4, "random_pairs": 1, "scope": "positions:-8:", "chains": 40},
         ),
         (
             "replay", "replay", {"prompts": "select/prompts.jsonl", "features": chosen},
-            {"max_new_tokens": 8, "temperature": 0.7, "trials": 1, "arms": ("baseline", "patch", "random")},
+            {"max_new_tokens": 6, "temperature": 0.7, "trials": 1, "limit_features": 4,
+             "arms": ("baseline", "patch", "random")},
         ),
-        ("tokens", "tokens", {"results": "sampled", "prompts": prompts}, {}),
+        ("tokens", "tokens", {"results": "sampled", "prompts": "select/prompts.jsonl"}, {}),
         (
             "integrate", "integrate",
             {"select": "select", "results": "exact", "pathways": "pathways", "replay": "replay",

@@ -29,21 +29,44 @@ def made(values: Mapping[str, Any]) -> list[PromptRecord]:
 
 
 def states(values: Mapping[str, Any]) -> list[PromptRecord]:
-    """The game's states that a stage will make, where no template is put around them."""
+    """The game's states that a stage will make, through the model's chat template where that is asked for."""
     from causeway.engine.tasks.played_states import labelled_records
     from causeway.engine.tasks.slot_machine import MENUS
     from causeway.engine.tasks.slot_states import labelled_prompts
 
-    if values["states"] is None or values["chat"]:
-        raise LookupError("games are played, and templates filled in, when the stage runs")
+    if values["states"] is None:
+        raise LookupError("games are played when the stage runs")
     text = values["wording"]
-    return labelled_records(labelled_prompts(values["seed"], values["states"], MENUS[values["menu"][0]], text), text)
+    found = labelled_records(labelled_prompts(values["seed"], values["states"], MENUS[values["menu"][0]], text), text)
+    return _conversations(found, values) if values["chat"] else found
+
+
+def _conversations(records: list[PromptRecord], values: Mapping[str, Any]) -> list[PromptRecord]:
+    """Records as the chat template writes them; no weights are read."""
+    from causeway.ports.models.chat_template import read_chat_template
+    from causeway.ports.models.load import model_directory
+    from causeway.ports.models.model_files import files_of
+
+    template = read_chat_template(files_of(model_directory(values["model"])))
+    if template is None:
+        raise LookupError("the model has no template")
+    first = [{"role": "system", "content": values["system"]}] if values["system"] is not None else []
+
+    def rendered(record: PromptRecord) -> PromptRecord:
+        messages = ({"role": "user", "content": record.text},)
+        text = template([*first, *messages], values["generation_prompt"])
+        return dataclasses.replace(record, text=text, messages=messages)
+
+    return [rendered(record) for record in records]
 
 
 def token_counts(records: list[PromptRecord], reference: str) -> list[int]:
-    """Tokens of each prompt, BOS among them."""
+    """Tokens of each prompt, BOS among them, which of a conversation the template writes."""
     from causeway.ports.models.tokenizer import tokenizer_of
 
     tokenizer = tokenizer_of(reference)
     first = int(tokenizer.files_prepend_bos)
-    return [len(one.tokens) if one.tokens else first + len(tokenizer.encode(one.text, unknown=True)) for one in records]
+    return [
+        len(one.tokens) if one.tokens
+        else first * (not one.messages) + len(tokenizer.encode(one.text, unknown=True)) for one in records
+    ]  # fmt: skip

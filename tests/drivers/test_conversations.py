@@ -9,6 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 from transformers.utils.chat_template_utils import render_jinja_template
 
+from causeway.drivers.stages.made_prompts import states as states_of
+from causeway.drivers.stages.made_prompts import token_counts
 from causeway.ports.dictionaries.load import save_dictionary
 from causeway.ports.models.load import model_directory
 
@@ -146,6 +148,10 @@ def test_states_of_the_game_are_conversations_and_are_patched_as_they_were_scree
     assert "--system: without effect without --chat" in unknown["err"]
     assert "--chat: without effect with --play" in games["err"]
     lines = read(out / "prompts.jsonl")
+    # As a study counts them before they are made.
+    values = {"states": 4, "seed": 0, "menu": ["variable"], "wording": "tiny", "chat": True, "system": None}
+    planned = states_of(values | {"model": str(player), "generation_prompt": True})
+    assert token_counts(planned, str(player)) == [len(line["tokens"]) for line in lines]
     assert all(line["messages"][0]["content"] + " choice:" == line["text"] for line in lines)
     (patched,) = drive(
         "patch_sweep",
