@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from causeway.engine.analyses.select.request import Selected as Selected
     from causeway.engine.analyses.select.request import select as select
     from causeway.engine.analyses.tokens.request import tokens as tokens
+    from causeway.engine.analyses.tokens.tokens import TokenEffects as TokenEffects
     from causeway.engine.calls.chat import Conversation as Conversation
     from causeway.engine.calls.chat import chat as chat
     from causeway.engine.calls.generate import GenerateResult as GenerateResult

@@ -20,7 +20,7 @@ from causeway.drivers.flags.table import take
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from causeway.engine.analyses.tokens.tokens import Asked, Found
+    from causeway.engine.analyses.tokens.tokens import Asked, TokenEffects
     from causeway.engine.earlier_results import EarlierResults
     from causeway.engine.model.text import Tokenizer
 
@@ -92,7 +92,7 @@ def _tokenizer() -> Tokenizer | None:
         return tokenizer_of(FLAGS.model)
 
 
-def _write(out: Path, found: Found, results: EarlierResults, tokenizer: Tokenizer | None) -> None:
+def _write(out: Path, found: TokenEffects, results: EarlierResults, tokenizer: Tokenizer | None) -> None:
     """The tables, what of them is for reading, and what they are."""
     from causeway.engine.analyses.tokens.summary import effects, entries
     from causeway.engine.sweep.environment import environment

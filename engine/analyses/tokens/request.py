@@ -12,7 +12,7 @@ from causeway.engine import scalars
 from causeway.engine.analyses.patch_sweep.trial_axes import EVERY
 from causeway.engine.analyses.prompts.sets import slot_published
 from causeway.engine.analyses.tokens.associations import Statistics
-from causeway.engine.analyses.tokens.tokens import TOKEN, UNITS, Asked, Found, find_tokens
+from causeway.engine.analyses.tokens.tokens import TOKEN, UNITS, Asked, TokenEffects, find_tokens
 from causeway.engine.earlier_results import EarlierResults, feature_name
 from causeway.engine.model.handle import Model
 from causeway.engine.model.text import Tokenizer
@@ -38,7 +38,7 @@ def tokens(
     echo: int = 5,
     until_decision: str = "",
     correction: str = "bh",
-) -> Found:
+) -> TokenEffects:
     """Which tokens and words each feature adds to what a model writes, or removes, and which decisions it moves.
 
     Args:
@@ -131,7 +131,7 @@ def chosen(results: EarlierResults, features: pa.Table | None) -> EarlierResults
 
 def of_results(
     results: EarlierResults, wanted: Asked, tokenizer: Tokenizer | None, records: Sequence[PromptRecord] | None
-) -> Found:
+) -> TokenEffects:
     """`find_tokens` of a study's results: trials of a sweep of ours share random numbers, a study's do not.
 
     Args:

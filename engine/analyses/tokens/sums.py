@@ -115,30 +115,41 @@ def _joined(
     y = [_product(member, own)[rows] for rows in picked]
     held = [_product(member, _with_data(own, np.ones_like(own.data)))[rows] for rows in picked]
     comparison, word = _candidates(collect @ (held[0] + held[1]), least)
+    found: dict[str, np.ndarray] = {}
+    for name, matrix in _products(y, held, n, m).items():
+        found |= _gathered({name: _sorted(collect @ sparse.csr_matrix(matrix))}, comparison, word)
+    total = {key: (collect @ value)[comparison] for key, value in {
+        "n0": n[0], "n1": n[1], "nn0": n[0] ** 2, "nn1": n[1] ** 2, "nn": n[0] * n[1], "m0": m[0], "m1": m[1],
+    }.items()}  # fmt: skip
+    return _sums_of(block[comparison], word, found, total, both.sum(axis=1).astype(np.float64)[comparison])
+
+
+def _products(
+    y: list[sparse.csr_matrix], held: list[sparse.csr_matrix], n: list[np.ndarray], m: list[np.ndarray]
+) -> dict[str, sparse.csr_matrix]:
+    """What is summed over clusters, of rows (comparison, cluster) of both arms: y of words, n of all, m responses."""
     more = sparse.diags_array(m[0]) @ held[1] - sparse.diags_array(m[1]) @ held[0]
-    kinds = {
+    return {
         "y0": y[0], "y1": y[1], "yy0": y[0].multiply(y[0]), "yy1": y[1].multiply(y[1]), "yy": y[0].multiply(y[1]),
         "held0": held[0], "held1": held[1], "more0": (more < 0).astype(np.float64),
         "more1": (more > 0).astype(np.float64), "any": ((held[0] + held[1]) > 0).astype(np.float64),
         **{f"y{a}n{b}": sparse.diags_array(n[b]) @ y[a] for a in (0, 1) for b in (0, 1)},
     }  # fmt: skip
-    found: dict[str, np.ndarray] = {}
-    for name, matrix in kinds.items():
-        found |= _gathered({name: _sorted(collect @ sparse.csr_matrix(matrix))}, comparison, word)
-    total = {key: (collect @ value)[comparison] for key, value in {
-        "n0": n[0], "n1": n[1], "nn0": n[0] ** 2, "nn1": n[1] ** 2, "nn": n[0] * n[1], "m0": m[0], "m1": m[1],
-    }.items()}  # fmt: skip
-    clusters = both.sum(axis=1).astype(np.float64)[comparison]
-    arms = [
+
+
+def _sums_of(
+    comparison: np.ndarray, word: np.ndarray, found: dict[str, np.ndarray], total: dict[str, np.ndarray],
+    clusters: np.ndarray,
+) -> Sums:  # fmt: skip
+    first, second = (
         Arm(found[f"y{a}"], total[f"n{a}"], clusters, found[f"yy{a}"], found[f"y{a}n{a}"], total[f"nn{a}"])
         for a in (0, 1)
-    ]
+    )
     joint = Joint(found["yy"], found["y0n1"], found["y1n0"], total["nn"])
     whole = {name: np.array([found[f"{name}{a}"] for a in (0, 1)]).astype(np.int64) for name in ("held", "more")}
-    counts = np.array([total["m0"], total["m1"]]).astype(np.int64)
+    trials = np.array([total["m0"], total["m1"]]).astype(np.int64)
     return Sums(
-        block[comparison], word, arms[0], arms[1], joint, whole["more"], found["any"].astype(np.int64), whole["held"],
-        counts,
+        comparison, word, first, second, joint, whole["more"], found["any"].astype(np.int64), whole["held"], trials
     )  # fmt: skip
 
 

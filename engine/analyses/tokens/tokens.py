@@ -66,7 +66,7 @@ class Asked:
 
 
 @dataclasses.dataclass(frozen=True)
-class Found:
+class TokenEffects:
     """What features do to words.
 
     Attributes:
@@ -88,7 +88,7 @@ class Found:
 
 def find_tokens(
     responses: pa.Table, asked: Asked, tokenizer: Tokenizer | None = None, prompts: Mapping[str, str] | None = None
-) -> Found:
+) -> TokenEffects:
     """Compare the responses of patched arms with those of their reference.
 
     Args:
@@ -121,7 +121,7 @@ def find_tokens(
         "prompts_known": len(known), "prompts": len(texts.prompts),
     }  # fmt: skip
     told = outcome_table(iter(outcomes), pairs, asked.statistics.correction)
-    return Found(pa.concat_tables(tables).unify_dictionaries(), told, about)
+    return TokenEffects(pa.concat_tables(tables).unify_dictionaries(), told, about)
 
 
 @dataclasses.dataclass(frozen=True)
