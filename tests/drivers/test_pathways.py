@@ -1,6 +1,7 @@
 """`causeway pathways`: its files, how it goes on, and what it refuses."""
 
 import json
+import shutil
 
 import networkx as nx
 import pyarrow.parquet as pq
@@ -104,3 +105,30 @@ def test_what_cannot_be_is_refused_in_a_line(drive, place):
         assert said in run["err"], (said, run["err"])
         assert run["err"].count("\n") == 1, run["err"]
     assert not (place / "new").exists()
+
+
+def test_a_workdir_of_other_settings_is_left_as_it_is(runs, drive, place):
+    before = _results(place / "out")
+    other, more = drive("pathways", _given(place, "out", "--seed=3"), _given(place, "out", "--top=2"))
+    for run in (other, more):
+        assert run["status"] == 2
+        assert "is of another plan" in run["err"]
+        assert "use another --workdir" in run["err"]
+    assert before == _results(place / "out")
+
+
+def _results(folder):
+    """All files but logs and locks."""
+    return {path: path.read_bytes() for kind in ("parquet", "json", "graphml") for path in folder.rglob(f"*.{kind}")}
+
+
+def test_a_killed_run_goes_on_to_the_same_bytes(runs, drive, place):
+    names = ("pathways.parquet", "chains.parquet", "candidates.parquet", "validated_pathways.json")
+    first = {name: (place / "out" / name).read_bytes() for name in names}
+    for phase in ("replay", "mediation"):
+        shutil.rmtree(place / "out" / phase, ignore_errors=True)
+    for name in (*names, "pathways.json"):
+        (place / "out" / name).unlink()
+    (again,) = drive("pathways", _given(place, "out", "--tau=0.2"))
+    assert again["status"] == 0, again["err"]
+    assert first == {name: (place / "out" / name).read_bytes() for name in names}

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+import causeway as cw
 from causeway.engine.analyses.pathways.chains import Chain, Mediation, chain_table, chains_of, mediated
 from causeway.engine.analyses.pathways.passes import Nodes
+from causeway.engine.analyses.pathways.prompts import PlacedPrompt
 from causeway.engine.analyses.pathways.selection import SelectedPairs
 from causeway.engine.sweep.job import all_tables
 
@@ -75,3 +77,32 @@ def test_chains_do_not_depend_on_those_beside_them(built, monkeypatch):
     np.testing.assert_array_equal(whole, apart)
     _, _, alone, _ = _scored(built, both[1:])
     np.testing.assert_array_equal(whole[1:], alone)
+
+
+def test_mediation_is_that_of_whole_runs_with_the_inner_node_clamped(bundled):
+    model, saes = bundled
+    chains = (Chain(((0, 460), (1, 931), (3, 31)), 1.0), Chain(((0, 690), (2, 391), (3, 952)), 1.0))
+    texts = ["game: loss $20. balance $150. round 2. 1) bet $5-$100 2) stop. choice:", "44+95="]
+    tokens = [tuple(map(int, model.tokens(text))) for text in texts]
+    prompts = tuple(PlacedPrompt(text, ids, tuple(range(1, len(ids)))) for text, ids in zip(texts, tokens, strict=True))
+    job = Mediation(model, saes, prompts, chains, (0.0, 3.0), "total")
+    total, through = mediated(all_tables(job, None), chains, len(prompts))
+    for number, (chain, value) in enumerate(zip(chains, job.values, strict=True)):
+        (start, inner, end) = chain.nodes
+        for at, ids in enumerate(tokens):
+
+            def read(edits, node=end, ids=ids):
+                tap = cw.Tap("resid_post", "raw", layers=[node[0]])
+                out = cw.run(model, list(ids), dictionary=saes, edits=[edits], taps=[tap]).records[0][0].values[0]
+                arrays = saes.arrays_at(node[0])
+                w, b = (np.asarray(arrays[name], np.float64) for name in ("W_enc", "b_enc"))
+                return np.asarray(out, np.float64) @ w[:, node[1]] + b[node[1]]
+
+            set_ = [cw.FeatureEdit(*start, value=value, scope="positions:1:")]
+            p, threshold = read([], inner), float(np.asarray(saes.arrays_at(inner[0])["threshold"])[inner[1]])
+            clean = np.where(p > threshold, p, 0.0)
+            clamp = [cw.FeatureEdit(*inner, value=float(clean[t]), scope=f"positions:{t}") for t in range(1, len(ids))]
+            whole, clamped = read(set_)[-1] - read([])[-1], read(set_ + clamp)[-1] - read([])[-1]
+            assert total[number, at] == pytest.approx(whole, abs=2e-4)
+            assert through[number, at] == pytest.approx(whole - clamped, abs=4e-4)
+    assert through.any()

@@ -1,13 +1,17 @@
 """What a replay measures is what the model does, run whole."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import causeway as cw
+from causeway.engine.analyses.pathways.estimates import Rule, estimate
 from causeway.engine.analyses.pathways.passes import HOLDS, Nodes
 from causeway.engine.analyses.pathways.prompts import PlacedPrompt
 from causeway.engine.analyses.pathways.replay import Replay, measured
 from causeway.engine.analyses.pathways.selection import SelectedPairs
+from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.model.handle import Model
 from causeway.engine.sweep.job import all_tables, run
 
@@ -168,3 +172,45 @@ def test_every_kind_of_dictionary_is_measured_as_a_whole_run_has_it(tiny, family
             if dictionary.config.kind == "gated" and min(clean, edited) > 0:
                 assert found.pre[number, at] == pytest.approx(edited - clean, abs=2e-5)
     assert (found.pre != 0).mean() > 0.5
+
+
+def test_of_a_thousand_pairs_that_nothing_connects_none_is_called_a_pathway(tiny):
+    declared, tested = 0, 0
+    for seed in range(2):
+        model, dictionary = _unconnected(tiny, seed)
+        rng = np.random.default_rng(seed)
+        tokens = [tuple(map(int, rng.integers(0, 40, rng.integers(5, 9)))) for _ in range(14)]
+        prompts = tuple(PlacedPrompt(f"p{n}", ids, tuple(range(len(ids)))) for n, ids in enumerate(tokens))
+        pairs = [((low, s), (up, t)) for low, up in ((0, 1), (0, 2), (1, 2)) for s in range(8) for t in range(24)]
+        source, target = (Nodes.of([pair[i] for pair in pairs]) for i in (0, 1))
+        chosen = SelectedPairs(source, target, np.array(["selected"] * len(pairs)), np.zeros(len(pairs)))
+        job = Replay(model, dictionary, prompts, chosen, np.zeros(16), "total", 19, 0)
+        found = measured(all_tables(job, None), len(pairs), len(prompts), 19)
+        estimates = estimate(found, np.zeros_like(found.pre), Rule(tau=0.0))
+        declared, tested = declared + int(estimates.validated.sum()), tested + len(pairs)
+        assert (found.moved != 0).mean() > 0.3
+    assert tested > 1000
+    assert declared == 0
+
+
+def _unconnected(tiny, seed):
+    """A model whose blocks above the first write nothing, and targets that read what no feature writes."""
+    transformer = tiny.make_transformer(seed=seed)
+
+    def quiet(path, leaf):
+        writes = any(name in jax.tree_util.keystr(path) for name in (".output.", ".down."))
+        return leaf.at[1:].set(0) if writes else leaf
+
+    transformer = jax.tree_util.tree_map_with_path(quiet, transformer)
+    dictionary = tiny.make_dictionary("relu", (0, 1, 2), seed=seed + 1)
+    # An orthonormal basis of eight dimensions, which is all that features write to.
+    basis = np.linalg.qr(np.asarray(dictionary.W_dec[...], np.float64)[0, :8].T)[0]
+    decoder = np.einsum("lfd,de,ge->lfg", np.asarray(dictionary.W_dec[...], np.float64), basis, basis)
+    encoder = np.asarray(dictionary.W_enc[...], np.float64)
+    encoder[1:] -= np.einsum("de,ge,lgf->ldf", basis, basis, encoder[1:])
+    arrays = {
+        "W_enc": encoder, "W_dec": decoder, "b_enc": np.asarray(dictionary.b_enc[...]),
+        "b_dec": np.asarray(dictionary.b_dec[...]),
+    }  # fmt: skip
+    made = Dictionary(dictionary.config, **{name: jnp.asarray(a, jnp.float32) for name, a in arrays.items()})
+    return Model(transformer, None, "unconnected", f"unconnected {seed}", prepend_bos=False), made
