@@ -15,6 +15,7 @@ Shapes: K pairs, P prompts of the estimation half, T targets. Cost: that of its 
 """
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -135,7 +136,7 @@ def halves(records: Sequence[PromptRecord], seed: int) -> tuple[tuple[PromptReco
     named = [dataclasses.replace(record, id=record.id or record.text or str(record.tokens)) for record in records]
     named = sorted(named, key=lambda record: record.id)
     ids = [record.id for record in named]
-    if twice := sorted({name for name in ids if ids.count(name) > 1}):
+    if twice := [name for name, count in Counter(ids).items() if count > 1]:
         raise ValueError(f"prompts: {twice[0]!r} comes twice; give each prompt once, with its own id")
     choose = selection_half(np.array(ids), [record.group for record in named], seed=seed)
     return (
@@ -155,7 +156,12 @@ def find_pathways(asked: Asked, workdir: Path | None = None) -> Pathways:
         asked.model, asked.dictionary, asked.choosing, asked.targets.columns, reduce="sum",
         top=asked.settings.per_layer, stratum=asked.settings.stratum, seed=asked.settings.seed, **asked.gradients,
     )  # fmt: skip
-    candidates = summed(_tables(found, workdir, "discovery"))
+    kept = list(_tables(found, None, "discovery")) if workdir is None else []
+
+    def parts() -> Iterator[pa.Table]:
+        return iter(kept) if workdir is None else _tables(found, workdir, "discovery")
+
+    candidates = summed(parts())
     pairs = select(_signed(asked, candidates), len(asked.choosing), asked.settings.choice)
     predicted, gradient = _predicted(asked, pairs, workdir)
     values = _values(asked, pairs)
@@ -169,7 +175,7 @@ def find_pathways(asked: Asked, workdir: Path | None = None) -> Pathways:
     return Pathways(
         pair_table(pairs, changes, estimates, gradient), _chains(asked, chains, pairs, values, placed, workdir),
         _summary(asked, candidates, pairs, changes, predicted) | {"chains_found": count},
-        lambda: _tables(found, workdir, "discovery"),
+        parts,
     )  # fmt: skip
 
 
