@@ -298,6 +298,30 @@ def test_the_study_of_second_order_effects_runs_whole_and_again_does_nothing(tmp
     assert report["criteria"]
 
 
+@pytest.mark.slow(share=9)
+def test_the_gambling_study_of_the_bundled_model_runs_whole_and_tells_what_drives_its_bets(tmp_path):
+    import causeway as cw
+
+    config = importlib.import_module("causeway.configs.gambling_tiny").get_config()
+    config.stages[1].flags.per_layer = 4
+    config.stages[2].flags.per_layer = 2
+    lines = []
+    cw.study(config, tmp_path, tell=lines.append)
+    assert lines[-1].startswith("[9/9] integrate  done")
+    told = json.loads((tmp_path / "integrate" / "integrated.json").read_text())
+    assert told["summary"]["missing"] == []
+    # What sets the bet is driven from below, and nothing stands in the story without its file.
+    (story,) = (one for one in told["features"] if one["feature"] == "L2-121")
+    assert {"effect", "upstream"} <= set(story["evidence"])
+    assert {
+        name
+        for one in told["features"]
+        for part in ("effect", "upstream", "replay", "texts", "behaviours")
+        if one[part]
+        for name in [one[part]["from"]]
+    } <= set(told["summary"]["sources"])
+
+
 def test_what_a_command_without_a_folder_writes_is_not_taken(tmp_path):
     from causeway.drivers.stages.stage_flags import commands_of, study_of
 

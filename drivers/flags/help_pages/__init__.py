@@ -212,9 +212,11 @@ PAGES: MappingProxyType[str, Page] = MappingProxyType(
             (
                 _STATES,
                 _SAMPLED,
-                "causeway replay --prompts=runs/screen/prompts.jsonl --features=runs/screen/screen.parquet "
-                "--limit_features=3 --trials=2 --max_new_tokens=4 --workdir=runs/replay",
-                "causeway integrate --results=runs/sampled --replay=runs/replay --out=runs/integrated",
+                "causeway select --results=runs/sampled --features=runs/screen/screen.parquet --noonly_causal "
+                "--per_layer=1 --out=runs/select",
+                "causeway tokens --results=runs/sampled --model=bundled:tiny --out=runs/tokens",
+                "causeway integrate --select=runs/select --results=runs/sampled --associations=runs/tokens "
+                "--out=runs/integrated",
             ),
             ("out",),
             ("select", "results", "pathways", "replay", "associations", "alpha", "similarity", "keep", "overwrite"),

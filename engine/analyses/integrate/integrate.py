@@ -81,6 +81,7 @@ def bring_together(
         "alpha": alpha, "top": top, "similarity": similarity, "seed": seed, "stages": list(inputs.stages),
         "missing": list(inputs.missing), "effects_q": corrected, **_counts(stories, clusters),
         "pathways": _paths(inputs, rows), "chains": len(chains), "only_in": _only(rows),
+        "not_selected": _not_selected(inputs),
         "sources": {
             name: {"stage": STAGES[name], **dataclasses.asdict(origin)} for name, origin in inputs.origins.items()
         },
@@ -138,6 +139,17 @@ def _paths(inputs: Inputs, rows: Gathered) -> dict[str, int]:
         "replay_confirmed": sum(bool(row["is_pathway"]) for found in rows.replay.values() for row in found),
         "through_tokens": sum(map(len, rows.through_tokens.values())),
     }  # fmt: skip
+
+
+def _not_selected(inputs: Inputs) -> dict[str, list[str]]:
+    """Features that pathways asked what drives, or replay set, and that `select` does not name: perhaps of an earlier
+    selection."""
+    if "select" not in inputs.tables:
+        return {}
+    chosen = by_feature.counted(inputs.rows("select"))
+    asked = {"pathways": "target_", "replay": "source_"}
+    others = {name: sorted(by_feature.counted(inputs.rows(name), end).keys() - chosen) for name, end in asked.items()}
+    return {name: [by_feature.name_of(one) for one in found] for name, found in others.items() if found}
 
 
 def _only(rows: Gathered) -> dict[str, list[str]]:

@@ -28,6 +28,8 @@ def _inputs(found: Integrated) -> list[str]:
     for stage, names in about["only_in"].items():
         more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
         told.append(f"in {stage} alone: {len(names)} ({', '.join(names[:NAMED])}{more})")
+    for stage, names in about["not_selected"].items():
+        told.append(f"{stage} asked about {len(names)} features that select does not name: of an earlier selection?")
     if about["effects_q"].startswith("bh"):
         told.append(f"q of effects: {about['effects_q']}")
     return told

@@ -69,6 +69,12 @@ def test_features_that_one_table_alone_has_are_counted_and_named(found):
     assert "in replay alone: 1 (L2-7)" in "\n".join(lines(found))
 
 
+def test_stages_that_asked_about_other_features_than_were_selected_are_told(found):
+    assert found.summary["not_selected"] == {"pathways": ["L1-9"]}
+    assert "pathways asked about 1 features that select does not name" in "\n".join(lines(found))
+    assert cw.integrate(**tables("effects", "pathways")).summary["not_selected"] == {}
+
+
 def test_the_graph_rises_and_its_edges_are_signed(found):
     graph = found.graph
     assert nx.is_directed_acyclic_graph(graph)
