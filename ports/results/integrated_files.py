@@ -20,6 +20,7 @@ from causeway.engine import scalars
 from causeway.engine.analyses.integrate.integrate import Integrated
 from causeway.engine.sweep import durable
 from causeway.engine.sweep.table import write_table
+from causeway.ports.graphs.graphml import write_whole
 
 TABLE, STORIES, CLUSTERS, GRAPH = "features.parquet", "integrated.json", "clusters.json", "integrated.graphml"
 FIGURE = "figures/integrated.png"
@@ -42,8 +43,7 @@ def write_integrated(folder: Path, found: Integrated, about: dict[str, Any]) -> 
     """
     write_table(folder / TABLE, found.table)
     _write(folder / CLUSTERS, {str(layer): entry for layer, entry in found.clusters.items()})
-    with durable.replacing(folder / GRAPH) as temporary:
-        nx.write_graphml(_printable(found.graph), temporary)
+    write_whole(folder / GRAPH, _printable(found.graph))
     _write(
         folder / STORIES, {"summary": {**found.summary, **about}, "chains": found.chains, "features": found.stories}
     )  # fmt: skip

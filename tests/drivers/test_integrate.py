@@ -8,6 +8,7 @@ import pytest
 
 from tests.engine.analyses.integrate.stage_tables import pathway
 from tests.ports.results.test_integrated_files import write_stages
+from tests.simulated_study import simulated_study
 
 FLAGS = {"tokens": "associations"}
 
@@ -57,3 +58,21 @@ def test_what_cannot_be_brought_together_is_refused_and_nothing_is_written(drive
         assert text in refused["err"]
         assert refused["err"].count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_a_study_in_the_published_files_is_told_with_its_truth(drive, tmp_path):
+    study = simulated_study(tmp_path / "study", features=24, wordy=0.2)
+    select, tokens, out = (tmp_path / name for name in ("select", "tokens", "out"))
+    results = f"--results={study.folder}"
+    (selected,) = drive("select", [results, f"--out={select}", "--noonly_causal"])
+    (counted,) = drive("tokens", [results, f"--out={tokens}"])
+    (found,) = drive("integrate", [results, f"--select={select}", f"--associations={tokens}", f"--out={out}"])
+    assert [run["status"] for run in (selected, counted, found)] == [0] * 3, [selected, counted, found]
+    assert "q of effects: bh over the p of 24 features" in found["out"]
+    stories = {one["feature"]: one for one in json.loads((out / "integrated.json").read_text())["features"]}
+    assert len(stories) == len(study.pairs)
+    assert study.words
+    for name, own in study.words.items():
+        assert own in [row["text"] for row in stories[name]["texts"]["words"]["adds"]]
+    silent = [story for name, story in stories.items() if name not in study.words]
+    assert sum(bool(story["texts"]["found"]) for story in silent) <= 1

@@ -303,8 +303,7 @@ def test_the_gambling_study_of_the_bundled_model_runs_whole_and_tells_what_drive
     import causeway as cw
 
     config = importlib.import_module("causeway.configs.gambling_tiny").get_config()
-    config.stages[1].flags.per_layer = 4
-    config.stages[2].flags.per_layer = 2
+    config.stages[3].flags.trials = 4
     lines = []
     cw.study(config, tmp_path, tell=lines.append)
     assert lines[-1].startswith("[9/9] integrate  done")

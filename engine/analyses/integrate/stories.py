@@ -21,33 +21,12 @@ from causeway.engine.analyses.integrate.by_feature import DIRECTIONS, UNITS, Fea
 from causeway.engine.analyses.integrate.inputs import Inputs
 
 _EFFECT = (
-    "effect",
-    "low",
-    "high",
-    "p",
-    "q",
-    "is_causal",
-    "is_causal_safe",
-    "is_causal_risky",
-    "outcome",
-    "contrast",
-    "source",
-)
+    "effect", "low", "high", "p", "q", "outcome", "contrast", "is_causal", "is_causal_safe", "is_causal_risky", "source"
+)  # fmt: skip
 _PATH = ("drive", "effect", "low", "high", "q", "predicted", "prompts", "stratum")
 _REPLAY = (
-    "arm",
-    "reference",
-    "route",
-    "measure",
-    "step",
-    "delta",
-    "low",
-    "high",
-    "q",
-    "correlation",
-    "prompts",
-    "replicated",
-)
+    "arm", "reference", "route", "measure", "step", "delta", "low", "high", "q", "correlation", "prompts", "replicated"
+)  # fmt: skip
 _TEXT = (
     "text", "context", "contrast", "contrasts", "log_odds", "low", "high", "z", "q", "reference_count", "patched_count"
 )  # fmt: skip
