@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from causeway.drivers.flags import model_flags, prompt_records
-from causeway.drivers.flags.flag_values import folder, given, named, no_effect
+from causeway.drivers.flags import model_flags, pathway_targets, prompt_records
+from causeway.drivers.flags.flag_values import folder, named
 from causeway.drivers.flags.refusals import run_driver
 from causeway.drivers.flags.table import take
 
@@ -28,50 +28,22 @@ if TYPE_CHECKING:
     from causeway.engine.stats.multiple import Method
 
 FLAGS = take(
-    "behaviours splits features limit_features prototype derivative position set_to candidates top select_by "
-    "least_effect random_pairs longest_chain chains alpha tau correction seed workdir",
-    scope="positions:1:", per_layer=50, random_draws=19,
-)  # fmt: skip
-MEASURED = (
-    "top", "select_by", "least_effect", "random_pairs", "longest_chain", "chains", "alpha", "tau", "correction",
-    "random_draws", "candidates",
+    "behaviours splits derivative position candidates top select_by least_effect random_pairs longest_chain chains "
+    "alpha tau correction seed workdir",
+    scope="positions:1:", random_draws=19,
 )  # fmt: skip
 
 
 def main(_: list[str]) -> None:
     """Read targets and prompts, then find pathways or try one feature."""
-    workdir, table = folder("workdir"), _table()
-    settings = _settings()
+    workdir = folder("workdir")
+    table, settings = pathway_targets.table(workdir), _settings()
     records = prompt_records.read(behaviours=FLAGS.behaviours, splits=FLAGS.splits)
     asked = _asked(table, records, settings)
     if FLAGS.prototype:
         _prototype(workdir, asked)
     else:
         _pathways(workdir, asked)
-
-
-def _table() -> pa.Table:
-    """Targets, perhaps with values."""
-    import pyarrow as pa
-
-    if FLAGS.prototype:
-        from causeway.engine.analyses.pathways.asking import named_feature
-
-        no_effect("with --prototype, which tries discovery alone", *MEASURED)
-        if not FLAGS.features:
-            no_effect("with --prototype and without --features", "per_layer", "limit_features", "set_to")
-            layer, feature = named_feature(FLAGS.prototype, "prototype")
-            return pa.table({"layer": [layer], "feature": [feature]})
-    from causeway.engine.analyses.patch_sweep.features import chosen, of_layers
-    from causeway.ports.prompts.sweep_inputs import read_feature_table
-
-    path = given("features", "a file of target features: that of `select` or `screen`, or JSON lines")
-    with named("features"):
-        table = read_feature_table(path)
-        if not table.num_rows:
-            raise ValueError(f"{path}: has no features; needs one at least")
-        table = of_layers(table, model_flags.layers() or ())
-        return chosen(table, FLAGS.per_layer).slice(0, FLAGS.limit_features)
 
 
 def _settings() -> Settings:
@@ -94,6 +66,7 @@ def _asked(table: pa.Table, records: list[PromptRecord], settings: Settings) -> 
     from causeway.engine.analyses.pathways import asking
     from causeway.engine.analyses.pathways.pathways import Asked, halves
     from causeway.engine.analyses.pathways.prompts import placed_prompts
+    from causeway.engine.stats.paired import verdict
 
     with named("set_to"):
         values = asking.planned_values(table, FLAGS.set_to)
@@ -102,7 +75,7 @@ def _asked(table: pa.Table, records: list[PromptRecord], settings: Settings) -> 
     wanted: Any = [FLAGS.prototype] if FLAGS.prototype else table
     with named("prototype" if FLAGS.prototype else "features"):
         targets = asking.target_nodes(wanted, dictionary, "target")
-        if left := len({*zip(*(table[name].to_pylist() for name in ("layer", "feature")), strict=True)}) - len(targets):
+        if not FLAGS.prototype and (left := pathway_targets.distinct(table) - len(targets)):
             print(f"{left} targets of the lowest layer with a dictionary are left out: nothing is below them")
     rendered = prompt_records.rendered(model, records)
 
@@ -112,6 +85,8 @@ def _asked(table: pa.Table, records: list[PromptRecord], settings: Settings) -> 
 
     with named("prompts"):
         both = halves(prompt_records.usable(rendered, placed, "read"), settings.seed)
+    if not FLAGS.prototype and (few := verdict(len(both[1]))):
+        print(f"half of the prompts measures; {few}")
     return Asked(model, dictionary, *both, targets, values, settings, model_flags.parallel())
 
 

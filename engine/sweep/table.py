@@ -11,8 +11,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from jaxtyping import Float
 
 from causeway.engine.sweep import durable
 
@@ -53,6 +55,11 @@ def write_table(path: Path, table: pa.Table) -> None:
     """Write a table whole, durably, in place of what is there."""
     with durable.replacing(path) as temporary:
         pq.write_table(table, temporary)
+
+
+def nan_as_null(values: Float[np.ndarray, " rows"]) -> pa.Array:
+    """Numbers as a column, null where they are NaN."""
+    return pa.array(values, pa.float64(), from_pandas=True)
 
 
 def encode(table: pa.Table) -> bytes:

@@ -20,6 +20,8 @@ import pyarrow.parquet as pq
 from causeway.engine import scalars
 from causeway.engine.sweep import durable
 from causeway.engine.sweep.table import write_table
+from causeway.ports.files.json_text import parse_json
+from causeway.ports.files.text_files import read_text
 from causeway.ports.graphs.graphml import write_whole
 
 PATHWAYS, CHAINS, CANDIDATES = "pathways.parquet", "chains.parquet", "candidates.parquet"
@@ -56,6 +58,20 @@ def as_networkx(validated: Sequence[Mapping[str, Any]]) -> nx.DiGraph:
         values = {name: float(row[name]) for name in _EDGE}
         graph.add_edge(row["source"], row["target"], weight=abs(values["effect"]), **values)
     return graph
+
+
+def tested_feature(path: Path) -> str | None:
+    """The feature that `single_feature_test.json` is of; None where there is none.
+
+    Raises:
+        ValueError: the file does not say.
+    """
+    if not path.exists():
+        return None
+    found = parse_json(read_text(path), str(path))
+    if not isinstance(found, dict) or not isinstance(found.get("feature"), str):
+        raise ValueError(f"{path}: names no feature; move it away")
+    return str(found["feature"])
 
 
 def write_json(path: Path, value: Any) -> None:

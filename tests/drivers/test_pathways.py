@@ -75,6 +75,18 @@ def test_one_feature_is_tried(drive, place):
     assert {row["source_layer"] for row in found["upstream_candidates"]} == {0, 1}
 
 
+def test_a_test_of_another_feature_is_not_written_over_silently(drive, place):
+    given = [f"--prompts={place / 'prompts.jsonl'}", f"--workdir={place / 'tested'}"]
+    other = [*given, "--prototype=L3-81", f"--features={place / 'features.jsonl'}"]
+    first, again, refused, replaced = drive(
+        "pathways", [*given, "--prototype=L2-121"], [*given, "--prototype=L2-121"], other, [*other, "--overwrite"]
+    )
+    assert [run["status"] for run in (first, again, refused, replaced)] == [0, 0, 2, 0]
+    assert "single_feature_test.json is there already, of L2-121; give another folder or --overwrite" in refused["err"]
+    assert "left out" not in replaced["out"]
+    assert json.loads((place / "tested" / "single_feature_test.json").read_text())["feature"] == "L3-81"
+
+
 def test_what_cannot_be_is_refused_in_a_line(drive, place):
     _write(place / "lowest.jsonl", [{"layer": 0, "feature": 3}])
     _write(place / "missing.jsonl", [{"layer": 2, "feature": 4000}])
@@ -97,6 +109,11 @@ def test_what_cannot_be_is_refused_in_a_line(drive, place):
         "--prototype: got 'twelve'": [*given, "--prototype=twelve"],
         "--top: without effect with --prototype": [*given, "--prototype=L2-121", "--top=3"],
         "position: the prompt has no place 'user'": [*given, features, "--position=user.last"],
+        "--least_effect: got 5; without effect with select_by=original": [
+            *given, features, "--select_by=original", "--least_effect=5"
+        ],
+        "--per_layer: without effect of a table without d and q": [*given, features, "--per_layer=3"],
+        "--overwrite: without effect without --prototype": [*given, features, "--overwrite"],
         "--alpha: got 1.5": [*given, features, "--alpha=1.5"],
     }  # fmt: skip
     runs = drive("pathways", *cases.values())

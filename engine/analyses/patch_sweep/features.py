@@ -79,9 +79,14 @@ def _check_names(rule: Mapping[str, float], groups: Sequence[str]) -> None:
         )
 
 
+def ranked(table: pa.Table) -> bool:
+    """Whether it is a screening table, of which the strongest rows are taken."""
+    return {"d", "q"} <= set(table.column_names)
+
+
 def chosen(table: pa.Table, per_layer: int) -> pa.Table:
     """The strongest rows of each layer of a screening table, the strongest of all first; other tables as they are."""
-    if not {"d", "q"} <= set(table.column_names):
+    if not ranked(table):
         return table
     for name in ("d", "q"):
         numbers(table, name)

@@ -1,6 +1,5 @@
 """What is asked, from what people write: names of features, tables of targets and of values."""
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,9 +11,9 @@ from causeway.engine.analyses.patch_sweep.features import EXPLICIT
 from causeway.engine.analyses.pathways.passes import Nodes
 from causeway.engine.analyses.screen.values import whole_numbers
 from causeway.engine.dictionary.dictionary import Dictionary
+from causeway.engine.earlier_results import parse_feature_name
 
 ZERO = "0"
-_NAME = re.compile(r"L(\d{1,9})-(\d{1,9})")
 
 
 def named_feature(text: str, where: str) -> tuple[int, int]:
@@ -23,10 +22,10 @@ def named_feature(text: str, where: str) -> tuple[int, int]:
     Raises:
         ValueError: another text.
     """
-    match = _NAME.fullmatch(scalars.text(text, where))
-    if match is None:
-        raise ValueError(f"{where}: got {text!r}; needs the name of a feature, such as L26-1069")
-    return int(match[1]), int(match[2])
+    try:
+        return parse_feature_name(text)
+    except ValueError as error:
+        raise ValueError(f"{where}: {str(error).removeprefix('feature: ')}") from None
 
 
 def target_nodes(targets: Any, dictionary: Dictionary, where: str = "targets") -> Nodes:

@@ -1,5 +1,17 @@
 """Chains A -> B1 -> ... -> Bm -> C of validated pairs, scored by measured mediation.
 
+Chains are chosen by what discovery says of their pairs, on the other half of the prompts: a family of at most so many,
+those whose weakest pair is strongest. Pairs are validated on the prompts that test mediation, and the two tests are not
+independent: where B adds a fixed share of what A does to it, what is mediated is a multiple of A's effect on B, and
+each chain of a falsely validated pair has the p of that pair. Among chains of validated pairs p is then as small as
+that choice makes it. So nothing is conditioned on: the family stands before the estimation half is looked at, and a
+chain of it whose pairs are not all validated is not run and counts with p = 1,
+
+    P(p' <= t) = P(p <= t and all pairs are validated) <= P(p <= t) <= t
+
+however the two depend on each other (`tests/engine/analyses/pathways/test_chains.py` has the simulation). What is left:
+`mediated` and `share` of chains that passed are, like `effect` of validated pairs, too large by what passing asks.
+
 A is set as in the replay, and inner nodes are clamped: kept at their clean values at every token from A's first on, on
 each prompt. With e(S) the change of C under A while the set S of inner nodes is clamped, e({}) the total,
 
@@ -16,6 +28,8 @@ Shapes: C chains, P prompts, m inner nodes. Cost: 2^m passes of a prompt for eac
 
 import dataclasses
 import functools
+import itertools
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -24,11 +38,11 @@ from jaxtyping import Bool, Float
 
 from causeway.engine.analyses.pathways.passes import Derivative, Nodes, Passes, Slots
 from causeway.engine.analyses.pathways.prompts import PlacedPrompt
-from causeway.engine.analyses.pathways.replay import prompt_groups, prompts_sha256
+from causeway.engine.analyses.pathways.replay import plan_parts, prompt_groups
 from causeway.engine.analyses.pathways.selection import SelectedPairs
 from causeway.engine.analyses.pathways.set_sources import in_scope, moved, slots_of
-from causeway.engine.dictionary.digest import dictionary_digest
 from causeway.engine.dictionary.placement import InMemory
+from causeway.engine.earlier_results import feature_name
 from causeway.engine.model.handle import Model
 from causeway.engine.stats.group_bootstrap import FEWEST, resampled
 from causeway.engine.stats.multiple import Method, adjust
@@ -37,6 +51,7 @@ from causeway.engine.sweep.fingerprint import config_sha256
 from causeway.engine.sweep.job import Job
 from causeway.engine.sweep.layout import Layout, UnitResult
 from causeway.engine.sweep.plan import Plan
+from causeway.engine.sweep.table import nan_as_null
 
 Node = tuple[int, int]
 ROWS_VERSION = "1"
@@ -50,7 +65,7 @@ SCHEMA = pa.schema([
 
 @dataclasses.dataclass(frozen=True)
 class Chain:
-    """Nodes from A to C, and |effect| of the weakest of its pairs."""
+    """Nodes from A to C, and |effect| of the weakest of its pairs by discovery."""
 
     nodes: tuple[Node, ...]
     weakest: float
@@ -62,40 +77,68 @@ class Chain:
 
     @property
     def length(self) -> int:
-        """SelectedPairs of it."""
+        """Pairs of it."""
         return len(self.nodes) - 1
 
     def __str__(self) -> str:
-        return " -> ".join(f"L{layer}-{feature}" for layer, feature in self.nodes)
+        return " -> ".join(feature_name(layer, feature) for layer, feature in self.nodes)
 
 
-def chains_of(
-    pairs: SelectedPairs, validated: Bool[np.ndarray, " K"], effect: Float[np.ndarray, " K"], *, longest: int, most: int
-) -> tuple[list[Chain], int]:
-    """Chains of two validated pairs or more, those whose weakest pair is strongest first; and how many there are.
+def chains_of(pairs: SelectedPairs, *, longest: int, most: int) -> tuple[list[Chain], int]:
+    """Chains of two measured pairs or more, those whose weakest pair is strongest first; and how many there are.
+
+    Pairs are added from the strongest by discovery on: what a pair completes has it as its weakest, so that no more
+    chains are made than are kept and those of the last pair.
 
     Args:
         longest: pairs of a chain, at most. most: chains kept.
     """
-    above: dict[Node, list[tuple[Node, float]]] = {}
-    for number in np.flatnonzero(validated):
-        source, target = pairs.source.pairs[number], pairs.target.pairs[number]
-        above.setdefault(source, []).append((target, abs(float(effect[number]))))
-    found = [
-        chain
-        for start in sorted(above)
-        for chain in _from(Chain((start,), np.inf), above, min(longest, MOST_INNER + 1))
-    ]
-    return sorted(found, key=lambda chain: (-chain.weakest, chain.nodes))[:most], len(found)
+    edges = list(zip(pairs.source.pairs, pairs.target.pairs, strict=True))
+    strength = np.abs(pairs.effect)
+    above: dict[Node, list[Node]] = {}
+    below: dict[Node, list[Node]] = {}
+    found: list[Chain] = []
+    for number in sorted(range(len(edges)), key=lambda number: (-strength[number], edges[number])):
+        if len(found) >= most:
+            break
+        source, target = edges[number]
+        found += [
+            Chain((*reversed(head), *tail), float(strength[number]))
+            for head in _ways(below, (source,), longest)
+            for tail in _ways(above, (target,), longest + 1 - len(head))
+            if len(head) + len(tail) > 2
+        ]
+        above.setdefault(source, []).append(target)
+        below.setdefault(target, []).append(source)
+    return sorted(found, key=lambda chain: (-chain.weakest, chain.nodes))[:most], _count(edges, longest)
 
 
-def _from(chain: Chain, above: Mapping[Node, list[tuple[Node, float]]], longest: int) -> Iterator[Chain]:
-    for node, strength in above.get(chain.nodes[-1], ()):
-        longer = Chain((*chain.nodes, node), min(chain.weakest, strength))
-        if longer.length >= 2:
-            yield longer
-        if longer.length < longest:
-            yield from _from(longer, above, longest)
+def _ways(steps: Mapping[Node, list[Node]], way: tuple[Node, ...], most: int) -> Iterator[tuple[Node, ...]]:
+    """A way and all that go on from its end, of so many nodes at most."""
+    yield way
+    if len(way) < most:
+        for node in steps.get(way[-1], ()):
+            yield from _ways(steps, (*way, node), most)
+
+
+def _count(edges: Sequence[tuple[Node, Node]], longest: int) -> int:
+    """Chains of 2 to `longest` pairs: a chain of one pair more goes on from the end of each."""
+    ending, count = Counter(target for _, target in edges), 0
+    for _ in range(2, longest + 1):
+        longer: Counter[Node] = Counter()
+        for source, target in edges:
+            longer[target] += ending[source]
+        ending, count = longer, count + longer.total()
+    return count
+
+
+def with_all_pairs(
+    chains: Sequence[Chain], pairs: SelectedPairs, validated: Bool[np.ndarray, " K"]
+) -> list[Chain]:  # fmt: skip
+    """The chains whose pairs are all validated."""
+    edges = zip(pairs.source.pairs, pairs.target.pairs, validated.tolist(), strict=True)
+    kept = {(source, target) for source, target, holds in edges if holds}
+    return [chain for chain in chains if kept.issuperset(itertools.pairwise(chain.nodes))]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,10 +160,7 @@ class Mediation(Job):
     @functools.cached_property
     def plan(self) -> Plan:
         """Units, layout and everything that decides the numbers."""
-        parts = {
-            "weights": self.model.fingerprint,
-            "dictionary": dictionary_digest(self.dictionary),
-            "prompts": prompts_sha256(self.prompts),
+        parts = plan_parts(self.model, self.dictionary, self.prompts) | {
             "chains": config_sha256([[list(chain.nodes) for chain in self.chains], list(self.values)]),
             "version": ROWS_VERSION,
         }
@@ -231,19 +271,25 @@ def mediated(tables: Iterator[pa.Table], chains: Sequence[Chain], prompts: int) 
 
 def chain_table(
     chains: Sequence[Chain], total: Float[np.ndarray, "C P"], through: Float[np.ndarray, "C P"], *,
-    alpha: float, correction: Method, seed: int,
+    family: int, alpha: float, correction: Method, seed: int,
 ) -> pa.Table:  # fmt: skip
-    """A row a chain: chains.parquet. `confirmed`: q < alpha, and an interval that leaves 0 out."""
+    """A row a chain: chains.parquet. `confirmed`: q < alpha, and an interval that leaves 0 out.
+
+    Args:
+        family: chains that were chosen; those beyond `chains` have a pair that is not validated, and p = 1.
+    """
     found = paired_mean(through)
-    q = adjust(found.p, correction).q
+    q = adjust(np.append(found.p, np.ones(family - len(chains))), correction).q[: len(chains)]
     share, low, high = _shares(total, through, seed)
     with np.errstate(invalid="ignore"):
         confirmed = (q < alpha) & ((found.low > 0) | (found.high < 0))
     columns = {
         "path": pa.array([str(chain) for chain in chains], pa.string()),
         "length": pa.array([chain.length for chain in chains], pa.int32()),
-        "total": total.mean(axis=1), "mediated": found.effect, "low": _null(found.low), "high": _null(found.high),
-        "p": _null(found.p), "q": _null(q), "share": _null(share), "share_low": _null(low), "share_high": _null(high),
+        "total": total.mean(axis=1), "mediated": found.effect,
+        "low": nan_as_null(found.low), "high": nan_as_null(found.high),
+        "p": nan_as_null(found.p), "q": nan_as_null(q),
+        "share": nan_as_null(share), "share_low": nan_as_null(low), "share_high": nan_as_null(high),
         "weakest": np.array([chain.weakest for chain in chains], np.float64),
         "confirmed": pa.array(confirmed, pa.bool_(), mask=np.isnan(q)),
     }  # fmt: skip
@@ -262,7 +308,3 @@ def _shares(
     usable = np.isfinite(drawn).all(axis=0) & (prompts >= FEWEST)
     low, high = np.quantile(np.where(usable, drawn, 0.0), [0.025, 0.975], axis=0)
     return share, np.where(usable, low, np.nan), np.where(usable, high, np.nan)
-
-
-def _null(values: Float[np.ndarray, " C"]) -> pa.Array:
-    return pa.array(values, pa.float64(), from_pandas=True)

@@ -31,7 +31,7 @@ from causeway.engine.analyses.pathways import candidates
 from causeway.engine.analyses.pathways.changes import Change, PlannedValues
 from causeway.engine.analyses.pathways.programs import DERIVATIVES, Derivative, Reading, Shared, pulled
 from causeway.engine.analyses.pathways.prompts import PlacedPrompt, placed_prompts, record
-from causeway.engine.analyses.pathways.readings import REDUCTIONS, Found, Given, Reduce
+from causeway.engine.analyses.pathways.readings import BYS, REDUCTIONS, By, Found, Given, Reduce
 from causeway.engine.analyses.pathways.sources import Pairs, drawn
 from causeway.engine.analyses.pathways.targets import Chunk, Features, Ids, chunk_rows
 from causeway.engine.analyses.represent.request import prompt_record
@@ -200,6 +200,7 @@ def discovery(
     change: Change = "activation",
     reduce: Reduce = "each",
     top: int = 25,
+    by: By = "effect",
     stratum: int = 0,
     seed: int = 0,
     position: str = "last",
@@ -218,8 +219,9 @@ def discovery(
         change: of each source: its `activation`, or the values that features are planned to have, [L, F] with NaN
             where none is, or a table of layer, feature and value.
         reduce: sources are features at a position (`each`), or features, effects summed over the scope (`sum`).
-        top: sources kept of each target and lower layer, by the size of their effect; ties go to the lower feature,
-            then to the earlier position. Effects of 0 are left out.
+        top: sources kept of each target and lower layer; ties go to the lower feature, then to the earlier position.
+            Effects of 0 are left out.
+        by: those of the largest `effect`, or of the largest `gradient`, in size.
         stratum: active sources drawn of each prompt and layer, the same for all targets, kept whatever their effect.
         seed: of the draw.
         position: of the targets, a place of one token of each prompt.
@@ -233,7 +235,9 @@ def discovery(
     dictionary = _checked(model, dictionary)
     if reduce not in REDUCTIONS:
         raise ValueError(f"reduce: got {scalars.shown(reduce)}; needs one of {', '.join(REDUCTIONS)}")
-    reading = Reading(_derivative(derivative), reduce, scalars.integer(top, "top", 1))
+    if by not in BYS:
+        raise ValueError(f"by: got {scalars.shown(by)}; needs one of {', '.join(BYS)}")
+    reading = Reading(_derivative(derivative), reduce, scalars.integer(top, "top", 1), by)
     return Discovery(
         model, dictionary, _placed(model, prompts, position, scope), Features.of(dictionary, *targets, "targets"),
         reading, PlannedValues.of(dictionary, change, model.config.num_layers), scalars.integer(stratum, "stratum"),

@@ -6,8 +6,10 @@
     null band    +- the conformal quantile of |mean change| over the pair's n random features: one that does no more
                  than a random one is beyond it with probability 5 % at most (1 / 20 with the 19 draws that takes)
     p_null       the share of random features that are as far out among their own. With x_0 the pair's mean change and
-                 x_1 to x_n its random features', r_i = |x_i| / rms of the n others; p_null = (1 + number of random
-                 features of all pairs with r >= r_0) / (1 + all of them)
+                 x_1 to x_n its random features', r_i = |x_i| / rms of the other random ones, of which x_0 takes the
+                 first n - 1 so that all have as many; p_null = (1 + number of random features of all pairs with
+                 r >= r_0) / (1 + all of them). x_0 is in no other's r: what pairs do, however many do something, does
+                 not move what they are held against
     q            of the larger of p and p_null, over all pairs
     validated    q < alpha, |effect| > tau, the interval leaves 0 out, and |effect| beyond the band; null where one of
                  these could not be evaluated and none fails
@@ -20,7 +22,8 @@ random feature would do as much, and is right whatever the changes' shape, as bo
 Beside them the documents' own, on activations: `original_p` of an unpaired t-test of the target's with the source set
 against those without, `original_pathway` p < 0.05 and |change| > 0.1, `original_strong` p < 0.01 and |change| > 0.2,
 `original_r` the correlation over prompts of source (summed over its tokens) and target, neither of them set,
-`original_correlated` |r| > 0.7. A change that is the same on every prompt, large or small, is lost on such a t-test.
+`original_correlated` |r| > 0.7; null where p or r is none. A change that is the same on every prompt, large or small,
+is lost on such a t-test.
 
 Shapes: K pairs, P prompts, n draws.
 """
@@ -37,6 +40,7 @@ from causeway.engine.analyses.pathways.replay import Measured
 from causeway.engine.analyses.pathways.selection import SelectedPairs
 from causeway.engine.stats.multiple import Method, adjust
 from causeway.engine.stats.paired import PairedMean, paired_mean
+from causeway.engine.sweep.table import nan_as_null
 
 # The documents' thresholds.
 PATHWAY, STRONG, CORRELATED = (0.05, 0.1), (0.01, 0.2), 0.7
@@ -107,7 +111,9 @@ def null_p(effect: Float[np.ndarray, " K"], random: Float[np.ndarray, "K n"]) ->
     if random.shape[1] < 2:
         return np.full(len(random), np.nan)
     square = np.square(np.concatenate([effect[:, None], random], axis=1))
-    others = (square.sum(axis=1, keepdims=True) - square) / random.shape[1]
+    others = square[:, 1:].sum(axis=1, keepdims=True) - square
+    others[:, 0] = square[:, 1:-1].sum(axis=1)
+    others /= random.shape[1] - 1
     # What is 0 does nothing, whatever the others do; what stands among zeros alone is farthest out.
     others = np.where(others <= 1e-12 * square, 0.0, others)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -130,12 +136,13 @@ def pair_table(
         "source_layer": pairs.source.layer, "source_feature": pairs.source.feature,
         "target_layer": pairs.target.layer, "target_feature": pairs.target.feature,
         "stratum": pairs.stratum.tolist(), "gradient": gradient.mean(axis=1), "discovered": pairs.effect,
-        "predicted": found.predicted, "effect": mean.effect, "low": _null(mean.low), "high": _null(mean.high),
-        "p": _null(mean.p), "p_null": _null(found.p_null), "q": _null(found.q),
+        "predicted": found.predicted, "effect": mean.effect,
+        "low": nan_as_null(mean.low), "high": nan_as_null(mean.high),
+        "p": nan_as_null(mean.p), "p_null": nan_as_null(found.p_null), "q": nan_as_null(found.q),
         "prompts": mean.prompts.astype(np.int32),
         "moving_prompts": (measured.moved != 0).sum(axis=1).astype(np.int32),
         "source_change": measured.moved.mean(axis=1), "activation_effect": measured.activation.mean(axis=1),
-        "null_low": _null(0 - found.band), "null_high": _null(found.band),
+        "null_low": nan_as_null(0 - found.band), "null_high": nan_as_null(found.band),
         "exceeds_null": pa.array(np.abs(mean.effect) > found.band, pa.bool_(), mask=~known),
         "validated": pa.array(found.validated, pa.bool_(), mask=~found.told),
     }  # fmt: skip
@@ -147,8 +154,7 @@ def _original(measured: Measured) -> dict[str, pa.Array]:
     change = measured.activation.mean(axis=1)
     p, r = np.full(len(change), np.nan), np.full(len(change), np.nan)
     for number, (own, clean) in enumerate(zip(measured.activation, measured.clean, strict=True)):
-        # Setting a feature to one value takes its activation away: the source's varies as -moved does.
-        source = -measured.moved[number]
+        source = measured.source[number]
         if len(own) > 1 and np.ptp(clean) > 0:
             with warnings.catch_warnings():
                 # All but equal activations, of which scipy says that they are.
@@ -157,13 +163,9 @@ def _original(measured: Measured) -> dict[str, pa.Array]:
             r[number] = np.corrcoef(source, clean)[0, 1] if np.ptp(source) > 0 else np.nan
     with np.errstate(invalid="ignore"):
         columns = {
-            "original_change": pa.array(change), "original_p": _null(p),
-            "original_pathway": pa.array((p < PATHWAY[0]) & (np.abs(change) > PATHWAY[1])),
-            "original_strong": pa.array((p < STRONG[0]) & (np.abs(change) > STRONG[1])),
-            "original_r": _null(r), "original_correlated": pa.array(np.abs(r) > CORRELATED),
+            "original_change": pa.array(change), "original_p": nan_as_null(p),
+            "original_pathway": pa.array((p < PATHWAY[0]) & (np.abs(change) > PATHWAY[1]), mask=np.isnan(p)),
+            "original_strong": pa.array((p < STRONG[0]) & (np.abs(change) > STRONG[1]), mask=np.isnan(p)),
+            "original_r": nan_as_null(r), "original_correlated": pa.array(np.abs(r) > CORRELATED, mask=np.isnan(r)),
         }  # fmt: skip
     return columns
-
-
-def _null(values: Float[np.ndarray, " K"]) -> pa.Array:
-    return pa.array(values, pa.float64(), from_pandas=True)

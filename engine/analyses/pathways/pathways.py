@@ -5,7 +5,7 @@
     selection   the strongest of each target, and some that were rejected (`selection`)
     replay      every source set, every target of it read, and random features of equal push (`replay`)
     estimates   prediction against measurement (`calibration`), what is validated (`estimates`)
-    chains      of validated pairs, by measured mediation (`chains`)
+    chains      chosen by discovery, of validated pairs, by measured mediation (`chains`)
 
 Sources are set to 0, or to a planned value that a table gives them; then only features that have one are sources. With
 `derivative` total, gradients are those of the model and it is measured live; with direct, both are with attention
@@ -25,13 +25,21 @@ import pyarrow as pa
 from jaxtyping import Float
 
 from causeway.engine.analyses.pathways.calibration import calibration
-from causeway.engine.analyses.pathways.chains import Chain, Mediation, chain_table, chains_of, mediated
+from causeway.engine.analyses.pathways.chains import (
+    MOST_INNER,
+    Chain,
+    Mediation,
+    chain_table,
+    chains_of,
+    mediated,
+    with_all_pairs,
+)
 from causeway.engine.analyses.pathways.discovery import SCOPE, discovery, effects
 from causeway.engine.analyses.pathways.estimates import Rule, estimate, fewest_draws, pair_table
 from causeway.engine.analyses.pathways.passes import Derivative, Nodes
 from causeway.engine.analyses.pathways.prompts import PlacedPrompt, placed_prompts
 from causeway.engine.analyses.pathways.replay import Measured, Replay, measured
-from causeway.engine.analyses.pathways.selection import KEYS, Choice, SelectedPairs, select, summed
+from causeway.engine.analyses.pathways.selection import KEYS, Choice, SelectedPairs, ranked_by, select, summed
 from causeway.engine.devices import RowParallel
 from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.model.handle import Model
@@ -48,8 +56,8 @@ class Settings:
         derivative: of discovery, and the counterpart that is measured. position: of the targets. scope: tokens at which
             sources are read and set, up to the target's. per_layer: candidates of each target and lower layer.
         stratum: further ones drawn of each. choice: what is measured. rule: what is validated. draws: random
-            features of each source. longest: pairs of a chain. chains: how many are scored, at most. seed: of draws
-            and splits.
+            features of each source. longest: pairs of a chain. chains: how many are chosen, at most. seed: of
+            draws and splits.
     """
 
     derivative: Derivative = "total"
@@ -65,6 +73,8 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self):
+        if not 2 <= self.longest <= MOST_INNER + 1:
+            raise ValueError(f"longest_chain: got {self.longest}; needs a number of pairs from 2 to {MOST_INNER + 1}")
         if 0 < self.draws < (needed := fewest_draws(self.rule.alpha)):
             raise ValueError(
                 f"random_draws: got {self.draws}; a band that {self.rule.alpha:g} of random features leave takes "
@@ -154,7 +164,8 @@ def find_pathways(asked: Asked, workdir: Path | None = None) -> Pathways:
     placed = asked.placed  # refused before anything runs
     found = discovery(
         asked.model, asked.dictionary, asked.choosing, asked.targets.columns, reduce="sum",
-        top=asked.settings.per_layer, stratum=asked.settings.stratum, seed=asked.settings.seed, **asked.gradients,
+        top=asked.settings.per_layer, by=ranked_by(asked.settings.choice.rule), stratum=asked.settings.stratum,
+        seed=asked.settings.seed, **asked.gradients,
     )  # fmt: skip
     kept = list(_tables(found, None, "discovery")) if workdir is None else []
 
@@ -169,12 +180,12 @@ def find_pathways(asked: Asked, workdir: Path | None = None) -> Pathways:
     job = Replay(asked.model, asked.dictionary, placed, pairs, values, own.derivative, own.draws, own.seed)
     changes = measured(_tables(job, workdir, "replay"), len(pairs), len(placed), own.draws)
     estimates = estimate(changes, predicted, own.rule)
-    chains, count = chains_of(
-        pairs, estimates.validated & estimates.told, estimates.mean.effect, longest=own.longest, most=own.chains
-    )
+    family, count = chains_of(pairs, longest=own.longest, most=own.chains)
+    whole = with_all_pairs(family, pairs, estimates.validated & estimates.told)
     return Pathways(
-        pair_table(pairs, changes, estimates, gradient), _chains(asked, chains, pairs, values, placed, workdir),
-        _summary(asked, candidates, pairs, changes, predicted) | {"chains_found": count},
+        pair_table(pairs, changes, estimates, gradient),
+        _chains(asked, whole, len(family), pairs, values, placed, workdir),
+        _summary(asked, candidates, pairs, changes, predicted) | {"chains_found": count, "chains_chosen": len(family)},
         parts,
     )  # fmt: skip
 
@@ -227,7 +238,7 @@ def _values(asked: Asked, pairs: SelectedPairs) -> Float[np.ndarray, " N"]:
 
 
 def _chains(
-    asked: Asked, chains: Sequence[Chain], pairs: SelectedPairs, values: Float[np.ndarray, " N"],
+    asked: Asked, chains: Sequence[Chain], family: int, pairs: SelectedPairs, values: Float[np.ndarray, " N"],
     placed: tuple[PlacedPrompt, ...], workdir: Path | None,
 ) -> pa.Table:  # fmt: skip
     """Chains scored on the estimation half; no rows where there are none."""
@@ -239,7 +250,9 @@ def _chains(
             own.derivative,
         )  # fmt: skip
         total = mediated(_tables(job, workdir, "mediation"), chains, len(placed))
-    return chain_table(chains, *total, alpha=own.rule.alpha, correction=own.rule.correction, seed=own.seed)
+    return chain_table(
+        chains, *total, family=family, alpha=own.rule.alpha, correction=own.rule.correction, seed=own.seed
+    )
 
 
 def _summary(

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int
 
 from causeway.engine.analyses.pathways import readings
 from causeway.engine.analyses.pathways.prompts import Recorded
-from causeway.engine.analyses.pathways.readings import Found, Given, Planned, Reduce
+from causeway.engine.analyses.pathways.readings import By, Found, Given, Planned, Reduce
 from causeway.engine.analyses.pathways.targets import columns
 from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.frozen.gradients import STOPPED
@@ -48,12 +48,13 @@ class Reading:
 
     Attributes:
         derivative: what is constant to the gradient. reduce: over positions or not. top: sources kept; 0: only those
-            asked for.
+            asked for. by: what the sources that are kept are the largest in.
     """
 
     derivative: Derivative
     reduce: Reduce
     top: int
+    by: By = "effect"
 
 
 def pulled(
@@ -118,9 +119,9 @@ def _read(
         return found
     if shared.planned is None:
         function = readings.each_active if reading.reduce == "each" else readings.sum_active
-        return {"top": function(g, decoder, active, reading.top), **found}
+        return {"top": function(g, decoder, active, reading.top, reading.by), **found}
     planner = readings.each_planned if reading.reduce == "each" else readings.sum_planned
-    return {"top": planner(g, decoder, active, _at(shared.planned, place), reading.top), **found}
+    return {"top": planner(g, decoder, active, _at(shared.planned, place), reading.top, reading.by), **found}
 
 
 def _at(tree: Any, place: Int[Array, ""] | int) -> Any:

@@ -1,7 +1,7 @@
 """One target before all: does the plan's first step run on this model, and what does it take?
 
 Discovery of one target on a few prompts, and what the plan of the study asks of it: that it runs, that all layers have
-activations, that candidates are found, and that memory stays below 20 GB.
+activations, that candidates are found, and that memory stays below 20 GB; and that the target is active on a prompt.
 
     upstream    of each lower layer the `TOP` sources of largest mean |effect|
     memory      the largest resident memory of the process, and of an accelerator where there is one
@@ -19,7 +19,7 @@ from causeway.engine.analyses.pathways.pathways import Asked
 from causeway.engine.analyses.pathways.prompts import placed_prompts
 from causeway.engine.analyses.pathways.replay import prompt_groups
 from causeway.engine.analyses.pathways.selection import KEYS
-from causeway.engine.analyses.pathways.summary import name
+from causeway.engine.earlier_results import feature_name
 from causeway.engine.sweep.progress import device_memory_bytes, peak_memory_bytes
 
 TOP = 10
@@ -54,10 +54,11 @@ def prototype(asked: Asked, *, memory_limit: float = MOST_MEMORY) -> dict[str, A
         "runs": True,
         "activations_at_all_layers": with_activations == below,
         "candidates_identified": bool(upstream),
+        "target_active": activation["active_prompts"] > 0,
         "memory": max(host, device) < memory_limit,
     }
     return {
-        "feature": name(layer, feature), "layer": layer, "feature_id": feature, "prompts": len(records),
+        "feature": feature_name(layer, feature), "layer": layer, "feature_id": feature, "prompts": len(records),
         "activation": activation, "upstream_candidates": upstream, "seconds": seconds,
         "peak_memory_gb": host, "device_memory_gb": device or None, "memory_limit_gb": memory_limit,
         "layers_below": below, "criteria": criteria, "passed": all(criteria.values()),
@@ -89,7 +90,7 @@ def _upstream(table: pa.Table, prompts: int) -> list[dict[str, Any]]:
         mine = np.flatnonzero(keys[:, 0] == layer)
         for number in mine[np.argsort(-size[mine], kind="stable")][:TOP]:
             row = {
-                "source": name(*keys[number].tolist()),
+                "source": feature_name(*keys[number].tolist()),
                 "source_layer": int(layer),
                 "source_feature": int(keys[number, 1]),
             }

@@ -6,15 +6,17 @@ With G[r, t] the cotangent of target r there, and w_i the decoder row of feature
 
 where the change is the activation f[t, i] (what the source does as it is), so that active features alone matter, or
 v_i - f[t, i] for a planned value v_i (what setting it would do), for every feature that has one. `each` keeps the
-strongest (feature, position), `sum` the strongest features by their effect summed over positions. Summed, the gradient
-is that of one cotangent, <sum_t G[r, t], w_i>, and a planned change needs no product a position:
+strongest (feature, position), `sum` the strongest features, summed over positions: those of the largest effect, or
+(`by` gradient) of the largest gradient among those that have an effect. Summed, the gradient is that of one cotangent,
+<sum_t G[r, t], w_i>, and a planned change needs no product a position:
 
     sum_t effect[r, t, i] = v_i <sum_t G[r, t], w_i> - sum_t f[t, i] <G[r, t], w_i>
 
 Shapes: R rows, T tokens, M active slots of a position, U features with a planned value, S given sources, F features,
 O the stream written.
 Cost a layer: 2 R T U O operations for `each` of a planned change, 2 R T M O for active features, 2 R U O more for
-sums. Memory: `STEP_ENTRIES` and R U numbers, or `SLOT_ENTRIES` and R T M.
+sums (2 R F O for active features by their gradient). Memory: `STEP_ENTRIES` and R U numbers, or `SLOT_ENTRIES` and
+R T M.
 """
 
 import dataclasses
@@ -29,6 +31,8 @@ from causeway.engine.analyses.pathways.strongest import largest, leading, strong
 from causeway.engine.arrays import AnyArray
 
 Reduce = Literal["each", "sum"]
+By = Literal["effect", "gradient"]
+BYS: tuple[By, ...] = ("effect", "gradient")
 REDUCTIONS: tuple[Reduce, ...] = ("each", "sum")
 # Gradients of all features that exist at once, and positions of them, at most.
 STEP_ENTRIES, MOST_POSITIONS = 1 << 23, 32
@@ -109,12 +113,19 @@ class Found(NamedTuple):
     effect: Float[Array, "R k"]
 
 
-def each_active(g: Float[Array, "R T O"], decoder: Float[Array, "F O"], active: Active, top: int) -> Found:
+def _size(by: By, gradient: Float[AnyArray, "*shape"], effect: Float[AnyArray, "*shape"]) -> Float[Array, "*shape"]:
+    """What sources are ranked by."""
+    return jnp.abs(effect) if by == "effect" else jnp.where(effect != 0, jnp.abs(gradient), 0)
+
+
+def each_active(
+    g: Float[Array, "R T O"], decoder: Float[Array, "F O"], active: Active, top: int, by: By = "effect"
+) -> Found:  # fmt: skip
     """The strongest (feature, position) among active ones."""
     gradient = _slots(g, decoder, active)
     effect = gradient * jnp.where(active.counts[:, None], active.values, 0)[..., None]
     gradient, effect = (flat.reshape(-1, len(g))[active.order].T for flat in (gradient, effect))
-    found = largest(jnp.abs(effect), top)
+    found = largest(_size(by, gradient, effect), top)
     slots = active.order[found]
     gradient, effect = (jnp.take_along_axis(flat, found, axis=1) for flat in (gradient, effect))
     position = slots // active.ids.shape[1]
@@ -122,8 +133,9 @@ def each_active(g: Float[Array, "R T O"], decoder: Float[Array, "F O"], active: 
 
 
 def each_planned(
-    g: Float[Array, "R T O"], decoder: Float[Array, "F O"], active: Active, planned: Planned, top: int
-) -> Found:
+    g: Float[Array, "R T O"], decoder: Float[Array, "F O"], active: Active, planned: Planned, top: int,
+    by: By = "effect",
+) -> Found:  # fmt: skip
     """The strongest (feature, position) among those with a planned value.
 
     A feature's positions are a block (`strongest`). Gradients of all features are formed for some positions at a time,
@@ -131,10 +143,11 @@ def each_planned(
     """
     activation = active.dense(len(decoder))[:, planned.ids]
     change = jnp.where(active.counts[:, None] & planned.real, planned.values - activation, 0)
-    chosen = leading(_maxima(g, planned.rows(decoder), change), top)
+    weight = change if by == "effect" else (change != 0).astype(change.dtype)
+    chosen = leading(_maxima(g, planned.rows(decoder), weight), top)
     feature, rows = planned.ids[chosen], jnp.arange(len(g))[:, None]
     gradient = jnp.einsum("rto,rko->rkt", g, decoder[feature])
-    block, position = strongest(gradient * change.T[chosen], top)
+    block, position = strongest(gradient * weight.T[chosen], top)
     gradient, own = gradient[rows, block, position], chosen[rows, block]
     effect = gradient * change[position, own]
     return Found(planned.ids[own], position, activation[position, own], gradient, effect)
@@ -164,21 +177,24 @@ def _step(tokens: int, entries: int) -> int:
     return step
 
 
-def sum_active(g: Float[Array, "R T O"], decoder: Float[Array, "F O"], active: Active, top: int) -> Found:
+def sum_active(
+    g: Float[Array, "R T O"], decoder: Float[Array, "F O"], active: Active, top: int, by: By = "effect"
+) -> Found:  # fmt: skip
     """The strongest active features, effects summed over positions."""
-    effect = _summed_activity(g, decoder, active)
-    feature = largest(jnp.abs(effect), top)
-    gradient = jnp.einsum("ro,rko->rk", _summed(g, active), decoder[feature])
+    effect, summed = _summed_activity(g, decoder, active), _summed(g, active)
+    feature = largest(_size(by, summed @ decoder.T if by == "gradient" else effect, effect), top)
+    gradient = jnp.einsum("ro,rko->rk", summed, decoder[feature])
     return _sums(active, len(decoder), feature, gradient, jnp.take_along_axis(effect, feature, axis=1))
 
 
 def sum_planned(
-    g: Float[Array, "R T O"], decoder: Float[Array, "F O"], active: Active, planned: Planned, top: int
-) -> Found:
+    g: Float[Array, "R T O"], decoder: Float[Array, "F O"], active: Active, planned: Planned, top: int,
+    by: By = "effect",
+) -> Found:  # fmt: skip
     """The strongest features with a planned value, effects summed over positions."""
     gradient = _summed(g, active) @ planned.rows(decoder).T
     effect = planned.values * gradient - _summed_activity(g, decoder, active)[:, planned.ids]
-    found = largest(jnp.abs(jnp.where(planned.real, effect, 0)), top)
+    found = largest(jnp.where(planned.real, _size(by, gradient, effect), 0), top)
     gradient, effect = (jnp.take_along_axis(a, found, axis=1) for a in (gradient, effect))
     return _sums(active, len(decoder), planned.ids[found], gradient, jnp.where(planned.real[found], effect, 0))
 

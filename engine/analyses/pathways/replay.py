@@ -2,8 +2,8 @@
 
     row      a prompt, a source, a draw: -1 the source itself, 0 and on random features of equal push (`set_sources`)
     stored   of each row and each pair of its source: the change of the target's pre-activation and activation at the
-             prompt's last token, its `clean` activation, and `moved`, the sum over tokens of the source's own planned
-             change v - f
+             prompt's last token, its `clean` activation, `moved`, the sum over tokens of the source's own planned
+             change v - f, and `source`, that of its clean activation f
 
 One pass of a source serves all its targets. A unit is some sources on some prompts of one bucket.
 
@@ -34,10 +34,11 @@ from causeway.engine.sweep.layout import Layout, UnitResult
 from causeway.engine.sweep.plan import Plan
 
 # Version of what a row means; raise it when the same settings would give other numbers.
-ROWS_VERSION = "1"
+ROWS_VERSION = "2"
 SCHEMA = pa.schema([
     ("prompt", pa.int32()), ("pair", pa.int32()), ("draw", pa.int32()), ("pre", pa.float64()),
     ("activation", pa.float64()), ("clean", pa.float64()), ("moved", pa.float64()),
+    ("source", pa.float64()),
 ])  # fmt: skip
 # Rows of a unit, at most: what a kill loses. Prompts of a unit share its clean passes.
 UNIT_ROWS, UNIT_PROMPTS = 4096, 16
@@ -66,10 +67,7 @@ class Replay(Job):
     @functools.cached_property
     def plan(self) -> Plan:
         """Units, layout and everything that decides the numbers."""
-        parts = {
-            "weights": self.model.fingerprint,
-            "dictionary": dictionary_digest(self.dictionary),
-            "prompts": prompts_sha256(self.prompts),
+        parts = plan_parts(self.model, self.dictionary, self.prompts) | {
             "pairs": config_sha256([self.pairs.source.pairs, self.pairs.target.pairs, self.values.tolist()]),
             "version": ROWS_VERSION,
         }
@@ -89,7 +87,8 @@ class Replay(Job):
         targets, target = self.pairs.targets
         passes = Passes(self.model, self.dictionary, [self.prompts[n] for n in numbers], targets, self.derivative)
         within = in_scope(passes)
-        change = moved(values, passes.activations(source), within)
+        active = passes.activations(source)
+        change = moved(values, active, within)
         pre, activation = self._changes(passes, source, self._slots(source, values, change, within))
         s, d, pair = self._order(own)
         at = np.repeat(np.arange(len(numbers)), len(pair))
@@ -98,7 +97,7 @@ class Replay(Job):
         return UnitResult({
             "prompt": np.array(numbers)[at], "pair": pair, "draw": d - 1, "pre": pre[where],
             "activation": activation[where], "clean": passes.clean[at, target[pair], 1],
-            "moved": change.sum(axis=2)[s, at],
+            "moved": change.sum(axis=2)[s, at], "source": np.where(within, active, 0.0).sum(axis=2)[s, at],
         })  # fmt: skip
 
     def _slots(
@@ -159,9 +158,12 @@ def prompt_groups(config: ModelConfig, prompts: Sequence[PlacedPrompt]) -> Itera
         yield from ([numbers[i] for i in part] for part in _chunks(len(numbers), size))
 
 
-def prompts_sha256(prompts: Sequence[PlacedPrompt]) -> str:
-    """What of the prompts decides numbers."""
-    return config_sha256([[list(map(int, prompt.tokens)), list(prompt.sources)] for prompt in prompts])
+def plan_parts(model: Model, dictionary: InMemory, prompts: Sequence[PlacedPrompt]) -> dict[str, str]:
+    """What of the model, the dictionary and the prompts decides numbers."""
+    placed = [[list(map(int, prompt.tokens)), list(prompt.sources)] for prompt in prompts]
+    return {
+        "weights": model.fingerprint, "dictionary": dictionary_digest(dictionary), "prompts": config_sha256(placed),
+    }  # fmt: skip
 
 
 def _chunks(count: int, size: int) -> Iterator[list[int]]:
@@ -175,7 +177,7 @@ class Measured:
 
     Attributes:
         pre, activation: [K, P] changes of each pair's target. clean: [K, P] its activation without.
-        moved: [K, P] planned change of its source, summed over tokens.
+        moved, source: [K, P] planned change and clean activation of its source, summed over its tokens.
         random: [K, n, P] changes of its pre-activation by random features.
     """
 
@@ -183,13 +185,14 @@ class Measured:
     activation: Float[np.ndarray, "K P"]
     clean: Float[np.ndarray, "K P"]
     moved: Float[np.ndarray, "K P"]
+    source: Float[np.ndarray, "K P"]
     random: Float[np.ndarray, "K n P"]
 
 
 def measured(tables: Iterator[pa.Table], pairs: int, prompts: int, draws: int) -> Measured:
     """The rows of all units by pair, draw and prompt."""
     pre = np.full((pairs, 1 + draws, prompts), np.nan)
-    own = {name: np.full((pairs, prompts), np.nan) for name in ("activation", "clean", "moved")}
+    own = {name: np.full((pairs, prompts), np.nan) for name in ("activation", "clean", "moved", "source")}
     for table in tables:
         pair, draw, prompt = (table[name].to_numpy() for name in ("pair", "draw", "prompt"))
         pre[pair, draw + 1, prompt] = table["pre"].to_numpy()

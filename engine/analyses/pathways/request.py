@@ -63,7 +63,7 @@ def pathways(
             original: the documents' |gradient| > 0.1.
         alpha, tau, correction: a validated pair has q < alpha by bh or by, and |change| > tau.
         random_draws: random features of equal push for each source; 0 for none, and then nothing is validated.
-        longest_chain: pairs of a chain. chains: how many are scored.
+        longest_chain: pairs of a chain, 2 to 4. chains: how many are chosen, by discovery, to be scored.
         seed: of the split and of every draw.
         workdir: where everything is kept, and where the same call resumes; None keeps nothing.
 
@@ -71,9 +71,23 @@ def pathways(
         Tables `pathways`, `chains`, `candidates`, and a summary.
 
     Raises:
-        ValueError: prompts, targets or values that cannot be used, or no candidate that is to be measured.
-        NotFiniteError: a pass is not all numbers.
+        ValueError: prompts, targets or values that cannot be used, or nothing to measure. NotFiniteError: by a pass.
     """
+    own, seed = _checked(model, prompts, dictionary, workdir), scalars.seed(seed)
+    settings = Settings(
+        _one_of(derivative, "derivative", DERIVATIVES), scalars.text(position, "position"),
+        scope if isinstance(scope, str) else scope_text(scope),
+        choice=_choice(select_by, top, least_effect, seed), rule=_rule(alpha, tau, correction),
+        draws=scalars.integer(random_draws, "random_draws"), longest=scalars.integer(longest_chain, "longest_chain"),
+        chains=scalars.integer(chains, "chains"), seed=seed,
+    )  # fmt: skip
+    both = halves([prompt_record(number, prompt) for number, prompt in enumerate(prompts)], seed)
+    asked = Asked(model, own, *both, target_nodes(targets, own), _values(values), settings)
+    return find_pathways(asked, None if workdir is None else Path(workdir))
+
+
+def _checked(model: Any, prompts: Any, dictionary: Any, workdir: Any) -> Dictionary:
+    """The dictionaries under the model's names, and the others of their kinds."""
     check_model(model)
     if not isinstance(dictionary, Dictionary):
         raise ValueError(
@@ -84,23 +98,16 @@ def pathways(
         raise ValueError(f"prompts: got {scalars.shown(prompts)}; needs a list of texts, token ids or records")
     if not isinstance(workdir, str | Path | None):
         raise ValueError(f"workdir: got {scalars.shown(workdir)}; needs the name of a folder, or None")
-    own = fitted(dictionary, model.config, model.name)
-    settings = Settings(
-        _one_of(derivative, "derivative", DERIVATIVES), scalars.text(position, "position"),
-        scope if isinstance(scope, str) else scope_text(scope),
-        choice=Choice(
-            _one_of(select_by, "select_by", RULES), scalars.integer(top, "top", 1),
-            scalars.real(least_effect, "least_effect"), seed=scalars.seed(seed),
-        ),
-        rule=Rule(scalars.real(alpha, "alpha"), scalars.real(tau, "tau"), _one_of(correction, "correction", METHODS)),
-        draws=scalars.integer(random_draws, "random_draws"), longest=scalars.integer(longest_chain, "longest_chain", 2),
-        chains=scalars.integer(chains, "chains"), seed=scalars.seed(seed),
-    )  # fmt: skip
-    records = [prompt_record(number, prompt) for number, prompt in enumerate(prompts)]
-    asked = Asked(
-        model, own, *halves(records, settings.seed), target_nodes(targets, own), _values(values), settings
-    )  # fmt: skip
-    return find_pathways(asked, None if workdir is None else Path(workdir))
+    return fitted(dictionary, model.config, model.name)
+
+
+def _choice(select_by: Any, top: Any, least_effect: Any, seed: int) -> Choice:
+    rule, least = _one_of(select_by, "select_by", RULES), scalars.real(least_effect, "least_effect")
+    return Choice(rule, scalars.integer(top, "top", 1), least, seed=seed)
+
+
+def _rule(alpha: Any, tau: Any, correction: Any) -> Rule:
+    return Rule(scalars.real(alpha, "alpha"), scalars.real(tau, "tau"), _one_of(correction, "correction", METHODS))
 
 
 def _one_of(value: Any, name: str, known: Sequence[str]) -> Any:

@@ -4,7 +4,8 @@
                candidate was not among the strongest counts as 0
     selected   by `rule`, at most `top` of each target:
                    effect     |effect| > least, by |effect|
-                   original   the documents' own: mean |gradient| > 0.1, by it
+                   original   the documents' own: |gradient| > 0.1, by it, the mean over the prompts that list the
+                              candidate; discovery then lists the largest gradients of each target and layer
     random     `random_pairs` of each target's other candidates, by a keyed order: what the selection rejected, measured
                so that the calibration of predictions is not that of the strongest alone
 
@@ -22,6 +23,7 @@ import pyarrow.compute as pc
 from jaxtyping import Bool, Float, Int
 
 from causeway.engine.analyses.pathways.passes import Nodes
+from causeway.engine.analyses.pathways.readings import By
 from causeway.engine.stats.splits import keyed_order
 
 Rule = Literal["effect", "original"]
@@ -49,10 +51,17 @@ class Choice:
     random_pairs: int = 5
     seed: int = 0
 
+    def __post_init__(self):
+        if self.rule == "original" and self.least:
+            raise ValueError(
+                f"least_effect: got {self.least:g}; without effect with select_by=original, whose threshold is "
+                f"|gradient| > {GRADIENT}; leave it out"
+            )
+
 
 @dataclasses.dataclass(frozen=True)
 class SelectedPairs:
-    """SelectedPairs that are measured, [K], by target and then strength, and what discovery said of them.
+    """Pairs that are measured, [K], by target and then strength, and what discovery said of them.
 
     Attributes:
         source, target: of each. stratum: selected or random. effect: as above.
@@ -75,6 +84,11 @@ class SelectedPairs:
     def targets(self) -> tuple[Nodes, Int[np.ndarray, " K"]]:
         """Distinct targets, and the number of each pair's."""
         return _distinct(self.target)
+
+
+def ranked_by(rule: Rule) -> By:
+    """What discovery is to rank candidates by."""
+    return "gradient" if rule == "original" else "effect"
 
 
 def summed(tables: Iterable[pa.Table]) -> pa.Table:
@@ -124,10 +138,7 @@ def select(candidates: pa.Table, prompts: int, choice: Choice) -> SelectedPairs:
         passed, strength = size > GRADIENT, size
     chosen, random = _of_targets(keys, passed, strength, choice)
     if not len(chosen):
-        raise ValueError(
-            f"least_effect: none of {len(keys)} candidates is beyond {_threshold(choice)}; the strongest is "
-            f"{strength.max():.3g}; lower it"
-        )
+        raise ValueError(_nothing(choice, len(keys), float(strength.max())))
     both = np.concatenate([chosen, random])
     stratum = np.array([SELECTED] * len(chosen) + [RANDOM] * len(random))
     order = np.lexsort((-strength[both], keys[both, 1], keys[both, 0]))
@@ -136,8 +147,17 @@ def select(candidates: pa.Table, prompts: int, choice: Choice) -> SelectedPairs:
     return SelectedPairs(Nodes(own[:, 2], own[:, 3]), Nodes(own[:, 0], own[:, 1]), stratum, effect[both])
 
 
-def _threshold(choice: Choice) -> str:
-    return f"|gradient| = {GRADIENT}" if choice.rule == "original" else f"|effect| = {choice.least:g}"
+def _nothing(choice: Choice, candidates: int, strongest: float) -> str:
+    """Why nothing is selected."""
+    if choice.rule == "original":
+        return (
+            f"select_by: original takes |gradient| > {GRADIENT}, and none of {candidates} candidates has it (the "
+            f"largest is {strongest:.3g}); use select_by=effect"
+        )
+    return (
+        f"least_effect: none of {candidates} candidates is beyond |effect| = {choice.least:g} (select_by=effect); the "
+        f"strongest is {strongest:.3g}; lower it"
+    )
 
 
 def _of_targets(

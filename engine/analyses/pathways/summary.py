@@ -14,22 +14,22 @@ import pyarrow.compute as pc
 
 from causeway.engine.analyses.pathways.pathways import Pathways
 from causeway.engine.analyses.pathways.selection import SELECTED
+from causeway.engine.earlier_results import feature_name
 from causeway.engine.stats.paired import FEWEST_PROMPTS, METHOD
 
 SHOWN = 12
-
-
-def name(layer: int, feature: int) -> str:
-    """A feature as the study writes it: L26-1069."""
-    return f"L{layer}-{feature}"
+CHAINS_TEST = (
+    "chains are chosen by discovery; q is over all that are chosen, those with a pair that is not validated counting "
+    "with p = 1; sizes of confirmed chains and validated pairs are too large by what passing asks"
+)
 
 
 def with_names(table: pa.Table) -> list[dict[str, Any]]:
     """Rows of pathways.parquet, source and target by name."""
     return [
         {
-            "source": name(row["source_layer"], row["source_feature"]),
-            "target": name(row["target_layer"], row["target_feature"]),
+            "source": feature_name(row["source_layer"], row["source_feature"]),
+            "target": feature_name(row["target_layer"], row["target_feature"]),
             **row,
         }
         for row in table.to_pylist()
@@ -57,7 +57,12 @@ def summarise(found: Pathways) -> dict[str, Any]:
             rule: pc.sum(table[f"original_{rule}"]).as_py() for rule in ("pathway", "strong", "correlated")
         },
         "per_target": list(_targets(table)),
-        "chains": {"scored": chains.num_rows, "confirmed": pc.sum(chains["confirmed"]).as_py() or 0},
+        "chains": {
+            "chosen": found.summary["chains_chosen"],
+            "scored": chains.num_rows,
+            "confirmed": pc.sum(chains["confirmed"]).as_py() or 0,
+            "test": CHAINS_TEST,
+        },
     }
 
 
@@ -75,8 +80,8 @@ def _targets(table: pa.Table) -> Iterator[dict[str, Any]]:
     for layer, feature in np.unique(keys, axis=0).tolist():
         mine = table.filter(pa.array((keys == (layer, feature)).all(axis=1)))
         row = mine.take([int(np.argmax(np.abs(mine["effect"].to_numpy())))]).to_pylist()[0]
-        strongest = {"source": name(row["source_layer"], row["source_feature"]), "effect": row["effect"]}
-        yield {"target": name(layer, feature), **_counts(mine), "strongest": strongest}
+        strongest = {"source": feature_name(row["source_layer"], row["source_feature"]), "effect": row["effect"]}
+        yield {"target": feature_name(layer, feature), **_counts(mine), "strongest": strongest}
 
 
 def lines(found: Pathways) -> list[str]:
@@ -124,10 +129,13 @@ def _of(own: dict[str, Any], name: str) -> str:
 
 
 def _chain_lines(found: Pathways, about: dict[str, Any]) -> list[str]:
-    scored, all_of = about["chains"]["scored"], about["chains_found"]
+    scored, chosen, all_of = about["chains"]["scored"], about["chains"]["chosen"], about["chains_found"]
     if not scored:
-        return ["no chain of two validated pairs"]
-    out = [f"chains: {about['chains']['confirmed']} of {scored} confirmed by mediation ({all_of} there are)"]
+        return [f"no chain of validated pairs ({chosen} chosen by discovery, of {all_of})"]
+    out = [
+        f"chains: {about['chains']['confirmed']} of {scored} confirmed by mediation ({chosen} chosen by discovery, of "
+        f"{all_of}; q is over all that were chosen)"
+    ]
     kept = [row for row in found.chains.to_pylist() if row["confirmed"]]
     for row in sorted(kept, key=lambda row: -abs(row["mediated"]))[:SHOWN]:
         share = "" if row["share"] is None else f", {row['share']:.0%} of the total"

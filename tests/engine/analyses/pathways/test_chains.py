@@ -1,13 +1,24 @@
 """Mediation finds what was built: how much of A's effect on C goes through B."""
 
+import itertools
+
 import numpy as np
 import pytest
 
 import causeway as cw
-from causeway.engine.analyses.pathways.chains import Chain, Mediation, chain_table, chains_of, mediated
+from causeway.engine.analyses.pathways.chains import (
+    Chain,
+    Mediation,
+    chain_table,
+    chains_of,
+    mediated,
+    with_all_pairs,
+)
 from causeway.engine.analyses.pathways.passes import Nodes
 from causeway.engine.analyses.pathways.prompts import PlacedPrompt
 from causeway.engine.analyses.pathways.selection import SelectedPairs
+from causeway.engine.stats.multiple import adjust
+from causeway.engine.stats.paired import paired_mean
 from causeway.engine.sweep.job import all_tables
 
 
@@ -15,7 +26,7 @@ def _scored(built, chains, *, bypass=0.5, count=14, derivative="total"):
     network, prompts = built.model(bypass), built.prompts(count)
     job = Mediation(network, built.dictionary(), prompts, chains, (0.0,) * len(chains), derivative)
     total, through = mediated(all_tables(job, None), chains, count)
-    table = chain_table(chains, total, through, alpha=0.05, correction="bh", seed=0)
+    table = chain_table(chains, total, through, family=len(chains), alpha=0.05, correction="bh", seed=0)
     return [built.drives(prompt, network) for prompt in prompts], total, through, table.to_pylist()
 
 
@@ -50,21 +61,75 @@ def test_a_node_that_nothing_goes_through_mediates_nothing(built):
     assert [row["confirmed"] for row in rows] == [None, None]
 
 
-def test_chains_are_all_ways_along_validated_pairs_the_weakest_link_deciding(built):
-    nodes = [(built.A, built.B, 3.0), (built.B, built.C, -2.0), (built.A, built.C, 9.0), (built.C, built.G, 1.0)]
-    pairs = SelectedPairs(
-        Nodes.of([a for a, _, _ in nodes]), Nodes.of([b for _, b, _ in nodes]), np.array(["selected"] * 4),
-        np.zeros(4),
-    )  # fmt: skip
-    effect = np.array([e for _, _, e in nodes])
-    found, count = chains_of(pairs, np.ones(4, bool), effect, longest=3, most=10)
+def _pairs(edges):
+    source, target = (Nodes.of([edge[end] for edge in edges]) for end in (0, 1))
+    return SelectedPairs(source, target, np.array(["selected"] * len(edges)), np.array([edge[2] for edge in edges]))
+
+
+def test_chains_are_all_ways_along_measured_pairs_the_weakest_link_by_discovery_deciding(built):
+    pairs = _pairs(
+        [(built.A, built.B, 3.0), (built.B, built.C, -2.0), (built.A, built.C, 9.0), (built.C, built.G, 1.0)]
+    )
+    found, count = chains_of(pairs, longest=3, most=10)
     assert [str(chain) for chain in found] == [
         "L0-0 -> L1-0 -> L2-0", "L0-0 -> L1-0 -> L2-0 -> L3-0", "L0-0 -> L2-0 -> L3-0", "L1-0 -> L2-0 -> L3-0"
     ]  # fmt: skip
     assert count == 4
     assert [chain.weakest for chain in found] == [2.0, 1.0, 1.0, 1.0]
-    short, _ = chains_of(pairs, np.array([True, True, False, True]), effect, longest=2, most=1)
+    short, count = chains_of(pairs, longest=2, most=1)
     assert [str(chain) for chain in short] == ["L0-0 -> L1-0 -> L2-0"]
+    assert count == 3
+    kept = with_all_pairs(found, pairs, np.array([True, False, True, True]))
+    assert [str(chain) for chain in kept] == ["L0-0 -> L2-0 -> L3-0"]
+
+
+@pytest.mark.parametrize(("longest", "most"), [(2, 7), (3, 7), (4, 30), (4, 10_000)])
+def test_the_strongest_chains_are_found_without_making_all(longest, most):
+    rng = np.random.default_rng(longest)
+    nodes = [(layer, number) for layer in range(5) for number in range(4)]
+    edges = [
+        (a, b, float(rng.choice([-1, 1]) * rng.lognormal()))
+        for a in nodes for b in nodes if a[0] < b[0] and rng.random() < 0.3
+    ]  # fmt: skip
+    size = {(a, b): abs(effect) for a, b, effect in edges}
+    ways, every = [(a, b) for a, b, _ in edges], []
+    for _ in range(2, longest + 1):
+        ways = [(*way, b) for way in ways for a, b in size if a == way[-1]]
+        every += [(-min(size[pair] for pair in itertools.pairwise(way)), way) for way in ways]
+    found, count = chains_of(_pairs(edges), longest=longest, most=most)
+    assert count == len(every)
+    assert [(-chain.weakest, chain.nodes) for chain in found] == sorted(every)[:most]
+
+
+def test_chains_of_falsely_validated_pairs_are_confirmed_no_oftener_than_said():
+    """The worst that validation can do: nothing does anything, and what is mediated is a multiple of the first pair."""
+    family, prompts, validated = 200, 20, 0.05
+    chosen, small, confirmed, alone = 0, 0, 0, 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        through = rng.standard_normal((family, prompts)) * rng.lognormal(0, 1, (family, 1))
+        p = paired_mean(through).p
+        kept = p < validated
+        chains = [Chain(((0, n), (1, n), (2, n)), 1.0) for n in range(int(kept.sum()))]
+        table = chain_table(chains, through[kept], through[kept], family=family, alpha=0.05, correction="bh", seed=0)
+        confirmed += any(table["confirmed"].to_pylist())
+        alone += bool((adjust(p[kept]).q < 0.05).any())
+        chosen, small = chosen + int(kept.sum()), small + int((p[kept] < 0.05).sum())
+    # Of the chains that are run every one has p < 0.05, and correcting among them alone would confirm nearly always.
+    assert small == chosen > 300
+    assert alone > 50
+    assert confirmed / 60 <= 0.1
+
+
+def test_the_q_of_a_chain_counts_those_whose_pairs_were_not_validated():
+    rng = np.random.default_rng(0)
+    through = rng.standard_normal((3, 20)) + 0.7
+    chains = [Chain(((0, n), (1, n), (2, n)), 1.0) for n in range(3)]
+    alone, among = (
+        np.array(chain_table(chains, through, through, family=family, alpha=0.05, correction="bh", seed=0)["q"])
+        for family in (3, 30)
+    )
+    np.testing.assert_allclose(among, np.minimum(10 * alone, 1.0))
 
 
 def test_chains_do_not_depend_on_those_beside_them(built, monkeypatch):

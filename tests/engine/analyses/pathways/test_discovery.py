@@ -183,15 +183,17 @@ def values(tiny):
     return np.where(drawn > -1, drawn, np.nan)
 
 
+@pytest.mark.parametrize("by", ["effect", "gradient"])
 @pytest.mark.parametrize(
     ("reduce", "planned", "derivative"),
     [("each", False, "total"), ("each", True, "direct"), ("sum", False, "direct"), ("sum", True, "total")],
 )
-def test_the_strongest_sources_are_those_of_a_sort_of_all(model, saes, values, reduce, planned, derivative):
+def test_the_strongest_sources_are_those_of_a_sort_of_all(model, saes, values, reduce, planned, derivative, by):
     change = values if planned else "activation"
     table = discover(
-        model, saes, PROMPTS, TARGETS, derivative=derivative, change=change, reduce=reduce, top=4, scope="positions:1:"
-    )
+        model, saes, PROMPTS, TARGETS, derivative=derivative, change=change, reduce=reduce, top=4, by=by,
+        scope="positions:1:",
+    )  # fmt: skip
     rows = rows_of(table)
     for number, prompt in enumerate(PROMPTS):
         f = activations(model, saes, prompt)
@@ -202,7 +204,8 @@ def test_the_strongest_sources_are_those_of_a_sort_of_all(model, saes, values, r
                 if reduce == "sum":
                     gradient, effect = gradient.sum(axis=0)[None], effect.sum(axis=0)[None]
                 # By feature, then by position.
-                order = np.argsort(-np.abs(effect.T).ravel(), kind="stable")[:4]
+                size = np.abs(effect) if by == "effect" else np.where(effect != 0, np.abs(gradient), 0)
+                order = np.argsort(-size.T.ravel(), kind="stable")[:4]
                 feature, position = order // len(effect), order % len(effect) + 1
                 found = [r for r in rows if key(r)[:4] == (f"prompt {number}", *target, below)]
                 assert [r["source_feature"] for r in found] == feature.tolist()
@@ -345,7 +348,8 @@ def test_targets_of_the_lowest_layer_have_no_sources(model, saes):
 @pytest.mark.parametrize(("change", "message"), [
     ({"targets": ([2], [24])}, "targets: feature 24"), ({"targets": ([3], [0])}, "targets: layer 3"),
     ({"targets": ([], [])}, "targets: got layers"), ({"derivative": "frozen"}, "derivative: got"),
-    ({"reduce": "mean"}, "reduce: got"), ({"change": "set"}, "change: got"),
+    ({"reduce": "mean"}, "reduce: got"), ({"by": "size"}, "by: got"),
+    ({"change": "set"}, "change: got"),
     ({"change": np.zeros((3, 5))}, "change: values of shape"),
     ({"change": np.full((3, 24), np.nan)}, "one number at least"), ({"top": 0}, "top"),
     ({"position": "99"}, "prompt 0"), ({"scope": "decode"}, "scope"), ({"prompts": []}, "prompts"),

@@ -28,7 +28,7 @@ SHAPES = {
 
 
 def _measured(pre, random):
-    return Measured(pre, pre, np.abs(pre) + 1, np.ones_like(pre), random)
+    return Measured(pre, pre, np.abs(pre) + 1, np.ones_like(pre), np.ones_like(pre), random)
 
 
 def _drawn(name, pairs, prompts, seed, shift=0.0, draws=19):
@@ -62,23 +62,42 @@ def test_among_pairs_that_do_nothing_those_that_do_something_are_found(name):
     assert np.mean(false) <= 0.05
 
 
-def test_p_null_is_the_share_of_random_features_as_far_out_among_their_own():
+def test_p_null_is_the_share_of_random_features_as_far_out_among_the_other_random_ones():
     rng = np.random.default_rng(0)
     effect, random = rng.standard_normal(7), rng.standard_normal((7, 5))
     random[2] = 0.0
     effect[3] = 0.0
 
-    def ratio(values, at):
-        others = np.delete(values, at)
+    def ratio(value, others):
         rms = np.sqrt(np.mean(others**2))
-        return 0.0 if values[at] == 0 else np.inf if rms == 0 else abs(values[at]) / rms
+        return 0.0 if value == 0 else np.inf if rms == 0 else abs(value) / rms
 
-    rows = np.concatenate([effect[:, None], random], axis=1)
-    null = [ratio(row, at) for row in rows for at in range(1, 6)]
-    expected = [(1 + sum(one >= ratio(row, 0) for one in null)) / (1 + len(null)) for row in rows]
+    null = [ratio(row[at], np.delete(row, at)) for row in random for at in range(5)]
+    own = [ratio(value, row[:4]) for value, row in zip(effect, random, strict=True)]
+    expected = [(1 + sum(one >= mine for one in null)) / (1 + len(null)) for mine in own]
     np.testing.assert_allclose(null_p(effect, random), expected)
     assert expected[3] == 1.0
     assert expected[2] == 1 / (1 + len(null))
+
+
+@pytest.mark.parametrize("real", [0.0, 0.5, 0.9])
+@pytest.mark.parametrize("name", ["normal", "lognormal"])
+def test_however_many_pairs_are_real_those_that_do_nothing_have_an_even_p_null_and_few_are_declared(name, real):
+    small, false, found = [], [], []
+    count, prompts = 1000, 30
+    nothing = np.arange(round(count / (1 - real))) < count
+    for seed in range(3):
+        drawn = _drawn(name, len(nothing), prompts, seed)
+        scale = np.random.default_rng(seed).lognormal(0, 2, len(nothing))
+        pre = (drawn.pre + np.where(nothing, 0.0, 4.0)[:, None]) * scale[:, None]
+        random = drawn.random * scale[:, None, None]
+        small.append((null_p(pre.mean(axis=1), random.mean(axis=2))[nothing] < 0.05).mean())
+        estimates = estimate(_measured(pre, random), np.zeros_like(pre), Rule(tau=0.0))
+        false.append(estimates.validated[nothing].sum() / max(1, estimates.validated.sum()))
+        found.append(estimates.validated[~nothing].mean() if real else 1.0)
+    assert 0.03 < np.mean(small) < 0.065
+    assert np.mean(false) <= 0.05
+    assert np.mean(found) > 0.9
 
 
 def test_a_band_takes_as_many_random_features_as_its_level_says():
@@ -106,16 +125,31 @@ def test_the_documents_rules_are_those_of_scipy():
     rng = np.random.default_rng(2)
     clean = rng.lognormal(0, 1, (4, 12))
     change = rng.standard_normal((4, 12)) * 0.1 - np.array([[2.0], [0.0], [0.15], [1.0]])
-    moved = -clean * np.array([[1.0], [0.3], [-1.0], [1.0]]) + 0.1 * rng.standard_normal((4, 12))
-    measured = Measured(change, change, clean, moved, np.zeros((4, 19, 12)))
+    source = clean * np.array([[1.0], [0.3], [-1.0], [1.0]]) + 0.1 * rng.standard_normal((4, 12))
+    moved = 3.0 * rng.integers(4, 40, (4, 12)) - source
+    measured = Measured(change, change, clean, moved, source, np.zeros((4, 19, 12)))
     table = pair_table(_pairs(4), measured, estimate(measured, change, Rule()), change).to_pylist()
-    for row, own, before, source in zip(table, change, clean, -moved, strict=True):
+    for row, own, before, drives in zip(table, change, clean, source, strict=True):
         p = stats.ttest_ind(before + own, before).pvalue
         assert row["original_p"] == pytest.approx(p)
         assert row["original_pathway"] == (p < 0.05 and abs(own.mean()) > 0.1)
         assert row["original_strong"] == (p < 0.01 and abs(own.mean()) > 0.2)
-        assert row["original_r"] == pytest.approx(stats.pearsonr(source, before).statistic)
+        assert row["original_r"] == pytest.approx(stats.pearsonr(drives, before).statistic)
         assert row["original_correlated"] == (abs(row["original_r"]) > 0.7)
+
+
+def test_the_documents_rules_say_nothing_where_they_cannot_be_evaluated():
+    rng = np.random.default_rng(4)
+    clean, change = rng.lognormal(0, 1, (2, 12)), np.full((2, 12), 0.5)
+    clean[0] = 0.0
+    same = np.ones((2, 12))
+    measured = Measured(change, change, clean, -same, same, np.zeros((2, 19, 12)))
+    silent, still = pair_table(_pairs(2), measured, estimate(measured, change, Rule()), change).to_pylist()
+    assert [silent[f"original_{name}"] for name in ("p", "pathway", "strong")] == [None] * 3
+    assert still["original_pathway"] is not None
+    for row in (silent, still):
+        assert row["original_r"] is None
+        assert row["original_correlated"] is None
 
 
 def test_calibration_is_slope_rank_correlation_and_sign_by_stratum_with_intervals_that_hold_them():

@@ -158,9 +158,21 @@ def test_a_run_that_was_killed_in_any_phase_goes_on_to_the_same_tables(built, fo
     assert results[0].chains.equals(found.chains)
 
 
+def test_under_the_documents_rule_discovery_lists_the_largest_gradients(built):
+    settings = dataclasses.replace(SETTINGS, per_layer=1, stratum=0, draws=0, chains=0, choice=Choice("original"))
+    own = _asked(built, targets=[built.C], settings=settings)
+    names = find_pathways(own).candidates.to_pylist()
+    # What C hears of B is twice B, and of A, at the token itself, a half; through B it is three parts in T.
+    assert {(row["source_layer"], row["source_feature"]) for row in names} == {built.A, built.B}
+    assert all(abs(row["gradient"]) > 0.1 for row in names)
+
+
 def test_settings_that_cannot_be_are_refused(built, refuses):
     with refuses("random_draws: got 5; a band that .* takes 19"):
         Settings(draws=5)
+    for longest in (1, 5):
+        with refuses(f"longest_chain: got {longest}; needs a number of pairs from 2 to 4"):
+            Settings(longest=longest)
     with refuses("prompts: got 1; needs two or more"):
         halves(_records(built)[:1], 0)
     with refuses("'prompt 0' comes twice"):
@@ -177,6 +189,11 @@ def test_the_prototype_tells_the_strongest_of_each_layer_and_what_it_took(built)
     assert told["criteria"]["memory"]
     assert 0 < told["peak_memory_gb"] < 20
     assert told["activation"]["active_prompts"] == 40
+    assert told["criteria"]["target_active"]
+    silent = prototype(_asked(built, targets=[(3, 7)]))
+    assert silent["activation"]["active_prompts"] == 0
+    assert not silent["criteria"]["target_active"]
+    assert not silent["passed"]
     starved = prototype(asked, memory_limit=0.001)
     assert not starved["passed"]
     assert not starved["criteria"]["memory"]

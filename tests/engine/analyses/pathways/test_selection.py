@@ -97,5 +97,12 @@ def test_an_empty_selection_is_refused_in_a_line(refuses):
     rows = _candidates()
     with refuses("least_effect: none of 16 candidates is beyond .* the strongest is"):
         select(summed([_table(rows)]), PROMPTS, Choice(least=1e6))
+    with refuses(r"select_by: original takes .* and none of 1 candidates has it \(the largest is 0.05\)"):
+        select(summed([_table([rows[0] | {"gradient": -0.05}])]), PROMPTS, Choice("original"))
     with refuses("no candidate was found below the targets"):
         select(summed([_table(rows).slice(0, 0)]), PROMPTS, Choice())
+
+
+def test_a_threshold_of_the_effect_is_refused_where_gradients_choose(refuses):
+    with refuses("least_effect: got 5; without effect with select_by=original"):
+        Choice("original", least=5.0)
