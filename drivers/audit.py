@@ -9,7 +9,6 @@ there are warnings alone.
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import TYPE_CHECKING
 
@@ -47,13 +46,13 @@ def main(_: list[str]) -> None:
 
 
 def _write(out: Path, found: Validation) -> None:
-    from causeway.engine import scalars
-    from causeway.engine.sweep import checksums, durable
+    from causeway.engine.sweep.checksums import written_alone
     from causeway.engine.sweep.environment import environment
+    from causeway.ports.files.json_text import write_json
 
     report = {**found.report, "results": FLAGS.results, "environment": environment()}
-    with checksums.written_alone(out, [FILE]):
-        durable.write_bytes(out / FILE, (json.dumps(scalars.without_nan(report), indent=1) + "\n").encode())
+    with written_alone(out, [FILE]):
+        write_json(out / FILE, report)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from causeway.engine.analyses.patch_sweep.effects import EffectSettings
     from causeway.engine.analyses.patch_sweep.patch_sweep import PatchSweep
 
-FLAGS = take("arms doses outcome trials record_features record_logits tau export_study")
+FLAGS = take("arms random_draws doses outcome trials record_features record_logits tau export_study")
 
 
 def main(_: list[str]) -> None:

@@ -110,7 +110,8 @@ def _prototype(workdir: Path, asked: Asked) -> None:
     from causeway.engine.analyses.pathways.prototype import lines, prototype
     from causeway.engine.sweep.checksums import written_alone
     from causeway.engine.sweep.environment import environment
-    from causeway.ports.results.pathway_files import PROTOTYPE, write_json
+    from causeway.ports.files.json_text import write_json
+    from causeway.ports.results.pathway_files import PROTOTYPE
 
     found = prototype(asked)
     with written_alone(workdir, (PROTOTYPE,)):

@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
     from causeway.engine.analyses.patch_sweep.patch_sweep import PatchSweep
     from causeway.engine.analyses.replay.pathways import PathwaySettings
-    from causeway.engine.analyses.replay.run import Replayed
 
 FLAGS = take(
     "targets sweep teacher_forced",
     arms=["baseline", "noop", "patch", "random"],
+    random_draws=19,
     trials=10,
     record_features="patched",
     record_logits=50,
@@ -44,7 +44,7 @@ def main(_: list[str]) -> None:
     workdir = folder("workdir")
     if FLAGS.sweep:
         no_effect("with --sweep, which is read as it is", *sorted(own_flags().keys() - _READING))
-        _tell(workdir, _finished(workdir, _settings(), _targets()[1]))
+        _finish(workdir, _settings(), _targets()[1])
         return
     given("prompts", "files of prompts, JSON lines with text and group; or --sweep")
     features = given("features", "a file of features, the table of `screen` or JSON lines")
@@ -53,12 +53,14 @@ def main(_: list[str]) -> None:
     guard, settings = sweep_flags.disk_guard(workdir), _settings()
     from causeway.engine.analyses.replay import run
     from causeway.ports.prompts.sweep_inputs import read_feature_table
+    from causeway.ports.results.replay_files import check_workdir
 
     with named("features"):
         table = read_feature_table(features)
     asked, targets = _targets()
     sweep = sweep_flags.sweep(table, "sampled", asked, unread=True)
-    run.check(sweep, FLAGS.teacher_forced, targets)
+    run.check(sweep, settings, FLAGS.teacher_forced, targets)
+    check_workdir(workdir, sweep.plan.fingerprint, sweep=False)
     if FLAGS.plan:
         basis = cast(Literal["abstract", "measured"], FLAGS.plan)
         print(run.estimate(sweep, workdir, basis, FLAGS.teacher_forced))
@@ -66,7 +68,7 @@ def main(_: list[str]) -> None:
     if run.run(sweep, workdir, teacher_forced=FLAGS.teacher_forced, guard=guard, repair=FLAGS.repair).stopped:
         sys.exit(interruption.RESUMABLE)
     chat_flags.keep(workdir / chat_flags.RENDERED, [prompt.record for prompt in sweep.prompts])
-    _tell(workdir, _finished(workdir, settings, targets, _texts(sweep)))
+    _finish(workdir, settings, targets, _texts(sweep))
 
 
 def _settings() -> PathwaySettings:
@@ -93,21 +95,25 @@ def _texts(sweep: PatchSweep) -> Callable[[int], str] | None:
     return (lambda token: model.text_of([token])) if model.tokenizer else None
 
 
-def _finished(
+def _finish(
     workdir: Path, settings: PathwaySettings, targets: list[tuple[int, int]] | None,
     text: Callable[[int], str] | None = None,
-) -> Replayed:  # fmt: skip
+) -> None:  # fmt: skip
+    """Read the stores, write what follows, tell it."""
     from causeway.engine.analyses.replay import run
-
-    return run.finish(
-        workdir, settings, sweep=Path(FLAGS.sweep) if FLAGS.sweep else None, teacher_forced=FLAGS.teacher_forced,
-        targets=targets, text=text,
-    )  # fmt: skip
-
-
-def _tell(workdir: Path, found: Replayed) -> None:
     from causeway.engine.analyses.replay.replay_summary import lines
+    from causeway.engine.sweep.checksums import written_alone
+    from causeway.engine.sweep.manifest import finished_table
+    from causeway.ports.results.replay_files import FILES, check_workdir, write_replay
 
+    sweep = Path(FLAGS.sweep) if FLAGS.sweep else None
+    if sweep:
+        check_workdir(workdir, finished_table(sweep, "trials", "patch_sweep").plan["fingerprint"], sweep=True)
+    found = run.read_stores(
+        workdir, settings, sweep=sweep, teacher_forced=FLAGS.teacher_forced, targets=targets, text=text
+    )
+    with written_alone(workdir, FILES):
+        write_replay(workdir, found)
     print("\n".join(lines(found.summary)))
     print(f"\neverything is in {workdir}: replay_pathways.parquet, replay_sources.parquet, replay.json")
 

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from causeway.engine.model.stops import Stops
     from causeway.engine.sweep.guard import DiskGuard
 
-# What both take, each with its own defaults of the others: arms trials record_features record_logits.
+# What both take, each with its own defaults of the others: arms random_draws trials record_features record_logits.
 FLAGS = take(
-    "answers features per_layer value value_operation random_draws form holds scope semantics parser seed temperature "
+    "answers features per_layer value value_operation form holds scope semantics parser seed temperature "
     "top_k top_p stop_tokens unit_buckets limit_features workdir plan repair disk_limits correction halves alpha",
     max_new_tokens=100,
     batch_rows=64,

@@ -1,14 +1,19 @@
-"""JSON that comes from outside, parsed within limits.
+"""JSON: what comes from outside, parsed within limits, and what is written.
 
 Nothing deeper than `DEPTH` is let in, so that whoever walks a value cannot run out of stack; half a surrogate pair,
 which no file and no tokenizer takes, is refused; a name that an object has twice, with two values, is refused, since
 readers differ in which of the two they take.
+
+What is written is UTF-8, a line an entry, whole or not at all, with null for numbers that are not finite.
 """
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
+from causeway.engine import scalars
+from causeway.engine.sweep import durable
 from causeway.ports.files.foreign import reason
 
 DEPTH = 64
@@ -35,6 +40,12 @@ def parse_json(content: str, where: str, advice: str = "") -> Any:
         said = f"nested deeper than {DEPTH}" if isinstance(error, RecursionError) else reason(error)
         raise ValueError(f"{where}: not JSON ({said}){advice and '; '}{advice}") from None
     return value
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value in place of what is there, into a folder that is there."""
+    text = json.dumps(scalars.without_nan(value), indent=1, ensure_ascii=False, allow_nan=False)
+    durable.write_bytes(path, (text + "\n").encode())
 
 
 def check_depth(value: Any) -> None:

@@ -4,16 +4,15 @@ ablations.parquet   a row for each place (output, live), substitution and outcom
 ablate.json         layers' masses, criteria with verdicts, how live rows go with the output space; written last
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from causeway.engine import scalars
 from causeway.engine.sweep import durable
 from causeway.engine.sweep.table import encode
+from causeway.ports.files.json_text import write_json
 
 TABLE, ABOUT = "ablations.parquet", "ablate.json"
 FILES = (TABLE, ABOUT)
@@ -28,5 +27,4 @@ def remove_ablations(folder: Path) -> None:
 def write_ablations(folder: Path, table: pa.Table, report: Mapping[str, Any]) -> None:
     """Write both files into a folder that is there."""
     durable.write_bytes(folder / TABLE, encode(table))
-    text = json.dumps(scalars.without_nan(dict(report)), indent=1, allow_nan=False)
-    durable.write_bytes(folder / ABOUT, (text + "\n").encode())
+    write_json(folder / ABOUT, dict(report))

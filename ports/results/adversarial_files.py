@@ -5,17 +5,16 @@ words.parquet        a row for each word tried: weight, push on choosing prompts
 adversarial.json     words, error rates by arm and what follows; written last
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from causeway.engine import scalars
 from causeway.engine.prompt_record import PromptRecord
 from causeway.engine.sweep import durable
 from causeway.engine.sweep.table import encode
+from causeway.ports.files.json_text import write_json
 from causeway.ports.prompts.prompt_files import write_prompts
 
 PROMPTS, WORDS, ABOUT = "adversarial.jsonl", "words.parquet", "adversarial.json"
@@ -34,5 +33,4 @@ def write_adversarial(
     """Write all files into a folder that is there."""
     write_prompts(folder / PROMPTS, prompts)
     durable.write_bytes(folder / WORDS, encode(words))
-    text = json.dumps(scalars.without_nan(dict(summary)), indent=1, ensure_ascii=False, allow_nan=False)
-    durable.write_bytes(folder / ABOUT, (text + "\n").encode())
+    write_json(folder / ABOUT, dict(summary))

@@ -9,17 +9,16 @@ figures/integrated.png     the strongest features, layer by layer, and what runs
 integrated.json is written last: with it the folder is whole.
 """
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
 import networkx as nx
 
-from causeway.engine import scalars
 from causeway.engine.analyses.integrate.integrate import Integrated
 from causeway.engine.sweep import durable
 from causeway.engine.sweep.table import write_table
+from causeway.ports.files.json_text import write_json
 from causeway.ports.graphs.graphml import write_whole
 
 TABLE, STORIES, CLUSTERS, GRAPH = "features.parquet", "integrated.json", "clusters.json", "integrated.graphml"
@@ -42,16 +41,11 @@ def write_integrated(folder: Path, found: Integrated, about: dict[str, Any]) -> 
         about: what is added to the summary.
     """
     write_table(folder / TABLE, found.table)
-    _write(folder / CLUSTERS, {str(layer): entry for layer, entry in found.clusters.items()})
+    write_json(folder / CLUSTERS, {str(layer): entry for layer, entry in found.clusters.items()})
     write_whole(folder / GRAPH, _printable(found.graph))
-    _write(
+    write_json(
         folder / STORIES, {"summary": {**found.summary, **about}, "chains": found.chains, "features": found.stories}
     )  # fmt: skip
-
-
-def _write(path: Path, content: dict[str, Any]) -> None:
-    text = json.dumps(scalars.without_nan(content), indent=1, ensure_ascii=False, allow_nan=False)
-    durable.write_bytes(path, (text + "\n").encode())
 
 
 def _printable(graph: nx.DiGraph) -> nx.DiGraph:

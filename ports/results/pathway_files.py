@@ -8,7 +8,6 @@ pathways.graphml           features and validated pairs, for networkx, Gephi, Cy
 pathways.json              counts and calibration: written last, the folder is whole
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,9 @@ import networkx as nx
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from causeway.engine import scalars
 from causeway.engine.sweep import durable
 from causeway.engine.sweep.table import write_table
-from causeway.ports.files.json_text import parse_json
+from causeway.ports.files.json_text import parse_json, write_json
 from causeway.ports.files.text_files import read_text
 from causeway.ports.graphs.graphml import write_whole
 
@@ -72,12 +70,6 @@ def tested_feature(path: Path) -> str | None:
     if not isinstance(found, dict) or not isinstance(found.get("feature"), str):
         raise ValueError(f"{path}: names no feature; move it away")
     return str(found["feature"])
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a value as JSON, NaN as null."""
-    text = json.dumps(scalars.without_nan(value), indent=1, ensure_ascii=False)
-    durable.write_bytes(path, (text + "\n").encode())
 
 
 def _write_parts(path: Path, tables: Iterator[pa.Table]) -> None:

@@ -4,16 +4,15 @@ polysemanticity.parquet   a row a neuron, by the mean of its ranks, most polysem
 polysemanticity.json      counts and medians: written last, the folder is whole
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from causeway.engine import scalars
 from causeway.engine.sweep import durable
 from causeway.engine.sweep.table import write_table
+from causeway.ports.files.json_text import write_json
 
 TABLE, ABOUT = "polysemanticity.parquet", "polysemanticity.json"
 FILES = (TABLE, ABOUT)
@@ -23,5 +22,4 @@ def write_polysemanticity(folder: Path, table: pa.Table, about: Mapping[str, Any
     """Write both into a folder that is there, the description of an earlier run removed first."""
     durable.remove(folder / ABOUT)
     write_table(folder / TABLE, table)
-    text = json.dumps(scalars.without_nan(dict(about)), indent=1, ensure_ascii=False)
-    durable.write_bytes(folder / ABOUT, (text + "\n").encode())
+    write_json(folder / ABOUT, dict(about))

@@ -7,7 +7,6 @@ prompts.jsonl             the distinct prompts among them: what --prompts of lat
 select.json               how features and prompts were taken; written last
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,12 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Int
 
-from causeway.engine import scalars
 from causeway.engine.earlier_results import feature_name, feature_names
 from causeway.engine.prompt_lines import record_line
 from causeway.engine.prompt_record import PromptRecord
 from causeway.engine.sweep import durable
 from causeway.engine.sweep.table import write_table
+from causeway.ports.files.json_text import write_json
 from causeway.ports.prompts.prompt_files import write_prompts
 
 LIST, TABLE, SAMPLE, PROMPTS, ABOUT = (
@@ -46,22 +45,17 @@ def write_selection(
     for name in FILES[::-1]:
         durable.remove(folder / name)
     entries = [_entry(row) for row in features.to_pylist()]
-    _write(folder / LIST, entries)
+    write_json(folder / LIST, entries)
     write_table(folder / TABLE, features)
     if records:
         lines = [record_line(record) for record in records]
         names = feature_names(features)
-        _write(folder / SAMPLE, {name: [lines[i] for i in own] for name, own in zip(names, chosen, strict=True)})
+        write_json(folder / SAMPLE, {name: [lines[i] for i in own] for name, own in zip(names, chosen, strict=True)})
         write_prompts(folder / PROMPTS, [records[i] for i in sorted({int(i) for own in chosen for i in own})])
-    _write(folder / ABOUT, dict(about))
+    write_json(folder / ABOUT, dict(about))
 
 
 def _entry(row: Mapping[str, Any]) -> dict[str, Any]:
     rest = {name: value for name, value in row.items() if name not in ("layer", "feature")}
     name = feature_name(row["layer"], row["feature"])
     return {"feature": name, "layer": row["layer"], "feature_id": row["feature"], **rest}
-
-
-def _write(path: Path, content: Any) -> None:
-    text = json.dumps(scalars.without_nan(content), indent=1, ensure_ascii=False)
-    durable.write_bytes(path, (text + "\n").encode())

@@ -13,7 +13,6 @@ several, the trials are numbered through, so that a feature, condition and trial
 sha256 of the trials that all this is made of.
 """
 
-import json
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -25,8 +24,9 @@ import pyarrow.dataset
 
 from causeway.engine.analyses.patch_sweep.design import EVERY
 from causeway.engine.earlier_results import ARMS, CONTEXTS, feature_name
-from causeway.engine.sweep.durable import make_folder, write_bytes
+from causeway.engine.sweep.durable import make_folder
 from causeway.engine.sweep.manifest import finished_table
+from causeway.ports.files.json_text import write_json
 
 
 def check_study(arms: Iterable[str], groups: Iterable[str]) -> None:
@@ -94,7 +94,7 @@ def _cohen_d(features: pa.Table) -> dict[tuple[int, int], float]:
 
 def _write(path: Path, value: Any) -> Path:
     make_folder(path.parent)
-    write_bytes(path, (json.dumps(value, indent=1) + "\n").encode())
+    write_json(path, value)
     return path
 
 

@@ -7,7 +7,6 @@ feature_word_effects_CONTRAST.json {feature: {adds: [...], removes: [...]}}, pat
 tokens.json                        counts and settings: written last, the folder is whole
 """
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,9 +14,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from causeway.engine import scalars
 from causeway.engine.sweep import durable
 from causeway.engine.sweep.table import write_table
+from causeway.ports.files.json_text import write_json
 
 ASSOCIATIONS, OUTCOMES, TOKENS, ABOUT = (
     "associations.parquet", "outcomes.parquet", "token_associations.json", "tokens.json",
@@ -58,12 +57,7 @@ def write_tokens(
     """
     write_table(folder / ASSOCIATIONS, associations)
     write_table(folder / OUTCOMES, outcomes)
-    _write(folder / TOKENS, entries)
+    write_json(folder / TOKENS, entries)
     for contrast, found in effects.items():
-        _write(folder / effects_name(contrast), found)
-    _write(folder / ABOUT, about)
-
-
-def _write(path: Path, value: Mapping[str, Any]) -> None:
-    text = json.dumps(scalars.without_nan(dict(value)), ensure_ascii=False, allow_nan=False, indent=1)
-    durable.write_bytes(path, (text + "\n").encode())
+        write_json(folder / effects_name(contrast), found)
+    write_json(folder / ABOUT, about)

@@ -41,7 +41,8 @@ def given(place, small):
     def given(*more):
         models = [f"--model={small / 'model'}", f"--dictionaries={small / 'saes'}"]
         files = [f"--{name}={place / f'{name}.jsonl'}" for name in ("prompts", "features")]
-        return [*models, *files, "--trials=2", "--max_new_tokens=3", "--batch_rows=8", "--record_logits=3", *more]
+        shapes = ["--trials=2", "--max_new_tokens=3", "--batch_rows=8", "--record_logits=3"]
+        return [*models, *files, "--arms=baseline,noop,patch", *shapes, *more]
 
     return given
 
@@ -64,6 +65,10 @@ REFUSALS = {
     "no target": (("--targets={place}/empty.jsonl",), "--targets: .*empty"),
     "missing targets": (("--targets={place}/nowhere.jsonl",), "nowhere.jsonl: no such file"),
     "draws without controls": (("--arms=baseline,patch", "--random_draws=3"), "--random_draws: without effect"),
+    "too few draws": (
+        ("--arms=baseline,patch,random", "--random_draws=18"),
+        "--random_draws: got 18; a band that 0.05 of random features leave takes 19 for each source and value",
+    ),
     "alpha": (("--alpha=2",), "--alpha: got 2.0"),
     "one disk limit": (("--disk_limits=0.8",), "--disk_limits: got 1 numbers"),
     "greedy": (("--temperature=0",), "--trials: got 2 with greedy sampling"),
@@ -81,7 +86,18 @@ def session(place, given, drive, tmp_path_factory):
         "another plan": given(f"--workdir={tmp / 'first'}", "--scope=decode"),
         "targets": given(f"--workdir={tmp / 'targets'}", f"--targets={place / 'targets.jsonl'}", "--noteacher_forced"),
         "plan": given(f"--workdir={tmp / 'planned'}", "--plan"),
+        "controls": given(
+            f"--workdir={tmp / 'controls'}",
+            "--arms=baseline,patch,random",
+            "--limit_features=1",
+            "--trials=1",
+            "--batch_rows=64",
+            "--noteacher_forced",
+        ),
         "read": [f"--sweep={tmp / 'first' / 'free'}", f"--workdir={tmp / 'read'}"],
+        "another sweep": [f"--sweep={tmp / 'targets' / 'free'}", f"--workdir={tmp / 'read'}"],
+        "rollouts there": [f"--sweep={tmp / 'targets' / 'free'}", f"--workdir={tmp / 'first'}"],
+        "read there": given(f"--workdir={tmp / 'read'}", "--scope=decode"),
         "missing sweep": [f"--sweep={tmp / 'nowhere'}", f"--workdir={tmp / 'read'}"],
         "replay is no sweep": [f"--sweep={tmp / 'first' / 'teacher_forced'}", f"--workdir={tmp / 'other'}"],
     }
@@ -143,6 +159,28 @@ def test_a_finished_sweep_is_read_without_its_model(session):
     assert done["missing sweep"]["status"] == 2
     assert "needs the --workdir of a finished `patch_sweep` run" in done["missing sweep"]["err"]
     assert done["replay is no sweep"]["status"] == 2
+
+
+def test_tables_of_other_rollouts_are_never_written_over(session):
+    tmp, done = session
+    read, first = (json.loads((tmp / name / "replay.json").read_text()) for name in ("read", "first"))
+    assert read["fingerprint"] == first["fingerprint"]
+    wrong = "has what was read of other rollouts"
+    for name, said in (("another sweep", wrong), ("read there", wrong), ("rollouts there", "has rollouts of its own")):
+        assert (done[name]["status"], done[name]["err"].count("\n")) == (2, 1), done[name]["err"]
+        assert said in done[name]["err"]
+        assert not HEAVY & set(done[name]["compiled"])
+    assert not (tmp / "read" / "free").exists()
+
+
+def test_every_source_has_the_random_features_that_its_band_takes(session):
+    tmp, done = session
+    assert done["controls"]["status"] == 0
+    told = json.loads((tmp / "controls" / "replay.json").read_text())["reading"]
+    assert (told["random_draws"], told["random_draws_needed"]) == (19, 19)
+    assert pq.read_table(tmp / "controls" / "replay_pathways.parquet")["null_high"].null_count == 0
+    assert "random features:" not in done["controls"]["out"]
+    assert "random features: 0 for each source and value, where 19 are needed" in done["first"]["out"]
 
 
 @pytest.mark.parametrize("name", REFUSALS)

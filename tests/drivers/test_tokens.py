@@ -46,6 +46,12 @@ def test_tokens_of_a_sweep_are_paired_over_its_prompts(drive, tmp_path):
     (found,) = drive("tokens", [*asked, f"--out={tmp_path / 'out'}"])
     assert found["status"] == 0, found["err"]
     assert "12 prompts, tested over prompts" in found["out"]
+    # The game's prompts tell their menu.
+    assert "amounts of v2 and v3 are left out" not in found["out"]
+    assert "the strongest effects by parser recorded" in found["out"]
+    (refused,) = drive("tokens", [*asked, f"--out={tmp_path / 'other'}", "--exact_test=mid_p"])
+    assert (refused["status"], refused["err"].count("\n")) == (2, 1)
+    assert "exact_test: got mid_p; arms are paired by prompt" in refused["err"]
     table = pq.read_table(tmp_path / "out" / "associations.parquet")
     about = json.loads((tmp_path / "out" / "tokens.json").read_text())
     assert len(about["model_fingerprint"]) == len(about["dictionaries_fingerprint"]) == 64

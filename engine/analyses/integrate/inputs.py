@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from causeway.engine import scalars
+from causeway.engine.earlier_results import feature_name
 
 # By table: the stage that writes it, and the columns that are read and must be there.
 STAGES: Mapping[str, str] = MappingProxyType({
@@ -110,7 +111,7 @@ def _check_rising(name: str, table: pa.Table | None) -> None:
     wrong = pc.greater_equal(table["source_layer"], table["target_layer"])
     if pc.any(wrong).as_py():
         row = table.filter(wrong).slice(0, 1).to_pylist()[0]
-        source, target = (f"L{row[f'{end}_layer']}-{row[f'{end}_feature']}" for end in ("source", "target"))
+        source, target = (feature_name(row[f"{end}_layer"], row[f"{end}_feature"]) for end in ("source", "target"))
         raise ValueError(
             f"{name}: {source} -> {target} does not rise to a later layer, as what drives a feature must; "
             f"{pc.sum(wrong).as_py()} such rows; make the file again"

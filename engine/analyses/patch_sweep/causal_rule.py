@@ -35,6 +35,7 @@ from scipy import stats
 from causeway.engine.analyses.patch_sweep.cells import AMOUNT, LOG_ODDS
 from causeway.engine.analyses.patch_sweep.contrasts import Contrast
 from causeway.engine.analyses.patch_sweep.effect_results import ALL, Key, Result
+from causeway.engine.stats.conformal import conformal_bound
 
 NEEDED = ("q", "effect", "envelope")
 CRITERIA = (*NEEDED, "sign", "dose")
@@ -186,18 +187,12 @@ def envelope(controls: Float[np.ndarray, "C F"], layer: Int[np.ndarray, " F"], s
     Returns:
         [F]; NaN where even all layers together have too few controls.
     """
-    bound = np.full(len(layer), _conformal(controls, share))
+    bound = np.full(len(layer), conformal_bound(controls.reshape(-1, 1), share)[0])
     for at in np.unique(layer):
-        own = _conformal(controls[:, layer == at], share)
+        own = conformal_bound(controls[:, layer == at].reshape(-1, 1), share)[0]
         if not np.isnan(own):
             bound[layer == at] = own
     return bound
-
-
-def _conformal(values: Float[np.ndarray, "C F"], share: float) -> float:
-    known = np.sort(values[~np.isnan(values)])
-    rank = int(np.ceil(share * (len(known) + 1) - 1e-9))
-    return float(known[rank - 1]) if 0 < rank <= len(known) else float("nan")
 
 
 def _sign(results: Mapping[Key, Result], outcome: str, contrast: Contrast) -> Criterion:

@@ -10,7 +10,8 @@ and pairs at once: both are samples. Shapes: K pairs, P prompts, R resamples. Co
 
 import numpy as np
 from jaxtyping import Float
-from scipy import stats
+
+from causeway.engine.stats.agreement import agreement
 
 RESAMPLES, FEWEST = 400, 8
 _PURPOSE = 21
@@ -30,28 +31,18 @@ def calibration(
 
 def _of(predicted: np.ndarray, measured: np.ndarray, seed: int) -> dict[str, float | int | None]:
     pairs, prompts = predicted.shape
-    values = _three(predicted.mean(axis=1), measured.mean(axis=1))
+    values = agreement(predicted.mean(axis=1), measured.mean(axis=1))
     rng, drawn = np.random.default_rng((seed, _PURPOSE)), np.full((RESAMPLES, len(NAMES)), np.nan)
     if min(pairs, prompts) >= FEWEST:
         for number in range(RESAMPLES):
             own, weights = rng.integers(pairs, size=pairs), rng.multinomial(prompts, np.full(prompts, 1 / prompts))
-            drawn[number] = _three(predicted[own] @ weights / prompts, measured[own] @ weights / prompts)
+            drawn[number] = agreement(predicted[own] @ weights / prompts, measured[own] @ weights / prompts)
     out: dict[str, float | int | None] = {"pairs": pairs}
     for place, name in enumerate(NAMES):
         known = drawn[~np.isnan(drawn[:, place]), place]
         low, high = np.quantile(known, [0.025, 0.975]) if len(known) >= RESAMPLES // 2 else (np.nan, np.nan)
         out |= {name: _number(values[place]), f"{name}_low": _number(low), f"{name}_high": _number(high)}
     return out
-
-
-def _three(predicted: Float[np.ndarray, " K"], measured: Float[np.ndarray, " K"]) -> tuple[float, float, float]:
-    square = float(predicted @ predicted)
-    slope = float(predicted @ measured) / square if square else np.nan
-    varies = len(predicted) > 1 and np.ptp(predicted) > 0 and np.ptp(measured) > 0
-    rank = float(stats.spearmanr(predicted, measured).statistic) if varies else np.nan
-    both = (predicted != 0) & (measured != 0)
-    sign = float((np.sign(predicted) == np.sign(measured))[both].mean()) if both.any() else np.nan
-    return slope, rank, sign
 
 
 def _number(value: float) -> float | None:

@@ -38,6 +38,7 @@ from scipy import stats
 
 from causeway.engine.analyses.pathways.replay import Measured
 from causeway.engine.analyses.pathways.selection import SelectedPairs
+from causeway.engine.stats.conformal import conformal_bound
 from causeway.engine.stats.multiple import Method, adjust
 from causeway.engine.stats.paired import PairedMean, paired_mean
 from causeway.engine.sweep.table import nan_as_null
@@ -99,11 +100,7 @@ def estimate(measured: Measured, predicted: Float[np.ndarray, "K P"], rule: Rule
 
 def null_band(random: Float[np.ndarray, "K n P"], share: float) -> Float[np.ndarray, " K"]:
     """The ceil(share (n + 1))-th smallest |mean change| of n random features; NaN where n is too small for it."""
-    draws = random.shape[1]
-    rank = int(np.ceil(share * (draws + 1) - 1e-9))
-    if not 0 < rank <= draws:
-        return np.full(len(random), np.nan)
-    return np.sort(np.abs(random.mean(axis=2)), axis=1)[:, rank - 1]
+    return conformal_bound(np.abs(random.mean(axis=2)).T, share)
 
 
 def null_p(effect: Float[np.ndarray, " K"], random: Float[np.ndarray, "K n"]) -> Float[np.ndarray, " K"]:
@@ -120,11 +117,6 @@ def null_p(effect: Float[np.ndarray, " K"], random: Float[np.ndarray, "K n"]) ->
         ratio = np.where(square == 0, 0.0, square / others)
     null = np.sort(ratio[:, 1:].ravel())
     return (1 + len(null) - np.searchsorted(null, ratio[:, 0], side="left")) / (1 + len(null))
-
-
-def fewest_draws(alpha: float) -> int:
-    """Random features that a null band of 1 - alpha takes."""
-    return int(np.ceil(1 / alpha - 1e-9)) - 1
 
 
 def pair_table(

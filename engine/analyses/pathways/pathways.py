@@ -35,7 +35,7 @@ from causeway.engine.analyses.pathways.chains import (
     with_all_pairs,
 )
 from causeway.engine.analyses.pathways.discovery import SCOPE, discovery, effects
-from causeway.engine.analyses.pathways.estimates import Rule, estimate, fewest_draws, pair_table
+from causeway.engine.analyses.pathways.estimates import Rule, estimate, pair_table
 from causeway.engine.analyses.pathways.passes import Derivative, Nodes
 from causeway.engine.analyses.pathways.prompts import PlacedPrompt, placed_prompts
 from causeway.engine.analyses.pathways.replay import Measured, Replay, measured
@@ -44,6 +44,7 @@ from causeway.engine.devices import RowParallel
 from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.model.handle import Model
 from causeway.engine.prompt_record import PromptRecord
+from causeway.engine.stats.conformal import fewest_draws
 from causeway.engine.stats.splits import selection_half
 from causeway.engine.sweep.job import Job, all_tables
 

@@ -6,7 +6,8 @@ from the clean arm is told beside it.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 
 from causeway.engine.analyses.patch_sweep.arms import Arm
 from causeway.engine.analyses.patch_sweep.trial_axes import EVERY
@@ -40,9 +41,9 @@ class Comparison:
         return BASELINE if self.reference == BASELINE[2] else (self.layer, EVERY, NOOP)
 
     @property
-    def control(self) -> Arm:
-        """The arm of random features that is its control; of a control its own."""
-        return Arm.parse(self.arm).randomised
+    def controls(self) -> tuple[int, int, str, str]:
+        """What a comparison has in common with those of random features in its source's place, at the same value."""
+        return self.layer, self.feature, str(Arm.parse(self.arm).randomised), self.reference
 
 
 def comparisons(recorded: Recorded) -> tuple[list[Comparison], list[Comparison]]:
@@ -64,3 +65,9 @@ def comparisons(recorded: Recorded) -> tuple[list[Comparison], list[Comparison]]
     if not found:
         raise ValueError("arms: neither baseline nor noop was run; needs one to compare with")
     return found, compared(lambda arm: Arm.parse(arm).kind == "random")
+
+
+def fewest_controls(edits: Sequence[Comparison], controls: Sequence[Comparison]) -> int:
+    """Random features in the place of the source and value that has fewest."""
+    counts = Counter(one.controls for one in controls)
+    return min(counts[one.controls] for one in edits)

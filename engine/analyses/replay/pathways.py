@@ -7,7 +7,10 @@
     step        last_prompt, or generated: the mean over generated tokens (`gather`)
     delta       mean over prompts of edited - reference, in the dictionary's own scale; low, high, p, q: `estimates`; q
                 over all pairs of a (route, measure, step, reference)
-    null_low, null_high, exceeds_null      what random features of equal norm do to the target (`null_band`)
+    null_low, null_high, exceeds_null      what random features do to the target in the source's place: +- the bound
+                that one more of them stays within with probability 1 - alpha (`stats.conformal`), of the draws of the
+                same source and value, which are pushed as far as it is. Other sources' are pushed otherwise, and
+                effects are not linear in the push; null where a source has too few draws (19 are needed at 5 %)
     is_pathway  q < alpha, replicated on the other half of the prompts, and beyond the band; null where one of these
                 cannot be told and none fails
     original_*  the study's own rules (`as_published.replay_rules`); its source and target are the wrong way round,
@@ -21,7 +24,7 @@ Shapes: T targets. Memory: that of the table, and of one block of comparisons.
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,8 +37,8 @@ from causeway.engine.analyses.replay.columns import Columns
 from causeway.engine.analyses.replay.comparisons import Comparison
 from causeway.engine.analyses.replay.estimates import Estimate, Halves, estimated, prompt_means
 from causeway.engine.analyses.replay.gather import GENERATED, LAST, STEPS, Readings, Source, gathered
-from causeway.engine.analyses.replay.null_band import null_band
 from causeway.engine.stats import multiple
+from causeway.engine.stats.conformal import conformal_bound, fewest_draws
 
 DOWNSTREAM, THROUGH_TOKENS = "downstream", "through_tokens"
 _NAMES = ("arm", "reference", "route", "measure", "step")
@@ -46,7 +49,8 @@ class PathwaySettings:
     """How pathways are judged.
 
     Attributes:
-        correction: of q. alpha: bound on q. split: select on half of the prompts, estimate on the other. seed: of it.
+        correction: of q. alpha: bound on q, and on what is beyond the band of random features. split: select on half
+            of the prompts, estimate on the other. seed: of it.
     """
 
     correction: multiple.Method = "bh"
@@ -59,6 +63,11 @@ class PathwaySettings:
         if not 0 < self.alpha < 1:
             raise ValueError(f"alpha: got {self.alpha}; needs a number above 0 and below 1")
 
+    @property
+    def draws(self) -> int:
+        """Random features of each source and value without which nothing is called a pathway."""
+        return fewest_draws(self.alpha)
+
 
 def edited_steps(scope: str) -> tuple[str, ...]:
     """The steps at which a scope may edit; positions of the prompt may be its last."""
@@ -67,26 +76,22 @@ def edited_steps(scope: str) -> tuple[str, ...]:
     return (GENERATED,) if scope == "decode" else (LAST,)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Controls:
-    """What controls of one arm do, by step: delta [C, T], and the layers of their sources [C]."""
-
-    layer: Int[np.ndarray, " C"]
-    delta: Mapping[str, Float[np.ndarray, "C T"]]
-
-
 def pathway_columns(
     measure: str, source: Source, edits: Sequence[Comparison], controls: Sequence[Comparison], columns: Columns,
-    halves: Halves | None,
+    halves: Halves | None, share: float,
 ) -> Iterator[dict[str, np.ndarray]]:  # fmt: skip
-    """The rows of each comparison and step, before what is corrected over all of them."""
+    """The rows of each comparison and step, before what is corrected over all of them.
+
+    Args:
+        share: of random features inside the band.
+    """
     scope = source.clean.settings["scope"]
-    known = _controls(source, controls, columns, halves)
+    bands, none = _bands(source, controls, columns, halves, share), np.full(len(columns), np.nan)
     for one, by_step in gathered(source, edits, columns):
         for step, readings in by_step.items():
             kept = _kept(one, columns, step in edited_steps(scope))
             found = estimated(readings, columns.find((one.layer, one.feature)), halves)
-            band = _band(known.get((str(one.control), one.reference)), one, columns, step)
+            band = bands.get(one.controls, {}).get(step, none)
             made = _named(one, columns, measure, step) | _numbers(found, band, readings)
             made |= _original(one, columns, readings)
             yield {name: values[kept] for name, values in made.items()}
@@ -97,31 +102,22 @@ def _kept(one: Comparison, columns: Columns, edited: bool) -> Bool[np.ndarray, "
     return columns.reported & ~(own if edited else own & (columns.feature == one.feature))
 
 
-def _controls(
-    source: Source, controls: Sequence[Comparison], columns: Columns, halves: Halves | None
-) -> dict[tuple[str, str], _Controls]:
-    """Deltas of the controls, by the arm they are of and the reference, on the prompts that estimate."""
-    found: dict[tuple[str, str], list[tuple[int, dict[str, np.ndarray]]]] = {}
+def _bands(
+    source: Source, controls: Sequence[Comparison], columns: Columns, halves: Halves | None, share: float
+) -> dict[Hashable, dict[str, Float[np.ndarray, " T"]]]:
+    """What random features in the place of each source do, by step, on the prompts that estimate."""
+    found: dict[Hashable, list[dict[str, np.ndarray]]] = {}
     for one, by_step in gathered(source, controls, columns):
         deltas = {step: _mean(prompt_means(readings.change), halves) for step, readings in by_step.items()}
-        found.setdefault((str(one.control), one.reference), []).append((one.layer, deltas))
+        found.setdefault(one.controls, []).append(deltas)
     return {
-        name: _Controls(
-            np.array([layer for layer, _ in members]),
-            {step: np.stack([deltas[step] for _, deltas in members]) for step in STEPS},
-        )
-        for name, members in found.items()
+        name: {step: conformal_bound(np.abs(np.stack([one[step] for one in draws])), share) for step in STEPS}
+        for name, draws in found.items()
     }
 
 
 def _mean(means: Float[np.ndarray, "P T"], halves: Halves | None) -> Float[np.ndarray, " T"]:
     return prompt_means((means if halves is None else means[halves[1]])[None])[0]
-
-
-def _band(controls: _Controls | None, one: Comparison, columns: Columns, step: str) -> Float[np.ndarray, " T"]:
-    if controls is None:
-        return np.full(len(columns), np.nan)
-    return null_band(controls.delta[step], controls.layer, one.layer, columns.layer)
 
 
 def _named(one: Comparison, columns: Columns, measure: str, step: str) -> dict[str, np.ndarray]:

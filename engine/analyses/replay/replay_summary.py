@@ -1,12 +1,12 @@
 """A replay in one page: `replay.json`, and the lines printed at the end."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from scipy import stats
 
 from causeway.engine import scalars
 from causeway.engine.analyses.as_published import replay_rules
@@ -14,6 +14,8 @@ from causeway.engine.analyses.replay.comparisons import FORCED, FREE
 from causeway.engine.analyses.replay.gather import GENERATED, LAST
 from causeway.engine.analyses.replay.pathways import DOWNSTREAM, THROUGH_TOKENS, PathwaySettings
 from causeway.engine.analyses.replay.recorded import Recorded
+from causeway.engine.earlier_results import feature_name
+from causeway.engine.stats.agreement import agreement
 from causeway.engine.stats.paired import FEWEST_DISTINCT, FEWEST_PROMPTS, METHOD
 
 SHOWN = ("source_layer", "source_feature", "target_layer", "target_feature", "arm", "reference", "route", "measure",
@@ -21,13 +23,25 @@ SHOWN = ("source_layer", "source_feature", "target_layer", "target_feature", "ar
 PAIR = ("source_layer", "source_feature", "arm", "reference", "target_layer", "target_feature")
 
 
+@dataclasses.dataclass(frozen=True)
+class Done:
+    """What of the settings could be done.
+
+    Attributes:
+        split: whether prompts were split into halves. draws: random features of the source and value with fewest.
+    """
+
+    split: bool
+    draws: int
+
+
 def summarise(
-    free: Recorded, pathways: pa.Table, sources: pa.Table, settings: PathwaySettings, split: bool, strongest: int = 20
+    free: Recorded, pathways: pa.Table, sources: pa.Table, settings: PathwaySettings, done: Done, strongest: int = 20
 ) -> dict[str, Any]:
     """The summary, JSON-able.
 
     Args:
-        split: whether prompts were split into halves. strongest: pathways listed of each family.
+        strongest: pathways listed of each family.
     """
     names, counts = np.unique(free.group_of, return_counts=True)
     return {
@@ -37,7 +51,7 @@ def summarise(
         "sources": len(set(zip(sources["layer"].to_pylist(), sources["feature"].to_pylist(), strict=True))),
         "edits": {name: free.settings[name] for name in ("scope", "form", "operation", "semantics")},
         "recorded": {name: free.recording[name] for name in ("stream", "layers", "reader", "width", "top_logits")},
-        "reading": _reading(settings, split),
+        "reading": _reading(settings, done),
         "families": [_family(pathways, *key, strongest) for key in _families(pathways)],
         "free_against_teacher_forced": _agreement(pathways),
         "largest_change_that_cannot_be": _impossible(pathways),
@@ -51,7 +65,7 @@ def summarise(
     }  # fmt: skip
 
 
-def _reading(settings: PathwaySettings, split: bool) -> dict[str, Any]:
+def _reading(settings: PathwaySettings, done: Done) -> dict[str, Any]:
     """What a reader of the table must know."""
     return {
         "delta": "edited minus reference, mean over prompts of means over trials, in the dictionary's own scale",
@@ -61,7 +75,9 @@ def _reading(settings: PathwaySettings, split: bool) -> dict[str, Any]:
         "cannot tell": f"null below {FEWEST_PROMPTS} prompts, or {FEWEST_DISTINCT} off the others",
         "q": f"{settings.correction} over all pairs of a route, measure, step and reference", "alpha": settings.alpha,
         "generated": "mean over the generated tokens at which both rollouts still write",
-        "split": split if split or not settings.split else f"not done: needs {2 * FEWEST_PROMPTS} prompts",
+        "split": done.split if done.split or not settings.split else f"not done: needs {2 * FEWEST_PROMPTS} prompts",
+        "null band": f"+- the bound that one more random feature in the source's place stays within with probability "
+        f"{1 - settings.alpha:g}", "random_draws": done.draws, "random_draws_needed": settings.draws,
         "seed": settings.seed,
     }  # fmt: skip
 
@@ -102,14 +118,7 @@ def _agreement(pathways: pa.Table) -> dict[str, Any] | None:
     free, forced = (dict(zip(_pairs(part), part["delta"].to_pylist(), strict=True)) for part in parts)
     known = [key for key in free if free[key] is not None and forced.get(key) is not None]
     x, y = (np.array([deltas[key] for key in known]) for deltas in (forced, free))
-    moved = (x != 0) & (y != 0)
-    varied = len(known) > 2 and np.ptp(x) > 0 and np.ptp(y) > 0
-    return {
-        "pairs": len(known),
-        "slope": float(x @ y / (x @ x)) if (x != 0).any() else None,
-        "spearman": float(stats.spearmanr(x, y).statistic) if varied else None,
-        "same_sign": float((np.sign(x) == np.sign(y))[moved].mean()) if moved.any() else None,
-    }
+    return {"pairs": len(known), **scalars.without_nan(agreement(x, y)._asdict())}
 
 
 def _pairs(table: pa.Table) -> list[tuple]:
@@ -132,6 +141,9 @@ def lines(summary: Mapping[str, Any], shown: int = 5) -> list[str]:
     ]
     if isinstance(summary["reading"]["split"], str):
         out.append(f"halves of prompts: {summary['reading']['split']}; nothing is called a pathway")
+    draws, needed = (summary["reading"][name] for name in ("random_draws", "random_draws_needed"))
+    if draws < needed:
+        out.append(f"random features: {draws} for each source and value, where {needed} are needed; no pathway is told")
     for family in summary["families"]:
         out += _lines(family, shown)
     if agreement := summary["free_against_teacher_forced"]:
@@ -156,7 +168,7 @@ def _lines(family: Mapping[str, Any], shown: int) -> list[str]:
 def _line(row: Mapping[str, Any]) -> str:
     interval = "no interval" if row["low"] is None else f"[{row['low']:+.4f}, {row['high']:+.4f}]"
     verdict = {True: "  pathway", False: "", None: "  cannot tell"}[row["is_pathway"]]
-    names = f"L{row['source_layer']}-{row['source_feature']} -> L{row['target_layer']}-{row['target_feature']}"
+    names = " -> ".join(feature_name(row[f"{end}_layer"], row[f"{end}_feature"]) for end in ("source", "target"))
     return f"  {names:<26} {row['arm']:<14} {row['delta']:+.4f} {interval}  q {_number(row['q'])}{verdict}"
 
 

@@ -45,6 +45,7 @@ def replay(
     value: str | Mapping[str, float] = "mean_active",
     per_layer: int = 300,
     arms: Sequence[str] = ARMS,
+    random_draws: int = 19,
     scope: Scope = "last_prompt",
     trials: int = 10,
     max_new_tokens: int = 100,
@@ -59,15 +60,17 @@ def replay(
     """Set features to other values in rollouts and measure how other features change, and through what.
 
     Args:
-        model, prompts, value, per_layer, scope, seed, rows, workdir: as for `patch_sweep`.
+        model, prompts, value, per_layer, scope, seed, rows: as for `patch_sweep`.
         dictionary: SAEs or transcoders, in memory.
         features: the features that are set: the table of `screen`, or rows of layer, feature and value_GROUP.
         targets: rows of layer and feature whose change is asked; None for the features themselves.
-        arms: some of baseline, noop, patch, ablate, random; baseline is needed.
+        arms: some of baseline, noop, patch, ablate, random; baseline is needed, and random to call anything a pathway.
+        random_draws: random features in the place of each source, of the arm random.
         trials, max_new_tokens, temperature: of each arm's rollouts of a prompt, which share their noise trial by trial.
         record_logits: how many of the largest logits are kept at every token; 0 for none.
         teacher_forced: also run edits along the clean rollouts' tokens.
         split: select on one half of the prompts and estimate on the other; without it nothing is called a pathway.
+        workdir: where rollouts are kept, and where the same call resumes; None keeps nothing.
 
     Returns:
         Pathways, sources, where rollouts part, and logits, as tables, with a summary.
@@ -80,8 +83,9 @@ def replay(
     listed, own = grouped_prompts(prompts, model), fitted(dictionary, model.config, model.name)
     chosen = _chosen(features, value, per_layer, list(prompts))
     recording, asked = _recorded(targets, own, chosen, record_logits)
+    drawn = make_arms(kinds_of(arms), tuple(chosen.values), draws=scalars.integer(random_draws, "random_draws", 1))
     settings = SweepSettings(
-        "sampled", make_arms(kinds_of(arms), tuple(chosen.values)), scope=scope_of(scope), parser="none", seed=seed,
+        "sampled", drawn, scope=scope_of(scope), parser="none", seed=seed,
         trials=scalars.integer(trials, "trials", 1), rows=scalars.integer(rows, "rows", 1), recording=recording,
         segments=segment_lengths(max_new_tokens), sampling=Sampling(temperature, stop_tokens=stops_of(model).ids),
     )  # fmt: skip
@@ -120,12 +124,12 @@ def _replayed(
     sweep: PatchSweep, settings: PathwaySettings, teacher_forced: bool, targets: list[Pair] | None,
     workdir: str | Path | None,
 ) -> Replayed:  # fmt: skip
-    run.check(sweep, teacher_forced, targets)
+    run.check(sweep, settings, teacher_forced, targets)
     with contextlib.nullcontext(workdir) if workdir is not None else tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         if run.run(sweep, place, teacher_forced=teacher_forced).stopped:
             raise KeyboardInterrupt(f"replay: stopped; the same call goes on in {place}")
-        return run.finish(
+        return run.read_stores(
             place, settings, teacher_forced=teacher_forced, targets=targets,
             text=lambda token: sweep.model.text_of([token]),
         )  # fmt: skip

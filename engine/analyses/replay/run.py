@@ -2,14 +2,13 @@
 
 free/              rollouts of every arm: a sampled run of `patch_sweep` that recorded (plan.json, trials.parquet, ...)
 teacher_forced/    edited arms along the clean rollouts' tokens (`forced`): a run of its own, its arrays its own
-replay_pathways.parquet   `pathways`; replay_sources.parquet, first_difference.parquet   `divergence`
-replay_logits.parquet     `logits`, where logits were recorded; replay.json   `replay_summary`
 
-A finished run of `patch_sweep` that recorded is read just so, without its model (`finish` with its store).
+What follows from them (`read`) are tables: `pathways`, `divergence`, `logits`, and `replay_summary`. A finished run of
+`patch_sweep` that recorded is read just so, without its model (`read_stores` with its store).
 """
 
 import dataclasses
-import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -21,7 +20,7 @@ from causeway.engine.analyses.patch_sweep.arms import BASELINE
 from causeway.engine.analyses.patch_sweep.patch_sweep import PatchSweep
 from causeway.engine.analyses.replay import replay_summary
 from causeway.engine.analyses.replay.columns import Pair, columns_of
-from causeway.engine.analyses.replay.comparisons import FORCED, FREE, comparisons
+from causeway.engine.analyses.replay.comparisons import FORCED, FREE, comparisons, fewest_controls
 from causeway.engine.analyses.replay.divergence import first_differences, source_table
 from causeway.engine.analyses.replay.estimates import halves_of
 from causeway.engine.analyses.replay.forced import ForcedJob, continuations, edited_arms
@@ -30,15 +29,8 @@ from causeway.engine.analyses.replay.logits import logit_table
 from causeway.engine.analyses.replay.pathways import PathwaySettings, pathway_columns, pathway_table
 from causeway.engine.analyses.replay.recorded import Recorded
 from causeway.engine.sweep import job
-from causeway.engine.sweep.checksums import written_alone
-from causeway.engine.sweep.durable import remove, write_bytes
 from causeway.engine.sweep.guard import DiskGuard
 from causeway.engine.sweep.runner import SweepReport
-from causeway.engine.sweep.table import write_table
-
-PATHWAYS, SOURCES = "replay_pathways.parquet", "replay_sources.parquet"
-DIFFERENCES, LOGITS, SUMMARY = "first_difference.parquet", "replay_logits.parquet", "replay.json"
-RESULTS = (PATHWAYS, SOURCES, DIFFERENCES, LOGITS, SUMMARY)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,13 +53,22 @@ class Replayed:
         return f"Replayed({self.pathways.num_rows} pathways of {self.sources.num_rows} sources and arms)"
 
 
-def check(sweep: PatchSweep, teacher_forced: bool, targets: Sequence[Pair] | None = None) -> None:
+def check(
+    sweep: PatchSweep, settings: PathwaySettings, teacher_forced: bool, targets: Sequence[Pair] | None = None
+) -> None:  # fmt: skip
     """Refuse, before anything is computed, what could not be read afterwards.
 
     Raises:
-        ValueError: no edit, no clean arm, nothing recorded, or targets that are not recorded.
+        ValueError: no edit, no clean arm, too few random features, nothing recorded, or targets that are not recorded.
     """
     arms = sweep.settings.arms
+    draws = Counter(arm.randomised for arm in arms if arm.kind == "random")
+    if draws and min(draws.values()) < settings.draws:
+        raise ValueError(
+            f"random_draws: got {min(draws.values())}; a band that {settings.alpha:g} of random features leave takes "
+            f"{settings.draws} for each source and value; use as many, or leave random out of the arms (nothing is "
+            "called a pathway then)"
+        )
     if not any(arm.kind in ("patch", "ablate") for arm in arms):
         raise ValueError(f"arms: got {', '.join(map(str, arms))}, which set no feature; needs patch or ablate")
     if BASELINE not in arms:
@@ -132,37 +133,28 @@ def read(
     parts = [
         part
         for measure, source in measures.items()
-        for part in pathway_columns(measure, source, edits, controls, columns, halves)
+        for part in pathway_columns(measure, source, edits, controls, columns, halves, 1 - settings.alpha)
     ]
     pathways, differences = pathway_table(parts, settings), first_differences(free, edits)
     sources = source_table(free, edits, differences)
     logits = logit_table(free, edits, text) if free.recording["top_logits"] else None
-    summary = replay_summary.summarise(free, pathways, sources, settings, halves is not None)
+    told = replay_summary.Done(halves is not None, fewest_controls(edits, controls))
+    summary = replay_summary.summarise(free, pathways, sources, settings, told)
     return Replayed(pathways, sources, differences, logits, summary)
 
 
-def finish(
+def read_stores(
     workdir: Path, settings: PathwaySettings, *, sweep: Path | None = None, teacher_forced: bool = True,
     targets: Sequence[Pair] | None = None, text: Callable[[int], str] | None = None,
 ) -> Replayed:  # fmt: skip
-    """Read finished stores and write what follows into the workdir.
+    """What follows from finished stores.
 
     Args:
         sweep: the workdir of a finished run of `patch_sweep` to read in place of the replay's own stores.
 
     Raises:
-        FileNotFoundError, ValueError: see `read`, or another process writes there.
+        FileNotFoundError, ValueError: see `read`.
     """
     free = Recorded.open(sweep or workdir / FREE, "patch_sweep" if sweep else "replay")
     forced = Recorded.open(workdir / FORCED, "replay") if teacher_forced and sweep is None else None
-    found = read(free, forced, settings, targets=targets, text=text)
-    with written_alone(workdir, RESULTS):
-        write_table(workdir / PATHWAYS, found.pathways)
-        write_table(workdir / SOURCES, found.sources)
-        write_table(workdir / DIFFERENCES, found.differences)
-        if found.logits is not None:
-            write_table(workdir / LOGITS, found.logits)
-        else:
-            remove(workdir / LOGITS)
-        write_bytes(workdir / SUMMARY, (json.dumps(found.summary, indent=1) + "\n").encode())
-    return found
+    return read(free, forced, settings, targets=targets, text=text)

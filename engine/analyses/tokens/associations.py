@@ -5,6 +5,8 @@ A row is (feature, context, contrast, unit, text):
     direction                    "adds" where the text has more of it with the feature patched, else "removes"
     log_odds, low, high          patched less reference, natural logarithm, with a 95 % interval over clusters
     z                            Monroe's, which takes words for independent: beside, not for judging
+    interval_excludes_0          whether low and high are on one side of 0. p is of another method, so q may be small
+                                 beside an interval that holds 0: what is listed has both
     p, q                         of `test`; q over all rows of the unit (words x features x contexts x contrasts)
     reference_*, patched_*       responses that hold it, of so many trials, and occurrences of so many words
     original_log_ratio, original_p   the source document's statistic, and its chi-square of occurrences
@@ -39,6 +41,7 @@ SCHEMA = pa.schema([
     ("layer", pa.int32()), ("feature", pa.int32()), ("context", _TEXT), ("contrast", _TEXT), ("unit", _TEXT),
     ("text", _TEXT), ("token_id", pa.int32()), ("direction", _TEXT), ("log_odds", pa.float64()), ("low", pa.float64()),
     ("high", pa.float64()), ("z", pa.float64()), ("p", pa.float64()), ("q", pa.float64()), ("test", _TEXT),
+    ("interval_excludes_0", pa.bool_()),
     ("reference_responses", pa.int32()), ("patched_responses", pa.int32()), ("reference_trials", pa.int32()),
     ("patched_trials", pa.int32()), ("reference_count", pa.int64()), ("patched_count", pa.int64()),
     ("reference_words", pa.int64()), ("patched_words", pa.int64()), ("original_log_ratio", pa.float64()),
@@ -113,6 +116,7 @@ def _block(
         "direction": _named(delta <= 0, [ADDS, REMOVES]), "log_odds": delta, "low": low, "high": high,
         "z": statistics.monroe_z(one.first, one.second, prior), "p": p, "q": pa.nulls(count, pa.float64()),
         "test": _named(~enough, tests),
+        "interval_excludes_0": pa.array((low > 0) | (high < 0), pa.bool_(), mask=np.isnan(low) | np.isnan(high)),
         **{f"{arm}_responses": one.responses[i] for i, arm in enumerate(_ARMS)},
         **{f"{arm}_trials": one.trials[i] for i, arm in enumerate(_ARMS)},
         **{f"{arm}_count": y[i].round() for i, arm in enumerate(_ARMS)},

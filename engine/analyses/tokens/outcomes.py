@@ -2,7 +2,9 @@
 
     stop, bet, ...   share of all responses that are it; `invalid` of those that cannot be read. A parser that makes up
                      a decision has it in its shares and in `invalid` too (v1 counts what it cannot read as a stop)
-    mean_amount      dollars bet, a stop counting 0; responses without a readable amount are left out
+    mean_amount      dollars bet, a stop counting 0; responses without a readable amount are left out. v2 and v3 take
+                     a bet on a fixed menu for that of the menu: they are told the prompts' own answers, or the contexts
+                     of the published study, which had a menu each; of other prompts there is no amount under them
     length           words of a response, tokens where tokens are counted, echoes left out; of no parser
 
 so that effects that come and go with the parser are seen. `recorded` is what the results themselves say, parsed when
@@ -26,6 +28,7 @@ from jaxtyping import Float, Int
 from scipy import stats
 
 from causeway.engine.analyses.tokens.comparisons import Comparisons, Unit
+from causeway.engine.outcome.answers import Answer
 from causeway.engine.outcome.parsed import BET_UNKNOWN, INVALID
 from causeway.engine.outcome.parsers import OF_TEXTS, parser
 from causeway.engine.stats import multiple
@@ -35,6 +38,8 @@ from causeway.engine.stats.proportions import CountPair, exact_test, paired_risk
 from causeway.engine.stats.strata import stratified_difference
 
 LENGTH, AMOUNT, RECORDED = "length", "mean_amount", "recorded"
+# Parsers that take the menu's bet for the amount.
+BY_MENU = ("v2", "v3")
 _TEXT = pa.dictionary(pa.int32(), pa.string())
 SCHEMA = pa.schema([
     ("layer", pa.int32()), ("feature", pa.int32()), ("context", _TEXT), ("contrast", _TEXT), ("parser", _TEXT),
@@ -64,23 +69,41 @@ class Outcome:
     share: bool
 
 
+@dataclasses.dataclass(frozen=True)
+class Menu:
+    """What a parser is told of a prompt beside the text.
+
+    Attributes:
+        answers: the prompt's; they say whether its menu has one bet. context: whose name says so, where there are none.
+        known: whether either does. Where not, amounts under parsers that go by the menu are left out.
+    """
+
+    answers: tuple[Answer, ...] = ()
+    context: str = ""
+    known: bool = True
+
+
 def of_parsers(
-    texts: Sequence[str], contexts: Sequence[str], which: Int[np.ndarray, " R"], context: Int[np.ndarray, " R"]
+    texts: Sequence[str], menus: Sequence[Menu], which: Int[np.ndarray, " R"], menu: Int[np.ndarray, " R"]
 ) -> Iterator[Outcome]:
     """Outcomes under every parser that reads texts alone.
 
     Args:
-        texts: distinct ones. contexts: names.
-        which, context: of each response, its text and its context.
+        texts, menus: distinct ones. which, menu: of each response.
     """
-    pairs, place = np.unique(context * len(texts) + which, return_inverse=True)
+    pairs, place = np.unique(menu * len(texts) + which, return_inverse=True)
+    cases = [(texts[pair % len(texts)], menus[pair // len(texts)]) for pair in pairs.tolist()]
+    unknown = ~np.array([one.known for one in menus], bool)[menu]
     for name in OF_TEXTS:
         read = parser(name)
-        found = [read(texts[pair % len(texts)], (), contexts[pair // len(texts)]) for pair in pairs.tolist()]
+        found = [read(text, one.answers, one.context) for text, one in cases]
         actions = np.array([one.action for one in found])[place]
         valid = np.array([one.valid and one.action != INVALID for one in found], bool)[place]
         amounts = np.array([np.nan if one.amount is None else one.amount for one in found], np.float64)[place]
-        yield from of_actions(name, actions, valid, amounts)
+        for outcome in of_actions(name, actions, valid, amounts):
+            if outcome.name == AMOUNT and name in BY_MENU:
+                outcome = dataclasses.replace(outcome, values=np.where(unknown, np.nan, outcome.values))
+            yield outcome
 
 
 def of_actions(

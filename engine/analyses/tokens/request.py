@@ -44,13 +44,14 @@ def tokens(
     Args:
         results: of `cw.read_earlier`.
         model: that wrote the responses, for its tokenizer; None: words alone.
-        prompts: the prompts' records, so that what repeats them is left out; None: the published study's two.
+        prompts: the prompts' records, so that what repeats them is left out and their menus are known; None: the
+            published study's two.
         features: a table with columns layer and feature; None: all.
         units: of token, word, word_group; None: all there can be.
         reference: baseline or noop; None: the no-op where there is one.
         min_count: responses of both arms together that a word is in, at least.
         prior: responses of the mean length that the prior of the log odds counts as.
-        exact_test: fisher, mid_p or boschloo, where few responses hold a word.
+        exact_test: fisher, mid_p or boschloo, where few responses hold a word and arms are independent.
         echo: words of the shortest run that repeats the prompt and is left out; 0 for none.
         until_decision: a parser (three_state, v1, v2, v3): texts are cut behind what decided; "" for whole texts.
         correction: bh, or by for any dependence.
@@ -144,8 +145,13 @@ def of_results(
     made = results.about.get("tokenizer")
     if tokenizer is not None and made and made != tokenizer.fingerprint:
         raise ValueError("model: its tokenizer is not that of the model that wrote the responses; name that model")
-    texts = _texts(results, records) if records is not None else {} if ours else _published()
-    found = find_tokens(results.responses, dataclasses.replace(wanted, shared_noise=ours), tokenizer, texts)
+    known = _known(results, records) if records is not None else {}
+    texts = {name: record.text for name, record in known.items() if record.text}
+    found = find_tokens(
+        results.responses, dataclasses.replace(wanted, shared_noise=ours), tokenizer,
+        texts if records is not None or ours else _published(),
+        {name: record.answers for name, record in known.items()} if ours else None,
+    )  # fmt: skip
     about: dict[str, Any] = {}
     for name, pairs in one_sided(results).items():
         about |= {name: len(pairs), f"{name}_first": pairs[:100]}
@@ -158,14 +164,14 @@ def _published() -> dict[str, str]:
     return {one.balance: one.prompt for one in both}
 
 
-def _texts(results: EarlierResults, records: Sequence[PromptRecord]) -> Mapping[str, str]:
-    """Texts of the prompts of results: by id, by place in the file as a sweep numbers them, or by group."""
+def _known(results: EarlierResults, records: Sequence[PromptRecord]) -> Mapping[str, PromptRecord]:
+    """Records of the prompts of results: by id, by place in the file as a sweep numbers them, or by group."""
     names = set(pc.unique(results.responses["prompt"].cast(pa.string())).to_pylist())
     groups = [record.group for record in records]
-    found = {group: record.text for group, record in zip(groups, records, strict=True) if groups.count(group) == 1}
-    found |= {str(place): record.text for place, record in enumerate(records) if not record.id.isdecimal()}
-    found |= {record.id: record.text for record in records if record.id}
-    known = {name: text for name, text in found.items() if name in names and text}
+    found = {group: record for group, record in zip(groups, records, strict=True) if groups.count(group) == 1}
+    found |= {str(place): record for place, record in enumerate(records) if not record.id.isdecimal()}
+    found |= {record.id: record for record in records if record.id}
+    known = {name: record for name, record in found.items() if name in names}
     if names and not known:
         raise ValueError(
             f"prompts: none of {len(records)} is a prompt of the results, which are named "

@@ -25,14 +25,16 @@ from causeway.engine.analyses.tokens.counts import Counted, Documents, counted, 
 from causeway.engine.analyses.tokens.outcomes import (
     LENGTH,
     RECORDED,
+    Menu,
     Outcome,
     of_actions,
     of_parsers,
     outcome_table,
 )
-from causeway.engine.analyses.tokens.summary import lines
+from causeway.engine.analyses.tokens.summary import LISTED, by_parser, lines
 from causeway.engine.earlier_results import TOKENS
 from causeway.engine.model.text import Tokenizer
+from causeway.engine.outcome.answers import Answer
 from causeway.engine.outcome.parsed import INVALID
 from causeway.engine.outcome.parsers import parser
 
@@ -87,23 +89,29 @@ class TokenEffects:
 
 
 def find_tokens(
-    responses: pa.Table, asked: Asked, tokenizer: Tokenizer | None = None, prompts: Mapping[str, str] | None = None
-) -> TokenEffects:
+    responses: pa.Table, asked: Asked, tokenizer: Tokenizer | None = None, prompts: Mapping[str, str] | None = None,
+    answers: Mapping[str, tuple[Answer, ...]] | None = None,
+) -> TokenEffects:  # fmt: skip
     """Compare the responses of patched arms with those of their reference.
 
     Args:
         responses: `engine.earlier_results.RESPONSES`, each trial once.
         tokenizer: of the model that wrote them; needed for tokens.
         prompts: texts of prompts by the name that responses have for them; of others echoes stay.
+        answers: what prompts may be answered with, by the same names; of others no menu is known. None: menus are
+            those of the published study, by context.
 
     Raises:
-        ValueError: no responses, nothing to compare, or a tokenizer that does not know the texts.
+        ValueError: no responses, nothing to compare, a tokenizer that does not know the texts, or a test that is of no
+            comparison.
     """
     check_responses(responses)
     pairs = comparisons(responses, asked.reference, asked.shared_noise)
+    _check_test(pairs, asked.statistics)
     responses, pairs, repeated = _drawn(responses, pairs, asked)
     texts = _Texts.of(responses)
-    outcomes = _outcomes(responses, texts)
+    menus, menu = texts.menus(answers)
+    outcomes = _outcomes(responses, texts, menus, menu)
     cut = texts.cut(asked.until_decision) if asked.until_decision else texts
     known, number = cut.known(prompts or {})
     tables, units = [], {}
@@ -119,8 +127,11 @@ def find_tokens(
     about = _about(responses, pairs, asked) | {
         "units": units, "length_in": f"{next(iter(units))}s", "repeated_trials_left_out": repeated,
         "prompts_known": len(known), "prompts": len(texts.prompts),
+        "menus": "the study's, by context" if answers is None else "the prompts' answers",
+        "responses_of_unknown_menu": int(sum((menu == n).sum() for n, one in enumerate(menus) if not one.known)),
     }  # fmt: skip
     told = outcome_table(iter(outcomes), pairs, asked.statistics.correction)
+    about |= {"effects_by_parser": by_parser(told)}
     return TokenEffects(pa.concat_tables(tables).unify_dictionaries(), told, about)
 
 
@@ -163,6 +174,14 @@ class _Texts:
             kept = self.texts[text][: read(self.texts[text], (), self.contexts[context]).end]
             number[at] = known.setdefault(kept, len(known))
         return dataclasses.replace(self, texts=list(known), text=number[place])
+
+    def menus(self, answers: Mapping[str, tuple[Answer, ...]] | None) -> tuple[list[Menu], Int[np.ndarray, " R"]]:
+        """Distinct menus, and which each response's prompt has; see `find_tokens`."""
+        if answers is None:
+            return [Menu((), name) for name in self.contexts], self.context
+        own = [Menu(answers.get(name, ()), known=bool(answers.get(name))) for name in self.prompts]
+        distinct = list(dict.fromkeys(own))
+        return distinct, np.array([distinct.index(one) for one in own], np.int64)[self.prompt]
 
     def known(self, prompts: Mapping[str, str]) -> tuple[list[str], Int[np.ndarray, " R"]]:
         """Distinct texts of the prompts that are known, and the number of each response's, -1 for none."""
@@ -257,9 +276,21 @@ def _check_known(spelled: spelling.Spelled, tokenizer: Tokenizer) -> None:
         )
 
 
-def _outcomes(responses: pa.Table, texts: _Texts) -> list[Outcome]:
+def _check_test(pairs: Comparisons, asked: Statistics) -> None:
+    """Refuse a choice of the exact test where none is made: arms that meet in prompts or trials have a sign test."""
+    if asked.exact_test != Statistics().exact_test and "response" not in pairs.units:
+        units = " and ".join(dict.fromkeys(pairs.units))
+        raise ValueError(
+            f"exact_test: got {asked.exact_test}; arms are paired by {units} in every context, and few responses "
+            "have a sign test then; leave it out"
+        )
+
+
+def _outcomes(
+    responses: pa.Table, texts: _Texts, menus: Sequence[Menu], menu: Int[np.ndarray, " R"]
+) -> list[Outcome]:  # fmt: skip
     """Decisions under each parser, and as recorded where every response has one."""
-    found = list(of_parsers(texts.texts, texts.contexts, texts.text, texts.context))
+    found = list(of_parsers(texts.texts, menus, texts.text, menu))
     names = responses.column_names
     if "action" not in names or responses["action"].null_count:
         return found
@@ -283,4 +314,5 @@ def _about(responses: pa.Table, pairs: Comparisons, asked: Asked) -> dict[str, A
                      in zip(pairs.contexts, pairs.prompts, pairs.units, strict=True)},
         "missing": len(pairs.missing), "missing_first": list(pairs.missing[:100]),
         "settings": dataclasses.asdict(asked), "sign": "patched less reference",
+        "listed": LISTED,
     }  # fmt: skip

@@ -8,7 +8,6 @@ from causeway.engine.analyses.pathways.calibration import calibration
 from causeway.engine.analyses.pathways.estimates import (
     Rule,
     estimate,
-    fewest_draws,
     null_band,
     null_p,
     pair_table,
@@ -16,6 +15,7 @@ from causeway.engine.analyses.pathways.estimates import (
 from causeway.engine.analyses.pathways.passes import Nodes
 from causeway.engine.analyses.pathways.replay import Measured
 from causeway.engine.analyses.pathways.selection import SelectedPairs
+from causeway.engine.stats.conformal import fewest_draws
 from causeway.engine.stats.multiple import adjust
 
 SHAPES = {

@@ -18,7 +18,7 @@ from causeway.engine.stats.paired import paired_mean
 @pytest.fixture(scope="module")
 def found(replayed):
     workdir, _, _ = replayed
-    return run.finish(workdir, PathwaySettings())
+    return run.read_stores(workdir, PathwaySettings())
 
 
 def plain_reading(recorded, row, layer, feature):

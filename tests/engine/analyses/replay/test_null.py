@@ -6,7 +6,6 @@ import pytest
 from causeway.engine.analyses.as_published.replay_rules import trial_test
 from causeway.engine.analyses.replay.estimates import estimated, halves_of
 from causeway.engine.analyses.replay.gather import Readings
-from causeway.engine.analyses.replay.null_band import null_band
 from causeway.engine.stats.multiple import adjust
 
 PROMPTS, TRIALS, TARGETS = 40, 10, 50
@@ -86,19 +85,3 @@ def test_correlation_is_that_within_prompts():
 def test_where_trials_do_not_vary_there_is_no_correlation():
     change = np.repeat(np.random.default_rng(11).standard_normal((PROMPTS, 1, 4)), TRIALS, axis=1)
     assert np.isnan(estimated(readings(change), 0, None).correlation).all()
-
-
-def test_random_features_exceed_the_band_no_more_often_than_it_says():
-    rng = np.random.default_rng(12)
-    controls, layers = rng.standard_normal((30, 4000)), np.repeat([1, 2], 15)
-    bound = null_band(controls, layers, 1, np.full(4000, 5))
-    assert np.mean(np.abs(rng.standard_normal(4000)) > bound) <= 0.055
-    assert np.isnan(null_band(controls[:10], layers[:10], 1, np.full(4000, 5))).all()
-
-
-def test_a_band_borrows_only_from_layers_that_reach_the_target_by_the_same_route():
-    controls, layers = np.r_[np.zeros((30, 2)), np.ones((10, 2))], np.r_[np.full(30, 6), np.full(10, 1)]
-    # Of the target in layer 5, the thirty zeros of layer 6 come through tokens; of that in layer 7 they do not.
-    bound = null_band(controls, layers, 1, np.array([5, 7]))
-    assert np.isnan(bound[0])
-    assert bound[1] == 1

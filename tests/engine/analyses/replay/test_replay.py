@@ -12,12 +12,15 @@ from causeway.engine.analyses.replay.comparisons import comparisons
 from causeway.engine.analyses.replay.divergence import first_difference
 from causeway.engine.analyses.replay.pathways import PathwaySettings
 from causeway.engine.analyses.replay.recorded import BASELINE, Recorded
+from causeway.engine.analyses.replay.replay_summary import lines
+
+BARE = ("baseline", "noop", "patch")
 
 
 @pytest.fixture(scope="module")
 def found(replayed):
     workdir, _, _ = replayed
-    return run.finish(workdir, PathwaySettings())
+    return run.read_stores(workdir, PathwaySettings())
 
 
 def rows(table, **wanted):
@@ -96,7 +99,7 @@ def test_a_feature_set_to_its_own_value_changes_nothing(make_replay, tiny_sweep,
     own = dataclasses.replace(features, values={"own": np.ones(6)})
     sweep = make_replay(("baseline", "patch"), features=own, operation="scale", scope="last_prompt_and_decode")
     run.run(sweep, tmp_path)
-    found = run.finish(tmp_path, PathwaySettings())
+    found = run.read_stores(tmp_path, PathwaySettings())
     assert not np.any(found.pathways["delta"].to_numpy())
     assert found.differences["first_difference"].null_count == found.differences.num_rows
     assert not np.any(found.sources["length_change"].to_numpy())
@@ -104,7 +107,7 @@ def test_a_feature_set_to_its_own_value_changes_nothing(make_replay, tiny_sweep,
 
 def test_in_replace_form_edits_are_held_against_the_no_op_and_the_clean_arm(make_replay, tmp_path):
     run.run(make_replay(("baseline", "noop", "patch"), form="replace", trials=2), tmp_path)
-    found = run.finish(tmp_path, PathwaySettings())
+    found = run.read_stores(tmp_path, PathwaySettings())
     assert found.pathways["reference"].unique().to_pylist() == ["noop", "baseline"]
     by_reference = [rows(found.pathways, reference=name)["delta"].to_numpy() for name in ("noop", "baseline")]
     assert not np.array_equal(*by_reference)
@@ -123,7 +126,7 @@ def test_the_strongest_features_give_what_chosen_ones_give(make_replay, tmp_path
     for record in ("patched", "top:24", "all"):
         run.run(make_replay(record=record), tmp_path / record, teacher_forced=False)
     chosen, *others = (
-        run.finish(tmp_path / r, PathwaySettings(), teacher_forced=False) for r in ("patched", "top:24", "all")
+        run.read_stores(tmp_path / r, PathwaySettings(), teacher_forced=False) for r in ("patched", "top:24", "all")
     )
     key = ["source_layer", "source_feature", "target_layer", "target_feature", "arm", "step"]
 
@@ -141,18 +144,21 @@ def test_the_strongest_features_give_what_chosen_ones_give(make_replay, tmp_path
 
 def test_readings_that_were_not_kept_are_counted(make_replay, tmp_path):
     run.run(make_replay(record="top:1"), tmp_path, teacher_forced=False)
-    found = run.finish(tmp_path, PathwaySettings(), teacher_forced=False)
+    found = run.read_stores(tmp_path, PathwaySettings(), teacher_forced=False)
     assert np.any(found.pathways["unseen"].to_numpy() > 0)
 
 
 def test_what_could_not_be_read_afterwards_is_refused_before(make_replay, refuses):
     for kinds, wrong in ((("baseline", "noop"), "which set no feature"), (("noop", "patch"), "needs baseline too")):
         with refuses(wrong):
-            run.check(make_replay(kinds), True)
+            run.check(make_replay(kinds), PathwaySettings(), True)
+    with refuses("random_draws: got 18; a band that 0.05 of random features leave takes 19"):
+        run.check(make_replay(draws=18), PathwaySettings(), True)
+    run.check(make_replay(draws=18), PathwaySettings(alpha=0.1), True)
     with refuses("record_features: got nothing"):
-        run.check(make_replay(record=""), True)
+        run.check(make_replay(BARE, record=""), PathwaySettings(), True)
     with refuses("targets: layer 2 feature 3 is not recorded"):
-        run.check(make_replay(), True, [(2, 3)])
+        run.check(make_replay(BARE), PathwaySettings(), True, [(2, 3)])
 
 
 def test_stores_that_cannot_be_read_are_refused(make_replay, tmp_path, refuses):
@@ -163,3 +169,10 @@ def test_stores_that_cannot_be_read_are_refused(make_replay, tmp_path, refuses):
     sweeps.run(make_replay(("baseline", "patch"), record="", trials=1, segments=(1,)), tmp_path / "unrecorded")
     with refuses("no features were recorded there"):
         Recorded.open(tmp_path / "unrecorded", "patch_sweep")
+
+
+def test_the_page_says_why_nothing_is_called_a_pathway(found):
+    told = lines(found.summary)
+    assert "random features: 1 for each source and value, where 19 are needed; no pathway is told" in told
+    assert any(line.startswith("halves of prompts: not done") for line in told)
+    assert not any(found.pathways["is_pathway"].to_pylist())

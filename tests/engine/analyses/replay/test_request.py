@@ -23,7 +23,8 @@ def test_a_notebook_asks_for_other_targets_than_the_features_themselves(loaded, 
     assert all(isinstance(text, str) for text in found.logits["text"].to_pylist())
     again = cw.replay(loaded[0], GROUPS, loaded[1], **asked, workdir=tmp_path)
     assert again.pathways.equals(found.pathways)
-    assert (tmp_path / "replay_pathways.parquet").exists()
+    assert {path.name for path in tmp_path.iterdir()} == {"free", "teacher_forced"}
+    assert again.summary["reading"]["random_draws"] == again.summary["reading"]["random_draws_needed"] == 19
 
 
 @pytest.mark.parametrize(
@@ -34,6 +35,7 @@ def test_a_notebook_asks_for_other_targets_than_the_features_themselves(loaded, 
         ({"targets": [{"feature": 3}]}, "targets: got .* needs the table of screen, or rows of layer and feature"),
         ({"arms": ["noop", "patch"]}, "arms: got .* needs baseline too"),
         ({"arms": ["baseline"]}, "arms: got baseline, which set no feature"),
+        ({"random_draws": 3}, "random_draws: got 3; a band that 0.05 of random features leave takes 19"),
         ({"trials": 0}, "trials: got 0"),
         ({"max_new_tokens": 0}, "max_new_tokens: got 0"),
         ({"record_logits": -1}, "record_logits: got -1"),

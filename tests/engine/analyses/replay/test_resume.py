@@ -29,7 +29,7 @@ def contents():
 
 def test_interrupted_and_resumed_in_another_order_nothing_differs(make_replay, replayed, contents, tmp_path):
     workdir, _, _ = replayed
-    run.finish(workdir, PathwaySettings())
+    run.read_stores(workdir, PathwaySettings())
     sweep = make_replay()
     # The last units first, then a stop, then the same call as always.
     run_sweep(Store(tmp_path / "free", sweep.plan), PatchJob(sweep).unit, units=[5, 2])
@@ -37,7 +37,7 @@ def test_interrupted_and_resumed_in_another_order_nothing_differs(make_replay, r
     forced = ForcedJob(edited_arms(sweep), continuations(Recorded.open(tmp_path / "free", "replay")))
     run_sweep(Store(tmp_path / "teacher_forced", forced.plan), forced.unit, units=[3])
     assert not run.run(sweep, tmp_path).stopped
-    run.finish(tmp_path, PathwaySettings())
+    run.read_stores(tmp_path, PathwaySettings())
     found, expected = contents(tmp_path), contents(workdir)
     assert len(found) > 20
     assert found == expected
@@ -45,14 +45,14 @@ def test_interrupted_and_resumed_in_another_order_nothing_differs(make_replay, r
 
 def test_a_damaged_recording_is_refused_and_repaired(make_replay, replayed, contents, tmp_path):
     workdir, _, _ = replayed
-    run.finish(workdir, PathwaySettings())
+    run.read_stores(workdir, PathwaySettings())
     copy = shutil.copytree(workdir, tmp_path / "copy")
     shard = next(path for path in sorted(copy.glob("teacher_forced/*.zarr/values/c/**/*")) if path.is_file())
     shard.write_bytes(shard.read_bytes()[:-7])
     with pytest.raises(ValueError, match="rerun with --repair"):
-        run.finish(copy, PathwaySettings())
+        run.read_stores(copy, PathwaySettings())
     assert not run.run(make_replay(), copy, repair=True).stopped
-    run.finish(copy, PathwaySettings())
+    run.read_stores(copy, PathwaySettings())
     assert contents(copy) == contents(workdir)
 
 

@@ -12,7 +12,7 @@ from causeway.engine.analyses.replay.recorded import BASELINE
 @pytest.fixture(scope="module")
 def found(replayed):
     workdir, _, _ = replayed
-    return run.finish(workdir, PathwaySettings(), text=lambda token: f"t{token}")
+    return run.read_stores(workdir, PathwaySettings(), text=lambda token: f"t{token}")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from causeway.engine.analyses.tokens.summary import by_parser, lines
 from causeway.engine.analyses.tokens.tokens import Asked, find_tokens
+from causeway.engine.outcome.answers import Answer
 from causeway.engine.stats.paired import paired_mean
 from causeway.engine.stats.proportions import CountPair, paired_risk_difference, risk_difference
 from tests.engine.analyses.tokens.responses import table
@@ -84,3 +86,62 @@ def test_of_many_prompts_the_prompt_is_the_unit():
     mean = paired_mean(np.diff(np.array(means), axis=0))
     np.testing.assert_allclose([row["effect"], row["low"], row["p"]], [mean.effect[0], mean.low[0], mean.p[0]])
     assert row["unit"] == "prompt"
+
+
+RANGE = (Answer(" bet $20.", "bet", 20.0), Answer(" bet $50.", "bet", 50.0), Answer(" stop.", "stop"))
+FIXED = (Answer(" bet $15.", "bet", 15.0), Answer(" stop.", "stop"))
+
+
+@pytest.mark.parametrize(
+    ("answers", "amounts"),
+    [
+        # The published study's "safe" context had a menu of $10.
+        (None, (10.0, 10.0)),
+        # Our own prompts have one menu in both contexts, which their answers tell.
+        ({"safe": RANGE}, (20.0, 50.0)),
+        ({"safe": FIXED}, (15.0, 15.0)),
+        ({}, (None, None)),
+    ],
+)
+@pytest.mark.parametrize("shared", [True, False])
+def test_amounts_of_parsers_that_go_by_the_menu_are_of_the_prompts_own(answers, amounts, shared):
+    texts = {"baseline": "1) Bet $20", "patch:risky": "1) Bet $50"}
+    rows = [(1, 7, "safe", arm, "safe", n, f"{texts[arm]} {'x' * n}") for arm in ARMS for n in range(12)]
+    found = find_tokens(table(rows), Asked(("word",), shared_noise=shared), answers=answers)
+    for row in found.outcomes.to_pylist():
+        if row["outcome"] == "mean_amount" and row["parser"] in ("v2", "v3"):
+            assert (row["reference"], row["patched"]) == amounts
+            assert (row["effect"] is None) == (amounts[0] is None)
+        if row["outcome"] == "bet":
+            assert row["reference"] == row["patched"] == 1
+    unknown = found.about["responses_of_unknown_menu"]
+    assert unknown == (24 if answers == {} else 0)
+    told = lines(found.associations, found.outcomes, found.about, 0.05)
+    assert any("amounts of v2 and v3 are left out in 24 responses" in line for line in told) == (answers == {})
+
+
+def test_the_strongest_effects_of_one_parser_stand_beside_what_others_make_of_them():
+    # What cannot be read, under the first parsers a stop: three in four of it in one arm, one in four in the other.
+    texts = {
+        "baseline": ["hmm", "1) Bet $20", "1) Bet $20", "1) Bet $20"],
+        "patch:risky": ["hmm", "hmm", "hmm", "bet $9"],
+    }
+    rows = [(1, 7, "risky", arm, "risky", trial, texts[arm][trial % 4]) for arm in ARMS for trial in range(40)]
+    found = find_tokens(table(rows), Asked(("word",)))
+    told = found.about["effects_by_parser"]
+    assert told["chosen_by"] == "three_state"
+    by_name = {row["outcome"]: row["parsers"] for row in told["effects"]}
+    assert by_name["invalid"]["three_state"]["effect"] == pytest.approx(0.5)
+    assert by_name["stop"]["three_state"]["effect"] == 0
+    assert by_name["stop"]["v1"]["effect"] == pytest.approx(0.5)
+    assert by_name["stop"]["v1"]["q"] < 0.05
+    rows = {(row["parser"], row["outcome"]): row for row in found.outcomes.to_pylist()}
+    for row in told["effects"]:
+        assert (row["feature"], row["context"], row["contrast"]) == ("L1-7", "risky", "patch:risky - baseline")
+        for name, own in row["parsers"].items():
+            assert own == {key: rows[name, row["outcome"]][key] for key in ("effect", "low", "high", "q")}
+    assert [len(by_parser(found.outcomes, strongest)["effects"]) for strongest in (1, 3)] == [1, 3]
+    page = lines(found.associations, found.outcomes, found.about, 0.05)
+    (head,) = [place for place, line in enumerate(page) if line.startswith("the strongest effects by parser three_")]
+    assert page[head].split()[-4:] == ["three_state", "v1", "v2", "v3"]
+    assert len({len(line) for line in page[head : head + 3]}) == 1

@@ -7,9 +7,10 @@ import pyarrow as pa
 import pytest
 
 from causeway.engine.analyses.tokens.request import of_results, tokens
-from causeway.engine.analyses.tokens.summary import effects, entries
+from causeway.engine.analyses.tokens.summary import effects, entries, lines
 from causeway.engine.analyses.tokens.tokens import Asked, find_tokens
 from causeway.engine.earlier_results import FEATURES, REPEATED, EarlierResults
+from causeway.engine.outcome.answers import Answer
 from causeway.engine.prompt_record import PromptRecord
 from tests.engine.analyses.tokens.responses import sampled, table
 
@@ -158,6 +159,44 @@ def test_lists_hold_the_strongest_of_each_feature():
     assert [[len(lists["adds"]), len(lists["removes"])] for lists in listed.values()] == [[1, 1]] * 2
     assert listed["L1-0"]["removes"][0]["word"] == "careful"
     assert {row["token"] for row in entries(found, 0.05, keep=9)["L1-1"]} >= {"jackpot", "thrill", "careful"}
+
+
+def test_what_is_listed_has_a_small_q_and_an_interval_that_leaves_0_out():
+    rows = sampled(np.random.default_rng(2), ("baseline", "patch:risky"), trials=40)
+    rows = [(*row[:-1], row[-1] + (" jackpot" if "patch" in row[3] else "")) for row in rows]
+    found = find_tokens(table(rows), WORDS)
+    for row in found.associations.to_pylist():
+        assert row["interval_excludes_0"] == (row["low"] > 0 or row["high"] < 0)
+    names = found.associations.column_names
+    wide = found.associations.set_column(
+        names.index("interval_excludes_0"), "interval_excludes_0", pa.array([False] * found.associations.num_rows)
+    )
+    assert effects(found.associations, "patch:risky - baseline", 0.05, keep=9)
+    assert effects(wide, "patch:risky - baseline", 0.05, keep=9) == {}
+    assert all(row["original"] for listed in entries(wide, 0.05, keep=9).values() for row in listed)
+    told = lines(wide, found.outcomes, found.about, 0.05)
+    assert any("and an interval that leaves 0 out in 0, which are listed" in line for line in told)
+    assert "interval that leaves 0 out" in found.about["listed"]
+
+
+def test_a_test_of_independent_arms_is_refused_where_all_arms_are_paired(refuses):
+    one, many = (sampled(np.random.default_rng(3), ("baseline", "patch:a"), prompts=n) for n in (1, 12))
+    assert tokens(_results(one), units=["word"], exact_test="mid_p").associations.num_rows
+    with refuses("exact_test: got mid_p; arms are paired by trial in every context"):
+        tokens(_results(one, "patch_sweep"), units=["word"], exact_test="mid_p")
+    with refuses("exact_test: got boschloo; arms are paired by prompt in every context"):
+        tokens(_results(many), units=["word"], exact_test="boschloo")
+
+
+def test_menus_of_a_sweep_are_those_of_its_prompts_records():
+    rows = [(1, 0, "safe", arm, "0", n, f"1) Bet ${20 + n % 2}") for arm in ("baseline", "patch:a") for n in range(8)]
+    answers = (Answer(" bet $20.", "bet", 20.0), Answer(" bet $21.", "bet", 21.0))
+    known = tokens(_results(rows, "patch_sweep"), units=["word"], prompts=[PromptRecord("state", answers, id="0")])
+    for found, amount in ((known, 20.5), (tokens(_results(rows, "patch_sweep"), units=["word"]), None)):
+        amounts = {
+            row["parser"]: row["patched"] for row in found.outcomes.to_pylist() if row["outcome"] == "mean_amount"
+        }
+        assert amounts == {"three_state": 20.5, "v1": 20.5, "v2": amount, "v3": amount}
 
 
 @pytest.mark.parametrize(
