@@ -30,6 +30,8 @@ def test_true_words_are_found_in_the_published_layout(drive, study, tmp_path):
     assert all(keys <= set(row) for row in own)
     assert len(own) == 2 * len(study.words)
     about = json.loads((out / "tokens.json").read_text())
+    assert "the strongest effects by parser recorded" in found["out"]
+    assert {*about["effects_by_parser"]["effects"][0]["parsers"]} == {"recorded", "three_state", "v1", "v2", "v3"}
     assert about["contexts"] == {name: {"prompts": 1, "unit": "response"} for name in ("risky", "safe")}
     outcomes = pq.read_table(out / "outcomes.parquet").to_pylist()
     assert {row["parser"] for row in outcomes} == {"recorded", "three_state", "v1", "v2", "v3", ""}
@@ -48,12 +50,12 @@ def test_tokens_of_a_sweep_are_paired_over_its_prompts(drive, tmp_path):
     assert "12 prompts, tested over prompts" in found["out"]
     # The game's prompts tell their menu.
     assert "amounts of v2 and v3 are left out" not in found["out"]
-    assert "the strongest effects by parser recorded" in found["out"]
     (refused,) = drive("tokens", [*asked, f"--out={tmp_path / 'other'}", "--exact_test=mid_p"])
     assert (refused["status"], refused["err"].count("\n")) == (2, 1)
     assert "exact_test: got mid_p; arms are paired by prompt" in refused["err"]
     table = pq.read_table(tmp_path / "out" / "associations.parquet")
     about = json.loads((tmp_path / "out" / "tokens.json").read_text())
+    assert (about["menus"], about["responses_of_unknown_menu"]) == ("the prompts' answers", 0)
     assert len(about["model_fingerprint"]) == len(about["dictionaries_fingerprint"]) == 64
     assert set(table["unit"].to_pylist()) == {"token", "word", "word_group"}
     assert all((token is None) == (unit != "token") for token, unit in

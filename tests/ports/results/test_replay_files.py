@@ -37,7 +37,7 @@ def test_a_folder_is_of_one_run(tmp_path):
         with pytest.raises(ValueError, match=r"of other rollouts \(fingerprint abababababab\.\.\., of these cdcdcd"):
             check_workdir(tmp_path, "cd" * 32, sweep=sweep)
     (tmp_path / SUMMARY).write_text("{")
-    with pytest.raises(ValueError, match="replay.json: not JSON"):
+    with pytest.raises(ValueError, match=r"replay\.json: not JSON"):
         check_workdir(tmp_path, "ab" * 32, sweep=True)
 
 
