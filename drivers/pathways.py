@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 FLAGS = take(
     "behaviours splits derivative position candidates top select_by least_effect random_pairs longest_chain chains "
-    "alpha tau correction seed workdir",
+    "alpha tau correction seed workdir plan",
     scope="positions:1:", random_draws=19,
 )  # fmt: skip
 
@@ -37,10 +37,14 @@ FLAGS = take(
 def main(_: list[str]) -> None:
     """Read targets and prompts, then find pathways or try one feature."""
     workdir = folder("workdir")
+    if FLAGS.plan == "measured":
+        raise ValueError("--plan: got measured; pathways is planned from shapes alone; use --plan")
     table, settings = pathway_targets.table(workdir), _settings()
     records = prompt_records.read(behaviours=FLAGS.behaviours, splits=FLAGS.splits)
     asked = _asked(table, records, settings)
-    if FLAGS.prototype:
+    if FLAGS.plan:
+        _plan(asked)
+    elif FLAGS.prototype:
         _prototype(workdir, asked)
     else:
         _pathways(workdir, asked)
@@ -88,6 +92,17 @@ def _asked(table: pa.Table, records: list[PromptRecord], settings: Settings) -> 
     if not FLAGS.prototype and (few := verdict(len(both[1]))):
         print(f"half of the prompts measures; {few}")
     return Asked(model, dictionary, *both, targets, values, settings, model_flags.parallel())
+
+
+def _plan(asked: Asked) -> None:
+    """What it will take, by the figures of `study --plan`: sources that targets share counted for each."""
+    from causeway.drivers.stages.facts import facts_alone
+    from causeway.drivers.stages.shapes import machine
+    from causeway.engine.analyses.study.plan import alone, from_shapes
+
+    lengths = [len(prompt.tokens) for prompt in (*asked.placed(asked.choosing), *asked.placed(asked.estimating))]
+    facts = facts_alone("pathways", FLAGS.flag_values_dict(), lengths, len(asked.targets))
+    print(alone(from_shapes("pathways", "pathways", facts, machine)))
 
 
 def _pathways(workdir: Path, asked: Asked) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 FLAGS = take("features limit_features prototype set_to overwrite", per_layer=50)
 MEASURED = (
     "top", "select_by", "least_effect", "random_pairs", "longest_chain", "chains", "alpha", "tau", "correction",
-    "random_draws", "candidates",
+    "random_draws", "candidates", "plan",
 )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ Read from configurations, headers and prompt files; prompts that a stage has yet
 the same draw. What cannot be read is unknown, and what is wrong with it is told by the stage itself.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from causeway.drivers.stages.made_prompts import made, states, token_counts
@@ -79,13 +79,7 @@ class Known:
 
     def _dictionaries(self, name: str) -> DictionaryShape:
         """Those of a stage; LookupError where it has none."""
-        values, driver = self._commands[name].resolved, self._commands[name].stage.driver
-        reference, dictionaries = str(values.get("model") or ""), str(values.get("dictionaries") or "")
-        if not dictionaries and reference.startswith("bundled:"):
-            dictionaries = reference + "/transcoders" * (driver in TRANSCODERS)
-        if not dictionaries:
-            raise LookupError("none are given")
-        return dictionary_shape(dictionaries, tuple(values.get("layers") or ()))
+        return _dictionaries(self._commands[name].stage.driver, self._commands[name].resolved)
 
     def _patched(self, name: str) -> int:
         """How many features a stage sets at most: so many of each layer of a screen, or those that `select` keeps."""
@@ -120,6 +114,26 @@ class Known:
 
 def _file(record: PromptRecord) -> str:
     return f"{record.behaviour}_{record.split}.jsonl"
+
+
+def facts_alone(driver: str, values: Mapping[str, Any], lengths: Sequence[int], patched: int) -> Facts:
+    """What is known of a command that is no stage.
+
+    Args:
+        values: of its flags. lengths: tokens of its prompts. patched: features that are set, or followed.
+    """
+    model, dictionaries = _or_none(model_shape, values["model"]), _or_none(_dictionaries, driver, values)
+    return Facts(values, lengths, 1, model, dictionaries, patched=patched)
+
+
+def _dictionaries(driver: str, values: Mapping[str, Any]) -> DictionaryShape:
+    """Those of a driver's flags; LookupError where it has none."""
+    reference, dictionaries = str(values.get("model") or ""), str(values.get("dictionaries") or "")
+    if not dictionaries and reference.startswith("bundled:"):
+        dictionaries = reference + "/transcoders" * (driver in TRANSCODERS)
+    if not dictionaries:
+        raise LookupError("none are given")
+    return dictionary_shape(dictionaries, tuple(values.get("layers") or ()))
 
 
 def _or_none(look: Any, *given: Any) -> Any:

@@ -75,6 +75,24 @@ def test_one_feature_is_tried(drive, place):
     assert {row["source_layer"] for row in found["upstream_candidates"]} == {0, 1}
 
 
+def test_a_plan_is_by_the_figures_of_a_study_and_writes_nothing(drive, place):
+    given = _given(place, "planned", "--plan")
+    small, large = drive("pathways", given, [*given, "--top=40"])
+    assert [small["status"], large["status"]] == [0, 0], small["err"]
+    figures = [dict(line.split(maxsplit=1) for line in run["out"].splitlines()[1:]) for run in (small, large)]
+    assert figures[0]["basis"] == "estimated from shapes"
+    assert figures[0]["disk"] != figures[1]["disk"]
+    assert not (place / "planned").exists()
+
+
+def test_where_few_prompts_measure_it_is_said_before_anything_runs(drive, place):
+    lines = (place / "prompts.jsonl").read_text().splitlines(keepends=True)[:6]
+    (place / "few.jsonl").write_text("".join(lines))
+    given = [f"--prompts={place / 'few.jsonl'}", f"--features={place / 'features.jsonl'}", "--plan"]
+    (run,) = drive("pathways", [*given, f"--workdir={place / 'few'}"])
+    assert "half of the prompts measures; cannot tell: 3 prompts are too few" in run["out"]
+
+
 def test_a_test_of_another_feature_is_not_written_over_silently(drive, place):
     given = [f"--prompts={place / 'prompts.jsonl'}", f"--workdir={place / 'tested'}"]
     other = [*given, "--prototype=L3-81", f"--features={place / 'features.jsonl'}"]
@@ -113,6 +131,8 @@ def test_what_cannot_be_is_refused_in_a_line(drive, place):
             *given, features, "--select_by=original", "--least_effect=5"
         ],
         "--per_layer: without effect of a table without d and q": [*given, features, "--per_layer=3"],
+        "--plan: got measured; pathways is planned from shapes alone": [*given, features, "--plan=measured"],
+        "--plan: without effect with --prototype": [*given, "--prototype=L2-121", "--plan"],
         "--overwrite: without effect without --prototype": [*given, features, "--overwrite"],
         "--alpha: got 1.5": [*given, features, "--alpha=1.5"],
     }  # fmt: skip

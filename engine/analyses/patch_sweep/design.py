@@ -24,9 +24,9 @@ from causeway.engine.analyses.screen.values import whole_numbers
 from causeway.engine.dictionary.placement import Holder
 from causeway.engine.intervention.edits import EMPTY, Edit, EditSpec
 from causeway.engine.intervention.operations import OPERATIONS, Coefficients
+from causeway.engine.intervention.other_features import other_features
 from causeway.engine.intervention.scope import intervals
 from causeway.engine.model.handle import Model
-from causeway.engine.model.sampling import Purpose
 from causeway.engine.outcome.answers import Answer
 from causeway.engine.prompt_record import PromptRecord
 from causeway.engine.tokenized_prompt import TokenizedPrompt, tokenized
@@ -210,25 +210,9 @@ def _arm_columns(
         factors = OPERATIONS[operation](features.values[arm.value][chosen])
     writer = features.feature[chosen]
     if arm.kind == "random":
-        writer = _other_features(features, chosen, dictionary, seed, arm.draw or 0)
+        layer = int(features.layer[chosen[0]])
+        writer = other_features(layer, writer, dictionary, [arm.draw or 0], seed)[:, 0]
     return (*(np.broadcast_to(np.asarray(factor, float), len(chosen)) for factor in factors), writer)
-
-
-def _other_features(
-    features: FeatureSet, chosen: np.ndarray, dictionary: Holder, seed: int, draw: int
-) -> Int[np.ndarray, " n"]:
-    """For each feature another one of its layer, a function of (seed, layer, feature, draw) alone."""
-    layer = int(features.layer[chosen[0]])
-    rows = np.asarray(dictionary.arrays_at(layer)["W_dec"], np.float32)
-    norms = np.linalg.norm(rows.reshape(len(rows), -1), axis=-1)
-    written = np.flatnonzero(norms > 0)
-
-    def other(feature: int) -> int:
-        rng = np.random.default_rng([seed, int(Purpose.CONTROL_FEATURE), layer, feature, draw])
-        candidates = written[written != feature]
-        return int(candidates[rng.integers(len(candidates))])
-
-    return np.array([other(int(f)) for f in features.feature[chosen]])
 
 
 def sweep_prompt(model: Model, record: PromptRecord, place: int, common: Sequence[Answer] = ()) -> TokenizedPrompt:

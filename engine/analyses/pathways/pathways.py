@@ -110,10 +110,9 @@ class Asked:
             "position": own.position, "scope": own.scope, "parallel": self.parallel,
         }  # fmt: skip
 
-    @property
-    def placed(self) -> tuple[PlacedPrompt, ...]:
-        """Prompts of the estimation half, cut at their targets."""
-        return placed_prompts(self.model, self.estimating, self.settings.position, self.settings.scope)
+    def placed(self, records: Sequence[PromptRecord]) -> tuple[PlacedPrompt, ...]:
+        """Prompts of a half, cut at their targets."""
+        return placed_prompts(self.model, records, self.settings.position, self.settings.scope)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,7 +161,7 @@ def find_pathways(asked: Asked, workdir: Path | None = None) -> Pathways:
     Raises:
         ValueError: prompts or targets that cannot be used, or nothing selected. Stopped: by a signal, see `run_whole`.
     """
-    placed = asked.placed  # refused before anything runs
+    placed = asked.placed(asked.estimating)  # refused before anything runs
     found = discovery(
         asked.model, asked.dictionary, asked.choosing, asked.targets.columns, reduce="sum",
         top=asked.settings.per_layer, by=ranked_by(asked.settings.choice.rule), stratum=asked.settings.stratum,

@@ -16,7 +16,6 @@ import pyarrow as pa
 from causeway.engine.analyses.pathways.discovery import discover
 from causeway.engine.analyses.pathways.passes import Passes
 from causeway.engine.analyses.pathways.pathways import Asked
-from causeway.engine.analyses.pathways.prompts import placed_prompts
 from causeway.engine.analyses.pathways.replay import prompt_groups
 from causeway.engine.analyses.pathways.selection import KEYS
 from causeway.engine.earlier_results import feature_name
@@ -67,7 +66,7 @@ def prototype(asked: Asked, *, memory_limit: float = MOST_MEMORY) -> dict[str, A
 
 def _activation(asked: Asked, records: Any) -> dict[str, Any]:
     """Of the target on each prompt."""
-    prompts = placed_prompts(asked.model, records, asked.settings.position, asked.settings.scope)
+    prompts = asked.placed(records)
     found = np.zeros(len(prompts))
     for numbers in prompt_groups(asked.model.config, prompts):
         some = [prompts[number] for number in numbers]

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 
 from causeway.engine.analyses.pathways.passes import ROUNDINGS, Nodes, Passes, Slots
 from causeway.engine.dictionary.placement import InMemory
-from causeway.engine.model.sampling import Purpose
+from causeway.engine.intervention.other_features import other_features
 
 
 def in_scope(passes: Passes) -> Bool[np.ndarray, "P W"]:
@@ -60,16 +60,9 @@ def _runs(within: Bool[np.ndarray, "P W"]) -> list[Bool[np.ndarray, "P W"]]:
 
 
 def random_writers(source: Nodes, dictionary: InMemory, draws: int, seed: int) -> Int[np.ndarray, "N n"]:
-    """For each source and draw another feature of its layer that writes something, by (seed, layer, feature, draw)."""
+    """For each source and draw the random feature in whose direction is written."""
     found = np.zeros((len(source), draws), np.int32)
-    for layer in np.unique(source.layer) if draws else ():
-        rows = np.asarray(dictionary.arrays_at(int(layer))["W_dec"], np.float32)
-        written = np.flatnonzero(np.linalg.norm(rows.reshape(len(rows), -1), axis=-1) > 0)
-        if len(written) < 2:
-            raise ValueError(f"random_draws: layer {layer} has no second feature that writes; needs 0 draws")
-        for number in np.flatnonzero(source.layer == layer):
-            feature = int(source.feature[number])
-            key = [seed, int(Purpose.CONTROL_FEATURE), int(layer), feature]
-            others = written[written != feature]
-            found[number] = [others[np.random.default_rng([*key, d]).integers(len(others))] for d in range(draws)]
+    for layer in np.unique(source.layer).tolist() if draws else ():
+        mine = source.layer == layer
+        found[mine] = other_features(layer, source.feature[mine], dictionary, range(draws), seed)
     return found

@@ -56,7 +56,7 @@ def plan(
         elif measured_alone:
             found.append(Estimate(stage.name, None, None, None, True, "not measured yet"))
         else:
-            found.append(_from_shapes(stage.name, stage.driver, facts(stage.name), machine))
+            found.append(from_shapes(stage.name, stage.driver, facts(stage.name), machine))
     return found
 
 
@@ -70,7 +70,12 @@ def _like(record: Record | None, command: Command) -> Record | None:
     return record if now == before else None
 
 
-def _from_shapes(name: str, driver: str, facts: Facts, machine: Callable[[], Machine]) -> Estimate:
+def from_shapes(name: str, driver: str, facts: Facts, machine: Callable[[], Machine]) -> Estimate:
+    """The estimate of a stage that has not been run.
+
+    Args:
+        name: of the stage. machine: measured when it is needed.
+    """
     try:
         found = cost(driver, facts)
     except Unknown as why:
@@ -89,6 +94,13 @@ def table(estimates: Sequence[Estimate]) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     lines = ["  ".join(f"{text:<{width}}" for text, width in zip(row[:4], widths, strict=True)) for row in rows]
     return "\n".join(f"{line}  {row[4]}".rstrip() for line, row in zip(lines, rows, strict=True))
+
+
+def alone(estimate: Estimate) -> str:
+    """One command that is no stage of a study."""
+    time, memory, disk = _figures([estimate])
+    lines = {"time": f"{time} of one core", "memory": memory, "disk": disk, "basis": estimate.basis}
+    return "\n".join([f"{estimate.stage}: plan", *(f"  {name:<7}{text}" for name, text in lines.items())])
 
 
 def _figures(estimates: Sequence[Estimate]) -> tuple[str, str, str]:
