@@ -21,6 +21,11 @@ from causeway.ports.results.sweep_results import read_activations
 
 FEATURES = ((3, 10), (5, 7))
 VALUES = {"safe": 0.25, "risky": 2.0}
+PARTS = {"weights": "w", "dictionaries": "d", "tokenizer": "t"}
+ABOUT = {
+    "outcome": "sampled", "model": "a model", "model_fingerprint": "w", "dictionaries_fingerprint": "d",
+    "tokenizer": "t",
+}  # fmt: skip
 
 
 def trials():
@@ -39,7 +44,7 @@ def trials():
                     "condition": Arm.parse(arm).condition(group), "trial": trial, "scale": float(feature < 0),
                     "shift": value if feature >= 0 else 0.0, "value_before": float(prompt + feature),
                     "edits_applied": int(feature >= 0), "action": action, "response": f"{action} {rng.integers(99)}",
-                    "amount": 20.0 if action == "bet" else None,
+                    "amount": 20.0 if action == "bet" else None, "tokens": [prompt, trial],
                 })  # fmt: skip
     return pa.Table.from_pylist(rows)
 
@@ -47,7 +52,7 @@ def trials():
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory):
     folder, table = tmp_path_factory.mktemp("sweep") / "work", trials()
-    plan = Plan("patch_sweep", {}, {}, (table.num_rows,), Layout(table.schema), {"model": "a model"})
+    plan = Plan("patch_sweep", {}, PARTS, (table.num_rows,), Layout(table.schema), {"model": "a model"})
     run_sweep(Store(folder, plan), lambda unit: UnitResult(table))
     finish(folder, EffectSettings(split=False))
     return folder
@@ -68,10 +73,11 @@ def exported(workdir, tmp_path):
 
 def test_responses_are_the_sampled_trials(workdir):
     found, table = read_earlier(workdir), trials()
-    assert (found.kind, found.about) == ("patch_sweep", {"outcome": "sampled", "model": "a model"})
+    assert (found.kind, found.about) == ("patch_sweep", ABOUT)
     for name, own in (("layer", "layer"), ("arm", "arm"), ("context", "group"), ("trial", "trial"),
                       ("response", "response"), ("amount", "amount"), ("condition", "condition")):  # fmt: skip
         assert found.responses[name].to_pylist() == table[own].to_pylist()
+    assert found.responses["tokens"].to_pylist() == table["tokens"].to_pylist()
     assert found.responses["prompt"].to_pylist() == list(map(str, table["prompt_id"].to_pylist()))
     assert found.responses["valid"].to_pylist() == [action != "invalid" for action in table["action"].to_pylist()]
 
