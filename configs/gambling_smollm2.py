@@ -49,7 +49,7 @@ def get_config() -> ConfigDict:
         ),
         (
             "replay", "replay", {"prompts": "select/prompts.jsonl", "features": chosen},
-            {"max_new_tokens": 6, "temperature": 0.7, "trials": 1, "limit_features": 4,
+            {"max_new_tokens": 6, "temperature": 0.7, "trials": 1, "limit_features": 3,
              "arms": ("baseline", "patch", "random")},
         ),
         ("tokens", "tokens", {"results": "sampled", "prompts": "select/prompts.jsonl"}, {}),

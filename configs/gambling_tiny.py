@@ -3,7 +3,7 @@
     causeway study --config=configs/gambling_tiny.py --workdir=runs/gambling
 
 Matched states of the slot machine, exact probabilities of every answer for the features that differ most, then for the
-strongest of these rollouts, pathways, replay and words, and one story a feature. Two minutes on two cores. `states` and
+strongest of these rollouts, pathways, replay and words, and one story a feature. Four minutes on two cores. `states` and
 `per_layer` make it smaller: --config=configs/gambling_tiny.py --config.stages[0].flags.states=12.
 """
 
@@ -36,7 +36,8 @@ def get_config() -> ConfigDict:
             "pathways", "pathways", {"prompts": "select/prompts.jsonl", "features": chosen},
             {"top": 3, "random_pairs": 2, "chains": 20},
         ),
-        ("replay", "replay", {"prompts": prompts, "features": chosen}, rollouts | {"trials": 2}),
+        # A source and its 19 random features are forty rollouts a prompt and value: a batch holds more of them.
+        ("replay", "replay", {"prompts": prompts, "features": chosen}, rollouts | {"trials": 2, "batch_rows": 256}),
         ("tokens", "tokens", {"results": "sampled", "prompts": prompts}, {}),
         (
             "integrate", "integrate",
