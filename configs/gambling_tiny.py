@@ -3,8 +3,8 @@
     causeway study --config=configs/gambling_tiny.py --workdir=runs/gambling
 
 Matched states of the slot machine, exact probabilities of every answer for the features that differ most, then for the
-strongest of these rollouts, pathways, replay and words, and one story a feature. Four minutes on two cores. `states` and
-`per_layer` make it smaller: --config=configs/gambling_tiny.py --config.stages[0].flags.states=12.
+strongest of these rollouts, pathways, replay and words, and one story a feature. Four minutes on two cores. `states`
+and `per_layer` make it smaller: --config=configs/gambling_tiny.py --config.stages[0].flags.states=12.
 """
 
 from ml_collections import ConfigDict
