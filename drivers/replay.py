@@ -50,6 +50,7 @@ def main(_: list[str]) -> None:
     features = given("features", "a file of features, the table of `screen` or JSON lines")
     if "random" not in FLAGS.arms:
         no_effect("without random in --arms", "random_draws")
+        print("warning: nothing will be called a pathway: random features are not among --arms", flush=True)
     guard, settings = sweep_flags.disk_guard(workdir), _settings()
     from causeway.engine.analyses.replay import run
     from causeway.ports.prompts.sweep_inputs import read_feature_table

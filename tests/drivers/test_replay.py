@@ -180,6 +180,8 @@ def test_every_source_has_the_random_features_that_its_band_takes(session):
     assert (told["random_draws"], told["random_draws_needed"]) == (19, 19)
     assert pq.read_table(tmp / "controls" / "replay_pathways.parquet")["null_high"].null_count == 0
     assert "random features:" not in done["controls"]["out"]
+    assert "warning: nothing will be called a pathway" not in done["controls"]["out"]
+    assert done["first"]["out"].startswith("warning: nothing will be called a pathway: random features are not among")
     assert "random features: 0 for each source and value, where 19 are needed" in done["first"]["out"]
 
 
