@@ -8,7 +8,11 @@ set to their groups' population means, zeros included, at the last prompt token 
 the dictionary's reconstruction in the stream's place (`replace`), with a threshold of 0 (`gating=study`), in float16;
 30 trials of 100 tokens at temperature 0.7 in each of six conditions, read by the first parser and rule: 1,674,000
 trials, of which the 60 of the two baselines are drawn once, since no feature is set there. `export_study` writes the
-study's own files. What follows (audit to integrate) is what its documents plan: 50 features a layer, 25 pathways each.
+study's own files. What follows (audit to integrate) is what its documents plan: 50 features a layer of those that its
+rule declares (`verdict`), 25 pathways each. There is no no-op, so that the dictionary's error is part of every effect.
+
+Two prompts tell nothing of others: by our criteria no feature is causal or could be, and of pathways and replay only
+the columns of the documents' own rules (original_*) say anything; so no random features are run there.
 
 Layer 31 is read and patched at the block's output; the study read it behind the last norm and patched it before.
 """
@@ -42,14 +46,17 @@ def get_config() -> ConfigDict:
                         "parser": "v1", "export_study": True},
         ),
         ("audit", "audit", {"results": "sweep"}, {}),
-        ("select", "select", {"results": "sweep", "features": screened}, {"per_layer": 50, "value": "mean"}),
+        (
+            "select", "select", {"results": "sweep", "features": screened},
+            {"verdict": "study", "per_layer": 50, "value": "mean"},
+        ),
         (
             "pathways", "pathways", {"prompts": prompts, "features": chosen},
-            {"select_by": "original", "top": 25, "tau": 0.1},
+            {"select_by": "original", "top": 25, "tau": 0.1, "random_draws": 0},
         ),
         (
             "replay", "replay", {"prompts": prompts, "features": chosen},
-            rollouts | {"trials": 20, "arms": ("baseline", "noop", "patch", "random")},
+            rollouts | {"trials": 20, "arms": ("baseline", "noop", "patch")},
         ),
         ("tokens", "tokens", {"results": "sweep", "features": chosen, "prompts": prompts}, {"reference": "baseline"}),
         (

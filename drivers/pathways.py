@@ -90,7 +90,7 @@ def _asked(table: pa.Table, records: list[PromptRecord], settings: Settings) -> 
     with named("prompts"):
         both = halves(prompt_records.usable(rendered, placed, "read"), settings.seed)
     if not FLAGS.prototype and (few := verdict(len(both[1]))):
-        print(f"half of the prompts measures; {few}")
+        print(f"half of the prompts measures; {few}", flush=True)
     return Asked(model, dictionary, *both, targets, values, settings, model_flags.parallel())
 
 
@@ -111,9 +111,10 @@ def _pathways(workdir: Path, asked: Asked) -> None:
     from causeway.engine.sweep.checksums import written_alone
     from causeway.engine.sweep.environment import environment
     from causeway.ports.results.pathway_files import FILES, write_pathways
+    from causeway.ports.results.recorded_inputs import earlier_read
 
     found = find_pathways(asked, workdir)
-    about = {**summary.summarise(found), "environment": environment()}
+    about = {**summary.summarise(found), **earlier_read(None, None, FLAGS.features), "environment": environment()}
     with written_alone(workdir, FILES):
         write_pathways(
             workdir, found.pathways, found.chains, found.parts(), summary.validated(found), about

@@ -53,6 +53,7 @@ def main(_: list[str]) -> None:
         print("warning: nothing will be called a pathway: random features are not among --arms", flush=True)
     guard, settings = sweep_flags.disk_guard(workdir), _settings()
     from causeway.engine.analyses.replay import run
+    from causeway.engine.stats.paired import verdict
     from causeway.ports.prompts.sweep_inputs import read_feature_table
     from causeway.ports.results.replay_files import check_workdir
 
@@ -62,6 +63,8 @@ def main(_: list[str]) -> None:
     sweep = sweep_flags.sweep(table, "sampled", asked, unread=True)
     run.check(sweep, settings, FLAGS.teacher_forced, targets)
     check_workdir(workdir, sweep.plan.fingerprint, sweep=False)
+    if few := verdict(len(sweep.prompts) // (2 if FLAGS.halves else 1)):
+        print(f"{'each half' if FLAGS.halves else 'all'} of the prompts: {few}", flush=True)
     if FLAGS.plan:
         basis = cast(Literal["abstract", "measured"], FLAGS.plan)
         print(run.estimate(sweep, workdir, basis, FLAGS.teacher_forced))
@@ -105,14 +108,17 @@ def _finish(
     from causeway.engine.analyses.replay.replay_summary import lines
     from causeway.engine.sweep.checksums import written_alone
     from causeway.engine.sweep.manifest import finished_table
+    from causeway.ports.results.recorded_inputs import file_read
     from causeway.ports.results.replay_files import FILES, check_workdir, write_replay
 
+    inputs = {flag: file_read(path) for flag in ("features", "targets") if (path := getattr(FLAGS, flag))}
     sweep = Path(FLAGS.sweep) if FLAGS.sweep else None
     if sweep:
         check_workdir(workdir, finished_table(sweep, "trials", "patch_sweep").plan["fingerprint"], sweep=True)
     found = run.read_stores(
-        workdir, settings, sweep=sweep, teacher_forced=FLAGS.teacher_forced, targets=targets, text=text
-    )
+        workdir, settings, sweep=sweep, teacher_forced=FLAGS.teacher_forced, targets=targets, text=text,
+        inputs=inputs,
+    )  # fmt: skip
     with written_alone(workdir, FILES):
         write_replay(workdir, found)
     print("\n".join(lines(found.summary)))

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from causeway.engine.prompt_record import PromptRecord
 
 FLAGS = take(
-    "results features value rank_by top_total only_causal prompts skip_bad prompts_each seed out overwrite",
+    "results features value rank_by top_total only_causal verdict prompts skip_bad prompts_each seed out overwrite",
     per_layer=50,
 )
 
@@ -37,6 +37,7 @@ def main(_: list[str]) -> None:
     """Read, choose, write."""
     out = _checked()
     from causeway.engine.sweep.checksums import written_alone
+    from causeway.ports.results.recorded_inputs import earlier_read
     from causeway.ports.results.selection_files import FILES, write_selection
 
     results = _results()
@@ -44,6 +45,7 @@ def main(_: list[str]) -> None:
     records, own = _prompts(results)
     prompts, how = _sampled(chosen.features, records, own)
     about = {**chosen.about, **how, "results": FLAGS.results, "features": FLAGS.features}
+    about |= earlier_read(FLAGS.results, results, FLAGS.features)
     with written_alone(out, FILES):
         write_selection(out, chosen.features, records, prompts, about)
     print("\n".join(_lines(chosen, len({int(i) for each in prompts for i in each}))))
@@ -55,7 +57,9 @@ def _checked() -> Path:
     if not (FLAGS.results or FLAGS.features):
         raise ValueError("--results, --features: got neither; needs an earlier study, a screen's table, or both")
     if not FLAGS.results:
-        no_effect("without --results, where nothing is declared", "only_causal")
+        no_effect("without --results, where nothing is declared", "only_causal", "verdict")
+    if not FLAGS.only_causal:
+        no_effect("with --noonly_causal", "verdict")
     if not FLAGS.features:
         no_effect("without --features", "value")
     if FLAGS.top_total or FLAGS.rank_by == "all":
@@ -84,7 +88,7 @@ def _chosen(results: EarlierResults | None) -> Selected:
     with named("results" if FLAGS.results else "features"):
         return select(
             results, screen=screen, rank_by=FLAGS.rank_by, per_layer=FLAGS.per_layer, top_total=FLAGS.top_total,
-            only_causal=FLAGS.only_causal, value=parse_rule(FLAGS.value),
+            only_causal=FLAGS.only_causal, verdict=FLAGS.verdict, value=parse_rule(FLAGS.value),
         )  # fmt: skip
 
 
@@ -127,7 +131,8 @@ def _lines(chosen: Selected, prompts: int) -> list[str]:
     about = chosen.about
     out = [f"{about['selected']} of {about['candidates']} features, by {about['rank_by']}; {prompts} prompts"]
     if about["not_causal"]:
-        out.append(f"not declared causal and left out: {about['not_causal']}")
+        by = {"study": "by the study's rule", "ours": "by our criteria"}[about["verdict"]]
+        out.append(f"not declared causal {by} and left out: {about['not_causal']}")
     if about["without_strength"]:
         out.append(f"without {about['rank_by']} and left out: {about['without_strength']}")
     if about["without_values"]:

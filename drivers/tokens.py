@@ -28,8 +28,6 @@ FLAGS = take(
     "results features units reference min_count prior exact_test echo until_decision parser correction alpha keep out "
     "overwrite", model=None,
 )  # fmt: skip
-# Of what wrote the responses, where the results tell.
-FINGERPRINTS = ("model_fingerprint", "dictionaries_fingerprint")
 
 
 def main(_: list[str]) -> None:
@@ -96,13 +94,13 @@ def _write(out: Path, found: TokenEffects, results: EarlierResults, tokenizer: T
     """The tables, what of them is for reading, and what they are."""
     from causeway.engine.analyses.tokens.summary import effects, entries
     from causeway.engine.sweep.environment import environment
+    from causeway.ports.results.recorded_inputs import earlier_read
     from causeway.ports.results.token_files import write_tokens
 
     about = {
         **found.about, "alpha": FLAGS.alpha, "keep": FLAGS.keep, "results": FLAGS.results, "files": results.files,
         "kind": results.kind, "model": FLAGS.model, "tokenizer": tokenizer.fingerprint if tokenizer else None,
-        "environment": environment(),
-        **{name: results.about[name] for name in FINGERPRINTS if name in results.about},
+        "environment": environment(), **earlier_read(FLAGS.results, results, FLAGS.features),
     }  # fmt: skip
     write_tokens(
         out, found.associations, found.outcomes, entries(found.associations, FLAGS.alpha, FLAGS.keep),

@@ -2,7 +2,8 @@
 
     decisions   of the study's own rule: a test in each of two contexts, of which the larger effect is `effect`. Its p
                 is that of the better of two tests, so it is doubled: the smaller of two null p values is below 0.05 in
-                9.8 % of cases, twice it in 4.9 %.
+                9.8 % of cases, twice it in 4.9 %. What is a large bet depends on the rule's version (`RULES`): above
+                $15, or $20 and more.
     effects     of a `patch_sweep`: the contrast and outcome with the largest |effect| over all prompts, among those
                 that can be called causal and, where there are any, among probabilities of answers, which share a unit.
                 Its p is multiplied by how many it was chosen from; q already counts all of them.
@@ -17,30 +18,38 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from causeway.engine.analyses.as_published.causal_rule import RULES
 from causeway.engine.analyses.patch_sweep.cells import INVALID, OTHER
 from causeway.engine.analyses.patch_sweep.contrasts import FAMILY
 from causeway.engine.analyses.patch_sweep.effect_results import ALL
-from causeway.engine.earlier_results import FEATURES, feature_name
+from causeway.engine.earlier_results import CONTEXTS, FEATURES, feature_name
 
-# What the study's rule counts in each of its contexts, and between which arms.
-TESTS = {"safe": ("stop", "patch:safe - baseline"), "risky": ("bet above 15", "patch:risky - baseline")}
 _UNREAD = (OTHER, f"p_{INVALID}")
 
 
-def of_decisions(rows: Sequence[Mapping[str, Any]]) -> tuple[pa.Table, tuple[str, ...]]:
+def tests_of(rule: str) -> dict[str, tuple[str, str]]:
+    """What a version of the study's rule counts in each of its contexts, and between which arms."""
+    own = RULES[rule]
+    outcomes = {own.safe: "stop", own.risky: f"bet above {own.large_bet:g}"}
+    return {context: (outcome, f"patch:{context} - baseline") for context, outcome in outcomes.items()}
+
+
+def of_decisions(rows: Sequence[Mapping[str, Any]], rule: str = "v1") -> tuple[pa.Table, tuple[str, ...]]:
     """The table of decided features, each once and in order, and the names of those decided twice and differently.
 
     Args:
         rows: mappings with layer, feature, source and any of the other columns of `FEATURES` (effect, p, outcome and
             contrast are derived from those of the contexts), and value_<group>.
+        rule: the version of the study's rule (`RULES`) that decided.
     """
+    tests = tests_of(rule)
     first: dict[tuple[int, int], Mapping[str, Any]] = {}
     conflicting: dict[str, None] = {}
     for row in rows:
         kept = first.setdefault((row["layer"], row["feature"]), row)
         if _told(kept) != _told(row):
             conflicting[feature_name(row["layer"], row["feature"])] = None
-    ordered = [{**first[key], **_strongest_context(first[key])} for key in sorted(first)]
+    ordered = [{**first[key], **_strongest_context(first[key], tests)} for key in sorted(first)]
     values = dict.fromkeys(name for row in ordered for name in row if name not in FEATURES.names)
     schema = pa.schema([*FEATURES, *((name, pa.float64()) for name in values)])
     return pa.Table.from_pylist(ordered, schema), tuple(conflicting)
@@ -50,14 +59,14 @@ def _told(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name != "source"}
 
 
-def _strongest_context(row: Mapping[str, Any]) -> dict[str, Any]:
-    sizes = {context: row.get(f"effect_{context}") for context in TESTS}
+def _strongest_context(row: Mapping[str, Any], tests: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
+    sizes = {context: row.get(f"effect_{context}") for context in tests}
     known = {context: size for context, size in sizes.items() if size is not None}
     if not known:
         return {}
     context = max(known, key=lambda name: abs(known[name]))
     p = row.get(f"p_{context}")
-    outcome, contrast = TESTS[context]
+    outcome, contrast = tests[context]
     return {
         "effect": known[context], "p": None if p is None else min(1.0, len(known) * p), "outcome": outcome,
         "contrast": contrast,
@@ -114,7 +123,7 @@ def _declared(pooled: pa.Table) -> pa.Table:
 
 def _of_contexts(original: pa.Table) -> pa.Table:
     columns = {name: original[name] for name in ("layer", "feature")}
-    for context in TESTS:
+    for context in CONTEXTS:
         columns[f"is_causal_{context}"] = original[f"original_is_causal_{context}"]
         columns[f"effect_{context}"] = original[f"original_{context}_effect_size"]
         columns[f"p_{context}"] = original[f"original_{context}_p_value"]

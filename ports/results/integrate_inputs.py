@@ -6,8 +6,8 @@
     replay      replay_pathways.parquet, replay.json
     tokens      associations.parquet, outcomes.parquet, tokens.json
 
-Each table comes with the sha256 of its files and with what its stage recorded of the model, dictionaries, features and
-prompts that it was made of.
+Each table comes with the sha256 of its files, with the fingerprints of model and dictionaries that its stage recorded,
+and with the sha256 of the files that it read (`recorded_inputs`), as far as its record tells them.
 """
 
 from collections.abc import Mapping
@@ -31,6 +31,8 @@ FILES: Mapping[str, tuple[Mapping[str, str], tuple[str, ...], str]] = {
     "replay": ({"replay": "replay_pathways.parquet"}, (), "replay.json"),
     "tokens": ({"associations": "associations.parquet", "outcomes": "outcomes.parquet"}, (), "tokens.json"),
 }
+# The flags of stages that have another name.
+_FLAGS = {"effects": "results", "tokens": "associations"}
 # Fields of records that say what a stage was made of, and the names they have here.
 _RECORDED = {"model_fingerprint": "model", "dictionaries_fingerprint": "dictionaries"}
 _PLANNED = {"weights": "model", "dictionaries": "dictionaries"}
@@ -56,26 +58,28 @@ def read_inputs(folders: Mapping[str, str]) -> Inputs:
 
 
 def _stage(stage: str, folder: Path) -> dict[str, tuple[pa.Table, Origin]]:
+    flag = _FLAGS.get(stage, stage)
     if not folder.is_dir():
-        raise FileNotFoundError(f"--{stage}: {folder}: no such folder; give what `causeway {stage}` wrote")
+        raise FileNotFoundError(f"--{flag}: {folder}: no such folder; give what `causeway {stage}` wrote")
     names, optional, record = FILES[stage]
     about = folder / record
     if not about.is_file():
-        raise FileNotFoundError(f"--{stage}: {folder} has no {record}: not finished, or not of `causeway {stage}`")
-    identity = _identity(folder, parse_json(read_text(about, CONFIG_BYTES), str(about)))
+        raise FileNotFoundError(f"--{flag}: {folder} has no {record}: not finished, or not of `causeway {stage}`")
+    told = parse_json(read_text(about, CONFIG_BYTES), str(about))
+    identity, inputs = _identity(folder, told), _inputs(told)
     found = {}
     for name, file in names.items():
         if name in optional and not (folder / file).is_file():
             continue
         table = read_parquet(folder / file, missing=f"run `causeway {stage}` again")
-        found[name] = (table, Origin(str(folder), {file: file_sha256(folder / file)}, identity))
+        found[name] = (table, Origin(_place(folder), {file: file_sha256(folder / file)}, identity, inputs))
     return found
 
 
 def _effects(_: str, folder: Path) -> dict[str, tuple[pa.Table, Origin]]:
     earlier = read_earlier(folder)
     files = {name: file_sha256(folder / name) for name in earlier.files if not name.startswith("response")}
-    return {"effects": (earlier.features, Origin(str(folder), files, _identity(folder, {})))}
+    return {"effects": (earlier.features, Origin(_place(folder), files, _identity(folder, {})))}
 
 
 def _identity(folder: Path, about: Any) -> dict[str, str]:
@@ -87,3 +91,17 @@ def _identity(folder: Path, about: Any) -> dict[str, str]:
     if isinstance(about, dict):
         found |= {name: about[field] for field, name in _RECORDED.items() if about.get(field)}
     return {name: str(value) for name, value in found.items()}
+
+
+def _inputs(about: Any) -> dict[str, dict[str, str]]:
+    """Folders that a stage says it read, with the sha256 of their files."""
+    told = about.get("inputs") if isinstance(about, dict) else None
+    found: dict[str, dict[str, str]] = {}
+    for one in told.values() if isinstance(told, dict) else ():
+        found.setdefault(_place(Path(one["folder"])), {}).update(one["files"])
+    return found
+
+
+def _place(folder: Path) -> str:
+    """One name of a folder, however it was given."""
+    return str(folder.absolute())

@@ -7,7 +7,8 @@
 Causality comes in two layouts, and a file may have both: nested as above, or a field `is_causal` of each result, as the
 plan of the token study took for granted. Nested, a feature is causal when it is so in either context, or, where the
 contexts are not told, when the interpretation is not `no_causal_effect` (or `no_effect`). Answers parsed again were
-decided again: their files have no cohen_d, and the one of causal features alone lists them under `causal_features`.
+decided again, by the second version of the study's rule (`RULES`): their files have no cohen_d, and the one of causal
+features alone lists them under `causal_features`.
 """
 
 import dataclasses
@@ -21,6 +22,7 @@ from causeway.ports.files.json_text import parse_json
 from causeway.ports.files.text_files import read_text
 
 PATTERNS = ("checkpoint_*.json", "reparsed_all_features_*.json", "reparsed_causal_features_*.json")
+_AGAIN = "reparsed_"
 NOT_CAUSAL = ("no_causal_effect", "no_effect")
 _NUMBERS = {"effect_size": "effect", "p_value": "p"}
 
@@ -33,7 +35,7 @@ class Checkpoint:
         rows: of `earlier_features.of_decisions`. about: what all files of one study say alike.
         tested: features it says were tested, of which it may report some alone. part: of the run, as it names it;
             later checkpoints of a part go on where earlier ones were.
-        sweep: sha256 of the trials that a `patch_sweep` wrote it from; "" of others.
+        sweep: sha256 of the trials that a `patch_sweep` wrote it from; "" of others. rule: version that decided.
     """
 
     path: Path
@@ -42,6 +44,7 @@ class Checkpoint:
     tested: int
     part: str
     sweep: str
+    rule: str = "v1"
 
 
 def read(path: Path) -> Checkpoint:
@@ -73,7 +76,8 @@ def read(path: Path) -> Checkpoint:
     about = {"layout": next(iter(layouts)), **_alike(content, path)} if layouts else _alike(content, path)
     tested = scalars.integer(content.get("features_tested") or 0, f"{path}: features_tested")
     part = f"{content.get('layer_range', path.name)} {content.get('process_id')}"
-    return Checkpoint(path, rows, about, max(tested, len(rows)), part, str(content.get("sweep", "")))
+    rule = "v2" if path.name.startswith(_AGAIN) else "v1"
+    return Checkpoint(path, rows, about, max(tested, len(rows)), part, str(content.get("sweep", "")), rule)
 
 
 def _alike(content: Mapping[str, Any], path: Path) -> dict[str, Any]:

@@ -60,7 +60,9 @@ def _study(folder: Path, checkpoints: Sequence[Checkpoint], logs: Sequence[Path]
     read = [study_responses.read(path, folder) for path in logs]
     decided = [row for checkpoint in checkpoints for row in checkpoint.rows]
     seen = {} if checkpoints else {key: row for log in read for key, row in log.features.items()}
-    features, conflicting = earlier_features.of_decisions(decided or list(seen.values()))
+    features, conflicting = earlier_features.of_decisions(
+        decided or list(seen.values()), checkpoints[0].rule if checkpoints else "v1"
+    )  # fmt: skip
     responses, repeated = each_trial_once(study_responses.joined([log.responses for log in read]))
     about = {**checkpoints[0].about, "features_tested": _tested(checkpoints)} if checkpoints else {}
     files = [*(checkpoint.path for checkpoint in checkpoints), *logs]

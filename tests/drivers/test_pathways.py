@@ -7,6 +7,8 @@ import networkx as nx
 import pyarrow.parquet as pq
 import pytest
 
+from causeway.engine.sweep.fingerprint import file_sha256
+
 FEATURES = [{"layer": 3, "feature": 81, "value_risky": 2.0}, {"layer": 2, "feature": 121, "value_risky": 9.0}]
 
 
@@ -54,6 +56,8 @@ def test_all_files_are_written_and_the_page_tells_what_was_found(runs, place):
     about = json.loads((folder / "pathways.json").read_text())
     assert about["prompts"] == {"choosing": 10, "estimating": 10}
     assert about["settings"]["rule"]["tau"] == 0.2
+    assert about["inputs"]["features"]["files"] == {"features.jsonl": file_sha256(place / "features.jsonl")}
+    assert "half of the prompts" not in first["out"]
     told = json.loads((folder / "validated_pathways.json").read_text())
     assert len(told) == about["counts"]["validated"] == pairs.filter(pairs["validated"]).num_rows
     graph = nx.read_graphml(folder / "pathways.graphml")

@@ -114,9 +114,11 @@ def test_a_replay_writes_its_tables_and_tells_what_it_found(session):
     assert {path.name for path in (tmp / "first").iterdir()} >= FILES | {"free", "teacher_forced"}
     assert "downstream, teacher_forced, last_prompt, against baseline" in done["first"]["out"]
     assert "cannot be was measured" not in done["first"]["out"]
+    assert done["first"]["out"].count("each half of the prompts: cannot tell: 3 prompts are too few") == 1
     summary = json.loads((tmp / "first" / "replay.json").read_text())
     assert summary["prompts"] == {"risky": 3, "safe": 3}
     assert summary["largest_change_that_cannot_be"] == 0
+    assert list(summary["inputs"]) == ["features"]
     table = pq.read_table(tmp / "first" / "replay_pathways.parquet")
     assert set(table["measure"].cast("string").to_pylist()) == {"free", "teacher_forced"}
 

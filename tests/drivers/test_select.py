@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from causeway.engine.earlier_results import feature_names
+from causeway.engine.sweep.fingerprint import file_sha256
 from tests.simulated_study import simulated_study
 
 
@@ -54,6 +55,10 @@ def test_a_study_is_selected_from_with_values_and_prompts(study, files, drive, t
     about = json.loads((tmp_path / "out" / "select.json").read_text())
     assert about["prompts_by"] == {"hash of feature and prompt": len(listed)}
     assert about["selected"] == len(listed) > 1
+    assert about["inputs"]["features"] == {
+        "folder": str(files), "files": {"screen.json": file_sha256(files / "screen.json")}
+    }  # fmt: skip
+    assert {name.partition("_")[0] for name in about["inputs"]["results"]["files"]} >= {"checkpoint"}
     assert max(Counter(entry["layer"] for entry in listed).values()) == 2
 
 
@@ -76,6 +81,8 @@ REFUSALS = {
     "no file": (("--features={tmp}/nowhere.npz",), "--features: .*nowhere.npz: no such file"),
     "idle": (("--results={study}", "--value=mean"), "--value: without effect without --features"),
     "no verdicts": (("--features={files}/screen.json", "--noonly_causal"), "--only_causal: without effect without"),
+    "no judge": (("--results={study}", "--noonly_causal", "--verdict=study"), "--verdict: without effect with"),
+    "not ours": (("--results={study}", "--verdict=ours"), "--verdict: got ours, but a published study's files"),
     "both counts": (
         ("--results={study}", "--top_total=5", "--per_layer=9"), "--per_layer: without effect with --top_total"
     ),
@@ -112,6 +119,9 @@ def test_a_sweep_is_selected_from_with_its_own_prompts_and_swept_again(drive, tm
     about = json.loads((tmp_path / "out" / "select.json").read_text())
     assert about["prompts_by"] == {"activation nearest to its median over the prompts of the group": 3}
     assert sorted(about["values"]) == ["risky", "safe"]
+    plan = json.loads((swept / "plan.json").read_text())
+    assert about["model_fingerprint"] == plan["parts"]["weights"]
+    assert about["inputs"]["results"]["files"]["effects.parquet"] == file_sha256(swept / "effects.parquet")
     again = (
         f"--prompts={tmp_path / 'out' / 'prompts.jsonl'}",
         f"--features={tmp_path / 'out' / 'causal_features.parquet'}",

@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from causeway.engine.analyses.study.records import Places
@@ -319,6 +320,74 @@ def test_the_gambling_study_of_the_bundled_model_runs_whole_and_tells_what_drive
         if one[part]
         for name in [one[part]["from"]]
     } <= set(told["summary"]["sources"])
+
+
+# A state of each group, in the bundled model's words: it stops in both, and in the second a feature makes it bet.
+TWO = {
+    "safe": "game: loss $85, win $10. balance $35. round 3. 1) bet $5-$100 2) stop. choice:",
+    "risky": "game: win $90, loss $70, loss $5, loss $15. balance $275. round 7. 1) bet $5-$100 2) stop. choice:",
+}
+
+
+@pytest.fixture
+def published(tmp_path):
+    """The published study, smaller and on the bundled model: nothing but values of flags is another's."""
+    prompts = tmp_path / "two.jsonl"
+    prompts.write_text("".join(json.dumps({"text": text, "group": g, "id": g}) + "\n" for g, text in TWO.items()))
+    config = importlib.import_module("causeway.configs.gambling_llama31_published").get_config()
+    # Llama Scope's threshold is no option of the bundled dictionaries, and float16 is slow on a CPU.
+    del config.shared.gating
+    config.shared.update(
+        model="bundled:tiny", dictionaries="bundled:tiny/saes", layers=(1, 2, 3), storage="float32", compute="float32"
+    )
+    config.stages = tuple(stage for stage in config.stages if stage.name != "prompts")
+    for stage in config.stages:
+        if stage.takes.get("prompts") == "prompts":
+            del stage.takes["prompts"]
+            stage.flags.prompts = (str(prompts),)
+    own = {stage.name: stage.flags for stage in config.stages}
+    own["screen"].update(
+        play=48, wording="tiny", parser="answers", vary_start=True, max_rounds=4, max_new_tokens=8, temperature=1.0
+    )
+    # Means of so few games differ too little; more trials, since the rule asks for five of everything.
+    own["sweep"].update(per_layer=3, trials=80, max_new_tokens=6, temperature=1.0, value="q90")
+    own["select"].update(value="q90")
+    own["pathways"].update(top=3)
+    others = tmp_path / "others.jsonl"
+    others.write_text("".join(json.dumps({"layer": 3, "feature": feature}) + "\n" for feature in (2, 31, 40)))
+    own["replay"].update(trials=2, max_new_tokens=4, value="q90", targets=str(others))
+    return config
+
+
+@pytest.mark.slow(share=9)
+def test_the_published_study_runs_whole_on_two_prompts_and_says_what_they_cannot_tell(published, tmp_path):
+    import causeway as cw
+
+    lines = []
+    cw.study(published, tmp_path / "here", tell=lines.append)
+    assert lines[-1].startswith("[8/8] integrate  done")
+    here = tmp_path / "here"
+    # Six conditions of each feature, and a dictionary's error in four of them.
+    trials = pq.read_table(here / "sweep" / "trials.parquet", columns=["arm", "group", "condition"])
+    assert len({*zip(*(trials[name].to_pylist() for name in ("arm", "group")), strict=True)}) == 6
+    assert json.loads((here / "sweep" / "summary.json").read_text())["warnings"]
+    assert list(here.glob("sweep/checkpoint_*.json"))
+    # The study's rule declares features that our criteria cannot, and they alone are followed.
+    select = json.loads((here / "select" / "select.json").read_text())
+    assert select["verdict"] == "study"
+    assert 0 < select["selected"] < select["selected"] + select["not_causal"] == 9
+    # One prompt chooses and one measures: what is said is what the documents' own rules say.
+    pairs = pq.read_table(here / "pathways" / "pathways.parquet")
+    assert pairs["q"].null_count == pairs.num_rows > 0
+    assert pairs["null_high"].null_count == pairs.num_rows
+    assert {"original_pathway", "original_strong", "original_correlated"} <= set(pairs.column_names)
+    assert pairs["original_pathway"].null_count == 0
+    replayed = pq.read_table(here / "replay" / "replay_pathways.parquet")
+    assert replayed["q"].null_count == replayed.num_rows > 0
+    assert replayed["original_p"].null_count < replayed.num_rows
+    for stage, said in (("pathways", "half of the prompts measures"), ("replay", "each half of the prompts:")):
+        log = (here / "stages" / f"{stage}.log").read_text()
+        assert log.count(f"{said}") == log.count("cannot tell: 1 prompts are too few for a test") == 1
 
 
 def test_what_a_command_without_a_folder_writes_is_not_taken(tmp_path):

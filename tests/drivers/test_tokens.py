@@ -56,6 +56,7 @@ def test_tokens_of_a_sweep_are_paired_over_its_prompts(drive, tmp_path):
     table = pq.read_table(tmp_path / "out" / "associations.parquet")
     about = json.loads((tmp_path / "out" / "tokens.json").read_text())
     assert (about["menus"], about["responses_of_unknown_menu"]) == ("the prompts' answers", 0)
+    assert len(about["inputs"]["results"]["files"]) == len(about["files"])
     assert len(about["model_fingerprint"]) == len(about["dictionaries_fingerprint"]) == 64
     assert set(table["unit"].to_pylist()) == {"token", "word", "word_group"}
     assert all((token is None) == (unit != "token") for token, unit in

@@ -80,6 +80,16 @@ def test_decided_features_are_sorted_each_once_and_told_when_they_differ():
     assert earlier_features.of_decisions([row, {**row, "cohen_d": 2.0}])[1] == ("L5-2",)
 
 
+@pytest.mark.parametrize(("rule", "bet"), [("v1", "bet above 15"), ("v2", "bet above 19")])
+def test_what_was_counted_is_told_by_the_version_of_the_rule_that_decided(rule, bet):
+    rows = [
+        {"layer": 0, "feature": 0, "effect_safe": 0.1, "effect_risky": -0.4, "source": "x"},
+        {"layer": 0, "feature": 1, "effect_safe": 0.5, "effect_risky": -0.4, "source": "x"},
+    ]
+    table = earlier_features.of_decisions(rows, rule)[0]
+    assert table["outcome"].to_pylist() == [bet, "stop"]
+
+
 def test_twice_the_smaller_p_of_two_null_tests_is_below_alpha_as_often_as_it_should():
     rng = np.random.default_rng(0)
     rows = [

@@ -183,7 +183,7 @@ PAGES: MappingProxyType[str, Page] = MappingProxyType(
                 "--per_layer=1 --out=runs/select",
             ),
             (("results", "features"), "out"),
-            ("rank_by", "per_layer", "top_total", "only_causal", "prompts", "prompts_each", "overwrite"),
+            ("rank_by", "per_layer", "top_total", "only_causal", "verdict", "prompts", "prompts_each", "overwrite"),
         ),
         "pathways": Page(
             (

@@ -123,7 +123,7 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
                                "set", "set", "add", "scale", "inhibit", "at_most", "at_least"),
     "arms": listed("Kinds of arms to run.", "baseline", "noop", "patch", "ablate", "random", "dose"),
     "doses": listed("Steps of the dose ladder, 1 being the value.", "0.25", "0.5", "0.75", "1.5"),
-    "random_draws": whole("Random control features for each feature.", 1),
+    "random_draws": whole("Random control features for each feature (pathways: 0 for none).", 1, 0),
     "outcome": choice("Answer probabilities, or sampled rollouts.", "exact", "exact", "sampled"),
     "form": choice("How an edit is written: the feature's difference added, or the reconstruction put in place.",
                     "delta", "delta", "replace"),
@@ -188,6 +188,8 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
                        "0; all: every feature is taken.", "cohen_d", "cohen_d", "effect", "interval", "all"),
     "top_total": whole("Features taken in all, the strongest whatever their layer (in place of --per_layer).", None),
     "only_causal": switch("Features declared causal alone; --noonly_causal: others too.", True),
+    "verdict": choice("Whose word it is that a feature is causal: our criteria's, or the published study's rule's "
+                      "(default: ours of a sweep, the study's of its own files).", None, "ours", "study"),
     "prompts_each": whole("Representative prompts of each feature, the groups in turn.", 4),
     # tokens
     "units": listed("What is counted: token (of --model), word, word_group (bet, bets, betting). Default: all."),

@@ -20,6 +20,8 @@ Feature = tuple[int, int]
 Rows = Mapping[Feature, list[dict[str, Any]]]
 UNITS = ("token", "word", "word_group")
 DIRECTIONS = ("adds", "removes")
+# Of the mean size of a source's changes, the least that their mean must be for a quotient by it.
+LEAST_MOVED = 0.25
 # Between the features of a chain.
 ARROW = " -> "
 
@@ -85,12 +87,16 @@ def pathways_found(inputs: Inputs, alpha: float) -> pa.Table:
 
     Returns:
         Their rows with `drive`, the change of the target for each unit by which the source was changed: an effect of
-        setting a source to 0 has the sign of what it loses, a drive that of what the source does.
+        setting a source to 0 has the sign of what it loses, a drive that of what the source does. Null where prompts
+        changed the source in opposite directions, which setting it to a group's value may do, so that little is left of
+        their mean: below `LEAST_MOVED` of the mean size, the quotient would be of noise.
     """
     rows = significant(inputs.rows("pathways"), alpha)
     found = rows.filter(pc.fill_null(rows["validated"].cast(pa.bool_()), False))
     effect, change = (found[name].cast(pa.float64()) for name in ("effect", "source_change"))
-    moved = pc.if_else(pc.equal(change, 0.0), pa.scalar(None, pa.float64()), change)
+    size = found["source_moved"].cast(pa.float64()) if "source_moved" in found.column_names else pc.abs(change)
+    enough = pc.and_(pc.not_equal(change, 0.0), pc.greater_equal(pc.abs(change), pc.multiply(size, LEAST_MOVED)))
+    moved = pc.if_else(enough, change, pa.scalar(None, pa.float64()))
     return found.append_column("drive", pc.divide(effect, moved))
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import networkx as nx
 
-from causeway.engine.analyses.integrate.by_feature import DIRECTIONS, Feature, Rows, name_of
+from causeway.engine.analyses.integrate.by_feature import DIRECTIONS, Feature, Rows, name_of, ordered
 from causeway.engine.analyses.integrate.feature_table import Story
 
 _PATHWAY = ("drive", "effect", "low", "high", "q")
@@ -34,7 +34,7 @@ def as_graph(stories: Sequence[Story], pathways: Rows, replay: Rows) -> nx.DiGra
             target = name_of((row["target_layer"], row["target_feature"]))
             graph.add_edge(name_of(source), target, kind="pathway", **_known(row, _PATHWAY))
     for source, rows in replay.items():
-        for row in rows:
+        for row in ordered(rows, "delta"):
             _add_replay(graph, source, row)
     for story in stories:
         for unit in ("word", "token"):
@@ -48,14 +48,14 @@ def as_graph(stories: Sequence[Story], pathways: Rows, replay: Rows) -> nx.DiGra
 
 
 def _add_replay(graph: nx.DiGraph, source: Feature, row: Mapping[str, Any]) -> None:
-    """What replay found of a pair, beside its pathway, of several arms the smallest q; an edge of its own where there
-    is no pathway."""
+    """What replay found of a pair, beside its pathway; an edge of its own where there is no pathway. Of several rows of
+    a pair the first stands, which has the smallest q."""
     pair = name_of(source), name_of((row["target_layer"], row["target_feature"]))
     if not graph.has_edge(*pair):
         values = {"arm": row.get("arm"), "effect": row["delta"], "low": row["low"], "high": row["high"], "q": row["q"]}
         graph.add_edge(*pair, kind="replay", **_known(values, tuple(values)))
     name, edge = f"replay_{row['measure']}_{row['step']}", graph.edges[pair]
-    if row["q"] < edge.get(f"{name}_q", 1.0):
+    if f"{name}_q" not in edge:
         edge.update({f"{name}_delta": row["delta"], f"{name}_q": row["q"]})
 
 

@@ -12,6 +12,7 @@ not tested once more by being here.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -50,11 +51,14 @@ class Origin:
         folder: as it was given. files: sha256 of each by name.
         identity: what its stage recorded of what it was made of, by field (model, dictionaries), as fingerprints; a
             field that two stages have must be the same. Features and prompts may well be some of another stage's.
+        read: folders that its stage read, each with the sha256 of its files then; where a folder is another stage's, it
+            must hold them still.
     """
 
     folder: str
     files: Mapping[str, str]
     identity: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    read: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,8 +66,8 @@ class Inputs:
     """Tables by name, and where those that are files came from.
 
     Raises:
-        ValueError: fewer than two stages, a table that lacks columns, pathways that do not rise, or stages made of
-            different things.
+        ValueError: fewer than two stages, a table that lacks columns, pathways that do not rise, stages made of
+            different things, or one that read what another was before it was run again.
     """
 
     tables: Mapping[str, pa.Table]
@@ -85,6 +89,7 @@ class Inputs:
         if (replay := self.tables.get("replay")) is not None:
             _check_rising("replay", replay.filter(pc.equal(replay["route"].cast(pa.string()), DOWNSTREAM)))
         _check_identities(self.origins)
+        _check_read(self.origins)
 
     @property
     def stages(self) -> tuple[str, ...]:
@@ -129,4 +134,16 @@ def _check_identities(origins: Mapping[str, Origin]) -> None:
                 raise ValueError(
                     f"{stage}: made of other {field} than {other} was ({value[:12]}, not {known[:12]}), by their "
                     "records; run the older of the two again, with the same --layers of dictionaries"
+                )
+
+
+def _check_read(origins: Mapping[str, Origin]) -> None:
+    """A stage that read another's files read them as they are now."""
+    for (name, origin), (other, source) in itertools.product(origins.items(), repeat=2):
+        for file, then in origin.read.get(source.folder, {}).items():
+            now = source.files.get(file, then)
+            if now != then:
+                raise ValueError(
+                    f"{STAGES[name]}: read another {file} of {STAGES[other]} than {source.folder} holds now "
+                    f"({then[:12]}, not {now[:12]}): {STAGES[other]} was run again; run {STAGES[name]} again too"
                 )

@@ -95,11 +95,13 @@ def make_arms(
     """All arms that the kinds stand for.
 
     Raises:
-        ValueError: an unknown kind, or no arm at all.
+        ValueError: an unknown kind, no arm at all, or random arms without a draw.
     """
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown:
         raise ValueError(f"arms: got {unknown[0]!r}; needs some of {', '.join(KINDS)}")
+    if "random" in kinds and draws < 1:
+        raise ValueError(f"random_draws: got {draws}; needs one or more, or arms without random")
     pushes = [*values, *([ABLATE] if "ablate" in kinds else [])]
     expanded: dict[Kind, list[Arm]] = {
         "baseline": [BASELINE],

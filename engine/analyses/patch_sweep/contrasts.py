@@ -8,7 +8,10 @@ A contrast is an arm minus a reference, so its effect is positive where the arm 
     dose      dose:a:0.5 - noop     the ladder, read as a curve and not tested step by step
     noop      noop - baseline       what the dictionary's error alone does
 
-In delta form the no-op is the baseline to the bit, so a sweep need not run it and `baseline` stands in for it.
+In delta form the no-op is the baseline to the bit, so a sweep need not run it and `baseline` stands in for it. In
+replace form it is not: the dictionary's reconstruction error is in every patched arm and not in the baseline. There
+`baseline` stands in for the arms of the published study alone (baseline and patch), which had no no-op, and such a
+contrast is `confounded`.
 """
 
 import dataclasses
@@ -30,12 +33,14 @@ class Contrast:
         arm, reference: what is compared.
         role: what it is for; only roles in `FAMILY` can be declared causal.
         values: the patch values it is about, which name its dose ladders ("" for none).
+        confounded: the arm has the dictionary's error and the reference has not.
     """
 
     arm: Arm
     reference: Arm
     role: Role
     values: tuple[str, ...] = ()
+    confounded: bool = False
 
     @property
     def name(self) -> str:
@@ -64,16 +69,19 @@ def make_contrasts(
     Raises:
         ValueError: neither a no-op nor a baseline that may stand in for it.
     """
-    if NOOP not in arms and not (noop_is_baseline and BASELINE in arms):
+    as_published = {arm.kind for arm in arms} == {"baseline", "patch"}
+    if NOOP not in arms and not (BASELINE in arms and (noop_is_baseline or as_published)):
         raise ValueError(
-            f"arms: {sorted(map(str, arms))} hold no reference; needs noop (or baseline, where edits are in delta form)"
+            f"arms: {', '.join(sorted(map(str, arms)))} hold no reference; needs noop (or baseline: in delta form, or "
+            "in replace form beside patch alone)"
         )
     reference = NOOP if NOOP in arms else BASELINE
+    confounded = reference == BASELINE and not noop_is_baseline
     found = {arm.value for arm in arms if arm.kind == "patch"}
     order = [v for v in (sorted(found) if values is None else values) if v in found]
     pairs = list(itertools.combinations(order, 2))
     contrasts = [Contrast(Arm("patch", b), Arm("patch", a), "primary", (a, b)) for a, b in pairs]
-    contrasts += [Contrast(Arm("patch", v), reference, "tested", (v,)) for v in order]
+    contrasts += [Contrast(Arm("patch", v), reference, "tested", (v,), confounded) for v in order]
     if Arm("ablate") in arms:
         contrasts.append(Contrast(Arm("ablate"), reference, "tested"))  # the ladders lead to the values, not to zero
     contrasts += _controls(arms, pairs, reference)

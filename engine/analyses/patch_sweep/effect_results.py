@@ -12,6 +12,7 @@ from causeway.engine.analyses.patch_sweep.contrasts import Contrast
 from causeway.engine.analyses.patch_sweep.estimates import Estimate
 
 ALL = "all"
+CONFOUNDED = "confounded: the arm has the dictionary's reconstruction error, the baseline has not"
 # (outcome, contrast, group)
 Key = tuple[str, str, str]
 
@@ -40,7 +41,8 @@ class Result:
 
     def names(self) -> dict[str, str]:
         """Columns that are the same for every feature."""
-        notes = [e.note for e in (self.estimate, self.selection) if e is not None and e.note]
+        notes = [CONFOUNDED] if self.contrast.confounded else []
+        notes += [e.note for e in (self.estimate, self.selection) if e is not None and e.note]
         return {
             "contrast": self.contrast.name,
             "arm": str(self.contrast.arm),

@@ -3,7 +3,8 @@
 Per outcome: how many features are called causal (and how many the family tested), by layer; the strongest features by
 the size of their effect among the contrasts that are tested, with interval, q and what was decided; the share of each
 outcome under every arm (so that a rise of other answers is seen); what intervals generalise over; and how much of the
-probability the answers hold, since shares of next to nothing cannot move.
+probability the answers hold, since shares of next to nothing cannot move. `warnings` says which contrasts mix what a
+feature does with what the dictionary's error does.
 """
 
 import json
@@ -18,7 +19,7 @@ from causeway.engine import scalars
 from causeway.engine.analyses.patch_sweep.causal_rule import NEEDED
 from causeway.engine.analyses.patch_sweep.cells import LOG_ODDS, OTHER, read_trials
 from causeway.engine.analyses.patch_sweep.contrasts import FAMILY
-from causeway.engine.analyses.patch_sweep.effect_results import ALL
+from causeway.engine.analyses.patch_sweep.effect_results import ALL, CONFOUNDED
 from causeway.engine.analyses.patch_sweep.effects import METADATA_KEY
 from causeway.engine.intervention import scope
 from causeway.engine.stats.paired import FEWEST_DISTINCT, FEWEST_PROMPTS
@@ -46,6 +47,7 @@ def summarise(trials: pyarrow.dataset.Dataset, effects: pa.Table, strongest: int
         "arms": list(cells.arms),
         "mean_by_arm": means,
         "answers_hold": _answers_hold(means),
+        "warnings": _warnings(pooled),
         "reading": json.loads(effects.schema.metadata[METADATA_KEY]),
         "outcomes": {
             name: _outcome(pooled.filter(pc.equal(pooled["outcome"], name)), strongest) for name in cells.outcomes
@@ -58,6 +60,18 @@ def _answers_hold(means: dict[str, dict[str, float | None]]) -> float | None:
     by_arm = means.get(OTHER, {})
     other = next((by_arm[arm] for arm in ("baseline", "noop") if by_arm.get(arm) is not None), None)
     return None if other is None else 1 - other
+
+
+def _warnings(rows: pa.Table) -> list[str]:
+    """What a reader must beware of."""
+    noted = pc.starts_with(rows["note"].cast(pa.string()), CONFOUNDED)
+    names = pc.unique(rows["contrast"].cast(pa.string()).filter(noted)).to_pylist()
+    if not names:
+        return []
+    return [
+        f"{', '.join(sorted(names))}: what the feature does and what the dictionary's reconstruction error does cannot "
+        "be told apart, as in the published study; a no-op arm has the error alone (add noop to --arms)"
+    ]
 
 
 def _mean(cells) -> float | None:
@@ -107,6 +121,7 @@ def lines(summary: dict[str, Any], shown: int = 10) -> list[str]:
             f"{edits['operation']} {scope.words(edits['scope'])} ({edits['scope']}), values: {edits['values']}, "
             f"{edits['form']} form"
         )
+    out += [f"warning: {text}" for text in summary["warnings"]]
     share = summary["answers_hold"]
     if share is not None and share < LITTLE:
         out.append(f"the answers hold {share:.2g} of the probability; read {LOG_ODDS}, or give other answers")

@@ -146,15 +146,18 @@ def read(
 def read_stores(
     workdir: Path, settings: PathwaySettings, *, sweep: Path | None = None, teacher_forced: bool = True,
     targets: Sequence[Pair] | None = None, text: Callable[[int], str] | None = None,
+    inputs: Mapping[str, Any] | None = None,
 ) -> Replayed:  # fmt: skip
     """What follows from finished stores.
 
     Args:
         sweep: the workdir of a finished run of `patch_sweep` to read in place of the replay's own stores.
+        inputs: files that were read, for the record.
 
     Raises:
         FileNotFoundError, ValueError: see `read`.
     """
     free = Recorded.open(sweep or workdir / FREE, "patch_sweep" if sweep else "replay")
     forced = Recorded.open(workdir / FORCED, "replay") if teacher_forced and sweep is None else None
-    return read(free, forced, settings, targets=targets, text=text)
+    found = read(free, forced, settings, targets=targets, text=text)
+    return dataclasses.replace(found, summary={**found.summary, "inputs": dict(inputs or {})})

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from causeway.engine.analyses.as_published.causal_rule import RULES, rule_counts
 from causeway.engine.analyses.audit.calibration import as_trials, calibration
+from causeway.engine.earlier_features import tests_of
 from causeway.engine.earlier_results import EarlierResults
 from causeway.engine.stats.proportions import risk_difference
 
@@ -35,12 +36,12 @@ def with_estimates(results: EarlierResults) -> tuple[pa.Table, str]:
     estimates = np.stack([np.stack(risk_difference(counts.tables[name])) for name in contexts])
     larger = np.nan_to_num(np.abs(estimates[:, 0]), nan=-1.0).argmax(axis=0)
     effect, low, high = estimates[larger, :, np.arange(len(larger))].T
-    outcomes = {rule.safe: "stop", rule.risky: f"bet above {rule.large_bet:g}"}
-    chosen = [contexts[i] for i in larger]
+    tests = tests_of(version)
+    chosen = [tests[contexts[i]] for i in larger]
     found = {
         "effect": pa.array(effect, from_pandas=True), "low": pa.array(low, from_pandas=True),
-        "high": pa.array(high, from_pandas=True), "outcome": pa.array([outcomes[name] for name in chosen]),
-        "contrast": pa.array([f"patch:{name} - baseline" for name in chosen]),
+        "high": pa.array(high, from_pandas=True), "outcome": pa.array([outcome for outcome, _ in chosen]),
+        "contrast": pa.array([contrast for _, contrast in chosen]),
     }  # fmt: skip
     place = {pair: i for i, pair in enumerate(zip(counts.layer.tolist(), counts.feature.tolist(), strict=True))}
     pairs = zip(results.features["layer"].to_pylist(), results.features["feature"].to_pylist(), strict=True)

@@ -1,8 +1,9 @@
 """`cw.select`: the features of an earlier study that are followed, strongest first."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -12,10 +13,13 @@ from causeway.engine import scalars
 from causeway.engine.analyses.screen.values import feature_values, groups_of, numbers, whole_numbers
 from causeway.engine.analyses.select.estimated import with_estimates
 from causeway.engine.analyses.select.strength import RANKS, RankBy, strength, strongest
-from causeway.engine.earlier_results import FEATURES, VALUE, EarlierResults, check_earlier, feature_names
+from causeway.engine.earlier_results import CONTEXTS, FEATURES, VALUE, EarlierResults, check_earlier, feature_names
 
 # Taken of each layer, unless another number is asked for.
 PER_LAYER = 50
+# Whose word it is that a feature is causal: of the criteria of `patch_sweep`, or of the published study's rule.
+Verdict = Literal["ours", "study"]
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +43,7 @@ def select(
     per_layer: int = PER_LAYER,
     top_total: int | None = None,
     only_causal: bool = True,
+    verdict: Verdict | None = None,
     value: str | Mapping[str, float] = "mean_active",
 ) -> Selected:
     """Choose features of an earlier study, or of a screen alone.
@@ -50,31 +55,34 @@ def select(
         rank_by: cohen_d, effect, interval or all (`strength`).
         per_layer: taken of each layer. top_total: taken in all, in place of that.
         only_causal: leave out features that are not declared causal; of a screen alone none is declared.
+        verdict: whose declaration that is: ours (the criteria of `patch_sweep`: needs ten prompts or more and random
+            features) or the study's (its own rule, in either of its contexts; of a sweep where the study's arms were
+            sampled). None: ours of a sweep, the study's of the published files, which have no other.
         value: which of the screen's columns values come from ("mean", "mean_active", "q90"), or a number a group, where
             it has no value_<group>.
 
     Raises:
-        ValueError: neither results nor a screen, nothing known to rank by, or no feature left.
+        ValueError: neither results nor a screen, a verdict that the results have not, nothing known to rank by, or no
+            feature left.
     """
     _check(results, screen, rank_by, per_layer, top_total, only_causal, value)
+    judge = _judge(results, verdict)
     told = None if screen is None else _screened(screen, value)
     about: dict[str, Any] = {"rank_by": rank_by, "per_layer": None if top_total else per_layer, "top_total": top_total}
     table, version = _features(results, told, rank_by)
     left_out = 0
     if results is not None and only_causal:
-        causal = table.filter(pc.fill_null(table["is_causal"], False))
+        causal = table.filter(_declared(table, judge, results.kind))
         left_out = table.num_rows - causal.num_rows
         if not causal.num_rows:
-            raise ValueError(
-                f"results: none of {table.num_rows} features is declared causal; select others too (only_causal=False, "
-                "--noonly_causal)"
-            )
+            raise ValueError(_none_declared(table, judge))
         table = causal
     chosen = strongest(table, rank_by, per_layer, top_total)
     values = [name for name in chosen.column_names if name.startswith(VALUE)]
     lacking = chosen.filter(_any_null(chosen, values)) if values else chosen
     about |= {
         "selected": chosen.num_rows, "candidates": table.num_rows, "not_causal": left_out,
+        "verdict": judge if results is not None and only_causal else None,
         "without_strength": _unknown(table, rank_by), "estimated_by_rule": version,
         "values": [name.removeprefix(VALUE) for name in values], "without_values": feature_names(lacking),
     }  # fmt: skip
@@ -105,6 +113,45 @@ def _check(
     scalars.integer(per_layer, "per_layer", 1)
     if top_total is not None:
         scalars.integer(top_total, "top_total", 1)
+
+
+def _judge(results: EarlierResults | None, verdict: Verdict | None) -> Verdict:
+    """Whose verdict counts."""
+    if verdict not in (None, *VERDICTS):
+        raise ValueError(f"verdict: got {scalars.shown(verdict)}; needs one of {', '.join(VERDICTS)}")
+    published = results is not None and results.kind == "study"
+    if published and verdict == "ours":
+        raise ValueError("verdict: got ours, but a published study's files hold its own alone; leave it out")
+    if not published and verdict == "study" and (results is None or not _told_contexts(results.features)):
+        raise ValueError(
+            "verdict: got study, but its rule decided nothing here; needs a sweep with --outcome=sampled of the arms "
+            "baseline and patch on prompts of the groups safe and risky"
+        )
+    return verdict or ("study" if published else "ours")
+
+
+def _told_contexts(table: pa.Table) -> list[pa.ChunkedArray]:
+    """What the study's rule decided in each of its contexts, of those where it decided anything."""
+    columns = [table[f"is_causal_{context}"] for context in CONTEXTS]
+    return [column for column in columns if column.null_count < table.num_rows]
+
+
+def _declared(table: pa.Table, judge: Verdict, kind: str) -> pa.ChunkedArray:
+    """Causal by that verdict: in published files the column is the study's; of a sweep, in either of its contexts."""
+    columns = _told_contexts(table) if judge == "study" and kind != "study" else [table["is_causal"]]
+    filled = [pc.fill_null(column, False) for column in columns]
+    return functools.reduce(pc.or_, filled)
+
+
+def _none_declared(table: pa.Table, judge: Verdict) -> str:
+    """Why nothing is left, and what helps."""
+    untold = table["is_causal"].null_count if judge == "ours" else 0
+    said = f"results: none of {table.num_rows} features is declared causal"
+    said += f" (of {untold} it cannot be told)" if untold else ""
+    helps = "take the study's own rule (verdict='study', --verdict=study), or " if judge == "ours" and any(
+        pc.any(column).as_py() for column in _told_contexts(table)
+    ) else ""  # fmt: skip
+    return f"{said}; {helps}select others too (only_causal=False, --noonly_causal)"
 
 
 def _features(results: EarlierResults | None, screen: pa.Table | None, rank_by: str) -> tuple[pa.Table, str | None]:

@@ -13,6 +13,7 @@ from causeway.engine.sweep.fingerprint import file_sha256
 from causeway.ports.results.integrate_inputs import read_inputs
 from causeway.ports.results.integrated_files import FILES, remove_integrated, write_integrated
 from causeway.ports.results.integrated_picture import draw_integrated
+from causeway.ports.results.recorded_inputs import file_read
 from tests.engine.analyses.integrate.stage_tables import rows, tables, word
 
 FOLDERS = {
@@ -69,6 +70,30 @@ def test_stages_of_two_models_are_refused(tmp_path):
     about = {"pathways": {"model_fingerprint": "a" * 64}, "replay": {"model_fingerprint": "b" * 64}}
     with pytest.raises(ValueError, match="replay: made of other model than pathways was"):
         read_inputs(write_stages(tmp_path, about))
+
+
+def test_a_stage_that_read_what_another_was_before_it_was_run_again_is_refused(tmp_path):
+    folders = write_stages(tmp_path)
+    chosen = tmp_path / "select" / "causal_features.parquet"
+    for stage in ("pathways", "replay", "tokens"):
+        told = {"inputs": {"features": file_read(chosen), "results": {"folder": "elsewhere", "files": {"a": "b"}}}}
+        (tmp_path / stage / f"{stage}.json").write_text(json.dumps(told))
+    (place,) = {place for place in read_inputs(folders).origins["pathways"].read if place.endswith("select")}
+    assert place == str(tmp_path / "select")
+    pq.write_table(pq.read_table(chosen).slice(1), chosen)
+    with pytest.raises(
+        ValueError, match=r"pathways: read another causal_features.parquet of select than .*/select hol"
+    ):
+        read_inputs(folders)
+    # Another folder's results are another matter.
+    other = write_stages(tmp_path / "other")
+    assert read_inputs({**folders, "select": other["select"]}).missing == ("effects",)
+
+
+def test_what_is_missing_is_named_by_its_flag(tmp_path):
+    folders = write_stages(tmp_path) | {"tokens": str(tmp_path / "nowhere")}
+    with pytest.raises(FileNotFoundError, match=r"--associations: .*: no such folder; give what `causeway tokens` wro"):
+        read_inputs(folders)
 
 
 def test_what_is_written_reads_back(tmp_path, found):

@@ -261,6 +261,9 @@ def test_answers_that_were_parsed_again_are_decided_again_without_cohen_d(study,
     assert whole.features["is_causal"].to_pylist() == both.features["is_causal"].to_pylist()
     assert whole.features["is_causal"].to_pylist() == original["is_causal"].to_pylist()
     assert whole.features["cohen_d"].null_count == 24
+    # They were decided by the second version of the rule, whose large bets are $20 and more.
+    assert set(whole.features["outcome"].to_pylist()) <= {"stop", "bet above 19"}
+    assert set(original["outcome"].to_pylist()) <= {"stop", "bet above 15"}
     assert not both.conflicting
     shutil.copy(first(study.folder, "checkpoint_*"), folder)
     with pytest.raises(ValueError, match=r"holds results of more than one study .layout is"):

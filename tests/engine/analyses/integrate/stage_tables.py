@@ -6,13 +6,13 @@ ALL = ("select", "effects", "pathways", "chains", "replay", "associations", "out
 SIDES = ("source", "target")
 
 
-def pathway(source, target, effect, q, validated=True, source_change=-2.0):
+def pathway(source, target, effect, q, validated=True, source_change=-2.0, source_moved=2.0):
     ends = {f"{side}_{part}": end[at] for side, end in zip(SIDES, (source, target), strict=True)
             for at, part in enumerate(("layer", "feature"))}  # fmt: skip
     return {
         **ends, "stratum": "selected", "gradient": effect, "predicted": effect * 0.9, "effect": effect,
         "low": effect - 0.1, "high": effect + 0.1, "p": q / 2, "q": q, "prompts": 12, "validated": validated,
-        "source_change": source_change,
+        "source_change": source_change, "source_moved": source_moved,
     }  # fmt: skip
 
 

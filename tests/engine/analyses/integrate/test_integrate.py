@@ -91,6 +91,26 @@ def test_the_graph_rises_and_its_edges_are_signed(found):
     assert graph.nodes["word:stop"]["kind"] == "word"
 
 
+def test_of_several_arms_of_a_replay_the_one_with_the_smallest_q_is_the_edge():
+    arms = [replayed((0, 1), (2, 7), delta, q) | {"arm": arm} for arm, delta, q in (
+        ("patch:safe", 0.9, 0.03), ("patch:risky", -0.4, 0.001), ("ablate", 0.2, 0.02))]  # fmt: skip
+    for given in (arms, arms[::-1]):
+        edge = cw.integrate(**tables("select", "replay", replay=given)).graph.edges["L0-1", "L2-7"]
+        assert (edge["arm"], edge["effect"], edge["q"], edge["sign"]) == ("patch:risky", -0.4, 0.001, -1)
+        assert (edge["low"], edge["high"]) == (-0.5, pytest.approx(-0.3))
+        assert edge["replay_free_generated_delta"] == -0.4
+
+
+@pytest.mark.parametrize(("change", "moved", "drive"), [(-2.0, 2.0, -0.4), (1.0, 2.0, 0.8), (0.4, 2.0, None)])
+def test_a_drive_is_not_told_where_prompts_changed_the_source_in_opposite_directions(change, moved, drive):
+    pair = pathway((0, 1), (1, 2), 0.8, 0.001, source_change=change, source_moved=moved)
+    found = cw.integrate(**tables("select", "pathways", pathways=[pair]))
+    (story,) = (one for one in found.stories if one["feature"] == "L0-1")
+    assert story["downstream"]["strongest"][0]["drive"] == (drive and pytest.approx(drive))
+    assert found.graph.edges["L0-1", "L1-2"].get("sign") == (0 if drive is None else np.sign(drive))
+    assert "L1-2" in "\n".join(lines(found))
+
+
 def test_the_order_of_rows_changes_nothing(found):
     turned = cw.integrate(**{name: table.take(list(range(table.num_rows))[::-1]) for name, table in tables().items()})
     assert turned.stories == found.stories

@@ -61,6 +61,8 @@ def test_arms_stand_for_their_names_in_one_order():
 def test_unknown_and_missing_arms_are_refused(refuses):
     with refuses("arms: got 'pacth'; needs some of baseline, noop, patch"):
         make_arms(("pacth",), VALUES)
+    with pytest.raises(ValueError, match="random_draws: got 0; needs one or more, or arms without random"):
+        make_arms(("baseline", "random"), VALUES, draws=0)
     with refuses("arms: got none"):
         make_arms((), VALUES)
     with refuses("arms: got none"):

@@ -12,6 +12,7 @@ from scipy import stats
 
 from causeway.engine.analyses.patch_sweep.arms import Arm
 from causeway.engine.analyses.patch_sweep.cells import Cells, read_trials
+from causeway.engine.analyses.patch_sweep.effect_results import CONFOUNDED
 from causeway.engine.analyses.patch_sweep.effects import METADATA_KEY, EffectSettings, effects
 from causeway.engine.analyses.patch_sweep.estimates import EstimateSettings, estimate
 from causeway.engine.stats.paired import METHOD, paired_mean
@@ -157,14 +158,22 @@ def test_answers_without_amounts_have_no_expected_amount():
     assert "expected_amount" not in {r["outcome"] for r in effects(none).to_pylist()}
 
 
-def test_baseline_stands_in_for_a_noop_that_was_not_run_only_in_delta_form():
+def test_baseline_stands_in_for_a_noop_that_was_not_run_in_delta_form_and_marked_for_the_studys_arms_in_replace_form():
     trials = _exact(arms=("patch:safe", "patch:risky"))
     table = effects(trials)
     x = _cell(trials, feature=100, arm="patch:safe") - _cell(trials, arm="baseline")
     (row,) = _rows(table, feature=100, contrast="patch:safe - baseline", group="all", outcome="p_stop")
     np.testing.assert_allclose(row["effect"], x.mean())
+    assert not [r for r in table.to_pylist() if CONFOUNDED in r["note"]]
+    replaced = effects(trials, EffectSettings(noop_is_baseline=False)).to_pylist()
+    # Two patched arms share the dictionary's error; a patched arm and the baseline do not.
+    assert {r["contrast"] for r in replaced if CONFOUNDED in r["note"]} == {
+        "patch:safe - baseline", "patch:risky - baseline"
+    }  # fmt: skip
+    assert [r["effect"] for r in replaced] == [r["effect"] for r in table.to_pylist()]
+    assert not [r for r in replaced if r["is_causal"]]
     with pytest.raises(ValueError, match="hold no reference; needs noop"):
-        effects(trials, EffectSettings(noop_is_baseline=False))
+        effects(_exact(arms=("patch:safe", "ablate")), EffectSettings(noop_is_baseline=False))
 
 
 def test_a_row_of_one_layer_stands_for_the_features_of_that_layer():

@@ -195,4 +195,6 @@ def test_arms_without_an_effect_are_refused_before_the_sweep(make_sweep, refuses
     with refuses("hold no reference; needs noop"):
         run.check_effects(make_sweep("exact", ("patch",)), settings)
     with refuses("hold no reference; needs noop"):
-        run.check_effects(make_sweep("exact", ("baseline", "patch"), form="replace"), settings)
+        run.check_effects(make_sweep("exact", ("baseline", "patch", "ablate"), form="replace"), settings)
+    # The published study's arms, which had no no-op, are let through; their contrasts are marked.
+    run.check_effects(make_sweep("exact", ("baseline", "patch"), form="replace"), settings)

@@ -41,6 +41,14 @@ def summary(trials):
     return summarise(trials, effects(trials, EffectSettings(values=GROUPS)), strongest=2)
 
 
+def test_effects_that_have_the_dictionarys_error_in_them_come_with_a_warning(trials, summary):
+    assert summary["warnings"] == []
+    published = summarise(trials, effects(trials, EffectSettings(values=GROUPS, noop_is_baseline=False)))
+    (warning,) = published["warnings"]
+    assert warning.startswith("patch:risky - baseline, patch:safe - baseline: what the feature does and what the ")
+    assert f"warning: {warning}" in lines(published)
+
+
 def test_means_by_arm_show_a_rise_of_invalid_answers(summary):
     invalid = summary["mean_by_arm"]["p_invalid"]
     assert invalid["baseline"] == 0

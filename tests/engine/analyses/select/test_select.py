@@ -107,6 +107,38 @@ def test_an_empty_selection_is_refused_and_says_what_to_do(results):
         select(dataclasses.replace(results, features=results.features.slice(0, 0)))
 
 
+def verdicts_of_both(results):
+    """As of a sweep of two prompts: nothing can be told by our criteria; the study's rule declares a few."""
+    features = results.features
+    at = features.column_names.index("is_causal")
+    untold = features.set_column(at, features.schema.field(at), pa.nulls(features.num_rows, pa.bool_()))
+    return dataclasses.replace(results, features=untold, kind="patch_sweep")
+
+
+def test_a_sweep_of_two_prompts_is_selected_by_the_studys_rule_where_that_is_asked(results):
+    sweep = verdicts_of_both(results)
+    with pytest.raises(ValueError, match=r"none of 80 .*of 80 it cannot be told.*--verdict=study"):
+        select(sweep)
+    found, published = select(sweep, verdict="study", per_layer=99), select(results, per_layer=99)
+    assert feature_names(found.features) == feature_names(published.features)
+    assert (found.about["verdict"], published.about["verdict"]) == ("study", "study")
+    assert found.features["is_causal"].null_count == found.features.num_rows
+
+
+def test_a_verdict_that_the_results_have_not_is_refused(results):
+    sweep = verdicts_of_both(results)
+    features = sweep.features
+    for name in ("is_causal_safe", "is_causal_risky"):
+        at = features.column_names.index(name)
+        features = features.set_column(at, features.schema.field(at), pa.nulls(80, pa.bool_()))
+    with pytest.raises(ValueError, match="verdict: got study, but its rule decided nothing here"):
+        select(dataclasses.replace(sweep, features=features), verdict="study")
+    with pytest.raises(ValueError, match="verdict: got ours, but a published study's files hold its own alone"):
+        select(results, verdict="ours")
+    with pytest.raises(ValueError, match="verdict: got 'mine'; needs one of ours, study"):
+        select(results, verdict="mine")
+
+
 REFUSED = {
     "nothing": ({}, "results: got None, and no screen"),
     "a rank": ({"rank_by": "size", "screen": pa.table({"layer": [0], "feature": [1]})}, "rank_by: got 'size'; needs"),
