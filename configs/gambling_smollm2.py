@@ -47,9 +47,10 @@ def get_config() -> ConfigDict:
             "pathways", "pathways", {"prompts": "select/prompts.jsonl", "features": chosen},
             {"top": 4, "random_pairs": 1, "scope": "positions:-8:", "chains": 40},
         ),
+        # Of each source and value 19 random features are set too, in rollouts of their own: forty a prompt.
         (
             "replay", "replay", {"prompts": "select/prompts.jsonl", "features": chosen},
-            {"max_new_tokens": 6, "temperature": 0.7, "trials": 1, "limit_features": 3,
+            {"max_new_tokens": 6, "temperature": 0.7, "trials": 1, "limit_features": 2,
              "arms": ("baseline", "patch", "random")},
         ),
         ("tokens", "tokens", {"results": "sampled", "prompts": "select/prompts.jsonl"}, {}),
