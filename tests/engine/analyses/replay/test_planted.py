@@ -7,7 +7,7 @@ from causeway.engine.analyses.patch_sweep.design import FeatureSet
 from causeway.engine.analyses.replay import run
 from causeway.engine.analyses.replay.columns import columns_of
 from causeway.engine.analyses.replay.comparisons import comparisons
-from causeway.engine.analyses.replay.estimates import halves_of
+from causeway.engine.analyses.replay.estimates import halves_of, prompt_means
 from causeway.engine.analyses.replay.gather import Source, gathered
 from causeway.engine.analyses.replay.pathways import PathwaySettings
 from causeway.engine.analyses.replay.recorded import Recorded
@@ -66,7 +66,7 @@ def test_the_band_is_the_largest_change_of_the_sources_own_random_features(found
     sizes = {}
     for one, by_step in gathered(Source(free, free), comparisons(free)[1], columns):
         for step, readings in by_step.items():
-            delta = np.nanmean(np.nanmean(readings.change, axis=1)[estimation], axis=0)
+            delta = prompt_means(prompt_means(readings.change)[estimation][None])[0]
             sizes.setdefault((one.layer, one.feature, step), []).append(np.abs(delta))
     rows = [row for row in found.pathways.to_pylist() if row["measure"] == "free"]
     for row in rows:
