@@ -11,8 +11,9 @@ trials, of which the 60 of the two baselines are drawn once, since no feature is
 study's own files. What follows (audit to integrate) is what its documents plan: 50 features a layer of those that its
 rule declares (`verdict`), 25 pathways each. There is no no-op, so that the dictionary's error is part of every effect.
 
-Two prompts tell nothing of others: by our criteria no feature is causal or could be, and of pathways and replay only
-the columns of the documents' own rules (original_*) say anything; so no random features are run there.
+Two prompts tell nothing of others. By our criteria no feature is causal or could be; of pathways one prompt proposes
+and the other measures, which is a change (`original_change`) and no test; of replay the documents' own rules
+(original_*) say something, whose unit is the trial. So no random features are run there.
 
 Layer 31 is read and patched at the block's output; the study read it behind the last norm and patched it before.
 """

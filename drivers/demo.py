@@ -3,9 +3,10 @@
 The bundled model plays a slot machine: it stops or bets, depending on its balance and on what happened last. The demo
 asks which SAE features differ between calm and chasing states, sets each of the strongest to the value it has in the
 other states, and reads off how the decision changes: exactly, and in sampled play. It follows these features to those
-that drive them and to the words they add. Then it explains an addition and a
-sentence by attribution graphs, flips both answers, and tells what neurons do to sums through later heads. On another
-model it asks which attention heads say the name in sentences about two people, and draws where the answer is known.
+that drive them and to the words they add (audit, select and replay are left to the study configs/gambling_tiny.py).
+Then it explains an addition and a sentence by attribution graphs, flips both answers, and tells what neurons do to sums
+through later heads. On another model it asks which attention heads say the name in sentences about two people, and
+draws where the answer is known.
 """
 
 from __future__ import annotations

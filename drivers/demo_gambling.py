@@ -2,7 +2,9 @@
 
 The features that rollouts were drawn for are followed: which features of lower layers drive them (gradients propose,
 setting the source decides, on prompts that proposed nothing), which words their rollouts add or remove, and all of it
-with their effects in one table and one picture.
+with their effects in one table and one picture. For a minute's sake they are followed on states that chose them, and an
+audit of the sweep and the same pathways in rollouts are left out: configs/gambling_tiny.py has the whole study, which
+selects features on some states and follows them on others.
 """
 
 from __future__ import annotations
@@ -41,6 +43,7 @@ def show_gambling(model: Model, dictionary: Holder, states: Sequence[PromptRecor
     )  # fmt: skip
     draw_integrated(workdir / "pathways.png", picture(found.stories, found.graph))
     print("\n".join([*_paths(found), *_stories(found), f"  as a picture: {workdir / 'pathways.png'}"]))
+    print("  left to the study configs/gambling_tiny.py: audit, select, replay, and states that chose nothing")
 
 
 def _paths(found: Integrated) -> list[str]:

@@ -6,9 +6,11 @@
                 that a feature is strong when its effect is surely large and not when it is only measured badly
     all         nothing: every feature is taken
 
-The strongest of many noisy effects are partly the luckiest. Effects of a sweep that split its prompts are estimated on
-those that did not select; effects of the published study are not, and of the features selected by them the effects are
-too large on average.
+The strongest of many noisy effects are partly the luckiest: of the features taken here, the effects on the prompts that
+ranked them are too large on average. A sweep that splits its prompts has its q from one half and its effects from the
+other, so that effects are free of a choice by q; they are not free of one by themselves or their intervals, which this
+is. What is measured of the features taken (rollouts, pathways, replay, words) is free of it on prompts that the sweep
+did not see.
 
 Shapes: F features. Cost: a sort.
 """
