@@ -78,8 +78,10 @@ def counted(table: pa.Table, end: str = "") -> Mapping[Feature, int]:
 
 
 def significant(table: pa.Table, alpha: float) -> pa.Table:
-    """Rows with q < alpha; without a q none is."""
-    return table.filter(pc.less(table["q"].cast(pa.float64()), alpha))
+    """Rows with q < alpha; without a q none is. Of texts, whose p and interval differ in method, where both agree."""
+    rows = table.filter(pc.less(table["q"].cast(pa.float64()), alpha))
+    agreed = "interval_excludes_0" in rows.column_names
+    return rows.filter(pc.fill_null(rows["interval_excludes_0"], False)) if agreed else rows
 
 
 def pathways_found(inputs: Inputs, alpha: float) -> pa.Table:
