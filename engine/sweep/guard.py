@@ -3,6 +3,7 @@
 The fraction used is 1 - free / total, free being what this user may still write (reserved blocks count as used).
 """
 
+import contextlib
 import dataclasses
 import shutil
 from collections.abc import Callable
@@ -19,10 +20,15 @@ class Usage(NamedTuple):
 
 
 def disk_usage(path: Path) -> Usage:
-    """Usage of the disk that holds `path`, or would hold it once made."""
-    while not path.exists():
-        path = path.parent
-    return Usage(*shutil.disk_usage(path))
+    """Usage of the disk that holds `path`, or would hold it once made; it may be removed meanwhile.
+
+    Raises:
+        FileNotFoundError: nothing of the path is there.
+    """
+    for place in (path, *path.parents):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            return Usage(*shutil.disk_usage(place))
+    raise FileNotFoundError(f"{path}: nothing of this path is there")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -33,9 +33,10 @@ def as_networkx(pruned: PrunedGraph, names: GraphNames) -> nx.DiGraph:
 
 def write_graphml(folder: Path, pruned: PrunedGraph, names: GraphNames) -> Path:
     """Write `<slug>.graphml` and return its path."""
+    graph = as_networkx(pruned, names)
     make_folder(folder)
     path = folder / f"{names.slug}.graphml"
-    write_whole(path, as_networkx(pruned, names))
+    write_whole(path, graph)
     return path
 
 
