@@ -52,7 +52,7 @@ def get_config() -> ConfigDict:
         ),
         # Of each source and value 19 random features are set too, in rollouts of their own: forty a prompt.
         (
-            "replay", "replay", {"prompts": "select/prompts.jsonl", "features": chosen},
+            "replay", "replay", {"prompts": "select/prompts.jsonl", "features": chosen, "targets": chosen},
             {"max_new_tokens": 6, "temperature": 0.7, "trials": 1, "limit_features": 2,
              "arms": ("baseline", "patch", "random")},
         ),
