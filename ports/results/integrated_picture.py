@@ -36,7 +36,7 @@ def draw_integrated(path: Path, picture: Picture) -> None:
         figure.colorbar(image, ax=axes, label="size of the effect on behaviour", shrink=0.6, aspect=30, pad=0.01)
     left = picture.features - len(picture.spots)
     axes.set_title(
-        f"{len(picture.spots)} features with most evidence on top{f', {left} more not drawn' if left else ''}; "
+        f"{len(picture.spots)} features with most evidence on top{f', {left} more not drawn' if left else ''}\n"
         "arrows: red excites, blue inhibits, dashed in replay alone\nwords: + added, \N{MINUS SIGN} removed",
         fontsize=10,
     )
