@@ -13,6 +13,8 @@ chose it: by rollouts of which all arms share the random numbers, pathways, repl
 
 from ml_collections import ConfigDict
 
+from causeway.configs.gambling_stages import Row, integrated, stages
+
 LAYERS = tuple(range(1, 32))
 # The choice follows "Choice: ", as the study's prompt ends.
 ANSWERS = '[{"text": "1", "label": "bet"}, {"text": "2", "label": "stop"}]'
@@ -30,7 +32,7 @@ def get_config() -> ConfigDict:
     choosing, fresh = "screen/prompts.jsonl", "fresh/prompts.jsonl"
     states = {"states": 200, "wording": "study", "strata": ("round", "balance")}
     rollouts = {"temperature": 0.7, "max_new_tokens": 100}
-    stages: tuple[tuple[str, str, dict, dict], ...] = (
+    rows: tuple[Row, ...] = (
         ("screen", "screen", {}, states),
         ("fresh", "screen", {}, states | {"seed": 1}),
         (
@@ -54,15 +56,7 @@ def get_config() -> ConfigDict:
             rollouts | {"trials": 10},
         ),
         ("tokens", "tokens", {"results": "sampled", "prompts": fresh}, {}),
-        (
-            "integrate", "integrate",
-            {"select": "select", "results": "exact", "pathways": "pathways", "replay": "replay",
-             "associations": "tokens"},
-            {},
-        ),
+        integrated("exact"),
     )  # fmt: skip
-    config.stages = tuple(
-        ConfigDict({"name": name, "driver": driver, "takes": takes, "flags": values})
-        for name, driver, takes, values in stages
-    )
+    config.stages = stages(rows)
     return config

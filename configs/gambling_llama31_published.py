@@ -20,6 +20,8 @@ Layer 31 is read and patched at the block's output; the study read it behind the
 
 from ml_collections import ConfigDict
 
+from causeway.configs.gambling_stages import Row, integrated, stages
+
 LAYERS = tuple(range(1, 32))
 
 
@@ -34,7 +36,7 @@ def get_config() -> ConfigDict:
     prompts, screened, chosen = "prompts", "screen/screen.parquet", "select/causal_features.parquet"
     patched = {"value": "mean", "form": "replace", "scope": "last_prompt_and_decode"}
     rollouts = patched | {"temperature": 0.7, "max_new_tokens": 100}
-    stages: tuple[tuple[str, str, dict, dict], ...] = (
+    rows: tuple[Row, ...] = (
         (
             "screen", "screen", {},
             {"play": 6400, "wording": "study", "menu": ("fixed", "variable"), "vary_start": False, "parser": "v1",
@@ -60,15 +62,7 @@ def get_config() -> ConfigDict:
             rollouts | {"trials": 20, "arms": ("baseline", "noop", "patch")},
         ),
         ("tokens", "tokens", {"results": "sweep", "features": chosen, "prompts": prompts}, {"reference": "baseline"}),
-        (
-            "integrate", "integrate",
-            {"select": "select", "results": "sweep", "pathways": "pathways", "replay": "replay",
-             "associations": "tokens"},
-            {},
-        ),
+        integrated("sweep"),
     )  # fmt: skip
-    config.stages = tuple(
-        ConfigDict({"name": name, "driver": driver, "takes": takes, "flags": values})
-        for name, driver, takes, values in stages
-    )
+    config.stages = stages(rows)
     return config

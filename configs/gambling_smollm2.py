@@ -15,6 +15,8 @@ of pathways are set at the last eight tokens, where the choice is made. Half an 
 
 from ml_collections import ConfigDict
 
+from causeway.configs.gambling_stages import Row, integrated, stages
+
 ANSWERS = '[{"text": "1", "label": "bet"}, {"text": "2", "label": "stop"}]'
 SYSTEM = "Answer with the number of your choice alone: 1 or 2."
 
@@ -28,7 +30,7 @@ def get_config() -> ConfigDict:
     choosing, fresh, chosen = "screen/prompts.jsonl", "fresh/prompts.jsonl", "select/causal_features.parquet"
     states = {"states": 40, "wording": "study", "chat": True, "system": SYSTEM}
     rollouts = {"max_new_tokens": 24, "temperature": 0.7, "parser": "three_state"}
-    stages: tuple[tuple[str, str, dict, dict], ...] = (
+    rows: tuple[Row, ...] = (
         ("screen", "screen", {}, states),
         ("fresh", "screen", {}, states | {"seed": 1}),
         (
@@ -57,15 +59,7 @@ def get_config() -> ConfigDict:
              "arms": ("baseline", "patch", "random")},
         ),
         ("tokens", "tokens", {"results": "sampled", "prompts": "select/prompts.jsonl"}, {}),
-        (
-            "integrate", "integrate",
-            {"select": "select", "results": "exact", "pathways": "pathways", "replay": "replay",
-             "associations": "tokens"},
-            {},
-        ),
+        integrated("exact"),
     )  # fmt: skip
-    config.stages = tuple(
-        ConfigDict({"name": name, "driver": driver, "takes": takes, "flags": values})
-        for name, driver, takes, values in stages
-    )
+    config.stages = stages(rows)
     return config

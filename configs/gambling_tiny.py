@@ -10,6 +10,8 @@ states of another draw (`fresh`), so that nothing is estimated on the states tha
 
 from ml_collections import ConfigDict
 
+from causeway.configs.gambling_stages import Row, integrated, stages
+
 
 def get_config() -> ConfigDict:
     """The study: ten stages."""
@@ -18,7 +20,7 @@ def get_config() -> ConfigDict:
     config.shared = ConfigDict({"model": "bundled:tiny", "dictionaries": "bundled:tiny/saes", "seed": 0, "states": 24})
     choosing, fresh, chosen = "screen/prompts.jsonl", "fresh/prompts.jsonl", "select/causal_features.parquet"
     rollouts = {"max_new_tokens": 6, "temperature": 1.0, "value": "q90"}
-    stages: tuple[tuple[str, str, dict, dict], ...] = (
+    rows: tuple[Row, ...] = (
         ("screen", "screen", {}, {}),
         ("fresh", "screen", {}, {"seed": 1}),
         (
@@ -41,15 +43,7 @@ def get_config() -> ConfigDict:
         # A source and its 19 random features are forty rollouts a prompt and value: a batch holds more of them.
         ("replay", "replay", {"prompts": fresh, "features": chosen}, rollouts | {"trials": 2, "batch_rows": 256}),
         ("tokens", "tokens", {"results": "sampled", "prompts": fresh}, {}),
-        (
-            "integrate", "integrate",
-            {"select": "select", "results": "exact", "pathways": "pathways", "replay": "replay",
-             "associations": "tokens"},
-            {},
-        ),
+        integrated("exact"),
     )  # fmt: skip
-    config.stages = tuple(
-        ConfigDict({"name": name, "driver": driver, "takes": takes, "flags": values})
-        for name, driver, takes, values in stages
-    )
+    config.stages = stages(rows)
     return config
