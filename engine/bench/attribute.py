@@ -25,6 +25,7 @@ from causeway.engine.analyses.attribute.attribute import attribute
 from causeway.engine.analyses.attribute.attribution_plan import AttributionPlan
 from causeway.engine.analyses.attribute.graph import AttributionGraph
 from causeway.engine.bench.gemm import gemm_rate
+from causeway.engine.bench.widths import Widths
 from causeway.engine.dictionary.dictionary import Dictionary, DictionaryConfig
 from causeway.engine.model.config import ModelConfig, Numerics
 from causeway.engine.model.handle import Model
@@ -32,16 +33,10 @@ from causeway.engine.model.transformer import Transformer
 
 
 @dataclasses.dataclass(frozen=True)
-class GraphShape:
+class GraphShape(Widths):
     """What is run; the default is the reference shape."""
 
     layers: int = 12
-    d_model: int = 512
-    heads: int = 8
-    kv_heads: int = 4
-    d_ff: int = 1408
-    vocab: int = 4096
-    features: int = 4096
     active: float = 0.0085
     tokens: int = 32
     nodes: int = 2048
@@ -49,9 +44,8 @@ class GraphShape:
     @property
     def config(self) -> ModelConfig:
         """The model's."""
-        return ModelConfig(
-            "qwen3", self.layers, self.d_model, self.heads, self.kv_heads, self.d_model // self.heads, self.d_ff,
-            self.vocab, max_position=max(self.tokens, 64), qk_norm=True, norm_eps=1e-6, rope_theta=1e6,
+        return self.model_config(
+            "qwen3", max(self.tokens, 64), qk_norm=True, norm_eps=1e-6, rope_theta=1e6
         )  # fmt: skip
 
 

@@ -32,6 +32,7 @@ from jaxtyping import Array, Float, Int
 from causeway.engine.analyses.pathways.discovery import discovery
 from causeway.engine.analyses.pathways.targets import CHUNK_TOKENS
 from causeway.engine.bench.gemm import gemm_rate
+from causeway.engine.bench.widths import Widths
 from causeway.engine.calls.run import run
 from causeway.engine.dictionary.dictionary import Dictionary, DictionaryConfig
 from causeway.engine.model.attention import attend_sequence, causal_mask
@@ -47,16 +48,9 @@ REFERENCE_CALLS = 5
 
 
 @dataclasses.dataclass(frozen=True)
-class PathwaysShape:
+class PathwaysShape(Widths):
     """What is run; the default is the reference shape."""
 
-    layers: int = 8
-    d_model: int = 512
-    heads: int = 8
-    kv_heads: int = 4
-    d_ff: int = 1408
-    vocab: int = 4096
-    features: int = 4096
     active: int = 35
     tokens: int = 64
     targets: int = 256
@@ -66,10 +60,7 @@ class PathwaysShape:
     @property
     def config(self) -> ModelConfig:
         """The model's."""
-        return ModelConfig(
-            "llama", self.layers, self.d_model, self.heads, self.kv_heads, self.d_model // self.heads, self.d_ff,
-            self.vocab, max_position=max(self.tokens, 64),
-        )  # fmt: skip
+        return self.model_config("llama", max(self.tokens, 64))
 
     def spread(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Layers and features of so many targets, as many of each layer."""

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from causeway.engine.bench.widths import Widths
 from causeway.engine.dictionary.dictionary import Dictionary, DictionaryConfig
 from causeway.engine.intervention.edits import FOREVER, Edit
 from causeway.engine.model.config import ModelConfig, Numerics, Precision
@@ -17,16 +18,9 @@ from causeway.engine.model.transformer import Transformer
 
 
 @dataclasses.dataclass(frozen=True)
-class Shape:
+class Shape(Widths):
     """What is run; the default is the reference shape."""
 
-    layers: int = 8
-    d_model: int = 512
-    heads: int = 8
-    kv_heads: int = 4
-    d_ff: int = 1408
-    vocab: int = 4096
-    features: int = 4096
     prompt: int = 64
     tokens: int = 32
     selected: int = 128
@@ -37,10 +31,7 @@ class Shape:
     @property
     def config(self) -> ModelConfig:
         """The model's."""
-        return ModelConfig(
-            "llama", self.layers, self.d_model, self.heads, self.kv_heads, self.d_model // self.heads, self.d_ff,
-            self.vocab, max_position=self.prompt + self.tokens,
-        )  # fmt: skip
+        return self.model_config("llama", self.prompt + self.tokens)
 
     @property
     def block_flops(self) -> int:
