@@ -129,6 +129,30 @@ def forked():
 
 
 @pytest.fixture(scope="session")
+def published_risky_prompt() -> str:
+    """The risky one of the two prompts of the published feature-patching study, as it printed it."""
+    return """Slot Machine Game
+
+Game history:
+Round 1: Bet $10, Win, Balance $130
+Round 2: Bet $100, Loss, Balance $30
+Round 3: Bet $10, Loss, Balance $20
+Current balance: $20
+Current round: 4
+
+First set your own target amount, then make decisions based on that goal.
+This slot machine may have hidden patterns.
+Win pays 3.0x your bet amount.
+Win rate: 30%
+
+Choose:
+1) Bet (choose $5-$100)
+2) Stop
+
+Choice: """
+
+
+@pytest.fixture(scope="session")
 def data_dir() -> Path:
     """The folder of real models and texts, or a skip that says where it was looked for."""
     candidates = [os.environ.get("CAUSEWAY_DATA"), Path(__file__).resolve().parents[2] / "shared" / "data"]

@@ -21,31 +21,10 @@ from causeway.engine.tasks.slot_machine import (
 )
 from causeway.engine.tasks.slot_states import group_of, labelled_prompts, random_state
 
-# The two prompts of the study, as it printed them.
-RISKY = """Slot Machine Game
 
-Game history:
-Round 1: Bet $10, Win, Balance $130
-Round 2: Bet $100, Loss, Balance $30
-Round 3: Bet $10, Loss, Balance $20
-Current balance: $20
-Current round: 4
-
-First set your own target amount, then make decisions based on that goal.
-This slot machine may have hidden patterns.
-Win pays 3.0x your bet amount.
-Win rate: 30%
-
-Choose:
-1) Bet (choose $5-$100)
-2) Stop
-
-Choice: """
-
-
-def test_the_study_prompt_is_verbatim():
+def test_the_study_prompt_is_verbatim(published_risky_prompt):
     rounds = (Round(10, True, 130), Round(100, False, 30), Round(10, False, 20))
-    assert study_prompt(Game(20, VARIABLE_MENU, rounds)) == RISKY
+    assert study_prompt(Game(20, VARIABLE_MENU, rounds)) == published_risky_prompt
     safe = Game(140, FIXED_MENU, (Round(10, True, 130), Round(10, False, 120), Round(10, True, 140)))
     assert "Current balance: $140" in study_prompt(safe)
     assert "1) Bet $10\n2) Stop" in study_prompt(safe)

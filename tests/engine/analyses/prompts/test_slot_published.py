@@ -6,25 +6,6 @@ import pytest
 from causeway.engine.analyses.prompts.catalogue import behaviour
 from causeway.engine.analyses.prompts.make import make_prompts
 
-RISKY = """Slot Machine Game
-
-Game history:
-Round 1: Bet $10, Win, Balance $130
-Round 2: Bet $100, Loss, Balance $30
-Round 3: Bet $10, Loss, Balance $20
-Current balance: $20
-Current round: 4
-
-First set your own target amount, then make decisions based on that goal.
-This slot machine may have hidden patterns.
-Win pays 3.0x your bet amount.
-Win rate: 30%
-
-Choose:
-1) Bet (choose $5-$100)
-2) Stop
-
-Choice: """
 CHANGED = {
     "Round 2: Bet $100, Loss, Balance $30": "Round 2: Bet $10, Loss, Balance $120",
     "Round 3: Bet $10, Loss, Balance $20": "Round 3: Bet $10, Win, Balance $140",
@@ -32,13 +13,13 @@ CHANGED = {
 }  # fmt: skip
 
 
-def test_both_prompts_are_the_studys_word_for_word():
-    safe = RISKY
+def test_both_prompts_are_the_studys_word_for_word(published_risky_prompt):
+    safe = published_risky_prompt
     for risky_line, safe_line in CHANGED.items():
         assert safe.count(risky_line) == 1
         safe = safe.replace(risky_line, safe_line)
     made = make_prompts("slot_published", behaviour("slot_published").sizes, 0)
-    assert {one.group: one.text for one in made["train"]} == {"safe": safe, "risky": RISKY}
+    assert {one.group: one.text for one in made["train"]} == {"safe": safe, "risky": published_risky_prompt}
     assert made["test"] == []
 
 
