@@ -4,7 +4,7 @@ The shape is GPT-2 small's, random weights; layer 9 of 12, 3,072 neurons, 64 tok
 recorded pass, whose own time is told beside it.
 
     vectors   codes, and their products with the maps, which are weights alone and made once
-    fold      the codes alone, in each form that `kernels/second_order_fold.py` has (fused ones on a GPU)
+    fold      the codes alone, in each form that `kernels/second_order_fold` has (fused ones on a GPU)
     scores    the walk down the frozen pass that scores every neuron of every layer
 
 They are held against the method of the public code: for each later head, neurons' writes at all tokens are formed
