@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from causeway.engine.analyses.patch_sweep.effects import EffectSettings
     from causeway.engine.analyses.patch_sweep.patch_sweep import PatchSweep
 
-FLAGS = take("arms random_draws doses outcome trials record_features record_logits tau export_study")
+FLAGS = take("arms random_draws doses outcome trials record_features record_logits tau export_study rebucket")
 
 
 def main(_: list[str]) -> None:
@@ -36,7 +36,7 @@ def main(_: list[str]) -> None:
         if arm not in FLAGS.arms:
             no_effect(f"without {arm} in --arms", flag)
     guard = sweep_flags.disk_guard(workdir)
-    from causeway.engine.analyses.patch_sweep import run, sweep_summary
+    from causeway.engine.analyses.patch_sweep import buckets, run, sweep_summary
     from causeway.ports.files.parquet_files import read_parquet
     from causeway.ports.prompts import sweep_inputs
     from causeway.ports.results import study_export
@@ -46,12 +46,17 @@ def main(_: list[str]) -> None:
     sweep = sweep_flags.sweep(table, FLAGS.outcome)
     settings = _effect_settings(sweep)
     run.check_effects(sweep, settings)
+    if FLAGS.rebucket:
+        sweep = buckets.go_on(sweep, workdir, FLAGS.rebucket)
     if FLAGS.export_study:
         study_export.check_study(map(str, sweep.settings.arms), [prompt.record.group for prompt in sweep.prompts])
     if FLAGS.plan:
         print(run.estimate(sweep, workdir, cast(Literal["abstract", "measured"], FLAGS.plan)).text())
         return
-    if run.run(sweep, workdir, guard=guard, repair=FLAGS.repair).stopped:
+    stopped = run.run(sweep, workdir, guard=guard, repair=FLAGS.repair).stopped
+    if stopped == "memory":
+        print(f"patch_sweep: {buckets.fitting_bucket(sweep).text()}", file=sys.stderr)
+    if stopped:
         sys.exit(interruption.RESUMABLE)
     chat_flags.keep(workdir / chat_flags.RENDERED, [prompt.record for prompt in sweep.prompts])
     print("\n".join(sweep_summary.lines(run.finish(workdir, settings, sweep.about))))

@@ -46,8 +46,10 @@ def run_driver(main: Callable[[list[str]], None], argv: list[str]) -> None:
         try:
             main(parsed)
         except (ValueError, OSError, app.UsageError, MemoryError, RuntimeError) as error:
+            from causeway.engine.memory import is_out_of_memory
+
             # A device that has no memory left says so in an error of jax's own, which is a RuntimeError.
-            full = isinstance(error, MemoryError) or "Out of memory" in str(error) or "RESOURCE_EXHAUSTED" in str(error)
+            full = is_out_of_memory(error)
             if FLAGS.traceback or interruption.came() or (isinstance(error, RuntimeError) and not full):
                 raise
             _refuse(argv[0], f"out of memory: {error}; needs a smaller model, batch or block" if full else error)

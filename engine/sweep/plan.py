@@ -43,6 +43,8 @@ class Plan:
         unit_rows: rows of every unit, each at least 1.
         layout: the table and the arrays.
         about: JSON-able facts for people that decide nothing, as where the model was loaded from.
+        versions: what this plan goes on from, as (units, fingerprint): the units before that number are those of the
+            plan of that fingerprint, and keep it in their manifests. They follow from the configuration.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Plan:
     unit_rows: tuple[int, ...]
     layout: Layout
     about: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    versions: tuple[tuple[int, str], ...] = ()
 
     def __post_init__(self):
         if not self.unit_rows or min(self.unit_rows) < 1:
@@ -84,6 +87,19 @@ class Plan:
         """Hex sha256 of everything that decides the data."""
         return config_sha256(self.describe())
 
+    def fingerprint_of(self, unit: int) -> str:
+        """The fingerprint in a unit's manifest: that of the first version whose unit it is."""
+        return next((fingerprint for units, fingerprint in self.versions if unit < units), self.fingerprint)
+
+    def continues(self, workdir: Path) -> bool:
+        """Whether a workdir is of an earlier version of this plan.
+
+        Raises:
+            ValueError: its plan is damaged, or of another format.
+        """
+        earlier = {fingerprint for _, fingerprint in self.versions}
+        return bool(earlier) and (workdir / PLAN_FILE).exists() and read_plan(workdir)["fingerprint"] in earlier
+
     def describe(self) -> dict[str, Any]:
         """What enters the fingerprint, as JSON values; `units` is run-length coded as [count, rows]."""
         runs = [[len(list(group)), rows] for rows, group in itertools.groupby(self.unit_rows)]
@@ -92,6 +108,8 @@ class Plan:
 
     def bind(self, workdir: Path) -> str:
         """Writes `plan.json` into a new workdir, or checks that the one there is of this plan.
+
+        A workdir of an earlier version is this plan's from then on.
 
         Returns:
             A warning where versions or device changed since the first run in a way that may change bits, else "".
@@ -109,6 +127,9 @@ class Plan:
             self.write(workdir)
             return ""
         stored = read_plan(workdir)
+        if self.continues(workdir):
+            self.write(workdir)
+            return bits_may_differ(stored["recorded"], environment())
         differences = differing_fields(stored, self.describe())
         if differences:
             error = ValueError(f"workdir {workdir} is of another plan: {in_words(differences)}; use another --workdir")
@@ -119,11 +140,14 @@ class Plan:
     def write(self, workdir: Path) -> None:
         """Writes `plan.json`, replacing a damaged one."""
         document = {"fingerprint": self.fingerprint, **self.describe(), "about": dict(self.about)}
+        if self.versions:
+            document["versions"] = [list(version) for version in self.versions]
         write_sealed(workdir / PLAN_FILE, {**document, "recorded": environment()})
 
 
 def read_plan(workdir: Path) -> dict[str, Any]:
-    """The plan of a workdir as it was written: `fingerprint`, what `describe` gives, `about` and `recorded`.
+    """The plan of a workdir as it was written: `fingerprint`, what `describe` gives, `about`, `recorded`, `versions`
+    where it has any.
 
     Raises:
         FileNotFoundError: there is none. DamagedDocument: it is damaged. ValueError: it is of another format.
@@ -155,7 +179,8 @@ def plan_of(stored: Mapping[str, Any], schema: pa.Schema) -> Plan:
     }
     rows = tuple(rows for count, rows in stored["units"] for _ in range(count))
     own = Layout(_as_written(schema), layout["table"], arrays, layout["group"])
-    plan = Plan(stored["name"], stored["config"], stored["parts"], rows, own, stored["about"])
+    versions = tuple((units, fingerprint) for units, fingerprint in stored.get("versions", ()))
+    plan = Plan(stored["name"], stored["config"], stored["parts"], rows, own, stored["about"], versions)
     if plan.fingerprint != stored["fingerprint"]:
         raise ValueError(f"plan of {stored['name']}: its table is not the one it says; use another --workdir")
     return plan

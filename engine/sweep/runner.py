@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
+from causeway.engine.memory import is_out_of_memory
 from causeway.engine.sweep.checksums import recorded
 from causeway.engine.sweep.durable import is_disk_full, write_bytes
 from causeway.engine.sweep.environment import environment
@@ -29,9 +30,10 @@ from causeway.engine.sweep.progress import Progress
 from causeway.engine.sweep.store import Store
 
 Compute = Callable[[int], UnitResult]
-Stopped = Literal["", "limit", "signal", "disk"]
+Stopped = Literal["", "limit", "signal", "disk", "memory"]
 
 _POLL_SECONDS = 0.2
+_LONGEST_ERROR = 200
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +81,7 @@ def run_sweep(
         beside: files written into the workdir once it is known to be of this plan and held, by name.
 
     Returns:
-        How far it came. A signal or a full disk ends it early, without an error, resumable.
+        How far it came. A signal, a full disk or memory that ran out ends it early, without an error, resumable.
 
     Raises:
         ValueError: workdir of another plan or in use, damaged data without `repair`, not enough disk.
@@ -233,6 +235,9 @@ class _Run:
     def _fail(self, error: BaseException) -> None:
         if is_disk_full(error):
             self._stop("disk")
+        elif is_out_of_memory(error):
+            self._stop("memory")
+            self._progress.event("memory", " ".join(str(error).split())[:_LONGEST_ERROR])
         else:
             self._error = self._error or self._gone() or error
             self._pending.clear()
@@ -262,6 +267,7 @@ def _describe_end(report: SweepReport) -> str:
     reasons = {
         "signal": f"stopped by a signal, {counts}; rerun the same command to resume",
         "disk": f"stopped because the disk is full, {counts}; free space and rerun the same command to resume",
+        "memory": f"stopped because memory ran out, {counts}, which stay; needs fewer rows at once",
         "limit": f"{counts}; rerun without a limit to go on",
     }
     return reasons.get(report.stopped, f"done, {counts}; {report.table}")

@@ -71,7 +71,11 @@ class Store:
         with durable.exclusive(self.workdir / durable.LOCK_FILE) as self._held:
             if repair:
                 self._repair_plan()
+            if goes_on := self.plan.continues(self.workdir):
+                self._supersede()
             warning = self.plan.bind(self.workdir)
+            if goes_on and self._group.exists():
+                arrays.create(self._group, self.plan)  # whose metadata name the plan
             durable.make_folder(self._units)
             for folder in (self.workdir, self._units):
                 durable.remove_leftovers(folder)
@@ -144,7 +148,8 @@ class Store:
             shards = [self._write_shard(name, unit, result.arrays[name]) for name in self._specs]
             files = [entry_of(self.workdir, path, file_sha256(path)) for path in shards]
             files.append(self._write_rows(unit, table.encode(rows)))
-            document = {"unit": unit, "rows": len(rows), "fingerprint": self.plan.fingerprint, "files": files}
+            own = self.plan.fingerprint_of(unit)
+            document = {"unit": unit, "rows": len(rows), "fingerprint": own, "files": files}
             write_sealed(self._manifest_path(unit), {**document, "notes": dict(notes)})
         except BaseException:
             # Without its manifest the unit does not exist; its files would only keep a full disk full.
@@ -205,7 +210,7 @@ class Store:
         return self._group / name
 
     def _manifest(self, unit: int) -> Manifest:
-        return Manifest.read(self.workdir, self._manifest_path(unit), self.plan.fingerprint, unit)
+        return Manifest.read(self.workdir, self._manifest_path(unit), self.plan.fingerprint_of(unit), unit)
 
     def _merged(self) -> Manifest:
         return Manifest.read(self.workdir, self._merged_path, self.plan.fingerprint)
@@ -260,6 +265,14 @@ class Store:
         names = [path.relative_to(self.workdir).as_posix() for path in wrong]
         return [Damage(None, name, "missing, or not as the plan says") for name in names]
 
+    def _supersede(self) -> None:
+        """Removes the units of an earlier version that are not its own in this plan."""
+        earlier = {fingerprint for _, fingerprint in self.plan.versions}
+        for unit in self._listed():
+            found = self._manifest(unit)
+            if found.fingerprint in earlier - {self.plan.fingerprint_of(unit)}:
+                self._discard(unit)
+
     def _repair_plan(self) -> None:
         """Writes a damaged or missing plan again; units tell, by the fingerprint in their manifests, whose it was."""
         path = self.workdir / PLAN_FILE
@@ -267,7 +280,7 @@ class Store:
             read_plan(self.workdir)
         except (DamagedDocument, FileNotFoundError):
             own = {self._manifest(unit).fingerprint for unit in self._listed()} - {""}
-            if own - {self.plan.fingerprint}:
+            if own - {self.plan.fingerprint, *(fingerprint for _, fingerprint in self.plan.versions)}:
                 raise ValueError(f"{path}: damaged, and its units are of another plan; use another --workdir") from None
             self.plan.write(self.workdir)
 

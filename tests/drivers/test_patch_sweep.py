@@ -277,3 +277,36 @@ def test_a_corrupted_shard_is_named_and_repaired(session, given, drive):
     assert "--repair" in refused["err"]
     assert repaired["status"] == 0, repaired["err"]
     assert contents(workdir) == before
+
+
+# The driver in a process whose device has no memory for buckets of more than 8 rows from unit 4 on.
+SMALL_DEVICE = """
+import sys
+from causeway.drivers.main import run
+from causeway.engine.analyses.patch_sweep import run as runs
+computed = runs.exact_unit
+def unit(sweep, index):
+    if index >= 4 and sweep.bucket(index) > 8:
+        raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 123456 bytes.")
+    return computed(sweep, index)
+runs.exact_unit = unit
+run()
+"""
+
+
+def test_memory_that_runs_out_is_told_with_the_command_that_goes_on(given, forked, tmp_path):
+    run = given(f"--workdir={tmp_path}", "--arms=baseline,patch", "--unit_buckets=1")
+    stopped = forked.run(SMALL_DEVICE, "patch_sweep", *run)
+    assert stopped.returncode == 3, stopped.stderr
+    assert "stopped because memory ran out, 4 of 8 units finished, which stay" in stopped.stderr
+    assert re.search(
+        r"row buckets of 8 would fit \(.* GB of .* GB\): the same command with --rebucket=8", stopped.stderr
+    )
+    done = forked.run(SMALL_DEVICE, "patch_sweep", *run, "--rebucket=8")
+    assert done.returncode == 0, done.stderr
+    assert "4 units to compute, 4 finished" in done.stderr
+    settings = json.loads((tmp_path / "plan.json").read_text())["config"]["settings"]
+    assert (settings["rows"], settings["narrower"]) == (16, [[4, 8]])
+    refused = forked.run(SMALL_DEVICE, "patch_sweep", *run, "--rebucket=4")
+    assert refused.returncode == 2
+    assert "--rebucket: the run in" in refused.stderr

@@ -134,6 +134,8 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
     "record_features": text("Record at every token: top:K, all, patched, or a table of features.", ""),
     "record_logits": whole("Record this many largest next-token logits.", 0, 0),
     "unit_buckets": whole("Buckets of a unit, the most that a kill loses.", 8),
+    "rebucket": whole("Go on in --workdir, where memory ran out, in batches of fewer rows, from an unfinished prompt.",
+                       None),
     "limit_features": whole("Pilot: the first features alone, a plan of its own.", None),
     "plan": choice_or_alone("Only estimate time, memory and disk, from shapes or from what was measured.",
                              "abstract", "measured"),

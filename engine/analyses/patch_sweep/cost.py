@@ -5,6 +5,7 @@ The longest prompt's bucket stands for all prompts, and rollouts count as runnin
 are an upper bound; time is operations over the rate of matrix products measured here, a lower bound for what is left.
 """
 
+import dataclasses
 import math
 from collections.abc import Iterator
 from functools import partial
@@ -27,51 +28,79 @@ from causeway.engine.tokenized_prompt import TokenizedPrompt
 Calls = Iterator[tuple[ProgramCost, int]]
 
 
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """A compiled function of a sweep: what it is, what it is given, the trips of its loops, and how often it is called
+    (per device)."""
+
+    function: Any
+    arguments: tuple[Any, ...]
+    calls: int
+    trips: int = 1
+
+    def cost(self) -> ProgramCost:
+        """Of one call; compiles it."""
+        return program_cost(self.function, *self.arguments, while_trips=self.trips)
+
+
 def program_calls(sweep: PatchSweep) -> Calls:
     """Each program's cost and how often the whole plan calls it (per device)."""
+    return ((program.cost(), program.calls) for program in _programs(sweep))
+
+
+def largest_program(sweep: PatchSweep) -> ProgramCost | None:
+    """The program that needs most memory: of rollouts the last segment, of exact outcomes any layer's; None where
+    nothing is edited."""
+    programs = list(_programs(sweep))
+    return programs[-1].cost() if programs else None
+
+
+def _programs(sweep: PatchSweep) -> Iterator[Program]:
     prompt = max(sweep.prompts, key=lambda p: len(p.tokens))
-    yield from _exact_calls(sweep, prompt) if sweep.settings.outcome == "exact" else _sampled_calls(sweep, prompt)
+    width = sweep.settings.bucket(sweep.prompts.index(prompt))
+    made = _exact_programs if sweep.settings.outcome == "exact" else _sampled_programs
+    return made(sweep, prompt, width)
 
 
-def _edits(sweep: PatchSweep, prompt: TokenizedPrompt, layer: int | None = None):
+def _edits(sweep: PatchSweep, prompt: TokenizedPrompt, width: int, layer: int | None = None):
     """One bucket's edits."""
     rows = sweep.rows if layer is None else sweep.rows.take(sweep.rows.layer == layer)
-    return sweep.edits(prompt, rows.take(np.resize(np.arange(len(rows)), sweep.settings.rows)))
+    return sweep.edits(prompt, rows.take(np.resize(np.arange(len(rows)), width)))
 
 
-def _exact_calls(sweep: PatchSweep, prompt: TokenizedPrompt) -> Calls:
+def _exact_programs(sweep: PatchSweep, prompt: TokenizedPrompt, width: int) -> Iterator[Program]:
     clean = sweep.clean(prompt)
     background = Background(sweep.model.transformer, sweep.stack, clean)
     program = jax.jit(edited_answers)
     for layer in np.unique(sweep.rows.layer[sweep.rows.layer != EMPTY]):
-        edits = _edits(sweep, prompt, int(layer))
+        edits = _edits(sweep, prompt, width, int(layer))
         start = start_layer(edits, clean)
         trips = sweep.model.config.num_layers - start
-        cost = program_cost(program, background, (edits, jnp.int32(start)), while_trips=trips)
-        buckets = math.ceil(int((sweep.rows.layer == layer).sum()) / sweep.settings.rows)
-        yield cost, buckets * len(sweep.prompts)
+        buckets = math.ceil(int((sweep.rows.layer == layer).sum()) / width)
+        given = (background, (edits, jnp.int32(start)))
+        yield Program(program, given, buckets * len(sweep.prompts), trips)
 
 
-def _sampled_calls(sweep: PatchSweep, prompt: TokenizedPrompt) -> Calls:
+def _sampled_programs(sweep: PatchSweep, prompt: TokenizedPrompt, width: int) -> Iterator[Program]:
     s, transformer = sweep.settings, sweep.model.transformer
     shared_length = min(sweep.first_edit(prompt), len(prompt.tokens) - 1)
-    width, scalar = bucket_width(max(shared_length, 1)), _shape(())
-    prefix = jax.eval_shape(prefill, transformer, _shape((width,)), scalar)
+    scalar = _shape(())
+    prefix = jax.eval_shape(prefill, transformer, _shape((bucket_width(max(shared_length, 1)),)), scalar)
     taps = s.recording.taps(sweep.stack, sweep.model.config.num_layers)
     shared = Shared(transformer, sweep.stack, prefix, taps, scalar, scalar)
-    ids = _shape((s.rows,))
-    rows = DecodeRows(ids, _shape((s.rows,), jnp.bool_), _shape((s.rows, 2), jnp.uint32), ids)
-    calls = math.ceil(len(sweep.rows) / s.rows) * len(sweep.prompts)
+    ids = _shape((width,))
+    rows = DecodeRows(ids, _shape((width,), jnp.bool_), _shape((width, 2), jnp.uint32), ids)
+    calls = math.ceil(len(sweep.rows) / width) * len(sweep.prompts)
     past: tuple[Segment, ...] = ()
     for length in s.segments:
-        own = Own(rows, _edits(sweep, prompt), past, _shape((length, s.rows)))
+        own = Own(rows, _edits(sweep, prompt, width), past, _shape((length, width)))
         segment = partial(
             decode_segment, length=length, sampling=s.sampling,
             recomputed=s.semantics == "recomputed",
         )  # fmt: skip
         program = jax.jit(segment)
         past = (*past, jax.eval_shape(program, shared, own)[1])
-        yield program_cost(program, shared, own), calls
+        yield Program(program, (shared, own), calls)
 
 
 def _shape(shape: tuple[int, ...], dtype: Any = jnp.int32) -> Any:

@@ -36,7 +36,7 @@ def exact_unit(sweep: PatchSweep, index: int) -> UnitResult:
     rows = sweep.rows.take(chosen)
     tree, clean = sweep.answer_tree(prompt), sweep.clean(prompt)
     background = Background(*sweep.placed, clean)
-    edges, report = _run(sweep, prompt, rows, background)
+    edges, report = _run(sweep, prompt, rows, background, sweep.bucket(index))
     baseline = rows.layer == EMPTY
     edges[baseline] = np.asarray(clean.edges)
     scores = score_answers(tree, edges[:, : len(tree.edges)])
@@ -48,10 +48,9 @@ def exact_unit(sweep: PatchSweep, index: int) -> UnitResult:
 
 
 def _run(
-    sweep: PatchSweep, prompt: TokenizedPrompt, rows: Rows, background: Background
+    sweep: PatchSweep, prompt: TokenizedPrompt, rows: Rows, background: Background, width: int
 ) -> tuple[Float[np.ndarray, "R e"], dict[str, np.ndarray]]:
     """Edge log probabilities of all rows, and the arrays [R, n, E] of their edit report; zeros without an edit."""
-    width = sweep.settings.rows
     edits = sweep.edits(prompt, rows)
     nodes, edges = background.clean.nodes, background.clean.edges
     out = np.zeros((len(rows), len(edges)), np.float64)

@@ -7,6 +7,7 @@ memory holds one unit whatever the number of trials. Which rows a unit has depen
     sampled   rollouts, parsed; arms share their noise, keyed by (seed, prompt, trial, step)
 """
 
+import copy
 import dataclasses
 import functools
 from collections.abc import Callable
@@ -268,12 +269,27 @@ class PatchSweep:
         """U."""
         return self.settings.rows * self.settings.unit_buckets
 
+    @property
+    def prompt_units(self) -> int:
+        """Units of a prompt."""
+        return -(-len(self.rows) // self.unit_rows)
+
     def part(self, index: int) -> tuple[TokenizedPrompt, slice]:
         """The prompt and the rows of a unit."""
-        per_prompt = -(-len(self.rows) // self.unit_rows)
-        prompt, part = divmod(index, per_prompt)
+        prompt, part = divmod(index, self.prompt_units)
         start = part * self.unit_rows
         return self.prompts[prompt], slice(start, min(start + self.unit_rows, len(self.rows)))
+
+    def bucket(self, index: int) -> int:
+        """Row bucket of a unit."""
+        return self.settings.bucket(index // self.prompt_units)
+
+    def rebucketed(self, *narrower: tuple[int, int]) -> "PatchSweep":
+        """The same sweep with these as `SweepSettings.narrower`; what is placed on the devices is shared."""
+        other = copy.copy(self)
+        object.__setattr__(other, "settings", dataclasses.replace(self.settings, narrower=narrower))
+        other.__dict__.pop("plan", None)
+        return other
 
     def array_rows(self, index: int) -> Int[np.ndarray, " rows"]:
         """Where a unit's rows lie in the dense arrays: unit u owns rows [u * U, u * U + its own]."""
@@ -305,7 +321,15 @@ class PatchSweep:
             "features": len(self.features.layer),
         }
         rows, layout = tuple(sizes * len(self.prompts)), Layout(schema, "trials", arrays)
-        return Plan("patch_sweep", config, parts, rows, layout, {"model": self.model.name})
+        return Plan("patch_sweep", config, parts, rows, layout, {"model": self.model.name}, self._versions())
+
+    def _versions(self) -> tuple[tuple[int, str], ...]:
+        """The plans that went before: each without the narrower buckets that came after."""
+        narrower = self.settings.narrower
+        return tuple(
+            (first * self.prompt_units, self.rebucketed(*narrower[:place]).plan.fingerprint)
+            for place, (first, _) in enumerate(narrower)
+        )
 
 
 def described(prompt: TokenizedPrompt) -> dict[str, Any]:

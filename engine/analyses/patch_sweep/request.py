@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from causeway.engine import scalars
-from causeway.engine.analyses.patch_sweep import run
+from causeway.engine.analyses.patch_sweep import buckets, run
 from causeway.engine.analyses.patch_sweep.arms import make_arms
 from causeway.engine.analyses.patch_sweep.effects import EffectSettings
 from causeway.engine.analyses.patch_sweep.features import features_of
@@ -44,6 +44,7 @@ def patch_sweep(
     seed: int = 0,
     rows: int = 64,
     workdir: str | Path | None = None,
+    rebucket: int | None = None,
 ) -> pa.Table:
     """Set features to other values and compute exactly how the probabilities of answers change.
 
@@ -63,6 +64,8 @@ def patch_sweep(
         seed: of every draw.
         rows: row bucket; part of what fixes the bits.
         workdir: where everything is written, and where the same call resumes; None keeps nothing but the result.
+        rebucket: go on in `workdir`, where memory ran out, in buckets of fewer rows from its first unfinished prompt on
+            (`buckets`).
 
     Returns:
         A row for each feature, contrast, group and outcome: effect, low, high, p, q, is_causal, ... (docs/patching.md).
@@ -70,6 +73,7 @@ def patch_sweep(
     Raises:
         ValueError: prompts, features or answers that cannot be swept.
         KeyboardInterrupt: it was stopped; with `workdir` the same call goes on.
+        MemoryError: memory ran out; says which bucket would fit.
     """
     _check(model, dictionary, answers, workdir)
     listed = grouped_prompts(prompts, model, [Answer(text, label) for label, text in answers.items()])
@@ -83,6 +87,10 @@ def patch_sweep(
     sweep = PatchSweep(model, own, tuple(listed), chosen, settings, local_parallel(1))
     compared = EffectSettings(values=tuple(chosen.values), split=scalars.truth(split, "split"), seed=seed)
     run.check_effects(sweep, compared)
+    if rebucket is not None:
+        if workdir is None:
+            raise ValueError("rebucket: got no workdir; needs that of the run that memory ran out in")
+        sweep = buckets.go_on(sweep, Path(workdir), scalars.integer(rebucket, "rebucket", 1))
     if workdir is not None:
         return _effects(sweep, compared, Path(workdir))
     with tempfile.TemporaryDirectory() as folder:
@@ -100,7 +108,10 @@ def _check(model: object, dictionary: object, answers: object, workdir: object) 
 
 
 def _effects(sweep: PatchSweep, compared: EffectSettings, workdir: Path) -> pa.Table:
-    if run.run(sweep, workdir).stopped:
+    stopped = run.run(sweep, workdir).stopped
+    if stopped == "memory":
+        raise MemoryError(f"patch_sweep: {buckets.fitting_bucket(sweep).text()}")
+    if stopped:
         raise KeyboardInterrupt(f"patch_sweep: stopped; the same call goes on in {workdir}")
     run.finish(workdir, compared, sweep.about)
     return pq.read_table(workdir / "effects.parquet", memory_map=False)

@@ -21,6 +21,7 @@ from causeway.engine.frozen.record import held_of_prompt
 from causeway.engine.model.finite import NotFiniteError
 from causeway.engine.model.generate import generate_rows
 from causeway.engine.model.rollouts import GOES_ON, Ends, Generation
+from causeway.engine.model.segments import Layout as Widths
 from causeway.engine.model.stops import Stops
 from causeway.engine.outcome.parsed import Parsed
 from causeway.engine.outcome.parsers import match_tokens, parser
@@ -32,16 +33,16 @@ def sampled_unit(sweep: PatchSweep, index: int) -> UnitResult:
     """Compute one unit."""
     prompt, chosen = sweep.part(index)
     rows = sweep.rows.take(chosen)
-    generation = _generate(sweep, prompt, rows, None)
+    generation = _generate(sweep, index, rows, None)
     columns = _done(sweep, index, generation) | _outcome(sweep, prompt, generation)
     return UnitResult(columns, sweep.settings.recording.collect(generation))
 
 
 def forced_unit(sweep: PatchSweep, index: int, continuations: Int[np.ndarray, "trials N"]) -> UnitResult:
     """Compute one unit whose rows take the tokens of their trial, -1 after its end, instead of drawing any."""
-    prompt, chosen = sweep.part(index)
+    chosen = sweep.part(index)[1]
     rows = sweep.rows.take(chosen)
-    generation = _generate(sweep, prompt, rows, continuations)
+    generation = _generate(sweep, index, rows, continuations)
     columns = _done(sweep, index, generation) | {"tokens": _token_ids(generation)}
     return UnitResult(columns, sweep.settings.recording.collect(generation))
 
@@ -56,13 +57,13 @@ def _done(sweep: PatchSweep, index: int, generation: Generation) -> dict:
 
 
 def _generate(
-    sweep: PatchSweep, prompt: TokenizedPrompt, rows: Rows, continuations: Int[np.ndarray, "trials N"] | None
+    sweep: PatchSweep, index: int, rows: Rows, continuations: Int[np.ndarray, "trials N"] | None
 ) -> Generation:
     if not sweep.edit_spec.one_layer(sweep.stack):
-        return _generate_together(sweep, prompt, rows, continuations)
+        return _generate_together(sweep, index, rows, continuations)
     layers = np.unique(rows.layer)
     parts = [np.flatnonzero(rows.layer == layer) for layer in layers]
-    results = [_generate_together(sweep, prompt, rows.take(part), continuations) for part in parts]
+    results = [_generate_together(sweep, index, rows.take(part), continuations) for part in parts]
     back = np.argsort(np.concatenate(parts))
     fields = {f.name: getattr(results[0], f.name) for f in dataclasses.fields(Generation)}
     joined = jax.tree.map(lambda *a: np.concatenate(a)[back], *[_arrays(result) for result in results])
@@ -75,9 +76,9 @@ def _arrays(generation: Generation) -> dict:
 
 
 def _generate_together(
-    sweep: PatchSweep, prompt: TokenizedPrompt, rows: Rows, continuations: Int[np.ndarray, "trials N"] | None
+    sweep: PatchSweep, index: int, rows: Rows, continuations: Int[np.ndarray, "trials N"] | None
 ) -> Generation:
-    s = sweep.settings
+    s, prompt = sweep.settings, sweep.part(index)[0]
     transformer, dictionary = sweep.placed
     forced = None if continuations is None else continuations[rows.trial]
     stops = Stops(s.sampling.stop_tokens, s.stop_texts).ends(sweep.model, prompt.tokens)
@@ -86,7 +87,7 @@ def _generate_together(
             transformer,
             prompt.tokens,
             trials=rows.trial,
-            layout=s.widths,
+            layout=Widths(sweep.bucket(index), s.segments),
             sampling=s.sampling,
             seed=s.seed,
             prompt_id=prompt.number,

@@ -8,7 +8,6 @@ from causeway.engine.analyses.patch_sweep.arms import Arm
 from causeway.engine.analyses.patch_sweep.recording import Recording
 from causeway.engine.intervention.hold import AnyHolds
 from causeway.engine.model.sampling import Sampling
-from causeway.engine.model.segments import Layout as Widths
 from causeway.engine.outcome.parsers import parser
 
 Outcome = Literal["exact", "sampled"]
@@ -27,6 +26,7 @@ class SweepSettings:
         trials: rollouts of each arm. sampling, max widths: of rollouts. stop_texts: texts that end one, beside the stop
             tokens of `sampling`. parser: how an answer is read.
         rows: row bucket a device. unit_buckets: buckets a unit. recording: what is kept at every token.
+        narrower: (prompt, rows): from that prompt on, counted as listed, rows go in buckets of that many (`buckets`).
     """
 
     outcome: Outcome
@@ -45,6 +45,7 @@ class SweepSettings:
     stop_texts: tuple[str, ...] = ()
     parser: str = "answers"
     recording: Recording = dataclasses.field(default_factory=Recording)
+    narrower: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self):
         for name, allowed in _CHOICES.items():
@@ -69,14 +70,14 @@ class SweepSettings:
             raise ValueError("semantics: recomputed concerns generated tokens; the exact outcome is cached")
         parser(self.parser)
 
-    @property
-    def widths(self) -> Widths:
-        """Row bucket and segments of rollouts."""
-        return Widths(self.rows, self.segments)
+    def bucket(self, prompt: int) -> int:
+        """Row bucket a device of a prompt, counted as listed."""
+        return next((rows for first, rows in reversed(self.narrower) if prompt >= first), self.rows)
 
     def describe(self) -> dict[str, Any]:
-        """JSON-able description for the plan."""
-        return dataclasses.asdict(self) | {"arms": list(map(str, self.arms)), "recording": self.recording.describe()}
+        """JSON-able description for the plan; one that has but one bucket does not speak of others."""
+        told = dataclasses.asdict(self) | {"arms": list(map(str, self.arms)), "recording": self.recording.describe()}
+        return told if self.narrower else {name: value for name, value in told.items() if name != "narrower"}
 
 
 _CHOICES = {
