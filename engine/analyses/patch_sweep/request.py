@@ -64,16 +64,14 @@ def patch_sweep(
         seed: of every draw.
         rows: row bucket; part of what fixes the bits.
         workdir: where everything is written, and where the same call resumes; None keeps nothing but the result.
-        rebucket: go on in `workdir`, where memory ran out, in buckets of fewer rows from its first unfinished prompt on
-            (`buckets`).
+        rebucket: go on in `workdir`, where memory ran out, in fewer rows from its first unfinished prompt on.
 
     Returns:
         A row for each feature, contrast, group and outcome: effect, low, high, p, q, is_causal, ... (docs/patching.md).
 
     Raises:
         ValueError: prompts, features or answers that cannot be swept.
-        KeyboardInterrupt: it was stopped; with `workdir` the same call goes on.
-        MemoryError: memory ran out; says which bucket would fit.
+        KeyboardInterrupt: it was stopped; with `workdir` the same call goes on. MemoryError: says which `rows` would fit.
     """
     _check(model, dictionary, answers, workdir)
     listed = grouped_prompts(prompts, model, [Answer(text, label) for label, text in answers.items()])
@@ -87,14 +85,7 @@ def patch_sweep(
     sweep = PatchSweep(model, own, tuple(listed), chosen, settings, local_parallel(1))
     compared = EffectSettings(values=tuple(chosen.values), split=scalars.truth(split, "split"), seed=seed)
     run.check_effects(sweep, compared)
-    if rebucket is not None:
-        if workdir is None:
-            raise ValueError("rebucket: got no workdir; needs that of the run that memory ran out in")
-        sweep = buckets.go_on(sweep, Path(workdir), scalars.integer(rebucket, "rebucket", 1))
-    if workdir is not None:
-        return _effects(sweep, compared, Path(workdir))
-    with tempfile.TemporaryDirectory() as folder:
-        return _effects(sweep, compared, Path(folder))
+    return _kept(sweep, compared, workdir, rebucket)
 
 
 def _check(model: object, dictionary: object, answers: object, workdir: object) -> None:
@@ -105,6 +96,18 @@ def _check(model: object, dictionary: object, answers: object, workdir: object) 
         raise ValueError(f"answers: got {scalars.shown(answers)}; needs texts by label, such as {{'yes': ' yes'}}")
     if not isinstance(workdir, str | Path | None):
         raise ValueError(f"workdir: got {scalars.shown(workdir)}; needs the name of a folder, or None")
+
+
+def _kept(sweep: PatchSweep, compared: EffectSettings, workdir: str | Path | None, rebucket: int | None) -> pa.Table:
+    """The effects, everything kept in `workdir` if there is one."""
+    if rebucket is not None:
+        if workdir is None:
+            raise ValueError("rebucket: got no workdir; needs that of the run that memory ran out in")
+        sweep = buckets.go_on(sweep, Path(workdir), scalars.integer(rebucket, "rebucket", 1))
+    if workdir is not None:
+        return _effects(sweep, compared, Path(workdir))
+    with tempfile.TemporaryDirectory() as folder:
+        return _effects(sweep, compared, Path(folder))
 
 
 def _effects(sweep: PatchSweep, compared: EffectSettings, workdir: Path) -> pa.Table:
