@@ -71,7 +71,7 @@ def patch_sweep(
 
     Raises:
         ValueError: prompts, features or answers that cannot be swept.
-        KeyboardInterrupt: it was stopped; with `workdir` the same call goes on. MemoryError: says which `rows` would fit.
+        KeyboardInterrupt: it was stopped; with `workdir` the same call goes on. MemoryError: says what would fit.
     """
     _check(model, dictionary, answers, workdir)
     listed = grouped_prompts(prompts, model, [Answer(text, label) for label, text in answers.items()])
