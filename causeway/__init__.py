@@ -80,6 +80,7 @@ if TYPE_CHECKING:
     from causeway.engine.calls.pullback import pullback as pullback
     from causeway.engine.calls.run import RunResult as RunResult
     from causeway.engine.calls.run import run as run
+    from causeway.engine.compilation_cache import keep_compiled_programs as keep_compiled_programs
     from causeway.engine.components import Components as Components
     from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder as CrossLayerTranscoder
     from causeway.engine.dictionary.dictionary import Dictionary as Dictionary

@@ -18,6 +18,7 @@ from absl import logging as absl_logging
 
 from causeway.drivers.flags import flag_errors, interruption, table
 from causeway.drivers.flags import help as help_text
+from causeway.engine.compilation_cache import keep_compiled_programs
 
 FLAGS = table.take("traceback shared")
 
@@ -43,6 +44,8 @@ def run_driver(main: Callable[[list[str]], None], argv: list[str]) -> None:
             # Orbax tells every step of every checkpoint.
             absl_logging.set_verbosity(absl_logging.WARNING)
         interruption.resumes(_resumes())
+        # Before jax is imported, which main does: it reads the environment then.
+        keep_compiled_programs()
         try:
             main(parsed)
         except (ValueError, OSError, app.UsageError, MemoryError, RuntimeError) as error:
