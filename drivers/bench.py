@@ -18,8 +18,8 @@ from causeway.drivers.flags.table import take
 __doc__ = f"{__doc__}\n{listing()}\n"
 
 FLAGS = take(
-    "threads json repeats bench_layers load_layers compute all_rows tokens nodes num_prompts all_tokens",
-    batch_rows=128, model="",
+    "threads json repeats bench_layers load_layers compute all_rows tokens nodes num_prompts all_tokens "
+    "programs compile_layers", batch_rows=128, model="", card="h200",
 )  # fmt: skip
 
 
@@ -39,16 +39,21 @@ def main(argv: list[str]) -> None:
     threads = 0 if benchmark.all_threads and not FLAGS["threads"].present else FLAGS.threads
     _pin(threads)
     figures = benchmark.run()
-    import jax
-
-    device = jax.devices()[0]
     result = {
         "benchmark": names[0],
-        "device": device.device_kind if device.platform != "cpu" else f"cpu, {threads or os.cpu_count()} threads",
+        "device": benchmark.device() if benchmark.device else _device(threads),
         "versions": {name: version(name) for name in ("causeway", "jax", "jaxlib", "flax", "numpy")},
         "figures": figures,
     }
     print(json.dumps(result) if FLAGS.json else _table(result))
+
+
+def _device(threads: int) -> str:
+    """What figures are of."""
+    import jax
+
+    first = jax.devices()[0]
+    return first.device_kind if first.platform != "cpu" else f"cpu, {threads or os.cpu_count()} threads"
 
 
 def _pin(threads: int) -> None:
@@ -60,8 +65,12 @@ def _pin(threads: int) -> None:
 
 
 def _table(result: dict) -> str:
-    width = max(map(len, result["figures"]))
-    lines = [f"  {name:<{width}}  {value:12.4g}" for name, value in result["figures"].items()]
+    """A line a figure; those of several programs or benchmarks, PROGRAM.figure, below a line of theirs."""
+    width, lines, above = max(map(len, result["figures"])), [], ""
+    for name, value in result["figures"].items():
+        group, _, figure = name.partition(".") if "." in name else ("", "", name)
+        lines += [f"{group}:"] if group != above else []
+        lines, above = [*lines, f"  {figure:<{width}}  {value:12.4g}"], group
     versions = " ".join(f"{name} {version}" for name, version in result["versions"].items())
     return "\n".join([f"{result['benchmark']} on {result['device']}, {versions}", *lines])
 

@@ -13,6 +13,7 @@ from typing import cast
 
 from absl import flags
 
+from causeway.drivers import bench_compile
 from causeway.drivers.flags.flag_values import named, no_effect
 
 FLAGS = flags.FLAGS
@@ -28,12 +29,14 @@ class Benchmark:
         reads: names of the flags it reads, between spaces, beside --threads and --json.
         run: gives its figures by name, in the units their names say.
         all_threads: whether it has threads of its own, so that one is used only where --threads says so.
+        device: what its figures are of, where that is not the device that jax finds.
     """
 
     measures: str
     reads: str
     run: Callable[[], Figures]
     all_threads: bool = False
+    device: Callable[[], str] | None = None
 
 
 def _patch_sweep() -> Figures:
@@ -120,6 +123,11 @@ BENCHMARKS: Mapping[str, Benchmark] = MappingProxyType({
     "pathways": Benchmark(
         "gradients of features by all features below them, against an autograd call each (some minutes)",
         "repeats tokens", partial(_of_tokens, "pathways", "PathwaysShape", "measure_pathways", 64),
+    ),
+    "compile": Benchmark(
+        "nothing is run: programs at real sizes, compiled for the card of --target, their memory, traffic and bounds\n"
+        "of time, from the extra `cuda` without a GPU (some minutes, 10 GB; --compile_layers=2: one)",
+        "target programs compile_layers", bench_compile.run_compile, True, bench_compile.device,
     ),
 })  # fmt: skip
 

@@ -19,12 +19,14 @@ class Entry:
         default: its value where nobody gives one.
         help: one line for --help.
         limits: further arguments of absl's function.
+        name: what the flag is called where another entry has that name in the table; no command has both.
     """
 
     kind: str
     default: Any
     help: str
     limits: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    name: str = ""
 
 
 def text(help: str, default: str | None = None) -> Entry:

@@ -1,5 +1,6 @@
 """`causeway bench` prints one JSON object, or a table, and refuses benchmarks it has not."""
 
+import importlib.util
 import json
 
 import pytest
@@ -70,7 +71,17 @@ def test_benchmarks_are_listed_and_others_refused(drive):
         ("load", "--model=m.gguf", "--load_layers=3"),
     )  # fmt: skip
     assert none["status"] == 0
-    for name in ("patch_sweep", "load", "attribute", "intervene", "run", "heads", "second_order", "pathways"):
+    for name in (
+        "patch_sweep",
+        "load",
+        "attribute",
+        "intervene",
+        "run",
+        "heads",
+        "second_order",
+        "pathways",
+        "compile",
+    ):
         assert f"\n    {name} " in none["out"]
     for run, got in ((unknown, "got patch_swepe (did you mean patch_sweep?)"), (two, "got patch_sweep exact;")):
         assert run["status"] == 2
@@ -80,3 +91,36 @@ def test_benchmarks_are_listed_and_others_refused(drive):
     assert "--batch_rows: got '0'; needs a positive whole number" in rows["err"]
     assert layers["status"] == 2
     assert "--load_layers: without effect with --model; leave it out" in layers["err"]
+
+
+def test_compiling_for_a_card_says_what_it_needs(drive, tmp_path):
+    """Here the compiler for GPUs is not installed, which is said before anything is built."""
+    (tmp_path / "card.json").write_text('{"name": "mine"}')
+    unknown, file, here = drive(
+        "bench", ("compile", "--target=h100"), ("compile", f"--target={tmp_path / 'card.json'}"),
+        ("compile", "--target=a100", "--programs=exact_8b"),
+    )  # fmt: skip
+    for run, got in (
+        (unknown, "--target: got 'h100', no card and no file; needs h200, a100, rtx4090, a40, or describe another"),
+        (file, "--target: got 'name'; needs all of name, cores"),
+    ):
+        assert run["status"] == 2
+        assert run["err"].count("\n") == 1
+        assert got in run["err"]
+    if importlib.util.find_spec("jax_plugins") is None:
+        assert here["status"] == 2
+        assert "pip install 'causeway[cuda]'" in here["err"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("jax_plugins") is None, reason="needs the extra cuda")
+def test_a_program_compiled_for_a_card(drive):
+    (run,) = drive("bench", ("compile", "--target=a100", "--programs=exact_8b", "--compile_layers=2", "--json"))
+    assert run["status"] == 0, run["err"]
+    result = json.loads(run["out"])
+    figures = result["figures"]
+    assert result["device"].startswith("NVIDIA A100, compiled for and not run")
+    # What the mathematics needs is the least that is moved and computed.
+    assert figures["exact_8b.trip_gb"] > figures["exact_8b.needed_gb"] > 0.4
+    assert figures["exact_8b.trip_tflop"] == pytest.approx(figures["exact_8b.needed_tflop"], rel=0.01)
+    assert figures["exact_8b.trip_ms"] >= figures["exact_8b.needed_ms"] > 1

@@ -240,7 +240,9 @@ PAGES: MappingProxyType[str, Page] = MappingProxyType(
             ("config", "only", "from", "plan", "repair"),
         ),
         "bench": Page(
-            ("causeway bench intervene",), (), ("model", "threads", "json", "repeats", "batch_rows", "tokens", "nodes")
+            ("causeway bench intervene",),
+            (),
+            ("model", "threads", "json", "repeats", "batch_rows", "tokens", "nodes", "target"),
         ),
     }
 )

@@ -321,6 +321,9 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
     "num_prompts": whole("heads: random prompts.", 100),
     "all_tokens": switch("heads: also ablate at all tokens, which takes ten times as long.", False),
     "nodes": whole("attribute: node budget.", 2048),
+    "card": Entry("string", None, "A card that is not here: h200, a100, rtx4090, a40, or a JSON file.", name="target"),
+    "programs": listed("compile: of its programs these alone (default: all)."),
+    "compile_layers": whole("compile: layers of each model, for a quick look (default: all).", None, 2),
 })  # fmt: skip
 
 # Names that flags had once, and those that they have now, whichever of them a command knows.
@@ -345,5 +348,5 @@ def take(names: str, **defaults: Any) -> flags.FlagValues:
     for name in (*names.split(), *defaults):
         entry = TABLE[name]
         define = DEFINE.get(entry.kind) or getattr(flags, f"DEFINE_{entry.kind}")
-        define(name, default=defaults.get(name, entry.default), help=entry.help, **entry.limits)
+        define(entry.name or name, default=defaults.get(name, entry.default), help=entry.help, **entry.limits)
     return flags.FLAGS
