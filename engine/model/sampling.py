@@ -5,19 +5,20 @@ a cumulative distribution, keeps two arms of an experiment coupled token by toke
 of a row is a function of (seed, prompt id, trial, step) and of nothing else: not of the arm, the feature, the place
 in the batch, or the device.
 
-Top-p keeps the smallest set of most probable tokens whose mass reaches p, ties included. Its threshold is found by
-bisection on the bit pattern of the probabilities (monotone for positive floats, so 31 halvings are exact), because a
-sort of the vocabulary costs more than a whole step of a small model.
+Top-p keeps the smallest set of most probable tokens whose mass reaches p, ties included. Its threshold is found
+exactly and without a sort (`kernels/top_p.py`), which would cost more than a whole step of a small model.
 """
 
 import dataclasses
 from enum import IntEnum
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from causeway.engine import scalars
+from causeway.kernels.top_p import top_p_threshold
 
 # Logits are divided by the temperature in float32: below this, the quotients of large logits are infinite and all of
 # them tie, where the limit of small temperatures is the greedy choice.
@@ -79,12 +80,19 @@ def choose(
         logits = jnp.where(nucleus(logits, sampling.top_p), logits, -jnp.inf)
     steps = jnp.broadcast_to(jnp.asarray(step), keys.shape)
     noise = jax.vmap(lambda key, n: jax.random.gumbel(jax.random.fold_in(key, n), logits.shape[-1:]))(keys, steps)
-    # The barrier keeps XLA from fusing the noise into the search below, which would leave it unvectorised.
-    return _first_largest(jax.lax.optimization_barrier(logits + noise))
+    return _first_largest(logits + noise)
 
 
 def _first_largest(scores: Float[Array, "B V"]) -> Int[Array, " B"]:
+    """argmax; of a row with NaN any token. In one reading, in which a GPU forms the scores too, and in two on CPU."""
+    paired = partial(jax.lax.argmax, axis=1, index_dtype=jnp.int32)
+    return jax.lax.platform_dependent(scores, cpu=_by_two_reductions, default=paired)
+
+
+def _by_two_reductions(scores: Float[Array, "B V"]) -> Int[Array, " B"]:
     """argmax as two plain reductions, which vectorise on CPU where the paired one does not (40x)."""
+    # The barrier keeps XLA from fusing the noise into them, which would leave it unvectorised.
+    scores = jax.lax.optimization_barrier(scores)
     ids = jax.lax.broadcasted_iota(jnp.int32, scores.shape, 1)
     peak = jnp.max(scores, axis=-1, keepdims=True)
     return jnp.min(jnp.where(scores == peak, ids, scores.shape[-1] - 1), axis=-1)
@@ -97,20 +105,4 @@ def _kth_largest(logits: Float[Array, "B V"], k: int) -> Float[Array, "B 1"]:
 def nucleus(logits: Float[Array, "B V"], top_p: float) -> Bool[Array, "B V"]:
     """Tokens in the smallest most probable set with mass at least `top_p`; ties with its last member are in."""
     weights = jnp.exp(logits - jnp.max(logits, axis=-1, keepdims=True))
-    needed = top_p * jnp.sum(weights, axis=-1, keepdims=True)
-
-    def halve(_, bounds):
-        low, high = bounds
-        middle = low + (high - low) // 2
-        enough = _mass_from(weights, jax.lax.bitcast_convert_type(middle, jnp.float32)) >= needed
-        return jnp.where(enough, middle, low), jnp.where(enough, high, middle)
-
-    # The weights lie in [0, 1]: between the bit patterns of 0 and just above 1.
-    low = jnp.zeros(needed.shape, jnp.int32)
-    high = jnp.full(needed.shape, 0x3F800001, jnp.int32)
-    low, _ = jax.lax.fori_loop(0, 31, halve, (low, high))
-    return weights >= jax.lax.bitcast_convert_type(low, jnp.float32)
-
-
-def _mass_from(weights: Float[Array, "B V"], threshold: Float[Array, "B 1"]) -> Float[Array, "B 1"]:
-    return jnp.sum(jnp.where(weights >= threshold, weights, 0), axis=-1, keepdims=True)
+    return weights >= top_p_threshold(weights, top_p)

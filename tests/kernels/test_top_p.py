@@ -1,0 +1,56 @@
+"""Both forms find the threshold that a sort finds; ties, tiny vocabularies and what is no number included."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from causeway.kernels.top_p import TILE, _by_digits, top_p_threshold
+
+by_digits = jax.jit(_by_digits, static_argnames="digit")
+FORMS = ["xla", "pallas"]
+
+
+def sorted_threshold(row, share):
+    """The weight at which the sum of the largest ones, taken in float64, first holds the share."""
+    largest = np.sort(row.astype(np.float64))[::-1]
+    return largest[np.argmax(np.cumsum(largest) >= np.float32(share) * largest.sum())]
+
+
+def dyadic(rows, tokens, seed=0):
+    """Weights whose sums are exact in float32, so that no rounding decides what is in; many of them tie."""
+    return np.random.default_rng(seed).integers(0, 50, (rows, tokens)).astype(np.float32) / 64
+
+
+@pytest.mark.parametrize("implementation", FORMS)
+@pytest.mark.parametrize("tokens", [1, 2, 37, TILE, TILE + 5])
+def test_the_threshold_is_that_of_a_sort(implementation, tokens):
+    weights = dyadic(3, tokens) + np.float32(1 / 64)
+    for share in (2**-20, 0.25, 0.5, 0.875, 1.0):
+        found = top_p_threshold(jnp.asarray(weights), share, implementation=implementation)
+        np.testing.assert_array_equal(found[:, 0], [sorted_threshold(row, share) for row in weights])
+
+
+@pytest.mark.parametrize("implementation", FORMS)
+def test_weights_of_any_size_have_one(implementation):
+    """From the least normal number to a sum that just fits; what holds nothing is not needed."""
+    tiny, huge = np.finfo(np.float32).tiny, np.float32(2.0**126)
+    weights = jnp.asarray([[tiny, 0, 0], [huge, huge, 0], [1, 2**-23, 0]], jnp.float32)
+    found = top_p_threshold(weights, 1.0, implementation=implementation)
+    np.testing.assert_array_equal(found[:, 0], [tiny, huge, 2**-23])
+
+
+@pytest.mark.parametrize("implementation", FORMS)
+def test_a_row_that_holds_nan_disturbs_no_other(implementation):
+    weights = dyadic(3, 40)
+    clean = top_p_threshold(jnp.asarray(weights), 0.9, implementation=implementation)
+    weights[1, 7] = np.nan
+    found = top_p_threshold(jnp.asarray(weights), 0.9, implementation=implementation)
+    np.testing.assert_array_equal(found[:, 0], [clean[0, 0], 0, clean[2, 0]])
+
+
+@pytest.mark.parametrize("digit", [1, 2, 3, 4])
+def test_how_many_bits_a_pass_decides_does_not_matter(digit):
+    weights = jnp.asarray(dyadic(4, 200))
+    needed = jnp.asarray([[0.1], [7.0], [30.0], [1e-3]])
+    np.testing.assert_array_equal(by_digits(weights, needed, digit), by_digits(weights, needed, 1))
