@@ -97,6 +97,7 @@ if TYPE_CHECKING:
     from causeway.engine.intervention.requests import VectorEdit as VectorEdit
     from causeway.engine.intervention.tap_requests import Tap as Tap
     from causeway.engine.intervention.taps import Record as Record
+    from causeway.engine.mesh import make_mesh as make_mesh
     from causeway.engine.model.handle import Model as Model
     from causeway.engine.model.rollouts import Generation as Generation
     from causeway.engine.neurons import Neurons as Neurons

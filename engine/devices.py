@@ -1,11 +1,12 @@
-"""Rows over the devices of one process.
+"""Rows over the devices of one process: the two axes of `engine.mesh`, and programs over them.
 
 Rows of a bucket are independent, so a computation over several devices is the same program on each with its own rows:
 weights and whatever else rows share are replicated once, what differs from row to row carries a leading device axis
-and is split along it. Two ways of saying so are kept, `shard_map` (default) and literal `pmap`; a test holds them and
-one device equal to the last bit. Nothing is communicated inside the program.
+and is split along `data`. Two ways of saying so are kept, `shard_map` (default) and literal `pmap`; a test holds them
+and one device equal to the last bit. Nothing is communicated along `data`.
 
-The mesh has Auto axis types: explicit ones break gathers over the sharded axis and `pmap` on the same arrays.
+With more than one place along `model`, a device of rows is that many devices together: the program is written out
+along `data` alone, and the compiler splits it along `model` as the weights and features that come in are split.
 """
 
 import dataclasses
@@ -16,11 +17,11 @@ from typing import Any, Literal, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from causeway.engine.mesh import AXES, DATA, MODEL, mesh_of
 from causeway.engine.precision import full_precision
 
-AXIS = "rows"
 Mode = Literal["shard_map", "pmap"]
 Part = TypeVar("Part")
 MODES: tuple[Mode, ...] = ("shard_map", "pmap")
@@ -28,28 +29,37 @@ MODES: tuple[Mode, ...] = ("shard_map", "pmap")
 
 @dataclasses.dataclass(frozen=True)
 class RowParallel:
-    """Local devices and the way rows are spread over them; hashable, so compiled programs are cached by it."""
+    """Local devices and the way rows are spread over them; hashable, so compiled programs are cached by it.
+
+    Attributes:
+        devices: those along `model` are neighbours.
+        mode: how a program is told.
+        model: places along `model`, over which weights and features may be split.
+    """
 
     devices: tuple[jax.Device, ...]
     mode: Mode = "shard_map"
+    model: int = 1
 
     @property
     def count(self) -> int:
-        """Number of devices."""
-        return len(self.devices)
+        """Places along `data`: devices of rows."""
+        return len(self.devices) // self.model
 
     @property
     def mesh(self) -> Mesh:
-        """One axis over the devices."""
-        return Mesh(np.array(self.devices), (AXIS,), axis_types=(AxisType.Auto,))
+        """The devices along `data` and `model`."""
+        return mesh_of(self.devices, self.model)
 
     def replicate(self, tree: Any) -> Any:
-        """Every array whole on every device; done once for weights."""
-        return jax.device_put(tree, NamedSharding(self.mesh, PartitionSpec()))
+        """Every array at every place along `data`, done once for weights; split along `model` where it is already."""
+        mesh = self.mesh
+        whole = NamedSharding(mesh, PartitionSpec())
+        return jax.device_put(tree, jax.tree.map(lambda a: a.sharding if _is_split(a, mesh) else whole, tree))
 
     def split(self, tree: Any) -> Any:
         """Arrays [devices, ...] with one slice on each device."""
-        return jax.device_put(tree, NamedSharding(self.mesh, PartitionSpec(AXIS)))
+        return jax.device_put(tree, NamedSharding(self.mesh, PartitionSpec(DATA)))
 
     def deal(self, parts: Sequence[Part], filler: Part | None = None) -> list[list[Part]]:
         """Parts in stripes of one a device, in order; the last stripe is short, or made up by fillers."""
@@ -72,6 +82,18 @@ class RowParallel:
         return _program(self, function, tuple(sorted(static.items())))
 
 
+def _is_split(array: Any, mesh: Mesh) -> bool:
+    """Whether an array is split along the `model` of this very mesh already."""
+    sharding = getattr(array, "sharding", None)
+    if not isinstance(sharding, NamedSharding) or sharding.is_fully_replicated:
+        return False
+    return list(sharding.mesh.devices.flat) == list(mesh.devices.flat) and _model(sharding.mesh) == _model(mesh) > 1
+
+
+def _model(mesh: Any) -> int:
+    return mesh.shape.get(MODEL, 1)
+
+
 def _stacked(*leaves: Any) -> Any:
     """Arrays on a device are stacked there."""
     return (jnp if isinstance(leaves[0], jax.Array) else np).stack(leaves)
@@ -81,18 +103,20 @@ def _stacked(*leaves: Any) -> Any:
 def _program(parallel: RowParallel, function: Callable[..., Any], static: tuple[tuple[str, Any], ...]):
     bound = full_precision(functools.partial(function, **dict(static)))
     if parallel.mode == "pmap":
-        return jax.pmap(bound, axis_name=AXIS, in_axes=(None, 0), devices=parallel.devices)
+        return jax.pmap(bound, axis_name=DATA, in_axes=(None, 0), devices=parallel.devices)
 
     def on_one_device(shared, own):
         out = bound(shared, jax.tree.map(lambda a: a[0], own))
         return jax.tree.map(lambda a: jnp.asarray(a)[None], out)
 
-    spec = PartitionSpec(AXIS)
+    spec = PartitionSpec(DATA)
+    written_out = {DATA} if parallel.model > 1 else set(AXES)
     program = jax.jit(
         jax.shard_map(
-            on_one_device, mesh=parallel.mesh, in_specs=(PartitionSpec(), spec), out_specs=spec, check_vma=False
+            on_one_device, mesh=parallel.mesh, in_specs=(PartitionSpec(), spec), out_specs=spec,
+            axis_names=written_out, check_vma=False,
         )
-    )
+    )  # fmt: skip
     _MADE.append((function, program))
     return program
 
@@ -106,15 +130,43 @@ def compilations(function: Callable[..., Any]) -> int:
     return sum(program._cache_size() for made, program in _MADE if made is function)
 
 
-def local_parallel(count: int | None = None, mode: Mode = "shard_map") -> RowParallel:
+def local_parallel(count: int | None = None, mode: Mode = "shard_map", model: int = 1) -> RowParallel:
     """The first `count` local devices (default: all).
 
+    Args:
+        count, mode: see `RowParallel`. model: places along `model`; it divides `count`.
+
     Raises:
-        ValueError: fewer devices than asked for, or an unknown mode.
+        ValueError: fewer devices than asked for, devices that `model` does not divide, or an unknown mode.
     """
     devices = jax.local_devices()
     if mode not in MODES:
         raise ValueError(f"parallel: got {mode!r}; needs one of {', '.join(MODES)}")
     if count is not None and not 1 <= count <= len(devices):
         raise ValueError(f"devices: got {count}; this process has {len(devices)}")
-    return RowParallel(tuple(devices[: count or len(devices)]), mode)
+    if mode == "pmap" and model > 1:
+        raise ValueError(f"parallel: got pmap with {MODEL}:{model}; pmap splits no weights, use shard_map")
+    count = count or len(devices)
+    if count % model:
+        raise ValueError(f"mesh: {MODEL}:{model} does not divide {count} devices; use as many as it divides")
+    return RowParallel(tuple(devices[:count]), mode, model)
+
+
+def parallel_of(*trees: Any) -> RowParallel:
+    """Rows where arrays lie: over the mesh that some are placed on, otherwise on one device.
+
+    Args:
+        trees: of arrays, a model's before its dictionaries'.
+
+    Raises:
+        ValueError: they are placed on two meshes.
+    """
+    leaves = [getattr(leaf, "sharding", None) for leaf in jax.tree.leaves(trees)]
+    meshes = dict.fromkeys(one.mesh for one in leaves if isinstance(one, NamedSharding) and one.num_devices > 1)
+    if not meshes:
+        return local_parallel(1)
+    first, *others = ((tuple(mesh.devices.flat), _model(mesh)) for mesh in meshes)
+    if any(other != first for other in others):
+        raise ValueError("placement: the model and its dictionaries lie on different meshes; place both on one")
+    devices, model = first
+    return RowParallel(devices, "shard_map", model)

@@ -8,20 +8,23 @@ from causeway.drivers.flags.flag_values import given, layer_numbers, named
 from causeway.drivers.flags.table import take
 
 if TYPE_CHECKING:
+    from jax.sharding import Mesh
+
     from causeway.engine.devices import RowParallel
     from causeway.engine.model.handle import Model
 
-FLAGS = take("model dictionaries layers gating storage compute bos devices parallel")
+FLAGS = take("model dictionaries layers gating storage compute bos devices mesh parallel")
 DTYPES = ["float32", "bfloat16", "float16"]
 
 
 def load_model() -> Model:
-    """The model of --model, placed on one device."""
+    """The model of --model, on the devices of `parallel`."""
     from causeway.ports.models.load import load_model as load
 
     bos, reference = {"auto": None, "yes": True, "no": False}[FLAGS.bos], given("model", "a hub id or a folder")
+    where = _mesh()
     with named("model"):
-        return load(reference, storage=FLAGS.storage, compute=FLAGS.compute, prepend_bos=bos)
+        return load(reference, storage=FLAGS.storage, compute=FLAGS.compute, prepend_bos=bos, sharding=where)
 
 
 def load_dictionaries(model: Any, transcoders: bool = False) -> Any:
@@ -30,6 +33,7 @@ def load_dictionaries(model: Any, transcoders: bool = False) -> Any:
     Args:
         transcoders: whether a bundled model's transcoders are what is meant by default, rather than its SAEs.
     """
+    from causeway.engine.dictionary.placement import Replicated, Sharded
     from causeway.engine.model.config import Precision
     from causeway.ports.dictionaries.load import load_dictionaries as load
 
@@ -38,9 +42,10 @@ def load_dictionaries(model: Any, transcoders: bool = False) -> Any:
     if reference is None:
         kind, how = ("transcoders", "train_dictionary --transcoder") if transcoders else ("SAEs", "train_dictionary")
         raise ValueError(f"--dictionaries: got nothing; needs the {kind} of the model ({how} makes some)")
-    storage = cast(Precision, FLAGS.storage)
+    storage, mesh = cast(Precision, FLAGS.storage), _mesh()
+    placement = Replicated() if mesh is None else Sharded(mesh)
     with named("dictionaries"):
-        return load(reference, layers(), for_model=model, storage=storage, **format_options())
+        return load(reference, layers(), for_model=model, storage=storage, placement=placement, **format_options())
 
 
 def format_options() -> dict[str, Any]:
@@ -54,7 +59,23 @@ def layers() -> list[int] | None:
 
 
 def parallel() -> RowParallel:
-    """The devices of --devices and --parallel."""
-    from causeway.engine.devices import local_parallel
+    """The devices of --devices or --mesh, and --parallel.
 
-    return local_parallel(FLAGS.devices, FLAGS.parallel)
+    Raises:
+        ValueError: flags that contradict each other, or more devices than there are.
+    """
+    from causeway.engine.devices import local_parallel
+    from causeway.engine.mesh import mesh_sizes
+
+    if FLAGS.mesh is None:
+        return local_parallel(FLAGS.devices, FLAGS.parallel)
+    data, model = mesh_sizes(FLAGS.mesh)
+    if FLAGS.devices not in (None, data * model):
+        raise ValueError(f"mesh: {FLAGS.mesh} takes {data * model} devices, but --devices={FLAGS.devices}; give one")
+    return local_parallel(data * model, FLAGS.parallel, model)
+
+
+def _mesh() -> Mesh | None:
+    """Where weights lie: over all devices; None for the default one."""
+    devices = parallel()
+    return devices.mesh if len(devices.devices) > 1 else None

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from causeway.engine.calls.asked import edit_arrays_of
-from causeway.engine.devices import RowParallel, local_parallel
+from causeway.engine.devices import RowParallel
 from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.dictionary.digest import dictionary_digest
 from causeway.engine.intervention.requests import FeatureEdit
@@ -58,7 +58,7 @@ class Continuations(Job):
         temperature: of the draws; 0 takes the most probable token.
         seed: of the draws.
         dictionary: of the edits.
-        parallel: devices to spread rows over (default: one).
+        parallel: devices to spread rows over (default: those of the weights).
 
     Raises:
         ValueError: a row that with its continuation exceeds the context, naming it, or a setting out of range.
@@ -111,7 +111,7 @@ class Continuations(Job):
         found = generate_prompts(
             self.model.transformer, [self._prompt(row) for row in chosen], dictionary=self.dictionary,
             layout=Widths(ROWS, segment_lengths(self.max_new_tokens)), sampling=self.sampling, seed=self.seed,
-            parallel=self.parallel or local_parallel(1),
+            parallel=self.parallel,
         )  # fmt: skip
         tokens = [row.tokens[0][row.tokens[0] >= 0].tolist() for row in found]
         texts = [self.model.continuation(row.tokens, ids) for row, ids in zip(chosen, tokens, strict=True)]

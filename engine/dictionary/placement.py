@@ -1,11 +1,9 @@
 """Where the dictionaries of several layers live: whole on the devices, split by features, or streamed layer by layer.
 
     Replicated   one stack, whole on the default device or on every device of a mesh
-    Sharded      one stack, its features split over an axis of a mesh; jit moves what has to be moved
+    Sharded      one stack, its features split over the axis `model` of a mesh
     Streamed     at most k layers at a time on the devices; the others stay on disk or in host memory, and the next one
                  is fetched by a second thread while the present one computes
-
-Meshes have Auto axis types: explicit ones break gathers over a split axis.
 
 Cost of streaming: device memory of k layers (of which one may be on its way); every pass over the layers reads them
 again, from the files or from host memory.
@@ -20,15 +18,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import ClassVar, Literal
 
 import jax
-from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec, Sharding
+from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding
 from jaxtyping import Array, Float
 
 from causeway.engine import scalars
 from causeway.engine.dictionary.config import DictionaryConfig
 from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
 from causeway.engine.dictionary.dictionary import Dictionary, stack
-
-FEATURE_AXIS = "features"
+from causeway.engine.mesh import checked_mesh, split
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,35 +36,23 @@ class Replicated:
 
     def sharding(self, shape: tuple[int, ...], feature_axis: int | None) -> Sharding | None:
         """Of an array of that shape, whose features are counted by that axis."""
-        return None if self.mesh is None else NamedSharding(_checked(self.mesh), PartitionSpec())
+        return None if self.mesh is None else NamedSharding(checked_mesh(self.mesh, "placement"), PartitionSpec())
 
 
 @dataclasses.dataclass(frozen=True)
 class Sharded:
-    """Features split over one axis of a mesh."""
+    """Features split over the axis `model` of a mesh (`engine.mesh`)."""
 
     mesh: Mesh
-    axis: str = FEATURE_AXIS
 
     def sharding(self, shape: tuple[int, ...], feature_axis: int | None) -> Sharding:
         """Of an array of that shape, whose features are counted by that axis.
 
         Raises:
-            ValueError: the mesh lacks the axis, has axes that are not Auto, or does not divide the features.
+            ValueError: the mesh has other axes, axes that are not Auto, or does not divide the features.
         """
-        mesh = _checked(self.mesh)
-        if self.axis not in mesh.axis_names:
-            raise ValueError(f"Sharded.axis: the mesh has axes {mesh.axis_names}, not {self.axis!r}")
-        if feature_axis is None:
-            return NamedSharding(mesh, PartitionSpec())
-        if shape[feature_axis] % mesh.shape[self.axis]:
-            raise ValueError(
-                f"Sharded: {shape[feature_axis]} features do not divide into {mesh.shape[self.axis]} parts; "
-                "use a mesh whose axis divides them"
-            )
-        names: list[str | None] = [None] * len(shape)
-        names[feature_axis] = self.axis
-        return NamedSharding(mesh, PartitionSpec(*names))
+        mesh = checked_mesh(self.mesh, "placement")
+        return split(mesh, shape, feature_axis, "features", "the dictionaries")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -243,19 +228,3 @@ class StreamedDictionaries:
 
 InMemory = Dictionary | CrossLayerTranscoder
 Holder = InMemory | StreamedDictionaries
-
-
-def mesh_of(dictionary: Holder | None) -> Mesh | AbstractMesh | None:
-    """The mesh over which the features of a holder are split; None where its arrays are whole."""
-    shardings = [getattr(leaf, "sharding", None) for leaf in jax.tree.leaves(dictionary)]
-    split = [s for s in shardings if isinstance(s, NamedSharding) and not s.is_fully_replicated]
-    return split[0].mesh if split else None
-
-
-def _checked(mesh: Mesh) -> Mesh:
-    if any(kind != AxisType.Auto for kind in mesh.axis_types):
-        raise ValueError(
-            f"placement: the mesh has axis types {mesh.axis_types}; needs Auto, "
-            "jax.make_mesh(shape, names, axis_types=(AxisType.Auto,) * len(names))"
-        )
-    return mesh

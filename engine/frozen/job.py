@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Float, Int
 
-from causeway.engine.devices import RowParallel, local_parallel
+from causeway.engine.devices import RowParallel, parallel_of
 from causeway.engine.frozen.batches import Batch, BatchProgram, ReadPrompt, deal, run_batches
 from causeway.engine.model.handle import Model
 from causeway.engine.model.transformer import Transformer
@@ -38,7 +38,7 @@ class FrozenJob(Job):
 
     Attributes:
         model: loaded. prompts: each with the token that is read.
-        parallel: devices to spread rows over (default: one).
+        parallel: devices to spread rows over (default: those of the weights).
         name: of the job. version: of what a row means; raised when the same settings would give other numbers.
     """
 
@@ -133,7 +133,7 @@ class FrozenJob(Job):
 
     @functools.cached_property
     def _placed(self) -> tuple[RowParallel, Transformer, Any]:
-        devices = self.parallel or local_parallel(1)
+        devices = self.parallel or parallel_of(self.model.transformer)
         return devices, devices.replicate(self.model.transformer), devices.replicate(self.shared)
 
     def _extra(self, batch: Batch) -> Any:

@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Int
 
 from causeway.engine import scalars
-from causeway.engine.devices import RowParallel, local_parallel
+from causeway.engine.devices import RowParallel, parallel_of
 from causeway.engine.dictionary.placement import InMemory
 from causeway.engine.intervention.edits import EMPTY, Edit
 from causeway.engine.intervention.held import Held
@@ -68,7 +68,7 @@ def generate_rows(
         forced: tokens to take instead of drawing, -1 to draw.
         first_edit: first edited position of any row of the whole plan for this prompt (default: of these rows). The
             shared prefix ends before it; it is part of what fixes the bits, so a sweep passes the plan's own.
-        parallel: devices to spread buckets over (default: one). Place weights on them first (`parallel.replicate`).
+        parallel: devices to spread buckets over (default: those of the weights, placed before by `replicate`).
         recomputed: edits act on the token being processed alone (see decode.py).
         ends: asked between segments how many of each row's tokens [R, n] are kept; rows that are over leave.
         first: the step of each row's first draw, from which its draws are counted (default: 0).
@@ -92,7 +92,7 @@ def generate_rows(
     if own and first_edit < last:
         raise ValueError(f"prompt: {last} tokens of each row run before an edit at {first_edit}; give fewer of them")
     shared = 0 if own else min(first_edit, last)
-    parallel = parallel or local_parallel(1)
+    parallel = parallel or parallel_of(transformer, dictionary)
     run = _Run(
         transformer, dictionary, parallel.replicate(shared_prefix(transformer, prompt[..., :shared], shared)),
         prompt, shared, taps, layout, sampling, recomputed, parallel, parallel.replicate(held),

@@ -1,31 +1,33 @@
-"""Where the parameters of a model live: on one device, whole on every device of a mesh, or split over an axis of it.
+"""Where the parameters of a model live: on one device, or on a mesh (`engine.mesh`), whole or split along `model`.
 
-A mesh that has an axis named `weights` splits every large parameter along the axis that products with it do not have
-to communicate over twice:
+Every large parameter is split along the axis that products with it do not have to communicate over twice:
 
-    attention   heads H (query, output) and kv heads G (key, value)
+    attention   kv heads G (query, key, value), each with the H / G query heads that read it; heads H (output)
     MLP         neurons N
     embeddings  vocabulary V
 
-Norms and output biases are whole everywhere, and so is a parameter whose axis the mesh does not divide. Computations
-need no change: jit moves what has to be moved. Axis types are Auto; explicit ones break gathers over a split axis.
+Norms and output biases are whole everywhere. Computations need no change: the compiler moves what has to be moved.
 """
 
 from typing import TypeVar
 
 import jax
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, Sharding
+from jax.sharding import Mesh, NamedSharding, Sharding
 
-WEIGHT_AXIS = "weights"
+from causeway.engine.mesh import checked_mesh, split
+
 Where = Mesh | Sharding | None
 Tree = TypeVar("Tree")
 
-# Which axis of a parameter counts heads, neurons or words, from the end.
-SPLIT = {
-    "attention.query": -2, "attention.key": -2, "attention.value": -2, "attention.output": -3,
-    "attention.query_bias": -2, "attention.key_bias": -2, "attention.value_bias": -2,
-    "mlp.gate": -1, "mlp.up": -1, "mlp.down": -2, "mlp.gate_bias": -1, "mlp.up_bias": -1,
-    "embedding": -2, "unembedding": -1,
+# What an axis of a parameter counts (`mesh.RULES`), and which axis that is, from the end.
+LOGICAL = {
+    "attention.query": ("heads", -2), "attention.key": ("kv_heads", -2), "attention.value": ("kv_heads", -2),
+    "attention.output": ("heads", -3),
+    "attention.query_bias": ("heads", -2), "attention.key_bias": ("kv_heads", -2),
+    "attention.value_bias": ("kv_heads", -2),
+    "mlp.gate": ("neurons", -1), "mlp.up": ("neurons", -1), "mlp.down": ("neurons", -2),
+    "mlp.gate_bias": ("neurons", -1), "mlp.up_bias": ("neurons", -1),
+    "embedding": ("vocabulary", -2), "unembedding": ("vocabulary", -1),
 }  # fmt: skip
 
 
@@ -39,17 +41,13 @@ def place_abstract(abstract: Tree, where: Where) -> Tree:
 
     Args:
         abstract: as `abstract_transformer` makes it.
-        where: a mesh (whole on all its devices, or split where it has an axis `weights`), one sharding for all
-            parameters, or None for the default device.
+        where: a mesh, one sharding for all parameters, or None for the default device.
 
     Raises:
-        ValueError: a mesh with axes that are not Auto.
+        ValueError: a mesh with other axes than `engine.mesh` has, or that does not divide heads or neurons.
     """
-    if isinstance(where, Mesh) and any(kind != AxisType.Auto for kind in where.axis_types):
-        raise ValueError(
-            f"sharding: the mesh has axis types {where.axis_types}; needs Auto, "
-            "jax.make_mesh(shape, names, axis_types=(AxisType.Auto,) * len(names))"
-        )
+    if isinstance(where, Mesh):
+        checked_mesh(where, "sharding")
 
     def place(path: tuple, leaf: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
         sharding = _of_parameter(parameter_name(path), leaf.shape, where) if isinstance(where, Mesh) else where
@@ -59,9 +57,6 @@ def place_abstract(abstract: Tree, where: Where) -> Tree:
 
 
 def _of_parameter(name: str, shape: tuple[int, ...], mesh: Mesh) -> NamedSharding:
-    axis = SPLIT.get(name.removeprefix("blocks."))
-    if WEIGHT_AXIS not in mesh.axis_names or axis is None or shape[axis] % mesh.shape[WEIGHT_AXIS]:
-        return NamedSharding(mesh, PartitionSpec())
-    names: list[str | None] = [None] * len(shape)
-    names[axis] = WEIGHT_AXIS
-    return NamedSharding(mesh, PartitionSpec(*names))
+    name = name.removeprefix("blocks.")
+    logical, axis = LOGICAL.get(name, ("neurons", None))
+    return split(mesh, shape, axis, logical, name)

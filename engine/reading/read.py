@@ -11,7 +11,7 @@ number of devices change them.
 Where the dictionaries are decides the order of the loops:
 
     in memory    placed whole on every device once; layers inside passes
-    split        by features over a mesh (`Sharded`): they stay where they are, and the mesh reduces
+    split        by features over a mesh (`Sharded`): they stay where they are, and rows go along its other axis
     streamed     passes are run until their streams fill `HELD_BYTES` of the host, then each layer is fetched once for
                  all of them
 
@@ -27,20 +27,18 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int
 
 from causeway.engine.arrays import AnyArray
-from causeway.engine.devices import RowParallel, local_parallel
+from causeway.engine.devices import RowParallel, parallel_of
 from causeway.engine.dictionary.finite import refuse_features
-from causeway.engine.dictionary.placement import Holder, StreamedDictionaries, mesh_of
+from causeway.engine.dictionary.placement import Holder, StreamedDictionaries
 from causeway.engine.intervention.instruments import Differentiated, Instruments
 from causeway.engine.intervention.sites import once, side_by_side
 from causeway.engine.intervention.taps import BoundTap, TapSpec, bind_tap
 from causeway.engine.model.finite import all_finite
 from causeway.engine.model.forward import causal_pass, check_rows
 from causeway.engine.model.transformer import Transformer
-from causeway.engine.precision import full_precision
 from causeway.engine.reading.passes import ROWS, ReadPass, ReadRow, Slots, all_places, deal, prompt_name
 from causeway.engine.reading.reductions import Place, Reduction, Results
 
@@ -97,7 +95,7 @@ def read(
         data: arrays that the reduction needs.
         layers: model layers; default: the dictionary's. Streams that come once (`final_norm`) are of no layer.
         batch_rows: rows of a pass, per device; part of what fixes the bits.
-        parallel: devices the rows are spread over (default: one).
+        parallel: devices the rows are spread over (default: those of the weights).
         slots, width: see `passes.deal`.
         name: of a row, for errors.
         progress: called with (rows done, rows in all) as passes are finished.
@@ -108,7 +106,7 @@ def read(
     Raises:
         NotFiniteError: a row's pass, or a feature, is not all numbers.
     """
-    parallel = parallel or local_parallel(1)
+    parallel = parallel or parallel_of(transformer, dictionary)
     layers = layers_read(dictionary, layers)
     reader = _Reader(parallel, parallel.replicate(transformer), dictionary, reduce, data, tuple(streams), layers, name)
     dealt = deal(rows, batch_rows * parallel.count, transformer.config.max_position, slots, width)
@@ -137,9 +135,7 @@ class _Reader:
         )  # fmt: skip
         self.data = parallel.replicate(data)
         self.streamed = isinstance(dictionary, StreamedDictionaries)
-        self.mesh = mesh_of(dictionary)
-        placed = dictionary is None or self.streamed or self.mesh is not None
-        self.dictionary: Any = dictionary if placed else parallel.replicate(dictionary)
+        self.dictionary: Any = dictionary if dictionary is None or self.streamed else parallel.replicate(dictionary)
         own = [once(stream, transformer.config.num_layers) for stream in streams]
         places = [layers if single is None else (single,) for single in own]
         self.taps = tuple(
@@ -211,11 +207,8 @@ class _Reader:
             streams, slot = tuple(self.parallel.split(s[:, index : index + 1]) for s in streams), 0
         numbers = np.array([number, index, slot], np.int32)
         own = (streams, *marks)
-        if self.mesh is None:
-            shared = (None, holder, self.parallel.replicate(numbers), self.data)
-            out = self.parallel.program(_reduced, reduce=self.reduce)(shared, own)
-        else:
-            out = _on_mesh(self.mesh, (None, holder, numbers, self.data), own, self.reduce, self.parallel.count)
+        shared = (None, holder, self.parallel.replicate(numbers), self.data)
+        out = self.parallel.program(_reduced, reduce=self.reduce)(shared, own)
         values = {name: np.asarray(array) for name, array in out.items()}
         return self._checked(batch, layer, values)
 
@@ -319,21 +312,3 @@ def _reduced(
 
 def _widened(x: Array) -> Array:
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
-
-
-@partial(jax.jit, static_argnames="reduce")
-@full_precision
-def _reduced_on_mesh(shared: Any, own: Any, reduce: Reduction) -> Results:
-    return _reduced(shared, own, reduce=reduce)
-
-
-def _on_mesh(mesh: Any, shared: Any, own: Any, reduce: Reduction, devices: int) -> dict[str, np.ndarray]:
-    """`_reduced` where the dictionary lies, one row device after another: a row's widths are those of one device."""
-    _, holder, numbers, data = shared
-    everywhere = NamedSharding(mesh, PartitionSpec())
-    data, own = jax.device_put((data, own), everywhere)
-    found = [
-        jax.device_get(_reduced_on_mesh((None, holder, numbers, data), jax.tree.map(lambda a, d=d: a[d], own), reduce))
-        for d in range(devices)
-    ]
-    return {name: np.stack([one[name] for one in found]) for name in found[0]}

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from causeway.engine import scalars
-from causeway.engine.devices import RowParallel, local_parallel
+from causeway.engine.devices import RowParallel, parallel_of
 from causeway.engine.model.handle import Model
 from causeway.engine.model.prompts import PromptRows, generate_prompts
 from causeway.engine.model.sampling import Sampling
@@ -26,7 +26,7 @@ class ModelPlayer:
     Attributes:
         model: with a tokenizer. sampling: how tokens are drawn; stop tokens end an answer and are no part of it.
         seed: of the draws. max_new_tokens: of an answer. rows: bucket of rows, per device; part of what fixes the bits.
-        parallel: devices the rows are spread over (default: one).
+        parallel: devices the rows are spread over (default: those of the weights).
     """
 
     model: Model
@@ -79,7 +79,7 @@ class ModelPlayer:
 
     @functools.cached_property
     def _devices(self) -> RowParallel:
-        return self.parallel or local_parallel(1)
+        return self.parallel or parallel_of(self.model.transformer)
 
     @functools.cached_property
     def _placed(self) -> Transformer:

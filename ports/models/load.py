@@ -57,8 +57,9 @@ def load_model(
         accumulate: dtype of norms, softmax, logits and sums.
         prepend_bos: whether text prompts begin with BOS; None takes what the model's own files do. The decision is
             recorded as `Model.prepend_bos`.
-        sharding: where the parameters live: a mesh (whole on each of its devices, or split over its axis `weights`,
-            see `engine.model.placement`), one sharding for all of them, or None for the default device.
+        sharding: where the parameters live: a mesh (`make_mesh`: whole on each of its devices, or split along `model`),
+            one sharding for all of them, or None for the default device. Rows of what is computed with the model go
+            over the same devices.
 
     Raises:
         FileNotFoundError: the reference, its configuration or its weights are not there.

@@ -24,7 +24,7 @@ from causeway.engine.analyses.attribute.edge_rows import SourceColumns, SparseRo
 from causeway.engine.analyses.attribute.graph import AttributionGraph
 from causeway.engine.analyses.attribute.influence import influence
 from causeway.engine.analyses.attribute.targets import ChosenTargets, Target, Wanted, choose_targets, named_targets
-from causeway.engine.devices import RowParallel, local_parallel
+from causeway.engine.devices import RowParallel, parallel_of
 from causeway.engine.frozen.pullback import Frozen, Scores, Targets, feature_targets, logit_targets, pullback
 from causeway.engine.frozen.record import record_prompt
 from causeway.engine.frozen.sources import Transcoders, active_features, check_of_model, fit_in_memory, gather_sources
@@ -51,7 +51,7 @@ def attribute(
         targets: tokens (ids, or texts that are one token after the prompt) or directions; None takes the most probable
             next tokens.
         plan: budgets and widths.
-        parallel: devices to spread rows over (default: one).
+        parallel: devices to spread rows over (default: those of the weights).
 
     Raises:
         ValueError: a prompt of one token, dictionaries that do not cover the model or read a site whose adjoint is not
@@ -62,7 +62,9 @@ def attribute(
     wanted = named_targets(model, prompt, targets)
     if plan.cut and transcoders.config.is_transcoder:
         raise ValueError("plan.cut: True, but transcoders do not stand in the stream; it is for SAEs of resid_post")
-    return _Prompt(model, transcoders, tokens, plan, parallel or local_parallel(1)).graph(wanted)
+    return _Prompt(model, transcoders, tokens, plan, parallel or parallel_of(model.transformer, transcoders)).graph(
+        wanted
+    )
 
 
 def check_request(model: Model, transcoders: Transcoders, tokens: Sequence[int]) -> None:

@@ -45,7 +45,7 @@ def attribute(
         edge_floor: share of a row's total below which edges are not stored (default: by the number of sources).
         targets: tokens (ids, or texts that are one token after the prompt) or directions (`logit_difference`).
         cut: with SAEs on the stream, whether reconstruction and error are the only way through it.
-        parallel: devices to spread rows over (default: one).
+        parallel: devices to spread rows over (default: those of the weights).
 
     Raises:
         ValueError: see `attribute.attribute`.

@@ -20,7 +20,7 @@ from causeway.engine.analyses.components.components import (
 from causeway.engine.analyses.represent.request import prompt_record
 from causeway.engine.analyses.second_order.aims import ANSWERS
 from causeway.engine.analyses.second_order.read_prompts import answered, placed
-from causeway.engine.devices import local_parallel
+from causeway.engine.devices import parallel_of
 from causeway.engine.frozen.batches import ReadPrompt
 from causeway.engine.model.handle import Model, Prompt, check_model
 from causeway.engine.neurons import Neurons
@@ -89,7 +89,7 @@ def components(
     chosen, _ = chosen_prompts(records, held_out, seed)
     check_chosen(chosen, k)
     reads = tuple(read_prompt(model, record, position) for record in records)
-    sweep = CodeSweep(model, reads, asked, parallel=local_parallel())
+    sweep = CodeSweep(model, reads, asked, parallel=parallel_of(model.transformer))
     codes = HeldCodes.of_sweep(sweep)
     found = {one.components.layer: one for one in found_layers(sweep, codes, chosen, k)}
     return FoundComponents(found, all_neurons([one.table for one in found.values()]), chosen, sweep, codes)

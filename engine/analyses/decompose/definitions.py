@@ -46,7 +46,7 @@ def definition_lexicon(
 
     Args:
         model: a loaded model with a tokenizer. words: texts. template: what is run, with WORD in the word's place.
-        batch_rows: words of a pass. parallel: devices (default: one). kept: where the states are kept.
+        batch_rows: words of a pass. parallel: devices (default: those of the weights). kept: where the states are kept.
 
     Raises:
         ValueError: a template without WORD, or fewer than two words that can be used.

@@ -13,7 +13,7 @@ from causeway.engine.analyses.edit.settings import FACTORS, settings_of
 from causeway.engine.analyses.evaluate.request import pair_of
 from causeway.engine.analyses.evaluate.teacher_forcing import scorable
 from causeway.engine.choosing import divided
-from causeway.engine.devices import local_parallel
+from causeway.engine.devices import parallel_of
 from causeway.engine.model.handle import Model, check_model
 from causeway.engine.neurons import Neurons
 from causeway.engine.prompt_record import PromptRecord
@@ -79,7 +79,8 @@ def edit(
         [scorable(model, record) for record in other],
         [text_row(model, scalars.text(text, "unrelated_texts"), most) for text in texts],
     )
-    sweep = EditSweep.of(model, items, settings, scalars.integer(batch_rows, "batch_rows", 1), local_parallel(1))
+    rows = scalars.integer(batch_rows, "batch_rows", 1)
+    sweep = EditSweep.of(model, items, settings, rows, parallel_of(model.transformer))
     return EditResults(sweep, measured(sweep, None if workdir is None else Path(workdir)))
 
 

@@ -58,7 +58,7 @@ def answer_log_probabilities(
 
     Args:
         rows: rows of a pass, per device; part of what fixes the bits.
-        parallel: devices the rows are spread over (default: one).
+        parallel: devices the rows are spread over (default: those of the weights).
         kept: where what is read is kept, so that the same call goes on after an interruption.
 
     Raises:

@@ -74,7 +74,7 @@ def extract_features(
         slots: places of a row in its pass.
         top_k: k.
         batch_rows: rows of a pass, per device; part of what fixes the bits.
-        parallel: devices the rows are spread over (default: one).
+        parallel: devices the rows are spread over (default: those of the weights).
         full: layer -> an array [n, F] to be filled with all values.
         kept: where what is read is kept, so that the same call goes on after an interruption.
 

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from causeway.engine.analyses.intervene.propagate import Clean, Propagated, propagate
-from causeway.engine.devices import RowParallel, local_parallel
+from causeway.engine.devices import RowParallel, parallel_of
 from causeway.engine.dictionary.finite import refuse_features
 from causeway.engine.frozen.record import record_prompt
 from causeway.engine.frozen.sources import Transcoders, check_of_model, encode, of_model
@@ -33,7 +33,8 @@ class CleanRun:
     """The clean pass of a prompt, and interventions on it.
 
     Args:
-        model, transcoders, prompt: as for `intervene`. parallel: devices to spread rows over (default: one).
+        model, transcoders, prompt: as for `intervene`.
+        parallel: devices to spread rows over (default: those of the weights).
         further: streams that rows hold, beside patterns, norms, what MLPs write, and the dictionary's streams.
 
     Raises:
@@ -51,7 +52,7 @@ class CleanRun:
         check_transcoders(model, transcoders)
         transcoders = of_model(model, transcoders)
         self.model, self.transcoders, self.tokens = model, transcoders, tuple(model.tokens(prompt))
-        self.parallel = parallel or local_parallel(1)
+        self.parallel = parallel or parallel_of(model.transformer, transcoders)
         self.record = record_prompt(model.transformer, self.tokens, transcoders.config, further)
         self.shared = self.parallel.replicate((model.transformer, transcoders, self.record))
 

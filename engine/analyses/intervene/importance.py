@@ -199,7 +199,7 @@ def read_importance(
         model, transcoders: whose features.
         prompts: token ids, and the correct and the incorrect answer's token.
         reading: a feature's activation on a prompt: max over its tokens but the first, or last.
-        parallel: devices the prompts are spread over (default: one).
+        parallel: devices the prompts are spread over (default: those of the weights).
         keep: see `Importance`.
 
     Raises:

@@ -16,7 +16,7 @@ from causeway.engine.analyses.patch_sweep.patch_sweep import PatchSweep
 from causeway.engine.analyses.patch_sweep.settings import SweepSettings
 from causeway.engine.calls.argument_order import holder_of
 from causeway.engine.calls.groups import Groups, grouped_prompts
-from causeway.engine.devices import local_parallel
+from causeway.engine.devices import parallel_of
 from causeway.engine.dictionary.fit import fitted
 from causeway.engine.dictionary.placement import Holder
 from causeway.engine.intervention.hold import AnyHolds
@@ -82,7 +82,7 @@ def patch_sweep(
         rows=scalars.integer(rows, "rows", 1), holds=holds, operation=operation,
     )  # fmt: skip
     own = fitted(dictionary, model.config, model.name)
-    sweep = PatchSweep(model, own, tuple(listed), chosen, settings, local_parallel(1))
+    sweep = PatchSweep(model, own, tuple(listed), chosen, settings, parallel_of(model.transformer, own))
     compared = EffectSettings(values=tuple(chosen.values), split=scalars.truth(split, "split"), seed=seed)
     run.check_effects(sweep, compared)
     return _kept(sweep, compared, workdir, rebucket)

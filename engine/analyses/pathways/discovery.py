@@ -35,7 +35,7 @@ from causeway.engine.analyses.pathways.readings import BYS, REDUCTIONS, By, Foun
 from causeway.engine.analyses.pathways.sources import Pairs, drawn
 from causeway.engine.analyses.pathways.targets import Chunk, Features, Ids, chunk_rows
 from causeway.engine.analyses.represent.request import prompt_record
-from causeway.engine.devices import RowParallel, local_parallel
+from causeway.engine.devices import RowParallel, parallel_of
 from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.dictionary.digest import dictionary_digest
 from causeway.engine.dictionary.fit import fitted
@@ -170,7 +170,7 @@ class Discovery(Job):
 
     @functools.cached_property
     def _devices(self) -> RowParallel:
-        return self.parallel or local_parallel(1)
+        return self.parallel or parallel_of(self.model.transformer, self.dictionary)
 
     @functools.cached_property
     def _placed(self) -> Any:
@@ -227,7 +227,7 @@ def discovery(
         position: of the targets, a place of one token of each prompt.
         scope: positions whose features are sources, as an edit's; by default all but the first, an attention sink.
         rows: targets pulled back together; None: as many as suit the device.
-        parallel: devices to spread targets over (default: one).
+        parallel: devices to spread targets over (default: those of the weights).
 
     Raises:
         ValueError: features, prompts or places that there are not, or settings that say nothing.

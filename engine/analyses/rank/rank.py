@@ -134,7 +134,7 @@ def rank_prompts(
         choosing: prompts that choose layers and neurons, and give means.
         estimating: prompts on which effects of what is chosen are estimated.
         settings: see there; `check_rank` refuses what is wrong with them.
-        parallel: devices the rows of readings are spread over (default: one).
+        parallel: devices the rows of readings are spread over (default: those of the weights).
         kept: where what is read and run is kept, so that the same call goes on.
 
     Raises:

@@ -22,7 +22,7 @@ from causeway.engine.analyses.replay.pathways import PathwaySettings
 from causeway.engine.analyses.replay.run import Replayed
 from causeway.engine.calls.argument_order import holder_of
 from causeway.engine.calls.groups import Groups, grouped_prompts
-from causeway.engine.devices import local_parallel
+from causeway.engine.devices import parallel_of
 from causeway.engine.dictionary.fit import fitted
 from causeway.engine.dictionary.placement import Holder
 from causeway.engine.intervention.scope import Scope
@@ -89,7 +89,7 @@ def replay(
         trials=scalars.integer(trials, "trials", 1), rows=scalars.integer(rows, "rows", 1), recording=recording,
         segments=segment_lengths(max_new_tokens), sampling=Sampling(temperature, stop_tokens=stops_of(model).ids),
     )  # fmt: skip
-    sweep = PatchSweep(model, own, tuple(listed), chosen, settings, local_parallel(1))
+    sweep = PatchSweep(model, own, tuple(listed), chosen, settings, parallel_of(model.transformer, own))
     judged = PathwaySettings(split=scalars.truth(split, "split"), seed=seed)
     return _replayed(sweep, judged, scalars.truth(teacher_forced, "teacher_forced"), asked, workdir)
 

@@ -70,7 +70,7 @@ def read_streams(
         place: the stream, and its layer.
         tokens: called with each prompt's whole stream, which then is read at all its tokens.
         batch_rows: rows of a pass, per device; part of what fixes the bits.
-        parallel: devices the rows are spread over (default: one).
+        parallel: devices the rows are spread over (default: those of the weights).
         kept: where what is read is kept, so that the same call goes on after an interruption.
 
     Raises:

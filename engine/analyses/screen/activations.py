@@ -58,7 +58,7 @@ def group_sums(
         bos: the token that begins a text, which means and maxima over tokens leave out.
         at: with `last`, the position of each prompt that is read in the last one's stead.
         rows: rows of a pass, per device; part of what fixes the bits.
-        parallel: devices the rows are spread over (default: one).
+        parallel: devices the rows are spread over (default: those of the weights).
         progress: called with (prompts done, prompts in all) after each pass; not where they are kept.
         kept: where what is read is kept, so that the same call goes on after an interruption.
 

@@ -62,6 +62,7 @@ CALLS = {
     "load_model": {"reference": "bundled:tiny"},
     "logit_difference": {"correct": 5, "wrong": 11},
     "logit_lens": {"prompt": PROMPT},
+    "make_mesh": {"data": 2},
     "patch_sweep": {
         "prompts": GROUPS, "dictionary": "saes", "answers": {"nine": "9", "eight": "8"},
         "features": [{"layer": 0, "feature": 1, "value_a": 0.0}],

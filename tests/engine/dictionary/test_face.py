@@ -6,12 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import AxisType
 
 from causeway.engine.dictionary.columns import FeatureColumns
 from causeway.engine.dictionary.digest import dictionary_digest
 from causeway.engine.dictionary.fit import fitted
 from causeway.engine.dictionary.placement import Sharded, StreamedDictionaries
+from causeway.engine.mesh import make_mesh
 
 KINDS = ("jumprelu", "gated", "topk", "matching_pursuit")
 
@@ -21,7 +21,7 @@ def streamed(stack, resident=1):
 
 
 def sharded(stack):
-    mesh = jax.make_mesh((4,), ("features",), axis_types=(AxisType.Auto,))
+    mesh = make_mesh(1, 4)
 
     def place(array):
         axis = next((i for i, size in enumerate(array.shape) if size == stack.num_features), None)

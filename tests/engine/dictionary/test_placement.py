@@ -12,7 +12,7 @@ LAYERS = (1, 4, 5, 9)
 
 
 def mesh(axis_type=AxisType.Auto):
-    return jax.make_mesh((2, 2), ("rows", "features"), axis_types=(axis_type,) * 2)
+    return jax.make_mesh((2, 2), ("data", "model"), axis_types=(axis_type,) * 2)
 
 
 class Library:
@@ -83,15 +83,15 @@ def test_unknown_layer():
 def test_shardings():
     assert Replicated().sharding((4, 8), 1) is None
     assert Replicated(mesh()).sharding((4, 8), 1).spec == PartitionSpec()
-    assert Sharded(mesh()).sharding((3, 4, 8), 2).spec == PartitionSpec(None, None, "features")
-    assert Sharded(mesh(), "rows").sharding((8, 4), None).spec == PartitionSpec()
+    assert Sharded(mesh()).sharding((3, 4, 8), 2).spec == PartitionSpec(None, None, "model")
+    assert Sharded(mesh()).sharding((8, 4), None).spec == PartitionSpec()
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Sharded(mesh(), "experts").sharding((8,), 0), r"axes \('rows', 'features'\), not 'experts'"),
-        (lambda: Sharded(mesh()).sharding((4, 7), 1), "7 features do not divide into 2 parts"),
+        (lambda: Sharded(jax.make_mesh((4,), ("parts",))).sharding((8,), 0), "an axis 'parts'; needs data and model"),
+        (lambda: Sharded(mesh()).sharding((4, 7), 1), "model:2 does not divide the 7 features of the dictionaries"),
         (lambda: Sharded(mesh(AxisType.Explicit)).sharding((8,), 0), "needs Auto"),
         (lambda: Replicated(mesh(AxisType.Explicit)).sharding((8,), 0), "needs Auto"),
         (lambda: Streamed(0), "Streamed.resident: got 0"),

@@ -2,11 +2,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import AxisType
 
 from causeway.engine.dictionary.config import DictionaryConfig
 from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
 from causeway.engine.dictionary.placement import Replicated, Sharded, Streamed
+from causeway.engine.mesh import make_mesh
 from causeway.ports.dictionaries import placed as placed_dictionaries
 from causeway.ports.dictionaries.placed import place_dictionaries
 from causeway.ports.dictionaries.source import DictionarySource, FeatureArray
@@ -15,14 +15,13 @@ D, F, LAYERS = 6, 16, (1, 4, 5)
 
 
 def mesh():
-    return jax.make_mesh((2, 2), ("rows", "features"), axis_types=(AxisType.Auto,) * 2)
+    return make_mesh(2, 2)
 
 
 PLACEMENTS = {
     "default": lambda: Replicated(),
     "replicated": lambda: Replicated(mesh()),
     "split": lambda: Sharded(mesh()),
-    "split over the other axis": lambda: Sharded(mesh(), "rows"),
 }
 
 
@@ -161,6 +160,6 @@ def test_features_that_the_mesh_does_not_divide_are_refused_before_reading(tmp_p
     odd = {name: (v.take(range(F - 1), a) if a is not None else v, a) for name, (v, a) in arrays(1).items()}
     shelf = Shelf(1, odd, tmp_path)
     for placement in (Sharded(mesh()), Streamed(each=Sharded(mesh()))):
-        with pytest.raises(ValueError, match="15 features do not divide into 2 parts"):
+        with pytest.raises(ValueError, match="model:2 does not divide the 15 features"):
             place_dictionaries([shelf.source], placement, jnp.dtype("float32"))
     assert not shelf.ranges

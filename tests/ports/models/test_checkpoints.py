@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import AxisType
 
 from causeway.engine.dictionary.placement import Replicated, Sharded, Streamed
+from causeway.engine.mesh import make_mesh
 from causeway.engine.saved_arrays import described_arrays
 from causeway.ports.dictionaries.load import load_dictionaries, open_dictionaries, save_dictionary
 from causeway.ports.models import checkpoints
@@ -19,10 +19,6 @@ from causeway.ports.models.checkpoints import save_checkpoint, save_dictionaries
 from causeway.ports.models.load import load_model
 from tests.ports.dictionaries.test_dictionaries import random_stack
 from tests.ports.dictionaries.test_placed_dictionaries import cross_layer
-
-
-def mesh(*shape):
-    return jax.make_mesh(shape, ("rows", "features")[: len(shape)], axis_types=(AxisType.Auto,) * len(shape))
 
 
 @pytest.fixture
@@ -42,7 +38,7 @@ def stacks(tmp_path):
 @pytest.mark.parametrize("storage", ["float32", "bfloat16", "float16"])
 @pytest.mark.parametrize("split", [False, True])
 def test_a_model_restores_onto_any_mesh_and_dtype_as_its_files_do(converted, model_dir, equal_trees, storage, split):
-    where = jax.make_mesh((2, 2), ("rows", "weights"), axis_types=(AxisType.Auto,) * 2) if split else None
+    where = make_mesh(2, 2) if split else None
     restored, loaded = (load_model(path, storage=storage, sharding=where) for path in (converted, model_dir))
     assert restored.config == loaded.config
     assert equal_trees(restored.transformer, loaded.transformer)
@@ -63,8 +59,8 @@ def test_fingerprint_is_of_what_was_converted_and_how(tmp_path, model_dir, conve
 
 PLACEMENTS = {
     "default": Replicated,
-    "replicated": lambda: Replicated(mesh(2, 2)),
-    "split": lambda: Sharded(mesh(4), "rows"),
+    "replicated": lambda: Replicated(make_mesh(2, 2)),
+    "split": lambda: Sharded(make_mesh(1, 4)),
 }
 
 
@@ -90,7 +86,7 @@ def test_streamed_from_a_checkpoint(stacks, equal_trees, keep):
 def test_cross_layer_transcoder(tmp_path):
     sources = cross_layer(tmp_path)
     save_dictionaries(tmp_path / "clt", sources, np.dtype("float32"))
-    transcoder = load_dictionaries(tmp_path / "clt", placement=Sharded(mesh(2, 2)))
+    transcoder = load_dictionaries(tmp_path / "clt", placement=Sharded(make_mesh(2, 2)))
     for source, decoder in zip(sources, transcoder.W_dec, strict=True):
         np.testing.assert_array_equal(decoder[...], source.arrays["W_dec"].whole())
     np.testing.assert_array_equal(transcoder.b_enc[...][2], sources[2].arrays["b_enc"].whole())

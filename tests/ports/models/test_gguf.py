@@ -6,9 +6,9 @@ import gguf
 import jax
 import numpy as np
 import pytest
-from jax.sharding import AxisType
 
 from causeway.engine.calls.run import run
+from causeway.engine.mesh import make_mesh
 from causeway.ports.files.gguf_files import GgufFile
 from causeway.ports.models.checkpoints import save_checkpoint
 from causeway.ports.models.load import load_model
@@ -119,7 +119,7 @@ def test_stored_in_half_precision(tmp_path):
 
 @pytest.mark.parametrize("name", ["llama", "gpt2"])
 def test_split_over_devices(name, tmp_path):
-    mesh = jax.make_mesh((4,), ("weights",), axis_types=(AxisType.Auto,))
+    mesh = make_mesh(1, 2)
     write_both(name, tmp_path / "folder", tmp_path / "model.gguf", types={"blk.1.ffn_up.weight": "Q8_0"})
     placed, whole = (load_model(tmp_path / "model.gguf", sharding=where).transformer for where in (mesh, None))
     assert not all(leaf.sharding.is_fully_replicated for leaf in jax.tree.leaves(placed))

@@ -11,7 +11,9 @@ from jax.sharding import AxisType, SingleDeviceSharding
 from safetensors.numpy import load_file, save_file
 
 import causeway as cw
+from causeway.engine.mesh import make_mesh
 from causeway.engine.model.forward import next_token_logits
+from causeway.ports.models import weights
 from causeway.ports.models.llama import save_llama
 from causeway.ports.models.load import load_model
 
@@ -80,10 +82,8 @@ def test_loading_reads_no_file_for_the_fingerprint(model_dir, monkeypatch):
 @pytest.mark.parametrize("storage", ["float32", "bfloat16", "float16"])
 @pytest.mark.parametrize("where", ["one device", "whole on all", "split", "split and whole"])
 def test_on_any_devices_and_in_any_dtype_the_parameters_are_the_same(model_dir, storage, where):
-    shapes = {"whole on all": (4, 1), "split": (1, 4), "split and whole": (2, 2)}
-    mesh = None
-    if where in shapes:
-        mesh = jax.make_mesh(shapes[where], ("rows", "weights"), axis_types=(AxisType.Auto,) * 2)
+    shapes = {"whole on all": (4, 1), "split": (1, 2), "split and whole": (2, 2)}
+    mesh = make_mesh(*shapes[where]) if where in shapes else None
     placed = load_model(model_dir, storage=storage, sharding=mesh).transformer
     want = jax.tree.map(lambda a: np.asarray(a).astype(storage), load_model(model_dir).transformer)
     for a, b in zip(jax.tree.leaves(placed), jax.tree.leaves(want), strict=True):
@@ -94,7 +94,7 @@ def test_on_any_devices_and_in_any_dtype_the_parameters_are_the_same(model_dir, 
 
 
 def test_a_model_split_over_devices_computes_the_same(model_dir):
-    mesh = jax.make_mesh((4,), ("weights",), axis_types=(AxisType.Auto,))
+    mesh = make_mesh(1, 2)
     tokens = jnp.array([[1, 5, 3, 9]])
     split = next_token_logits(load_model(model_dir, sharding=mesh).transformer, tokens)
     np.testing.assert_allclose(split, next_token_logits(load_model(model_dir).transformer, tokens), atol=1e-6)
@@ -107,9 +107,15 @@ def test_one_sharding_for_all_parameters(model_dir):
 
 
 def test_a_mesh_with_explicit_axes_is_refused(model_dir):
-    mesh = jax.make_mesh((4,), ("weights",), axis_types=(AxisType.Explicit,))
+    mesh = jax.make_mesh((4,), ("model",), axis_types=(AxisType.Explicit,))
     with pytest.raises(ValueError, match=r"sharding: the mesh has axis types .*Explicit.*needs Auto"):
         load_model(model_dir, sharding=mesh)
+
+
+def test_a_mesh_that_does_not_divide_the_heads_is_refused_before_anything_is_read(model_dir, monkeypatch):
+    monkeypatch.setattr(weights, "filled_array", lambda *arguments: pytest.fail("a weight was read"))
+    with pytest.raises(ValueError, match=r"mesh: model:4 does not divide the 2 heads of attention\.output; sizes that"):
+        load_model(model_dir, sharding=make_mesh(1, 4))
 
 
 def test_weights_are_not_overwritten_silently(model_dir, transformer):
