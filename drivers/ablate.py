@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from causeway.drivers.flags import component_flags, model_flags, prompt_records, reading_flags
 from causeway.drivers.flags.flag_values import absent, named
 from causeway.drivers.flags.refusals import run_driver
-from causeway.drivers.flags.table import take
+from causeway.drivers.flags.table import PROCESSES, take
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from causeway.engine.model.handle import Model
     from causeway.engine.prompt_record import PromptRecord
 
-FLAGS = take("live correction as_published seed out overwrite")
+FLAGS = take(f"live correction as_published seed out overwrite {PROCESSES}")
 
 
 def main(_: list[str]) -> None:

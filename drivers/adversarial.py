@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, cast
 from causeway.drivers.flags import chat_flags, model_flags, neuron_flags, prompt_records, reading_flags, word_flags
 from causeway.drivers.flags.flag_values import absent, folder, named, no_effect
 from causeway.drivers.flags.refusals import run_driver
-from causeway.drivers.flags.table import take
+from causeway.drivers.flags.table import PROCESSES, take
 
 if TYPE_CHECKING:
     from causeway.engine.analyses.adversarial.adversarial import Adversarial
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 FLAGS = take(
     "directions along insert at slots num_words per_template position behaviours splits seed correction "
-    "out overwrite",
+    f"out overwrite {PROCESSES}",
     batch_rows=16, held_out=0.5, keep=5,
 )  # fmt: skip
 NAME = "adversarial"

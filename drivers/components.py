@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from causeway.drivers.flags import chat_flags, model_flags, neuron_flags, npy_export, prompt_records
 from causeway.drivers.flags.flag_values import folder, named, no_effect, numbers
 from causeway.drivers.flags.refusals import run_driver
-from causeway.drivers.flags.table import take
+from causeway.drivers.flags.table import PROCESSES, take
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 # Exit status of a run that was stopped and can be resumed.
 _STOPPED = 3
-FLAGS = take("behaviours splits position largest held_out seed workdir repair disk_limits as_published")
+FLAGS = take(f"behaviours splits position largest held_out seed workdir repair disk_limits as_published {PROCESSES}")
 
 
 def main(_: list[str]) -> None:
@@ -51,8 +51,8 @@ def main(_: list[str]) -> None:
     print(sweep.size)
     if run(sweep, workdir, guard=DiskGuard(workdir, limits[0], limits[1]), repair=FLAGS.repair).stopped:
         sys.exit(_STOPPED)
-    chat_flags.keep(workdir / chat_flags.RENDERED, records)
     _write(workdir, sweep, chosen, how, export)
+    chat_flags.keep(workdir / chat_flags.RENDERED, records)
     print(f"everything is in {workdir}: neurons.parquet, components.json, components_layer_*.npz, components.zarr")
 
 

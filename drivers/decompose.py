@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from causeway.drivers.flags import lexicon_flags, model_flags, neuron_flags
 from causeway.drivers.flags.flag_values import absent, folder, given, named, no_effect
 from causeway.drivers.flags.refusals import run_driver
-from causeway.drivers.flags.table import take
+from causeway.drivers.flags.table import PROCESSES, take
 
 if TYPE_CHECKING:
     from causeway.engine.analyses.decompose.decompose import Decomposition
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from causeway.engine.components import Components
     from causeway.engine.model.handle import Model
 
-FLAGS = take("components held_components atoms null_draws as_published seed out overwrite")
+FLAGS = take(f"components held_components atoms null_draws as_published seed out overwrite {PROCESSES}")
 
 
 def main(_: list[str]) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, cast
 from causeway.drivers.flags import chat_flags, model_flags, neuron_flags, prompt_records, reading_flags
 from causeway.drivers.flags.flag_values import absent, folder, given, named, no_effect, numbers
 from causeway.drivers.flags.refusals import run_driver
-from causeway.drivers.flags.table import TASKS, take
+from causeway.drivers.flags.table import PROCESSES, TASKS, take
 
 if TYPE_CHECKING:
     from causeway.engine.analyses.edit.edit_results import EditResults
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 FLAGS = take(
     "factors together sign_by unrelated unrelated_data field length text_rows export behaviours splits seed correction "
-    "out overwrite", batch_rows=16, held_out=0.5,
+    f"out overwrite {PROCESSES}", batch_rows=16, held_out=0.5,
 )  # fmt: skip
 NAME = "edit"
 

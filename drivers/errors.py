@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from causeway.drivers.flags import model_flags, neuron_flags, prompt_records
 from causeway.drivers.flags.flag_values import absent, folder, named, no_effect
 from causeway.drivers.flags.refusals import run_driver
-from causeway.drivers.flags.table import take
+from causeway.drivers.flags.table import PROCESSES, take
 
 if TYPE_CHECKING:
     from causeway.engine.analyses.errors.errors import Errors
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _STOPPED = 3
 FLAGS = take(
     "behaviours splits measure directions along scores position labels label_source fit_split judge_split held_out "
-    "strata examples decompositions correction seed workdir repair out overwrite", keep=20, by=[],
+    f"strata examples decompositions correction seed workdir repair out overwrite {PROCESSES}", keep=20, by=[],
 )  # fmt: skip
 
 

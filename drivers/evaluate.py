@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from causeway.drivers.flags import chat_flags, model_flags, prompt_records, reading_flags
 from causeway.drivers.flags.flag_values import absent, folder, named, no_effect
 from causeway.drivers.flags.refusals import run_driver
-from causeway.drivers.flags.table import take
+from causeway.drivers.flags.table import PROCESSES, take
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     Scored = dict[tuple[str, str], list[Score]]
 
 FLAGS = take(
-    "behaviours splits min_score_diff success_threshold by generate max_new_tokens out overwrite", batch_rows=16
+    f"behaviours splits min_score_diff success_threshold by generate max_new_tokens out overwrite {PROCESSES}",
+    batch_rows=16,
 )
 
 

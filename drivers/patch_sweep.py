@@ -58,8 +58,9 @@ def main(_: list[str]) -> None:
         print(f"patch_sweep: {buckets.fitting_bucket(sweep).text()}", file=sys.stderr)
     if stopped:
         sys.exit(interruption.RESUMABLE)
+    summary = run.finish(workdir, settings, sweep.about)
     chat_flags.keep(workdir / chat_flags.RENDERED, [prompt.record for prompt in sweep.prompts])
-    print("\n".join(sweep_summary.lines(run.finish(workdir, settings, sweep.about))))
+    print("\n".join(sweep_summary.lines(summary)))
     print(f"\neverything is in {workdir}: summary.json, effects.parquet, trials.parquet")
     if FLAGS.export_study:
         decisions = read_parquet(

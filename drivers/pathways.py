@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 from causeway.drivers.flags import model_flags, pathway_targets, prompt_records
 from causeway.drivers.flags.flag_values import folder, named
 from causeway.drivers.flags.refusals import run_driver
-from causeway.drivers.flags.table import take
+from causeway.drivers.flags.table import PROCESSES, take
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 FLAGS = take(
     "behaviours splits derivative position candidates top select_by least_effect random_pairs longest_chain chains "
-    "alpha tau correction seed workdir plan",
+    f"alpha tau correction seed workdir plan {PROCESSES}",
     scope="positions:1:", random_draws=19,
 )  # fmt: skip
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from causeway.drivers.flags import model_flags, prompt_records, reading_flags
 from causeway.drivers.flags.flag_values import absent, folder, named, no_effect
 from causeway.drivers.flags.refusals import run_driver
-from causeway.drivers.flags.table import take
+from causeway.drivers.flags.table import PROCESSES, take
 
 if TYPE_CHECKING:
     from causeway.engine.analyses.rank.rank import Ranking, Settings
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from causeway.engine.tokenized_prompt import TokenizedPrompt
 
 FLAGS = take(
-    "behaviours splits criteria keep_layers attention include_first seed out overwrite", keep=100, held_out=0.5,
-    batch_rows=16,
+    f"behaviours splits criteria keep_layers attention include_first seed out overwrite {PROCESSES}", keep=100,
+    held_out=0.5, batch_rows=16,
 )  # fmt: skip
 
 

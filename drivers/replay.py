@@ -71,8 +71,8 @@ def main(_: list[str]) -> None:
         return
     if run.run(sweep, workdir, teacher_forced=FLAGS.teacher_forced, guard=guard, repair=FLAGS.repair).stopped:
         sys.exit(interruption.RESUMABLE)
-    chat_flags.keep(workdir / chat_flags.RENDERED, [prompt.record for prompt in sweep.prompts])
     _finish(workdir, settings, targets, _texts(sweep))
+    chat_flags.keep(workdir / chat_flags.RENDERED, [prompt.record for prompt in sweep.prompts])
 
 
 def _settings() -> PathwaySettings:

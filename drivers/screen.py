@@ -18,7 +18,7 @@ from causeway.drivers.flags import chat_flags, game_flags, model_flags, prompt_r
 from causeway.drivers.flags.flag_values import absent, folder, no_effect
 from causeway.drivers.flags.help import own_flags
 from causeway.drivers.flags.refusals import run_driver
-from causeway.drivers.flags.table import take
+from causeway.drivers.flags.table import PROCESSES, take
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from causeway.engine.prompt_record import PromptRecord
     from causeway.engine.tokenized_prompt import TokenizedPrompt
 
-FLAGS = take("groups label_field strata keep_repeats position out overwrite seed", batch_rows=16)
+FLAGS = take(f"groups label_field strata keep_repeats position out overwrite seed {PROCESSES}", batch_rows=16)
 
 
 def main(_: list[str]) -> None:
@@ -77,6 +77,8 @@ def _checked_directory() -> Path:
         raise ValueError(f"--groups: got {','.join(FLAGS.groups)}; needs two distinct labels, the reference first")
     out = folder("out")
     absent([out / "screen.parquet"])
+    if FLAGS.play and FLAGS.worker:
+        raise ValueError("--worker: games are played by one process; screen --states or --prompts with several")
     if not FLAGS.prompts:
         no_effect("without --prompts", "label_field", "skip_bad")
         chat_flags.check(False)

@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from causeway.engine.sweep import durable
+from causeway.engine.sweep import durable, locks
 
 
 @contextlib.contextmanager
@@ -72,12 +72,11 @@ def _alone(folder: Path) -> Iterator[None]:
     lock = folder.with_name(f".{folder.name}.lock")
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(durable.exclusive(lock))
+            stack.enter_context(locks.exclusive(lock))
         except ValueError:
             raise ValueError(
                 f"{folder}: another process is writing it; wait for it or name another directory"
             ) from None
-        stack.callback(lock.unlink, missing_ok=True)
         yield
 
 

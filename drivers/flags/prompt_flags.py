@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from causeway.drivers.flags import chat_flags, prompt_records
 from causeway.drivers.flags.flag_values import named
-from causeway.drivers.flags.table import take
+from causeway.drivers.flags.table import PROCESSES, take
 
 if TYPE_CHECKING:
     from causeway.engine.analyses.attribute.prompts import CircuitPrompt
     from causeway.engine.model.handle import Model
     from causeway.engine.prompt_record import PromptRecord
 
-FLAGS = take("prompt correct incorrect workdir repair")
+FLAGS = take(f"prompt correct incorrect workdir repair {PROCESSES}")
 # Exit status of a run that was stopped and can be resumed.
 STOPPED = 3
 # What a run writes into its workdir under these names; a behaviour has a folder of its own name beside them.
@@ -54,9 +54,9 @@ def read() -> list[PromptRecord]:
 
 def alone(workdir: Path) -> contextlib.AbstractContextManager:
     """Holds the workdir while what follows from its units is written, so that two runs never write one file at once."""
-    from causeway.engine.sweep.durable import LOCK_FILE, exclusive
+    from causeway.engine.sweep.checksums import written_alone
 
-    return exclusive(workdir / LOCK_FILE)
+    return written_alone(workdir, ())
 
 
 def rendered(model: Model, records: list[PromptRecord]) -> list[PromptRecord]:

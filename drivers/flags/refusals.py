@@ -16,7 +16,7 @@ from typing import NoReturn
 from absl import app, flags
 from absl import logging as absl_logging
 
-from causeway.drivers.flags import flag_errors, interruption, table
+from causeway.drivers.flags import flag_errors, interruption, process_flags, table
 from causeway.drivers.flags import help as help_text
 from causeway.engine.compilation_cache import keep_compiled_programs
 
@@ -47,7 +47,8 @@ def run_driver(main: Callable[[list[str]], None], argv: list[str]) -> None:
         # Before jax is imported, which main does: it reads the environment then.
         keep_compiled_programs()
         try:
-            main(parsed)
+            with process_flags.joined(argv[0]):
+                main(parsed)
         except (ValueError, OSError, app.UsageError, MemoryError, RuntimeError) as error:
             from causeway.engine.memory import is_out_of_memory
 

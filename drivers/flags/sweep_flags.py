@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from causeway.drivers.flags import model_flags, prompt_records, stop_flag
 from causeway.drivers.flags.flag_values import named, numbers
-from causeway.drivers.flags.table import take
+from causeway.drivers.flags.table import PROCESSES, take
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 # What both take, each with its own defaults of the others: arms random_draws trials record_features record_logits.
 FLAGS = take(
     "answers features per_layer value value_operation form holds scope semantics parser seed temperature "
-    "top_k top_p stop_tokens unit_buckets limit_features workdir plan repair disk_limits correction halves alpha",
+    "top_k top_p stop_tokens unit_buckets limit_features workdir plan repair disk_limits correction halves alpha "
+    + PROCESSES,
     max_new_tokens=100,
     batch_rows=64,
 )

@@ -35,8 +35,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from causeway.engine.sweep import durable
+from causeway.engine.sweep import durable, locks
 from causeway.engine.sweep.fingerprint import config_sha256, file_sha256
+from causeway.engine.sweep.processes import results_by_one, share
 
 CHECKSUMS_FILE = "causeway.sha256"
 _LINE = re.compile(r"([0-9a-f]{64}) [ *](\S.*)")
@@ -68,13 +69,15 @@ def recorded(folder: Path, names: Iterable[str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def written_alone(folder: Path, names: Iterable[str]) -> Iterator[None]:
-    """`recorded` for a folder that no other process writes to meanwhile.
+    """`recorded` for a folder that no other process writes to meanwhile, by one process of a crew.
 
     Raises:
         ValueError: another process does.
+        ShareDone: another process of the crew writes the results.
     """
+    results_by_one()
     durable.make_folder(folder)
-    with durable.exclusive(folder / durable.LOCK_FILE), recorded(folder, names):
+    with locks.exclusive(folder / locks.LOCK_FILE, share().patience), recorded(folder, names):
         yield
 
 

@@ -10,13 +10,10 @@ meanwhile, a folder where a file belongs or the other way around.
 
 import contextlib
 import errno
-import fcntl
-import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-LOCK_FILE = ".lock"
 _BLOCK = 1 << 20
 # TensorStore raises ValueError with the operating system's number in its text instead of an OSError.
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -134,51 +131,6 @@ def remove_leftovers(folder: Path) -> None:
     """Removes what a killed writer left under temporary names, directly in `folder`."""
     for path in folder.glob(".*.tmp"):
         path.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def exclusive(path: Path) -> Iterator[Callable[[], bool]]:
-    """Holds the lock file `path`, made and removed here; the system frees it when the process dies, however it dies.
-
-    Yields:
-        A function that tells whether the file held is still there under its name, and so its folder.
-
-    Raises:
-        ValueError: another live process holds it, or it is not a file.
-    """
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    except IsADirectoryError:
-        raise ValueError(f"{path}: is a folder, where a lock file belongs; remove it") from None
-    there = functools.partial(_is_file, path, descriptor)
-    try:
-        _lock(descriptor, path)
-        # Its last holder may have removed the file between our opening and locking it.
-        if not there():
-            raise ValueError(f"{path.parent}: in use by another process; wait for it, or name another folder")
-        yield there
-        if there():
-            path.unlink()
-    finally:
-        os.close(descriptor)
-
-
-def _lock(descriptor: int, path: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
-        raise ValueError(f"{path.parent}: in use by process {holder}; wait for it, or name another folder") from None
-    with contextlib.suppress(OSError):  # the number is for people; a full disk is told by what is written next
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-
-
-def _is_file(path: Path, descriptor: int) -> bool:
-    try:
-        return os.path.samestat(path.stat(), os.fstat(descriptor))
-    except OSError:
-        return False
 
 
 def is_disk_full(error: BaseException) -> bool:

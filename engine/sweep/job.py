@@ -17,7 +17,8 @@ from causeway.engine.sweep.guard import DiskGuard
 from causeway.engine.sweep.interrupt import Stopped
 from causeway.engine.sweep.layout import UnitResult
 from causeway.engine.sweep.plan import Plan
-from causeway.engine.sweep.runner import SweepReport, run_sweep
+from causeway.engine.sweep.report import SweepReport
+from causeway.engine.sweep.runner import run_sweep
 from causeway.engine.sweep.store import Store
 from causeway.engine.sweep.table import as_table
 

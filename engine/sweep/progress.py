@@ -18,13 +18,14 @@ from tqdm import tqdm
 
 from causeway.engine.sweep.guard import DiskGuard
 from causeway.engine.sweep.plan import Plan
+from causeway.engine.sweep.processes import Share
 
 EVENTS_FILE = "events.jsonl"
 _INTERVAL_SECONDS = 60.0
 
 
 class Progress:
-    """Counts rows and reports; used from one thread."""
+    """Counts the rows of this process's share of a plan and reports; used from one thread."""
 
     def __init__(
         self,
@@ -33,10 +34,16 @@ class Progress:
         guard: DiskGuard,
         done: list[int],
         *,
+        share: Share | None = None,
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
     ):
-        self.plan = plan
+        share = share or Share()
+        own = share.own(range(plan.units))
+        self._name = f"{plan.name}, {share.name}" if share.name else plan.name
+        self._of, self._of_rows = len(own), sum(plan.unit_rows[unit] for unit in own)
+        # Lines of events.jsonl, which the processes of a crew share, say whose they are.
+        self._who = {"process": share.name} if share.name else {}
         self._guard = guard
         self._events = workdir / EVENTS_FILE
         self._stream = stream or sys.stderr
@@ -75,11 +82,11 @@ class Progress:
             self._bar.close()
 
     def _make_bar(self) -> tqdm:
-        return tqdm(total=self.plan.rows, initial=self._rows, unit="row", desc=self.plan.name, file=self._stream)
+        return tqdm(total=self._of_rows, initial=self._rows, unit="row", desc=self._name, file=self._stream)
 
     def _report(self) -> None:
         rate = (self._rows - self._rows_before) / max(self._clock() - self._started, 1e-9)
-        left = (self.plan.rows - self._rows) / rate if rate else None
+        left = (self._of_rows - self._rows) / rate if rate else None
         figures = {
             "units": self._units,
             "rows": self._rows,
@@ -93,12 +100,12 @@ class Progress:
         if self._bar is None:
             eta = "unknown" if left is None else str(datetime.timedelta(seconds=round(left)))
             self._say(
-                f"{self._units}/{self.plan.units} units, {self._rows}/{self.plan.rows} rows, {rate:.3g} rows/s, "
+                f"{self._units}/{self._of} units, {self._rows}/{self._of_rows} rows, {rate:.3g} rows/s, "
                 f"{eta} left, disk {figures['disk_used']:.0%}, memory {figures['memory_gb']:.2f} GB"
             )
 
     def _say(self, message: str) -> None:
-        tqdm.write(f"{self.plan.name}: {message}", file=self._stream)
+        tqdm.write(f"{self._name}: {message}", file=self._stream)
 
     def _write(self, kind: str, **fields: Any) -> None:
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
@@ -107,7 +114,7 @@ class Progress:
             # A killed run may have left half a line; the next one must not continue it.
             if file.seek(0, 2) and not _ends_line(file):
                 file.write(b"\n")
-            file.write(json.dumps({"time": now, "event": kind, **fields}).encode() + b"\n")
+            file.write(json.dumps({"time": now, "event": kind, **self._who, **fields}).encode() + b"\n")
 
 
 def peak_memory_bytes() -> int:

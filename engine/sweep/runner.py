@@ -4,12 +4,13 @@ One thread per device computes units, taken in order from one queue; the calling
 overlaps the next unit's computation. At most devices + 1 units are in memory. Which device computed a unit, and when,
 changes nothing in the data: a unit's result depends on its index alone, and its place in the files on the plan alone.
 
+A process of a crew (`sweep.processes`) computes its own share, then waits until the units of the others are there too.
+
 Settings of jax that are bound to a thread by a context manager (`jax.default_device`, `jax.transfer_guard`) must be
 entered inside `compute`: it does not run in the caller's thread.
 """
 
 import contextlib
-import dataclasses
 import queue
 import socket
 import threading
@@ -17,7 +18,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
 
 from causeway.engine.memory import is_out_of_memory
 from causeway.engine.sweep.checksums import recorded
@@ -26,35 +26,18 @@ from causeway.engine.sweep.environment import environment
 from causeway.engine.sweep.guard import DiskGuard
 from causeway.engine.sweep.interrupt import Interrupt
 from causeway.engine.sweep.layout import UnitResult
+from causeway.engine.sweep.processes import Share, share
 from causeway.engine.sweep.progress import Progress
+from causeway.engine.sweep.report import Stopped, SweepReport
 from causeway.engine.sweep.store import Store
+from causeway.engine.sweep.waiting import Waiting
 
 Compute = Callable[[int], UnitResult]
-Stopped = Literal["", "limit", "signal", "disk", "memory"]
 
 _POLL_SECONDS = 0.2
+# Between two looks whether the units of other processes are there.
+_LOOK_SECONDS = 1.0
 _LONGEST_ERROR = 200
-
-
-@dataclasses.dataclass(frozen=True)
-class SweepReport:
-    """How a run ended.
-
-    Attributes:
-        units: units of the plan.
-        finished: of these finished, by this run or earlier ones.
-        computed: by this run.
-        seconds: wall time of this run.
-        stopped: why it ended before the plan did; "" when the plan is done.
-        table: the merged table, once the plan is done.
-    """
-
-    units: int
-    finished: int
-    computed: int
-    seconds: float
-    stopped: Stopped
-    table: Path | None
 
 
 def run_sweep(
@@ -81,28 +64,31 @@ def run_sweep(
         beside: files written into the workdir once it is known to be of this plan and held, by name.
 
     Returns:
-        How far it came. A signal, a full disk or memory that ran out ends it early, without an error, resumable.
+        How far it came. A signal, a full disk, memory that ran out or other processes that ended early end it early,
+        without an error, resumable.
 
     Raises:
         ValueError: workdir of another plan or in use, damaged data without `repair`, not enough disk.
         FileNotFoundError: the workdir was removed meanwhile.
         Exception: whatever `compute` raised, after units in flight elsewhere are over; finished units stay.
     """
-    guard = guard or DiskGuard(store.workdir)
-    with store.writing(repair) as warning:
-        repaired = store.repair() if repair else []
-        done = store.finished()
-        guard.require(round(expected_bytes * (1 - len(done) / store.plan.units)), f"the rest of {store.plan.name}")
-        _write_beside(store.workdir, beside or {})
-        progress = Progress(store.plan, store.workdir, guard, done)
-        missing = _missing(store.plan.units, done, units)
+    guard, own = guard or DiskGuard(store.workdir), share()
+    with store.writing(repair, own) as warning:
+        among = own.own(range(store.plan.units))
+        repaired = store.repair(among) if repair else []
+        done = store.finished(among)
+        guard.require(round(expected_bytes * len(store.missing()) / store.plan.units), f"the rest of {store.plan.name}")
+        with store.turn():
+            _write_beside(store.workdir, beside or {})
+        progress = Progress(store.plan, store.workdir, guard, done, share=own)
+        missing = own.own(_missing(store.plan.units, done, units))
         progress.event("start", f"{len(missing)} units to compute, {len(done)} finished", environment=environment())
         for damage in repaired:
             progress.event("repair", f"{damage.path}: {damage.reason}; computing it again")
         if warning:
             progress.event("warning", f"bits may differ from those of earlier units: {warning}")
-        run = _Run(store, list(compute) if isinstance(compute, Sequence) else [compute], guard, progress)
-        return run.to_end(missing, limit, done)
+        run = _Run(store, own, list(compute) if isinstance(compute, Sequence) else [compute], guard, progress)
+        return run.to_end(missing[:limit], whole=units is None and limit is None)
 
 
 def _write_beside(workdir: Path, files: Mapping[str, bytes]) -> None:
@@ -123,8 +109,8 @@ def _missing(total: int, done: Iterable[int], units: Iterable[int] | None) -> li
 class _Run:
     """One run: a queue of units to compute, threads that compute them, and the loop that commits results."""
 
-    def __init__(self, store: Store, computes: list[Compute], guard: DiskGuard, progress: Progress):
-        self._store, self._computes, self._guard, self._progress = store, computes, guard, progress
+    def __init__(self, store: Store, own: Share, computes: list[Compute], guard: DiskGuard, progress: Progress):
+        self._store, self._share, self._computes, self._guard, self._progress = store, own, computes, guard, progress
         self._pending: deque[int] = deque()
         self._permits = threading.Semaphore(len(computes) + 1)
         self._results: queue.SimpleQueue = queue.SimpleQueue()
@@ -133,26 +119,42 @@ class _Run:
         self._error: BaseException | None = None
         self._computed = 0
 
-    def to_end(self, missing: list[int], limit: int | None, done: list[int]) -> SweepReport:
-        """Computes units until none is left or something stops the run, then merges if the plan is done."""
-        started = time.monotonic()
-        self._pending.extend(missing[:limit])
+    def to_end(self, missing: list[int], whole: bool) -> SweepReport:
+        """Computes units until none is left or something stops the run, then merges if the plan is done.
+
+        Args:
+            missing: to compute. whole: whether to wait for those of other processes as well.
+        """
+        started, complete = time.monotonic(), self._store.is_merged
+        self._pending.extend(missing)
         try:
             # The second signal: units in flight are left behind, and computed again by the next run.
             with Interrupt(lambda: self._stop("signal")) as interrupt, contextlib.suppress(KeyboardInterrupt):
                 self._compute_and_commit(interrupt)
+                if whole and not self._share.alone:
+                    self._wait(interrupt)
             # A merge can be done again from its beginning: signals end it as they end everything else.
-            table = self._merge()
+            table = self._merge(complete)
         finally:
             self._pending.clear()
             self._progress.close()
-        finished, seconds = len(done) + self._computed, time.monotonic() - started
-        if table is None and not self._stopped and finished == self._store.plan.units:
+        left, seconds = len(self._store.missing()), time.monotonic() - started
+        if table is None and whole and not self._stopped:
             raise FileNotFoundError(f"workdir {self._store.workdir}: finished units were removed while the sweep ran")
-        stopped: Stopped = "" if table else self._stopped or "limit"
-        report = SweepReport(self._store.plan.units, finished, self._computed, seconds, stopped, table)
-        self._progress.event("end", _describe_end(report), computed=self._computed, seconds=seconds)
+        units, stopped = self._store.plan.units, "" if table else self._stopped or "limit"
+        report = SweepReport(units, units - left, self._computed, seconds, stopped, table)
+        self._progress.event("end", report.told(), computed=self._computed, seconds=seconds)
         return report
+
+    def _wait(self, interrupt: Interrupt) -> None:
+        """Until the units of other processes are there too, or those do not come; computes what falls to this one."""
+        waiting = Waiting(self._share, self._progress)
+        while (missing := self._store.missing()) and not self._stopped and not interrupt.overdue:
+            if waiting.lost(missing):
+                self._stop("others")
+            self._tick(interrupt)
+            time.sleep(_LOOK_SECONDS)
+            self._store.check_there()
 
     def _compute_and_commit(self, interrupt: Interrupt) -> None:
         """Starts the threads and commits their results until the last thread is over, or a signal is overdue."""
@@ -206,7 +208,7 @@ class _Run:
             if self._pending and self._guard.fraction() >= self._guard.stop:
                 self._stop("disk")
             with contextlib.suppress(IndexError):  # a signal may empty the queue at any moment
-                return self._pending.popleft()
+                return self._share.take(self._store.plan.fingerprint, self._pending)
             return None
 
     def _commit(self, unit: int, result: UnitResult, notes: dict) -> None:
@@ -221,10 +223,15 @@ class _Run:
         self._computed += 1
         self._progress.unit_done(self._store.plan.unit_rows[unit])
 
-    def _merge(self) -> Path | None:
+    def _merge(self, complete: bool) -> Path | None:
+        """The table, if all units are there; `complete`: it was there when the run began."""
         self._store.check_there()
         try:
-            return self._store.merge()
+            with self._store.turn():
+                mine = not self._store.is_merged
+                table = self._store.merge()
+            self._share.leads = self._share.first_of_those_running() if complete else mine
+            return table
         except Exception as error:
             if not is_disk_full(error):
                 self._store.check_there()
@@ -260,14 +267,3 @@ class _Run:
         if name:
             self._progress.event("signal", f"{name}: stopping after the units in flight; again to stop at once")
         self._progress.tick()
-
-
-def _describe_end(report: SweepReport) -> str:
-    counts = f"{report.finished} of {report.units} units finished"
-    reasons = {
-        "signal": f"stopped by a signal, {counts}; rerun the same command to resume",
-        "disk": f"stopped because the disk is full, {counts}; free space and rerun the same command to resume",
-        "memory": f"stopped because memory ran out, {counts}, which stay; needs fewer rows at once",
-        "limit": f"{counts}; rerun without a limit to go on",
-    }
-    return reasons.get(report.stopped, f"done, {counts}; {report.table}")

@@ -5,7 +5,7 @@
            /<group>.zarr/<array>/c/12/... its shard of every dense array
            /units/00012.json              its manifest: path, size, sha256 of each data file; time and host only here
            /<table>.parquet, <table>.json the merged table and its manifest, when all units are done
-           /events.jsonl, /.lock          progress, for people; held by the one process that writes
+           /events.jsonl, /.lock          progress, for people; held by the process, or the crew, that writes
 
 A unit is finished when its manifest is there. Commit order: shards, Parquet, all durable, then the manifest by atomic
 rename. So a process killed at any moment loses the units in flight and nothing else, and as data files hold no time
@@ -19,7 +19,7 @@ data files; `verify` reads everything and compares sha256.
 import contextlib
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +31,11 @@ import tensorstore as ts
 from causeway.engine.sweep import arrays, durable, table
 from causeway.engine.sweep.checksums import DamagedDocument, write_sealed
 from causeway.engine.sweep.fingerprint import file_sha256
+from causeway.engine.sweep.hold import Hold
 from causeway.engine.sweep.layout import UnitResult
 from causeway.engine.sweep.manifest import Damage, DamagedStore, Manifest, entry_of, finished_table
 from causeway.engine.sweep.plan import PLAN_FILE, Plan, plan_of, read_plan
+from causeway.engine.sweep.processes import Share
 
 _MANIFEST = re.compile(r"\d{5,}\.json", re.ASCII)
 
@@ -47,7 +49,7 @@ class Store:
         self._specs = dict(plan.layout.arrays)
         self._arrays: dict[str, ts.TensorStore] = {}
         self._units = self.workdir / "units"
-        self._held: Callable[[], bool] = lambda: True
+        self._hold = Hold(self.workdir)
 
     @property
     def table_path(self) -> Path:
@@ -55,11 +57,12 @@ class Store:
         return self.workdir / f"{self.plan.layout.table}.parquet"
 
     @contextlib.contextmanager
-    def writing(self, repair: bool = False) -> Iterator[str]:
-        """Holds the workdir for one writer: binds the plan, makes folders, removes leftovers.
+    def writing(self, repair: bool = False, share: Share | None = None) -> Iterator[str]:
+        """Holds the workdir for one writer, or one crew: binds the plan, makes folders, removes leftovers.
 
         Args:
             repair: write a damaged or missing plan again, where the finished units are of this one.
+            share: of this process in a crew; None where it is alone.
 
         Yields:
             The plan's warning about changed versions, or "".
@@ -68,18 +71,25 @@ class Store:
             ValueError: another live process writes here, the workdir is of another plan, or its plan is damaged.
         """
         durable.make_folder(self.workdir)
-        with durable.exclusive(self.workdir / durable.LOCK_FILE) as self._held:
-            if repair:
-                self._repair_plan()
-            if goes_on := self.plan.continues(self.workdir):
-                self._supersede()
-            warning = self.plan.bind(self.workdir)
-            if goes_on and self._group.exists():
-                arrays.create(self._group, self.plan)  # whose metadata name the plan
-            durable.make_folder(self._units)
-            for folder in (self.workdir, self._units):
-                durable.remove_leftovers(folder)
+        self._hold = Hold(self.workdir, share.crew if share else "")
+        with contextlib.ExitStack() as held:
+            with self.turn():
+                first = held.enter_context(self._hold.taken())
+                if repair:
+                    self._repair_plan()
+                if goes_on := self.plan.continues(self.workdir):
+                    self._supersede(first)
+                warning = self.plan.bind(self.workdir)
+                if goes_on and self._group.exists():
+                    arrays.create(self._group, self.plan)  # whose metadata name the plan
+                durable.make_folder(self._units)
+                for folder in (self.workdir, self._units) if first else ():
+                    durable.remove_leftovers(folder)
             yield warning
+
+    def turn(self) -> contextlib.AbstractContextManager:
+        """Holds off the others of this process's crew from what is not of one unit alone."""
+        return self._hold.turn()
 
     def check_there(self) -> None:
         """Refuses to go on where the workdir being written was removed, or another stands in its place.
@@ -87,45 +97,56 @@ class Store:
         Raises:
             FileNotFoundError: it is gone, and what was finished with it.
         """
-        if not self._held() or not self._units.is_dir():
+        if not self._hold() or not self._units.is_dir():
             raise FileNotFoundError(
                 f"workdir {self.workdir}: was removed while the sweep ran, with what was finished in it; run the same "
                 "command again to compute everything again"
             )
 
-    def finished(self) -> list[int]:
+    def finished(self, among: Iterable[int] | None = None) -> list[int]:
         """Finished units in order, after a quick check that their files are there with their sizes.
+
+        Args:
+            among: look at these units alone.
 
         Raises:
             DamagedStore: a manifest or metadata are damaged, or a file is missing or has another size.
             ValueError: a file among the manifests is none of this plan's.
         """
-        units = self._listed()
+        units = self._listed(among)
         damages = self._metadata_damages(units)
         if damages := damages + [damage for unit in units for damage in self._manifest(unit).damages(deep=False)]:
             raise DamagedStore(self.workdir, damages)
         return units
 
-    def verify(self) -> list[Damage]:
-        """Every damaged file of every finished unit and of the merged table, by sha256 (reads all data)."""
-        units = self._listed()
+    def missing(self) -> list[int]:
+        """Units without a manifest, in order; nothing is checked."""
+        return sorted(set(range(self.plan.units)) - set(self._listed()))
+
+    def verify(self, among: Iterable[int] | None = None) -> list[Damage]:
+        """Every damaged file of every finished unit (`among` these) and of the merged table, by sha256 (reads them)."""
+        units = self._listed(among)
         damages = self._metadata_damages(units)
         damages += [damage for unit in units for damage in self._manifest(unit).damages(deep=True)]
-        return damages + (self._merged().damages(deep=True) if self._merged_path.exists() else [])
+        return damages + (self._merged().damages(deep=True) if self.is_merged else [])
 
-    def repair(self) -> list[Damage]:
+    def repair(self, among: Iterable[int] | None = None) -> list[Damage]:
         """Removes every damaged unit's manifest, then its data, so that it is computed again; says what was damaged.
 
         Metadata of arrays follow from the plan and are written again.
+
+        Args:
+            among: see to these units alone.
         """
-        damages = self.verify()
+        damages = self.verify(among)
         for unit in sorted({damage.unit for damage in damages if damage.unit is not None}):
             self._discard(unit)
-        if damages:
-            durable.remove(self._merged_path)
-            durable.remove(self.table_path)
-        if self._group.exists():
-            arrays.create(self._group, self.plan)
+        with self.turn():
+            if damages:
+                durable.remove(self._merged_path)
+                durable.remove(self.table_path)
+            if self._group.exists():
+                arrays.create(self._group, self.plan)
         return damages
 
     def commit(self, unit: int, result: UnitResult, notes: Mapping[str, Any]) -> int:
@@ -180,13 +201,18 @@ class Store:
         """
         if len(self.finished()) < self.plan.units:
             return None
-        if self._merged_path.exists():
+        if self.is_merged:
             self._merged().check(deep=False)
             return self.table_path
         sha256 = table.merge(self.tables(), self.table_path, self.plan.layout.schema)
         entry = entry_of(self.workdir, self.table_path, sha256)
         write_sealed(self._merged_path, {"fingerprint": self.plan.fingerprint, "files": [entry]})
         return self.table_path
+
+    @property
+    def is_merged(self) -> bool:
+        """Whether the merged table is there."""
+        return self._merged_path.exists()
 
     def rows_bytes(self, unit: int) -> int:
         """Bytes of a finished unit's Parquet file; the merged table adds about as much again."""
@@ -215,7 +241,7 @@ class Store:
     def _merged(self) -> Manifest:
         return Manifest.read(self.workdir, self._merged_path, self.plan.fingerprint)
 
-    def _listed(self) -> list[int]:
+    def _listed(self, among: Iterable[int] | None = None) -> list[int]:
         """The units that have a manifest; a file that is no manifest of this plan would be taken for one."""
         units = []
         for path in self._units.glob("*.json"):
@@ -225,7 +251,7 @@ class Store:
                     "away"
                 )
             units.append(int(path.stem))
-        return sorted(units)
+        return sorted(units if among is None else set(units).intersection(among))
 
     def _checked(self, unit: int, result: UnitResult) -> pa.Table:
         if self._manifest_path(unit).exists():
@@ -241,7 +267,8 @@ class Store:
     def _write_shard(self, name: str, unit: int, rows: np.ndarray) -> Path:
         folder, spec = self._folder(name), self._specs[name]
         if name not in self._arrays:
-            arrays.create(self._group, self.plan)
+            with self.turn():
+                arrays.create(self._group, self.plan)
             self._arrays[name] = arrays.open_array(folder, self.plan, spec, write=True)
         return arrays.write_shard(self._arrays[name], folder, unit, rows, self.plan, spec)
 
@@ -265,8 +292,10 @@ class Store:
         names = [path.relative_to(self.workdir).as_posix() for path in wrong]
         return [Damage(None, name, "missing, or not as the plan says") for name in names]
 
-    def _supersede(self) -> None:
+    def _supersede(self, alone: bool) -> None:
         """Removes the units of an earlier version that are not its own in this plan."""
+        if not alone:
+            raise ValueError(f"{self.workdir}: in use by processes that follow the plan as it was; end them first")
         earlier = {fingerprint for _, fingerprint in self.plan.versions}
         for unit in self._listed():
             found = self._manifest(unit)

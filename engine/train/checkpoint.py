@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 import jax
 
 from causeway.engine.saved_arrays import restore_arrays, save_arrays
-from causeway.engine.sweep import durable
+from causeway.engine.sweep import locks
 from causeway.engine.sweep.checksums import SealedFolder, seal
 from causeway.engine.sweep.interrupt import Interrupt, Stopped
 from causeway.engine.whole_folder import replacing_folder
@@ -54,7 +54,7 @@ class Checkpoints:
 
     def __enter__(self) -> "Checkpoints":
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._held.enter_context(durable.exclusive(self._workdir / ".lock"))
+        self._held.enter_context(locks.exclusive(self._workdir / locks.LOCK_FILE))
         for path in self._folder.iterdir():
             if path.suffix == ".partial":
                 shutil.rmtree(path)

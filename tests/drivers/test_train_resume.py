@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from causeway.engine.sweep import durable
+from causeway.engine.sweep import locks
 from causeway.engine.whole_folder import replacing_folder
 
 # Runs a driver that kills itself at its n-th fsync or rename (or fails there for want of space), and counts them.
@@ -122,7 +122,7 @@ def test_killed_and_run_again(place, train, whole, driver, moments):
 
 def test_a_workdir_in_use_is_refused(place, train):
     (place / "held.work").mkdir()
-    with durable.exclusive(place / "held.work" / ".lock"):
+    with locks.exclusive(place / "held.work" / ".lock"):
         done = train("train_model", "held")
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith("causeway train_model: ")

@@ -25,6 +25,8 @@ TASKS = "tasks"
 # The largest seed: draws are keyed by 32 bits of it (`engine.scalars.seed`, which flags do not wait for).
 MOST_SEED = 2**32 - 1
 GRAPH_FORMATS: tuple[Literal["neuronpedia", "graphml", "parquet"], ...] = ("neuronpedia", "graphml", "parquet")
+# Of every command whose run is shared out among processes by its --workdir.
+PROCESSES = "worker"
 DTYPES = ("float32", "bfloat16", "float16")
 
 
@@ -56,6 +58,7 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
     "out": text("Folder to write, at once and whole."),
     "overwrite": switch("Replace results that are already there."),
     "workdir": text("Folder of a run that resumes: the same command goes on (training: OUT.work; readers: none)."),
+    "worker": text("i/n: one of n processes that compute one --workdir, each every n-th unit; i from 0."),
     "repair": switch("Check all data in --workdir and compute damaged units again."),
     "seed": whole("Key of every draw.", 0, 0, MOST_SEED),
     "held_out": number("Share kept apart, on which what the others choose (or train) is measured.", 0.0),

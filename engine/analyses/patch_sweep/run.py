@@ -37,7 +37,8 @@ from causeway.engine.sweep.job import Job
 from causeway.engine.sweep.layout import UnitResult
 from causeway.engine.sweep.manifest import finished_table
 from causeway.engine.sweep.plan import Plan
-from causeway.engine.sweep.runner import SweepReport
+from causeway.engine.sweep.processes import results_by_one
+from causeway.engine.sweep.report import SweepReport
 from causeway.engine.sweep.table import write_table
 
 # Feature values are mostly zeros: their shards take about a tenth; a little less is assumed.
@@ -103,7 +104,9 @@ def finish(workdir: Path, settings: EffectSettings, about: Mapping[str, str] | N
 
     Raises:
         ValueError: the trials are not those that were written, or another process writes here.
+        ShareDone: another process of the crew writes them.
     """
+    results_by_one()
     trials = pyarrow.dataset.dataset(finished_table(workdir, "trials", "patch_sweep").path)
     table = effects(trials, settings)
     with written_alone(workdir, RESULTS):

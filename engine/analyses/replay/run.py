@@ -30,7 +30,7 @@ from causeway.engine.analyses.replay.pathways import PathwaySettings, pathway_co
 from causeway.engine.analyses.replay.recorded import Recorded
 from causeway.engine.sweep import job
 from causeway.engine.sweep.guard import DiskGuard
-from causeway.engine.sweep.runner import SweepReport
+from causeway.engine.sweep.report import SweepReport
 
 
 @dataclasses.dataclass(frozen=True)

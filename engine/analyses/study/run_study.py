@@ -19,7 +19,7 @@ from causeway.engine.analyses.study.page import Outcome, Result, check_same_stud
 from causeway.engine.analyses.study.records import Digests, Places, Record, written_files
 from causeway.engine.analyses.study.stages import Study
 from causeway.engine.analyses.study.standing import Kind, Look, Standing, check_free, check_inputs
-from causeway.engine.sweep import durable
+from causeway.engine.sweep import durable, locks
 from causeway.engine.sweep.environment import environment
 from causeway.engine.sweep.fingerprint import config_sha256
 
@@ -76,7 +76,7 @@ def run_study(
     """
     chosen, places = study.chosen(limits.only, limits.start), Places(workdir)
     durable.make_folder(places.records)
-    with durable.exclusive(workdir / durable.LOCK_FILE):
+    with locks.exclusive(workdir / locks.LOCK_FILE):
         check_same_study(study, places, limits.repair)
         running = _Running(study, commands, places, run, limits, tell)
         running.check(chosen)
