@@ -154,7 +154,7 @@ def _materialised(transformer: Transformer, record: FrozenRecord, head: int, at:
     scale = record.attn_scale[at + 1][:, None, None]
     normed = block.attn_norm.centre(writes) * scale * block.attn_norm.multiplier()
     group = head * transformer.config.num_kv_heads // transformer.config.num_heads
-    values = jnp.einsum("tnd,dk->tnk", normed, block.attention.value[...][:, group])
+    values = jnp.einsum("tnd,dk->tnk", normed, block.attention.value[:, group])
     mixed = jnp.einsum("ts,snk->tnk", record.pattern[at + 1, head], values)
     out = jnp.einsum("tnk,kd->tnd", mixed, block.attention.output[...][head])[position]
     return jnp.asarray(norm.centre(out) * norm.multiplier() * record.final_scale[position])

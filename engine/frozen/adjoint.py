@@ -112,7 +112,7 @@ def values_in(block: Block, dtype: jnp.dtype) -> Float[Array, "D G K"]:
 
     Gain and centring belong to the weights, where they cost D G K and not T R D.
     """
-    read = block.attention.value[...].astype(dtype) * block.attn_norm.multiplier().astype(dtype)[:, None, None]
+    read = block.attention.value.astype(dtype) * block.attn_norm.multiplier().astype(dtype)[:, None, None]
     return jnp.moveaxis(block.attn_norm.centre(jnp.moveaxis(read, 0, -1)), -1, 0)
 
 

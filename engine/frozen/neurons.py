@@ -95,9 +95,9 @@ def attention_constant(block: Block, config: ModelConfig, dtype: jnp.dtype) -> F
     out = heads_out(block, config, dtype)
     value = jnp.zeros((config.num_kv_heads, config.head_dim), dtype)
     if hasattr(norm, "bias"):
-        value = value + jnp.einsum("d,dgk->gk", norm.bias[...].astype(dtype), attention.value[...].astype(dtype))
+        value = value + jnp.einsum("d,dgk->gk", norm.bias[...].astype(dtype), attention.value.astype(dtype))
     if config.attention_bias:
-        value = value + attention.value_bias[...].astype(dtype)
+        value = value + attention.value_bias.astype(dtype)
     constant = jnp.einsum("hk,hkd->d", jnp.repeat(value, config.num_heads // config.num_kv_heads, axis=0), out)
     if not config.output_bias:
         return constant

@@ -177,12 +177,19 @@ class Numerics:
     """Storage, compute and accumulation dtypes.
 
     storage: dtype of weights in memory. compute: dtype of the operands of matrix products and of the residual
-    stream. accumulate: dtype of norms, softmax, logits and of the sums inside products.
+    stream. accumulate: dtype of norms, softmax, logits and of the sums inside products. version: of how a pass is
+    computed, counted up where its last bits change; it is in the plan of every sweep.
     """
 
     storage: Precision = "float32"
     compute: Precision = "float32"
     accumulate: Precision = "float32"
+    version: int = dataclasses.field(default=2, init=False)
+
+    @property
+    def dtypes(self) -> dict[str, Precision]:
+        """The three by name."""
+        return {"storage": self.storage, "compute": self.compute, "accumulate": self.accumulate}
 
     @property
     def storage_dtype(self) -> jnp.dtype:

@@ -2,7 +2,7 @@
 
 Every large parameter is split along the axis that products with it do not have to communicate over twice:
 
-    attention   kv heads G (query, key, value), each with the H / G query heads that read it; heads H (output)
+    attention   kv heads G (query, key and value, one array), each with the H / G query heads; heads H (output)
     MLP         neurons N
     embeddings  vocabulary V
 
@@ -21,10 +21,7 @@ Tree = TypeVar("Tree")
 
 # What an axis of a parameter counts (`mesh.RULES`), and which axis that is, from the end.
 LOGICAL = {
-    "attention.query": ("heads", -2), "attention.key": ("kv_heads", -2), "attention.value": ("kv_heads", -2),
-    "attention.output": ("heads", -3),
-    "attention.query_bias": ("heads", -2), "attention.key_bias": ("kv_heads", -2),
-    "attention.value_bias": ("kv_heads", -2),
+    "attention.qkv": ("kv_heads", -3), "attention.qkv_bias": ("kv_heads", -3), "attention.output": ("heads", -3),
     "mlp.gate": ("neurons", -1), "mlp.up": ("neurons", -1), "mlp.down": ("neurons", -2),
     "mlp.gate_bias": ("neurons", -1), "mlp.up_bias": ("neurons", -1),
     "embedding": ("vocabulary", -2), "unembedding": ("vocabulary", -1),
@@ -32,7 +29,7 @@ LOGICAL = {
 
 
 def parameter_name(path: tuple) -> str:
-    """`blocks.attention.query` for a leaf's key path; the last key is the Param's own `value`."""
+    """`blocks.attention.qkv` for a leaf's key path; the last key is the Param's own `value`."""
     return ".".join(str(key.name) for key in path[:-1])
 
 

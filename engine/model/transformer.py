@@ -16,6 +16,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from causeway.engine.model.config import ModelConfig, Numerics
+from causeway.engine.model.joined_heads import join_heads, keys, queries, values
 from causeway.engine.model.norms import NoNorm, RMSNorm, make_norm, make_rms
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
@@ -38,18 +39,17 @@ def _product(equation: str, x: Array, weight: Array, numerics: Numerics) -> Arra
 
 
 class Attention(nnx.Module):
-    """Query, key, value and output maps of grouped-query attention; H / G query heads share a key/value head."""
+    """Query, key, value and output maps of grouped-query attention; H / G query heads share a key/value head.
+
+    The first three are one parameter, `qkv` (see `joined_heads`); `query`, `key` and `value` read it.
+    """
 
     def __init__(self, config: ModelConfig, numerics: Numerics, init: Callable[..., Array], lead: tuple[int, ...]):
         d, h, g, k = config.d_model, config.num_heads, config.num_kv_heads, config.head_dim
-        self.query = nnx.Param(init((*lead, d, h, k)))
-        self.key = nnx.Param(init((*lead, d, g, k)))
-        self.value = nnx.Param(init((*lead, d, g, k)))
+        self.qkv = nnx.Param(join_heads(*(init((*lead, d, heads, k)) for heads in (h, g, g))))
         self.output = nnx.Param(init((*lead, h, k, d)))
         if config.attention_bias:
-            self.query_bias = nnx.Param(jnp.zeros((*lead, h, k), numerics.storage_dtype))
-            self.key_bias = nnx.Param(jnp.zeros((*lead, g, k), numerics.storage_dtype))
-            self.value_bias = nnx.Param(jnp.zeros((*lead, g, k), numerics.storage_dtype))
+            self.qkv_bias = nnx.Param(jnp.zeros((*lead, g, h // g + 2, k), numerics.storage_dtype))
         if config.output_bias:
             self.output_bias = nnx.Param(jnp.zeros((*lead, d), numerics.storage_dtype))
         if config.qk_norm:
@@ -64,15 +64,44 @@ class Attention(nnx.Module):
         self, x: Float[Array, "*rows D"]
     ) -> tuple[Float[Array, "*rows H K"], Float[Array, "*rows G K"], Float[Array, "*rows G K"]]:
         """Queries, keys and values before rotation."""
-        q = _product("...d,dhk->...hk", x, self.query[...], self.numerics)
-        k = _product("...d,dgk->...gk", x, self.key[...], self.numerics)
-        v = _product("...d,dgk->...gk", x, self.value[...], self.numerics)
+        joined = _product("...d,dgrk->...grk", x, self.qkv[...], self.numerics)
         if self.has_bias:
-            q, k, v = q + self.query_bias[...], k + self.key_bias[...], v + self.value_bias[...]
+            joined = joined + self.qkv_bias[...]
+        q, k, v = queries(joined), keys(joined), values(joined)
         if self.has_norm:
             q, k = self._normed(self.query_norm, q), self._normed(self.key_norm, k)
         dtype = self.numerics.compute_dtype
         return q.astype(dtype), k.astype(dtype), v.astype(dtype)
+
+    @property
+    def query(self) -> Float[Array, "*lead D H K"]:
+        """The map to queries."""
+        return queries(self.qkv[...])
+
+    @property
+    def key(self) -> Float[Array, "*lead D G K"]:
+        """The map to keys."""
+        return keys(self.qkv[...])
+
+    @property
+    def value(self) -> Float[Array, "*lead D G K"]:
+        """The map to values."""
+        return values(self.qkv[...])
+
+    @property
+    def query_bias(self) -> Float[Array, "*lead H K"]:
+        """What is added to queries."""
+        return queries(self.qkv_bias[...])
+
+    @property
+    def key_bias(self) -> Float[Array, "*lead G K"]:
+        """What is added to keys."""
+        return keys(self.qkv_bias[...])
+
+    @property
+    def value_bias(self) -> Float[Array, "*lead G K"]:
+        """What is added to values."""
+        return values(self.qkv_bias[...])
 
     def _normed(self, norm: RMSNorm, x: Float[Array, "*rows H K"]) -> Float[Array, "*rows H K"]:
         """Each head by itself, or all together."""

@@ -13,7 +13,7 @@ Cost: one read of the blocks, one write of the target; a few tiles (512 KiB) a t
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -83,12 +83,12 @@ class GgufTensor(TensorFile):
         rows, columns = (part(places) for places in self._places())
         along = [axis for axis in range(rows.ndim) if rows.strides[axis]]
         across = [axis for axis in range(rows.ndim) if axis not in along]
-        rows, columns = _flat(rows, along), _flat(columns, across)
-        tiles = target.transpose(along + across).reshape(rows.size, columns.size, copy=False)
+        rows, columns = _along(rows, along), _along(columns, across)
         step, finite = max(1, TILE // self.stored.shape[-1]), True
-        for start in range(0, rows.size, step):
-            values = self._rows(rows[start : start + step], columns)
-            finite = copy_finite(values, tiles[start : start + step]) and finite
+        for own, places, tiles in _evenly(rows, columns, target.transpose(along + across)):
+            for start in range(0, own.size, step):
+                values = self._rows(own[start : start + step], places)
+                finite = copy_finite(values, tiles[start : start + step]) and finite
         self.release()
         return finite
 
@@ -149,9 +149,33 @@ def _all(tensor: GgufTensor) -> np.ndarray:
     return values
 
 
-def _flat(places: np.ndarray, axes: list[int]) -> np.ndarray:
+def _along(places: np.ndarray, axes: list[int]) -> np.ndarray:
     """What changes along some axes, in their order; along the others nothing does."""
-    return places[tuple(slice(None) if axis in axes else 0 for axis in range(places.ndim))].reshape(-1)
+    return places[tuple(slice(None) if axis in axes else 0 for axis in range(places.ndim))]
+
+
+def _evenly(
+    rows: np.ndarray, columns: np.ndarray, target: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Rows [n], columns [m] and where they go [n, m], in as few pieces as lie there in even steps: heads of a group."""
+    axes = list(range(target.ndim))
+    if not _even(_along(target, axes[rows.ndim :])):
+        for own, place in zip(columns, np.moveaxis(target, rows.ndim, 0), strict=True):
+            yield from _evenly(rows, own, place)
+    elif not _even(_along(target, axes[: rows.ndim])):
+        for own, place in zip(rows, target, strict=True):
+            yield from _evenly(own, columns, place)
+    else:
+        yield rows.reshape(-1), columns.reshape(-1), target.reshape(rows.size, columns.size, copy=False)
+
+
+def _even(places: np.ndarray) -> bool:
+    """Whether entries follow each other in steps of one size."""
+    try:
+        np.asarray(places).reshape(-1, copy=False)
+    except ValueError:
+        return False
+    return True
 
 
 def _check_type(path: Path, stored: StoredTensor) -> None:

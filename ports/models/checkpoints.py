@@ -39,7 +39,8 @@ from causeway.ports.files.config_fields import read_json
 from causeway.ports.models.model_files import files_of
 
 ABOUT, ARRAYS = "causeway.json", "arrays"
-VERSION = 1
+# What a converted directory holds, by kind. Models of version 1 have query, key and value maps apart.
+VERSIONS = {"model": 2, "dictionaries": 1}
 REMEDY = "convert it again"
 
 
@@ -66,10 +67,10 @@ def read_about(directory: Path, kind: str) -> dict[str, Any]:
         ValueError: it is of another kind or version.
     """
     about = read_json(directory / ABOUT)
-    if about.get("version") != VERSION or about.get("kind") != kind:
+    if about.get("version") != VERSIONS[kind] or about.get("kind") != kind:
         raise ValueError(
             f"{directory / ABOUT}: is a {about.get('kind')!r} of version {about.get('version')!r}; "
-            f"needs a {kind!r} of version {VERSION}"
+            f"needs a {kind!r} of version {VERSIONS[kind]}; {REMEDY}"
         )
     return about
 
@@ -180,7 +181,11 @@ def _continues(partial: Path, about: Mapping[str, Any]) -> bool:
     """Whether an interrupted conversion is the same one."""
     if not (partial / ABOUT).is_file():
         return False
-    return read_json(partial / ABOUT) == json.loads(json.dumps({"version": VERSION, **about}))
+    return read_json(partial / ABOUT) == json.loads(json.dumps(_versioned(about)))
+
+
+def _versioned(about: Mapping[str, Any]) -> dict[str, Any]:
+    return {"version": VERSIONS[about["kind"]], **about}
 
 
 def _refuse_existing(out: Path) -> None:
@@ -189,5 +194,5 @@ def _refuse_existing(out: Path) -> None:
 
 
 def _write_about(directory: Path, about: Mapping[str, Any]) -> None:
-    text = json.dumps({"version": VERSION, **about}, indent=2) + "\n"
+    text = json.dumps(_versioned(about), indent=2) + "\n"
     durable.write_bytes(directory / ABOUT, text.encode())

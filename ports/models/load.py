@@ -169,7 +169,7 @@ def _naming(path: str) -> Iterator[None]:
 
 
 def _check_numerics(numerics: Numerics) -> Numerics:
-    for field, value in dataclasses.asdict(numerics).items():
+    for field, value in numerics.dtypes.items():
         if value not in PRECISIONS:
             raise ValueError(f"{field}: got {value!r}; needs one of {', '.join(PRECISIONS)}")
         if value == "float64" and not jax.config.read("jax_enable_x64"):

@@ -7,13 +7,13 @@ and each tensor goes from its file straight into the memory of the parameter's s
 layers and already in the storage dtype; a shard reads only its own part of the file.
 
 Several parameters may share one published tensor (GPT-2's `c_attn` holds query, key and value side by side): each
-names its `Part`, and the parts named have to make up the whole tensor.
+names its `Part`, and the parts named have to make up the whole tensor. And several tensors may make up one parameter:
+maps name its pieces (`engine.model.joined_heads`), each of which is written into its own entries of the one array.
 
 Host memory beyond the finished model: on CPU the mapped pages of one tensor; elsewhere also one block of a parameter.
 """
 
 import dataclasses
-import functools
 from collections.abc import Collection, Iterable, Mapping
 from typing import ClassVar
 
@@ -22,6 +22,7 @@ import numpy as np
 
 from causeway.engine.filled_array import Index, filled_array
 from causeway.engine.model.config import ModelConfig, Numerics
+from causeway.engine.model.joined_heads import pieces_of
 from causeway.engine.model.placement import Where, parameter_name, place_abstract
 from causeway.engine.model.transformer import Transformer, abstract_transformer
 from causeway.ports.files.safetensors_files import TensorFile
@@ -74,7 +75,7 @@ class TensorMap:
 
     Attributes:
         tensor: its name; `{layer}` in it stands for 0..L-1.
-        parameter: dotted path of the parameter in `Transformer`.
+        parameter: dotted path of the parameter in `Transformer`, or of a piece of it.
         shape: its published shape.
         transposed: the published matrix is [out, in] (a linear map's weight) and the parameter [in, out]. Either
             way the result is reshaped to the parameter, which splits the head axis from the width axis.
@@ -127,12 +128,16 @@ def load_transformer(
     _check(config, tensors, maps.values())
     abstract = place_abstract(abstract_transformer(config, numerics), where)
     leaves = jax.tree_util.tree_leaves_with_path(abstract)
-    if unmapped := [name for path, _ in leaves if (name := parameter_name(path)) not in maps]:
+    named = [name for path, _ in leaves for name in pieces_of(parameter_name(path))]
+    if unmapped := [name for name in named if name not in maps]:
         raise ValueError(f"name map: nothing fills {listed(unmapped)}; the family's map is incomplete")
 
     def fill(path: tuple, leaf: jax.ShapeDtypeStruct) -> jax.Array:
-        entry = maps[parameter_name(path)]
-        read = functools.partial(_read_part, [tensors[name] for name in entry.names(config)], entry, leaf.shape)
+        def read(target: np.ndarray, index: Index) -> None:
+            for name, share in pieces_of(parameter_name(path)).items():
+                found = [tensors[published] for published in maps[name].names(config)]
+                _read_part(found, maps[name], *_own_part(leaf.shape, share, target, index))
+
         return filled_array(leaf.shape, leaf.dtype, leaf.sharding, read)
 
     return jax.tree_util.tree_map_with_path(fill, abstract)
@@ -144,10 +149,15 @@ def export_tensors(transformer: Transformer, name_map: Iterable[TensorMap], dtyp
     Raises:
         ValueError: unknown dtype, or a value that is not finite in it.
     """
-    leaves = {parameter_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(transformer)}
+    pieces = {
+        name: (leaf, share)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(transformer)
+        for name, share in pieces_of(parameter_name(path)).items()
+    }
     out: dict[str, np.ndarray] = {}
     for entry in name_map:
-        stacked = np.asarray(leaves[entry.parameter])
+        leaf, share = pieces[entry.parameter]
+        stacked = np.asarray(leaf) if share is None else np.asarray(leaf)[..., share, :]
         for layer, name in enumerate(entry.names(transformer.config)):
             values = to_stored(stacked[layer] if entry.layered else stacked, name, dtype)
             published = out.setdefault(name, np.empty(entry.shape, values.dtype))
@@ -182,6 +192,19 @@ def _are_whole(parts: list[Part | Span], shape: tuple[int, ...]) -> bool:
     spans = sorted((part.start, part.stop) for part in parts if isinstance(part, Span) and part.axis == first.axis)
     ends = [0, *(stop for _, stop in spans)]
     return len(spans) == len(parts) and ends == [*(start for start, _ in spans), shape[first.axis]]
+
+
+def _own_part(
+    shape: tuple[int, ...], share: slice | None, target: np.ndarray, index: Index
+) -> tuple[tuple[int, ...], np.ndarray, Index]:
+    """What of part `index` of a parameter of that shape is a piece's: the piece's shape, and memory and index in it."""
+    if share is None:
+        return shape, target, index
+    begin, end, _ = share.indices(shape[-2])
+    start, stop = (min(max(bound, begin), end) for bound in (index[-2].start, index[-2].stop))
+    offset = index[-2].start
+    own = (*index[:-2], slice(start - begin, stop - begin), index[-1])
+    return (*shape[:-2], end - begin, shape[-1]), target[..., start - offset : stop - offset, :], own
 
 
 def _read_part(

@@ -45,7 +45,7 @@ PROMPT = [7, 31, 2, 19, 19, 5, 38]
 PROMPTS = [PROMPT, PROMPT[:4], PROMPT[2:]]
 # weights scaled -> the site that cannot be before it
 # Gemma-2 has a norm after what attention and MLP write.
-INJECTED = {"attention.output": "attn_raw", "mlp.down": "mlp_raw", "mlp.up": "mlp_act", "attention.value": "value"}
+INJECTED = {"attention.output": "attn_raw", "mlp.down": "mlp_raw", "mlp.up": "mlp_act", "attention.qkv": "query"}
 
 
 @dataclasses.dataclass

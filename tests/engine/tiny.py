@@ -10,6 +10,8 @@ from causeway.engine.dictionary.activations import RANKED
 from causeway.engine.dictionary.dictionary import Dictionary, DictionaryConfig
 from causeway.engine.intervention.edits import FOREVER, Edit, EditSpec, no_edit
 from causeway.engine.model.config import ModelConfig, Numerics, RopeScaling
+from causeway.engine.model.joined_heads import pieces_of
+from causeway.engine.model.placement import parameter_name
 from causeway.engine.model.transformer import Transformer, abstract_transformer
 
 CONFIG = ModelConfig(
@@ -51,13 +53,20 @@ PARAMETERS = {"jumprelu": ("threshold",), "gated": ("log_scale", "gate_bias", "m
 
 def make_transformer(numerics: Numerics = Numerics(), seed: int = 0, **changes) -> Transformer:  # noqa: B008
     """`CONFIG` with some fields changed; weights, biases and gains all random."""
-    rng = np.random.default_rng(seed)
+    rng, drawn = np.random.default_rng(seed), {}
+    shapes = abstract_transformer(dataclasses.replace(CONFIG, **changes), numerics)
+    pieces = {
+        name: leaf.shape if share is None else np.broadcast_to(0, leaf.shape)[..., share, :].shape
+        for path, leaf in jax.tree_util.tree_leaves_with_path(shapes)
+        for name, share in pieces_of(parameter_name(path)).items()
+    }
+    for name in sorted(pieces, key=lambda name: name.split(".")):
+        drawn[name] = (0.3 * rng.standard_normal(pieces[name]) + (".gain" in name)).astype(np.float32)
 
     def fill(path, leaf):
-        draw = 0.3 * rng.standard_normal(leaf.shape) + ("gain" in jax.tree_util.keystr(path))
-        return jnp.asarray(draw.astype(np.float32), leaf.dtype)
+        parts = [drawn[name] for name in pieces_of(parameter_name(path))]
+        return jnp.asarray(parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-2), leaf.dtype)
 
-    shapes = abstract_transformer(dataclasses.replace(CONFIG, **changes), numerics)
     return jax.tree_util.tree_map_with_path(fill, shapes)
 
 

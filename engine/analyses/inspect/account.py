@@ -37,7 +37,7 @@ def model_account(model: Model) -> Account:
         "family": config.family,
         "parameters": sum(leaf.size for _, leaf in leaves),
         "bytes": sum(leaf.nbytes for _, leaf in leaves),
-        "dtypes": dataclasses.asdict(model.numerics),
+        "dtypes": model.numerics.dtypes,
         "shape": {name: plain[name] for name, default in defaults.items() if default is dataclasses.MISSING},
         "differs_from_llama": {
             name: plain[name]

@@ -13,6 +13,7 @@ import pytest
 from causeway.engine.dictionary.placement import Replicated, Sharded, Streamed
 from causeway.engine.mesh import make_mesh
 from causeway.engine.saved_arrays import described_arrays
+from causeway.engine.sweep.checksums import seal
 from causeway.ports.dictionaries.load import load_dictionaries, open_dictionaries, save_dictionary
 from causeway.ports.models import checkpoints
 from causeway.ports.models.checkpoints import save_checkpoint, save_dictionaries
@@ -191,10 +192,19 @@ class TestRefused:
         assert not (tmp_path / "out").exists()
 
     def test_one_kind_for_the_other(self, converted, stacks):
-        with pytest.raises(ValueError, match="is a 'model' of version 1; needs a 'dictionaries'"):
+        with pytest.raises(ValueError, match="'model' of version 2; needs a 'dictionaries' of version 1; convert it"):
             load_dictionaries(converted)
-        with pytest.raises(ValueError, match="is a 'dictionaries' of version 1; needs a 'model'"):
+        with pytest.raises(ValueError, match="'dictionaries' of version 1; needs a 'model' of version 2; convert it"):
             load_model(stacks[1])
+
+    def test_one_of_an_earlier_version(self, converted):
+        about = converted / "causeway.json"
+        about.write_text(about.read_text().replace('"version": 2', '"version": 1'))
+        seal(converted)
+        with pytest.raises(
+            ValueError, match="'model' of version 1; needs a 'model' of version 2; convert it again"
+        ):
+            load_model(converted)
 
     def test_a_half_written_one_by_its_temporary_name(self, tmp_path, stacks):
         (tmp_path / "stacks").rename(tmp_path / "stacks.partial")

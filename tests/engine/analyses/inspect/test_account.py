@@ -41,7 +41,7 @@ def test_model(model, transformer):
     assert account["parameters"] == sum(leaf.size for leaf in leaves)
     assert account["bytes"] == 4 * account["parameters"]
     assert sum(math.prod(shape) for shape in account["arrays"].values()) == account["parameters"]
-    assert account["arrays"]["blocks.attention.value"][0] == transformer.config.num_layers
+    assert account["arrays"]["blocks.attention.qkv"][0] == transformer.config.num_layers
     assert account["shape"]["d_model"] == transformer.config.d_model
     assert json.loads(json.dumps(account)) == account
 

@@ -36,7 +36,7 @@ def model(bypass: float = 0.5, cut: bool = False, seed: int = 0) -> Model:
     shapes = abstract_transformer(CONFIG, Numerics())
     blocks = shapes.blocks
     leaves = {
-        "embedding": shapes.embedding, "value": blocks.attention.value, "output": blocks.attention.output,
+        "embedding": shapes.embedding, "qkv": blocks.attention.qkv, "output": blocks.attention.output,
         "up": blocks.mlp.up, "down": blocks.mlp.down,
     }  # fmt: skip
     w = {name: np.zeros(leaf.get_value().shape, np.float32) for name, leaf in leaves.items()}
@@ -45,7 +45,7 @@ def model(bypass: float = 0.5, cut: bool = False, seed: int = 0) -> Model:
     if cut:
         w["embedding"][:, [4, 6]] = rng.lognormal(0.0, 0.7, (VOCABULARY, 2))
     else:
-        w["value"][1, 0, 0, 0] = w["output"][1, 0, 0, 12] = 1
+        w["qkv"][1, 0, 0, -1, 0] = w["output"][1, 0, 0, 12] = 1
         w["up"][1, 12, 0] = w["up"][1, 1, 1] = 1
         w["down"][1, 0, 4], w["down"][1, 1, 6] = 1.5, 1
         w["up"][2, 0, 1], w["down"][2, 1, 5] = 1, bypass
@@ -57,8 +57,7 @@ def model(bypass: float = 0.5, cut: bool = False, seed: int = 0) -> Model:
 
 def _filled(shapes, w):
     def fill(path, leaf):
-        names = [name for name in w if f".{name}.value" in f"{jax.tree_util.keystr(path)}"]
-        named = [name for name in names if name != "value" or ".value.value" in jax.tree_util.keystr(path)]
+        named = [name for name in w if f".{name}.value" in jax.tree_util.keystr(path)]
         return jnp.asarray(w[named[0]] if named else np.zeros(leaf.shape, np.float32), leaf.dtype)
 
     return jax.tree_util.tree_map_with_path(fill, shapes)
