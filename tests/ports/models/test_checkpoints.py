@@ -201,9 +201,7 @@ class TestRefused:
         about = converted / "causeway.json"
         about.write_text(about.read_text().replace('"version": 2', '"version": 1'))
         seal(converted)
-        with pytest.raises(
-            ValueError, match="'model' of version 1; needs a 'model' of version 2; convert it again"
-        ):
+        with pytest.raises(ValueError, match="'model' of version 1; needs a 'model' of version 2; convert it again"):
             load_model(converted)
 
     def test_a_half_written_one_by_its_temporary_name(self, tmp_path, stacks):
