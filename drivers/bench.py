@@ -9,17 +9,24 @@ import os
 import sys
 from importlib.metadata import version
 
+from causeway.drivers.bench_compare import run_compare
+from causeway.drivers.bench_measures import this_device
 from causeway.drivers.bench_table import BENCHMARKS, listing
 from causeway.drivers.flags.flag_values import no_effect
 from causeway.drivers.flags.help import suggestion
 from causeway.drivers.flags.refusals import run_driver
 from causeway.drivers.flags.table import take
 
-__doc__ = f"{__doc__}\n{listing()}\n"
+__doc__ = f"""{__doc__}
+{listing()}
+
+`causeway bench compare OLD.json NEW.json` holds two results of --json against each other; figures that got worse by
+more than --worse_by end it with status 1.
+"""
 
 FLAGS = take(
     "threads json repeats bench_layers load_layers compute all_rows tokens nodes num_prompts all_tokens "
-    "programs compile_layers", batch_rows=128, model="", card="h200",
+    "programs compile_layers worse_by", batch_rows=128, model="", card="h200",
 )  # fmt: skip
 
 
@@ -28,6 +35,9 @@ def main(argv: list[str]) -> None:
     names = argv[1:]
     if not names:
         print((__doc__ or "").strip())
+        return
+    if names[0] == "compare":
+        run_compare(names[1:])
         return
     if len(names) != 1 or names[0] not in BENCHMARKS:
         near = suggestion(names[0], BENCHMARKS) if len(names) == 1 else ""
@@ -41,19 +51,11 @@ def main(argv: list[str]) -> None:
     figures = benchmark.run()
     result = {
         "benchmark": names[0],
-        "device": benchmark.device() if benchmark.device else _device(threads),
+        "device": benchmark.device() if benchmark.device else this_device(threads),
         "versions": {name: version(name) for name in ("causeway", "jax", "jaxlib", "flax", "numpy")},
         "figures": figures,
     }
     print(json.dumps(result) if FLAGS.json else _table(result))
-
-
-def _device(threads: int) -> str:
-    """What figures are of."""
-    import jax
-
-    first = jax.devices()[0]
-    return first.device_kind if first.platform != "cpu" else f"cpu, {threads or os.cpu_count()} threads"
 
 
 def _pin(threads: int) -> None:

@@ -7,17 +7,15 @@ reads on import.
 import dataclasses
 from collections.abc import Callable, Mapping
 from functools import partial
-from importlib import import_module
 from types import MappingProxyType
-from typing import cast
 
 from absl import flags
 
-from causeway.drivers import bench_compile
-from causeway.drivers.flags.flag_values import named, no_effect
+from causeway.drivers import bench_compile, bench_measures
+from causeway.drivers.bench_all import run_all
+from causeway.drivers.bench_measures import Figures
 
 FLAGS = flags.FLAGS
-Figures = dict[str, float]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +28,7 @@ class Benchmark:
         run: gives its figures by name, in the units their names say.
         all_threads: whether it has threads of its own, so that one is used only where --threads says so.
         device: what its figures are of, where that is not the device that jax finds.
+        all_flags: further flags that it has in `all`, between spaces; None: it is no part of `all`.
     """
 
     measures: str
@@ -37,96 +36,59 @@ class Benchmark:
     run: Callable[[], Figures]
     all_threads: bool = False
     device: Callable[[], str] | None = None
-
-
-def _patch_sweep() -> Figures:
-    from causeway.engine.bench.patch_sweep import measure
-    from causeway.engine.bench.reference import Shape
-    from causeway.engine.devices import local_parallel
-    from causeway.engine.model.config import Precision
-
-    shape = Shape(rows=FLAGS.batch_rows, layers=FLAGS.bench_layers, compute=cast(Precision, FLAGS.compute))
-    return measure(shape, local_parallel(1), FLAGS.repeats)
-
-
-def _load() -> Figures:
-    from causeway.drivers.bench_load import run_load, run_load_of
-
-    if FLAGS.model:
-        no_effect("with --model", "load_layers")
-        return run_load_of(FLAGS.model, FLAGS.repeats)
-    return run_load(FLAGS.load_layers, FLAGS.repeats)
-
-
-def _attribute() -> Figures:
-    from causeway.engine.bench.attribute import GraphShape, measure_attribution
-
-    return measure_attribution(GraphShape(tokens=FLAGS.tokens or 32, nodes=FLAGS.nodes), FLAGS.repeats, FLAGS.all_rows)
-
-
-def _run() -> Figures:
-    from causeway.engine.bench.run import RunShape, measure_run
-    from causeway.ports.models.torch_logits import batch_seconds
-
-    shape = RunShape()
-    figures = measure_run(shape, FLAGS.repeats)
-    seconds = batch_seconds(shape.config, shape.make_prompts(), FLAGS.repeats, FLAGS.threads)
-    if seconds is None:
-        return figures
-    return figures | {"torch_batch_cpu_seconds": seconds, "run_over_torch": figures["run_cpu_seconds"] / seconds}
-
-
-def _heads() -> Figures:
-    from causeway.engine.bench.heads import HeadsShape, measure_heads
-    from causeway.ports.models.load import load_model
-
-    with named("model"):
-        model = load_model(FLAGS.model or "bundled:tiny")
-    return measure_heads(HeadsShape(FLAGS.num_prompts, FLAGS.tokens or 16), model, FLAGS.repeats, FLAGS.all_tokens)
-
-
-def _of_tokens(module: str, shape: str, measure: str, tokens: int) -> Figures:
-    """A benchmark on prompts of --tokens."""
-    found = import_module(f"causeway.engine.bench.{module}")
-    return cast(Figures, getattr(found, measure)(getattr(found, shape)(tokens=FLAGS.tokens or tokens), FLAGS.repeats))
+    all_flags: str | None = None
 
 
 BENCHMARKS: Mapping[str, Benchmark] = MappingProxyType({
+    "all": Benchmark(
+        "most of those below that measure, each in a process of its own, as one result (a quarter of an hour)",
+        "programs repeats", lambda: run_all(BENCHMARKS), True, lambda: bench_measures.this_device(FLAGS.threads),
+    ),
+    "rates": Benchmark(
+        "matrix products and copies, which others are held against (seconds)", "", bench_measures.rates, all_flags="",
+    ),
     "patch_sweep": Benchmark(
         "rollouts and exact answers a second, with and without recordings (a minute or two)",
-        "repeats batch_rows bench_layers compute", _patch_sweep,
+        "repeats batch_rows bench_layers compute", bench_measures.patch_sweep, all_flags="",
     ),
     "load": Benchmark(
         "files of Llama-3.1-8B's width to arrays, against a plain read of them (writes 2.5 GB to /tmp);\n"
         "with --model that model, a GGUF file also against the gguf library's dequantising",
-        "repeats load_layers model", _load, all_threads=True,
+        "repeats load_layers model", bench_measures.load, all_threads=True, all_flags="",
     ),
     "attribute": Benchmark(
-        "one attribution graph, from tokens to edges (half a minute)", "repeats tokens nodes all_rows", _attribute,
+        "one attribution graph, from tokens to edges (half a minute)", "repeats tokens nodes all_rows",
+        bench_measures.attribute, all_flags="--noall_rows",
     ),
     "intervene": Benchmark(
         "1,000 interventions on one prompt, against as many passes (half a minute)", "repeats tokens",
-        partial(_of_tokens, "intervene", "GraphShape", "measure_interventions", 32),
+        partial(bench_measures.of_tokens, "intervene", "GraphShape", "measure_interventions", 32), all_flags="",
     ),
     "run": Benchmark(
-        "64 different prompts in one call, against one padded batch, and torch where it is (a minute)", "repeats", _run,
+        "64 different prompts in one call, against one padded batch, and torch where it is (a minute)", "repeats",
+        bench_measures.run, all_flags="",
     ),
     "heads": Benchmark(
         "every head of --model ablated alone on 100 prompts, at the last token (some seconds; of SmolLM2-135M\n"
         "three minutes)",
-        "repeats tokens model num_prompts all_tokens", _heads,
+        "repeats tokens model num_prompts all_tokens", bench_measures.heads, all_flags="",
     ),
     "second_order": Benchmark(
         "effects of all neurons through one later head, against the public code's method (a minute)", "repeats tokens",
-        partial(_of_tokens, "second_order", "SecondOrderShape", "measure_second_order", 64),
+        partial(bench_measures.of_tokens, "second_order", "SecondOrderShape", "measure_second_order", 64), all_flags="",
     ),
     "pathways": Benchmark(
         "gradients of features by all features below them, against an autograd call each (some minutes)",
-        "repeats tokens", partial(_of_tokens, "pathways", "PathwaysShape", "measure_pathways", 64),
+        "repeats tokens", partial(bench_measures.of_tokens, "pathways", "PathwaysShape", "measure_pathways", 64),
+        all_flags="--repeats=1",
+    ),
+    "peers": Benchmark(
+        "patched and recorded rollouts, against transformers with forward hooks, one by one and batched (some minutes)",
+        "repeats batch_rows", bench_measures.peers, all_flags="",
     ),
     "compile": Benchmark(
-        "nothing is run: programs at real sizes, compiled for the card of --target, their memory, traffic and bounds\n"
-        "of time, from the extra `cuda` without a GPU (some minutes, 10 GB; --compile_layers=2: one)",
+        "nothing is run: programs at real sizes, compiled for the card of --target; their memory, traffic and bounds\n"
+        "of time; needs the extra `cuda`, no GPU (three minutes, 5 GB; --compile_layers=2: one)",
         "target programs compile_layers", bench_compile.run_compile, True, bench_compile.device,
     ),
 })  # fmt: skip

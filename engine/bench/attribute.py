@@ -12,7 +12,6 @@ over the c + 1 positions and l layers it can reach:
 
 import dataclasses
 import resource
-import time
 from collections.abc import Callable
 
 import jax
@@ -24,6 +23,7 @@ from scipy.stats import norm
 from causeway.engine.analyses.attribute.attribute import attribute
 from causeway.engine.analyses.attribute.attribution_plan import AttributionPlan
 from causeway.engine.analyses.attribute.graph import AttributionGraph
+from causeway.engine.bench.clock import now
 from causeway.engine.bench.gemm import gemm_rate
 from causeway.engine.bench.widths import Widths
 from causeway.engine.dictionary.dictionary import Dictionary, DictionaryConfig
@@ -108,7 +108,7 @@ def _best(work: Callable[[], AttributionGraph], repeats: int) -> tuple[float, At
     """Least process time of some repetitions after one that compiles."""
     made, times = work(), []
     for _ in range(repeats):
-        start = time.process_time()
+        start = now()
         made = work()
-        times.append(time.process_time() - start)
+        times.append(now() - start)
     return min(times), made

@@ -4,28 +4,31 @@ The product has the shape of a decode step's largest one (rows x d_model by d_mo
 run slower than large ones and a fraction of an unreachable rate says little.
 """
 
-import time
-
 import jax
 import jax.numpy as jnp
 
+from causeway.engine.bench.clock import now
 from causeway.engine.precision import full_precision
 
 
-def gemm_rate(rows: int = 128, inner: int = 512, outer: int = 4096, *, seconds: float = 0.3) -> float:
-    """Floating-point operations per second of one float32 product [rows, inner] @ [inner, outer].
+def gemm_rate(
+    rows: int = 128, inner: int = 512, outer: int = 4096, *, dtype: str = "float32", seconds: float = 0.3
+) -> float:
+    """Floating-point operations per second of one product [rows, inner] @ [inner, outer].
 
     Counted in process time on CPU (so that other processes do not show), in wall time elsewhere.
     """
-    clock = time.process_time if jax.default_backend() == "cpu" else time.perf_counter
     keys = jax.random.split(jax.random.key(0), 2)
-    a, b = jax.random.normal(keys[0], (rows, inner)), jax.random.normal(keys[1], (inner, outer))
+    a, b = (
+        jax.random.normal(key, shape).astype(dtype)
+        for key, shape in zip(keys, ((rows, inner), (inner, outer)), strict=True)
+    )
     product = jax.jit(full_precision(jnp.matmul))
     product(a, b).block_until_ready()
-    start, calls = clock(), 0
-    while clock() - start < seconds:
+    start, calls = now(), 0
+    while now() - start < seconds:
         for _ in range(8):
             out = product(a, b)
         out.block_until_ready()
         calls += 8
-    return 2 * rows * inner * outer * calls / (clock() - start)
+    return 2 * rows * inner * outer * calls / (now() - start)

@@ -11,13 +11,12 @@ forms its logits, is timed on a few of them and multiplied.
 """
 
 import dataclasses
-import time
 
-import jax
 import numpy as np
 
 from causeway.engine.analyses.attribute.targets import logit_difference
 from causeway.engine.analyses.lens.effects import effects
+from causeway.engine.bench.clock import now
 from causeway.engine.bench.gemm import gemm_rate
 from causeway.engine.bench.run import best
 from causeway.engine.calls.run import run
@@ -81,14 +80,13 @@ def measure_heads(shape: HeadsShape, model: Model, repeats: int, everywhere: boo
 
 def _seconds(model: Model, prompts: list[list[int]], scope: Scope, repeats: int) -> float:
     """Least time of some repetitions, after one prompt that compiles."""
-    clock = time.process_time if jax.default_backend() == "cpu" else time.perf_counter
     config, times = model.config, []
     arms = [[UnitEdit(at, head, scope=scope)] for at in range(config.num_layers) for head in range(config.num_heads)]
     effects(model, prompts, logit_difference(0, 1), arms[:1])
     for _ in range(repeats):
-        start = clock()
+        start = now()
         effects(model, prompts, logit_difference(0, 1), arms)
-        times.append(clock() - start)
+        times.append(now() - start)
     return min(times)
 
 

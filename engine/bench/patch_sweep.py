@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 import pyarrow as pa
 
+from causeway.engine.bench.clock import now
 from causeway.engine.bench.gemm import gemm_rate
 from causeway.engine.bench.reference import Shape, make_inputs, patched_rows
 from causeway.engine.devices import RowParallel, compilations
@@ -67,15 +68,14 @@ def _timed(
     name: str, shape: Shape, features: int, count: int, trials: Callable[[], Generation], repeats: int
 ) -> dict[str, float]:
     """Compile, then time; the rate of matrix products is taken before and after, as a machine's clock drifts."""
-    clock = time.process_time if jax.default_backend() == "cpu" else time.perf_counter
     before, start = compilations(decode_segment), time.perf_counter()
     trials()
     first, compiled = time.perf_counter() - start, compilations(decode_segment) - before
     rate = gemm_rate(shape.rows)
-    start = clock()
+    start = now()
     for _ in range(repeats):
         trials()
-    seconds = (clock() - start) / repeats
+    seconds = (now() - start) / repeats
     rate = (rate + gemm_rate(shape.rows)) / 2
     achieved = count * shape.trial_flops(features) / seconds
     return {
@@ -108,7 +108,6 @@ def _store(shape: Shape, count: int) -> float:
 
 def measure_exact(shape: Shape, parallel: RowParallel, repeats: int = 8) -> dict[str, float]:
     """Rows of one-token answers that patch the middle layer, per second of process time on CPU."""
-    clock = time.process_time if jax.default_backend() == "cpu" else time.perf_counter
     transformer, dictionary, prompt = make_inputs(shape)
     tree = answer_tree(prompt[-1], (Answer("a", "stop"), Answer("b", "bet")), ((1,), (2,)))
     clean = clean_tree(transformer, prompt, tree)
@@ -119,10 +118,10 @@ def measure_exact(shape: Shape, parallel: RowParallel, repeats: int = 8) -> dict
     own = parallel.split(jax.tree.map(jnp.asarray, whole))
     program = parallel.program(edited_answers)
     jax.block_until_ready(program(background, own))
-    rate, begun = gemm_rate(shape.rows), clock()
+    rate, begun = gemm_rate(shape.rows), now()
     for _ in range(repeats):
         jax.block_until_ready(program(background, own))
-    seconds = (clock() - begun) / repeats
+    seconds = (now() - begun) / repeats
     rows = shape.rows * parallel.count
     needed = rows * (shape.token_flops - start * shape.block_flops)
     return {"exact_rows_per_cpu_second": rows / seconds, "gemm_fraction_exact": needed / seconds / rate}

@@ -17,7 +17,6 @@ pairs of them that see each other:
 import dataclasses
 import functools
 import resource
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -31,6 +30,7 @@ from jaxtyping import Array, Float, Int
 
 from causeway.engine.analyses.pathways.discovery import discovery
 from causeway.engine.analyses.pathways.targets import CHUNK_TOKENS
+from causeway.engine.bench.clock import now
 from causeway.engine.bench.gemm import gemm_rate
 from causeway.engine.bench.widths import Widths
 from causeway.engine.calls.run import run
@@ -132,9 +132,9 @@ def _timed(
     """Process time of all prompts, each one's least after a run that compiles, and the first prompt's table."""
 
     def once(prompt: list[int]) -> tuple[float, pa.Table]:
-        start = time.process_time()
+        start = now()
         table = discovery(model, saes, [prompt], targets, scope="all", **settings).table()
-        return time.process_time() - start, table
+        return now() - start, table
 
     table = once(prompts[0])[1]
     return sum(min(once(prompt)[0] for _ in range(times)) for prompt in prompts), table
@@ -167,9 +167,9 @@ def _least(call: Callable[[], Array]) -> float:
     jax.block_until_ready(call())
     seconds = []
     for _ in range(REFERENCE_CALLS):
-        start = time.process_time()
+        start = now()
         jax.block_until_ready(call())
-        seconds.append(time.process_time() - start)
+        seconds.append(now() - start)
     return min(seconds)
 
 

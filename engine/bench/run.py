@@ -4,7 +4,6 @@ The shape is GPT-2 small's, random weights; 64 prompts of 17 to 32 tokens share 
 """
 
 import dataclasses
-import time
 from collections.abc import Callable
 
 import jax
@@ -12,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from causeway.engine.bench.clock import now
 from causeway.engine.calls.run import run
 from causeway.engine.model import forward
 from causeway.engine.model.config import ModelConfig, Numerics
@@ -66,11 +66,10 @@ def measure_run(shape: RunShape, repeats: int) -> dict[str, float]:
 
 def best(work: Callable[[], object], repeats: int) -> float:
     """Least process time on CPU, wall time elsewhere, after one call that compiles."""
-    clock = time.process_time if jax.default_backend() == "cpu" else time.perf_counter
     work()
     times = []
     for _ in range(repeats):
-        start = clock()
+        start = now()
         work()
-        times.append(clock() - start)
+        times.append(now() - start)
     return min(times)

@@ -16,7 +16,6 @@ stand (N of those below the last alone).
 """
 
 import dataclasses
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -27,6 +26,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
+from causeway.engine.bench.clock import now
 from causeway.engine.bench.gemm import gemm_rate
 from causeway.engine.bench.run import RunShape
 from causeway.engine.frozen.factored import effect_codes, effect_maps, effect_vectors
@@ -74,15 +74,14 @@ def measure_second_order(shape: SecondOrderShape, repeats: int) -> dict[str, flo
     record = _record(transformer, tokens, lengths)
     at, maps = shape.layer, _maps(transformer, shape.layer)
     direction = jnp.asarray(np.random.default_rng(1).standard_normal((1, config.d_model)), jnp.float32)
-    clock = time.process_time if jax.default_backend() == "cpu" else time.perf_counter
 
     def milliseconds(work: Callable[[], Any], count: int = shape.prompts) -> float:
         jax.block_until_ready(work())
         times = []
         for _ in range(repeats):
-            start = clock()
+            start = now()
             jax.block_until_ready(work())
-            times.append(clock() - start)
+            times.append(now() - start)
         return 1e3 * min(times) / count
 
     vectors = milliseconds(lambda: _vectors(record, maps, last, at))

@@ -93,6 +93,32 @@ def test_benchmarks_are_listed_and_others_refused(drive):
     assert "--load_layers: without effect with --model; leave it out" in layers["err"]
 
 
+def test_all_is_one_result_and_results_are_compared(drive, tmp_path):
+    """One that fails leaves a figure, and the command ends as it says."""
+    (run,) = drive("bench", ("all", "--programs=rates", "--json"))
+    assert run["status"] == 0, run["err"]
+    result = json.loads(run["out"])
+    assert result["benchmark"] == "all"
+    assert result["figures"]["rates.gemm_gflops"] > 0
+    assert result["figures"]["rates.copy_gb_per_second"] > 0
+    old, new, other = tmp_path / "old.json", tmp_path / "new.json", tmp_path / "other.json"
+    old.write_text(json.dumps(result | {"figures": {"run.cpu_seconds": 1.0, "run.prompts": 64}}))
+    new.write_text(json.dumps(result | {"figures": {"run.cpu_seconds": 1.3, "run.prompts": 64}, "device": "H200"}))
+    other.write_text(json.dumps({"figures": {"a": 1}}))
+    same, worse, little, one, none, unknown = drive(
+        "bench", ("compare", str(old), str(old)), ("compare", str(old), str(new)),
+        ("compare", str(old), str(new), "--worse_by=0.5"), ("compare", str(old)), ("compare", str(old), str(other)),
+        ("all", "--programs=compile"),
+    )  # fmt: skip
+    assert [run["status"] for run in (same, worse, little, one, none, unknown)] == [0, 1, 0, 2, 2, 2]
+    assert "1 of 2 figures worse by more than 10%" in worse["out"]
+    assert "device differ: cpu, 1 threads | H200" in worse["out"]
+    assert "1.300 worse" in worse["out"]
+    assert "got 1 files; needs two" in one["err"]
+    assert "other.json is no result of a benchmark" in none["err"]
+    assert "--programs: got 'compile'; needs some of rates" in unknown["err"]
+
+
 def test_compiling_for_a_card_says_what_it_needs(drive, tmp_path):
     """Here the compiler for GPUs is not installed, which is said before anything is built."""
     (tmp_path / "card.json").write_text('{"name": "mine"}')
