@@ -1,16 +1,16 @@
 """What a sweep will take, told before it starts (`--plan`).
 
 Two bases. `abstract`: from shapes and the compiler's analysis, in seconds, before anything runs; time is operations
-over a stated rate, so a lower bound, and disk counts arrays uncompressed, so an upper bound. `measured`: one pilot unit
-runs twice (the first run compiles) and is written to a temporary workdir beside the real one, which gives time, memory
-and compressed bytes as they are.
+over a stated rate, so a lower bound, and disk counts arrays uncompressed, so an upper bound. `measured`: pilot units,
+one of each kind that the plan has, run twice (the first run compiles) and are written to a temporary workdir beside the
+real one, which gives time, memory and compressed bytes as they are.
 """
 
 import dataclasses
 import datetime
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -94,38 +94,74 @@ def estimate_abstract(
     )
 
 
-def estimate_measured(plan: Plan, compute: Compute, beside: Path, *, unit: int = 0) -> Estimate:
-    """Estimate from one pilot unit.
+@dataclasses.dataclass(frozen=True)
+class Pilot:
+    """A unit that is run because others are like it.
+
+    Attributes:
+        first: a unit whose run compiles what they need. timed: one like it, run afterwards for its time; the same where
+            there is no other. rows: rows of the plan that are like its own.
+    """
+
+    first: int
+    timed: int
+    rows: int
+
+
+def estimate_measured(
+    plan: Plan, compute: Compute, beside: Path, pilots: Sequence[Pilot], *, in_host_memory: bool = False
+) -> Estimate:
+    """Estimate from pilot units.
 
     Args:
-        plan: the plan.
-        compute: unit index -> result; runs twice.
-        beside: the pilot's temporary workdir is made in this folder, on the disk that the sweep will fill.
-        unit: the pilot unit; choose one like most others.
+        plan: the plan. compute: unit index -> result. pilots: together they stand for all rows; those that compile the
+            same programs after one another, the first of which pays for it.
+        beside: the pilots' temporary workdir is made in this folder, on the disk that the sweep will fill.
+        in_host_memory: whether the devices compute on the host, where a commit takes time from them.
     """
-    first, _ = _timed(compute, unit)
-    second, result = _timed(compute, unit)
+    taken = [_piloted(plan, compute, beside, pilot) for pilot in pilots]
+    # One thread commits while the device computes: the slower sets the pace, unless both are one processor's work.
+    joined = sum if in_host_memory else max
+    paces = [joined((one.compute, one.commit)) for one in taken]
+    compiling = sum(one.compiling for one in taken)
+    weighted = list(zip(pilots, taken, strict=True))
+    a_unit = ", ".join(f"{one.compute * plan.rows_per_unit:.3g}" for one in taken)
+    return Estimate(
+        name=plan.name,
+        units=plan.units,
+        rows=plan.rows,
+        seconds=compiling + sum(pace * pilot.rows for pace, pilot in zip(paces, pilots, strict=True)),
+        memory_bytes=max(peak_memory_bytes(), device_memory_bytes()),
+        disk_bytes=round(sum(one.disk * pilot.rows for pilot, one in weighted)),
+        basis="measured",
+        note=f"units of {a_unit} s to compute, {compiling:.3g} s to compile once",
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Taken:
+    """What a pilot took: seconds a row to compute and to commit, seconds to compile, bytes a row on disk."""
+
+    compute: float
+    commit: float
+    compiling: float
+    disk: float
+
+
+def _piloted(plan: Plan, compute: Compute, beside: Path, pilot: Pilot) -> _Taken:
+    first, _ = _timed(compute, pilot.first)
+    second, result = _timed(compute, pilot.timed)
+    rows = plan.unit_rows[pilot.timed]
     beside.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".pilot-", dir=beside) as folder:
         store = Store(Path(folder), plan)
         with store.writing():
             started = time.monotonic()
-            written = store.commit(unit, result, {})
+            written = store.commit(pilot.timed, result, {})
             commit = time.monotonic() - started
-            table = store.rows_bytes(unit)
-    per_row = (written + table) / plan.unit_rows[unit]
-    # One thread commits while the device computes: whichever is slower sets the pace.
-    pace = max(second, commit) / plan.unit_rows[unit]
-    return Estimate(
-        name=plan.name,
-        units=plan.units,
-        rows=plan.rows,
-        seconds=max(first - second, 0.0) + pace * plan.rows,
-        memory_bytes=max(peak_memory_bytes(), device_memory_bytes()),
-        disk_bytes=round(per_row * plan.rows),
-        basis="measured",
-        note=f"unit {unit}: {second:.3g} s to compute, {commit:.3g} s to write, {first - second:.3g} s to compile once",
-    )
+            written += store.rows_bytes(pilot.timed)
+    compiling = max(first - second * plan.unit_rows[pilot.first] / rows, 0.0)
+    return _Taken(second / rows, commit / rows, compiling, written / rows)
 
 
 def uncompressed_bytes(plan: Plan) -> int:

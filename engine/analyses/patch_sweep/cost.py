@@ -7,7 +7,7 @@ are an upper bound; time is operations over the rate of matrix products measured
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from functools import partial
 from typing import Any
 
@@ -17,12 +17,13 @@ import numpy as np
 
 from causeway.engine.analyses.patch_sweep.patch_sweep import PatchSweep
 from causeway.engine.intervention.edits import EMPTY
-from causeway.engine.model.buckets import bucket_width
+from causeway.engine.model.buckets import bucket_width, node_width
 from causeway.engine.model.cache import Segment, prefill
 from causeway.engine.model.decode import Own, Shared, decode_segment
 from causeway.engine.model.decode import Rows as DecodeRows
 from causeway.engine.outcome.exact import Background, edited_answers, start_layer
 from causeway.engine.sweep.cost import ProgramCost, program_cost
+from causeway.engine.sweep.estimate import Pilot
 from causeway.engine.tokenized_prompt import TokenizedPrompt
 
 Calls = Iterator[tuple[ProgramCost, int]]
@@ -46,6 +47,35 @@ class Program:
 def program_calls(sweep: PatchSweep) -> Calls:
     """Each program's cost and how often the whole plan calls it (per device)."""
     return ((program.cost(), program.calls) for program in _programs(sweep))
+
+
+def pilots(sweep: PatchSweep) -> list[Pilot]:
+    """Units that stand for all: of prompts that share their programs the first two; of the largest such group the
+    first, middle and last of their units, as rows are in the order of layers; of the others the middle one."""
+    groups: dict[Hashable, list[int]] = {}
+    for number, prompt in enumerate(sweep.prompts):
+        groups.setdefault(_shapes(sweep, prompt), []).append(number)
+    units, largest, found = sweep.prompt_units, max(map(len, groups.values())), []
+    for group in groups.values():
+        middle = (units - 1) // 2  # never a short last one
+        places = sorted({0, middle, units - 1}) if len(group) == largest else [middle]
+        like, other = group[0], group[min(1, len(group) - 1)]
+        rows = dict.fromkeys(places, 0)
+        for unit in range(units):
+            distances = [abs(place - unit) for place in places]
+            rows[places[distances.index(min(distances))]] += sweep.plan.unit_rows[unit]
+        found += [Pilot(like * units + at, other * units + at, count * len(group)) for at, count in rows.items()]
+    return found
+
+
+def _shapes(sweep: PatchSweep, prompt: TokenizedPrompt) -> Hashable:
+    """What of a prompt decides the programs that run it."""
+    shared = min(sweep.first_edit(prompt), len(prompt.tokens) - 1)
+    width = bucket_width(max(shared, 1))
+    if sweep.settings.outcome != "exact":
+        return width
+    tree = sweep.answer_tree(prompt).after(prompt.tokens[shared:-1])
+    return width, node_width(len(tree.tokens)), (len(tree.edges) - 1).bit_length()
 
 
 def largest_program(sweep: PatchSweep) -> ProgramCost | None:

@@ -14,13 +14,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import jax
 import numpy as np
 import pyarrow.dataset
 
 from causeway.engine.analyses.as_published.causal_rule import original_rule
 from causeway.engine.analyses.patch_sweep.contrasts import make_contrasts
-from causeway.engine.analyses.patch_sweep.cost import program_calls
+from causeway.engine.analyses.patch_sweep.cost import pilots, program_calls
 from causeway.engine.analyses.patch_sweep.design import EVERY
 from causeway.engine.analyses.patch_sweep.effects import EffectSettings, effects
 from causeway.engine.analyses.patch_sweep.exact_units import exact_unit
@@ -28,6 +27,7 @@ from causeway.engine.analyses.patch_sweep.patch_sweep import PatchSweep, describ
 from causeway.engine.analyses.patch_sweep.sampled_units import sampled_unit
 from causeway.engine.analyses.patch_sweep.sweep_summary import count_original_rule, summarise
 from causeway.engine.bench.gemm import gemm_rate
+from causeway.engine.memory import in_host_memory
 from causeway.engine.sweep import job
 from causeway.engine.sweep.checksums import written_alone
 from causeway.engine.sweep.durable import write_bytes
@@ -131,10 +131,9 @@ def write_original_rule(workdir: Path, trials: pyarrow.dataset.Dataset) -> dict[
 
 
 def estimate(sweep: PatchSweep, workdir: Path, basis: Literal["abstract", "measured"]) -> Estimate:
-    """What the sweep will take: from shapes and compiler analysis, or from one pilot unit."""
-    plan = sweep.plan
+    """What the sweep will take: from shapes and compiler analysis, or from pilot units."""
+    plan, on_host = sweep.plan, in_host_memory()
     if basis == "measured":
-        return estimate_measured(plan, PatchJob(sweep).unit, workdir.parent, unit=0)
+        return estimate_measured(plan, PatchJob(sweep).unit, workdir.parent, pilots(sweep), in_host_memory=on_host)
     rate = gemm_rate(rows=sweep.settings.rows) * sweep.parallel.count
-    on_host = jax.default_backend() == "cpu"
     return estimate_abstract(plan, program_calls(sweep), flops_per_second=rate, in_host_memory=on_host)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import pytest
 
 from causeway.engine.sweep.cost import ProgramCost, program_cost
-from causeway.engine.sweep.estimate import estimate_abstract, estimate_measured
+from causeway.engine.sweep.estimate import Pilot, estimate_abstract, estimate_measured
 from causeway.engine.sweep.guard import DiskGuard, Usage
 
 
@@ -77,12 +77,24 @@ def test_measured(toy, tmp_path, monkeypatch):
         return toy.make_result(plan, unit)
 
     monkeypatch.setattr("causeway.engine.sweep.estimate.time", SimpleNamespace(monotonic=lambda: now[0]))
-    estimate = estimate_measured(plan, compute, tmp_path)
+    estimate = estimate_measured(plan, compute, tmp_path, [Pilot(0, 1, 4000)])
     assert estimate.basis == "measured"
     assert estimate.seconds == pytest.approx(0.2 + 0.05 * 1000)
     assert estimate.disk_bytes > 1000 * 200
     assert estimate.memory_bytes > 10**7
     assert list(tmp_path.iterdir()) == []
+
+
+def test_each_kind_of_unit_has_its_own_pace_and_compilation(toy, tmp_path, monkeypatch):
+    plan, now, seconds = toy.make_plan(unit_rows=(4,) * 10), [0.0], {0: 3.0, 1: 1.0, 8: 9.0, 9: 5.0}
+
+    def compute(unit):
+        now[0] += seconds[unit]
+        return toy.make_result(plan, unit)
+
+    monkeypatch.setattr("causeway.engine.sweep.estimate.time", SimpleNamespace(monotonic=lambda: now[0]))
+    estimate = estimate_measured(plan, compute, tmp_path, [Pilot(0, 1, 32), Pilot(8, 9, 8)])
+    assert estimate.seconds == pytest.approx((3 - 1) + (9 - 5) + 1.0 * 8 + 5.0 * 2)
 
 
 def test_guard_figures(tmp_path):

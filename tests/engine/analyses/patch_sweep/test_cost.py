@@ -5,7 +5,7 @@ import math
 import pytest
 
 from causeway.engine.analyses.patch_sweep import run
-from causeway.engine.analyses.patch_sweep.cost import program_calls
+from causeway.engine.analyses.patch_sweep.cost import pilots, program_calls
 
 
 def total(sweep):
@@ -57,3 +57,12 @@ def test_an_estimate_leaves_no_file_behind(make_sweep, tiny_sweep, tmp_path, bas
 
 def test_a_baseline_alone_can_be_estimated(make_sweep, tmp_path):
     assert run.estimate(make_sweep("exact", ("baseline",)), tmp_path / "run", "abstract").seconds == 0
+
+
+def test_pilots_stand_for_every_row_once(make_sweep):
+    sweep = make_sweep("exact", ("baseline", "noop", "patch"), rows=4, unit_buckets=1)
+    found = pilots(sweep)
+    assert sum(pilot.rows for pilot in found) == sweep.plan.rows
+    assert all(0 <= unit < sweep.plan.units for pilot in found for unit in (pilot.first, pilot.timed))
+    # The prompts' first units, where the lowest layer is edited and most layers are run, are among them.
+    assert {0, sweep.prompt_units} & {pilot.first for pilot in found}
