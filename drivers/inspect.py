@@ -22,6 +22,7 @@ from causeway.drivers.flags.table import TASKS, take
 
 if TYPE_CHECKING:
     from causeway.engine.model.handle import Model
+    from causeway.engine.train.corpus import Corpus
     from causeway.ports.dictionaries.source import DictionarySource
 
 FLAGS = take("data field text_rows place_tokens length json")
@@ -110,7 +111,7 @@ def _measure(model: Model, dictionary: Any, texts: list[str]) -> dict:
     from causeway.engine.train.quality import measure_quality
 
     corpus = make_corpus(model, texts, min(FLAGS.length, model.config.max_position)).head(FLAGS.text_rows)
-    loss = {"loss": loss_account(model, corpus)}
+    loss = {"loss": loss_account(model, corpus)} | _rounding(model, corpus)
     if dictionary is None:
         return loss
     told = counter("passes of the measurement")
@@ -121,12 +122,22 @@ def _measure(model: Model, dictionary: Any, texts: list[str]) -> dict:
     return measured | {"places": try_places(model.transformer, dictionary, few, counter("layers' places tried"))}
 
 
+def _rounding(model: Model, corpus: Corpus) -> dict:
+    """What weights in 8 bits changed."""
+    from causeway.engine.analyses.inspect.rounding import rounding_account
+
+    if FLAGS.storage != "int8":
+        return {}
+    exact = model_flags.load_model(storage="float32")
+    return {"rounding": rounding_account(exact.transformer, model.transformer, corpus)}
+
+
 def _page(found: dict) -> list[str]:
     from causeway.engine.analyses.inspect import page
 
     pages: dict[str, Callable[[Any], list[str]]] = {
         "model": page.model_page, "dictionaries": page.dictionary_page, "quality": page.quality_page,
-        "places": page.places_page, "loss": page.loss_page,
+        "places": page.places_page, "loss": page.loss_page, "rounding": page.rounding_page,
     }  # fmt: skip
     lines = [line for topic, what in found.items() for line in pages[topic](what)]
     card = found.get("dictionaries", {}).get("card", {})
