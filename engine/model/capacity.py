@@ -41,7 +41,7 @@ def check_fits(config: ModelConfig, numerics: Numerics, where: Where = None) -> 
         fitting.append(f"--mesh=model:{parts} on {parts} such devices ({needed / parts / 1e9:.3g} GB each)")
     raise ValueError(
         f"storage: {config.family} of {config.num_layers} layers takes {needed / 1e9:.3g} GB in {numerics.storage} on "
-        f"each device, which has {there / 1e9:.3g} GB; what would fit: {', or '.join(fitting) or 'nothing of this size'}"
+        f"each device, which has {there / 1e9:.3g} GB; what would fit: {', or '.join(fitting) or 'nothing'}"
     )
 
 

@@ -1,5 +1,5 @@
-"""A weight in 8 bits filled from whoever can write parts of it in float: block by block, so that it is never there whole
-in float.
+"""A weight in 8 bits filled from whoever can write parts of it in float: block by block, so that it is never there
+whole in float.
 
 A block is one layer of a stacked weight, or as many output channels as 256 MiB of float32 hold. It is read over all
 that products sum, whatever part of that a shard holds, because the scale is that of the whole sum.

@@ -69,8 +69,8 @@ def save_model(model: Model, folder: Path | str, edits: Sequence[AnyEdit], *, ov
     Raises:
         FileExistsError: the folder is there and `overwrite` is false.
         FileNotFoundError, ValueError: what the model was loaded from is gone, or has changed.
-        ValueError: weights in 8 bits, an edit that is none of weights, a row that is not finite in the stored dtype, or a folder that is
-            the model's own.
+        ValueError: weights in 8 bits, an edit that is none of weights, a row that is not finite in the stored dtype, or
+            a folder that is the model's own.
     """
     check_model(model)
     check_floats(model.numerics)

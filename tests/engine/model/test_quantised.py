@@ -110,9 +110,7 @@ def test_weights_that_do_not_fit_are_refused_with_what_would(monkeypatch):
         check_fits(LLAMA_8B, Numerics())
     check_fits(LLAMA_8B, INT8)
     monkeypatch.setattr(memory, "memory_there_bytes", lambda: int(6e9))
-    with pytest.raises(
-        ValueError, match=r"8\.04 GB in int8 .* --mesh=model:2 on 2 such devices \(4\.02 GB each\)"
-    ):
+    with pytest.raises(ValueError, match=r"8\.04 GB in int8 .* --mesh=model:2 on 2 such devices \(4\.02 GB each\)"):
         check_fits(LLAMA_8B, INT8)
 
 
