@@ -22,7 +22,6 @@ from causeway.drivers.flags.table import TASKS, take
 
 if TYPE_CHECKING:
     from causeway.engine.model.handle import Model
-    from causeway.engine.train.corpus import Corpus
     from causeway.ports.dictionaries.source import DictionarySource
 
 FLAGS = take("data field text_rows place_tokens length json")
@@ -105,13 +104,17 @@ def _look(model: Model | None, dictionary: Any, texts: list[str]) -> dict:
 
 def _measure(model: Model, dictionary: Any, texts: list[str]) -> dict:
     from causeway.engine.analyses.inspect.account import loss_account
+    from causeway.engine.analyses.inspect.rounding import rounding_account
     from causeway.engine.analyses.inspect.sites import try_places
     from causeway.engine.analyses.inspect.trust import doubts
     from causeway.engine.train.corpus import make_corpus
     from causeway.engine.train.quality import measure_quality
 
     corpus = make_corpus(model, texts, min(FLAGS.length, model.config.max_position)).head(FLAGS.text_rows)
-    loss = {"loss": loss_account(model, corpus)} | _rounding(model, corpus)
+    loss: dict = {"loss": loss_account(model, corpus)}
+    if FLAGS.storage == "int8":
+        exact = model_flags.load_model(storage="float32")
+        loss["rounding"] = rounding_account(exact.transformer, model.transformer, corpus)
     if dictionary is None:
         return loss
     told = counter("passes of the measurement")
@@ -120,16 +123,6 @@ def _measure(model: Model, dictionary: Any, texts: list[str]) -> dict:
         return measured
     few = corpus.head(int((corpus.counts.cumsum() < FLAGS.place_tokens).sum()) + 1)
     return measured | {"places": try_places(model.transformer, dictionary, few, counter("layers' places tried"))}
-
-
-def _rounding(model: Model, corpus: Corpus) -> dict:
-    """What weights in 8 bits changed."""
-    from causeway.engine.analyses.inspect.rounding import rounding_account
-
-    if FLAGS.storage != "int8":
-        return {}
-    exact = model_flags.load_model(storage="float32")
-    return {"rounding": rounding_account(exact.transformer, model.transformer, corpus)}
 
 
 def _page(found: dict) -> list[str]:
