@@ -87,6 +87,13 @@ def peers() -> Figures:
     return figures | {f"speedup_over_{name}": ours / rate for name, rate in hf.items()}
 
 
+def kernels() -> Figures:
+    """Of every operation, what this device runs."""
+    from causeway.engine.bench.kernels import measure_kernels
+
+    return measure_kernels(FLAGS.repeats)
+
+
 def rates() -> Figures:
     """Of the device."""
     from causeway.engine.bench.rates import measure_rates

@@ -82,6 +82,10 @@ BENCHMARKS: Mapping[str, Benchmark] = MappingProxyType({
         "repeats tokens", partial(bench_measures.of_tokens, "pathways", "PathwaysShape", "measure_pathways", 64),
         all_flags="--repeats=1",
     ),
+    "kernels": Benchmark(
+        "each operation of `kernels/` at real sizes, in each of its implementations (seconds)", "repeats",
+        bench_measures.kernels, all_flags="",
+    ),
     "peers": Benchmark(
         "patched and recorded rollouts, against transformers with forward hooks, one by one and batched (some minutes)",
         "repeats batch_rows", bench_measures.peers, all_flags="",

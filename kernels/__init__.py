@@ -3,6 +3,8 @@
     OPERATION/__init__.py   equation, shapes, cost; OPERATION(..., implementation="xla") picks the implementation
     OPERATION/xla.py        in plain XLA: the reference, and what is used
     OPERATION/pallas.py     one Pallas kernel, for a GPU; on a CPU it is interpreted (tests)
+    top_k.py                the k largest of a row, which is XLA alone
+    float_order.py          floats as integers of one order
     launch.py               how every Pallas kernel is started
     shapes.py               the real sizes at which operations are compiled and measured
 

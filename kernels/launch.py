@@ -28,3 +28,8 @@ def launch(kernel: Callable, *arguments: Array, warps: int = 4, stages: int = 2,
         pl.pallas_call, kernel, compiler_params=triton.CompilerParams(num_warps=warps, num_stages=stages), **options
     )
     return jax.lax.platform_dependent(*arguments, cpu=call(interpret=True), default=call(interpret=False))
+
+
+def next_power(size: int, least: int = 16) -> int:
+    """The next power of two, and at least what a tensor core's product takes."""
+    return max(least, 1 << (size - 1).bit_length())

@@ -22,9 +22,10 @@ estimated in training). Only topk_signed, abstopk and a jumprelu with a negative
 from collections.abc import Callable
 from typing import Literal
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
+
+from causeway.kernels.top_k import top_k
 
 Kind = Literal["relu", "jumprelu", "gated", "topk", "topk_signed", "abstopk", "groupmax", "matching_pursuit"]
 KINDS: tuple[Kind, ...] = (
@@ -59,10 +60,12 @@ def _off(known: Bool[Array, "*rows"]) -> Float[Array, "*rows"]:
     return jnp.where(known, 0, jnp.nan)
 
 
+ELEMENTWISE: dict[Kind, Callable[..., Array]] = {"relu": relu, "jumprelu": jumprelu, "gated": gated}
+
+
 def elementwise(kind: Kind, p: Float[Array, "*rows"], parameters: tuple[Array, ...]) -> Float[Array, "*rows"]:
     """The activation of an elementwise kind, with the parameters of the same features."""
-    functions: dict[Kind, Callable[..., Array]] = {"relu": relu, "jumprelu": jumprelu, "gated": gated}
-    return functions[kind](p, *(a.astype(p.dtype) for a in parameters))
+    return ELEMENTWISE[kind](p, *(a.astype(p.dtype) for a in parameters))
 
 
 def topk(p: Float[Array, "*rows F"], k: int) -> Float[Array, "*rows F"]:
@@ -102,8 +105,8 @@ def _rows(p: Float[Array, "*rows F"]) -> Float[Array, "rows F"]:
 
 
 def _largest(p: Float[Array, "*rows F"], k: int) -> tuple[Float[Array, "rows k"], Int[Array, "rows k"]]:
-    """Values and ids, as a matrix: XLA on CPU has a fast top-k for matrices alone."""
-    return jax.lax.top_k(_rows(p), k)
+    """Values and ids, as a matrix."""
+    return top_k(_rows(p), k)
 
 
 def _scatter(

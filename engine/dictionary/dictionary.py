@@ -28,6 +28,7 @@ from causeway.engine.dictionary.config import DictionaryConfig
 from causeway.engine.dictionary.in_memory import InMemoryArrays
 from causeway.engine.dictionary.input_norm import normalise, restore
 from causeway.engine.dictionary.matching_pursuit import matching_pursuit
+from causeway.kernels.encode_top_k import encode_top_k
 
 __all__ = ["Dictionary", "DictionaryConfig", "stack", "take"]
 
@@ -148,6 +149,20 @@ class Dictionary(InMemoryArrays):
             ValueError: no dictionary belongs to the layer, or x is not as wide as what the dictionary reads.
         """
         return self.at(layer).encode(x)
+
+    def strongest_at(
+        self, layer: int | Array, x: Float[Array, "*rows D"], k: int
+    ) -> tuple[Float[Array, "*rows k"], Int[Array, "*rows k"]]:
+        """Values and ids of the k strongest features of a model layer, which may be traced, largest value first."""
+        if self.config.ranked:
+            return super().strongest_at(layer, x, k)
+        one, rows = self.at(layer), normalise(self.config.input_norm, x).reshape(-1, self.d_in)
+        found = encode_top_k(
+            rows, one.W_enc[...], one.b_enc[...], one.elementwise_parameters(),
+            activation=activations.ELEMENTWISE[self.config.kind], k=k,
+        )  # fmt: skip
+        values, ids = (each.reshape(*x.shape[:-1], k) for each in found)
+        return values, ids
 
     def rows(self, place: int | Int[AnyArray, "*#rows"], feature: Int[AnyArray, "*#rows"]) -> Float[Array, "*rows O"]:
         """What a unit of each chosen feature writes; `place` is the position in the stack."""

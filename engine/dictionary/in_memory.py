@@ -4,9 +4,10 @@ from typing import Self
 
 import jax
 from flax import nnx
-from jaxtyping import Array
+from jaxtyping import Array, Float, Int
 
 from causeway.engine.dictionary.config import DictionaryConfig
+from causeway.kernels.top_k import top_k
 
 
 class InMemoryArrays(nnx.Module):
@@ -53,6 +54,16 @@ class InMemoryArrays(nnx.Module):
     def resident(self, layer: int) -> tuple[Self, int]:
         """What to hand to a compiled program that reads one layer, and the layer's number there."""
         return self, layer
+
+    def encode_at(self, layer: int | Array, x: Float[Array, "*rows D"]) -> Float[Array, "*rows F"]:
+        """All feature values of a model layer, which may be traced, in x's dtype."""
+        raise NotImplementedError
+
+    def strongest_at(
+        self, layer: int | Array, x: Float[Array, "*rows D"], k: int
+    ) -> tuple[Float[Array, "*rows k"], Int[Array, "*rows k"]]:
+        """Values and ids of the k strongest features of a model layer, which may be traced, largest value first."""
+        return top_k(self.encode_at(layer, x), k)
 
     def with_config(self, config: DictionaryConfig) -> Self:
         """The same arrays under another configuration."""

@@ -28,6 +28,7 @@ from causeway.engine.dictionary.columns import FeatureColumns
 from causeway.engine.dictionary.input_norm import normalise
 from causeway.engine.dictionary.placement import InMemory
 from causeway.engine.intervention.sites import NORMS, STREAMS, side_by_side
+from causeway.kernels.top_k import top_k
 
 Reader = Literal["raw", "all", "selected", "top_k", "project"]
 READERS: tuple[Reader, ...] = ("raw", "all", "selected", "top_k", "project")
@@ -147,9 +148,9 @@ class BoundTop:
 
     def __call__(self, x: Float[Array, "B T D"], position: int | Array) -> Reading:
         """Values and ids [B, T, k]."""
-        f = x if self.dictionary is None else _encoded(self.spec, self.dictionary, x, position)
-        values, ids = jax.lax.top_k(f, self.spec.width)
-        return values, ids
+        if self.dictionary is None:
+            return top_k(x, self.spec.width)
+        return self.dictionary.strongest_at(jnp.asarray(self.spec.layers)[position], x, self.spec.width)
 
 
 BoundTap = BoundRaw | BoundProjection | BoundColumns | BoundFeatures | BoundTop

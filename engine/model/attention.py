@@ -9,8 +9,7 @@ latest tokens alone (`within`).
 
 `attend_sequence` holds queries and keys of a sequence under a mask. `attend_pieces` holds one query a row against keys
 that lie in several arrays (a prefix shared by all rows, filled segments, the segment being written, and the token
-itself); the softmax is taken over the union without joining the pieces, because copying a cache costs more than the
-arithmetic. Softmax and sums are in the accumulation dtype.
+itself), as `kernels/decode_attention` has it. Softmax and sums are in the accumulation dtype.
 
 Shapes: B rows, T tokens, H = G * R heads, K head width.
 """
@@ -23,6 +22,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from causeway.engine.model.config import ModelConfig, Numerics
+from causeway.kernels.decode_attention import RowKeys, SharedKeys, decode_attention
 
 
 def window_of(config: ModelConfig, layer: int | Array) -> int | Array | None:
@@ -79,29 +79,6 @@ def attend_sequence(
     return z.reshape(b, t, h, width).astype(q.dtype)
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class SharedKeys:
-    """Keys and values that all rows share, without a row axis: [G, K, S] and [G, S, K].
-
-    Seen where `mask` holds: [S], or [M, S] a query.
-    """
-
-    keys: Float[Array, "G K S"]
-    values: Float[Array, "G S K"]
-    mask: Bool[Array, "*M S"]
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class RowKeys:
-    """Keys and values of each row, both [G, B, S, K], seen where `mask` holds: [S], or [M, S] a query."""
-
-    keys: Float[Array, "G B S K"]
-    values: Float[Array, "G B S K"]
-    mask: Bool[Array, "*M S"]
-
-
 def within(
     piece: SharedKeys | RowKeys, queries: Int[Array, "*M"], keys: Int[Array, " S"], window: int | Array | None
 ) -> SharedKeys | RowKeys:
@@ -125,53 +102,7 @@ def attend_pieces(
         own: the token's key and value, repeated for the M queries of a group. change: gives other weights for those of
             each piece and, after the last, of the own keys; None: they stay.
     """
-    dtype = numerics.accumulate_dtype
-    own_score = _scaled(jnp.sum(q.astype(dtype) * own[0].astype(dtype), axis=-1, keepdims=True), config)
-    scores = [_scores(q, piece, config, dtype) for piece in pieces]
-    peak = own_score
-    for s in scores:
-        peak = jnp.maximum(peak, jnp.max(s, axis=-1, keepdims=True))
-    weight = jnp.exp(own_score - peak)
-    if change is not None:
-        return _changed(own[1].astype(dtype), weight, [jnp.exp(s - peak) for s in scores], pieces, change).astype(
-            q.dtype
-        )
-    total, z = weight, weight * own[1].astype(dtype)
-    for s, piece in zip(scores, pieces, strict=True):
-        w = jnp.exp(s - peak)
-        total = total + jnp.sum(w, axis=-1, keepdims=True)
-        z = z + _weighted(w.astype(piece.values.dtype), piece, dtype)
-    return (z / total).astype(q.dtype)
-
-
-def _changed(
-    value: Array, own: Array, weights: list[Array], pieces: tuple[SharedKeys | RowKeys, ...],
-    change: Callable[[Array, int], Array],
-) -> Float[Array, "G B M K"]:  # fmt: skip
-    """Head outputs from weights that are divided by their sum first, and then changed."""
-    total = own + sum(jnp.sum(w, axis=-1, keepdims=True) for w in weights)
-    z = change(own / total, len(pieces)) * value
-    for i, (w, piece) in enumerate(zip(weights, pieces, strict=True)):
-        z = z + _weighted(change(w / total, i).astype(piece.values.dtype), piece, value.dtype)
-    return z
-
-
-def _scores(
-    q: Float[Array, "G B M K"], piece: SharedKeys | RowKeys, config: ModelConfig, dtype: jnp.dtype
-) -> Float[Array, "G B M S"]:
-    if isinstance(piece, SharedKeys):
-        # Rows and queries fold into one axis: a full-size product per group, not one small product per row.
-        g, b, m, width = q.shape
-        flat = jnp.einsum("gnk,gks->gns", q.reshape(g, b * m, width), piece.keys, preferred_element_type=dtype)
-        scores = flat.reshape(g, b, m, -1)
-    else:
-        scores = jnp.einsum("gbmk,gbsk->gbms", q, piece.keys, preferred_element_type=dtype)
-    return jnp.where(piece.mask, _scaled(scores, config), -jnp.inf)
-
-
-def _weighted(weights: Float[Array, "G B M S"], piece: SharedKeys | RowKeys, dtype: jnp.dtype) -> Array:
-    if isinstance(piece, SharedKeys):
-        g, b, m, s = weights.shape
-        flat = jnp.einsum("gns,gsk->gnk", weights.reshape(g, b * m, s), piece.values, preferred_element_type=dtype)
-        return flat.reshape(g, b, m, -1)
-    return jnp.einsum("gbms,gbsk->gbmk", weights, piece.values, preferred_element_type=dtype)
+    return decode_attention(
+        q, own, pieces,
+        scale=config.score_scale, cap=config.attention_softcap, dtype=numerics.accumulate_dtype, change=change,
+    )  # fmt: skip

@@ -18,6 +18,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from causeway.kernels.top_k import top_k
+
 TrainedKind = Literal["jumprelu", "topk", "batchtopk"]
 TRAINED_KINDS: tuple[TrainedKind, ...] = ("jumprelu", "topk", "batchtopk")
 BISECTIONS = 16
@@ -67,7 +69,7 @@ mean_active.defvjp(_mean_active_forward, _mean_active_backward)
 
 def topk(p: Float[Array, "P B F"], k: int) -> Float[Array, "P B F"]:
     """The k largest of each token, negative ones cut."""
-    strongest = jax.lax.top_k(jax.lax.stop_gradient(p).reshape(-1, p.shape[-1]), k)[0]
+    strongest = top_k(jax.lax.stop_gradient(p).reshape(-1, p.shape[-1]), k)[0]
     # The minimum, not the last column: XLA on CPU turns a slice of a top-k into a slice of a whole sort.
     weakest = jnp.min(strongest, axis=-1).reshape(*p.shape[:-1], 1)
     return jnp.where((p >= weakest) & (p > 0), p, 0)

@@ -5,10 +5,10 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jaxtyping import Array, Float, Int
 
-from causeway.kernels.launch import launch
+from causeway.kernels.launch import launch, next_power
 
-# Neurons of a tile; tokens and heads are padded to what a tensor core's product takes.
-TILE, LEAST = 128, 16
+# Neurons of a tile.
+TILE = 128
 
 
 def fold(
@@ -20,7 +20,7 @@ def fold(
     """Codes: rows are gathered and scaled as they are multiplied."""
     b, layers, heads, queries, s = pattern.shape
     n = activations.shape[-1]
-    wide_s, wide_h, wide_n = _power(s), _power(heads), -(-n // TILE) * TILE
+    wide_s, wide_h, wide_n = next_power(s), next_power(heads), -(-n // TILE) * TILE
     pattern = jnp.pad(pattern, ((0, 0), (0, 0), (0, wide_h - heads), (0, 0), (0, wide_s - s)))
     scale = jnp.pad(scale, ((0, 0), (0, 0), (0, wide_s - s)))
     activations = jnp.pad(activations, ((0, 0), (0, wide_s - s), (0, wide_n - n)))
@@ -46,8 +46,3 @@ def _kernel(position, pattern, scale, activations, codes) -> None:
     # The tensor core's own rounding of float32 to 10 bits is refused.
     found = jnp.dot(activations[0].T, weights.T, precision=jax.lax.Precision.HIGHEST)
     codes[0, :, 0, :] = found.astype(codes.dtype)
-
-
-def _power(size: int) -> int:
-    """The next power of two that a product takes."""
-    return max(LEAST, 1 << (size - 1).bit_length())

@@ -18,8 +18,7 @@ from typing import Any
 import jax
 
 from causeway.engine import scalars
-from causeway.engine.model.capacity import check_fits
-from causeway.engine.model.config import PRECISIONS, STORAGES, ModelConfig, Numerics, Precision, Storage
+from causeway.engine.model.config import PRECISIONS, ModelConfig, Numerics, Precision
 from causeway.engine.model.handle import Model
 from causeway.engine.model.placement import Where
 from causeway.engine.model.transformer import Transformer
@@ -42,7 +41,7 @@ FILES = (*BESIDE_WEIGHTS, "model*.safetensors", INDEX)
 def load_model(
     reference: str | Path,
     *,
-    storage: Storage = "float32",
+    storage: Precision = "float32",
     compute: Precision = "float32",
     accumulate: Precision = "float32",
     prepend_bos: bool | None = None,
@@ -53,8 +52,7 @@ def load_model(
     Args:
         reference: directory, GGUF file, `bundled:NAME`, `package:NAME` (an installed Python package that holds one
             model), or hub id `org/name[@revision]`.
-        storage: dtype of the weights in memory; int8 brings those of products to 8 bits, one after the other, as they
-            are read (`engine.model.quantised`).
+        storage: dtype of the weights in memory.
         compute: dtype of the operands of products and of the residual stream.
         accumulate: dtype of norms, softmax, logits and sums.
         prepend_bos: whether text prompts begin with BOS; None takes what the model's own files do. The decision is
@@ -65,8 +63,7 @@ def load_model(
 
     Raises:
         FileNotFoundError: the reference, its configuration or its weights are not there.
-        ValueError: the files are damaged, or ask for something not implemented; each names file and field. Or the
-            weights are more than a device holds.
+        ValueError: the files are damaged, or ask for something not implemented; each names file and field.
     """
     if not isinstance(reference, str | Path):
         raise ValueError(
@@ -83,7 +80,6 @@ def load_model(
     tokenizer = load_tokenizer(directory) if has_tokenizer(directory) else None
     policy = _bos_policy(prepend_bos, tokenizer, directory)
     config, fingerprint = weights.config, FileFingerprint(weights.config, weight_files(weights.tensors))
-    check_fits(config, numerics, sharding)
     transformer = weights.load(numerics, sharding)
     stops, place = read_stop_tokens(directory), names_of(config).place
     template = read_chat_template(files_of(directory))
@@ -174,9 +170,8 @@ def _naming(path: str) -> Iterator[None]:
 
 def _check_numerics(numerics: Numerics) -> Numerics:
     for field, value in numerics.dtypes.items():
-        known = STORAGES if field == "storage" else PRECISIONS
-        if value not in known:
-            raise ValueError(f"{field}: got {value!r}; needs one of {', '.join(known)}")
+        if value not in PRECISIONS:
+            raise ValueError(f"{field}: got {value!r}; needs one of {', '.join(PRECISIONS)}")
         if value == "float64" and not jax.config.read("jax_enable_x64"):
             raise ValueError(f"{field}: float64 needs jax's 64-bit mode; set JAX_ENABLE_X64=1")
     return numerics

@@ -19,6 +19,7 @@ from causeway.engine.calls.run import run
 from causeway.engine.model.handle import Model, Prompt, check_model
 from causeway.engine.model.transformer import Transformer
 from causeway.engine.precision import full_precision
+from causeway.kernels.top_k import top_k
 
 STREAMS = ("resid_pre", "resid_mid", "resid_post")
 
@@ -74,6 +75,6 @@ def _strongest(transformer: Transformer, x: Float[Array, "L T D"], width: int) -
     """Log probabilities and ids of the most probable tokens [L, T, k], layer after layer."""
 
     def one(layer: Float[Array, "T D"]) -> tuple[Array, Array]:
-        return jax.lax.top_k(jax.nn.log_softmax(transformer.logits(transformer.final_norm(layer))), width)
+        return top_k(jax.nn.log_softmax(transformer.logits(transformer.final_norm(layer))), width)
 
     return jax.lax.map(one, x)

@@ -11,14 +11,15 @@ Shapes: R rows, B blocks, C places of a block.
 Cost: sorts of B and of k C entries a row, beside the maxima.
 """
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
+
+from causeway.kernels.top_k import top_k
 
 
 def largest(magnitude: Float[Array, "R N"], k: int) -> Int[Array, "R k"]:
     """Places of the k largest of each row (all, where there are fewer), the earlier of equal ones first."""
-    return jax.lax.top_k(magnitude, min(k, magnitude.shape[1]))[1]
+    return top_k(magnitude, min(k, magnitude.shape[1]))[1]
 
 
 def leading(maxima: Float[Array, "R B"], k: int) -> Int[Array, "R k"]:

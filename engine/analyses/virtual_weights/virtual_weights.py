@@ -43,6 +43,7 @@ from causeway.engine.model.finite import NotFiniteError, all_finite
 from causeway.engine.model.handle import Model
 from causeway.engine.model.transformer import Transformer, layer
 from causeway.engine.precision import full_precision
+from causeway.kernels.top_k import top_k
 
 Weighting = Literal["raw", "era", "twera"]
 
@@ -249,6 +250,6 @@ def _join(
     found = jnp.einsum("td,sd->ts", targets, writers.astype(targets.dtype)) * factors
     weights = jnp.concatenate([weight, found], axis=1)
     numbers = jnp.broadcast_to(start + jnp.arange(len(writers), dtype=source.dtype), found.shape)
-    _, best = jax.lax.top_k(jnp.abs(weights), weight.shape[1])
+    _, best = top_k(jnp.abs(weights), weight.shape[1])
     joined = jnp.concatenate([source, numbers], axis=1)
     return jnp.take_along_axis(weights, best, axis=1), jnp.take_along_axis(joined, best, axis=1)
