@@ -100,13 +100,13 @@ def _watch(reader: int) -> None:
         pass
     _Process.requested = True
     time.sleep(_Process.grace)
-    _leave(*_told())
+    leave(*_told())
 
 
 def _handle(_number: int, frame: FrameType | None) -> None:
     # While modules are imported nothing is open, and compiled ones crash when an exception comes out of the middle.
     if _Process.unwinding or _imports(frame):
-        _leave(*_told())
+        leave(*_told())
     _Process.requested = _Process.unwinding = True
     raise KeyboardInterrupt
 
@@ -121,7 +121,7 @@ def _imports(frame: FrameType | None) -> bool:
 def _swallowed(unraisable: Any) -> None:
     """Python drops what is raised in callbacks of the garbage collector and the like: there is no one to catch it."""
     if issubclass(unraisable.exc_type, KeyboardInterrupt):
-        _leave(*_told())
+        leave(*_told())
     sys.__unraisablehook__(unraisable)
 
 
@@ -136,10 +136,10 @@ def _flush_and_leave(line: str, status: int) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
-    _leave(line, status)
+    leave(line, status)
 
 
-def _leave(line: str, status: int) -> NoReturn:
+def leave(line: str, status: int = RESUMABLE) -> NoReturn:
     """End the process, from any thread; not through Python's streams, which another thread may hold."""
     if not _Process.leaving.acquire(blocking=False):
         time.sleep(60)  # another thread is ending the process

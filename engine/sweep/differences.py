@@ -15,6 +15,7 @@ PARTS = {
 }  # fmt: skip
 # These follow from other fields, which say more.
 _DERIVED = {"units": "the units of rows", "layout": "the columns or arrays"}
+_PLACES = ("in the workdir", "now")
 _SHOWN_DIFFERENCES = 12
 _SHOWN_CHARACTERS = 60
 
@@ -36,7 +37,11 @@ class Difference:
     now: str
 
     def __str__(self) -> str:
-        return f"{self.field}: {self.before} in the workdir, {self.now} now"
+        return self.told(*_PLACES)
+
+    def told(self, before: str, now: str) -> str:
+        """In words, with where either value was found."""
+        return f"{self.field}: {self.before} {before}, {self.now} {now}"
 
 
 def differing_fields(stored: Mapping[str, Any], now: Mapping[str, Any]) -> list[Difference]:
@@ -50,13 +55,17 @@ def differing_fields(stored: Mapping[str, Any], now: Mapping[str, Any]) -> list[
     return differences
 
 
-def in_words(differences: Sequence[Difference]) -> str:
-    """What differs: "the prompts and the dictionaries differ; seed: 0 in the workdir, 3 now"."""
+def in_words(differences: Sequence[Difference], before: str = _PLACES[0], now: str = _PLACES[1]) -> str:
+    """What differs: "the prompts and the dictionaries differ; seed: 0 in the workdir, 3 now".
+
+    Args:
+        before: where the values of the first plan were found, in words. now: those of the second.
+    """
     top = [(difference.field.split(".")[0].split("[")[0], difference) for difference in differences]
     parts = [difference.field.removeprefix("parts.") for name, difference in top if name == "parts"]
     found = [_joined([PARTS.get(name, name) for name in parts])] if parts else []
     named = [difference for name, difference in top if name not in ("parts", *_DERIVED)]
-    found += [str(dataclasses.replace(d, field=_plain(d.field))) for d in named[:_SHOWN_DIFFERENCES]]
+    found += [dataclasses.replace(d, field=_plain(d.field)).told(before, now) for d in named[:_SHOWN_DIFFERENCES]]
     if len(named) > _SHOWN_DIFFERENCES:
         found.append(f"and {len(named) - _SHOWN_DIFFERENCES} more")
     return "; ".join(found or [_joined([_DERIVED[name] for name in dict.fromkeys(name for name, _ in top)])])

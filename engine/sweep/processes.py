@@ -13,15 +13,19 @@ Which process computed a unit changes nothing in the data: they are those of one
 processes have one kind of device and one version of jax.
 """
 
+import abc
 import contextlib
-import dataclasses
 import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from causeway.engine.sweep import durable, locks
+
+if TYPE_CHECKING:
+    from causeway.engine.sweep.plan import Plan
 
 # While the others leave a finished phase, whoever writes the results waits for them.
 PATIENCE_SECONDS = 60.0
@@ -67,6 +71,17 @@ class Share:
         """Names of the processes that these units wait for and that do not run."""
         return []
 
+    def having(self, units: Sequence[int]) -> list[str]:
+        """Names of the other processes that have these units."""
+        return []
+
+    def agree(self, plan: "Plan") -> None:
+        """Compares the plan of the next phase with those of the others, where there is a way before the workdir.
+
+        Raises:
+            ValueError: they differ.
+        """
+
     def first_of_those_running(self) -> bool:
         """Whether this is the process that writes results where none of them had anything to compute."""
         return True
@@ -81,21 +96,62 @@ class Share:
         yield
 
 
-@dataclasses.dataclass
-class Worker(Share):
-    """One of `count` processes that know nothing of each other but the folder: it computes units index mod count.
+class Striped(Share):
+    """One of `count` processes: it computes the units that leave its number when divided by theirs.
+
+    Raises:
+        ValueError: no such process.
+    """
+
+    kind = ""
+
+    def __init__(self, index: int, count: int):
+        super().__init__()
+        self.index, self.count = index, count
+        if not 0 <= index < count:
+            raise ValueError(f"{self.kind}: got {index} of {count}; needs a number from 0 to one less than how many")
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        """Of this process among the others."""
+        return self.name_of(self.index)
+
+    def name_of(self, index: int) -> str:
+        """Of one of the processes."""
+        return f"{self.kind} {index}/{self.count}"
+
+    def own(self, units: Sequence[int]) -> list[int]:
+        """Each count-th unit."""
+        return [unit for unit in units if unit % self.count == self.index]
+
+    def having(self, units: Sequence[int]) -> list[str]:
+        """Names of the other processes that have these units."""
+        return [self.name_of(index) for index in self._having(units)]
+
+    def lacking(self, units: Sequence[int]) -> list[str]:
+        """Names of those that have these units and do not run."""
+        return [self.name_of(index) for index in self._having(units) if not self.runs(index)]
+
+    def _having(self, units: Sequence[int]) -> list[int]:
+        return sorted({unit % self.count for unit in units} - {self.index})
+
+    def first_of_those_running(self) -> bool:
+        """Whether no process of a lower number runs."""
+        return not any(self.runs(index) for index in range(self.index))
+
+    @abc.abstractmethod
+    def runs(self, index: int) -> bool:
+        """Whether one of the others runs."""
+
+
+class Worker(Striped):
+    """A process that knows nothing of the others but the folder in which they meet.
 
     Raises:
         ValueError: no such worker.
     """
 
-    index: int
-    count: int
-
-    def __post_init__(self) -> None:
-        super().__init__()
-        if not 0 <= self.index < self.count:
-            raise ValueError(f"worker: got {self.index}/{self.count}; needs i/n with i from 0 to n-1, such as 0/4")
+    kind = "worker"
 
     @classmethod
     def read(cls, text: str) -> "Worker":
@@ -104,32 +160,15 @@ class Worker(Share):
         Raises:
             ValueError: not of this form, or no such worker.
         """
-        if not (found := _WORKER.fullmatch(text)):
+        found = _WORKER.fullmatch(text)
+        if not found or int(found[1]) >= int(found[2]):
             raise ValueError(f"worker: got {text!r}; needs i/n with i from 0 to n-1, such as 0/4")
         return cls(int(found[1]), int(found[2]))
-
-    @property
-    def name(self) -> str:  # type: ignore[override]
-        """Of this process among the others."""
-        return f"worker {self.index}/{self.count}"
 
     @property
     def crew(self) -> str:  # type: ignore[override]
         """Who may write one workdir together."""
         return f"{self.count} workers (--worker=i/{self.count})"
-
-    def own(self, units: Sequence[int]) -> list[int]:
-        """Each count-th unit."""
-        return [unit for unit in units if unit % self.count == self.index]
-
-    def lacking(self, units: Sequence[int]) -> list[str]:
-        """Workers that have these units and do not run."""
-        missing = sorted({unit % self.count for unit in units} - {self.index})
-        return [f"worker {index}/{self.count}" for index in missing if not self._runs(index)]
-
-    def first_of_those_running(self) -> bool:
-        """Whether no worker of a lower number runs."""
-        return not any(self._runs(index) for index in range(self.index))
 
     @contextlib.contextmanager
     def present(self, folder: Path) -> Iterator[None]:
@@ -140,7 +179,7 @@ class Worker(Share):
         """
         self._folder = folder
         # Others look whether the lock is held, which holds it for an instant.
-        with locks.exclusive(self._lock(self.index), patience=1.0) as _:
+        with locks.exclusive(self._lock(self.index), patience=1.0):
             for path in folder.glob(".worker-*.lock"):
                 other = _LOCK.fullmatch(path.name)
                 if other and int(other[2]) != self.count and locks.is_held(path):
@@ -150,11 +189,12 @@ class Worker(Share):
                     )
             yield
 
+    def runs(self, index: int) -> bool:
+        """Whether one of the others runs: whether its lock is held."""
+        return locks.is_held(self._lock(index))
+
     def _lock(self, index: int) -> Path:
         return self._folder / f".worker-{index}-of-{self.count}.lock"
-
-    def _runs(self, index: int) -> bool:
-        return locks.is_held(self._lock(index))
 
 
 _SHARE: ContextVar[Share] = ContextVar("share")

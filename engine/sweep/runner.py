@@ -26,11 +26,11 @@ from causeway.engine.sweep.environment import environment
 from causeway.engine.sweep.guard import DiskGuard
 from causeway.engine.sweep.interrupt import Interrupt
 from causeway.engine.sweep.layout import UnitResult
+from causeway.engine.sweep.others import Others
 from causeway.engine.sweep.processes import Share, share
 from causeway.engine.sweep.progress import Progress
 from causeway.engine.sweep.report import Stopped, SweepReport
 from causeway.engine.sweep.store import Store
-from causeway.engine.sweep.waiting import Waiting
 
 Compute = Callable[[int], UnitResult]
 
@@ -73,6 +73,7 @@ def run_sweep(
         Exception: whatever `compute` raised, after units in flight elsewhere are over; finished units stay.
     """
     guard, own = guard or DiskGuard(store.workdir), share()
+    own.agree(store.plan)
     with store.writing(repair, own) as warning:
         among = own.own(range(store.plan.units))
         repaired = store.repair(among) if repair else []
@@ -118,6 +119,7 @@ class _Run:
         self._stopped: Stopped = ""
         self._error: BaseException | None = None
         self._computed = 0
+        self._others = Others(own, progress)
 
     def to_end(self, missing: list[int], whole: bool) -> SweepReport:
         """Computes units until none is left or something stops the run, then merges if the plan is done.
@@ -148,9 +150,8 @@ class _Run:
 
     def _wait(self, interrupt: Interrupt) -> None:
         """Until the units of other processes are there too, or those do not come; computes what falls to this one."""
-        waiting = Waiting(self._share, self._progress)
         while (missing := self._store.missing()) and not self._stopped and not interrupt.overdue:
-            if waiting.lost(missing):
+            if self._others.lost(missing):
                 self._stop("others")
             self._tick(interrupt)
             time.sleep(_LOOK_SECONDS)
@@ -267,3 +268,4 @@ class _Run:
         if name:
             self._progress.event("signal", f"{name}: stopping after the units in flight; again to stop at once")
         self._progress.tick()
+        self._others.watch(self._store.missing)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from causeway.engine.sweep import waiting
+from causeway.engine.sweep import others
 from causeway.engine.sweep.checksums import written_alone
 from causeway.engine.sweep.processes import ShareDone, Worker, joined, results_by_one, share
 from causeway.engine.sweep.runner import run_sweep
@@ -56,13 +56,13 @@ class Crew:
 @pytest.fixture(autouse=True)
 def short(monkeypatch):
     """Nobody waits long."""
-    monkeypatch.setattr(waiting, "LOST_SECONDS", 0.3)
+    monkeypatch.setattr(others, "LOST_SECONDS", 0.3)
     monkeypatch.setattr("causeway.engine.sweep.runner._LOOK_SECONDS", 0.05)
 
 
 @pytest.mark.parametrize("count", [2, 3, 8])
 def test_the_data_are_those_of_one_process_and_one_leads(toy, finished, contents, tmp_path, count, monkeypatch):
-    monkeypatch.setattr(waiting, "LOST_SECONDS", 30.0)
+    monkeypatch.setattr(others, "LOST_SECONDS", 30.0)
     crew = Crew(toy, tmp_path / "crew")
     for index in reversed(range(count)):
         crew.run(index, count)
@@ -148,7 +148,7 @@ def test_who_may_not_join(toy, tmp_path):
 
 
 def test_each_worker_repairs_its_own_units(toy, finished, contents, tmp_path, monkeypatch):
-    monkeypatch.setattr(waiting, "LOST_SECONDS", 30.0)
+    monkeypatch.setattr(others, "LOST_SECONDS", 30.0)
     expected = contents(finished)
     for unit in (2, 3):
         path = finished.workdir / f"units/{unit:05d}.parquet"

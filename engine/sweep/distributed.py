@@ -1,0 +1,210 @@
+"""Processes of `jax.distributed` that compute one run together.
+
+jax finds the processes (on SLURM, Open MPI and Kubernetes by itself) and gives them a coordinator, process 0: a store
+of keys and values that all of them reach. Through it they say that they run (a beat every few seconds) and compare the
+plan of each phase before anything of it is computed. Units are striped over processes, and rows of a unit lie on the
+process's own devices, so that nothing but this goes over the network; the data meet in the workdir.
+
+A process that is lost costs its units in flight: the others finish theirs and then stop, saying who is missing. A
+coordinator that is lost makes jax abort the others, from C++, which is told in one line of ours after jax's own. Either
+way the same commands go on where they stopped.
+"""
+
+import contextlib
+import ctypes
+import json
+import math
+import signal
+import tempfile
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from causeway.engine.sweep.differences import differing_fields, in_words
+from causeway.engine.sweep.plan import Plan
+from causeway.engine.sweep.processes import ShareDone, Striped
+
+MEETING_SECONDS = 50
+_BEAT_SECONDS, _LOST_SECONDS, _LOOK_SECONDS = 3.0, 20.0, 0.2
+# How long process 0, after an error, waits for the others to tell theirs.
+_ERROR_SECONDS = 10.0
+_END = "end"
+
+
+class Process(Striped):
+    """One of the processes of `jax.distributed`, which is initialised.
+
+    Args:
+        client: of the coordination service. address: of the coordinator, in words.
+    """
+
+    kind = "process"
+
+    def __init__(self, index: int, count: int, client: Any, address: str):
+        super().__init__(index, count)
+        self._client, self._address = client, address
+        self._phase = 0
+        self._beats: dict[int, tuple[str, float]] = {}
+        self._over = threading.Event()
+
+    @property
+    def crew(self) -> str:  # type: ignore[override]
+        """Who may write one workdir together."""
+        return f"{self.count} processes that meet at {self._address}"
+
+    def runs(self, index: int) -> bool:
+        """Whether one of the others has said so of late."""
+        beat = self._value(f"beat/{index}") or ""
+        before, since = self._beats.get(index, ("", time.monotonic()))
+        if beat != before or index not in self._beats:
+            self._beats[index] = (beat, time.monotonic())
+            return True
+        return beat != _END and time.monotonic() - since < _LOST_SECONDS
+
+    @contextlib.contextmanager
+    def present(self, folder: Path) -> Iterator[None]:
+        """Says that this process runs; process 0 leaves last, as it coordinates.
+
+        Raises:
+            ValueError: the folder is not the same one for all processes.
+        """
+        import jax
+
+        beating = threading.Thread(target=self._beat, daemon=True)
+        beating.start()
+        patience = _ERROR_SECONDS
+        try:
+            self._check_same(folder)
+            yield
+            patience = math.inf
+        except ShareDone:
+            patience = math.inf
+            raise
+        except KeyboardInterrupt:
+            patience = 0.0
+            raise
+        finally:
+            self._over.set()
+            beating.join()
+            self._leave_last(time.monotonic() + patience)
+            with contextlib.suppress(RuntimeError):  # what becomes of the meeting matters to nobody now
+                jax.distributed.shutdown()
+
+    def _leave_last(self, until: float) -> None:
+        """Others that are told of an error by its like in process 0 shall be able to say so."""
+        others = range(1, self.count) if self.index == 0 else ()
+        while time.monotonic() < until and any(self.runs(other) for other in others):
+            time.sleep(_LOOK_SECONDS)
+
+    def agree(self, plan: Plan) -> None:
+        """Compares the plan of the next phase with those of the others.
+
+        Raises:
+            ValueError: they differ, or a process ended before it had one.
+        """
+        self._phase += 1
+        place, described = f"plan/{self._phase}", plan.describe()
+        self._client.key_value_set_bytes(
+            f"{place}/described/{self.index}", zlib.compress(json.dumps(described).encode())
+        )
+        self._client.key_value_set(f"{place}/{self.index}", plan.fingerprint)
+        for other in range(self.count):
+            if self._awaited(f"{place}/{other}", other, "its plan was known") == plan.fingerprint:
+                continue
+            theirs = json.loads(zlib.decompress(self._client.key_value_try_get_bytes(f"{place}/described/{other}")))
+            words = in_words(differing_fields(theirs, described), "there", "here")
+            raise ValueError(
+                f"{self.name} does not compute what {self.name_of(other)} does: {words}; give all of them the same "
+                "command"
+            )
+
+    def _check_same(self, folder: Path) -> None:
+        """Process 0 writes a file that the others look for."""
+        with contextlib.ExitStack() as stack:
+            if self.index == 0:
+                mark = Path(stack.enter_context(tempfile.NamedTemporaryFile(dir=folder, prefix=".meeting-")).name)
+                self._client.key_value_set("meeting", mark.name)
+            there = (folder / self._awaited("meeting", 0, "it wrote to the workdir")).exists()
+            self._client.key_value_set(f"meeting/{self.index}", "yes" if there else "no")
+            seen = [self._awaited(f"meeting/{other}", other, "it looked there") for other in range(self.count)]
+        if blind := [self.name_of(other) for other, answer in enumerate(seen) if answer == "no"]:
+            raise ValueError(
+                f"workdir: {folder} is not the same folder for {', '.join(blind)} as for {self.name_of(0)}; needs one "
+                "on a disk that all machines share"
+            )
+
+    def _beat(self) -> None:
+        """In a thread of its own, until the process is over: says that it is."""
+        count = 0
+        while not self._over.is_set():
+            self._say_beat(str(count))
+            count += 1
+            self._over.wait(_BEAT_SECONDS)
+        self._say_beat(_END)
+
+    def _say_beat(self, beat: str) -> None:
+        with contextlib.suppress(RuntimeError):  # a coordinator that is gone ends the process anyway
+            self._client.key_value_set(f"beat/{self.index}", beat, allow_overwrite=True)
+
+    def _value(self, key: str) -> str | None:
+        try:
+            return self._client.key_value_try_get(key)
+        except RuntimeError:  # no such key: of one kind with all of jaxlib's errors
+            return None
+
+    def _awaited(self, key: str, other: int, what: str) -> str:
+        """A value that another process gives, however long it takes as long as that one runs."""
+        while (value := self._value(key)) is None:
+            if not self.runs(other):
+                raise ValueError(f"{self.name_of(other)} ended before {what}; what it says tells why; start all again")
+            time.sleep(_LOOK_SECONDS)
+        return value
+
+
+def connect(
+    coordinator: str | None, count: int | None, index: int | None, lost: Callable[[str], object]
+) -> Process:  # fmt: skip
+    """Meets the other processes, before anything else of jax is used.
+
+    Args:
+        coordinator: HOST:PORT of process 0; None, as the others, where the cluster tells.
+        count: how many processes. index: which one this is.
+        lost: called with a line that says what is wrong when jax is about to abort this process; ends it.
+
+    Raises:
+        ValueError: something is neither given nor told by the cluster.
+    """
+    import jax
+    from jax._src.distributed import global_state as found
+
+    state = ["the other processes did not all come within a minute; start them at about the same time"]
+    _when_aborted(lambda: lost(state[0]))
+    jax.config.update("jax_enable_recoverability", True)
+    jax.config.update("jax_enable_preemption_service", False)
+    try:
+        jax.distributed.initialize(
+            coordinator, count, index, initialization_timeout=MEETING_SECONDS,
+            heartbeat_timeout_seconds=int(_LOST_SECONDS), shutdown_timeout_seconds=int(_LOST_SECONDS),
+        )  # fmt: skip
+    except ValueError as error:
+        raise ValueError(
+            f"coordinator: no cluster says which process this is ({error}); give HOST:PORT, --processes and --process"
+        ) from None
+    state[0] = "process 0, which coordinates, is lost; finished units stay: start all processes again to resume"
+    return Process(found.process_id, found.num_processes, found.client, str(found.coordinator_address))
+
+
+_SIGNAL_HANDLER = ctypes.CFUNCTYPE(None, ctypes.c_int)
+_HELD: list[Any] = []
+
+
+def _when_aborted(tell: Callable[[], object]) -> None:
+    """Calls `tell` in the thread that aborts this process; a handler of Python's would wait for the main thread."""
+    handler = _SIGNAL_HANDLER(lambda _: tell())
+    _HELD.append(handler)
+    set_handler = ctypes.CDLL(None).signal
+    set_handler.argtypes, set_handler.restype = (ctypes.c_int, ctypes.c_void_p), ctypes.c_void_p
+    set_handler(signal.SIGABRT, ctypes.cast(handler, ctypes.c_void_p))

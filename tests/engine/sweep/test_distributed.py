@@ -1,0 +1,143 @@
+"""Processes of jax.distributed: what they tell each other, here through a dictionary in place of the service."""
+
+import threading
+
+import pytest
+
+from causeway.engine.sweep import distributed, others
+from causeway.engine.sweep.distributed import Process
+from causeway.engine.sweep.processes import ShareDone, joined, results_by_one
+from causeway.engine.sweep.runner import run_sweep
+from causeway.engine.sweep.store import Store
+
+
+class Service:
+    """Keys and values, as the client of jax's coordination service gives them."""
+
+    def __init__(self):
+        self._values = {}
+
+    def key_value_set(self, key, value, allow_overwrite=False):
+        if key in self._values and not allow_overwrite:
+            raise RuntimeError(f"ALREADY_EXISTS: {key}")
+        self._values[key] = value
+
+    def key_value_try_get(self, key):
+        if key not in self._values:
+            raise RuntimeError(f"NOT_FOUND: {key}")
+        return self._values[key]
+
+    key_value_set_bytes, key_value_try_get_bytes = key_value_set, key_value_try_get
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    for name, value in {
+        "_BEAT_SECONDS": 0.05,
+        "_LOST_SECONDS": 0.5,
+        "_LOOK_SECONDS": 0.02,
+        "_ERROR_SECONDS": 0.2,
+    }.items():
+        monkeypatch.setattr(distributed, name, value)
+    monkeypatch.setattr(others, "LOST_SECONDS", 0.2)
+    monkeypatch.setattr("causeway.engine.sweep.runner._LOOK_SECONDS", 0.05)
+
+
+def together(works):
+    """What each of some functions ends with, run at once; the index is given."""
+    ends = {}
+
+    def work(index):
+        try:
+            ends[index] = works[index](index)
+        except (ShareDone, ValueError) as end:
+            ends[index] = end
+
+    threads = [threading.Thread(target=work, args=(index,)) for index in range(len(works))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    return [ends[index] for index in range(len(works))]
+
+
+def test_the_data_are_those_of_one_process(toy, finished, contents, tmp_path):
+    service, plan = Service(), toy.make_plan()
+
+    def work(index):
+        with joined(Process(index, 2, service, "here:1"), tmp_path / "crew"):
+            run_sweep(Store(tmp_path / "crew", plan), lambda unit: toy.make_result(plan, unit))
+            results_by_one()
+            return "leads"
+
+    ends = together([work, work])
+    assert ends.count("leads") == 1
+    assert sum(isinstance(end, ShareDone) for end in ends) == 1
+    assert contents(Store(tmp_path / "crew", plan)) == contents(finished)
+    assert not list((tmp_path / "crew").glob(".*"))
+
+
+def test_plans_that_differ_are_refused_by_both_before_anything_is_written(toy, tmp_path):
+    service = Service()
+
+    def work(index):
+        plan = toy.make_plan(temperature=0.5 + index)
+        with joined(Process(index, 2, service, "here:1"), tmp_path):
+            return run_sweep(Store(tmp_path, plan), lambda unit: toy.make_result(plan, unit))
+
+    first, second = map(str, together([work, work]))
+    assert first == (
+        "process 0/2 does not compute what process 1/2 does: temperature: 1.5 there, 0.5 here; give all of them the "
+        "same command"
+    )
+    assert "process 1/2 does not compute what process 0/2 does: temperature: 0.5 there, 1.5 here" in second
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_process_that_ends_early_is_told(toy, finished, contents, tmp_path):
+    """The other one computes its own units, says who is missing and stops, to be resumed."""
+    service, plan = Service(), toy.make_plan()
+    workdir = tmp_path / "crew"
+
+    def whole(index):
+        with joined(Process(index, 2, service, "here:1"), workdir):
+            return run_sweep(Store(workdir, plan), lambda unit: toy.make_result(plan, unit)).stopped
+
+    def broken(index):
+        def compute(unit):
+            raise ValueError("broken")
+
+        with joined(Process(index, 2, service, "here:1"), workdir):
+            return run_sweep(Store(workdir, plan), compute)
+
+    ends = together([whole, broken])
+    assert ends[0] == "others"
+    assert str(ends[1]) == "broken"
+    run_sweep(Store(workdir, plan), lambda unit: toy.make_result(plan, unit))
+    assert contents(Store(workdir, plan)) == contents(finished)
+
+
+def test_one_that_is_gone_before_its_plan_is_known(toy, tmp_path):
+    service = Service()
+
+    def works(index):
+        with joined(Process(index, 2, service, "here:1"), tmp_path):
+            return run_sweep(Store(tmp_path, toy.make_plan()), lambda unit: toy.make_result(toy.make_plan(), unit))
+
+    def refuses(index):
+        with joined(Process(index, 2, service, "here:1"), tmp_path):
+            raise ValueError("no such model")
+
+    ends = together([works, refuses])
+    assert "process 1/2 ended before its plan was known; what it says tells why" in str(ends[0])
+
+
+def test_the_folder_has_to_be_one(tmp_path):
+    service = Service()
+
+    def work(index):
+        with joined(Process(index, 2, service, "here:1"), tmp_path / str(index)):
+            pass
+
+    for end in together([work, work]):
+        assert "is not the same folder for process 1/2 as for process 0/2; needs one on a disk that all" in str(end)
