@@ -30,6 +30,10 @@ def main(_: list[str]) -> None:
     no_effect(*("on a model", "layers", "gating") if FLAGS["model"].present else ("on dictionaries", "bos"))
     if not FLAGS.verify:
         no_effect("without --verify", "tolerance")
+    if FLAGS.storage == "int8":
+        raise ValueError(
+            "--storage: got int8; what is written holds floats: load the model's files with --storage=int8"
+        )
     if not FLAGS.out:
         raise ValueError("--out: got nothing; needs the directory to make")
     out = Path(FLAGS.out)

@@ -104,13 +104,17 @@ def _look(model: Model | None, dictionary: Any, texts: list[str]) -> dict:
 
 def _measure(model: Model, dictionary: Any, texts: list[str]) -> dict:
     from causeway.engine.analyses.inspect.account import loss_account
+    from causeway.engine.analyses.inspect.rounding import rounding_account
     from causeway.engine.analyses.inspect.sites import try_places
     from causeway.engine.analyses.inspect.trust import doubts
     from causeway.engine.train.corpus import make_corpus
     from causeway.engine.train.quality import measure_quality
 
     corpus = make_corpus(model, texts, min(FLAGS.length, model.config.max_position)).head(FLAGS.text_rows)
-    loss = {"loss": loss_account(model, corpus)}
+    loss: dict = {"loss": loss_account(model, corpus)}
+    if FLAGS.storage == "int8":
+        exact = model_flags.load_model(storage="float32")
+        loss["rounding"] = rounding_account(exact.transformer, model.transformer, corpus)
     if dictionary is None:
         return loss
     told = counter("passes of the measurement")
@@ -126,7 +130,7 @@ def _page(found: dict) -> list[str]:
 
     pages: dict[str, Callable[[Any], list[str]]] = {
         "model": page.model_page, "dictionaries": page.dictionary_page, "quality": page.quality_page,
-        "places": page.places_page, "loss": page.loss_page,
+        "places": page.places_page, "loss": page.loss_page, "rounding": page.rounding_page,
     }  # fmt: skip
     lines = [line for topic, what in found.items() for line in pages[topic](what)]
     card = found.get("dictionaries", {}).get("card", {})

@@ -41,6 +41,8 @@ def main(_: list[str]) -> None:
     all_given(EXAMPLE, "model", "data", "out")
     out = folder("out")
     workdir = workdir_beside(out)
+    if FLAGS.storage == "int8":
+        raise ValueError("--storage: got int8; dictionaries are written in floats")
     _refuse_there(out)
     dictionary_flags.check()
 

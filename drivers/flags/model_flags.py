@@ -11,20 +11,25 @@ if TYPE_CHECKING:
     from jax.sharding import Mesh
 
     from causeway.engine.devices import RowParallel
+    from causeway.engine.model.config import Storage
     from causeway.engine.model.handle import Model
 
 FLAGS = take("model dictionaries layers gating storage compute bos devices mesh parallel")
 DTYPES = ["float32", "bfloat16", "float16"]
 
 
-def load_model() -> Model:
-    """The model of --model, on the devices of `parallel`."""
+def load_model(storage: Storage | None = None) -> Model:
+    """The model of --model, on the devices of `parallel`.
+
+    Args:
+        storage: dtype of its weights (default: that of --storage).
+    """
     from causeway.ports.models.load import load_model as load
 
     bos, reference = {"auto": None, "yes": True, "no": False}[FLAGS.bos], given("model", "a hub id or a folder")
     where = _mesh()
     with named("model"):
-        return load(reference, storage=FLAGS.storage, compute=FLAGS.compute, prepend_bos=bos, sharding=where)
+        return load(reference, storage=storage or FLAGS.storage, compute=FLAGS.compute, prepend_bos=bos, sharding=where)
 
 
 def load_dictionaries(model: Any, transcoders: bool = False) -> Any:
@@ -42,8 +47,10 @@ def load_dictionaries(model: Any, transcoders: bool = False) -> Any:
     if reference is None:
         kind, how = ("transcoders", "train_dictionary --transcoder") if transcoders else ("SAEs", "train_dictionary")
         raise ValueError(f"--dictionaries: got nothing; needs the {kind} of the model ({how} makes some)")
-    storage, mesh = cast(Precision, FLAGS.storage), _mesh()
+    mesh = _mesh()
     placement = Replicated() if mesh is None else Sharded(mesh)
+    # Features are read and written by name and number: their matrices stay floats.
+    storage = cast(Precision, "float32" if FLAGS.storage == "int8" else FLAGS.storage)
     with named("dictionaries"):
         return load(reference, layers(), for_model=model, storage=storage, placement=placement, **format_options())
 

@@ -19,6 +19,7 @@ from absl import logging as absl_logging
 from causeway.drivers.flags import flag_errors, interruption, process_flags, table
 from causeway.drivers.flags import help as help_text
 from causeway.engine.compilation_cache import keep_compiled_programs
+from causeway.engine.freed_memory import keep_freed_memory
 
 FLAGS = table.take("traceback shared")
 
@@ -46,6 +47,7 @@ def run_driver(main: Callable[[list[str]], None], argv: list[str]) -> None:
         interruption.resumes(_resumes())
         # Before jax is imported, which main does: it reads the environment then.
         keep_compiled_programs()
+        keep_freed_memory()
         try:
             with process_flags.joined(argv[0]):
                 main(parsed)

@@ -15,6 +15,8 @@ from causeway.engine.scalars import integer
 
 Precision = Literal["float32", "bfloat16", "float16", "float64"]
 PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "float16", "float64")
+Storage = Precision | Literal["int8"]
+STORAGES: tuple[Storage, ...] = (*PRECISIONS, "int8")
 Norm = Literal["rms", "rms_offset", "layer", "none"]
 Activation = Literal["silu", "gelu", "gelu_tanh", "relu"]
 Positions = Literal["rotary", "learned"]
@@ -176,25 +178,26 @@ class ModelConfig:
 class Numerics:
     """Storage, compute and accumulation dtypes.
 
-    storage: dtype of weights in memory. compute: dtype of the operands of matrix products and of the residual
-    stream. accumulate: dtype of norms, softmax, logits and of the sums inside products. version: of how a pass is
-    computed, counted up where its last bits change; it is in the plan of every sweep.
+    storage: dtype of weights in memory; int8 keeps those of products in 8 bits, with a scale an output channel
+    (`quantised`), and others in float32. compute: dtype of the operands of matrix products and of the residual stream.
+    accumulate: dtype of norms, softmax, logits and of the sums inside products. version: of how a pass is computed,
+    counted up where its last bits change; it is in the plan of every sweep.
     """
 
-    storage: Precision = "float32"
+    storage: Storage = "float32"
     compute: Precision = "float32"
     accumulate: Precision = "float32"
     version: int = dataclasses.field(default=2, init=False)
 
     @property
-    def dtypes(self) -> dict[str, Precision]:
+    def dtypes(self) -> dict[str, Storage]:
         """The three by name."""
         return {"storage": self.storage, "compute": self.compute, "accumulate": self.accumulate}
 
     @property
     def storage_dtype(self) -> jnp.dtype:
-        """`storage` as a numpy dtype."""
-        return jnp.dtype(self.storage)
+        """Of the weights that are kept as floats."""
+        return jnp.dtype("float32" if self.storage == "int8" else self.storage)
 
     @property
     def compute_dtype(self) -> jnp.dtype:

@@ -54,6 +54,8 @@ def place_abstract(abstract: Tree, where: Where) -> Tree:
 
 
 def _of_parameter(name: str, shape: tuple[int, ...], mesh: Mesh) -> NamedSharding:
-    name = name.removeprefix("blocks.")
-    logical, axis = LOGICAL.get(name, ("neurons", None))
+    name, is_scale, _ = name.removeprefix("blocks.").partition(".scale")
+    logical, axis = LOGICAL.get(name.removesuffix(".values"), ("neurons", None))
+    if is_scale and axis is not None and shape[axis] == 1:
+        axis = None  # of a weight in 8 bits that products sum over: every part has the one scale
     return split(mesh, shape, axis, logical, name)

@@ -18,6 +18,7 @@ from jaxtyping import Array, Float, Int
 from causeway.engine.model.config import ModelConfig, Numerics
 from causeway.engine.model.joined_heads import join_heads, keys, queries, values
 from causeway.engine.model.norms import NoNorm, RMSNorm, make_norm, make_rms
+from causeway.engine.model.quantised import Weight, count_weights, operand, rows_of, weight
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "silu": jax.nn.silu,
@@ -27,15 +28,20 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 }
 
 
-def _product(equation: str, x: Array, weight: Array, numerics: Numerics) -> Array:
+def _product(equation: str, x: Array, weight: Weight, numerics: Numerics) -> Array:
     """Einsum in the compute dtype with sums in the accumulation dtype."""
+    return _summed(equation, x, *operand(weight), numerics).astype(numerics.compute_dtype)
+
+
+def _summed(equation: str, x: Array, matrix: Array, scale: Array | None, numerics: Numerics) -> Array:
+    """The same, left in the accumulation dtype; weights in 8 bits are scaled here, once a sum."""
     out = jnp.einsum(
         equation,
         x.astype(numerics.compute_dtype),
-        weight.astype(numerics.compute_dtype),
+        matrix.astype(numerics.compute_dtype),
         preferred_element_type=numerics.accumulate_dtype,
     )
-    return out.astype(numerics.compute_dtype)
+    return out if scale is None else out * scale.astype(out.dtype)
 
 
 class Attention(nnx.Module):
@@ -46,8 +52,12 @@ class Attention(nnx.Module):
 
     def __init__(self, config: ModelConfig, numerics: Numerics, init: Callable[..., Array], lead: tuple[int, ...]):
         d, h, g, k = config.d_model, config.num_heads, config.num_kv_heads, config.head_dim
-        self.qkv = nnx.Param(join_heads(*(init((*lead, d, heads, k)) for heads in (h, g, g))))
-        self.output = nnx.Param(init((*lead, h, k, d)))
+
+        def joined(_: tuple[int, ...]) -> Array:
+            return join_heads(*(init((*lead, d, heads, k)) for heads in (h, g, g)))
+
+        self.qkv = weight(joined, (*lead, d, g, h // g + 2, k), (-4,), numerics.storage)
+        self.output = weight(init, (*lead, h, k, d), (-3, -2), numerics.storage)
         if config.attention_bias:
             self.qkv_bias = nnx.Param(jnp.zeros((*lead, g, h // g + 2, k), numerics.storage_dtype))
         if config.output_bias:
@@ -64,7 +74,7 @@ class Attention(nnx.Module):
         self, x: Float[Array, "*rows D"]
     ) -> tuple[Float[Array, "*rows H K"], Float[Array, "*rows G K"], Float[Array, "*rows G K"]]:
         """Queries, keys and values before rotation."""
-        joined = _product("...d,dgrk->...grk", x, self.qkv[...], self.numerics)
+        joined = _product("...d,dgrk->...grk", x, self.qkv, self.numerics)
         if self.has_bias:
             joined = joined + self.qkv_bias[...]
         q, k, v = queries(joined), keys(joined), values(joined)
@@ -109,7 +119,7 @@ class Attention(nnx.Module):
 
     def write(self, z: Float[Array, "*rows H K"]) -> Float[Array, "*rows D"]:
         """The heads' outputs mapped back to the residual stream and summed."""
-        out = _product("...hk,hkd->...d", z, self.output[...], self.numerics)
+        out = _product("...hk,hkd->...d", z, self.output, self.numerics)
         if self.has_output_bias:
             out = (out + self.output_bias[...]).astype(out.dtype)
         return out
@@ -121,9 +131,9 @@ class MLP(nnx.Module):
     def __init__(self, config: ModelConfig, numerics: Numerics, init: Callable[..., Array], lead: tuple[int, ...]):
         d, n = config.d_model, config.d_ff
         if config.gated_mlp:
-            self.gate = nnx.Param(init((*lead, d, n)))
-        self.up = nnx.Param(init((*lead, d, n)))
-        self.down = nnx.Param(init((*lead, n, d)))
+            self.gate = weight(init, (*lead, d, n), (-2,), numerics.storage)
+        self.up = weight(init, (*lead, d, n), (-2,), numerics.storage)
+        self.down = weight(init, (*lead, n, d), (-2,), numerics.storage)
         if config.mlp_bias:
             if config.gated_mlp:
                 self.gate_bias = nnx.Param(jnp.zeros((*lead, n), numerics.storage_dtype))
@@ -135,17 +145,17 @@ class MLP(nnx.Module):
     def neurons(self, x: Float[Array, "*rows D"]) -> Float[Array, "*rows N"]:
         """Activations of the hidden layer."""
         activation = ACTIVATIONS[self.activation]
-        up = _product("...d,dn->...n", x, self.up[...], self.numerics)
+        up = _product("...d,dn->...n", x, self.up, self.numerics)
         up = up + self.up_bias[...].astype(up.dtype) if self.has_bias else up
         if not self.gated:
             return activation(up).astype(self.numerics.compute_dtype)
-        gate = _product("...d,dn->...n", x, self.gate[...], self.numerics)
+        gate = _product("...d,dn->...n", x, self.gate, self.numerics)
         gate = gate + self.gate_bias[...].astype(gate.dtype) if self.has_bias else gate
         return (activation(gate) * up).astype(self.numerics.compute_dtype)
 
     def write(self, neurons: Float[Array, "*rows N"]) -> Float[Array, "*rows D"]:
         """The neurons' activations mapped back to the residual stream."""
-        out = _product("...n,nd->...d", neurons, self.down[...], self.numerics)
+        out = _product("...n,nd->...d", neurons, self.down, self.numerics)
         if self.has_bias:
             out = (out + self.down_bias[...]).astype(out.dtype)
         return out
@@ -175,18 +185,19 @@ class Transformer(nnx.Module):
         def init(shape: tuple[int, ...]) -> Array:
             return (0.02 * jax.random.normal(rngs.params(), shape)).astype(numerics.storage_dtype)
 
-        self.embedding = nnx.Param(init((config.vocab_size, config.d_model)))
+        # A scale a word serves both what is looked up and, of tied embeddings, the product that gives logits.
+        self.embedding = weight(init, (config.vocab_size, config.d_model), (-1,), numerics.storage)
         if config.positions == "learned":
             self.position_embedding = nnx.Param(init((config.max_position, config.d_model)))
         self.blocks = Block(config, numerics, init, lead=(config.num_layers,))
         self.final_norm = make_norm(config, (config.d_model,), numerics)
         if not config.tied_embeddings:
-            self.unembedding = nnx.Param(init((config.d_model, config.vocab_size)))
+            self.unembedding = weight(init, (config.d_model, config.vocab_size), (-2,), numerics.storage)
         self.config = config
         self.numerics = numerics
 
     def __repr__(self) -> str:
-        count = sum(leaf.size for leaf in jax.tree.leaves(self))
+        count = count_weights(self)
         c = self.config
         return f"Transformer({c.family}, {c.num_layers} layers, d_model {c.d_model}, {count:,} parameters)"
 
@@ -195,7 +206,7 @@ class Transformer(nnx.Module):
     def embed(self, tokens: Int[Array, "*rows"], positions: Int[Array, "*at"]) -> Float[Array, "*rows D"]:
         """Token ids at positions (of a shape that broadcasts to theirs) to residual-stream vectors."""
         dtype = self.numerics.compute_dtype
-        x = self.embedding[...][tokens].astype(dtype)
+        x = rows_of(self.embedding, tokens).astype(dtype)
         if self.config.embedding_scale != 1.0:
             x = x * jnp.asarray(self.config.embedding_scale, dtype)
         if self.config.positions == "learned":
@@ -205,14 +216,9 @@ class Transformer(nnx.Module):
 
     def logits(self, x: Float[Array, "*rows D"]) -> Float[Array, "*rows V"]:
         """Logits of a stream that the final norm has been applied to, in the accumulation dtype."""
-        weight = self.embedding[...].T if self.config.tied_embeddings else self.unembedding[...]
-        dtype = self.numerics.compute_dtype
-        logits = jnp.einsum(
-            "...d,dv->...v",
-            x.astype(dtype),
-            weight.astype(dtype),
-            preferred_element_type=self.numerics.accumulate_dtype,
-        )
+        tied = self.config.tied_embeddings
+        matrix, scale = operand(self.embedding if tied else self.unembedding)
+        logits = _summed("...d,dv->...v", x, matrix.T if tied else matrix, scale, self.numerics)
         cap = self.config.logit_softcap
         return cap * jnp.tanh(logits / cap) if cap else logits
 

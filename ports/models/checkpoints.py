@@ -25,9 +25,11 @@ import jax
 import numpy as np
 
 from causeway.engine.dictionary.placement import Replicated
+from causeway.engine.model.capacity import check_fits
 from causeway.engine.model.config import ModelConfig, Numerics, RopeScaling
 from causeway.engine.model.handle import Model
 from causeway.engine.model.placement import Where, parameter_name, place_abstract
+from causeway.engine.model.quantised import check_floats
 from causeway.engine.model.transformer import Transformer, abstract_transformer
 from causeway.engine.saved_arrays import restore_arrays, save_arrays
 from causeway.engine.sweep import durable
@@ -78,7 +80,7 @@ def read_about(directory: Path, kind: str) -> dict[str, Any]:
 def save_checkpoint(
     out: Path, model: Model, source: Path, check: Callable[[Path], None] = lambda partial: None
 ) -> None:
-    """Write a loaded model as a checkpoint.
+    """Write a loaded model, in floats, as a checkpoint.
 
     Args:
         out: the directory to make. model: as loaded, in the dtype to be stored.
@@ -86,9 +88,10 @@ def save_checkpoint(
         check: looks at the checkpoint before it gets its name; what it raises leaves nothing under that name.
 
     Raises:
-        FileExistsError: `out` is there already.
+        FileExistsError: `out` is there already. ValueError: its weights are in 8 bits.
     """
     _refuse_existing(out)
+    check_floats(model.numerics)
     leaves = jax.tree_util.tree_leaves_with_path(model.transformer)
     about = {
         "kind": "model", "config": dataclasses.asdict(model.config), "storage": model.numerics.storage,
@@ -113,6 +116,11 @@ def restore_transformer(directory: Path, numerics: Numerics, where: Where) -> tu
     Raises:
         ValueError: damaged, or not a model.
     """
+    if numerics.storage == "int8":
+        raise ValueError(
+            f"storage: got int8, but {directory} is converted, and is read by the devices as it is stored; load the "
+            "files that it was converted from"
+        )
     open_sealed(directory).check()
     about = read_about(directory, "model")
     given, scaling = about["config"], about["config"]["rope_scaling"]
@@ -120,7 +128,9 @@ def restore_transformer(directory: Path, numerics: Numerics, where: Where) -> tu
         "rope_scaling": RopeScaling(**scaling | {"divisors": tuple(scaling.get("divisors", ()))}),
         "windows": tuple(given["windows"]),
     }
-    abstract = place_abstract(abstract_transformer(ModelConfig(**given), numerics), where)
+    config = ModelConfig(**given)
+    check_fits(config, numerics, where)
+    abstract = place_abstract(abstract_transformer(config, numerics), where)
     named = {parameter_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(abstract)}
     arrays = restore_arrays(directory / ARRAYS, named)
     identity = json.dumps([about["source"], about["storage"]])

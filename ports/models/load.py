@@ -18,7 +18,8 @@ from typing import Any
 import jax
 
 from causeway.engine import scalars
-from causeway.engine.model.config import PRECISIONS, ModelConfig, Numerics, Precision
+from causeway.engine.model.capacity import check_fits
+from causeway.engine.model.config import PRECISIONS, STORAGES, ModelConfig, Numerics, Precision, Storage
 from causeway.engine.model.handle import Model
 from causeway.engine.model.placement import Where
 from causeway.engine.model.transformer import Transformer
@@ -41,7 +42,7 @@ FILES = (*BESIDE_WEIGHTS, "model*.safetensors", INDEX)
 def load_model(
     reference: str | Path,
     *,
-    storage: Precision = "float32",
+    storage: Storage = "float32",
     compute: Precision = "float32",
     accumulate: Precision = "float32",
     prepend_bos: bool | None = None,
@@ -52,7 +53,8 @@ def load_model(
     Args:
         reference: directory, GGUF file, `bundled:NAME`, `package:NAME` (an installed Python package that holds one
             model), or hub id `org/name[@revision]`.
-        storage: dtype of the weights in memory.
+        storage: dtype of the weights in memory; int8 brings those of products to 8 bits, one after the other, as they
+            are read (`engine.model.quantised`).
         compute: dtype of the operands of products and of the residual stream.
         accumulate: dtype of norms, softmax, logits and sums.
         prepend_bos: whether text prompts begin with BOS; None takes what the model's own files do. The decision is
@@ -63,7 +65,8 @@ def load_model(
 
     Raises:
         FileNotFoundError: the reference, its configuration or its weights are not there.
-        ValueError: the files are damaged, or ask for something not implemented; each names file and field.
+        ValueError: the files are damaged, or ask for something not implemented; each names file and field. Or the
+            weights are more than a device holds.
     """
     if not isinstance(reference, str | Path):
         raise ValueError(
@@ -80,6 +83,7 @@ def load_model(
     tokenizer = load_tokenizer(directory) if has_tokenizer(directory) else None
     policy = _bos_policy(prepend_bos, tokenizer, directory)
     config, fingerprint = weights.config, FileFingerprint(weights.config, weight_files(weights.tensors))
+    check_fits(config, numerics, sharding)
     transformer = weights.load(numerics, sharding)
     stops, place = read_stop_tokens(directory), names_of(config).place
     template = read_chat_template(files_of(directory))
@@ -170,8 +174,9 @@ def _naming(path: str) -> Iterator[None]:
 
 def _check_numerics(numerics: Numerics) -> Numerics:
     for field, value in numerics.dtypes.items():
-        if value not in PRECISIONS:
-            raise ValueError(f"{field}: got {value!r}; needs one of {', '.join(PRECISIONS)}")
+        known = STORAGES if field == "storage" else PRECISIONS
+        if value not in known:
+            raise ValueError(f"{field}: got {value!r}; needs one of {', '.join(known)}")
         if value == "float64" and not jax.config.read("jax_enable_x64"):
             raise ValueError(f"{field}: float64 needs jax's 64-bit mode; set JAX_ENABLE_X64=1")
     return numerics

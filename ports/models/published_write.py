@@ -30,6 +30,7 @@ from causeway.engine import scalars
 from causeway.engine.intervention.requests import AnyEdit
 from causeway.engine.model.config import ModelConfig
 from causeway.engine.model.handle import Model, check_model
+from causeway.engine.model.quantised import check_floats
 from causeway.engine.scaled_neurons import OUTPUT_MAP, ScaledNeurons, scaled_rows
 from causeway.engine.whole_folder import replacing_folder
 from causeway.ports.files.safetensors_files import (
@@ -68,10 +69,11 @@ def save_model(model: Model, folder: Path | str, edits: Sequence[AnyEdit], *, ov
     Raises:
         FileExistsError: the folder is there and `overwrite` is false.
         FileNotFoundError, ValueError: what the model was loaded from is gone, or has changed.
-        ValueError: an edit that is none of weights, a row that is not finite in the stored dtype, or a folder that is
-            the model's own.
+        ValueError: weights in 8 bits, an edit that is none of weights, a row that is not finite in the stored dtype, or
+            a folder that is the model's own.
     """
     check_model(model)
+    check_floats(model.numerics)
     if not isinstance(folder, str | Path):
         raise ValueError(f"folder: got {scalars.shown(folder)}; needs the name of a folder to write")
     folder, scaled = Path(folder), ScaledNeurons.of_edits(edits, model)

@@ -19,6 +19,7 @@ from causeway.engine.dictionary.placement import InMemory
 from causeway.engine.model.config import ModelConfig
 from causeway.engine.model.finite import NotFiniteError, all_finite
 from causeway.engine.model.handle import Model
+from causeway.engine.model.quantised import count_weights
 from causeway.engine.train.corpus import Corpus
 from causeway.engine.train.splice_loss import clean_loss
 
@@ -35,7 +36,7 @@ def model_account(model: Model) -> Account:
     return {
         "name": model.name,
         "family": config.family,
-        "parameters": sum(leaf.size for _, leaf in leaves),
+        "parameters": count_weights(model.transformer),
         "bytes": sum(leaf.nbytes for _, leaf in leaves),
         "dtypes": model.numerics.dtypes,
         "shape": {name: plain[name] for name, default in defaults.items() if default is dataclasses.MISSING},

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from causeway.engine.bench.gemm import gemm_rate
-from causeway.engine.model.config import ModelConfig, Numerics, Precision
+from causeway.engine.model.config import ModelConfig, Numerics, Storage
 from causeway.engine.model.transformer import abstract_transformer
 
 # Passes over the text of the report (two readings, the loss, three losses a layer), and places tried a layer.
@@ -27,7 +27,7 @@ class Forecast:
 
     Attributes:
         model, dictionaries: numbers of each. layers: with a dictionary. tokens, place_tokens: that are measured at
-            most, 0 for none. storage: dtype in memory.
+            most, 0 for none. storage: dtype in memory; of dictionaries float32 where the model's is int8.
     """
 
     model: int
@@ -35,12 +35,13 @@ class Forecast:
     layers: int
     tokens: int
     place_tokens: int
-    storage: Precision
+    storage: Storage
 
     @property
     def memory_bytes(self) -> int:
         """Of the weights."""
-        return (self.model + self.dictionaries) * jnp.dtype(self.storage).itemsize
+        dictionaries = 4 if self.storage == "int8" else jnp.dtype(self.storage).itemsize
+        return self.model * jnp.dtype(self.storage).itemsize + self.dictionaries * dictionaries
 
     @property
     def operations(self) -> float:

@@ -73,6 +73,16 @@ def loss_page(account: Mapping[str, float]) -> list[str]:
     return [line, *(f"  no verdict on dictionaries: {doubt}" for doubt in doubts(account))]
 
 
+def rounding_page(account: Mapping[str, Any]) -> list[str]:
+    """Lines on what 8 bits changed, from `rounding_account`."""
+    return [
+        f"weights in {account['storage']} against float32, on {account['tokens']} tokens of the text: logits differ by "
+        f"{account['largest']:.3g} at most,",
+        f"  divergence {account['divergence']:.2e} nats a token, the likeliest next token is the same at "
+        f"{account['agreement']:.2%}; loss {account['loss']:.4f}, rounded {account['loss_rounded']:.4f}",
+    ]
+
+
 def quality_page(figures: Sequence[LayerQuality]) -> list[str]:
     """Lines on how well the dictionaries do on text."""
     head = (

@@ -281,3 +281,28 @@ def test_loading_needs_neither_torch_nor_transformers(model_dir):
     code = f"import sys, causeway; causeway.load_model({str(model_dir)!r}); print('torch' in sys.modules)"
     out = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "False"
+
+
+def test_weights_in_8_bits_are_those_of_the_file_rounded(model_dir, transformer, tmp_path):
+    loaded = load_model(model_dir, storage="int8")
+    down, exact = loaded.transformer.blocks.mlp.down, transformer.blocks.mlp.down[...]
+    assert down.values[...].dtype == jnp.int8
+    assert (np.abs(down[...] - exact) <= down.scale[...] / 2 * (1 + 1e-6)).all()
+    assert loaded.transformer.final_norm.gain[...].dtype == jnp.float32
+    assert loaded.fingerprint == load_model(model_dir).fingerprint
+    with pytest.raises(ValueError, match="storage: got int8, which no files hold here"):
+        cw.save_model(loaded, tmp_path / "out", edits=[cw.UnitEdit(1, 5, 2.0, "scale", stream="mlp_act")])
+
+
+def test_weights_in_8_bits_split_over_a_mesh_are_the_same(model_dir, equal_trees):
+    whole = load_model(model_dir, storage="int8").transformer
+    split = load_model(model_dir, storage="int8", sharding=make_mesh(1, 2)).transformer
+    assert equal_trees(split, whole)
+    assert len(split.blocks.mlp.down.values[...].sharding.device_set) == 2
+
+
+def test_what_no_device_holds_is_refused_before_it_is_read(model_dir, monkeypatch):
+    monkeypatch.setattr("causeway.engine.memory.memory_there_bytes", lambda: 1000)
+    monkeypatch.setattr("causeway.ports.models.weights.filled_array", lambda *_: pytest.fail("read"))
+    with pytest.raises(ValueError, match=r"storage: llama of 2 layers takes .* what would fit: --mesh=model"):
+        load_model(model_dir)
