@@ -26,7 +26,7 @@ def main(_: list[str]) -> None:
     """Convert one model, or the dictionaries of one reference."""
     if FLAGS["model"].present == FLAGS["dictionaries"].present:
         raise ValueError("--model, --dictionaries: needs one of them, and not both; convert them one after the other")
-    no_effect("here", "compute", "devices", "parallel")
+    no_effect("here", "compute", "devices", "parallel", "placement")
     no_effect(*("on a model", "layers", "gating") if FLAGS["model"].present else ("on dictionaries", "bos"))
     if not FLAGS.verify:
         no_effect("without --verify", "tolerance")

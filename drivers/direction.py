@@ -57,7 +57,7 @@ def _checked_directory() -> Path:
 
     given("representations", "the folder that `represent` wrote")
     out = folder("out")
-    no_effect("where no prompt is run", "dictionaries", "layers", "gating", "devices", "parallel")
+    no_effect("where no prompt is run", "dictionaries", "layers", "gating", "devices", "parallel", "placement")
     if not (FLAGS.token_directions or FLAGS.answers_direction):
         no_effect(
             "without --token_directions or --answers_direction", "model", "storage", "compute", "bos",

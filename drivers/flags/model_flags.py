@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, cast
 
 from causeway.drivers.flags.flag_values import given, layer_numbers, named
@@ -11,10 +12,12 @@ if TYPE_CHECKING:
     from jax.sharding import Mesh
 
     from causeway.engine.devices import RowParallel
+    from causeway.engine.dictionary.choice import Auto
+    from causeway.engine.dictionary.placement import Placement
     from causeway.engine.model.config import Storage
     from causeway.engine.model.handle import Model
 
-FLAGS = take("model dictionaries layers gating storage compute bos devices mesh parallel")
+FLAGS = take("model dictionaries layers gating storage compute bos devices mesh parallel placement")
 DTYPES = ["float32", "bfloat16", "float16"]
 
 
@@ -38,7 +41,6 @@ def load_dictionaries(model: Any, transcoders: bool = False) -> Any:
     Args:
         transcoders: whether a bundled model's transcoders are what is meant by default, rather than its SAEs.
     """
-    from causeway.engine.dictionary.placement import Replicated, Sharded
     from causeway.engine.model.config import Precision
     from causeway.ports.dictionaries.load import load_dictionaries as load
 
@@ -47,12 +49,34 @@ def load_dictionaries(model: Any, transcoders: bool = False) -> Any:
     if reference is None:
         kind, how = ("transcoders", "train_dictionary --transcoder") if transcoders else ("SAEs", "train_dictionary")
         raise ValueError(f"--dictionaries: got nothing; needs the {kind} of the model ({how} makes some)")
-    mesh = _mesh()
-    placement = Replicated() if mesh is None else Sharded(mesh)
     # Features are read and written by name and number: their matrices stay floats.
     storage = cast(Precision, "float32" if FLAGS.storage == "int8" else FLAGS.storage)
     with named("dictionaries"):
-        return load(reference, layers(), for_model=model, storage=storage, placement=placement, **format_options())
+        return load(reference, layers(), for_model=model, storage=storage, placement=_placement(), **format_options())
+
+
+def _placement() -> Placement | Auto:
+    """Where dictionaries live, by --placement and --mesh."""
+    from causeway.engine.dictionary.choice import Auto
+    from causeway.engine.dictionary.placement import Replicated, Sharded, Streamed
+    from causeway.engine.mesh import MODEL
+
+    mesh = _mesh()
+    if FLAGS.placement == "sharded" and (mesh is None or mesh.shape[MODEL] == 1):
+        raise ValueError("placement: got sharded; needs --mesh=model:2 or more, over which features are split")
+    each = Replicated() if mesh is None else Sharded(mesh)
+    placements: dict[str, Placement | Auto] = {
+        "auto": Auto(mesh, _tell), "replicated": Replicated(mesh), "sharded": each, "streamed": Streamed(each=each),
+    }  # fmt: skip
+    return placements[FLAGS.placement]
+
+
+def _tell(text: str, streamed: bool) -> None:
+    """A choice, to those who plan and to those whom it makes wait."""
+    if "plan" in FLAGS and FLAGS.plan:
+        print(text)
+    elif streamed:
+        print(text, file=sys.stderr)
 
 
 def format_options() -> dict[str, Any]:

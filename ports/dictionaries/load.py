@@ -7,6 +7,7 @@ for the layers asked for, and fetched only for them when the reference is on the
 
 import dataclasses
 import json
+import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -14,8 +15,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from causeway.engine import scalars
+from causeway.engine.dictionary.choice import Auto
 from causeway.engine.dictionary.dictionary import Dictionary, take
 from causeway.engine.dictionary.fit import fitted_config
 from causeway.engine.dictionary.placement import Placement, Replicated
@@ -40,7 +43,7 @@ def load_dictionaries(
     *,
     for_model: Model | None = None,
     storage: Precision = "float32",
-    placement: Placement = Replicated(),  # noqa: B008 (immutable)
+    placement: Placement | Auto = Replicated(),  # noqa: B008 (immutable)
     **options: Any,
 ) -> Any:
     """Dictionaries of several layers, lowest layer first.
@@ -53,7 +56,8 @@ def load_dictionaries(
         for_model: read the names of places as this model's, and refuse dictionaries that do not fit it; a warning where
             they were trained with a begin-of-sequence token and the model's text is run without, or the other way.
         storage: dtype of the arrays in memory.
-        placement: whole on the devices, split by features, or streamed (`engine.dictionary.placement`).
+        placement: whole on the devices, split by features, or streamed (`engine.dictionary.placement`); `Auto()` takes
+            what fits.
         options: of the format, such as `gating` of Llama Scope or `norm_scaling_factor` of SAELens.
 
     Returns:
@@ -72,9 +76,20 @@ def load_dictionaries(
     sources = open_dictionaries(reference, layers, for_model=for_model, **options)
     if for_model is not None:
         warn_of_bos(sources, for_model)
+    if isinstance(placement, Auto):
+        placement = _chosen(placement, sources, dtype, for_model)
     if is_checkpoint(Path(reference)):
         return restore_dictionaries(Path(reference), sources, placement, dtype)
     return place_dictionaries(sources, placement, dtype)
+
+
+def _chosen(auto: Auto, sources: Sequence[DictionarySource], dtype: np.dtype, model: Model | None) -> Placement:
+    arrays = [array for source in sources for array in source.arrays.values()]
+    weights = sum(leaf.addressable_shards[0].data.nbytes for leaf in jax.tree.leaves(model and model.transformer))
+    cross_layer = any(len(source.arrays["W_dec"].shape) == 3 for source in sources)
+    return auto.chosen(
+        sum(math.prod(array.shape) for array in arrays) * dtype.itemsize, len(sources), weights, not cross_layer
+    )
 
 
 def open_dictionaries(

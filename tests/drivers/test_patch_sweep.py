@@ -139,6 +139,7 @@ def session(place, given, drive, tmp_path_factory):
         "again": given(f"--workdir={tmp / 'exact'}", "--alpha=0.1"),
         "moved": given(f"--workdir={tmp / 'exact'}", f"--model={tmp / 'moved'}", f"--prompts={tmp / 'moved.jsonl'}"),
         "another plan": given(f"--workdir={tmp / 'exact'}", "--seed=3", "--scope=decode"),
+        "streamed": given(f"--workdir={tmp / 'streamed'}", "--placement=streamed"),
         "pilot": given(f"--workdir={tmp / 'pilot'}", "--limit_features=2"),
         "plan": given(f"--workdir={tmp / 'planned'}", "--plan=abstract"),
         "one layer": given(f"--workdir={tmp / 'layer'}", "--layers=2", "--plan=abstract"),
@@ -192,6 +193,14 @@ def test_a_moved_model_goes_on_where_it_was(session):
     _, runs = session
     assert runs["moved"]["status"] == 0, runs["moved"]["err"]
     assert "0 units to compute" in runs["moved"]["err"]
+
+
+def test_streamed_dictionaries_give_the_same_files(session):
+    tmp, runs = session
+    assert runs["streamed"]["status"] == 0, runs["streamed"]["err"]
+    assert contents(tmp / "streamed") == contents(tmp / "exact")
+    # Without the flag, the sizes decide; who plans is told.
+    assert "dictionaries: whole on each device (" in runs["plan"]["out"]
 
 
 def test_a_workdir_of_another_plan_is_refused_with_its_fields(session):

@@ -44,6 +44,8 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
                    "auto", "auto", "yes", "no"),
     "devices": whole("Local devices to use (default: all).", None),
     "mesh": text("Devices as data:2,model:2: rows along data; weights and features split along model (none split)."),
+    "placement": choice("Dictionaries whole on each device, split over --mesh, or layer by layer; auto: what fits.",
+                         "auto", "auto", "replicated", "sharded", "streamed"),
     "parallel": choice("How rows are spread over devices.", "shard_map", "shard_map", "pmap"),
     "batch_rows": whole("Rows of a batch, per device; decides the last bits (intervene: default by length).", None),
     # What comes in and where results go.
