@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Literal, cast
 
-from causeway.drivers.flags import chat_flags, interruption, sweep_flags
+from causeway.drivers.flags import card_flag, chat_flags, interruption, sweep_flags
 from causeway.drivers.flags.flag_values import folder, given, named, no_effect
 from causeway.drivers.flags.refusals import run_driver
 from causeway.drivers.flags.table import take
@@ -35,7 +35,7 @@ def main(_: list[str]) -> None:
     for arm, flag in (("dose", "doses"), ("random", "random_draws")):
         if arm not in FLAGS.arms:
             no_effect(f"without {arm} in --arms", flag)
-    guard = sweep_flags.disk_guard(workdir)
+    guard, card = sweep_flags.disk_guard(workdir), card_flag.planned()
     from causeway.engine.analyses.patch_sweep import buckets, run, sweep_summary
     from causeway.ports.files.parquet_files import read_parquet
     from causeway.ports.prompts import sweep_inputs
@@ -51,7 +51,8 @@ def main(_: list[str]) -> None:
     if FLAGS.export_study:
         study_export.check_study(map(str, sweep.settings.arms), [prompt.record.group for prompt in sweep.prompts])
     if FLAGS.plan:
-        print(run.estimate(sweep, workdir, cast(Literal["abstract", "measured"], FLAGS.plan)).text())
+        basis = cast(Literal["abstract", "measured"], FLAGS.plan)
+        print(run.estimate(sweep, workdir, basis, card_flag.target(card)).text())
         return
     stopped = run.run(sweep, workdir, guard=guard, repair=FLAGS.repair).stopped
     if stopped == "memory":

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
-from causeway.drivers.flags import chat_flags, interruption, sweep_flags
+from causeway.drivers.flags import card_flag, chat_flags, interruption, sweep_flags
 from causeway.drivers.flags.flag_values import folder, given, named, no_effect
 from causeway.drivers.flags.help import own_flags
 from causeway.drivers.flags.refusals import run_driver
@@ -51,6 +51,7 @@ def main(_: list[str]) -> None:
     if "random" not in FLAGS.arms:
         no_effect("without random in --arms", "random_draws")
         print("warning: nothing will be called a pathway: random features are not among --arms", flush=True)
+    card = card_flag.planned()
     guard, settings = sweep_flags.disk_guard(workdir), _settings()
     from causeway.engine.analyses.replay import run
     from causeway.engine.stats.paired import verdict
@@ -67,7 +68,7 @@ def main(_: list[str]) -> None:
         print(f"{'each half' if FLAGS.halves else 'all'} of the prompts: {few}", flush=True)
     if FLAGS.plan:
         basis = cast(Literal["abstract", "measured"], FLAGS.plan)
-        print(run.estimate(sweep, workdir, basis, FLAGS.teacher_forced))
+        print(run.estimate(sweep, workdir, basis, FLAGS.teacher_forced, card_flag.target(card)))
         return
     if run.run(sweep, workdir, teacher_forced=FLAGS.teacher_forced, guard=guard, repair=FLAGS.repair).stopped:
         sys.exit(interruption.RESUMABLE)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # What both take, each with its own defaults of the others: arms random_draws trials record_features record_logits.
 FLAGS = take(
     "answers features per_layer value value_operation form holds scope semantics parser seed temperature "
-    "top_k top_p stop_tokens unit_buckets limit_features workdir plan repair disk_limits correction halves alpha "
+    "top_k top_p stop_tokens unit_buckets limit_features workdir plan card repair disk_limits correction halves alpha "
     + PROCESSES,
     max_new_tokens=100,
     batch_rows=64,

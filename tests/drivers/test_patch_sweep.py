@@ -57,6 +57,8 @@ def contents(workdir):
 
 
 REFUSALS = {
+    "a card without a plan": (("--target=a40",), "--target: without effect without --plan=abstract"),
+    "no card": (("--plan=abstract", "--target=h1"), "--target: got 'h1', no card and no file; needs h200, a100"),
     "layer": (("--features={tmp}/layer.jsonl",), "layer"),
     "feature": (("--features={tmp}/feature.jsonl",), "features: id 24 is outside the dictionary's 0..23"),
     "empty prompt": (("--prompts={tmp}/empty.jsonl",), "line 1: has neither a text .* nor tokens"),

@@ -46,7 +46,7 @@ class Program:
 
 def program_calls(sweep: PatchSweep) -> Calls:
     """Each program's cost and how often the whole plan calls it (per device)."""
-    return ((program.cost(), program.calls) for program in _programs(sweep))
+    return ((program.cost(), program.calls) for program in programs(sweep))
 
 
 def pilots(sweep: PatchSweep) -> list[Pilot]:
@@ -81,11 +81,12 @@ def _shapes(sweep: PatchSweep, prompt: TokenizedPrompt) -> Hashable:
 def largest_program(sweep: PatchSweep) -> ProgramCost | None:
     """The program that needs most memory: of rollouts the last segment, of exact outcomes any layer's; None where
     nothing is edited."""
-    programs = list(_programs(sweep))
-    return programs[-1].cost() if programs else None
+    made = list(programs(sweep))
+    return made[-1].cost() if made else None
 
 
-def _programs(sweep: PatchSweep) -> Iterator[Program]:
+def programs(sweep: PatchSweep) -> Iterator[Program]:
+    """What a sweep compiles, in the bucket of its longest prompt."""
     prompt = max(sweep.prompts, key=lambda p: len(p.tokens))
     width = sweep.settings.bucket(sweep.prompts.index(prompt))
     made = _exact_programs if sweep.settings.outcome == "exact" else _sampled_programs

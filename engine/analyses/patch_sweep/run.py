@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow.dataset
 
 from causeway.engine.analyses.as_published.causal_rule import original_rule
+from causeway.engine.analyses.patch_sweep.card_plan import CardPlan, Target, card_plan
 from causeway.engine.analyses.patch_sweep.contrasts import make_contrasts
 from causeway.engine.analyses.patch_sweep.cost import pilots, program_calls
 from causeway.engine.analyses.patch_sweep.design import EVERY
@@ -130,8 +131,12 @@ def write_original_rule(workdir: Path, trials: pyarrow.dataset.Dataset) -> dict[
     return dict(count_original_rule(decisions))
 
 
-def estimate(sweep: PatchSweep, workdir: Path, basis: Literal["abstract", "measured"]) -> Estimate:
-    """What the sweep will take: from shapes and compiler analysis, or from pilot units."""
+def estimate(
+    sweep: PatchSweep, workdir: Path, basis: Literal["abstract", "measured"], target: Target | None = None
+) -> Estimate | CardPlan:
+    """What the sweep will take: from shapes and compiler analysis, here or on a card, or from pilot units."""
+    if target is not None:
+        return card_plan(sweep, target)
     plan, on_host = sweep.plan, in_host_memory()
     if basis == "measured":
         return estimate_measured(plan, PatchJob(sweep).unit, workdir.parent, pilots(sweep), in_host_memory=on_host)

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from causeway.engine.analyses.patch_sweep import run as sweeps
 from causeway.engine.analyses.patch_sweep.arms import BASELINE
+from causeway.engine.analyses.patch_sweep.card_plan import Target
 from causeway.engine.analyses.patch_sweep.patch_sweep import PatchSweep
 from causeway.engine.analyses.replay import replay_summary
 from causeway.engine.analyses.replay.columns import Pair, columns_of
@@ -104,11 +105,14 @@ def run(
     return job.run(ForcedJob(edited_arms(sweep), given), workdir / FORCED, guard=guard, repair=repair)
 
 
-def estimate(sweep: PatchSweep, workdir: Path, basis: Literal["abstract", "measured"], teacher_forced: bool) -> str:
+def estimate(
+    sweep: PatchSweep, workdir: Path, basis: Literal["abstract", "measured"], teacher_forced: bool,
+    target: Target | None = None,
+) -> str:  # fmt: skip
     """What it will take, in words: the free run, and the one along its tokens, which costs what its arms cost."""
-    told = [sweeps.estimate(sweep, workdir, basis).text()]
+    told = [sweeps.estimate(sweep, workdir, basis, target).text()]
     if teacher_forced:
-        found = sweeps.estimate(edited_arms(sweep), workdir, basis)
+        found = sweeps.estimate(edited_arms(sweep), workdir, basis, target)
         told.append(dataclasses.replace(found, name=FORCED).text())
     return "\n".join(told)
 

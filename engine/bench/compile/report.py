@@ -7,7 +7,7 @@ kernel to the next, and the time that follows from them and from the operations 
 import collections
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -23,7 +23,7 @@ from causeway.engine.precision import full_precision
 
 @dataclasses.dataclass(frozen=True)
 class Compiled:
-    """What the compiler made of a workload.
+    """What the compiler made of a program.
 
     Attributes:
         arguments, temporaries, results: bytes of device memory. text: optimised HLO.
@@ -34,18 +34,33 @@ class Compiled:
     results: int
     text: str
 
+    @property
+    def memory(self) -> int:
+        """Bytes that a call needs."""
+        return self.arguments + self.temporaries + self.results
 
-def compiled_for(card: Card, workload: Workload) -> Compiled:
-    """Compile for one such card; the process needs XLA's compiler for it, and no device."""
+
+def compiled_for(card: Card, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Compiled:
+    """Compile for one such card; the process needs XLA's compiler for it, and no device.
+
+    Args:
+        function: a program of the engine. arguments: arrays, of which the shapes count, or shapes.
+    """
     topology = topologies.get_topology_desc(platform="cuda", target_config=card.target, topology="1x1x1")
     mesh = topologies.make_mesh(topology, (1,), ("rows",))
     whole = NamedSharding(mesh, PartitionSpec())
-    placed = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=whole), workload.arguments)
-    made = jax.jit(full_precision(workload.function)).lower(*placed).compile()
+    shapes = jax.eval_shape(lambda *given: given, *arguments)
+    placed = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=whole), shapes)
+    made = jax.jit(full_precision(function)).lower(*placed).compile()
     memory: Any = made.memory_analysis()
     return Compiled(
         memory.argument_size_in_bytes, memory.temp_size_in_bytes, memory.output_size_in_bytes, made.as_text() or ""
     )
+
+
+def call_seconds(card: Card, compiled: Compiled, trips: int) -> float:
+    """The least time of a call; loops of unknown length run `trips` times."""
+    return _seconds(card, kernels(parse(compiled.text), trips))
 
 
 def figures(card: Card, workload: Workload, compiled: Compiled) -> dict[str, float]:
@@ -57,7 +72,7 @@ def figures(card: Card, workload: Workload, compiled: Compiled) -> dict[str, flo
     return {
         "arguments_gb": compiled.arguments / 1e9,
         "temporaries_gb": compiled.temporaries / 1e9,
-        "memory_fraction": (compiled.arguments + compiled.temporaries + compiled.results) / card.memory,
+        "memory_fraction": compiled.memory / card.memory,
         "trip_gb": moved(trip) / 1e9,
         "needed_gb": needed.bytes / 1e9,
         "trip_tflop": _operations(trip) / 1e12,
