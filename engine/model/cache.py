@@ -17,22 +17,30 @@ from jaxtyping import Array, Float, Int
 from causeway.engine.model.attention import RowKeys, SharedKeys
 from causeway.engine.model.forward import causal_pass
 from causeway.engine.model.transformer import Transformer
+from causeway.engine.model.unrolled import Unrolled, layers_of
 from causeway.engine.precision import full_precision
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Prefix:
-    """Keys and values of a prompt's first `length` tokens, padded to T0; the rest is masked."""
+    """Keys and values of a prompt's first `length` tokens, padded to T0; the rest is masked.
 
-    keys: Float[Array, "L G K T0"]
-    values: Float[Array, "L G T0 K"]
+    Stacked over layers, or one array a layer (`unrolled`).
+    """
+
+    keys: Float[Array, "L G K T0"] | tuple[Float[Array, "G K T0"], ...]
+    values: Float[Array, "L G T0 K"] | tuple[Float[Array, "G T0 K"], ...]
     length: Int[Array, ""]
 
-    def layer(self, index: int) -> SharedKeys:
-        """One layer's piece for attention."""
-        mask = jnp.arange(self.keys.shape[-1]) < self.length
-        return SharedKeys(self.keys[index], self.values[index], mask)
+    def layer(self, index: int | Array) -> SharedKeys:
+        """One layer's piece for attention; `index` may be traced where layers are stacked."""
+        keys = self.keys[index]
+        return SharedKeys(keys, self.values[index], jnp.arange(keys.shape[-1]) < self.length)
+
+    def unrolled(self) -> "Prefix":
+        """The same with one array a layer, for programs that write layers out."""
+        return Prefix(layers_of(self.keys), layers_of(self.values), self.length)
 
 
 @jax.tree_util.register_dataclass
@@ -64,7 +72,7 @@ class Segment:
         return Segment(put(self.keys, key), put(self.values, value), self.first)
 
 
-def empty_segment(transformer: Transformer, rows: int, length: int, first: int | Array = 0) -> Segment:
+def empty_segment(transformer: Transformer | Unrolled, rows: int, length: int, first: int | Array = 0) -> Segment:
     """A segment of zeros to be written from step `first` on."""
     c = transformer.config
     shape = (c.num_kv_heads, rows, length, c.head_dim)

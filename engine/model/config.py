@@ -208,3 +208,13 @@ class Numerics:
     def accumulate_dtype(self) -> jnp.dtype:
         """`accumulate` as a numpy dtype."""
         return jnp.dtype(self.accumulate)
+
+    @property
+    def product_dtype(self) -> jnp.dtype:
+        """The dtype that products with weights are asked for in.
+
+        Every backend sums 16-bit operands in float32 and rounds once, so their products come in 16 bits: asked for in
+        float32, a GPU would write them so and have another kernel read and round them.
+        """
+        narrow = self.compute_dtype.itemsize == 2 and self.accumulate_dtype == jnp.float32
+        return self.compute_dtype if narrow else self.accumulate_dtype

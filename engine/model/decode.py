@@ -1,9 +1,8 @@
 """One token a row, and a segment of tokens.
 
 `decode_token` runs B rows one token further: row-specific edits and taps, a prefix shared by all rows, the rows' own
-segments, and the token itself. Layers are unrolled. On CPU each layer's weights are taken out of the stack before the
-step loop: inside it, slicing the stack would copy every layer's weights at every step (a fifth of the time). On other
-devices a static slice is a view, and slices taken before the loop would hold all weights twice.
+segments, and the token itself. Layers are written out, and each has its own arrays (`unrolled`): no weight is cut out
+of a stack at a step, nor in a call.
 
 `decode_segment` is the compiled program of a sweep: S steps of it, with sampling. Its key is (rows, prefix width,
 lengths of earlier segments, S, instruments, sampling); nothing in it depends on which feature, layer or prompt a row
@@ -18,7 +17,6 @@ Shapes: B rows, S steps, A streams a row (1, or 2 when recomputed: clean, edited
 """
 
 import dataclasses
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -38,7 +36,7 @@ from causeway.engine.model.cache import Prefix, Segment, empty_segment
 from causeway.engine.model.config import ModelConfig
 from causeway.engine.model.grouped import by_group, by_row, edges_of, own
 from causeway.engine.model.sampling import Sampling, choose
-from causeway.engine.model.transformer import Block, Transformer, layer
+from causeway.engine.model.unrolled import Unrolled
 
 
 @jax.tree_util.register_dataclass
@@ -80,26 +78,8 @@ class Steps:
     edits: tuple[EditReport, ...]
 
 
-def layers_of(transformer: Transformer) -> Callable[[], tuple[Block, ...]]:
-    """Gives each layer's own arrays, to be called inside the step loop (see the module's text)."""
-    if not slices_are_copies():
-        return lambda: _unstack(transformer)
-    blocks = _unstack(transformer)
-    return lambda: blocks
-
-
-def slices_are_copies() -> bool:
-    """Whether the device copies a static slice of a stack."""
-    return jax.default_backend() == "cpu"
-
-
-def _unstack(transformer: Transformer) -> tuple[Block, ...]:
-    return tuple(layer(transformer.blocks, index) for index in range(transformer.config.num_layers))
-
-
 def decode_token(
-    transformer: Transformer,
-    blocks: tuple[Block, ...],
+    transformer: Unrolled,
     token: Int[Array, " B"],
     position: Int[Array, ""],
     prefix: Prefix,
@@ -119,14 +99,14 @@ def decode_token(
     if instruments.held is not None:
         instruments = dataclasses.replace(instruments, held=instruments.held.at_token(position))
     streams = 2 if recomputed else 1
-    x = transformer.embed(token, position[None])
+    x = transformer.ends.embed(token, position[None])
     x = jnp.broadcast_to(x[:, None], (token.shape[0], streams, config.d_model))
     at = position[None, None]
     # The clean stream of a pair stands at position -1 for the instruments, where no edit acts.
     seen_at = jnp.concatenate([jnp.full((1, streams - 1), -1, at.dtype), at], axis=1)
     real = None if live is None else live[:, None]
     observers, carried = [], instruments.carried(x)
-    for index, block in enumerate(blocks):
+    for index, block in enumerate(transformer.blocks):
         observers.append(Observer(instruments, index, seen_at, real, carried))
         x = observers[-1]("embed", x) if index == 0 else x
 
@@ -143,7 +123,7 @@ def decode_token(
         carried = observers[-1].carried
     observers.append(Observer(instruments, config.num_layers, seen_at, real))
     last = observers[-1]
-    return last("final_norm", normed(transformer.final_norm, "final_scale", x, last))[:, -1], current, observers
+    return last("final_norm", normed(transformer.ends.final_norm, "final_scale", x, last))[:, -1], current, observers
 
 
 def _pieces(
@@ -170,7 +150,7 @@ class Shared:
     stays as in the prompt's clean pass.
     """
 
-    transformer: Transformer
+    transformer: Unrolled
     dictionary: InMemory | None
     prefix: Prefix
     taps: tuple[BoundTap, ...]
@@ -196,15 +176,14 @@ def decode_segment(
     """`length` tokens a row, chosen or forced; a forced token never ends its row."""
     transformer = shared.transformer
     instruments = Instruments(bind_all(own.edits, shared.dictionary), shared.taps, held=shared.held)
-    blocks = layers_of(transformer)
 
     def body(carry, step):
         rows, segment = carry
         stream, segment, observers = decode_token(
-            transformer, blocks(), rows.token, shared.start + step, shared.prefix, own.past, segment, step, instruments,
+            transformer, rows.token, shared.start + step, shared.prefix, own.past, segment, step, instruments,
             recomputed, rows.live,
         )  # fmt: skip
-        logits = observers[-1]("logits", transformer.logits(stream[:, None]))[:, 0]
+        logits = observers[-1]("logits", transformer.ends.logits(stream[:, None]))[:, 0]
         forced = own.forced[step]
         chosen = jnp.where(forced >= 0, forced, choose(logits, rows.keys, shared.drawn + step - rows.first, sampling))
         stopped = jnp.isin(chosen, jnp.array(sampling.stop_tokens, jnp.int32)) & (forced < 0)
@@ -237,7 +216,7 @@ def _collect(instruments: Instruments, observers: list[Observer]):
 class Fed:
     """Prompt tokens [S] shared by all rows, the last ones from step `first` on; step s stands at start + s."""
 
-    transformer: Transformer
+    transformer: Unrolled
     dictionary: InMemory | None
     prefix: Prefix
     tokens: Int[Array, " S"]
@@ -253,12 +232,11 @@ def feed_segment(shared: Fed, own: Own) -> Segment:
     """
     transformer, rows = shared.transformer, own.rows.token.shape[0]
     instruments = Instruments(bind_all(own.edits, shared.dictionary), held=shared.held)
-    blocks = layers_of(transformer)
 
     def body(step, segment):
         token = jnp.broadcast_to(shared.tokens[step], (rows,))
         return decode_token(
-            transformer, blocks(), token, shared.start + step, shared.prefix, (), segment, step, instruments, False
+            transformer, token, shared.start + step, shared.prefix, (), segment, step, instruments, False
         )[1]
 
     length = len(shared.tokens)

@@ -36,6 +36,7 @@ from causeway.engine.model.sampling import Sampling, row_keys
 from causeway.engine.model.segments import Layout
 from causeway.engine.model.stripes import Stripe, deal, forced_tokens, padded, repack, used
 from causeway.engine.model.transformer import Transformer
+from causeway.engine.model.unrolled import Unrolled, unrolled
 from causeway.engine.precision import full_precision
 
 
@@ -93,10 +94,9 @@ def generate_rows(
         raise ValueError(f"prompt: {last} tokens of each row run before an edit at {first_edit}; give fewer of them")
     shared = 0 if own else min(first_edit, last)
     parallel = parallel or parallel_of(transformer, dictionary)
-    run = _Run(
-        transformer, dictionary, parallel.replicate(shared_prefix(transformer, prompt[..., :shared], shared)),
-        prompt, shared, taps, layout, sampling, recomputed, parallel, parallel.replicate(held),
-    )  # fmt: skip
+    prefix = shared_prefix(transformer, prompt[..., :shared], shared).unrolled()
+    shares = parallel.replicate((unrolled(transformer), dictionary, prefix, held))
+    run = _Run(transformer, *shares, prompt, shared, taps, layout, sampling, recomputed, parallel)
     keys = np.asarray(jax.random.key_data(row_keys(seed, jnp.asarray(prompt_id), jnp.asarray(trials, jnp.int32))))
     return run.draw(edits, keys, np.zeros(count, np.int32) if first is None else first, forced, ends)
 
@@ -129,9 +129,13 @@ class _Segment:
 
 @dataclasses.dataclass(frozen=True)
 class _Run:
-    """One prompt's generation: what stays fixed while its stripes go through the segments."""
+    """One prompt's generation: what stays fixed while its stripes go through the segments.
 
-    transformer: Transformer
+    The stack of blocks runs the prompts' tokens, single blocks the steps.
+    """
+
+    stack: Transformer
+    transformer: Unrolled
     dictionary: InMemory | None
     prefix: Prefix
     prompt: np.ndarray
@@ -183,7 +187,7 @@ class _Run:
             return Stripe(ids, edits, rows, ())
         if self.prompt.ndim == 2:
             tokens = self.parallel.split(self.prompt[chosen, :-1])
-            return Stripe(ids, edits, rows, (self.parallel.program(prefill_rows)(self.transformer, tokens),))
+            return Stripe(ids, edits, rows, (self.parallel.program(prefill_rows)(self.stack, tokens),))
         fed = self.parallel.replicate(self._fed())
         own = Own(rows, edits, (), self.parallel.split(np.zeros((len(ids), 0, self.layout.rows), np.int32)))
         return Stripe(ids, edits, rows, (self.parallel.program(feed_segment)(fed, own),))
@@ -218,10 +222,10 @@ class _Run:
     def _again(self, segment: "_Segment", device: int) -> None:
         """All that a segment's numbers come from, from the prompt on, as plain functions."""
         own = jax.tree.map(lambda a: a[device], segment.own)
-        shared_prefix(self.transformer, self.prompt[..., : self.shared], self.shared)
+        shared_prefix(self.stack, self.prompt[..., : self.shared], self.shared)
         if self.prompt.ndim == 2:
             tokens = self.prompt[padded(segment.ids[device], self.layout.rows), :-1]
-            full_precision(prefill_rows)(self.transformer, jnp.asarray(tokens))
+            full_precision(prefill_rows)(self.stack, jnp.asarray(tokens))
         elif self.last > self.shared:
             full_precision(feed_segment)(self._fed(), own)
         full_precision(decode_segment)(segment.shared, own, **segment.static)

@@ -8,6 +8,7 @@ takes one block out. Everything that mixes positions (attention patterns, caches
 Shapes: D model, H heads, G kv heads, K head width, N neurons, V vocabulary, L layers.
 """
 
+import copy
 from collections.abc import Callable
 
 import jax
@@ -29,17 +30,19 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 
 
 def _product(equation: str, x: Array, weight: Weight, numerics: Numerics) -> Array:
-    """Einsum in the compute dtype with sums in the accumulation dtype."""
-    return _summed(equation, x, *operand(weight), numerics).astype(numerics.compute_dtype)
+    """Einsum in the compute dtype, summed as `Numerics.product_dtype` says; scaled sums stay wide until they are."""
+    matrix, scale = operand(weight)
+    dtype = numerics.product_dtype if scale is None else numerics.accumulate_dtype
+    return _summed(equation, x, matrix, scale, numerics, dtype).astype(numerics.compute_dtype)
 
 
-def _summed(equation: str, x: Array, matrix: Array, scale: Array | None, numerics: Numerics) -> Array:
-    """The same, left in the accumulation dtype; weights in 8 bits are scaled here, once a sum."""
+def _summed(equation: str, x: Array, matrix: Array, scale: Array | None, numerics: Numerics, dtype: jnp.dtype) -> Array:
+    """The same, left in the dtype that sums are asked for in; weights in 8 bits are scaled here, once a sum."""
     out = jnp.einsum(
         equation,
         x.astype(numerics.compute_dtype),
         matrix.astype(numerics.compute_dtype),
-        preferred_element_type=numerics.accumulate_dtype,
+        preferred_element_type=dtype,
     )
     return out if scale is None else out * scale.astype(out.dtype)
 
@@ -218,9 +221,17 @@ class Transformer(nnx.Module):
         """Logits of a stream that the final norm has been applied to, in the accumulation dtype."""
         tied = self.config.tied_embeddings
         matrix, scale = operand(self.embedding if tied else self.unembedding)
-        logits = _summed("...d,dv->...v", x, matrix.T if tied else matrix, scale, self.numerics)
+        dtype = self.numerics.accumulate_dtype
+        logits = _summed("...d,dv->...v", x, matrix.T if tied else matrix, scale, self.numerics, dtype)
         cap = self.config.logit_softcap
         return cap * jnp.tanh(logits / cap) if cap else logits
+
+
+def without_blocks(transformer: Transformer) -> Transformer:
+    """What stands before and after the blocks, the same arrays."""
+    ends = copy.copy(transformer)
+    del ends.blocks
+    return ends
 
 
 def layer(blocks: Block, index: int | Array) -> Block:

@@ -27,7 +27,7 @@ from causeway.engine.intervention.edits import EMPTY, Edit
 from causeway.engine.intervention.held import Held, needed_streams
 from causeway.engine.intervention.hold import HeldLayers
 from causeway.engine.intervention.instruments import Carried, Instruments, Observer
-from causeway.engine.model.attention import RowKeys, SharedKeys, attend_pieces, blank, window_of, within
+from causeway.engine.model.attention import RowKeys, attend_pieces, blank, window_of, within
 from causeway.engine.model.block import apply_block
 from causeway.engine.model.buckets import node_width
 from causeway.engine.model.cache import Prefix
@@ -132,9 +132,8 @@ class _Tree(Observer):
         config, nodes, index = self.transformer.config, self.nodes, self.layer
         repeat, window = config.num_heads // config.num_kv_heads, window_of(config, index)
         queries = jnp.repeat(nodes.positions, repeat)
-        keys, values = self.prefix.keys[index], self.prefix.values[index]
-        shared = SharedKeys(keys, values, jnp.arange(keys.shape[-1]) < self.prefix.length)
-        at = [jnp.arange(keys.shape[-1]), nodes.positions]
+        shared = self.prefix.layer(index)
+        at = [jnp.arange(shared.keys.shape[-1]), nodes.positions]
         pieces = [within(shared, queries, at[0], window)]
         if len(nodes.tokens) > 1:
             visible = jnp.repeat(nodes.ancestors, repeat, axis=0)

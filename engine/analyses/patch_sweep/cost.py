@@ -21,6 +21,7 @@ from causeway.engine.model.buckets import bucket_width, node_width
 from causeway.engine.model.cache import Segment, prefill
 from causeway.engine.model.decode import Own, Shared, decode_segment
 from causeway.engine.model.decode import Rows as DecodeRows
+from causeway.engine.model.unrolled import unrolled
 from causeway.engine.outcome.exact import Background, edited_answers, start_layer
 from causeway.engine.sweep.cost import ProgramCost, program_cost
 from causeway.engine.sweep.estimate import Pilot
@@ -116,9 +117,12 @@ def _sampled_programs(sweep: PatchSweep, prompt: TokenizedPrompt, width: int) ->
     s, transformer = sweep.settings, sweep.model.transformer
     shared_length = min(sweep.first_edit(prompt), len(prompt.tokens) - 1)
     scalar = _shape(())
-    prefix = jax.eval_shape(prefill, transformer, _shape((bucket_width(max(shared_length, 1)),)), scalar)
+    prompt_ids = _shape((bucket_width(max(shared_length, 1)),))
+    layers, prefix = jax.eval_shape(
+        lambda *given: (unrolled(given[0]), prefill(*given).unrolled()), transformer, prompt_ids, scalar
+    )
     taps = s.recording.taps(sweep.stack, sweep.model.config.num_layers)
-    shared = Shared(transformer, sweep.stack, prefix, taps, scalar, scalar)
+    shared = Shared(layers, sweep.stack, prefix, taps, scalar, scalar)
     ids = _shape((width,))
     rows = DecodeRows(ids, _shape((width,), jnp.bool_), _shape((width, 2), jnp.uint32), ids)
     calls = math.ceil(len(sweep.rows) / width) * len(sweep.prompts)

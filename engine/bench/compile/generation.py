@@ -33,6 +33,7 @@ from causeway.engine.model.config import ModelConfig
 from causeway.engine.model.decode import Own, Rows, Shared, decode_segment
 from causeway.engine.model.sampling import Sampling
 from causeway.engine.model.transformer import abstract_transformer
+from causeway.engine.model.unrolled import unrolled
 from causeway.engine.outcome.exact import Background, CleanTree, Nodes, edited_answers
 
 ROLLOUTS, SCORED = 512, 2048
@@ -48,8 +49,11 @@ def decode_8b(layers: int) -> Workload:
     dictionary = abstract_dictionary(DictionaryConfig("jumprelu", tapped), config.d_model, FEATURES)
     spec = TapSpec("resid_post", "selected", tapped, RECORDED)
     tap = jax.eval_shape(lambda d: bind_tap(spec, d, np.tile(np.arange(RECORDED), (len(tapped), 1))), dictionary)
-    prefix = jax.eval_shape(prefill, transformer, integers(bucket_width(PROMPT - 1)), integers())
-    shared = Shared(transformer, dictionary, prefix, (tap,), integers(), integers())
+    layers_alone, prefix = jax.eval_shape(
+        lambda *given: (unrolled(given[0]), prefill(*given).unrolled()),
+        transformer, integers(bucket_width(PROMPT - 1)), integers(),
+    )  # fmt: skip
+    shared = Shared(layers_alone, dictionary, prefix, (tap,), integers(), integers())
     ids = integers(ROLLOUTS)
     rows = Rows(ids, shape(ROLLOUTS, dtype=bool), shape(ROLLOUTS, 2, dtype=jnp.uint32), ids)
     past = jax.eval_shape(lambda t: empty_segment(t, ROLLOUTS, SEGMENT), transformer)
