@@ -138,6 +138,7 @@ class _Run:
     transformer: Unrolled
     dictionary: InMemory | None
     prefix: Prefix
+    held: Held | None
     prompt: np.ndarray
     shared: int
     taps: tuple[BoundTap, ...]
@@ -145,7 +146,6 @@ class _Run:
     sampling: Sampling
     recomputed: bool
     parallel: RowParallel
-    held: Held | None
 
     def draw(
         self, edits: tuple[Edit, ...], keys: np.ndarray, first: np.ndarray, forced: np.ndarray | None, ends: Ends | None
