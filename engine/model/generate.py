@@ -95,8 +95,8 @@ def generate_rows(
     shared = 0 if own else min(first_edit, last)
     parallel = parallel or parallel_of(transformer, dictionary)
     prefix = shared_prefix(transformer, prompt[..., :shared], shared).unrolled()
-    shares = parallel.replicate((unrolled(transformer), dictionary, prefix, held))
-    run = _Run(transformer, *shares, prompt, shared, taps, layout, sampling, recomputed, parallel)
+    layers, known, prefix, held = parallel.replicate((unrolled(transformer), dictionary, prefix, held))
+    run = _Run(transformer, layers, known, prefix, held, prompt, shared, taps, layout, sampling, recomputed, parallel)
     keys = np.asarray(jax.random.key_data(row_keys(seed, jnp.asarray(prompt_id), jnp.asarray(trials, jnp.int32))))
     return run.draw(edits, keys, np.zeros(count, np.int32) if first is None else first, forced, ends)
 
