@@ -115,7 +115,10 @@ def _program(parallel: RowParallel, function: Callable[..., Any], static: tuple[
         jax.shard_map(
             on_one_device, mesh=parallel.mesh, in_specs=(PartitionSpec(), spec), out_specs=spec,
             axis_names=written_out, check_vma=False,
-        )
+        ),
+        # Told again: on one device the compiler calls results whole, and what takes them would be traced a second time.
+        # Along `model` the compiler chooses.
+        out_shardings=NamedSharding(parallel.mesh, spec) if parallel.model == 1 else None,
     )  # fmt: skip
     _MADE.append((function, program))
     return program

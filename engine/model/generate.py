@@ -1,17 +1,21 @@
 """Many trials of one prompt, token after token: `generate_rows`.
 
 The host's part of generation: rows are cut into buckets of a fixed width, the prompt's prefix is computed once, and
-the tokens are drawn in segments of fixed lengths. Between segments, rows that chose a stop token leave and the live
-ones are repacked, so the batch stays full; every (bucket, segment) pair is one compiled program.
+the tokens are drawn in segments of fixed lengths. Between segments, rows that chose a stop token leave and live ones
+take their places, so the batch stays full; every (bucket, segment) pair is one compiled program.
 
 A row's bits are a function of the row and of the widths in `Layout`, never of the rows around it.
 
-Each segment's results go to the host before the next one of that bucket starts (`rollouts`).
+The device is kept busy: within a segment nothing comes to the host, between two only which rows are live. What a
+segment gives goes to the host while the next one runs (`rollouts`), and programs of later segments are compiled while
+the first one's is (`compile_ahead`).
 """
 
+import collections
 import dataclasses
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
@@ -27,7 +31,8 @@ from causeway.engine.intervention.edits import EMPTY, Edit
 from causeway.engine.intervention.held import Held
 from causeway.engine.intervention.taps import BoundTap
 from causeway.engine.model.buckets import bucket_width
-from causeway.engine.model.cache import Prefix, prefill, prefill_rows
+from causeway.engine.model.cache import Prefix, empty_segment, prefill, prefill_rows
+from causeway.engine.model.compile_ahead import compile_ahead, pays
 from causeway.engine.model.decode import Fed, Own, Rows, Shared, Steps, decode_segment, feed_segment
 from causeway.engine.model.finite import NotFiniteError, all_finite, traced
 from causeway.engine.model.refusals import check_first_edit, check_generation, check_taps
@@ -116,11 +121,17 @@ def first_edited_position(edits: tuple[Edit, ...]) -> int:
     return min((int(start.min(initial=never)) for start in starts), default=never)
 
 
+# Segments whose results are on their way while the next one runs: each keeps what it was made from.
+_UNDERWAY = 1
+
+
 @dataclasses.dataclass(frozen=True)
 class _Segment:
-    """A segment on its way: whose it is, what comes of it, and what it was made from, should it have to be traced."""
+    """A segment on its way: whose it is, from which step on, what comes of it, and what it was made from, should it
+    have to be traced."""
 
     ids: list[np.ndarray]
+    drawn: int
     steps: Steps
     shared: Shared
     own: Own
@@ -153,23 +164,27 @@ class _Run:
         out = Rollouts(len(keys), self.layout.max_new_tokens)
         dealt = deal(np.arange(len(keys)), self.layout.rows, self.parallel)
         stripes = [self._open(ids, edits, keys, first) for ids in dealt]
+        ahead = self._compile_ahead(stripes[0]) if stripes and pays(self.parallel) else iter(())
+        underway: collections.deque[_Segment] = collections.deque()
         drawn = 0
         for length in self.layout.segments:
-            running: list[_Segment] = []
+            if (program := next(ahead, None)) is not None:
+                program.result()
             for stripe in stripes:
                 # The device starts on this stripe before the host waits for the one before it.
-                running.append(self._segment(stripe, drawn, length, forced))
-                if len(running) > 1:
-                    self._deliver(running.pop(0), out, drawn)
-            for segment in running:
-                self._deliver(segment, out, drawn)
+                underway.append(self._segment(stripe, drawn, length, forced))
+                self._deliver(underway, out, _UNDERWAY)
             drawn += length
             if ends is not None:
+                self._deliver(underway, out, 0)
                 kept = ends(out.tokens[:, :drawn])
                 out.cut(kept)
                 stripes = [stripe.without(kept <= drawn, self.parallel) for stripe in stripes]
             if drawn < self.layout.max_new_tokens:
                 stripes = repack(stripes, self.parallel)
+            if not stripes:
+                break
+        self._deliver(underway, out, 0)
         return out.result(self.prompt if self.prompt.ndim == 1 else self.prompt[0, :0])
 
     @property
@@ -202,22 +217,48 @@ class _Run:
         )  # fmt: skip
 
     def _segment(self, stripe: Stripe, drawn: int, length: int, forced: np.ndarray | None) -> "_Segment":
-        """Start one segment of one stripe; the stripe moves on."""
-        start = jnp.int32(self.last + drawn)
-        shared = Shared(self.transformer, self.dictionary, self.prefix, self.taps, start, jnp.int32(drawn), self.held)
+        """Start one segment of one stripe; the stripe moves on, and its results are on their way to the host."""
+        shared = self.parallel.replicate(self._shared(drawn))
         taken = np.stack([forced_tokens(forced, bucket, drawn, length, self.layout.rows) for bucket in stripe.ids])
         own = Own(stripe.rows, stripe.edits, stripe.past, self.parallel.split(taken))
-        shared = self.parallel.replicate(shared)
-        static = {"length": length, "sampling": self.sampling, "recomputed": self.recomputed}
+        static = self._static(length)
         stripe.rows, segment, steps = self.parallel.program(decode_segment, **static)(shared, own)
         stripe.past = (*stripe.past, segment)
-        return _Segment(stripe.ids, steps, shared, own, static)
+        for array in jax.tree.leaves(steps):
+            array.copy_to_host_async()
+        return _Segment(stripe.ids, drawn, steps, shared, own, static)
 
-    def _deliver(self, segment: "_Segment", out: Rollouts, drawn: int) -> None:
-        """Wait for a segment's results and keep them, if they are numbers."""
-        steps = jax.device_get(segment.steps)
-        check_segment(steps, segment.ids, lambda device: self._again(segment, device))
-        out.keep_stripe(segment.ids, steps, drawn)
+    def _shared(self, drawn: int) -> Shared:
+        start = jnp.int32(self.last + drawn)
+        return Shared(self.transformer, self.dictionary, self.prefix, self.taps, start, jnp.int32(drawn), self.held)
+
+    def _static(self, length: int) -> dict[str, Any]:
+        return {"length": length, "sampling": self.sampling, "recomputed": self.recomputed}
+
+    def _compile_ahead(self, stripe: Stripe) -> Iterator[Future]:
+        """Start on the programs of all segments, with arguments as they will be."""
+        parallel, rows, past = self.parallel, self.layout.rows, stripe.past
+        shared, placed = parallel.replicate(self._shared(0)), jax.tree.leaves(stripe.rows)[0].sharding
+
+        def on_devices(a: jax.ShapeDtypeStruct) -> Any:
+            return jax.ShapeDtypeStruct((parallel.count, *a.shape), a.dtype, sharding=placed)
+
+        started = []
+        for length in self.layout.segments:
+            forced = on_devices(jax.ShapeDtypeStruct((length, rows), np.int32))
+            program = parallel.program(decode_segment, **self._static(length))
+            started.append(compile_ahead(program, shared, Own(stripe.rows, stripe.edits, past, forced)))
+            segment = jax.eval_shape(partial(empty_segment, rows=rows, length=length), self.transformer)
+            past = (*past, jax.tree.map(on_devices, segment))
+        return iter(started)
+
+    def _deliver(self, underway: collections.deque[_Segment], out: Rollouts, left: int) -> None:
+        """Wait for results of segments until so many are left, and keep them, if they are numbers."""
+        while len(underway) > left:
+            segment = underway.popleft()
+            steps = jax.device_get(segment.steps)
+            check_segment(steps, segment.ids, partial(self._again, segment))
+            out.keep_stripe(segment.ids, steps, segment.drawn)
 
     def _again(self, segment: "_Segment", device: int) -> None:
         """All that a segment's numbers come from, from the prompt on, as plain functions."""

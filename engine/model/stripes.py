@@ -1,22 +1,27 @@
 """Rows on their way through generation: buckets of them, one a device, dealt and repacked.
 
-A stripe is one bucket on each device. Rows that are over leave between segments, and the live ones of all stripes are
-gathered into as few buckets as hold them, so that the batch stays full; a row's numbers do not depend on its place.
+A stripe is one bucket on each device. Rows that are over leave between segments, and live ones of the last stripes take
+their places, so that the batch stays full; a row's numbers do not depend on its place.
 """
 
 import dataclasses
-from functools import partial
+import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Int
+from jax.sharding import Sharding
+from jaxtyping import Array, Bool, Int
 
 from causeway.engine.devices import RowParallel
 from causeway.engine.intervention.edits import Edit
 from causeway.engine.model.buckets import cut
 from causeway.engine.model.cache import Segment
 from causeway.engine.model.decode import Rows
+
+# What rows carry: edits, state, keys and values that they have added.
+_Arrays = tuple[tuple[Edit, ...], Rows, tuple[Segment, ...]]
 
 
 @dataclasses.dataclass
@@ -53,45 +58,66 @@ def deal(ids: Int[np.ndarray, " n"], width: int, parallel: RowParallel) -> list[
 
 
 def repack(stripes: list[Stripe], parallel: RowParallel) -> list[Stripe]:
-    """Live rows of all stripes in their order, in as few buckets as hold them."""
-    live = [np.asarray(s.rows.live).reshape(-1) for s in stripes]
-    ids = [np.concatenate([padded(bucket, s.width) for bucket in s.ids]) for s in stripes]
-    total, taken = sum(int(a.sum()) for a in live), sum(len(bucket) for s in stripes for bucket in s.ids)
-    if total == taken:
-        return stripes
-    where = np.concatenate([np.stack([np.full(a.sum(), i), np.flatnonzero(a)]) for i, a in enumerate(live)], axis=1)
-    numbers = np.concatenate([ids[i][live[i]] for i in range(len(stripes))])
-    dealt = deal(np.arange(total), stripes[0].width, parallel)
-    return [_gather(stripes, where, numbers, places, parallel) for places in dealt]
+    """Live rows of all stripes in as few as hold them: those of the last stripes go where rows of the others are over.
+
+    What stays is not touched, and what moves is moved on the devices. A stripe's last dead rows keep their places.
+    """
+    live = [np.asarray(stripe.rows.live).reshape(-1) for stripe in stripes]
+    needed = -(-sum(int(rows.sum()) for rows in live) // live[0].size)
+    kept, gone = stripes[:needed], stripes[needed:]
+    moving = [np.flatnonzero(rows) for rows in live[needed:]]
+    free = [np.flatnonzero(~rows) for rows in live[:needed]]
+    for source, rows in zip(gone, moving, strict=True):
+        for index, places in enumerate(free):
+            count = min(len(places), len(rows))
+            if count:
+                kept[index] = _filled(kept[index], places[:count], source, rows[:count], parallel)
+                free[index], rows = places[count:], rows[count:]
+    return kept
 
 
-def _gather(
-    stripes: list[Stripe], where: np.ndarray, numbers: np.ndarray, places: list[np.ndarray], parallel: RowParallel
+def _filled(
+    stripe: Stripe, places: Int[np.ndarray, " n"], source: Stripe, rows: Int[np.ndarray, " n"], parallel: RowParallel
 ) -> Stripe:
-    """The stripe whose rows are the live rows `places`; where [2, live] names each one's stripe and flat place."""
-    width, devices = stripes[0].width, parallel.count
-    wanted = np.concatenate([padded(bucket, width) for bucket in places])
-    sources, source = np.unique(where[0, wanted], return_inverse=True)
-    flat = jnp.asarray(source * devices * width + where[1, wanted])
-
-    def rows_of(axis: int, *leaves: jax.Array) -> jax.Array:
-        if leaves[0].ndim == 1:  # a segment's first step, the same for all rows
-            return leaves[0]
-        joined = jnp.concatenate([jnp.moveaxis(a, axis, 1).reshape(-1, *_without(a.shape, axis)) for a in leaves])
-        taken = joined[flat].reshape(devices, width, *joined.shape[1:])
-        return jnp.moveaxis(taken, 1, axis)
-
-    parts = [stripes[i] for i in sources]
-    edits, rows = jax.tree.map(partial(rows_of, 1), *[(s.edits, s.rows) for s in parts])
-    past = jax.tree.map(partial(rows_of, 2), *[s.past for s in parts])
-    rows = dataclasses.replace(rows, live=used(places, width))
-    ids = [numbers[bucket] for bucket in places]
-    return Stripe(ids, *(parallel.split(tree) for tree in (edits, rows, past)))
+    """The stripe with rows of another in some of its places; both count over the devices' buckets."""
+    taken = np.full(parallel.count * stripe.width, -1, np.int32)
+    taken[places] = rows
+    ids = np.concatenate([padded(bucket, stripe.width) for bucket in stripe.ids])
+    ids[places] = np.concatenate([padded(bucket, source.width) for bucket in source.ids])[rows]
+    where = parallel.split(taken.reshape(parallel.count, -1))
+    arrays, others = ((one.edits, one.rows, one.past) for one in (stripe, source))
+    moved = _mover(where.sharding if parallel.model == 1 else None)(arrays, others, where)
+    return Stripe(np.split(ids, parallel.count), *moved)
 
 
-def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
-    """The shape beyond the device axis, the row axis taken out."""
-    return tuple(n for i, n in enumerate(shape) if i not in (0, axis))
+@functools.cache
+def _mover(sharding: Sharding | None) -> Callable[[_Arrays, _Arrays, Int[Array, "devices B"]], _Arrays]:
+    """`_take_rows`, with results placed as rows are when they start: another placing would be another program.
+
+    Without a placing the compiler chooses: caches may be split along `model`.
+    """
+    return jax.jit(_take_rows, out_shardings=sharding)
+
+
+def _take_rows(stripe: _Arrays, source: _Arrays, taken: Int[Array, "devices B"]) -> _Arrays:
+    """Arrays of a stripe, with row `taken` of the other's in each place where that is not -1; one program a boundary.
+
+    Caches are [devices, G, B, S, K], other arrays [devices, B, ...]; a segment's first step is the same for all rows.
+    """
+    device, row = jnp.divmod(jnp.maximum(taken, 0), taken.shape[1])
+
+    def of(old: Array, new: Array) -> Array:
+        moved = (taken >= 0).reshape(*taken.shape, *[1] * (old.ndim - 2))
+        return jnp.where(moved, new[device, row], old)
+
+    def of_cache(old: Array, new: Array) -> Array:
+        if old.ndim == 1:
+            return old
+        group = jnp.arange(old.shape[1])[:, None]
+        return jnp.where((taken >= 0)[:, None, :, None, None], new[device[:, None], group, row[:, None]], old)
+
+    (edits, rows, past), (new_edits, new_rows, new_past) = stripe, source
+    return (*jax.tree.map(of, (edits, rows), (new_edits, new_rows)), jax.tree.map(of_cache, past, new_past))
 
 
 def padded(ids: Int[np.ndarray, " n"], width: int) -> Int[np.ndarray, " B"]:
