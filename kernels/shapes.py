@@ -20,6 +20,7 @@ from causeway.kernels.decode_attention import RowKeys, SharedKeys, decode_attent
 from causeway.kernels.encode_top_k import encode_top_k
 from causeway.kernels.second_order_fold import second_order_fold
 from causeway.kernels.sparse_decode import sparse_decode
+from causeway.kernels.top_p import top_p_threshold
 
 IMPLEMENTATIONS = ("xla", "pallas")
 
@@ -31,7 +32,8 @@ class Case:
     Attributes:
         operation: takes the arguments, and which implementation.
         arguments: their shapes and dtypes. below: of integer ones, one more than the largest that may occur.
-        operations: of its products. unread: bytes of arguments on which no result depends.
+        operations: of its products. unread: bytes of arguments on which no result depends. positive: whether arguments
+            are.
     """
 
     operation: Callable[..., Any]
@@ -39,6 +41,7 @@ class Case:
     operations: int
     below: int = 1
     unread: int = 0
+    positive: bool = False
 
     @property
     def dtype(self) -> str:
@@ -52,7 +55,7 @@ class Case:
         return sum(math.prod(array.shape) * array.dtype.itemsize for array in arrays) - self.unread
 
     def draw(self) -> tuple[Any, ...]:
-        """Arguments of that size: normal numbers, whole numbers below `below`, masks that hold."""
+        """Arguments of that size: normal numbers, or their sizes; whole numbers below `below`; masks that hold."""
         leaves, tree = jax.tree.flatten(self.arguments)
         keys = jax.random.split(jax.random.key(0), len(leaves))
         return jax.tree.unflatten(tree, [self._drawn(*pair) for pair in zip(keys, leaves, strict=True)])
@@ -62,7 +65,8 @@ class Case:
             return jnp.ones(like.shape, bool)
         if jnp.issubdtype(like.dtype, jnp.integer):
             return jax.random.randint(key, like.shape, 0, self.below, like.dtype)
-        return jax.random.normal(key, like.shape, like.dtype)
+        drawn = jax.random.normal(key, like.shape, like.dtype)
+        return jnp.abs(drawn) if self.positive else drawn
 
 
 def _array(dtype: str, *shape: int) -> Any:
@@ -105,6 +109,10 @@ def _fold(dtype: str, b: int, layers: int, heads: int, tokens: int, neurons: int
     return Case(second_order_fold, arguments, 2 * b * layers * heads * tokens * neurons, tokens, unread)
 
 
+def _nucleus(b: int, vocabulary: int) -> Case:
+    return Case(partial(top_p_threshold, share=0.9), (_array("float32", b, vocabulary),), 0, positive=True)
+
+
 CASES: Mapping[str, Mapping[str, Case]] = MappingProxyType({
     "encode_top_k": {
         "d512": _encode("float32", 128, 512, 16_384, 50),
@@ -118,6 +126,7 @@ CASES: Mapping[str, Mapping[str, Case]] = MappingProxyType({
         "d512": _attend("float32", 4, 128, 2, 64, 300, 64),
         "llama8b": _attend("bfloat16", 8, 512, 4, 128, 320, 128),
     },
+    "top_p": {"d512": _nucleus(128, 4096), "llama8b": _nucleus(512, 128_256)},
     "second_order_fold": {
         "d512": _fold("float32", 16, 2, 8, 64, 1408),
         "qwen4b": _fold("float32", 16, 26, 32, 64, 9728),

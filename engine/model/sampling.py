@@ -6,7 +6,7 @@ of a row is a function of (seed, prompt id, trial, step) and of nothing else: no
 in the batch, or the device.
 
 Top-p keeps the smallest set of most probable tokens whose mass reaches p, ties included. Its threshold is found
-exactly and without a sort (`kernels/top_p.py`), which would cost more than a whole step of a small model.
+exactly and without a sort (`kernels/top_p`), which would cost more than a whole step of a small model.
 """
 
 import dataclasses
@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from causeway.engine import scalars
+from causeway.kernels.top_k import top_k
 from causeway.kernels.top_p import top_p_threshold
 
 # Logits are divided by the temperature in float32: below this, the quotients of large logits are infinite and all of
@@ -99,7 +100,7 @@ def _by_two_reductions(scores: Float[Array, "B V"]) -> Int[Array, " B"]:
 
 
 def _kth_largest(logits: Float[Array, "B V"], k: int) -> Float[Array, "B 1"]:
-    return jax.lax.top_k(logits, min(k, logits.shape[-1]))[0][:, -1:]
+    return top_k(logits, min(k, logits.shape[-1]))[0][:, -1:]
 
 
 def nucleus(logits: Float[Array, "B V"], top_p: float) -> Bool[Array, "B V"]:

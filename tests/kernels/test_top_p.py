@@ -5,9 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from causeway.kernels.top_p import TILE, _by_digits, top_p_threshold
+from causeway.kernels.top_p import top_p_threshold
+from causeway.kernels.top_p.pallas import TILE
+from causeway.kernels.top_p.xla import by_digits
 
-by_digits = jax.jit(_by_digits, static_argnames="digit")
+by_digits = jax.jit(by_digits, static_argnames="digit")
 FORMS = ["xla", "pallas"]
 
 
