@@ -163,6 +163,12 @@ class Observer:
         held = self.instruments.held
         return bool(self.on_edges) or (held is not None and "attn_pattern" in held.layers)
 
+    @property
+    def needs_patterns(self) -> bool:
+        """Whether whole patterns have to be formed: something changes or reads them, or the pass is differentiated."""
+        read = any(tap.spec.stream == "attn_pattern" for tap in self.instruments.taps)
+        return self.meets_patterns or read or self.instruments.differentiated is not None
+
     def _start(self, bound: StreamEdit, stream: str, x: Array) -> Start | None:
         """Which edited features start from the clean stream, where some do."""
         held = self.instruments.held

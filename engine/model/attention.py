@@ -44,7 +44,7 @@ def blank(v: Float[Array, "B T G K"], real: Bool[Array, "rows T"]) -> Float[Arra
     return jnp.where(real[..., None, None], v, 0)
 
 
-def _scaled(scores: Array, config: ModelConfig) -> Array:
+def scaled(scores: Array, config: ModelConfig) -> Array:
     """Scores after scale and cap."""
     scores = scores * config.score_scale
     cap = config.attention_softcap
@@ -68,7 +68,7 @@ def attend_sequence(
     g = k.shape[2]
     grouped = q.reshape(b, t, g, h // g, width)
     dtype = numerics.accumulate_dtype
-    scores = _scaled(jnp.einsum("btgrk,bsgk->bgrts", grouped, k, preferred_element_type=dtype), config)
+    scores = scaled(jnp.einsum("btgrk,bsgk->bgrts", grouped, k, preferred_element_type=dtype), config)
     pattern = jax.nn.softmax(jnp.where(mask, scores, -jnp.inf), axis=-1)
     pattern = observe("attn_pattern", pattern.reshape(b, h, t, -1)).astype(v.dtype)
     pattern = pattern.reshape(-1, *scores.shape[1:])

@@ -1,8 +1,9 @@
 """One forward pass over whole sequences: `run`.
 
 The blocks are one `lax.scan` over their stacked parameters. Edits and taps ride along as data: the layer index is
-traced, so a batch may edit another layer in every row. Cost: one causal pass of B rows of T tokens, plus 2 D F per
-token and layer for each full encode asked for.
+traced, so a batch may edit another layer in every row. From 512 tokens on, attention patterns are formed only where
+something reads or changes them. Cost: one causal pass of B rows of T tokens, plus 2 D F per token and layer for each
+full encode asked for.
 
 Records of this pass: values are [P, B, T, W] (raw attention patterns [P, B, H, T, S], heads [P, B, T, H, K]); `valid`
 is [B, T]. Positions with no token (right padding) are invalid and their values zero.
@@ -28,6 +29,7 @@ from causeway.engine.intervention.taps import Record
 from causeway.engine.model.attention import attend_sequence, blank, causal_mask, window_of
 from causeway.engine.model.block import apply_block, normed
 from causeway.engine.model.finite import refuse, rows_finite, traced
+from causeway.engine.model.long_attention import LONG, attend_long
 from causeway.engine.model.refusals import check_taps
 from causeway.engine.model.transformer import Transformer
 from causeway.engine.precision import full_precision
@@ -90,8 +92,11 @@ def causal_pass(
         def attend(q, k, v):
             nonlocal cache
             v = v if lengths is None else blank(v, valid)
-            mask = causal_mask(length, window_of(config, index))
+            window = window_of(config, index)
             cache = (k, v) if keep_cache else ()
+            if length >= LONG and not observe.needs_patterns:
+                return attend_long(q, k, v, window, config, numerics)
+            mask = causal_mask(length, window)
             edges = Edges(positions, mask)
             return attend_sequence(q, k, v, mask, config, numerics, lambda stream, p: observe(stream, p, edges))
 
