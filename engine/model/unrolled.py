@@ -43,6 +43,11 @@ def unrolled(transformer: Transformer) -> Unrolled:
     return Unrolled(without_blocks(transformer), layers_of(transformer.blocks))
 
 
+def unrolled_off_cpu(transformer: Transformer) -> Transformer | Unrolled:
+    """For programs that run either: a loop over the stack on a CPU, where one compiled layer serves all of them."""
+    return transformer if _on_cpu(transformer.embedding[...]) else unrolled(transformer)
+
+
 def layers_of(stacked: Any) -> tuple[Any, ...]:
     """The layers of a tree of stacked arrays, each a tree of arrays of its own."""
     leaves, structure = jax.tree.flatten(stacked)
@@ -53,8 +58,11 @@ def _apart(stack: jax.Array) -> tuple[jax.Array, ...]:
     if isinstance(stack, jax.core.Tracer) or not stack.is_fully_addressable:
         return _copied(stack)
     sharding = _of_layer(stack.sharding)
-    on_cpu = {shard.device.platform for shard in stack.addressable_shards} == {"cpu"}
-    return _copied(stack) if sharding is None or not on_cpu else _viewed(stack, sharding)
+    return _viewed(stack, sharding) if sharding is not None and _on_cpu(stack) else _copied(stack)
+
+
+def _on_cpu(array: jax.Array) -> bool:
+    return {shard.device.platform for shard in array.addressable_shards} == {"cpu"}
 
 
 @jax.jit

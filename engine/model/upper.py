@@ -9,6 +9,7 @@ Cost: the share of one pass that lies above the first layer.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 import jax
@@ -17,6 +18,7 @@ from jaxtyping import Array, Float, Int
 from causeway.engine.arrays import AnyArray
 from causeway.engine.model.block import Observe, apply_block, normed
 from causeway.engine.model.transformer import Transformer, layer
+from causeway.engine.model.unrolled import Unrolled
 
 
 class Meeting(Protocol):
@@ -36,7 +38,7 @@ class Meeting(Protocol):
 
 
 def upper(
-    transformer: Transformer,
+    transformer: Transformer | Unrolled,
     x: Float[Array, "B T D"],
     first: int | Int[AnyArray, ""],
     positions: Int[Array, "rows T"],
@@ -54,17 +56,24 @@ def upper(
         The stream after the last block that was run, and what was carried to there.
     """
 
-    def body(index, state):
+    stop = transformer.config.num_layers if stop is None else stop
+
+    def run(block, index, state):
         x, carry = state
         meeting = meet(index, carry)
-        block = layer(transformer.blocks, index)
         x = apply_block(block, index, x, positions, transformer.config, meeting.attend, meeting)
         return x, meeting.carry
 
-    return jax.lax.fori_loop(first, transformer.config.num_layers if stop is None else stop, body, (x, carry))
+    if isinstance(transformer, Transformer):
+        return jax.lax.fori_loop(first, stop, lambda at, now: run(layer(transformer.blocks, at), at, now), (x, carry))
+    state = x, carry
+    for index, block in enumerate(transformer.blocks[:stop]):
+        state = jax.lax.cond(first <= index, partial(run, block, index), lambda skipped: skipped, state)
+    return state
 
 
-def top(transformer: Transformer, x: Float[Array, "B Q D"], observe: Observe) -> Float[Array, "B Q V"]:
+def top(transformer: Transformer | Unrolled, x: Float[Array, "B Q D"], observe: Observe) -> Float[Array, "B Q V"]:
     """Logits of the stream after the last block."""
-    normalised = observe("final_norm", normed(transformer.final_norm, "final_scale", x, observe))
-    return observe("logits", transformer.logits(normalised))
+    ends = transformer.ends if isinstance(transformer, Unrolled) else transformer
+    normalised = observe("final_norm", normed(ends.final_norm, "final_scale", x, observe))
+    return observe("logits", ends.logits(normalised))

@@ -35,6 +35,7 @@ from causeway.engine.model.finite import all_finite, refuse
 from causeway.engine.model.generate import first_edited_position, shared_prefix
 from causeway.engine.model.grouped import by_group, by_row, edges_of, own
 from causeway.engine.model.transformer import Transformer
+from causeway.engine.model.unrolled import Unrolled
 from causeway.engine.model.upper import top, upper
 from causeway.engine.outcome.answers import AnswerTree
 from causeway.engine.precision import full_precision
@@ -121,8 +122,8 @@ class _Tree(Observer):
     """One layer over the nodes of B rows: each sees the prefix, its ancestors and itself."""
 
     def __init__(
-        self, transformer: Transformer, prefix: Prefix, nodes: Nodes, instruments: Instruments, index: int | Array,
-        *, carried: Carried | None = None,
+        self, transformer: Transformer | Unrolled, prefix: Prefix, nodes: Nodes, instruments: Instruments,
+        index: int | Array, *, carried: Carried | None = None,
     ):  # fmt: skip
         super().__init__(instruments, index, nodes.positions[None], nodes.positions[None] >= 0, carried)
         self.transformer, self.prefix, self.nodes = transformer, prefix, nodes
@@ -217,9 +218,9 @@ def _clean(
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Background:
-    """What all rows of an exact call share."""
+    """What all rows of an exact call share; of single blocks each layer's weights are read where they lie (`upper`)."""
 
-    transformer: Transformer
+    transformer: Transformer | Unrolled
     dictionary: InMemory | None
     clean: CleanTree
 

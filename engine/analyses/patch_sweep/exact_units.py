@@ -35,7 +35,7 @@ def exact_unit(sweep: PatchSweep, index: int) -> UnitResult:
     prompt, chosen = sweep.part(index)
     rows = sweep.rows.take(chosen)
     tree, clean = sweep.answer_tree(prompt), sweep.clean(prompt)
-    background = Background(*sweep.placed, clean)
+    background = Background(sweep.scoring, sweep.placed[1], clean)
     edges, report = _run(sweep, prompt, rows, background, sweep.bucket(index))
     baseline = rows.layer == EMPTY
     edges[baseline] = np.asarray(clean.edges)

@@ -34,6 +34,7 @@ from causeway.engine.intervention.void import check_void
 from causeway.engine.model.finite import NotFiniteError
 from causeway.engine.model.handle import Model
 from causeway.engine.model.transformer import Transformer
+from causeway.engine.model.unrolled import Unrolled, unrolled_off_cpu
 from causeway.engine.outcome.answers import AnswerTree, answer_tree
 from causeway.engine.outcome.exact import CleanTree, clean_tree
 from causeway.engine.outcome.parsed import INVALID
@@ -169,6 +170,11 @@ class PatchSweep:
         Once, and not with every bucket: what is on one device alone is copied to the others by each call.
         """
         return self.parallel.replicate((self.model.transformer, self.stack))
+
+    @functools.cached_property
+    def scoring(self) -> Transformer | Unrolled:
+        """The placed weights as exact outcomes run them."""
+        return unrolled_off_cpu(self.placed[0])
 
     @property
     def about(self) -> dict[str, str]:

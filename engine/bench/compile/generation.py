@@ -74,7 +74,7 @@ def _token(config: ModelConfig, tapped: int) -> Needed:
 
 
 def exact_8b(layers: int) -> Workload:
-    """Exact outcomes; a trip is one layer."""
+    """Exact outcomes of rows that edit the lowest layer; the trip is all of it, each layer with its own arrays."""
     config = llama_8b(layers)
     transformer = abstract_transformer(config, FAST)
     dictionary = abstract_dictionary(DictionaryConfig("jumprelu", tuple(range(layers))), config.d_model, FEATURES)
@@ -84,12 +84,11 @@ def exact_8b(layers: int) -> Workload:
     clean = CleanTree(prefix, nodes, streams, shape(2))
     own = ((_edits(SCORED),), integers())
     stream = 2 * SCORED * config.d_model * WEIGHT_BYTES
-    weights = WEIGHT_BYTES * block_parameters(config)
-    needed = Needed(
-        weights + cache_bytes(config, PROMPT, WEIGHT_BYTES) + stream,
-        SCORED * (2 * block_parameters(config) + attention_operations(config, PROMPT)),
-    )
-    arguments = (Background(transformer, dictionary, clean), own)
+    layer = WEIGHT_BYTES * block_parameters(config) + cache_bytes(config, PROMPT, WEIGHT_BYTES) + stream
+    operations = 2 * block_parameters(config) + attention_operations(config, PROMPT)
+    ends = config.vocab_size * config.d_model
+    needed = Needed(layers * layer + WEIGHT_BYTES * ends, SCORED * (layers * operations + 2 * ends))
+    arguments = (Background(jax.eval_shape(unrolled, transformer), dictionary, clean), own)
     return Workload(edited_answers, arguments, layers, SCORED, "scores", needed, "bfloat16")
 
 

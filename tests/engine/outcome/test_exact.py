@@ -1,6 +1,7 @@
 """Exact answer probabilities equal teacher-forced whole passes; bits; compilations; agreement with sampling."""
 
 import dataclasses
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +18,7 @@ from causeway.engine.model.forward import next_token_logits, run
 from causeway.engine.model.generate import generate_rows
 from causeway.engine.model.sampling import Sampling
 from causeway.engine.model.segments import Layout
+from causeway.engine.model.unrolled import unrolled
 from causeway.engine.outcome.answers import Answer, answer_tree, score_answers
 from causeway.engine.outcome.exact import Background, clean_tree, edited_answers, start_layer
 
@@ -217,3 +219,15 @@ def test_rows_of_several_layers_and_answers_beyond_the_context_are_refused(tiny,
 
 def test_the_longest_prompt_that_fits_is_scored(transformer, tree):
     assert np.isfinite(clean_tree(transformer, [1] * 62, tree).edges).all()
+
+
+@pytest.mark.parametrize("layer", range(3))
+def test_single_blocks_give_what_the_stack_gives_by_one_program(tiny, transformer, clean, layer):
+    edit = tiny.make_edit(ROWS, spec=EditSpec("resid_pre"), layer=layer, feature=3, start=LAST, shift=2.0)
+    own = ((edit,), jnp.int32(start_layer((edit,), clean)))
+    dictionary = tiny.make_dictionary(layers=(0, 1, 2), stream="resid_pre")
+    stacked = program(Background(transformer, dictionary, clean), own)
+    before = program._cache_size()
+    single = program(Background(unrolled(transformer), dictionary, clean), own)
+    assert program._cache_size() - before == (layer == 0)
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), single, stacked)
