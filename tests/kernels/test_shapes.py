@@ -4,8 +4,10 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
+from causeway.engine.precision import full_precision
 from causeway.kernels.shapes import CASES, IMPLEMENTATIONS, Case
 
 
@@ -22,6 +24,23 @@ def test_implementations_agree_on_what_they_give(case):
     ]
     assert traced[0] == traced[1]
     assert case.bytes > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_implementations_agree_at_a_laptops_size(name):
+    """On what is drawn for the benchmark; ids to the last one."""
+    case = CASES[name]["d512"]
+    arguments = case.draw()
+    plain, fused = (
+        jax.tree.leaves(jax.jit(full_precision(partial(case.operation, implementation=each)))(*arguments))
+        for each in IMPLEMENTATIONS
+    )
+    for wanted, found in zip(plain, fused, strict=True):
+        if jnp.issubdtype(wanted.dtype, jnp.integer):
+            np.testing.assert_array_equal(found, wanted)
+        else:
+            np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-3)
 
 
 def test_what_is_drawn_is_in_range():
