@@ -60,6 +60,12 @@ def keep_compiled_programs() -> Path | None:
     return Path(folder)
 
 
+def programs_are_kept() -> bool:
+    """Whether this process keeps what it compiles."""
+    config = sys.modules["jax"].config if "jax" in sys.modules else None
+    return config is not None and bool(config.jax_enable_compilation_cache and config.jax_compilation_cache_dir)
+
+
 def _set(name: str, value: float | int | str) -> None:
     """A setting of jax, whether it is imported already or not; one that is in the environment stays."""
     if os.environ.get(name.upper()):

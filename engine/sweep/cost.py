@@ -13,10 +13,13 @@ Cost: one compilation.
 
 import dataclasses
 import math
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import jax
+
+from causeway.engine.memory import in_host_memory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,11 +30,13 @@ class ProgramCost:
         flops: floating-point operations of its matrix products.
         memory_bytes: bytes of device memory it needs, arguments included.
         resident_bytes: of these, arguments that are in memory already.
+        compile_seconds: what its compilation took here, of processor time where devices compute on the host.
     """
 
     flops: int
     memory_bytes: int
     resident_bytes: int = 0
+    compile_seconds: float = 0.0
 
 
 def program_cost(jitted: Any, *args: Any, while_trips: int = 1, **kwargs: Any) -> ProgramCost:
@@ -43,10 +48,23 @@ def program_cost(jitted: Any, *args: Any, while_trips: int = 1, **kwargs: Any) -
         while_trips: trips of every `while` loop (a `fori_loop` with a traced bound) in the program.
         **kwargs: named arguments, likewise.
     """
+    clock = time.process_time if in_host_memory() else time.perf_counter
+    started = clock()
     traced = jitted.trace(*args, **kwargs)
-    (jaxpr,) = _inner_jaxprs({"jaxpr": traced.jaxpr})
+    compiled = traced.lower().compile()
+    seconds = clock() - started
     resident = sum(leaf.nbytes for leaf in jax.tree.leaves((args, kwargs)) if isinstance(leaf, jax.Array))
-    return ProgramCost(_flops(jaxpr, while_trips), _memory(traced.lower().compile()), resident)
+    return ProgramCost(_traced_flops(traced, while_trips), _memory(compiled), resident, seconds)
+
+
+def program_flops(jitted: Any, *args: Any, while_trips: int = 1) -> int:
+    """Operations of one call alone, of a program that need not be compiled again; arguments as `program_cost`."""
+    return _traced_flops(jitted.trace(*args), while_trips)
+
+
+def _traced_flops(traced: Any, while_trips: int) -> int:
+    (jaxpr,) = _inner_jaxprs({"jaxpr": traced.jaxpr})
+    return _flops(jaxpr, while_trips)
 
 
 def _memory(compiled: Any) -> int:

@@ -1,9 +1,15 @@
 """What a sweep will take, told before it starts (`--plan`).
 
-Two bases. `abstract`: from shapes and the compiler's analysis, in seconds, before anything runs; time is operations
-over a stated rate, so a lower bound, and disk counts arrays uncompressed, so an upper bound. `measured`: pilot units,
-one of each kind that the plan has, run twice (the first run compiles) and are written to a temporary workdir beside the
-real one, which gives time, memory and compressed bytes as they are.
+Two bases. `abstract`: from shapes and the compiler's analysis, in seconds, before anything runs; disk counts arrays
+uncompressed, so it is an upper bound, and time is
+
+    compiles x compilation of the programs + seconds a row x rows + operations / (share x rate of products)
+
+whose three factors (`Overhead`) an analysis measured once; without them time is operations over the rate, from below.
+`measured`: pilot units, one of each kind that the plan has, run twice (the first run compiles) and are written to a
+temporary workdir beside the real one, which gives time, memory and compressed bytes as they are. Where compiled
+programs are kept on disk, the pilots have kept them for the run, and what it pays is loading them: they are forgotten
+and run once more.
 """
 
 import dataclasses
@@ -14,6 +20,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
+import jax
+
+from causeway.engine.compilation_cache import programs_are_kept
 from causeway.engine.sweep.cost import ProgramCost
 from causeway.engine.sweep.plan import Plan
 from causeway.engine.sweep.progress import device_memory_bytes, peak_memory_bytes
@@ -63,12 +72,28 @@ class Estimate:
         return "\n".join([f"{self.name}: plan", *(f"  {name:<7}{value}" for name, value in lines.items())])
 
 
+@dataclasses.dataclass(frozen=True)
+class Overhead:
+    """What a sweep takes beside its products.
+
+    Attributes:
+        compiles: how often the time that the programs took to compile, to allow for prompts of other widths and for
+            programs that were not looked at. row_seconds: of the host, for each row. share: of the rate of products
+            that the programs reach.
+    """
+
+    compiles: float = 0.0
+    row_seconds: float = 0.0
+    share: float = 1.0
+
+
 def estimate_abstract(
     plan: Plan,
     calls: Iterable[tuple[ProgramCost, int]],
     *,
     flops_per_second: float | None = None,
     in_host_memory: bool = False,
+    overhead: Overhead = Overhead(),
 ) -> Estimate:
     """Estimate from shapes alone.
 
@@ -78,19 +103,22 @@ def estimate_abstract(
         flops_per_second: rate of matrix products over all devices; without it the time is unknown.
         in_host_memory: whether the devices compute in the host's memory; then what this process has needed so far
             (interpreter, libraries, weights, compiler) counts beside what a program adds.
+        overhead: what there is beside products.
     """
     calls = list(calls)
     flops = sum(cost.flops * count for cost, count in calls)
+    compiling = overhead.compiles * sum(cost.compile_seconds for cost, _ in calls)
+    beside_products = compiling + overhead.row_seconds * plan.rows
     added = max((cost.memory_bytes - (cost.resident_bytes if in_host_memory else 0) for cost, _ in calls), default=0)
     return Estimate(
         name=plan.name,
         units=plan.units,
         rows=plan.rows,
-        seconds=flops / flops_per_second if flops_per_second else None,
+        seconds=beside_products + flops / (overhead.share * flops_per_second) if flops_per_second else None,
         memory_bytes=max(added, 0) + (peak_memory_bytes() if in_host_memory else 0),
         disk_bytes=uncompressed_bytes(plan),
         basis="abstract",
-        note=f"{flops:.3g} operations of matrix products; time from below, disk from above, before compression",
+        note=f"{flops:.3g} operations of products, {compiling:.3g} s to compile; disk from above, before compression",
     )
 
 
@@ -119,6 +147,10 @@ def estimate_measured(
         beside: the pilots' temporary workdir is made in this folder, on the disk that the sweep will fill.
         in_host_memory: whether the devices compute on the host, where a commit takes time from them.
     """
+    if programs_are_kept():
+        for pilot in pilots:
+            compute(pilot.first)
+        jax.clear_caches()
     taken = [_piloted(plan, compute, beside, pilot) for pilot in pilots]
     # One thread commits while the device computes: the slower sets the pace, unless both are one processor's work.
     joined = sum if in_host_memory else max

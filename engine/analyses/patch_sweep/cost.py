@@ -2,7 +2,8 @@
 the clean pass of the longest prompt, whose arrays are their program's arguments).
 
 The longest prompt's bucket stands for all prompts, and rollouts count as running to their last token, so operations
-are an upper bound; time is operations over the rate of matrix products measured here, a lower bound for what is left.
+are an upper bound; time is that of compiling, of the host and of operations at a share of the rate of products that is
+measured here (`overhead`).
 """
 
 import dataclasses
@@ -23,11 +24,17 @@ from causeway.engine.model.decode import Own, Shared, decode_segment
 from causeway.engine.model.decode import Rows as DecodeRows
 from causeway.engine.model.unrolled import unrolled
 from causeway.engine.outcome.exact import Background, edited_answers, start_layer
-from causeway.engine.sweep.cost import ProgramCost, program_cost
-from causeway.engine.sweep.estimate import Pilot
+from causeway.engine.sweep.cost import ProgramCost, program_cost, program_flops
+from causeway.engine.sweep.estimate import Overhead, Pilot
 from causeway.engine.tokenized_prompt import TokenizedPrompt
 
 Calls = Iterator[tuple[ProgramCost, int]]
+# Of exact outcomes a run compiles the clean pass and the prefix's as well, of rollouts the prefix's.
+EXACT_COMPILES, SAMPLED_COMPILES = 2.0, 1.4
+# Seconds of one core for each row's share of tables and transfers, and of drawing, reading and parsing texts.
+EXACT_ROW_SECONDS, SAMPLED_ROW_SECONDS = 6e-5, 3e-4
+# Of the rate of products (`causeway bench patch_sweep`).
+EXACT_SHARE, SAMPLED_SHARE = 0.83, 0.65
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,14 +47,29 @@ class Program:
     calls: int
     trips: int = 1
 
-    def cost(self) -> ProgramCost:
-        """Of one call; compiles it."""
-        return program_cost(self.function, *self.arguments, while_trips=self.trips)
+    def cost(self, like: ProgramCost | None = None) -> ProgramCost:
+        """Of one call; compiles it, or counts its operations alone where it is the program of another one's cost."""
+        if like is None:
+            return program_cost(self.function, *self.arguments, while_trips=self.trips)
+        flops = program_flops(self.function, *self.arguments, while_trips=self.trips)
+        return dataclasses.replace(like, flops=flops, compile_seconds=0.0)
 
 
 def program_calls(sweep: PatchSweep) -> Calls:
     """Each program's cost and how often the whole plan calls it (per device)."""
-    return ((program.cost(), program.calls) for program in programs(sweep))
+    one, found = sweep.settings.outcome == "exact", None
+    for program in programs(sweep):
+        # Exact outcomes of all layers are one program.
+        found = program.cost(found if one else None)
+        yield found, program.calls
+
+
+def overhead(sweep: PatchSweep) -> Overhead:
+    """What there is beside products, as measured on the bundled model (BUILD_NOTES.md has the ratios)."""
+    kinds = len({_shapes(sweep, prompt) for prompt in sweep.prompts})
+    if sweep.settings.outcome == "exact":
+        return Overhead(EXACT_COMPILES * kinds, EXACT_ROW_SECONDS, EXACT_SHARE)
+    return Overhead(SAMPLED_COMPILES * kinds, SAMPLED_ROW_SECONDS, SAMPLED_SHARE)
 
 
 def pilots(sweep: PatchSweep) -> list[Pilot]:

@@ -20,7 +20,7 @@ import pyarrow.dataset
 from causeway.engine.analyses.as_published.causal_rule import original_rule
 from causeway.engine.analyses.patch_sweep.card_plan import CardPlan, Target, card_plan
 from causeway.engine.analyses.patch_sweep.contrasts import make_contrasts
-from causeway.engine.analyses.patch_sweep.cost import pilots, program_calls
+from causeway.engine.analyses.patch_sweep.cost import overhead, pilots, program_calls
 from causeway.engine.analyses.patch_sweep.design import EVERY
 from causeway.engine.analyses.patch_sweep.effects import EffectSettings, effects
 from causeway.engine.analyses.patch_sweep.exact_units import exact_unit
@@ -141,4 +141,6 @@ def estimate(
     if basis == "measured":
         return estimate_measured(plan, PatchJob(sweep).unit, workdir.parent, pilots(sweep), in_host_memory=on_host)
     rate = gemm_rate(rows=sweep.settings.rows) * sweep.parallel.count
-    return estimate_abstract(plan, program_calls(sweep), flops_per_second=rate, in_host_memory=on_host)
+    return estimate_abstract(
+        plan, program_calls(sweep), flops_per_second=rate, in_host_memory=on_host, overhead=overhead(sweep)
+    )

@@ -185,6 +185,32 @@ def _tokens(facts: Facts) -> Cost:
     return Cost(3.0 + 0.0002 * count, 3e8 + 4000.0 * count, 1e5 + 50.0 * count, loads=False)
 
 
+def _audit(facts: Facts) -> Cost:
+    """Every response read and checked."""
+    count = facts.counted("responses")
+    return Cost(1.5 + 1.9e-5 * count, 2.5e8 + 1500.0 * count, 1e4, loads=False)
+
+
+def _select(facts: Facts) -> Cost:
+    """As `audit`; what is chosen is small."""
+    count = facts.counted("responses")
+    return Cost(1.5 + 1.9e-5 * count, 2.5e8 + 1500.0 * count, 5e4, loads=False)
+
+
+def _integrate(facts: Facts) -> Cost:
+    """The tables of all stages, and texts that are similar."""
+    count = facts.counted("responses")
+    return Cost(2.0 + 2.7e-5 * count, 3e8 + 1500.0 * count, 2e5, loads=False)
+
+
+def _convert(facts: Facts) -> Cost:
+    """Weights read, written and hashed."""
+    if not facts.values["model"]:
+        raise Unknown("of dictionaries that are converted no figures are known")
+    written = facts.weight_bytes() - (facts.dictionaries.numbers * 4 if facts.dictionaries else 0)
+    return Cost(1.4 + 9.5e-9 * written, 2.5e8 + 1.6 * written, written)
+
+
 def responses(facts: Facts) -> int:
     """Texts that a sampled sweep writes; raises Unknown."""
     return _rows(facts) * len(facts.prompts())
@@ -215,7 +241,8 @@ COSTS: Mapping[str, Callable[[Facts], Cost]] = MappingProxyType({
     "intervene": _intervene, "represent": _represent, "direction": _direction, "rank": _rank,
     "second_order": _second_order, "components": _components, "decompose": _decompose,
     "ablate": _ablate, "screen": _screen, "patch_sweep": _patch_sweep,
-    "pathways": _pathways, "replay": _replay, "tokens": _tokens,
+    "pathways": _pathways, "replay": _replay, "tokens": _tokens, "audit": _audit, "select": _select,
+    "integrate": _integrate, "convert": _convert,
 })  # fmt: skip
 
 

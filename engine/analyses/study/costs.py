@@ -126,8 +126,11 @@ class Facts:
 
     def weight_bytes(self) -> float:
         """Of model and dictionaries in memory."""
-        numbers = self.shape().numbers + (self.dictionaries.numbers if self.dictionaries else 0)
-        return numbers * {"float32": 4, "float64": 8}.get(str(self.values.get("storage")), 2)
+        storage = str(self.values.get("storage"))
+        each = {"float32": 4, "float64": 8, "int8": 1}.get(storage, 2)
+        # Dictionaries are not brought to 8 bits.
+        dictionaries = (self.dictionaries.numbers if self.dictionaries else 0) * (4 if storage == "int8" else each)
+        return self.shape().numbers * each + dictionaries
 
 
 @dataclasses.dataclass(frozen=True)

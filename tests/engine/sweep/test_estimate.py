@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import pytest
 
 from causeway.engine.sweep.cost import ProgramCost, program_cost
-from causeway.engine.sweep.estimate import Pilot, estimate_abstract, estimate_measured
+from causeway.engine.sweep.estimate import Overhead, Pilot, estimate_abstract, estimate_measured
 from causeway.engine.sweep.guard import DiskGuard, Usage
 
 
@@ -57,6 +57,25 @@ def test_abstract(toy):
     assert len(text.splitlines()) < 20
 
 
+def test_what_there_is_beside_products_counts(toy):
+    calls = [(ProgramCost(10**9, 1, 0, 2.0), 6), (ProgramCost(10**9, 1, 0, 1.0), 4)]
+    found = estimate_abstract(toy.make_plan(), calls, flops_per_second=10**9, overhead=Overhead(2.0, 0.1, 0.5))
+    assert found.seconds == pytest.approx(2 * 3 + 0.1 * 21 + 10 / 0.5)
+    assert "6 s to compile" in found.text()
+
+
+def test_where_programs_are_kept_a_run_pays_for_loading_them(toy, tmp_path, monkeypatch):
+    plan, now, seconds = toy.make_plan(unit_rows=(4,) * 10), [0.0], iter([9.0, 3.0, 1.0])
+
+    def compute(unit):
+        now[0] += next(seconds)
+        return toy.make_result(plan, unit)
+
+    monkeypatch.setattr("causeway.engine.sweep.estimate.programs_are_kept", lambda: True)
+    monkeypatch.setattr("causeway.engine.sweep.estimate.time", SimpleNamespace(monotonic=lambda: now[0]))
+    assert estimate_measured(plan, compute, tmp_path, [Pilot(0, 1, 40)]).seconds == pytest.approx((3 - 1) + 10.0)
+
+
 def test_host_memory_counts_the_process_and_what_a_program_adds(toy, monkeypatch):
     monkeypatch.setattr("causeway.engine.sweep.estimate.peak_memory_bytes", lambda: 6 * 10**8)
     calls = [(ProgramCost(1, 5 * 10**8, 4 * 10**8), 6), (ProgramCost(1, 3 * 10**8), 10)]
@@ -76,6 +95,7 @@ def test_measured(toy, tmp_path, monkeypatch):
         now[0] += next(seconds)
         return toy.make_result(plan, unit)
 
+    monkeypatch.setattr("causeway.engine.sweep.estimate.programs_are_kept", lambda: False)
     monkeypatch.setattr("causeway.engine.sweep.estimate.time", SimpleNamespace(monotonic=lambda: now[0]))
     estimate = estimate_measured(plan, compute, tmp_path, [Pilot(0, 1, 4000)])
     assert estimate.basis == "measured"
@@ -92,6 +112,7 @@ def test_each_kind_of_unit_has_its_own_pace_and_compilation(toy, tmp_path, monke
         now[0] += seconds[unit]
         return toy.make_result(plan, unit)
 
+    monkeypatch.setattr("causeway.engine.sweep.estimate.programs_are_kept", lambda: False)
     monkeypatch.setattr("causeway.engine.sweep.estimate.time", SimpleNamespace(monotonic=lambda: now[0]))
     estimate = estimate_measured(plan, compute, tmp_path, [Pilot(0, 1, 32), Pilot(8, 9, 8)])
     assert estimate.seconds == pytest.approx((3 - 1) + (9 - 5) + 1.0 * 8 + 5.0 * 2)

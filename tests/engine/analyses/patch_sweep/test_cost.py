@@ -5,7 +5,7 @@ import math
 import pytest
 
 from causeway.engine.analyses.patch_sweep import run
-from causeway.engine.analyses.patch_sweep.cost import pilots, program_calls
+from causeway.engine.analyses.patch_sweep.cost import EXACT_ROW_SECONDS, pilots, program_calls
 
 
 def total(sweep):
@@ -56,7 +56,9 @@ def test_an_estimate_leaves_no_file_behind(make_sweep, tiny_sweep, tmp_path, bas
 
 
 def test_a_baseline_alone_can_be_estimated(make_sweep, tmp_path):
-    assert run.estimate(make_sweep("exact", ("baseline",)), tmp_path / "run", "abstract").seconds == 0
+    sweep = make_sweep("exact", ("baseline",))
+    host = sweep.plan.rows * EXACT_ROW_SECONDS
+    assert run.estimate(sweep, tmp_path / "run", "abstract").seconds == pytest.approx(host)
 
 
 def test_pilots_stand_for_every_row_once(make_sweep):

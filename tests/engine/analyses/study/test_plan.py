@@ -34,9 +34,11 @@ MACHINE = Machine(1.0, 1e11)
 def test_costs_grow_with_what_is_looked_at_and_are_one_forward_pass_at_least(driver):
     found = cost(driver, FACTS)
     assert min(found.seconds, found.memory_bytes, found.disk_bytes) > 0
-    more: dict = {"neurons": 200} if driver == "decompose" else {"lengths": [20] * 100, "responses": 12_000}
-    twice = cost(driver, dataclasses.replace(FACTS, **more))
-    assert twice.disk_bytes > found.disk_bytes
+    more: dict = {"lengths": [20] * 100, "responses": 12_000}
+    own = {"decompose": {"neurons": 200}, "convert": {"model": dataclasses.replace(MODEL, numbers=200_000_000)}}
+    twice = cost(driver, dataclasses.replace(FACTS, **own.get(driver, more)))
+    # What reads responses alone writes a few figures of them.
+    assert twice.disk_bytes > found.disk_bytes - (driver in ("audit", "select", "integrate"))
     assert MACHINE.seconds(twice, MODEL) > MACHINE.seconds(found, MODEL)
     slow = Machine(2.0, 1e11)
     assert slow.seconds(found, MODEL) > MACHINE.seconds(found, MODEL)
