@@ -1,9 +1,12 @@
 """The two stages give what a stable sort of each whole row gives."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from causeway.kernels.top_k import top_k
 
@@ -50,3 +53,15 @@ def test_gradients_reach_what_was_kept():
     gradient = jax.jit(jax.grad(lambda x: jnp.sum(top_k(x, 2)[0])))(entries)
     kept = np.argsort(-np.asarray(entries), axis=1, kind="stable")[:, :2]
     np.testing.assert_array_equal(np.nonzero(gradient)[1].reshape(2, 2), np.sort(kept, axis=1))
+
+
+def test_entries_split_over_devices_are_not_brought_together():
+    """Maxima of groups are, and the same entries are found."""
+    mesh = jax.make_mesh((2, 2), ("data", "model"), axis_types=(AxisType.Auto,) * 2)
+    entries = jnp.maximum(jax.random.normal(jax.random.key(0), (8, 8192)) - 1.5, 0)
+    split = jax.device_put(entries, NamedSharding(mesh, PartitionSpec("data", "model")))
+    program = jax.jit(top_k, static_argnums=1)
+    for whole, found in zip(program(entries, 16), program(split, 16), strict=True):
+        np.testing.assert_array_equal(found, whole)
+    gathered = re.findall(r"f32\[(\d+),(\d+)\]\S* all-gather\(", program.lower(split, 16).compile().as_text())
+    assert max(int(width) for _, width in gathered) <= 8192 // 16
