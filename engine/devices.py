@@ -11,7 +11,7 @@ along `data` alone, and the compiler splits it along `model` as the weights and 
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import Any, Literal, TypeVar
 
 import jax
@@ -67,6 +67,14 @@ class RowParallel:
             parts = [*parts, *[filler] * (-len(parts) % self.count)]
         return [list(parts[start : start + self.count]) for start in range(0, len(parts), self.count)]
 
+    def stripes(self, parts: Iterable[Part], kind: Callable[[Part], Hashable]) -> Iterator[list[Part]]:
+        """Parts of one kind, which one program runs, as many at a time as there are devices of rows."""
+        alike: dict[Hashable, list[Part]] = {}
+        for part in parts:
+            alike.setdefault(kind(part), []).append(part)
+        for same in alike.values():
+            yield from self.deal(same)
+
     def place(self, parts: Sequence[Any]) -> Any:
         """Trees of equal shapes, one on each device; a short stripe is filled up by repeating its first."""
         filled = [*parts, *[parts[0]] * (self.count - len(parts))]
@@ -76,6 +84,10 @@ class RowParallel:
     def apart(tree: Any, count: int) -> list[Any]:
         """The first `count` slices of arrays [devices, ...]: what became of the parts of a stripe."""
         return [jax.tree.map(lambda a, i=i: a[i], tree) for i in range(count)]
+
+    def run(self, function: Callable[..., Any], shared: Any, parts: Sequence[Any], **static: Any) -> list[Any]:
+        """What `program` makes of the parts of a stripe, one a device."""
+        return self.apart(self.program(function, **static)(shared, self.place(parts)), len(parts))
 
     def program(self, function: Callable[..., Any], **static: Any) -> Callable[[Any, Any], Any]:
         """`function(shared, own, **static)` compiled to take own [devices, ...] and return results [devices, ...]."""

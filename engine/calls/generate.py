@@ -10,6 +10,7 @@ import numpy as np
 from causeway.engine import scalars
 from causeway.engine.calls.asked import Arms, Asked, Edits, asked, edit_arrays_of
 from causeway.engine.calls.by_name import Tapped
+from causeway.engine.devices import RowParallel
 from causeway.engine.dictionary.placement import Holder
 from causeway.engine.frozen.record import held_of_prompt
 from causeway.engine.intervention.hold import AnyHolds
@@ -110,6 +111,7 @@ def generate(
     seed: int = 0,
     stop: int | str | Sequence[int | str] | None = None,
     rows: int = 16,
+    parallel: RowParallel | None = None,
 ) -> GenerateResults:
     """Continue prompts, token after token, with edits and recordings.
 
@@ -127,6 +129,7 @@ def generate(
             of the text.
         rows: most rows of a bucket, which is the next power of two that holds all rows asked for. It fixes the last
             bits, with a prompt's length and whether there are other prompts; what those are changes none.
+        parallel: devices to spread buckets over (default: those of the weights).
 
     Raises:
         ValueError: an empty or too long prompt, or settings, edits or taps that cannot mean what they say.
@@ -143,7 +146,7 @@ def generate(
     found = generate_prompts(
         model.transformer, wanted, layout=layout, sampling=sampling, seed=seed, dictionary=call.dictionary,
         taps=call.taps, recomputed=recomputed,
-        batched=len(wanted) > 1 and min(counts) < layout.rows and not call.held,
+        batched=len(wanted) > 1 and min(counts) < layout.rows and not call.held, parallel=parallel,
     )  # fmt: skip
     return GenerateResults(tuple(_result(model, generation, trials, call.tapped) for generation in found))
 

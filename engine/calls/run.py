@@ -10,29 +10,35 @@ tenths of the rate that they have in large batches, while one prompt alone does 
 
 import dataclasses
 from collections.abc import Hashable, Iterator, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from causeway.engine import scalars
+from causeway.engine.arrays import AnyArray
 from causeway.engine.calls.asked import Arms, Asked, Edits, asked, edit_arrays_of
 from causeway.engine.calls.by_name import Tapped
-from causeway.engine.dictionary.placement import Holder
+from causeway.engine.devices import RowParallel, parallel_of
+from causeway.engine.dictionary.placement import Holder, InMemory
 from causeway.engine.frozen.record import held_of
 from causeway.engine.intervention.apply import bind_all
 from causeway.engine.intervention.edits import Edit
+from causeway.engine.intervention.held import Held
 from causeway.engine.intervention.hold import AnyHolds
 from causeway.engine.intervention.instruments import Instruments
 from causeway.engine.intervention.tap_requests import Tap
 from causeway.engine.intervention.taps import BoundTap, Record
 from causeway.engine.intervention.void import check_void
-from causeway.engine.model import forward
 from causeway.engine.model.buckets import bucket_width
-from causeway.engine.model.finite import NotFiniteError
-from causeway.engine.model.forward import LogitsOf, Pass
+from causeway.engine.model.finite import NotFiniteError, refuse
+from causeway.engine.model.forward import LogitsOf, Pass, judged_pass
 from causeway.engine.model.handle import Model, Prompt, check_model
+from causeway.engine.model.transformer import Transformer
+from causeway.engine.precision import full_precision
 
 BATCH_TOKENS = 128
 # Logits of all tokens are made up to this many bytes: a model of 128,256 tokens gives half a megabyte a token.
@@ -102,6 +108,15 @@ class _Row:
         return bucket_width(len(self.tokens)), jax.tree.structure(self.edits), shapes, self.alone
 
 
+class _Own(NamedTuple):
+    """A batch: its slots [B, E], its prompts, and what they hold of their clean passes."""
+
+    edits: tuple[Edit, ...]
+    tokens: Int[AnyArray, "B T"]
+    lengths: Int[AnyArray, " B"]
+    held: Held | None
+
+
 @dataclasses.dataclass(frozen=True)
 class _Found:
     """What came of a row."""
@@ -123,6 +138,7 @@ def run(
     mode: str = "delta",
     logits: LogitsOf = "all",
     batch_rows: int | None = None,
+    parallel: RowParallel | None = None,
 ) -> RunResult:
     """Run prompts through the model once, with edits and recordings.
 
@@ -138,6 +154,7 @@ def run(
         logits: of which tokens: all, last (of each prompt), or None. What is not asked for is not computed.
         batch_rows: prompts of a batch; None takes as many as have 128 tokens together. Results are the same bits for
             equal numbers.
+        parallel: devices to spread batches over (default: those of the weights).
 
     Raises:
         ValueError: an empty or too long prompt, an edit or tap that cannot mean what it says, or more logits than
@@ -152,12 +169,12 @@ def run(
     count = len(call.rows[0])
     check_logits(model, [len(ids) for ids in call.tokens for _ in range(count)], logits)
     found: dict[int, _Found] = {}
-    for batch, bucket in _batches(_rows(model, call, mode), width):
+    runs = _Runs(model, call, logits, parallel or parallel_of(model.transformer, call.dictionary))
+    for stripe in runs.parallel.stripes(_batches(_rows(model, call, mode), width), lambda batch: batch[0].kind):
         try:
-            results = _run_batch(model, batch, bucket, call, logits)
+            found |= runs.found(stripe)
         except NotFiniteError as error:
             raise error.of(f"prompt {error.row // count}") from None
-        found |= dict(zip((row.number for row in batch), results, strict=True))
     in_order = [found[number] for number in range(len(found))]
     return _result(call.tokens, in_order, count if arms is not None else 0, logits, call.tapped)
 
@@ -188,8 +205,8 @@ def _rows(model: Model, call: Asked, mode: str) -> list[_Row]:
     return made
 
 
-def _batches(rows: Sequence[_Row], size: int | None) -> Iterator[tuple[list[_Row], int]]:
-    """Rows that run together, and the width of their prompts' bucket."""
+def _batches(rows: Sequence[_Row], size: int | None) -> Iterator[list[_Row]]:
+    """Rows that run together; equal ones at the end only fill a batch."""
     groups: dict[Hashable, list[_Row]] = {}
     for row in rows:
         groups.setdefault(row.kind, []).append(row)
@@ -198,23 +215,55 @@ def _batches(rows: Sequence[_Row], size: int | None) -> Iterator[tuple[list[_Row
         width = size or max(1, BATCH_TOKENS // bucket)
         for start in range(0, len(group), width):
             batch = group[start : start + width]
-            yield [*batch, *[batch[0]] * (width - len(batch))], bucket
+            yield [*batch, *[batch[0]] * (width - len(batch))]
 
 
-def _run_batch(model: Model, batch: Sequence[_Row], bucket: int, call: Asked, logits: LogitsOf) -> Iterator[_Found]:
-    """One batch; equal rows at its end only fill it."""
-    edits = jax.tree.map(lambda *leaves: np.concatenate(leaves), *(row.edits for row in batch))
-    bound = bind_all(edits, call.dictionary)
-    padded, lengths = np.zeros((len(batch), bucket), np.int32), np.array([len(row.tokens) for row in batch])
-    for place, row in zip(padded, batch, strict=True):
-        place[: len(row.tokens)] = row.tokens
-    try:
-        kept = held_of(model.transformer, padded, lengths, call.held, call.dictionary)
-        instruments = Instruments(bound, call.taps, held=kept)
-        out = forward.run(model.transformer, padded, instruments, lengths, logits_of=logits)
-    except NotFiniteError as error:
-        raise NotFiniteError(str(error), batch[error.row].number) from None
-    return _found(jax.device_get(out), lengths, call.taps, logits)
+class _Runs:
+    """Batches of one call, a batch on each device."""
+
+    def __init__(self, model: Model, call: Asked, logits: LogitsOf, parallel: RowParallel):
+        self.model, self.call, self.logits, self.parallel = model, call, logits, parallel
+        self.shared = parallel.replicate((model.transformer, call.dictionary, call.taps))
+
+    def found(self, stripe: Sequence[list[_Row]]) -> dict[int, _Found]:
+        """What comes of some batches of one kind, by the number of the row."""
+        own = [self._own(batch) for batch in stripe]
+        found: dict[int, _Found] = {}
+        results = self.parallel.run(_edited_pass, self.shared, own, logits_of=self.logits)
+        for batch, one, (out, finite) in zip(stripe, own, jax.device_get(results), strict=True):
+            self._check(batch, one, finite)
+            numbers = (row.number for row in batch)
+            found |= dict(zip(numbers, _found(out, np.asarray(one.lengths), self.call.taps, self.logits), strict=True))
+        return found
+
+    def _own(self, batch: Sequence[_Row]) -> _Own:
+        edits = jax.tree.map(lambda *leaves: np.concatenate(leaves), *(row.edits for row in batch))
+        lengths = np.array([len(row.tokens) for row in batch])
+        tokens = np.zeros((len(batch), bucket_width(len(batch[0].tokens))), np.int32)
+        for place, row in zip(tokens, batch, strict=True):
+            place[: len(row.tokens)] = row.tokens
+        try:
+            held = held_of(self.model.transformer, tokens, lengths, self.call.held, self.call.dictionary)
+        except NotFiniteError as error:
+            raise NotFiniteError(str(error), batch[error.row].number) from None
+        return _Own(edits, tokens, lengths, held)
+
+    def _check(self, batch: Sequence[_Row], own: _Own, finite: Bool[np.ndarray, " B"]) -> None:
+        if not finite.all():
+            try:
+                refuse(partial(full_precision(_edited_pass), self.shared, own, logits_of=self.logits), ~finite)
+            except NotFiniteError as error:
+                raise NotFiniteError(str(error), batch[error.row].number) from None
+
+
+def _edited_pass(
+    shared: tuple[Transformer, InMemory | None, tuple[BoundTap, ...]], own: _Own, *, logits_of: LogitsOf
+) -> tuple[Pass, Bool[Array, " B"]]:
+    """One batch, and whether all of a row is numbers; a program for `RowParallel.run`."""
+    transformer, dictionary, taps = shared
+    instruments = Instruments(bind_all(own.edits, dictionary), taps, held=own.held)
+    tokens, lengths = jnp.asarray(own.tokens), jnp.asarray(own.lengths)
+    return judged_pass(transformer, tokens, instruments, lengths, logits_of=logits_of)
 
 
 def _found(out: Pass, lengths: np.ndarray, taps: tuple[BoundTap, ...], logits: LogitsOf) -> Iterator[_Found]:

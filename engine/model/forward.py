@@ -195,16 +195,18 @@ def _total(
     return tuple(once[i] if i in once else total(reports[i]) for i in range(len(instruments.edits)))
 
 
-@partial(jax.jit, static_argnames=("keep_cache", "logits_of"))
-@full_precision
-def _run(
-    transformer: Transformer, tokens: Array, instruments: Instruments, lengths: Array | None, keep_cache: bool,
-    logits_of: LogitsOf,
+def judged_pass(
+    transformer: Transformer, tokens: Array, instruments: Instruments, lengths: Array | None, keep_cache: bool = False,
+    logits_of: LogitsOf = "all",
 ) -> tuple[Pass, Bool[Array, " B"]]:  # fmt: skip
+    """`causal_pass`, and whether all of a row is numbers: a program to be compiled."""
     out = causal_pass(transformer, tokens, instruments, lengths, keep_cache, logits_of)
     formed = rows_finite(out.logits)
     formed = formed | ~_valid(tokens, lengths) if logits_of == "all" else formed
     return out, jnp.all(out.finite, axis=1) & jnp.all(formed, axis=1)
+
+
+_run = jax.jit(full_precision(judged_pass), static_argnames=("keep_cache", "logits_of"))
 
 
 def run(

@@ -11,12 +11,14 @@ Bits: passes run in batches of one width, so that a prompt's are its own.
 import dataclasses
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
+from causeway.engine.devices import RowParallel, parallel_of
 from causeway.engine.dictionary.placement import InMemory
 from causeway.engine.frozen.record import recorded
 from causeway.engine.intervention.held import Held, needed_streams
@@ -66,11 +68,13 @@ def clean_passes(
     held: HeldLayers,
     dictionary: InMemory | None = None,
     keep: tuple[str, ...] = (),
+    parallel: RowParallel | None = None,
 ) -> CleanPasses:
     """Run prompts of one bucket once each.
 
     Args:
         prompts: token ids. held: what rows will hold. dictionary: of their edits. keep: further streams wanted.
+        parallel: devices to spread prompts over (default: those of the weights).
 
     Raises:
         NotFiniteError: a pass does not give numbers; its row is the prompt's number.
@@ -83,10 +87,15 @@ def clean_passes(
         padded[row, : len(ids)], lengths[row] = ids, len(ids)
     names = needed_streams(held, transformer.config.post_norms, dictionary) if held else ()
     asked = tuple(dict.fromkeys((*names, *keep)))
-    parts = [
-        _batch(transformer, padded[at : at + batch], lengths[at : at + batch], asked, at)
-        for at in range(0, count, batch)
-    ]
+    parallel = parallel or parallel_of(transformer)
+    placed = parallel.replicate(transformer)
+    batches = [(padded[at : at + batch], lengths[at : at + batch]) for at in range(0, count, batch)]
+    parts: list[Any] = []
+    for stripe in parallel.deal(batches):
+        results = parallel.run(_pass, placed, stripe, names=asked)
+        for rows, (found, finite) in zip(stripe, results, strict=True):
+            _check(transformer, rows, np.asarray(finite), first=len(parts) * batch)
+            parts.append(found)
     # A power of two of batches, so that few programs serve all numbers of prompts.
     parts += parts[:1] * (row_width(len(parts), MOST_BATCHES) - len(parts))
     streams, keys, values, last, found, tokens = jax.tree.map(lambda *a: jnp.concatenate(a, axis=1), *parts)
@@ -95,25 +104,23 @@ def clean_passes(
     return CleanPasses(streams, keys, values, last[0], own, tokens[0], kept)
 
 
-def _batch(
-    transformer: Transformer, tokens: Int[np.ndarray, "P W"], lengths: Int[np.ndarray, " P"], names: tuple[str, ...],
-    first: int,
-) -> tuple:  # fmt: skip
-    """One batch of passes, refused where one does not give numbers."""
-    rows = jnp.asarray(tokens), jnp.asarray(lengths)
-    found, finite = _pass(transformer, *rows, names)
-    if not np.asarray(finite).all():
+def _check(
+    transformer: Transformer, rows: tuple[np.ndarray, np.ndarray], finite: Bool[np.ndarray, " P"], first: int
+) -> None:
+    """Refuse a batch, of prompts from `first` on, one of which does not give numbers."""
+    if not finite.all():
+        tokens, lengths = map(jnp.asarray, rows)
         try:
-            refuse(partial(full_precision(causal_pass), transformer, rows[0], lengths=rows[1]), ~np.asarray(finite))
+            refuse(partial(full_precision(causal_pass), transformer, tokens, lengths=lengths), ~finite)
         except NotFiniteError as error:
             raise NotFiniteError(str(error), first + error.row) from None
-    return found
 
 
-@partial(jax.jit, static_argnames="names")
-@full_precision
-def _pass(transformer: Transformer, tokens: Array, lengths: Array, names: tuple[str, ...]) -> tuple[tuple, Array]:
+def _pass(
+    transformer: Transformer, rows: tuple[Int[Array, "P W"], Int[Array, " P"]], *, names: tuple[str, ...]
+) -> tuple[tuple, Array]:
     """Streams, keys, values, the last token [1, P, D], what is held, lengths; and whether they are numbers [P]."""
+    tokens, lengths = rows
     asked = tuple(dict.fromkeys(("resid_pre", "final_norm", *names)))
     out, found = recorded(transformer, tokens, lengths, asked, None, keep_cache=True)
     final = found["final_norm"][0]

@@ -25,6 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from causeway.engine.devices import RowParallel, parallel_of
 from causeway.engine.dictionary.config import place_among
 from causeway.engine.dictionary.placement import InMemory
 from causeway.engine.intervention.apply import bind_all
@@ -110,14 +111,15 @@ def _logits(transformer: Transformer, last: Float[Array, "P D"]) -> Float[Array,
 
 
 def last_tokens(
-    background: Background, edits: tuple[Edit, ...], prompts: Int[np.ndarray, " R"], *, logits: bool = False
-) -> Iterator[Found]:
+    background: Background, edits: tuple[Edit, ...], prompts: Int[np.ndarray, " R"], *, logits: bool = False,
+    parallel: RowParallel | None = None,
+) -> Iterator[Found]:  # fmt: skip
     """Run rows, batch by batch; those without slots are their clean pass and are left out.
 
     Args:
         edits: slots [R, E], of the prompts of `background`. prompts: of each row, its number among them.
         logits: whether logits are wanted; the stream after the final norm costs less, and a reader's features are read
-            in place of either.
+            in place of either. parallel: devices to spread batches over (default: those of the weights).
 
     Raises:
         NotFiniteError: a row does not give numbers; its row is the row's number.
@@ -125,14 +127,21 @@ def last_tokens(
     lengths, begins = np.asarray(background.clean.lengths)[prompts], first_positions(edits)
     width, layers = background.clean.keys.shape[2], background.transformer.config.num_layers
     tokens = np.minimum(1 << np.ceil(np.log2(np.maximum(lengths - begins, 1))).astype(int), width)
+    parallel = parallel or parallel_of(background.transformer)
+    placed = parallel.replicate(background)
     kinds = _kinds(edits, tokens, begins, background.dictionary)
     for kind in sorted(set(kinds) - {None}, key=str):
         chosen = np.array([row for row, other in enumerate(kinds) if other == kind])
         count = int(tokens[chosen[0]])
         rows = Rows.of(tuple(jax.tree.map(lambda a, at=chosen: np.asarray(a)[at], e) for e in edits), len(chosen))
-        for batch in rows.batches(max(1, BATCH_TOKENS // count), layers):
-            numbers = chosen[batch.rows]
-            yield Found(numbers, _run(background, batch, numbers, prompts, lengths, count, logits))
+        batches = rows.batches(max(1, BATCH_TOKENS // count), layers)
+        for stripe in parallel.stripes(batches, lambda batch: batch.shape):
+            own = [_own(batch, chosen[batch.rows], prompts, lengths, count) for batch in stripe]
+            found = parallel.run(edited_last, placed, own, tokens=count, logits=logits)
+            for batch, one, last in zip(stripe, own, found, strict=True):
+                numbers, last = chosen[batch.rows], np.asarray(last)
+                _check(placed, one, count, logits, numbers, last)
+                yield Found(numbers, last[: len(numbers)])
 
 
 def _kinds(
@@ -145,21 +154,22 @@ def _kinds(
     return [None if begin == _NEVER else (count, *own) for count, own, begin in rows]
 
 
-def _run(
-    background: Background, batch: Batch, numbers: np.ndarray, prompts: np.ndarray, lengths: np.ndarray, tokens: int,
-    logits: bool,
-) -> Float[np.ndarray, "r W"]:  # fmt: skip
+def _own(batch: Batch, numbers: np.ndarray, prompts: np.ndarray, lengths: np.ndarray, tokens: int) -> Own:
     """One batch, its padding repeated from the first row's prompt without slots."""
     rows = np.concatenate([numbers, np.full(len(batch.numbers) - len(numbers), numbers[0])])
     begins = np.maximum(lengths[rows] - tokens, 0).astype(np.int32)
-    own = Own(batch.edits, jnp.asarray(prompts[rows]), jnp.asarray(begins), jnp.int32(batch.first))
-    last = np.asarray(_program(background, own, tokens, logits))
+    return Own(batch.edits, jnp.asarray(prompts[rows]), jnp.asarray(begins), jnp.int32(batch.first))
+
+
+def _check(
+    background: Background, own: Own, tokens: int, logits: bool, numbers: np.ndarray, last: Float[np.ndarray, "B W"]
+) -> None:
+    """Refuse a batch of which a row does not give numbers."""
     if not all_finite(last[: len(numbers)]):
         broken = ~np.isfinite(last).all(axis=1)
         broken[len(numbers) :] = False
         error = traced(partial(full_precision(edited_last), background, own, tokens, logits), broken)
         raise NotFiniteError(str(error), int(numbers[error.row]))
-    return last[: len(numbers)]
 
 
 def edited_last(background: Background, own: Own, tokens: int, logits: bool) -> Float[Array, "B W"]:
@@ -194,9 +204,6 @@ def edited_last(background: Background, own: Own, tokens: int, logits: bool) -> 
         at_end = Observer(edited, transformer.config.num_layers, jnp.take_along_axis(positions, end, axis=1))
         last = at_end("logits", transformer.logits(last))
     return last[:, 0]
-
-
-_program = jax.jit(full_precision(edited_last), static_argnames=("tokens", "logits"))
 
 
 def _held(clean: CleanPasses, prompts: Int[Array, " B"], positions: Int[Array, "B S"]) -> Held | None:

@@ -107,10 +107,9 @@ class CleanRun:
         batches = checked_batches(interventions, rows, self.model, self.transcoders, len(self.tokens), held)
         kept = self.record.held(held, self.transcoders)
         clean = Clean(*self.shared, *self.parallel.replicate((kept, np.asarray(positions, np.int32))))
-        program = self.parallel.program(propagate, keep=keep)
-        for stripe in self._stripes(batches):
+        for stripe in self.parallel.stripes(batches, lambda batch: batch.shape):
             own = [self._own(batch) for batch in stripe]
-            results = self.parallel.apart(program(clean, self.parallel.place(own)), len(stripe))
+            results = self.parallel.run(propagate, clean, own, keep=keep)
             for i, (batch, out) in enumerate(zip(stripe, results, strict=True)):
                 broken = ~np.asarray(out.finite)
                 if broken[: len(batch.rows)].any() and not all_finite(out.logits[: len(batch.rows)]):
@@ -118,11 +117,6 @@ class CleanRun:
                     error = traced(again, broken)
                     raise error.of(interventions.name(int(batch.rows[error.row])))
                 yield batch.rows, out
-
-    def _stripes(self, batches: list[Batch]) -> Iterator[list[Batch]]:
-        """As many batches of one shape as there are devices."""
-        for shape in dict.fromkeys(batch.shape for batch in batches):
-            yield from self.parallel.deal([batch for batch in batches if batch.shape == shape])
 
     def _own(self, batch: Batch) -> tuple[tuple[Edit, ...], np.ndarray]:
         dtype = np.dtype(self.model.numerics.accumulate)

@@ -101,6 +101,7 @@ CALLS = {
 NOT_TYPED = {"parallel", "placement", "sharding"}
 # Programs that run a prompt.
 PASSES = (
+    "jit(on_one_device)",
     "jit(_run)",
     "jit(_program)",
     "jit(_pass)",
