@@ -25,7 +25,7 @@ from typing import Literal
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from causeway.kernels.top_k import top_k
+from causeway.engine.dictionary.largest import largest
 
 Kind = Literal["relu", "jumprelu", "gated", "topk", "topk_signed", "abstopk", "groupmax", "matching_pursuit"]
 KINDS: tuple[Kind, ...] = (
@@ -106,7 +106,7 @@ def _rows(p: Float[Array, "*rows F"]) -> Float[Array, "rows F"]:
 
 def _largest(p: Float[Array, "*rows F"], k: int) -> tuple[Float[Array, "rows k"], Int[Array, "rows k"]]:
     """Values and ids, as a matrix."""
-    return top_k(_rows(p), k)
+    return largest(_rows(p), k)
 
 
 def _scatter(

@@ -27,6 +27,7 @@ from causeway.engine.dictionary import activations
 from causeway.engine.dictionary.config import DictionaryConfig
 from causeway.engine.dictionary.in_memory import InMemoryArrays
 from causeway.engine.dictionary.input_norm import normalise, restore
+from causeway.engine.dictionary.largest import places_along_model
 from causeway.engine.dictionary.matching_pursuit import matching_pursuit
 from causeway.kernels.encode_top_k import encode_top_k
 
@@ -154,7 +155,7 @@ class Dictionary(InMemoryArrays):
         self, layer: int | Array, x: Float[Array, "*rows D"], k: int
     ) -> tuple[Float[Array, "*rows k"], Int[Array, "*rows k"]]:
         """Values and ids of the k strongest features of a model layer, which may be traced, largest value first."""
-        if self.config.ranked:
+        if self.config.ranked or places_along_model() > 1:
             return super().strongest_at(layer, x, k)
         one, rows = self.at(layer), normalise(self.config.input_norm, x).reshape(-1, self.d_in)
         found = encode_top_k(

@@ -7,7 +7,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from causeway.engine.dictionary.config import DictionaryConfig
-from causeway.kernels.top_k import top_k
+from causeway.engine.dictionary.largest import largest
 
 
 class InMemoryArrays(nnx.Module):
@@ -63,7 +63,7 @@ class InMemoryArrays(nnx.Module):
         self, layer: int | Array, x: Float[Array, "*rows D"], k: int
     ) -> tuple[Float[Array, "*rows k"], Int[Array, "*rows k"]]:
         """Values and ids of the k strongest features of a model layer, which may be traced, largest value first."""
-        return top_k(self.encode_at(layer, x), k)
+        return largest(self.encode_at(layer, x), k)
 
     def with_config(self, config: DictionaryConfig) -> Self:
         """The same arrays under another configuration."""

@@ -26,9 +26,9 @@ from causeway.engine.arrays import AnyArray
 from causeway.engine.dictionary.activations import elementwise
 from causeway.engine.dictionary.columns import FeatureColumns
 from causeway.engine.dictionary.input_norm import normalise
+from causeway.engine.dictionary.largest import largest
 from causeway.engine.dictionary.placement import InMemory
 from causeway.engine.intervention.sites import NORMS, STREAMS, side_by_side
-from causeway.kernels.top_k import top_k
 
 Reader = Literal["raw", "all", "selected", "top_k", "project"]
 READERS: tuple[Reader, ...] = ("raw", "all", "selected", "top_k", "project")
@@ -149,7 +149,7 @@ class BoundTop:
     def __call__(self, x: Float[Array, "B T D"], position: int | Array) -> Reading:
         """Values and ids [B, T, k]."""
         if self.dictionary is None:
-            return top_k(x, self.spec.width)
+            return largest(x, self.spec.width)
         return self.dictionary.strongest_at(jnp.asarray(self.spec.layers)[position], x, self.spec.width)
 
 

@@ -26,7 +26,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from causeway.kernels.top_k import top_k
+from causeway.engine.dictionary.largest import largest
 
 Results = dict[str, Array]
 
@@ -158,7 +158,7 @@ class TopK(Reduction):
 
         def of_row(x: Float[Array, "S D"], there: Bool[Array, " S"]) -> Results:
             f = at.encode(x)
-            values, ids = top_k(f, self.k)
+            values, ids = largest(f, self.k)
             on, count = (f != 0) & there[:, None], jnp.maximum(jnp.sum(there), 1)
             # The barrier keeps `count` a run-time array. With a constant divisor XLA divides on one device but
             # multiplies by the reciprocal on several, and the last bit differs.
@@ -263,7 +263,7 @@ class TopLogits(Reduction):
 
     def __call__(self, at: Place) -> Results:
         """From the stream `final_norm`, row by row: the logits of one row are in memory at a time."""
-        values, ids = jax.lax.map(lambda x: top_k(at.transformer.logits(x), self.k), at.streams[0][0])
+        values, ids = jax.lax.map(lambda x: largest(at.transformer.logits(x), self.k), at.streams[0][0])
         return {"ids": ids, "values": values.astype(jnp.float32)}
 
 
