@@ -18,6 +18,7 @@ from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.dictionary.digest import dictionary_digest
 from causeway.engine.intervention.requests import FeatureEdit
 from causeway.engine.model.handle import Model
+from causeway.engine.model.placement import numerics_of
 from causeway.engine.model.prompts import PromptRows, generate_prompts
 from causeway.engine.model.sampling import Sampling
 from causeway.engine.model.segments import Layout as Widths
@@ -98,7 +99,7 @@ class Continuations(Job):
             "version": ROWS_VERSION,
         }
         config: dict[str, Any] = {
-            "numerics": dataclasses.asdict(self.model.numerics), "max_new_tokens": self.max_new_tokens,
+            "numerics": numerics_of(self.model.transformer, self.dictionary), "max_new_tokens": self.max_new_tokens,
             "sampling": dataclasses.asdict(self.sampling), "seed": self.seed, "rows": count,
         }  # fmt: skip
         sizes = tuple(min(UNIT_ROWS, count - start) for start in range(0, count, UNIT_ROWS))

@@ -18,6 +18,7 @@ from jaxtyping import Float, Int
 from causeway.engine.devices import RowParallel, parallel_of
 from causeway.engine.frozen.batches import Batch, BatchProgram, ReadPrompt, deal, run_batches
 from causeway.engine.model.handle import Model
+from causeway.engine.model.placement import numerics_of
 from causeway.engine.model.transformer import Transformer
 from causeway.engine.neurons import Neurons
 from causeway.engine.sweep.fingerprint import config_sha256
@@ -81,7 +82,7 @@ class FrozenJob(Job):
     @functools.cached_property
     def plan(self) -> Plan:
         """Units, layout and everything that decides the numbers."""
-        numerics = dataclasses.asdict(self.model.numerics)
+        numerics = numerics_of(self.model.transformer)
         config = {"numerics": numerics, "prompts": len(self.prompts), **self.settings}
         rows = config_sha256([[prompt.tokens, prompt.position] for prompt in self.prompts])
         parts = {"weights": self.model.fingerprint, "rows": rows, "version": self.version, **self.digests}

@@ -9,12 +9,15 @@ Every large parameter is split along the axis that products with it do not have 
 Norms and output biases are whole everywhere. Computations need no change: the compiler moves what has to be moved.
 """
 
-from typing import TypeVar
+import dataclasses
+from typing import Any, TypeVar
 
 import jax
 from jax.sharding import Mesh, NamedSharding, Sharding
 
-from causeway.engine.mesh import checked_mesh, split
+from causeway.engine.devices import parallel_of
+from causeway.engine.mesh import MODEL, checked_mesh, split
+from causeway.engine.model.transformer import Transformer
 
 Where = Mesh | Sharding | None
 Tree = TypeVar("Tree")
@@ -31,6 +34,15 @@ LOGICAL = {
 def parameter_name(path: tuple) -> str:
     """`blocks.attention.qkv` for a leaf's key path; the last key is the Param's own `value`."""
     return ".".join(str(key.name) for key in path[:-1])
+
+
+def numerics_of(transformer: Transformer, dictionary: Any = None) -> dict[str, Any]:
+    """What fixes the bits of a plan beside its widths: dtypes, and over how many places sums are split, where they are.
+
+    Places along `data` are not among it: they change no bit.
+    """
+    places = parallel_of(transformer, dictionary).model
+    return dataclasses.asdict(transformer.numerics) | ({MODEL: places} if places > 1 else {})
 
 
 def place_abstract(abstract: Tree, where: Where) -> Tree:

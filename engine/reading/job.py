@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from causeway.engine.dictionary.digest import dictionary_digest
 from causeway.engine.dictionary.placement import Holder
+from causeway.engine.model.placement import numerics_of
 from causeway.engine.model.transformer import Transformer
 from causeway.engine.reading.passes import ROWS, ReadRow, all_places, prompt_name, shapes_of
 from causeway.engine.reading.read import Part, layers_read, read
@@ -106,7 +107,7 @@ class ReadJob(job.Job):
             "version": ROWS_VERSION,
         }
         config = {
-            "numerics": dataclasses.asdict(self.transformer.numerics),
+            "numerics": numerics_of(self.transformer, self.dictionary),
             "reduction": repr(self.reduce),
             "streams": self.streams, "layers": self._layers, "batch_rows": self._batch,
             "shapes": [shape for shape, _ in self._shapes],

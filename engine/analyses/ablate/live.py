@@ -30,6 +30,7 @@ from causeway.engine.intervention.hold import checked_holds
 from causeway.engine.model.buckets import bucket_width
 from causeway.engine.model.finite import NotFiniteError
 from causeway.engine.model.handle import Model
+from causeway.engine.model.placement import numerics_of
 from causeway.engine.neurons import Neurons
 from causeway.engine.outcome.clean_passes import clean_passes, group_size
 from causeway.engine.outcome.from_clean import Background, clean_last, last_tokens
@@ -76,7 +77,7 @@ class LiveSweep(Job):
             "edits": config_sha256([array_sha256(np.ascontiguousarray(array)) for array in arrays]),
             "version": ROWS_VERSION,
         }
-        config = {"numerics": dataclasses.asdict(self.model.numerics), "layers": layers, "prompts": len(self.prompts)}
+        config = {"numerics": numerics_of(self.model.transformer), "layers": layers, "prompts": len(self.prompts)}
         sizes = tuple(len(MODES) * len(numbers) for numbers in self._units)
         return Plan("ablate", config, parts, sizes, Layout(SCHEMA, "live"), {"model": self.model.name})
 

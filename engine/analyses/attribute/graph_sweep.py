@@ -21,6 +21,7 @@ from causeway.engine.devices import RowParallel
 from causeway.engine.dictionary.digest import dictionary_digest
 from causeway.engine.frozen.sources import Transcoders
 from causeway.engine.model.handle import Model
+from causeway.engine.model.placement import numerics_of
 from causeway.engine.stats.splits import held_out
 from causeway.engine.sweep.fingerprint import config_sha256
 from causeway.engine.sweep.job import Job, tables
@@ -72,7 +73,7 @@ class GraphSweep(Job):
             "rows": ROWS_VERSION,
         }
         config = {
-            "numerics": dataclasses.asdict(self.model.numerics),
+            "numerics": numerics_of(self.model.transformer, self.transcoders),
             "settings": dataclasses.asdict(self.settings),
             "prompts": count,
         }

@@ -27,6 +27,7 @@ from causeway.engine.devices import RowParallel
 from causeway.engine.model.buckets import bucket_width
 from causeway.engine.model.finite import NotFiniteError
 from causeway.engine.model.handle import Model
+from causeway.engine.model.placement import numerics_of
 from causeway.engine.model.transformer import Transformer
 from causeway.engine.reading.passes import ReadRow
 from causeway.engine.reading.read import read
@@ -117,7 +118,7 @@ class EditSweep(job.Job):
             "settings": config_sha256([[setting.names, setting.factors] for setting in self.settings]),
             "version": ROWS_VERSION,
         }
-        config = {"numerics": dataclasses.asdict(self.model.numerics), "batch_rows": self.rows}
+        config = {"numerics": numerics_of(self.model.transformer), "batch_rows": self.rows}
         sizes = (len(self.prompts) + len(self.texts),) * (1 + len(self.settings))
         return Plan("edit", config, parts, sizes, Layout(SCHEMA, "values"), {"model": self.model.name})
 

@@ -33,6 +33,7 @@ from causeway.engine.frozen.sources import Transcoders, of_model
 from causeway.engine.intervention.checks import check_edits
 from causeway.engine.intervention.operations import coefficients
 from causeway.engine.model.handle import Model
+from causeway.engine.model.placement import numerics_of
 from causeway.engine.stats.splits import held_out
 from causeway.engine.sweep.fingerprint import config_sha256
 from causeway.engine.sweep.job import Job, tables
@@ -97,7 +98,7 @@ class InterventionSweep(Job):
             "rows": ROWS_VERSION,
         }
         config = {
-            "numerics": dataclasses.asdict(self.model.numerics),
+            "numerics": numerics_of(self.model.transformer, self.transcoders),
             "settings": dataclasses.asdict(self.settings),
             "prompts": len(self.prompts),
         }

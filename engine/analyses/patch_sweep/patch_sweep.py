@@ -33,6 +33,7 @@ from causeway.engine.intervention.operations import coefficients
 from causeway.engine.intervention.void import check_void
 from causeway.engine.model.finite import NotFiniteError
 from causeway.engine.model.handle import Model
+from causeway.engine.model.placement import numerics_of
 from causeway.engine.model.transformer import Transformer
 from causeway.engine.model.unrolled import Unrolled, unrolled_off_cpu
 from causeway.engine.outcome.answers import AnswerTree, answer_tree
@@ -321,7 +322,7 @@ class PatchSweep:
             "rows": ROWS_VERSION,
         }
         config: dict[str, Any] = {
-            "numerics": dataclasses.asdict(self.model.numerics),
+            "numerics": numerics_of(self.model.transformer, self.dictionary),
             "settings": self.settings.describe(),
             "prompts": len(self.prompts),
             "features": len(self.features.layer),

@@ -44,6 +44,7 @@ from causeway.engine.analyses.pathways.set_sources import in_scope, moved, slots
 from causeway.engine.dictionary.placement import InMemory
 from causeway.engine.earlier_results import feature_name
 from causeway.engine.model.handle import Model
+from causeway.engine.model.placement import numerics_of
 from causeway.engine.stats.group_bootstrap import FEWEST, resampled
 from causeway.engine.stats.multiple import Method, adjust
 from causeway.engine.stats.paired import paired_mean
@@ -165,7 +166,7 @@ class Mediation(Job):
             "version": ROWS_VERSION,
         }
         config = {
-            "numerics": dataclasses.asdict(self.model.numerics), "prompts": len(self.prompts),
+            "numerics": numerics_of(self.model.transformer, self.dictionary), "prompts": len(self.prompts),
             "chains": len(self.chains), "derivative": self.derivative,
         }  # fmt: skip
         sizes = tuple(len(numbers) * sum(map(_subsets, own)) for numbers, own in self._units)

@@ -41,6 +41,7 @@ from causeway.engine.dictionary.digest import dictionary_digest
 from causeway.engine.dictionary.fit import fitted
 from causeway.engine.model.buckets import bucket_width
 from causeway.engine.model.handle import Model, Prompt, check_model
+from causeway.engine.model.placement import numerics_of
 from causeway.engine.prompt_record import PromptRecord
 from causeway.engine.sweep.fingerprint import array_sha256, config_sha256
 from causeway.engine.sweep.job import Job, all_tables
@@ -92,7 +93,8 @@ class Discovery(Job):
             "rows": ROWS_VERSION, **targets,
         }  # fmt: skip
         config = {
-            "numerics": dataclasses.asdict(self.model.numerics), "reading": dataclasses.asdict(self.reading),
+            "numerics": numerics_of(self.model.transformer, self.dictionary),
+            "reading": dataclasses.asdict(self.reading),
             "stratum": self.stratum, "seed": self.seed, "rows": [self._rows(prompt) for prompt in self.prompts],
         }  # fmt: skip
         sizes = tuple(sum(len(chunk.features) for chunk in chunks) for _, chunks in self._units)

@@ -27,6 +27,7 @@ from causeway.engine.dictionary.placement import InMemory
 from causeway.engine.model.buckets import bucket_width
 from causeway.engine.model.config import ModelConfig
 from causeway.engine.model.handle import Model
+from causeway.engine.model.placement import numerics_of
 from causeway.engine.outcome.clean_passes import group_size
 from causeway.engine.sweep.fingerprint import config_sha256
 from causeway.engine.sweep.job import Job
@@ -72,7 +73,7 @@ class Replay(Job):
             "version": ROWS_VERSION,
         }
         config = {
-            "numerics": dataclasses.asdict(self.model.numerics), "prompts": len(self.prompts),
+            "numerics": numerics_of(self.model.transformer, self.dictionary), "prompts": len(self.prompts),
             "pairs": len(self.pairs), "derivative": self.derivative, "draws": self.draws,
             "seed": self.seed,
         }  # fmt: skip

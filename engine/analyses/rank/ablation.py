@@ -22,6 +22,7 @@ from causeway.engine.analyses.rank.readings import MODES, SCOPES
 from causeway.engine.intervention.requests import SwapEdit
 from causeway.engine.model.finite import NotFiniteError
 from causeway.engine.model.handle import Model
+from causeway.engine.model.placement import numerics_of
 from causeway.engine.reading.job import Kept
 from causeway.engine.sweep import job
 from causeway.engine.sweep.fingerprint import array_sha256, config_sha256
@@ -76,7 +77,7 @@ class Ablations(job.Job):
             "prompts": config_sha256([[q.tokens, q.answers] for q in self.asked]),
         }  # fmt: skip
         config = {
-            "numerics": dataclasses.asdict(self.model.numerics), "written": self.written, "first": self.first,
+            "numerics": numerics_of(self.model.transformer), "written": self.written, "first": self.first,
             "arms": [dataclasses.astuple(arm) for arm in self.arms],
         }  # fmt: skip
         sizes = tuple(len(self._unit(start)) for start in range(0, len(self.asked), UNIT_PROMPTS))
