@@ -1,8 +1,7 @@
 """Readings that last: `read` in units that are written as they are finished, so that the same call goes on.
 
 A unit is some passes of one shape. What `read` gives of them is kept as it is, part by part, so whoever makes a table
-of the parts makes the same one whether they come from the devices or from disk. A part is kept as the rows of one
-device, which makes the files the same on any number of devices.
+of the parts makes the same one whether they come from the devices or from disk.
 
 Shapes: B rows of a pass and device. Cost on disk: the results of the reduction, compressed.
 """
@@ -124,7 +123,7 @@ class ReadJob(job.Job):
             self.transformer, [self.rows[i] for i in numbers], self.streams, self.dictionary, self.reduce,
             name=lambda row: name(int(numbers[row])), **options,
         )  # fmt: skip
-        rows = [self._row(one, numbers) for part in parts for one in self._of_devices(part)]
+        rows = [self._row(part, numbers) for part in parts]
         return UnitResult({column: [row[column] for row in rows] for column in SCHEMA.names})
 
     @property
@@ -149,16 +148,6 @@ class ReadJob(job.Job):
         """Numbers of the rows of each unit, all of one shape."""
         size = UNIT_PASSES * self._batch
         return [members[i : i + size] for _, members in self._shapes for i in range(0, len(members), size)]
-
-    def _of_devices(self, part: Part) -> Iterator[Part]:
-        """A part as one device at a time gives it."""
-        for device, start in enumerate(range(0, len(part.rows), self._batch)):
-            own = slice(start, start + self._batch)
-            values = {
-                name: array[device : device + 1] if name in self.reduce.totals else array[own]
-                for name, array in part.values.items()
-            }
-            yield Part(part.layer, part.rows[own], part.there[own], values)
 
     @staticmethod
     def _row(part: Part, numbers: np.ndarray) -> dict[str, Any]:

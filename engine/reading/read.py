@@ -48,13 +48,13 @@ Progress = Callable[[int, int], None]
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """What was kept of one layer of some rows.
+    """What was kept of one layer of the rows of one device, so that parts are the same on any number of devices.
 
     Attributes:
         layer: model layer; -1 where all were reduced together.
         rows: numbers of the rows.
         there: [n, S] which places of each were read.
-        values: the reduction's results; rows first, totals with devices first.
+        values: the reduction's results; rows first, totals with an axis of one first.
     """
 
     layer: int
@@ -112,10 +112,18 @@ def read(
     dealt = deal(rows, batch_rows * parallel.count, transformer.config.max_position, slots, width)
     done = 0
     for count, parts in reader.groups(dealt):
-        yield from parts
+        yield from (own for part in parts for own in _of_devices(part, batch_rows, reduce.totals))
         done += count
         if progress:
             progress(done, len(rows))
+
+
+def _of_devices(part: Part, rows: int, totals: Sequence[str]) -> Iterator[Part]:
+    """A part of several devices, of `rows` rows each, as one device at a time gives it; none of those without rows."""
+    for device, start in enumerate(range(0, len(part.rows), rows)):
+        own = slice(start, start + rows)
+        values = {n: a[device : device + 1] if n in totals else a[own] for n, a in part.values.items()}
+        yield Part(part.layer, part.rows[own], part.there[own], values)
 
 
 Streams = tuple[Float[Array, "devices P B S D"], ...]

@@ -20,7 +20,7 @@ SPREADS = {
 GAMES = [f"game: loss ${loss}. balance ${balance}. round 2. choice:" for loss in (5, 20, 50) for balance in (100, 140)]
 SUMS = [(a, b) for a in (14, 23, 44) for b in (12, 25)]
 # Files that tell of a run, and what in the others does: dates, places and the figures of the machine.
-TOLD = {"run.log", "manifest.json", "causeway.sha256"}
+TOLD = {"events.jsonl", "manifest.json", "causeway.sha256"}
 OWN = {"environment", "seconds", "date", "made", "inputs", "files", "workdir", "command"}
 SWEPT = ["--prompts={place}/games.jsonl", "--features={place}/features.jsonl", "--answers={place}/answers.json"]
 RECORDED = ["--trials=2", "--max_new_tokens=3", "--batch_rows=4", "--record_features=top:2", "--record_logits=2"]
