@@ -121,6 +121,7 @@ def _program(parallel: RowParallel, function: Callable[..., Any], static: tuple[
         out = bound(shared, jax.tree.map(lambda a: a[0], own))
         return jax.tree.map(lambda a: jnp.asarray(a)[None], out)
 
+    on_one_device.__name__ += f"_{function.__name__}"  # for profiles, and who asks what was compiled
     spec = PartitionSpec(DATA)
     written_out = {DATA} if parallel.model > 1 else set(AXES)
     program = jax.jit(

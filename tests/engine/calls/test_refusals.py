@@ -101,11 +101,8 @@ CALLS = {
 NOT_TYPED = {"parallel", "placement", "sharding"}
 # Programs that run a prompt.
 PASSES = (
-    "jit(on_one_device)",
+    "jit(on_one_device",
     "jit(_run)",
-    "jit(_program)",
-    "jit(_pass)",
-    "jit(edited_last)",
     "jit(record_pass)",
     "jit(decode",
     "jit(prefill)",

@@ -107,13 +107,14 @@ def test_a_rows_bits_are_its_own(model):
 
 
 def test_a_row_runs_its_own_tokens_from_its_own_layer_on(model, monkeypatch):
-    ran, program = [], from_clean._program
+    ran, made = [], from_clean._own
 
-    def watched(background, own, tokens, logits):
+    def watched(batch, numbers, prompts, lengths, tokens):
+        own = made(batch, numbers, prompts, lengths, tokens)
         ran.append((int(own.first), tokens, len(own.prompts)))
-        return program(background, own, tokens, logits)
+        return own
 
-    monkeypatch.setattr(from_clean, "_program", watched)
+    monkeypatch.setattr(from_clean, "_own", watched)
     long = list(range(1, 15))
     arms = [[], *([cw.UnitEdit(layer, 1, scope=scope)] for layer in (1, 2) for scope in ("last_prompt", -3, "all"))]
     cw.effects(model, [long], TARGETS[0], arms)
