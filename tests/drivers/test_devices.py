@@ -20,8 +20,8 @@ SPREADS = {
 GAMES = [f"game: loss ${loss}. balance ${balance}. round 2. choice:" for loss in (5, 20, 50) for balance in (100, 140)]
 SUMS = [(a, b) for a in (14, 23, 44) for b in (12, 25)]
 # Files that tell of a run, and what in the others does: dates, places and the figures of the machine.
-TOLD = {"events.jsonl", "manifest.json", "causeway.sha256"}
-OWN = {"environment", "seconds", "date", "made", "inputs", "files", "workdir", "command"}
+TOLD = {"events.jsonl", "out.txt", "causeway.sha256"}
+OWN = {"environment", "out", "workdir", "devices", "mesh", "parallel"}
 SWEPT = ["--prompts={place}/games.jsonl", "--features={place}/features.jsonl", "--answers={place}/answers.json"]
 RECORDED = ["--trials=2", "--max_new_tokens=3", "--batch_rows=4", "--record_features=top:2", "--record_logits=2"]
 CASES = {
@@ -36,7 +36,7 @@ CASES = {
                   "--operation=zero", "--batch_rows=2", "--generate", "--max_new_tokens=2", "--workdir={out}"],
     "represent": ["--prompts={place}/sums.jsonl", "--generate", "--max_new_tokens=2", "--record_logits=3", "--full",
                   "--out={out}"],
-    "rank": ["--prompts={place}/sums.jsonl", "--keep_layers=2", "--keep=4", "--held_out=0.4", "--out={out}"],
+    "rank": ["--prompts={place}/sums.jsonl", "--keep_layers=2", "--keep=4", "--out={out}"],
     "second_order": ["--prompts={place}/sums.jsonl", "--heads=2", "--orders=2", "--workdir={out}"],
     "components": ["--prompts={place}/sums.jsonl", "--neurons=1:3,1:40,2:7", "--position=answers", "--largest=2",
                    "--workdir={out}"],
@@ -47,7 +47,7 @@ CASES = {
     "polysemanticity": ["--prompts={place}/sums.jsonl", "--components={place}/components", "--out={out}"],
     "edit": ["--prompts={place}/sums.jsonl", "--neurons=2:210,1:152", "--factors=0.5,2", "--unrelated_data=tasks",
              "--text_rows=6", "--length=16", "--out={out}"],
-    "errors": ["--prompts={place}/sums.jsonl", "--labels=margin", "--layers=2", "--keep=3", "--out={out}"],
+    "errors": ["--prompts={place}/read/metadata.jsonl", "--labels=margin", "--layers=2", "--keep=3", "--out={out}"],
     "adversarial": ["--prompts={place}/sums.jsonl", "--words=Turkey,Ireland,here,in", "--keep=1", "--out={out}"],
     "pathways": ["--prompts={place}/games.jsonl", "--features={place}/features.jsonl", "--top=3", "--random_pairs=1",
                  "--candidates=3", "--workdir={out}"],
@@ -83,10 +83,9 @@ def place(tmp_path_factory, spread):
     (folder / "words.txt").write_text("win\ntheorem\nriver\ngood\nhouse\n")
     answers = [{"text": " stop", "label": "stop"}, {"text": " bet $5", "label": "bet", "amount": 5}]
     (folder / "answers.json").write_text(json.dumps(answers))
-    (made,) = spread(
-        "components", [flag.format(place=folder, out=folder / "components") for flag in CASES["components"]]
-    )
-    assert made["status"] == 0, made["err"]
+    for driver, out in {"components": "components", "represent": "read"}.items():
+        (made,) = spread(driver, [flag.format(place=folder, out=folder / out) for flag in CASES[driver]])
+        assert made["status"] == 0, made["err"]
     return folder
 
 
