@@ -45,7 +45,7 @@ def unrolled(transformer: Transformer) -> Unrolled:
 
 def unrolled_off_cpu(transformer: Transformer) -> Transformer | Unrolled:
     """For programs that run either: a loop over the stack on a CPU, where one compiled layer serves all of them."""
-    return transformer if _on_cpu(transformer.embedding[...]) else unrolled(transformer)
+    return transformer if _on_cpu(jax.tree.leaves(transformer)[0]) else unrolled(transformer)
 
 
 def layers_of(stacked: Any) -> tuple[Any, ...]:

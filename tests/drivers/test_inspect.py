@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 
 import pytest
 
@@ -36,7 +37,16 @@ def runs(drive, places):
         ["--data=nowhere.json"],
         ["--model=bundled:tiny", "extra"],
         ["--model=bundled:tiny", f"--data={places / 'notes.txt'}"],
+        ["--storage=int8", text, "--layers=1", "--text_rows=8", "--place_tokens=0"],
     )
+
+
+def test_what_8_bits_changed_is_told(runs):
+    assert runs[-1]["status"] == 0, runs[-1]["err"]
+    (line,) = [line for line in runs[-1]["out"].splitlines() if "weights in int8 against float32" in line]
+    assert 0 < float(re.search(r"differ by ([0-9.]+) at most", line)[1]) < 0.3
+    assert "storage int8" in runs[-1]["out"]
+    assert "model bundled:tiny: llama, 622,464 parameters" in runs[-1]["out"]
 
 
 def test_right_ones(runs):
