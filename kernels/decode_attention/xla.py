@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -56,7 +57,9 @@ def _scores(
         flat = jnp.einsum("gnk,gks->gns", q.reshape(g, b * m, width), piece.keys, preferred_element_type=dtype)
         products = flat.reshape(g, b, m, -1)
     else:
-        products = jnp.einsum("gbmk,gbsk->gbms", q, piece.keys, preferred_element_type=dtype)
+        # Else XLA makes one product of those of small segments, from a copy of their keys side by side.
+        alone, _ = jax.lax.optimization_barrier((q, piece.mask))
+        products = jnp.einsum("gbmk,gbsk->gbms", alone, piece.keys, preferred_element_type=dtype)
     return jnp.where(piece.mask, scaled(products, scale, cap), -jnp.inf)
 
 
