@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,42 +18,70 @@ if TYPE_CHECKING:
     from causeway.engine.sweep.processes import Share
 
 FLAGS = flags.FLAGS
-_REACH_SECONDS = 50.0
+# Processes are started at about the same time; a cluster of Ray is there before.
+_REACH_SECONDS, _ANSWER_SECONDS = 50.0, 5.0
+_ADDRESS = re.compile(r"(?:ray://)?\[?(.+?)\]?:(\d{1,5})")
 
 
-@contextlib.contextmanager
-def joined(command: str) -> Iterator[None]:
-    """This process as one of those that the flags say, while the block lasts; said when another one writes results.
+def run(main: Callable[[list[str]], None], parsed: list[str], command: list[str]) -> None:
+    """Run a driver alone, as one of the processes that the flags say, or in actors of Ray.
+
+    Args:
+        main: of the driver. parsed: its arguments. command: its name and flags as they were typed.
 
     Raises:
-        ValueError: no such process, it runs already, or the others cannot be reached.
+        ValueError: no such process, it runs already, the others cannot be reached, or whatever the driver raises.
     """
-    if "worker" not in FLAGS or not (FLAGS.worker or FLAGS.coordinator):
+    if "worker" not in FLAGS or not _ways():
         if "worker" in FLAGS:
-            no_effect("without --coordinator", "processes", "process")
-        yield
+            no_effect("without --coordinator or --ray", "processes")
+            no_effect("without --coordinator", "process")
+        main(parsed)
         return
-    if "plan" in FLAGS and FLAGS.plan:
-        no_effect("with --plan, which computes nothing", "worker", "coordinator", "processes", "process")
     workdir = Path(given("workdir", "with several processes, the folder in which they meet"))
+    _check()
+    if FLAGS.ray:
+        from causeway.drivers.flags import ray_actors
+
+        if FLAGS.ray not in ("local", "auto"):
+            _check_address("ray", _ANSWER_SECONDS)
+        ray_actors.run(command, FLAGS.ray, FLAGS.processes)
+        return
     from causeway.engine.sweep.processes import ShareDone, joined
 
     try:
         with joined(_share(), workdir):
-            yield
+            main(parsed)
     except ShareDone as done:
-        print(f"{command}: {done}")
+        print(f"{command[0]}: {done}")
+
+
+def _ways() -> list[str]:
+    return [name for name in ("worker", "coordinator", "ray") if getattr(FLAGS, name)]
+
+
+def _check() -> None:
+    """Refuse flags that do not go together.
+
+    Raises:
+        ValueError: naming them.
+    """
+    if len(_ways()) > 1:
+        raise ValueError(f"{', '.join(f'--{name}' for name in _ways())}: got both; give one way to share a run out")
+    if "plan" in FLAGS and FLAGS.plan:
+        no_effect("with --plan, which computes nothing", *_ways(), "processes", "process")
+    if not FLAGS.coordinator:
+        no_effect("without --coordinator", "process")
+    if FLAGS.worker:
+        no_effect("with --worker", "processes")
+    if FLAGS.ray and "repair" in FLAGS and FLAGS.repair:
+        raise ValueError("--repair: units are mended by whoever computes them again; repair without --ray, then go on")
 
 
 def _share() -> Share:
     from causeway.engine.sweep.processes import Worker
 
-    if not FLAGS.worker:
-        return _process()
-    if FLAGS.coordinator:
-        raise ValueError("--worker, --coordinator: got both; workers know nothing of each other, give one of them")
-    no_effect("with --worker", "processes", "process")
-    return Worker.read(FLAGS.worker)
+    return Worker.read(FLAGS.worker) if FLAGS.worker else _process()
 
 
 def _process() -> Share:
@@ -66,23 +93,31 @@ def _process() -> Share:
             raise ValueError("--processes, --process: got nothing; needed beside the address of --coordinator")
         if FLAGS.process >= FLAGS.processes:
             raise ValueError(f"--process: got {FLAGS.process}; needs a number from 0 to {FLAGS.processes - 1}")
-        _check_reachable(FLAGS.coordinator, FLAGS.process)
+        _check_address("coordinator", _REACH_SECONDS if FLAGS.process else 0.0)
     return connect(None if automatic else FLAGS.coordinator, FLAGS.processes, FLAGS.process, interruption.leave)
 
 
-def _check_reachable(address: str, process: int) -> None:
-    """Waits for process 0, because jax, when it does not come, aborts the process."""
-    if not (found := re.fullmatch(r"\[?(.+?)\]?:(\d{1,5})", address)):
-        raise ValueError(f"--coordinator: got {address!r}; needs HOST:PORT of process 0, as localhost:12355, or auto")
-    until = time.monotonic() + _REACH_SECONDS
-    while process:
+def _check_address(flag: str, patience: float) -> None:
+    """Waits until somebody answers at the address of a flag: libraries that find nobody abort, or wait for minutes.
+
+    Args:
+        patience: seconds to wait; 0 looks at the address alone.
+
+    Raises:
+        ValueError: it is no address, or nobody answers.
+    """
+    address = getattr(FLAGS, flag)
+    if not (found := _ADDRESS.fullmatch(address)):
+        raise ValueError(f"--{flag}: got {address!r}; needs HOST:PORT, as localhost:12355, or auto")
+    until = time.monotonic() + patience
+    while patience:
         try:
-            socket.create_connection((found[1], int(found[2])), timeout=5).close()
+            socket.create_connection((found[1], int(found[2])), timeout=min(5.0, patience)).close()
             return
-        except OSError as error:
+        except (OSError, OverflowError) as error:
             if time.monotonic() >= until:
                 raise ValueError(
-                    f"--coordinator: got {address}, which did not answer in {_REACH_SECONDS:.0f} s ({error}); needs "
-                    "the machine of process 0, started at about the same time, and a port that is free there"
+                    f"--{flag}: got {address}, which did not answer in {patience:.0f} s ({error}); needs the machine "
+                    "and port of one that was started before, or at about the same time"
                 ) from None
         time.sleep(0.5)

@@ -49,8 +49,7 @@ def run_driver(main: Callable[[list[str]], None], argv: list[str]) -> None:
         keep_compiled_programs()
         keep_freed_memory()
         try:
-            with process_flags.joined(argv[0]):
-                main(parsed)
+            process_flags.run(main, parsed, argv)
         except (ValueError, OSError, app.UsageError, MemoryError, RuntimeError) as error:
             from causeway.engine.memory import is_out_of_memory
 

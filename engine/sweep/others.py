@@ -60,8 +60,8 @@ class Others:
             return True
         if now - self._told >= _REPORT_SECONDS:
             self._told = now
-            state = f"{_who(lacking)} not run" if lacking else "those that have them run"
-            self._progress.event("waiting", f"{_count(missing)} of other processes; {state}")
+            state = f"; {_who(lacking)} not run" if lacking else ", which run"
+            self._progress.event("waiting", f"waiting for {len(missing)} units of other processes{state}")
         return False
 
 

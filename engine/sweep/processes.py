@@ -17,7 +17,7 @@ import abc
 import contextlib
 import re
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,12 +43,14 @@ class Share:
     Attributes:
         name: of this process among the others; "" for one alone.
         crew: in words, equal for those that may write one workdir together; "" for one alone.
+        retakes: whether units that were another process's may fall to this one while it waits.
         leads: whether this process writes the results.
         patience: seconds that it waits for the others to leave a folder then.
     """
 
     name = ""
     crew = ""
+    retakes = False
 
     def __init__(self) -> None:
         self.leads = True
@@ -63,8 +65,13 @@ class Share:
         """Those of the units that may fall to this process."""
         return list(units)
 
-    def take(self, fingerprint: str, pending: deque[int]) -> int | None:
-        """The next unit of the plan of this fingerprint for this process to compute, out of `pending`."""
+    def take(self, fingerprint: str, pending: deque[int], missing: Callable[[], list[int]]) -> int | None:
+        """The next unit for this process to compute.
+
+        Args:
+            fingerprint: of the plan. pending: units that may fall to this process; a stop empties it.
+            missing: gives the units that are not in the workdir now.
+        """
         return pending.popleft() if pending else None
 
     def lacking(self, units: Sequence[int]) -> list[str]:

@@ -153,6 +153,9 @@ class _Run:
         while (missing := self._store.missing()) and not self._stopped and not interrupt.overdue:
             if self._others.lost(missing):
                 self._stop("others")
+            elif self._share.retakes:
+                self._pending.extend(missing)
+                self._compute_and_commit(interrupt)
             self._tick(interrupt)
             time.sleep(_LOOK_SECONDS)
             self._store.check_there()
@@ -209,7 +212,7 @@ class _Run:
             if self._pending and self._guard.fraction() >= self._guard.stop:
                 self._stop("disk")
             with contextlib.suppress(IndexError):  # a signal may empty the queue at any moment
-                return self._share.take(self._store.plan.fingerprint, self._pending)
+                return self._share.take(self._store.plan.fingerprint, self._pending, self._store.missing)
             return None
 
     def _commit(self, unit: int, result: UnitResult, notes: dict) -> None:

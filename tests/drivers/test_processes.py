@@ -32,12 +32,15 @@ def given(small):
         (["--worker=3/2"], "--worker: got '3/2'; needs i/n with i from 0 to n-1, such as 0/4"),
         (["--worker=a/b"], "--worker: got 'a/b'; needs i/n with i from 0 to n-1, such as 0/4"),
         (["--worker=0/2", "--plan"], "--worker: without effect with --plan, which computes nothing; leave it out"),
-        (["--worker=0/2", "--coordinator=here:1"], "--worker, --coordinator: got both; workers know nothing of each"),
-        (["--worker=0/2", "--process=1"], "--process: without effect with --worker; leave it out"),
+        (
+            ["--worker=0/2", "--coordinator=here:1"],
+            "--worker, --coordinator: got both; give one way to share",
+        ),
+        (["--worker=0/2", "--process=1"], "--process: without effect without --coordinator; leave it out"),
         (["--process=1"], "--process: without effect without --coordinator"),
         (["--coordinator=here:1"], "--processes, --process: got nothing; needed beside the address of --coordinator"),
         (["--coordinator=here:1", "--processes=2", "--process=2"], "--process: got 2; needs a number from 0 to 1"),
-        (["--coordinator=here", "--processes=2", "--process=1"], "--coordinator: got 'here'; needs HOST:PORT of"),
+        (["--coordinator=here", "--processes=2", "--process=1"], "--coordinator: got 'here'; needs HOST:PORT, as"),
         (["--coordinator=auto"], "--coordinator: no cluster says which process this is"),
     ],
 )

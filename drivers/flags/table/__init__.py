@@ -26,7 +26,7 @@ TASKS = "tasks"
 MOST_SEED = 2**32 - 1
 GRAPH_FORMATS: tuple[Literal["neuronpedia", "graphml", "parquet"], ...] = ("neuronpedia", "graphml", "parquet")
 # Of every command whose run is shared out among processes by its --workdir.
-PROCESSES = "worker coordinator processes process"
+PROCESSES = "worker coordinator processes process ray"
 DTYPES = ("float32", "bfloat16", "float16")
 
 
@@ -63,7 +63,8 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
     "workdir": text("Folder of a run that resumes: the same command goes on (training: OUT.work; readers: none)."),
     "worker": text("i/n: one of n processes that compute one --workdir, each every n-th unit; i from 0."),
     "coordinator": text("HOST:PORT of process 0 of jax.distributed, or auto: as SLURM, Open MPI, Kubernetes say."),
-    "processes": whole("How many processes share the run (default: as the cluster says).", None, 1),
+    "ray": text("Share the run out among actors of Ray: local, auto (a cluster that runs) or its address."),
+    "processes": whole("How many processes share the run (default: as the cluster says; of Ray one a GPU).", None, 1),
     "process": whole("Which of them this one is, from 0 (default: as the cluster says).", None, 0),
     "repair": switch("Check all data in --workdir and compute damaged units again."),
     "seed": whole("Key of every draw.", 0, 0, MOST_SEED),
