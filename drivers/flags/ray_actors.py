@@ -1,15 +1,12 @@
 """A command shared out among actors of Ray, on this machine or on those of a cluster.
 
-Every actor runs the same command in a process of its own, on the devices that Ray gives it, and takes its units from
-one queue. An actor that is lost, with its machine or alone, is started anew where there is room, and its units are
-given to whoever asks next. All machines see the workdir and the files that the command names under the same paths.
+Every actor (`actor`) runs the same command in a process of its own, on the devices that Ray gives it, and takes its
+units from one queue. An actor that is lost, with its machine or alone, is started anew where there is room, and its
+units are given to whoever asks next. All machines see the workdir and the files that the command names under the same
+paths.
 """
 
-import contextlib
-import dataclasses
 import functools
-import importlib
-import io
 import os
 import secrets
 import signal
@@ -19,10 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from absl import flags
-
 from causeway.drivers.flags import interruption
-from causeway.engine.compilation_cache import keep_compiled_programs
+from causeway.drivers.flags.actor import Actor, Ended
 
 # An actor that is lost more often than this stays lost: the next unit would kill it too.
 _STARTS = 4
@@ -30,40 +25,6 @@ _STARTS = 4
 _KEPT = ("JAX_", "XLA_", "CAUSEWAY_", "HF_")
 _OBJECT_STORE_BYTES = 10**8
 _NONE_LEFT = "every actor was lost, time and again; what they say tells why, and the same command goes on\n"
-
-
-@dataclasses.dataclass(frozen=True)
-class Ended:
-    """How a command ended in an actor: whether it wrote the results, what it printed, its status, what was refused."""
-
-    led: bool = False
-    said: str = ""
-    status: int = 0
-    error: str = ""
-
-
-class Actor:
-    """A process that runs a command as one of several."""
-
-    def run(self, command: list[str], place: str, share: Any) -> Ended:
-        """The command, run in a folder, of which this process has a share."""
-        from causeway.engine.sweep.processes import ShareDone, joined
-
-        os.chdir(place)
-        keep_compiled_programs()
-        driver = importlib.import_module(f"causeway.drivers.{Path(command[0].split()[-1]).stem}")
-        flags.FLAGS(command)
-        with contextlib.redirect_stdout(io.StringIO()) as out:
-            try:
-                with joined(share, Path(flags.FLAGS.workdir)):
-                    driver.main([command[0]])
-            except ShareDone:
-                return Ended()
-            except SystemExit as end:
-                return Ended(said=out.getvalue(), status=end.code if isinstance(end.code, int) else 2)
-            except (ValueError, OSError, MemoryError) as error:
-                return Ended(status=2, error=str(error))
-        return Ended(led=True, said=out.getvalue())
 
 
 def run(command: list[str], address: str, count: int | None) -> None:
