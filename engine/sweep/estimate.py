@@ -47,6 +47,7 @@ class Estimate:
         disk_bytes: all data files, the merged table included.
         basis: how it was found.
         note: what the figures leave out.
+        memory_there: bytes that there are of it; 0 where that is not known.
     """
 
     name: str
@@ -57,15 +58,22 @@ class Estimate:
     disk_bytes: int
     basis: Literal["abstract", "measured"]
     note: str
+    memory_there: int = 0
+
+    @property
+    def fits(self) -> bool:
+        """Whether there is that much memory, as far as is known."""
+        return not self.memory_there or self.memory_bytes <= self.memory_there
 
     def text(self) -> str:
         """One screen for people."""
+        there = f" of {self.memory_there / 1e9:.3g} GB there" if self.memory_there else ""
         duration = "unknown" if self.seconds is None else str(datetime.timedelta(seconds=round(self.seconds)))
         lines = {
             "units": f"{self.units:,}",
             "rows": f"{self.rows:,}",
             "time": duration,
-            "memory": f"{self.memory_bytes / 1e9:.3g} GB",
+            "memory": f"{self.memory_bytes / 1e9:.3g} GB{there}",
             "disk": f"{self.disk_bytes / 1e9:.3g} GB",
             "basis": f"{self.basis} ({self.note})",
         }

@@ -17,7 +17,9 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow.dataset
 
+from causeway.engine import memory
 from causeway.engine.analyses.as_published.causal_rule import original_rule
+from causeway.engine.analyses.patch_sweep.buckets import fitting_bucket
 from causeway.engine.analyses.patch_sweep.card_plan import CardPlan, Target, card_plan
 from causeway.engine.analyses.patch_sweep.contrasts import make_contrasts
 from causeway.engine.analyses.patch_sweep.cost import overhead, pilots, program_calls
@@ -28,7 +30,6 @@ from causeway.engine.analyses.patch_sweep.patch_sweep import PatchSweep, describ
 from causeway.engine.analyses.patch_sweep.sampled_units import sampled_unit
 from causeway.engine.analyses.patch_sweep.sweep_summary import count_original_rule, summarise
 from causeway.engine.bench.gemm import gemm_rate
-from causeway.engine.memory import in_host_memory
 from causeway.engine.sweep import job
 from causeway.engine.sweep.checksums import written_alone
 from causeway.engine.sweep.durable import write_bytes
@@ -137,7 +138,13 @@ def estimate(
     """What the sweep will take: from shapes and compiler analysis, here or on a card, or from pilot units."""
     if target is not None:
         return card_plan(sweep, target)
-    plan, on_host = sweep.plan, in_host_memory()
+    found = _estimated(sweep, workdir, basis)
+    found = dataclasses.replace(found, memory_there=memory.memory_there_bytes())
+    return found if found.fits else dataclasses.replace(found, note=fitting_bucket(sweep).text())
+
+
+def _estimated(sweep: PatchSweep, workdir: Path, basis: Literal["abstract", "measured"]) -> Estimate:
+    plan, on_host = sweep.plan, memory.in_host_memory()
     if basis == "measured":
         return estimate_measured(plan, PatchJob(sweep).unit, workdir.parent, pilots(sweep), in_host_memory=on_host)
     rate = gemm_rate(rows=sweep.settings.rows) * sweep.parallel.count

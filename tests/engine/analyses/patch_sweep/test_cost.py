@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from causeway.engine import memory
 from causeway.engine.analyses.patch_sweep import run
 from causeway.engine.analyses.patch_sweep.cost import EXACT_ROW_SECONDS, pilots, program_calls
 
@@ -53,6 +54,18 @@ def test_an_estimate_leaves_no_file_behind(make_sweep, tiny_sweep, tmp_path, bas
     assert estimate.disk_bytes > 0
     assert basis in estimate.text()
     assert not list(tmp_path.iterdir())
+
+
+def test_a_plan_that_does_not_fit_says_which_bucket_would(make_sweep, tmp_path, monkeypatch):
+    sweep = make_sweep("exact", ("baseline", "patch"))
+    there = memory.memory_there_bytes()
+    monkeypatch.setattr(memory, "memory_there_bytes", lambda: 1000)
+    found = run.estimate(sweep, tmp_path / "run", "abstract")
+    assert not found.fits
+    assert "of 1e-06 GB there" in found.text()
+    assert "no row bucket would fit" in found.text()
+    monkeypatch.setattr(memory, "memory_there_bytes", lambda: there)
+    assert run.estimate(sweep, tmp_path / "run", "abstract").fits
 
 
 def test_a_baseline_alone_can_be_estimated(make_sweep, tmp_path):
