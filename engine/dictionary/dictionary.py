@@ -154,10 +154,16 @@ class Dictionary(InMemoryArrays):
     def strongest_at(
         self, layer: int | Array, x: Float[Array, "*rows D"], k: int
     ) -> tuple[Float[Array, "*rows k"], Int[Array, "*rows k"]]:
-        """Values and ids of the k strongest features of a model layer, which may be traced, largest value first."""
+        """Values and ids of the k strongest features of a model layer, which may be traced, largest value first.
+
+        Raises:
+            ValueError: see `encode_at`; or k is more than the features.
+        """
         if self.config.ranked or places_along_model() > 1:
             return super().strongest_at(layer, x, k)
-        one, rows = self.at(layer), normalise(self.config.input_norm, x).reshape(-1, self.d_in)
+        one = self.at(layer)
+        one._check_rows("strongest_at", "x", x, self.d_in)
+        rows = normalise(self.config.input_norm, x).reshape(-1, self.d_in)
         found = encode_top_k(
             rows, one.W_enc[...], one.b_enc[...], one.elementwise_parameters(),
             activation=activations.ELEMENTWISE[self.config.kind], k=k,

@@ -19,7 +19,7 @@ from typing import ClassVar, Literal
 
 import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from causeway.engine import scalars
 from causeway.engine.dictionary.config import DictionaryConfig
@@ -184,6 +184,12 @@ class StreamedDictionaries:
     def encode_at(self, layer: int, x: Float[Array, "*rows D"]) -> Float[Array, "*rows F"]:
         """All feature values of a model layer, in x's dtype."""
         return self.layer(layer).encode(x)
+
+    def strongest_at(
+        self, layer: int, x: Float[Array, "*rows D"], k: int
+    ) -> tuple[Float[Array, "*rows k"], Int[Array, "*rows k"]]:
+        """Values and ids of the k strongest features of a model layer, largest value first."""
+        return self.layer(layer).strongest_at(layer, x, k)
 
     def layer(self, layer: int) -> Dictionary:
         """The dictionary of a model layer, unstacked; the one after it is fetched meanwhile.

@@ -48,6 +48,20 @@ def test_a_layer_encodes_alike_whoever_holds_it(tiny, x, kind):
     assert traced._cache_size() == 3  # one program a holder, whichever layer is read
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_strongest_features_are_the_first_of_a_sort(tiny, x, kind):
+    """Of equal values the lower id."""
+    stack, rows = tiny.make_dictionary(kind, layers=(2, 0)), x[None]
+    f = np.asarray(stack.layer(2).encode(x))
+    ids = np.argsort(-f, axis=1, kind="stable")[:, :4]
+    for holder in (stack, streamed(stack), sharded(stack)):
+        values, found = holder.strongest_at(2, rows, 4)
+        np.testing.assert_array_equal(found[0], ids)
+        np.testing.assert_allclose(values[0], np.take_along_axis(f, ids, axis=1), atol=1e-6)
+        with pytest.raises(ValueError, match="needs"):
+            holder.strongest_at(2, jnp.zeros((1, 2 * stack.d_in)), 4)
+
+
 def test_what_is_said_of_the_arrays_is_the_same(tiny):
     stack = tiny.make_dictionary(layers=(2, 0))
     for holder in (streamed(stack), sharded(stack)):
