@@ -84,11 +84,13 @@ def gram_of(matrix: Float[Array, "N K D"]) -> Float[Array, "N K K"]:
     return jnp.einsum("nkd,njd->nkj", matrix, matrix)
 
 
+@jax.jit
 def total_variance(covariance: Float[Array, "N K K"], gram: Float[Array, "N K K"]) -> Float[Array, " N"]:
     """Variance of the effect, summed over the D coordinates: tr(Cov G)."""
     return jnp.sum(covariance * gram, axis=(1, 2))
 
 
+@jax.jit
 def varies(moments: CodeMoments, gram: Float[Array, "N K K"]) -> Bool[Array, " N"]:
     """Neurons whose effect is not one vector on all prompts, as far as rounding lets one tell.
 

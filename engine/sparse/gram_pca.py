@@ -23,8 +23,10 @@ Shapes: N neurons, K codes, D stream, J columns, C directions of a neuron, H gro
 Cost: an eigenvalue problem [J, J] a neuron and 4 N K^2 J operations. Memory: a few [N, K, K].
 """
 
+from functools import partial
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
@@ -60,32 +62,50 @@ def principal(covariance: Float[Array, "N K K"], gram: Float[Array, "N K K"], co
     Args:
         covariance: of the codes. gram: M M'. count: C, at most K.
     """
-    values, vectors = eigenvectors(covariance)
-    root = vectors * jnp.sqrt(jnp.maximum(values, 0))[:, None, :]
-    return directions_of(root, gram, count)
+    return directions_of(_root(*eigenvectors(covariance)), gram, count)
 
 
-@full_precision
+@jax.jit
+def _root(values: Float[Array, "N K"], vectors: Float[Array, "N K K"]) -> Float[Array, "N K K"]:
+    return vectors * jnp.sqrt(jnp.maximum(values, 0))[:, None, :]
+
+
 def directions_of(columns: Float[Array, "N K J"], gram: Float[Array, "N K K"], count: int) -> Directions:
     """Principal directions of vectors that are given by their codes, around 0."""
-    inner = jnp.einsum("nkj,nkl,nlm->njm", columns, gram, columns, optimize="optimal")
-    values, vectors = eigenvectors(inner)
+    return _directions(columns, gram, *eigenvectors(_inner(columns, gram)), count)
+
+
+@jax.jit
+@full_precision
+def _inner(columns: Float[Array, "N K J"], gram: Float[Array, "N K K"]) -> Float[Array, "N J J"]:
+    return jnp.einsum("nkj,nkl,nlm->njm", columns, gram, columns, optimize="optimal")
+
+
+@partial(jax.jit, static_argnames="count")
+@full_precision
+def _directions(
+    columns: Float[Array, "N K J"], gram: Float[Array, "N K K"], values: Float[Array, "N J"],
+    vectors: Float[Array, "N J J"], count: int,
+) -> Directions:  # fmt: skip
+    """The largest `count` of all eigenvectors, as codes of unit vectors."""
+    # What is smaller than the rounding of the largest is nothing.
+    least = jnp.finfo(gram.dtype).eps * values.shape[-1] * jnp.maximum(values[:, -1:], 0)
     values, vectors = values[:, ::-1][:, :count], vectors[:, :, ::-1][:, :, :count]
     coefficients = jnp.einsum("nkj,njc->nck", columns, vectors)
-    # What is smaller than the rounding of the largest is nothing.
-    least = jnp.finfo(gram.dtype).eps * inner.shape[-1] * jnp.maximum(values[:, :1], 0)
     there = (values > least)[..., None]
     size = jnp.sqrt(jnp.maximum(jnp.einsum("nck,nkl,ncl->nc", coefficients, gram, coefficients), 0))[..., None]
     unit = jnp.where(there & (size > 0), coefficients / jnp.where(size > 0, size, 1), 0)
     return Directions(unit, jnp.where(there[..., 0], values, 0))
 
 
+@jax.jit
 @full_precision
 def vectors_of(coefficients: Float[Array, "N C K"], matrix: Float[Array, "N K D"]) -> Float[Array, "N C D"]:
     """Directions as vectors of the stream: c M."""
     return jnp.einsum("nck,nkd->ncd", coefficients, matrix)
 
 
+@jax.jit
 @full_precision
 def loadings_of(coefficients: Float[Array, "N C K"], gram: Float[Array, "N K K"]) -> Float[Array, "N C K"]:
     """What a unit of each code has of each direction: G c, which is M v."""
@@ -98,6 +118,7 @@ def loadings_of_vectors(vectors: Float[Array, "N C D"], matrix: Float[Array, "N 
     return jnp.einsum("nkd,ncd->nck", matrix, vectors)
 
 
+@jax.jit
 @full_precision
 def share_explained(
     loadings: Float[Array, "N C K"], covariance: Float[Array, "N K K"], gram: Float[Array, "N K K"]
@@ -127,7 +148,6 @@ def random_share(gram: Float[Array, "N K K"]) -> Float[Array, " N"]:
     return jnp.where(rank > 0, 1 / jnp.maximum(rank, 1), 0).astype(gram.dtype)
 
 
-@full_precision
 def group_loadings(
     covariance: Float[Array, "N K K"], gram: Float[Array, "N K K"], groups: int
 ) -> Float[Array, "N C K"]:
@@ -141,10 +161,21 @@ def group_loadings(
     neurons, codes = gram.shape[:2]
     if groups < 1 or codes % groups:
         raise ValueError(f"groups: got {groups}; needs a divisor of the {codes} codes")
-    size = codes // groups
-    own = jnp.arange(codes).reshape(groups, size)
-    rows, columns = own[:, :, None], own[:, None, :]
-    own_covariance, own_gram = (x[:, rows, columns].reshape(-1, size, size) for x in (covariance, gram))
-    found = principal(own_covariance, own_gram).coefficients.reshape(neurons, groups, size)
+    own_covariance, own_gram = (_within_groups(x, groups) for x in (covariance, gram))
+    found = principal(own_covariance, own_gram).coefficients
+    return _loadings_of_groups(gram, found.reshape(neurons, groups, codes // groups))
+
+
+@partial(jax.jit, static_argnames="groups")
+def _within_groups(matrices: Float[Array, "N K K"], groups: int) -> Float[Array, "NH S S"]:
+    """The square blocks of codes of one group."""
+    codes = matrices.shape[-1]
+    own = jnp.arange(codes).reshape(groups, -1)
+    return matrices[:, own[:, :, None], own[:, None, :]].reshape(-1, codes // groups, codes // groups)
+
+
+@jax.jit
+@full_precision
+def _loadings_of_groups(gram: Float[Array, "N K K"], found: Float[Array, "N H S"]) -> Float[Array, "N H K"]:
     # [N, K, H, K/H]: every code's products with those of a group.
-    return jnp.einsum("nkhs,nhs->nhk", gram.reshape(neurons, codes, groups, size), found)
+    return jnp.einsum("nkhs,nhs->nhk", gram.reshape(*gram.shape[:2], *found.shape[1:]), found)

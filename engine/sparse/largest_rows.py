@@ -106,6 +106,7 @@ def first_direction(largest: LargestRows, gram: Float[Array, "N K K"]) -> Direct
     return Directions(oriented(found.coefficients, largest, gram), found.variance)
 
 
+@jax.jit
 @full_precision
 def oriented(
     coefficients: Float[Array, "N C K"], largest: LargestRows, gram: Float[Array, "N K K"]

@@ -55,14 +55,14 @@ def test_segments_compiled_ahead_are_the_same_programs(tiny, draw, compiled, mon
             sampling=Sampling(1.375, stop_tokens=(3, 4, 5, 6)),
         )  # fmt: skip
 
-    expected, usual = drawn(), compiled.count("jit(on_one_device)")
+    expected, usual = drawn(), compiled.count("jit(on_one_device_decode_segment)")
     monkeypatch.setattr(generate, "pays", lambda parallel: True)
     monkeypatch.setattr(module, "_STARTED", {})
     jax.clear_caches()
     compiled.clear()
     before = compilations(decode_segment)
     got = drawn()
-    assert compiled.count("jit(on_one_device)") == usual == 3
+    assert compiled.count("jit(on_one_device_decode_segment)") == usual == 3
     assert got.lengths.min() < 3 < got.lengths.max() == 7
     assert len(module._STARTED) == compilations(decode_segment) - before == 3
     np.testing.assert_array_equal(got.tokens, expected.tokens)
