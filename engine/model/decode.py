@@ -112,11 +112,12 @@ def decode_token(
 
         def attend(q, k, v, index=index):
             nonlocal current
+            # Written before it is read, where step `step` is masked: read first, XLA keeps the old segment, by two copies.
+            current = current.write(index, step, jnp.moveaxis(k[:, 0], 1, 0), jnp.moveaxis(v[:, 0], 1, 0))
             pieces, keys = _pieces(config, index, position, step, prefix, past, current)
             change = edges_of(observers[-1], pieces, keys, config)
             grouped = by_group(q, config.num_kv_heads)
             z = attend_pieces(grouped, (own(k, q), own(v, q)), pieces, config, numerics, change)
-            current = current.write(index, step, jnp.moveaxis(k[:, 0], 1, 0), jnp.moveaxis(v[:, 0], 1, 0))
             return by_row(z, q.shape)
 
         x = apply_block(block, index, x, at, config, attend, observers[-1])

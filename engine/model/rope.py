@@ -10,6 +10,7 @@ Sources: Su et al. 2021 (arXiv 2104.09864); the llama3 stretch as published with
 (arXiv 2309.00071); LongRoPE: Ding et al. 2024 (arXiv 2402.13753).
 """
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
@@ -80,7 +81,9 @@ def rotate(
     if config.positions == "learned":
         return x
     angles = positions[..., None].astype(dtype) * frequencies_at(config, layer, dtype)
-    cos, sin = jnp.cos(angles)[..., None, :], jnp.sin(angles)[..., None, :]
+    # The barrier keeps XLA from computing them anew for every row and head.
+    cos, sin = jax.lax.optimization_barrier((jnp.cos(angles), jnp.sin(angles)))
+    cos, sin = cos[..., None, :], sin[..., None, :]
     if config.rope_scaling.attention_factor != 1.0:
         cos, sin = (a * jnp.asarray(config.rope_scaling.attention_factor, dtype) for a in (cos, sin))
     if cos.ndim < x.ndim:
