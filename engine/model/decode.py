@@ -112,7 +112,7 @@ def decode_token(
 
         def attend(q, k, v, index=index):
             nonlocal current
-            # Written before it is read, where step `step` is masked: read first, XLA keeps the old segment, by two copies.
+            # Written first, and `step` masked: a segment that is read before it is written XLA copies, twice.
             current = current.write(index, step, jnp.moveaxis(k[:, 0], 1, 0), jnp.moveaxis(v[:, 0], 1, 0))
             pieces, keys = _pieces(config, index, position, step, prefix, past, current)
             change = edges_of(observers[-1], pieces, keys, config)
