@@ -19,7 +19,7 @@ def run_compile() -> dict[str, float]:
     target = card_flag.card()
     card_flag.without_device()
     from causeway.engine.bench.compile.programs import PROGRAMS
-    from causeway.engine.bench.compile.report import compiled_for, copied, figures
+    from causeway.engine.bench.compile.report import compiled_for, copied, figures, largest
 
     if unknown := [name for name in FLAGS.programs if name not in PROGRAMS]:
         raise ValueError(f"--programs: got {unknown[0]!r}; needs some of {', '.join(PROGRAMS)}")
@@ -31,6 +31,7 @@ def run_compile() -> dict[str, float]:
         compiled = compiled_for(target, workload.function, workload.arguments)
         told = {"layers": float(layers), "compile_seconds": time.perf_counter() - begun}
         told |= figures(target, workload, compiled)
+        told |= {f"kernel_gb {kind}": amount for kind, amount in largest(compiled, workload.trips).items()}
         told |= {f"copied_gb {path}": amount for path, amount in copied(compiled, workload.trips).items()}
         found |= {f"{name}.{figure}": value for figure, value in told.items()}
     return found

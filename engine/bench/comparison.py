@@ -12,11 +12,13 @@ from typing import Literal
 # 1: more is better, -1: less is, 0: neither.
 RULES = (
     (r"^(prompts|interventions|rows|rows_a_batch|layers)$|^(hf|torch|autograd|materialising)_|gemm_gflops|copy_gb", 0),
-    (r"needed_|result_gb", 0),
+    (r"needed_|result_gb|^kernel_gb", 0),
     (r"peak|memory_fraction|compilations|failed", -1),
     (r"per_(cpu_)?second|fraction|speedup|gflops|(^|_)gb_(model|dictionary)$", 1),
     (r"seconds|ms_per|_ms$|_gb|^copied_gb|passes|_over_|^trip_(tflop|kernels|copies)$", -1),
 )
+# Copies and failures are told where there are some.
+TOLD = r"^copied_gb|^failed$"
 Verdict = Literal["better", "worse", "same", ""]
 
 
@@ -49,8 +51,8 @@ def compare(old: Mapping[str, float], new: Mapping[str, float], share: float) ->
 
 def _verdict(name: str, old: Mapping[str, float], new: Mapping[str, float], share: float) -> Verdict:
     way = direction(name)
-    if name.endswith("failed"):
-        return "same" if name in old and name in new else "worse" if name in new else "better"
+    if re.search(TOLD, name.partition(".")[2]):
+        old, new = {name: 0.0, **old}, {name: 0.0, **new}
     if not way or name not in old:
         return ""
     if name not in new:

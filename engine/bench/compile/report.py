@@ -90,10 +90,20 @@ def figures(card: Card, workload: Workload, compiled: Compiled) -> dict[str, flo
 
 def copied(compiled: Compiled, trips: int) -> dict[str, float]:
     """Gigabytes a trip of copies of each argument, those of its layers together, the largest first."""
+    return _sums(compiled, trips, lambda kernel: re.sub(r"\[\d+\]", "[]", kernel.copies))
+
+
+def largest(compiled: Compiled, trips: int, most: int = 6) -> dict[str, float]:
+    """Gigabytes a trip of each kind of kernel, the largest alone."""
+    return dict(list(_sums(compiled, trips, lambda kernel: kernel.kind).items())[:most])
+
+
+def _sums(compiled: Compiled, trips: int, key: Callable[[Kernel], str]) -> dict[str, float]:
+    """Gigabytes by what a kernel is called; those called nothing are left out."""
     found: dict[str, float] = collections.defaultdict(float)
     for kernel in largest_loop(parse(compiled.text), trips):
-        if kernel.copies:
-            found[re.sub(r"\[\d+\]", "[]", kernel.copies)] += kernel.count * kernel.bytes / 1e9
+        if key(kernel):
+            found[key(kernel)] += kernel.count * kernel.bytes / 1e9
     return dict(sorted(found.items(), key=lambda one: -one[1]))
 
 

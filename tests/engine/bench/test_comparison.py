@@ -30,9 +30,12 @@ def test_changes_within_the_share_are_none():
 
 
 def test_what_is_new_or_gone():
-    old, new = {"heads.cpu_seconds": 1.0, "run.failed": 1.0}, {"run.cpu_seconds": 2.0, "heads.failed": 1.0}
+    old = {"heads.cpu_seconds": 1.0, "run.failed": 1.0, "exact_8b.copied_gb model.up": 0.2}
+    new = {"run.cpu_seconds": 2.0, "heads.failed": 1.0, "exact_8b.copied_gb model.down": 0.2}
     found = {one.name: (one.old, one.new, one.ratio, one.verdict) for one in compare(old, new, 0.1)}
     assert found == {
         "heads.cpu_seconds": (1.0, None, None, "worse"), "run.failed": (1.0, None, None, "better"),
         "run.cpu_seconds": (None, 2.0, None, ""), "heads.failed": (None, 1.0, None, "worse"),
+        "exact_8b.copied_gb model.up": (0.2, None, None, "better"),
+        "exact_8b.copied_gb model.down": (None, 0.2, None, "worse"),
     }  # fmt: skip
