@@ -26,7 +26,7 @@ more than --worse_by end it with status 1.
 
 FLAGS = take(
     "threads json repeats bench_layers load_layers compute all_rows tokens nodes num_prompts all_tokens "
-    "programs compile_layers worse_by", batch_rows=128, model="", card="h200",
+    "programs compile_layers worse_by peer_python", batch_rows=128, model="", card="h200",
 )  # fmt: skip
 
 

@@ -69,24 +69,6 @@ def of_tokens(module: str, shape: str, measure: str, tokens: int) -> Figures:
     return cast(Figures, getattr(found, measure)(getattr(found, shape)(tokens=FLAGS.tokens or tokens), FLAGS.repeats))
 
 
-def peers() -> Figures:
-    """The reference shape here and in transformers, if that is installed."""
-    from causeway.engine.bench.patch_sweep import measure
-    from causeway.engine.bench.reference import Shape
-    from causeway.engine.devices import local_parallel
-    from causeway.ports.models.torch_logits import require_torch
-    from causeway.ports.models.torch_trials import HookedTrials
-
-    require_torch("peers")
-    shape, hf = Shape(rows=FLAGS.batch_rows), {}
-    hooked = HookedTrials(shape.config, shape.features, shape.prompt, shape.tokens, FLAGS.threads)
-    for name, width in (("one_at_a_time", 1), ("batched", shape.rows)):
-        hf[name] = hooked.rate(width, FLAGS.repeats)
-    ours = measure(shape, local_parallel(1), FLAGS.repeats)["trials_per_cpu_second_all_features"]
-    figures = {"trials_per_cpu_second": ours} | {f"hf_trials_per_cpu_second_{name}": hf[name] for name in hf}
-    return figures | {f"speedup_over_{name}": ours / rate for name, rate in hf.items()}
-
-
 def kernels() -> Figures:
     """Of every operation, what this device runs."""
     from causeway.engine.bench.kernels import measure_kernels

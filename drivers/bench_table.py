@@ -14,6 +14,7 @@ from absl import flags
 from causeway.drivers import bench_compile, bench_measures
 from causeway.drivers.bench_all import run_all
 from causeway.drivers.bench_measures import Figures
+from causeway.drivers.bench_peers import run_peers
 
 FLAGS = flags.FLAGS
 
@@ -87,8 +88,9 @@ BENCHMARKS: Mapping[str, Benchmark] = MappingProxyType({
         bench_measures.kernels, all_flags="",
     ),
     "peers": Benchmark(
-        "patched and recorded rollouts, against transformers with forward hooks, one by one and batched (some minutes)",
-        "repeats batch_rows", bench_measures.peers, all_flags="",
+        "patched and recorded rollouts against transformers with forward hooks, one by one and batched; and a graph\n"
+        "against circuit-tracer in the Python of --peer_python (some minutes)",
+        "repeats batch_rows peer_python", run_peers, all_flags="",
     ),
     "compile": Benchmark(
         "nothing is run: programs at real sizes, compiled for the card of --target; their memory, traffic and bounds\n"

@@ -48,6 +48,11 @@ class GraphShape(Widths):
             "qwen3", max(self.tokens, 64), qk_norm=True, norm_eps=1e-6, rope_theta=1e6
         )  # fmt: skip
 
+    @property
+    def threshold(self) -> float:
+        """Of every feature: an encoder column times a normed input is nearly a standard normal number."""
+        return float(norm.isf(self.active))
+
 
 def make_inputs(shape: GraphShape) -> tuple[Model, Dictionary, list[int]]:
     """Random weights, transcoders and prompt."""
@@ -60,8 +65,7 @@ def make_inputs(shape: GraphShape) -> tuple[Model, Dictionary, list[int]]:
         b_enc=jnp.zeros(flat),
         W_dec=0.05 * jax.random.normal(keys[1], (wide[0], wide[2], wide[1])),
         b_dec=jnp.zeros((shape.layers, shape.d_model)),
-        # An encoder column times a normed input is nearly a standard normal number.
-        threshold=jnp.full(flat, norm.isf(shape.active)),
+        threshold=jnp.full(flat, shape.threshold),
     )
     prompt = np.random.default_rng(0).integers(0, shape.vocab, shape.tokens).tolist()
     return Model(transformer, None, "random", "", prepend_bos=False), transcoders, prompt

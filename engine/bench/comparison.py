@@ -11,8 +11,11 @@ from typing import Literal
 
 # 1: more is better, -1: less is, 0: neither.
 RULES = (
-    (r"^(prompts|interventions|rows|rows_a_batch|layers)$|^(hf|torch|autograd|materialising)_|gemm_gflops|copy_gb", 0),
-    (r"needed_|result_gb|^kernel_gb", 0),
+    (
+        r"^(prompts|interventions|rows|rows_a_batch|layers)$|^(hf|torch|autograd|materialising|circuit_tracer)_|gemm_gflops|copy_gb",
+        0,
+    ),
+    (r"needed_|result_gb|^kernel_gb|gemm_gflops|copy_gb", 0),
     (r"peak|memory_fraction|compilations|failed", -1),
     (r"per_(cpu_)?second|fraction|speedup|gflops|(^|_)gb_(model|dictionary)$", 1),
     (r"seconds|ms_per|_ms$|_gb|^copied_gb|passes|_over_|^trip_(tflop|kernels|copies)$", -1),

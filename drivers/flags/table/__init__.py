@@ -334,6 +334,7 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
     "nodes": whole("attribute: node budget.", 2048),
     "card": Entry("string", None, "A card that is not here: h200, a100, rtx4090, a40, or a JSON file.", name="target"),
     "programs": listed("compile, all: of what they run these alone (default: all)."),
+    "peer_python": text("peers: a Python that has circuit-tracer, which needs a transformers of its own."),
     "worse_by": number("compare: share of a figure by which it may be worse.", 0.1, 0),
     "compile_layers": whole("compile: layers of each model, for a quick look (default: all).", None, 2),
 })  # fmt: skip
