@@ -25,7 +25,7 @@ more than --worse_by end it with status 1.
 """
 
 FLAGS = take(
-    "threads json repeats bench_layers load_layers compute all_rows tokens nodes num_prompts all_tokens "
+    "threads devices json repeats bench_layers load_layers compute all_rows tokens nodes num_prompts all_tokens "
     "programs compile_layers worse_by peer_python", batch_rows=128, model="", card="h200",
 )  # fmt: skip
 
@@ -47,7 +47,7 @@ def main(argv: list[str]) -> None:
     others = {name for one in BENCHMARKS.values() for name in one.reads.split()} - set(benchmark.reads.split())
     no_effect(f"on {names[0]}", *sorted(others))
     threads = 0 if benchmark.all_threads and not FLAGS["threads"].present else FLAGS.threads
-    _pin(threads)
+    _pin(threads, FLAGS.devices or 1)
     figures = benchmark.run()
     result = {
         "benchmark": names[0],
@@ -58,12 +58,14 @@ def main(argv: list[str]) -> None:
     print(json.dumps(result) if FLAGS.json else _table(result))
 
 
-def _pin(threads: int) -> None:
-    """Keep the process to some CPU cores; XLA reads both when jax is first imported."""
+def _pin(threads: int, devices: int) -> None:
+    """Keep the process to some CPU cores for each device; XLA reads all of it when jax is first imported."""
     if threads and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-threads:])
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-threads * devices :])
+    asked = f" --xla_force_host_platform_device_count={devices}" if devices > 1 else ""
     if threads == 1:
-        os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_cpu_multi_thread_eigen=false"
+        asked += " --xla_cpu_multi_thread_eigen=false"
+    os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + asked
 
 
 def _table(result: dict) -> str:

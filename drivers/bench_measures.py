@@ -20,7 +20,7 @@ def patch_sweep() -> Figures:
     from causeway.engine.model.config import Precision
 
     shape = Shape(rows=FLAGS.batch_rows, layers=FLAGS.bench_layers, compute=cast(Precision, FLAGS.compute))
-    return measure(shape, local_parallel(1), FLAGS.repeats)
+    return measure(shape, local_parallel(FLAGS.devices or 1), FLAGS.repeats)
 
 
 def load() -> Figures:

@@ -50,7 +50,7 @@ BENCHMARKS: Mapping[str, Benchmark] = MappingProxyType({
     ),
     "patch_sweep": Benchmark(
         "rollouts and exact answers a second, with and without recordings (a minute or two)",
-        "repeats batch_rows bench_layers compute", bench_measures.patch_sweep, all_flags="",
+        "repeats batch_rows bench_layers compute devices", bench_measures.patch_sweep, all_flags="",
     ),
     "load": Benchmark(
         "files of Llama-3.1-8B's width to arrays, against a plain read of them (writes 2.5 GB to /tmp);\n"

@@ -5,6 +5,8 @@ What is timed is what a sweep does: prefix, edits, sampling with top-p and per-r
 memory. The store is timed apart. Operations counted are those of matrix products that cannot be avoided:
 
     per token    2 (block parameters + D V), plus 2 L D F where all features are recorded
+
+Of several devices each has that many rows; what they do in a second together is told beside it, of wall time.
 """
 
 import resource
@@ -57,7 +59,7 @@ def measure(shape: Shape, parallel: RowParallel, repeats: int = 2) -> dict[str, 
                 edits=(patched_rows(shape, count),), dictionary=dictionary, taps=(tap,), parallel=parallel,
             )  # fmt: skip
 
-        figures |= _timed(name, shape, features, count, trials, repeats)
+        figures |= _timed(name, shape, features, trials, repeats, parallel)
     figures |= measure_exact(shape, parallel)
     figures["peak_rss_gb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     figures["store_ms_per_trial"] = _store(shape, count)
@@ -65,20 +67,22 @@ def measure(shape: Shape, parallel: RowParallel, repeats: int = 2) -> dict[str, 
 
 
 def _timed(
-    name: str, shape: Shape, features: int, count: int, trials: Callable[[], Generation], repeats: int
+    name: str, shape: Shape, features: int, trials: Callable[[], Generation], repeats: int, parallel: RowParallel
 ) -> dict[str, float]:
     """Compile, then time; the rate of matrix products is taken before and after, as a machine's clock drifts."""
+    count = shape.rows * parallel.count
     before, start = compilations(decode_segment), time.perf_counter()
     trials()
     first, compiled = time.perf_counter() - start, compilations(decode_segment) - before
     rate = gemm_rate(shape.rows)
-    start = now()
+    start, wall = now(), time.perf_counter()
     for _ in range(repeats):
         trials()
-    seconds = (now() - start) / repeats
+    seconds, wall = (now() - start) / repeats, (time.perf_counter() - wall) / repeats
     rate = (rate + gemm_rate(shape.rows)) / 2
     achieved = count * shape.trial_flops(features) / seconds
-    return {
+    together = {f"trials_per_second_{name}": count / wall} if parallel.count > 1 else {}
+    return together | {
         f"trials_per_cpu_second_{name}": count / seconds,
         f"tokens_per_second_{name}": count * shape.tokens / seconds,
         f"gflops_{name}": achieved / 1e9,
