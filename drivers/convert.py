@@ -26,7 +26,7 @@ def main(_: list[str]) -> None:
     """Convert one model, or the dictionaries of one reference."""
     if FLAGS["model"].present == FLAGS["dictionaries"].present:
         raise ValueError("--model, --dictionaries: needs one of them, and not both; convert them one after the other")
-    no_effect("here", "compute", "devices", "parallel", "placement")
+    no_effect("here", "compute", "devices", "mesh", "parallel", "placement")
     no_effect(*("on a model", "layers", "gating") if FLAGS["model"].present else ("on dictionaries", "bos"))
     if not FLAGS.verify:
         no_effect("without --verify", "tolerance")
@@ -56,7 +56,7 @@ def _convert_model(out: Path) -> None:
         source = model_directory(FLAGS.model)
     if FLAGS.verify and source.is_file():
         raise ValueError("--verify: compares with torch, which reads folders and not GGUF files; leave it out")
-    model = model_flags.load_model()
+    model = model_flags.load_model(spread=False)
     save_checkpoint(
         out, model, source, lambda partial: _verify(partial, source, model.config) if FLAGS.verify else None
     )

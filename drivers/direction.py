@@ -41,7 +41,7 @@ def main(_: list[str]) -> None:
     settings = _settings()
     with named("representations"):
         read = joined([read_representations(path) for path in FLAGS.representations])
-    model = model_flags.load_model() if settings.needs_model else None
+    model = model_flags.load_model(spread=False) if settings.needs_model else None
     found = find_directions(read, settings, model)
     with written_alone(out, [*FILES, TABLE, FIGURE]):
         _write(out, read, found)
@@ -57,7 +57,7 @@ def _checked_directory() -> Path:
 
     given("representations", "the folder that `represent` wrote")
     out = folder("out")
-    no_effect("where no prompt is run", "dictionaries", "layers", "gating", "devices", "parallel", "placement")
+    no_effect("where no prompt is run", "dictionaries", "layers", "gating", "devices", "mesh", "parallel", "placement")
     if not (FLAGS.token_directions or FLAGS.answers_direction):
         no_effect(
             "without --token_directions or --answers_direction", "model", "storage", "compute", "bos",

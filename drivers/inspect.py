@@ -32,7 +32,7 @@ def main(_: list[str]) -> None:
     alone = FLAGS["dictionaries"].present and not FLAGS["model"].present
     if alone and FLAGS.data:
         raise ValueError("--data: dictionaries are measured inside their model; give it with --model")
-    no_effect("here", "devices", "parallel")
+    no_effect("here", "devices", "mesh", "parallel")
     if not FLAGS.data:
         no_effect("without --data", "field", "text_rows", "place_tokens", "length")
     if alone:
@@ -40,8 +40,8 @@ def main(_: list[str]) -> None:
     # Texts before weights: a file that cannot be read is found at once.
     texts = _texts()
     print(f"causeway inspect: {_forecast(bool(alone), texts)}", file=sys.stderr, flush=True)
-    model = None if alone else model_flags.load_model()
-    dictionary = model_flags.load_dictionaries(model) if _has_dictionaries() else None
+    model = None if alone else model_flags.load_model(spread=False)
+    dictionary = model_flags.load_dictionaries(model, spread=False) if _has_dictionaries() else None
     found = _look(model, dictionary, texts)
     print(json.dumps(_plain(found), indent=2) if FLAGS.json else "\n".join(_page(found)))
 
@@ -113,7 +113,7 @@ def _measure(model: Model, dictionary: Any, texts: list[str]) -> dict:
     corpus = make_corpus(model, texts, min(FLAGS.length, model.config.max_position)).head(FLAGS.text_rows)
     loss: dict = {"loss": loss_account(model, corpus)}
     if FLAGS.storage == "int8":
-        exact = model_flags.load_model(storage="float32")
+        exact = model_flags.load_model(storage="float32", spread=False)
         loss["rounding"] = rounding_account(exact.transformer, model.transformer, corpus)
     if dictionary is None:
         return loss

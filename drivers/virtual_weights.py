@@ -23,7 +23,7 @@ def main(_: list[str]) -> None:
         raise ValueError("--source_layer, --target_layer: needs both, the layers that write and read")
     if (not FLAGS.data) != (FLAGS.weighting == "raw"):
         raise ValueError(f"--data: --weighting={FLAGS.weighting} needs {'none' if FLAGS.data else 'some'}")
-    no_effect("here", "devices", "parallel")
+    no_effect("here", "devices", "mesh", "parallel")
     if not FLAGS.data:
         no_effect("without --data", "field")
     absent([path])
@@ -37,8 +37,8 @@ def main(_: list[str]) -> None:
     from causeway.ports.graphs.virtual_weight_table import write_virtual_weights
 
     texts = [text for path in FLAGS.data for text in read_texts(path, FLAGS.field)]
-    model = model_flags.load_model()
-    dictionaries = model_flags.load_dictionaries(model, transcoders=True)
+    model = model_flags.load_model(spread=False)
+    dictionaries = model_flags.load_dictionaries(model, transcoders=True, spread=False)
     together = coactivation(model, dictionaries, texts, FLAGS.source_layer, FLAGS.target_layer) if texts else None
     found = virtual_weights(
         model.transformer, dictionaries, FLAGS.source_layer, FLAGS.target_layer,

@@ -50,7 +50,9 @@ def _check() -> None:
     if FLAGS.lexicon == TOKENS:
         no_effect("with --lexicon=tokens", "word_vectors")
     if FLAGS.lexicon == TOKENS or FLAGS.word_vectors != DEFINITIONS:
-        no_effect("without --word_vectors=definitions", "definition", "workdir", "batch_rows", "devices", "parallel")
+        no_effect(
+            "without --word_vectors=definitions", "definition", "workdir", "batch_rows", "devices", "mesh", "parallel"
+        )
 
 
 def load(model: Model, words: str | list[str]) -> Lexicon:

@@ -21,24 +21,26 @@ FLAGS = take("model dictionaries layers gating storage compute bos devices mesh 
 DTYPES = ["float32", "bfloat16", "float16"]
 
 
-def load_model(storage: Storage | None = None) -> Model:
+def load_model(storage: Storage | None = None, spread: bool = True) -> Model:
     """The model of --model, on the devices of `parallel`.
 
     Args:
         storage: dtype of its weights (default: that of --storage).
+        spread: False where --devices is without effect: on the default device.
     """
     from causeway.ports.models.load import load_model as load
 
     bos, reference = {"auto": None, "yes": True, "no": False}[FLAGS.bos], given("model", "a hub id or a folder")
-    where = _mesh()
+    where = _mesh() if spread else None
     with named("model"):
         return load(reference, storage=storage or FLAGS.storage, compute=FLAGS.compute, prepend_bos=bos, sharding=where)
 
 
-def load_dictionaries(model: Any, transcoders: bool = False) -> Any:
+def load_dictionaries(model: Any, transcoders: bool = False, spread: bool = True) -> Any:
     """The dictionaries of --dictionaries, checked against the model.
 
     Args:
+        spread: as for `load_model`.
         transcoders: whether a bundled model's transcoders are what is meant by default, rather than its SAEs.
     """
     from causeway.engine.model.config import Precision
@@ -51,17 +53,17 @@ def load_dictionaries(model: Any, transcoders: bool = False) -> Any:
         raise ValueError(f"--dictionaries: got nothing; needs the {kind} of the model ({how} makes some)")
     # Features are read and written by name and number: their matrices stay floats.
     storage = cast(Precision, "float32" if FLAGS.storage == "int8" else FLAGS.storage)
+    placement = _placement(_mesh() if spread else None)
     with named("dictionaries"):
-        return load(reference, layers(), for_model=model, storage=storage, placement=_placement(), **format_options())
+        return load(reference, layers(), for_model=model, storage=storage, placement=placement, **format_options())
 
 
-def _placement() -> Placement | Auto:
+def _placement(mesh: Mesh | None) -> Placement | Auto:
     """Where dictionaries live, by --placement and --mesh."""
     from causeway.engine.dictionary.choice import Auto
     from causeway.engine.dictionary.placement import Replicated, Sharded, Streamed
     from causeway.engine.mesh import MODEL
 
-    mesh = _mesh()
     if FLAGS.placement == "sharded" and (mesh is None or mesh.shape[MODEL] == 1):
         raise ValueError("placement: got sharded; needs --mesh=model:2 or more, over which features are split")
     each = Replicated() if mesh is None else Sharded(mesh)
