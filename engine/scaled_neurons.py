@@ -21,6 +21,7 @@ from typing import TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from causeway.engine import scalars
@@ -29,7 +30,7 @@ from causeway.engine.intervention.operations import coefficients
 from causeway.engine.intervention.requests import FLOAT32_MAX, AnyEdit, UnitEdit
 from causeway.engine.model.config import ModelConfig
 from causeway.engine.model.handle import Model
-from causeway.engine.model.placement import parameter_name
+from causeway.engine.model.quantised import Quantised, Weight, is_quantised, weight_name
 from causeway.engine.model.transformer import Transformer
 from causeway.engine.neurons import Neurons
 
@@ -127,15 +128,19 @@ def scaled_rows(rows: Rows, factor: Float[AnyArray, "..."]) -> Rows:
 def with_scaled(transformer: Transformer, scaled: ScaledNeurons) -> Transformer:
     """The model with neurons scaled; all other parameters are shared with the one given.
 
+    Weights in 8 bits have no scale a neuron, so the maps that are scaled become float32.
+
     Raises:
         ValueError: a neuron that the model does not have.
     """
     gains = scaled.gains(transformer.config)
 
-    def changed(path: tuple, leaf: Array) -> Array:
-        return _scaled_maps(leaf, gains) if parameter_name(path) == OUTPUT_MAP else leaf
+    def changed(path: tuple, leaf: Array | Quantised) -> Array | Weight:
+        if weight_name(path, leaf) != OUTPUT_MAP:
+            return leaf
+        return nnx.Param(_scaled_maps(leaf[...], gains)) if is_quantised(leaf) else _scaled_maps(leaf, gains)
 
-    return jax.tree_util.tree_map_with_path(changed, transformer)
+    return jax.tree_util.tree_map_with_path(changed, transformer, is_leaf=is_quantised)
 
 
 @jax.jit

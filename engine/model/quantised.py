@@ -107,6 +107,12 @@ def count_weights(model: nnx.Module) -> int:
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(model, is_leaf=is_quantised))
 
 
+def weight_name(path: tuple, node: object) -> str:
+    """`blocks.mlp.down` for a node's key path in a model's tree, whichever way the weight is kept (`is_quantised`)."""
+    names = [str(key.name) for key in path]
+    return ".".join(names if is_quantised(node) else names[:-1])
+
+
 def is_quantised(node: object) -> bool:
     """Whether a node of a model's tree is a weight in 8 bits, to stop there."""
     return isinstance(node, Quantised)

@@ -24,7 +24,7 @@ from causeway.engine.filled_array import Index, filled_array
 from causeway.engine.model.config import ModelConfig, Numerics
 from causeway.engine.model.joined_heads import pieces_of
 from causeway.engine.model.placement import Where, parameter_name, place_abstract
-from causeway.engine.model.quantised import Quantised, is_quantised
+from causeway.engine.model.quantised import Quantised, is_quantised, weight_name
 from causeway.engine.model.quantised_fill import filled_weight
 from causeway.engine.model.transformer import Transformer, abstract_transformer
 from causeway.ports.files.safetensors_files import TensorFile
@@ -130,7 +130,7 @@ def load_transformer(
     _check(config, tensors, maps.values())
     abstract = place_abstract(abstract_transformer(config, numerics), where)
     leaves = jax.tree_util.tree_leaves_with_path(abstract, is_leaf=is_quantised)
-    named = [name for path, leaf in leaves for name in pieces_of(_parameter(path, leaf))]
+    named = [name for path, leaf in leaves for name in pieces_of(weight_name(path, leaf))]
     if unmapped := [name for name in named if name not in maps]:
         raise ValueError(f"name map: nothing fills {listed(unmapped)}; the family's map is incomplete")
 
@@ -138,7 +138,7 @@ def load_transformer(
         shape = leaf.shape
 
         def read(target: np.ndarray, index: Index) -> None:
-            for name, share in pieces_of(_parameter(path, leaf)).items():
+            for name, share in pieces_of(weight_name(path, leaf)).items():
                 found = [tensors[published] for published in maps[name].names(config)]
                 _read_part(found, maps[name], *_own_part(shape, share, target, index))
 
@@ -147,11 +147,6 @@ def load_transformer(
         return filled_array(shape, leaf.dtype, leaf.sharding, read)
 
     return jax.tree_util.tree_map_with_path(fill, abstract, is_leaf=is_quantised)
-
-
-def _parameter(path: tuple, leaf: jax.ShapeDtypeStruct | Quantised) -> str:
-    """The name of a weight, whichever way it is kept."""
-    return ".".join(str(key.name) for key in path) if isinstance(leaf, Quantised) else parameter_name(path)
 
 
 def export_tensors(transformer: Transformer, name_map: Iterable[TensorMap], dtype: str) -> dict[str, np.ndarray]:

@@ -115,6 +115,8 @@ REFUSALS = {
     "choice": (("--outcome=both",), "--outcome: got 'both'; needs one of exact, sampled"),
     "unknown flag": (("--batch_rowz=3",), "--batch_rowz: no such flag; did you mean --batch_rows?"),
     "argument": (("more",), "unknown arguments: more"),
+    "sharded": (("--placement=sharded",), "placement: got sharded; needs --mesh=model:2 or more"),
+    "nothing to go on from": (("--rebucket=4",), "--rebucket: .* holds no run to go on from"),
     "no workdir": (("--workdir=",), "--workdir: got nothing"),
 }  # fmt: skip
 

@@ -16,6 +16,8 @@ from causeway.engine.model.forward import next_token_logits
 from causeway.engine.model.quantised import Quantised, is_quantised, quantise
 from causeway.engine.model.quantised_fill import filled_weight
 from causeway.engine.model.transformer import abstract_transformer
+from causeway.engine.neurons import Neurons
+from causeway.engine.scaled_neurons import ScaledNeurons, with_scaled
 
 INT8 = Numerics("int8")
 LLAMA_8B = ModelConfig(
@@ -112,6 +114,15 @@ def test_weights_that_do_not_fit_are_refused_with_what_would(monkeypatch):
     monkeypatch.setattr(memory, "memory_there_bytes", lambda: int(6e9))
     with pytest.raises(ValueError, match=r"8\.04 GB in int8 .* --mesh=model:2 on 2 such devices \(4\.02 GB each\)"):
         check_fits(LLAMA_8B, INT8)
+
+
+def test_scaled_neurons_are_those_of_the_weights_that_are_read(tiny):
+    made, floats = rounded(tiny.make_transformer())
+    scaled = ScaledNeurons(Neurons(np.array([1, 2]), np.array([5, 0])), np.array([2.0, 0.0], np.float32))
+    tokens = jnp.asarray(tiny.PROMPT)[None]
+    changed, expected = (next_token_logits(with_scaled(model, scaled), tokens) for model in (made, floats))
+    np.testing.assert_allclose(changed, expected, atol=2e-5)
+    assert np.abs(changed - next_token_logits(made, tokens)).max() > 1e-3
 
 
 def test_plans_tell_the_two_apart(tiny):
