@@ -6,7 +6,7 @@ cleared and mapped at its first touch, at 0.5 to 2 GB a second, which is slower 
 Kept, the same memory serves again. What a process holds between programs is what it held at its peak.
 
 The allocator's own settings win where they are in the environment (MALLOC_MMAP_THRESHOLD_, MALLOC_TRIM_THRESHOLD_,
-GLIBC_TUNABLES).
+MALLOC_ARENA_MAX, GLIBC_TUNABLES).
 """
 
 import ctypes
@@ -15,9 +15,9 @@ import os
 # Larger arrays, which are weights and stores more than results, are mapped and given back as before.
 LARGEST = 1 << 30
 # As <malloc.h> numbers what can be set.
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MOST_ARENAS = -1, -3, -8
 _NEVER = 2**31 - 1
-_SET_BY = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES")
+_SET_BY = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_ARENA_MAX", "GLIBC_TUNABLES")
 
 
 def keep_freed_memory() -> bool:
@@ -29,4 +29,8 @@ def keep_freed_memory() -> bool:
     if any(os.environ.get(name) for name in _SET_BY):
         return False
     set_option = getattr(ctypes.CDLL(None), "mallopt", None)
-    return set_option is not None and bool(set_option(_MMAP_THRESHOLD, LARGEST) and set_option(_TRIM_THRESHOLD, _NEVER))
+    if set_option is None:
+        return False
+    # Arenas of threads cannot grow beyond 64 MB, and what is larger is mapped; so threads share the one that can.
+    chosen = {_MMAP_THRESHOLD: LARGEST, _TRIM_THRESHOLD: _NEVER, _MOST_ARENAS: 1}
+    return all(set_option(option, value) for option, value in chosen.items())
