@@ -25,10 +25,12 @@ from jaxtyping import Array, Bool, Float, Int
 from causeway.engine.arrays import AnyArray
 from causeway.engine.dictionary.activations import elementwise
 from causeway.engine.dictionary.columns import FeatureColumns
+from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.dictionary.input_norm import normalise
 from causeway.engine.dictionary.largest import largest
 from causeway.engine.dictionary.placement import InMemory
 from causeway.engine.intervention.sites import NORMS, STREAMS, side_by_side
+from causeway.engine.model.unrolled import layers_of, on_cpu
 
 Reader = Literal["raw", "all", "selected", "top_k", "project"]
 READERS: tuple[Reader, ...] = ("raw", "all", "selected", "top_k", "project")
@@ -153,7 +155,37 @@ class BoundTop:
         return self.dictionary.strongest_at(jnp.asarray(self.spec.layers)[position], x, self.spec.width)
 
 
-BoundTap = BoundRaw | BoundProjection | BoundColumns | BoundFeatures | BoundTop
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class BoundSingles:
+    """A tap of dictionaries of single layers, one for each tapped layer, where layers are written out."""
+
+    layers: tuple[BoundFeatures | BoundTop, ...]
+    spec: TapSpec = dataclasses.field(metadata={"static": True})
+
+    def __call__(self, x: Float[Array, "B T D"], position: int | Array) -> Reading:
+        """As the tap of that layer.
+
+        Raises:
+            ValueError: a place that is traced.
+        """
+        if not isinstance(position, int):
+            raise ValueError("tap: dictionaries of single layers are for programs that write their layers out")
+        return self.layers[position](x, position)
+
+
+BoundTap = BoundRaw | BoundProjection | BoundColumns | BoundFeatures | BoundTop | BoundSingles
+
+
+def single(tap: BoundTap) -> BoundTap:
+    """The tap with each layer's own dictionary, for programs that write layers out, where that takes no memory."""
+    if not isinstance(tap, BoundFeatures | BoundTop) or not isinstance(whole := tap.dictionary, Dictionary):
+        return tap
+    if not whole.stacked or not on_cpu(whole.W_enc[...]):
+        return tap
+    layers = layers_of(whole)
+    own = [layers[whole.config.index_of(layer)] for layer in tap.spec.layers]
+    return BoundSingles(tuple(dataclasses.replace(tap, dictionary=one) for one in own), tap.spec)
 
 
 def bind_tap(

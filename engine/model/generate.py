@@ -29,7 +29,7 @@ from causeway.engine.devices import RowParallel, parallel_of
 from causeway.engine.dictionary.placement import InMemory
 from causeway.engine.intervention.edits import EMPTY, Edit
 from causeway.engine.intervention.held import Held
-from causeway.engine.intervention.taps import BoundTap
+from causeway.engine.intervention.taps import BoundTap, single
 from causeway.engine.model.buckets import bucket_width
 from causeway.engine.model.cache import Prefix, empty_segment, prefill, prefill_rows
 from causeway.engine.model.compile_ahead import compile_ahead, pays
@@ -100,6 +100,7 @@ def generate_rows(
     shared = 0 if own else min(first_edit, last)
     parallel = parallel or parallel_of(transformer, dictionary)
     prefix = shared_prefix(transformer, prompt[..., :shared], shared).unrolled()
+    taps = tuple(map(single, taps))
     layers, known, prefix, held = parallel.replicate((unrolled(transformer), dictionary, prefix, held))
     run = _Run(transformer, layers, known, prefix, held, prompt, shared, taps, layout, sampling, recomputed, parallel)
     keys = np.asarray(jax.random.key_data(row_keys(seed, jnp.asarray(prompt_id), jnp.asarray(trials, jnp.int32))))

@@ -45,7 +45,7 @@ def unrolled(transformer: Transformer) -> Unrolled:
 
 def unrolled_off_cpu(transformer: Transformer) -> Transformer | Unrolled:
     """For programs that run either: a loop over the stack on a CPU, where one compiled layer serves all of them."""
-    return transformer if _on_cpu(jax.tree.leaves(transformer)[0]) else unrolled(transformer)
+    return transformer if on_cpu(jax.tree.leaves(transformer)[0]) else unrolled(transformer)
 
 
 def layers_of(stacked: Any) -> tuple[Any, ...]:
@@ -58,10 +58,11 @@ def _apart(stack: jax.Array) -> tuple[jax.Array, ...]:
     if isinstance(stack, jax.core.Tracer) or not stack.is_fully_addressable:
         return _copied(stack)
     sharding = _of_layer(stack.sharding)
-    return _viewed(stack, sharding) if sharding is not None and _on_cpu(stack) else _copied(stack)
+    return _viewed(stack, sharding) if sharding is not None and on_cpu(stack) else _copied(stack)
 
 
-def _on_cpu(array: jax.Array) -> bool:
+def on_cpu(array: jax.Array) -> bool:
+    """Whether layers of the array are views of its memory."""
     return {shard.device.platform for shard in array.addressable_shards} == {"cpu"}
 
 

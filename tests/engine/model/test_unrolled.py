@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from causeway.engine.intervention.taps import TapSpec, bind_tap, single
 from causeway.engine.mesh import make_mesh
 from causeway.engine.model.cache import prefill
 from causeway.engine.model.config import Numerics
@@ -49,10 +50,13 @@ def test_they_lie_where_the_stack_lies(tiny, model):
             assert tuple(own.sharding.spec) == tuple(stack.sharding.spec)[1:]
 
 
-def test_a_step_cuts_nothing_out_of_a_stack_of_layers(tiny):
+@pytest.mark.parametrize(("reader", "width"), [("all", 0), ("top_k", 4)])
+def test_a_step_cuts_nothing_out_of_a_stack_of_layers(tiny, reader, width):
     transformer = tiny.make_transformer(num_layers=5)
     prefix = prefill(transformer, jnp.asarray(tiny.PROMPT[:8]), jnp.int32(8)).unrolled()
-    shared = Shared(unrolled(transformer), None, prefix, (), jnp.int32(8), jnp.int32(0))
+    dictionary = tiny.make_dictionary(layers=range(5))
+    tap = single(bind_tap(TapSpec("resid_post", reader, tuple(range(5)), width), dictionary))
+    shared = Shared(unrolled(transformer), None, prefix, (tap,), jnp.int32(8), jnp.int32(0))
     ids = jnp.zeros(ROWS, jnp.int32)
     rows = Rows(ids, ids == 0, jnp.zeros((ROWS, 2), jnp.uint32), ids)
     own = Own(rows, (), (), jnp.zeros((STEPS, ROWS), jnp.int32))
