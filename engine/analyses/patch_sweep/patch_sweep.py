@@ -17,9 +17,14 @@ import numpy as np
 from jaxtyping import Int
 
 from causeway.engine.analyses.patch_sweep.arms import BASELINE
-from causeway.engine.analyses.patch_sweep.cells import OTHER
 from causeway.engine.analyses.patch_sweep.design import FeatureSet, Rows, make_rows
 from causeway.engine.analyses.patch_sweep.settings import SweepSettings
+from causeway.engine.analyses.patch_sweep.sweep_checks import (
+    check_answers,
+    check_lengths,
+    check_prompt,
+    check_streamed,
+)
 from causeway.engine.analyses.patch_sweep.trial_table import exact_schema, sampled_schema
 from causeway.engine.devices import RowParallel
 from causeway.engine.dictionary.chosen import chosen_stack
@@ -38,7 +43,6 @@ from causeway.engine.model.transformer import Transformer
 from causeway.engine.model.unrolled import Unrolled, unrolled_off_cpu
 from causeway.engine.outcome.answers import AnswerTree, answer_tree
 from causeway.engine.outcome.exact import CleanTree, clean_tree
-from causeway.engine.outcome.parsed import INVALID
 from causeway.engine.places import Places
 from causeway.engine.sweep.fingerprint import arrays_sha256, config_sha256
 from causeway.engine.sweep.layout import Layout
@@ -68,77 +72,22 @@ class PatchSweep:
     def __post_init__(self):
         self.features.check(self.dictionary)
         _ = self.held
-        self._check_streamed()
+        check_streamed(self)
         ids = [prompt.number for prompt in self.prompts]
         if not ids or len(set(ids)) != len(ids):
             raise ValueError(f"prompts: {len(ids)} with {len(set(ids))} distinct ids; give each prompt its own id")
         if self.settings.outcome == "exact" or self.settings.parser == "answers":
-            self._check_answers()
+            check_answers(self)
         if self.settings.outcome == "sampled":
-            self._check_lengths()
+            check_lengths(self)
         for prompt in self.prompts:
-            self._check_prompt(prompt)
+            check_prompt(self, prompt)
         first, sampled = self.prompts[0], self.settings.outcome == "sampled"
         taps = self.settings.recording.taps(self.stack, self.model.config.num_layers)
         for layer in np.unique(self.rows.layer):
             edits = self.edits(first, self.rows.take(self.rows.layer == layer))
             check_edits(edits, self.model.config, self.stack)
             check_void(edits, self.held, self.stack, taps, len(first.tokens) if sampled else None)
-
-    def _check_streamed(self) -> None:
-        """Refuse what reads whole dictionaries of those that are streamed."""
-        whole = {
-            f"a {self.dictionary.config.kind} dictionary": self.dictionary.config.ranked,
-            "form replace": self.settings.form == "replace", "record_features": bool(self.settings.recording.reader),
-            "a hold of features": bool(self.held.features),
-        }  # fmt: skip
-        needed = [what for what, is_needed in whole.items() if is_needed]
-        if needed and isinstance(self.dictionary, StreamedDictionaries):
-            raise ValueError(
-                f"dictionary: streamed, but {needed[0]} reads every feature of a layer; load it in memory "
-                "(load_dictionaries without placement=Streamed)"
-            )
-
-    def _check_answers(self) -> None:
-        labels = {tuple(dict.fromkeys(a.label for a in prompt.record.answers)) for prompt in self.prompts}
-        if () in labels:
-            missing = next(prompt.number for prompt in self.prompts if not prompt.record.answers)
-            raise ValueError(f"answers: prompt {missing} has none; give --answers or a field `answers` of the prompt")
-        if len({frozenset(names) for names in labels}) > 1:
-            raise ValueError(f"answers: prompts differ in their labels ({sorted(labels)}); give all the same labels")
-
-        for taken in (INVALID, OTHER.removeprefix("p_")):
-            if taken in self.labels:
-                raise ValueError(f"answers: a label is {taken!r}, the name of what no answer matches; choose another")
-
-    def _check_prompt(self, prompt: TokenizedPrompt) -> None:
-        """What would otherwise stop the sweep at this prompt's first unit."""
-        start, last = self.first_edit(prompt), len(prompt.tokens) - 1
-        if self.settings.semantics == "recomputed" and start < last:
-            raise ValueError(
-                f"semantics: recomputed with scope {self.settings.scope!r}, which edits position {start} of prompt "
-                f"{prompt.number}, before its last token ({last}), where it would do nothing; use cached"
-            )
-        if self.settings.outcome == "exact":
-            depth = int(self.answer_tree(prompt).depths.max())
-            if start > last + depth:
-                raise ValueError(
-                    f"scope: {self.settings.scope!r} begins at position {start} of prompt {prompt.number}, but its "
-                    f"answers are decided at {last + depth}; nothing would change, include the last prompt token"
-                )
-            if last + depth >= self.model.config.max_position:
-                raise ValueError(
-                    f"answers: prompt {prompt.number} with its answers takes {last + depth + 1} tokens, but the "
-                    f"context is {self.model.config.max_position}; shorten the prompt"
-                )
-
-    def _check_lengths(self) -> None:
-        most, new = max(len(prompt.tokens) for prompt in self.prompts), sum(self.settings.segments)
-        if most - 1 + new > self.model.config.max_position:
-            raise ValueError(
-                f"max_new_tokens: {new} after a prompt of {most} tokens exceeds the context of "
-                f"{self.model.config.max_position}; draw fewer or shorten the prompts"
-            )
 
     @functools.cached_property
     def stack(self) -> InMemory:
