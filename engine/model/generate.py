@@ -101,7 +101,7 @@ def generate_rows(
     parallel = parallel or parallel_of(transformer, dictionary)
     prefix = shared_prefix(transformer, prompt[..., :shared], shared).unrolled()
     taps = tuple(map(single, taps))
-    layers, known, prefix, held = parallel.replicate((unrolled(transformer), dictionary, prefix, held))
+    layers, known, prefix, held, taps = parallel.replicate((unrolled(transformer), dictionary, prefix, held, taps))
     run = _Run(transformer, layers, known, prefix, held, prompt, shared, taps, layout, sampling, recomputed, parallel)
     keys = np.asarray(jax.random.key_data(row_keys(seed, jnp.asarray(prompt_id), jnp.asarray(trials, jnp.int32))))
     return run.draw(edits, keys, np.zeros(count, np.int32) if first is None else first, forced, ends)
@@ -219,7 +219,7 @@ class _Run:
 
     def _segment(self, stripe: Stripe, drawn: int, length: int, forced: np.ndarray | None) -> "_Segment":
         """Start one segment of one stripe; the stripe moves on, and its results are on their way to the host."""
-        shared = self.parallel.replicate(self._shared(drawn))
+        shared = self._shared(drawn)
         taken = np.stack([forced_tokens(forced, bucket, drawn, length, self.layout.rows) for bucket in stripe.ids])
         own = Own(stripe.rows, stripe.edits, stripe.past, self.parallel.split(taken))
         static = self._static(length)
@@ -230,8 +230,9 @@ class _Run:
         return _Segment(stripe.ids, drawn, steps, shared, own, static)
 
     def _shared(self, drawn: int) -> Shared:
-        start = jnp.int32(self.last + drawn)
-        return Shared(self.transformer, self.dictionary, self.prefix, self.taps, start, jnp.int32(drawn), self.held)
+        # All but these two numbers is in place: placing what is placed takes the host milliseconds.
+        start, count = self.parallel.replicate((jnp.int32(self.last + drawn), jnp.int32(drawn)))
+        return Shared(self.transformer, self.dictionary, self.prefix, self.taps, start, count, self.held)
 
     def _static(self, length: int) -> dict[str, Any]:
         return {"length": length, "sampling": self.sampling, "recomputed": self.recomputed}
@@ -239,7 +240,7 @@ class _Run:
     def _compile_ahead(self, stripe: Stripe) -> Iterator[Future]:
         """Start on the programs of all segments, with arguments as they will be."""
         parallel, rows, past = self.parallel, self.layout.rows, stripe.past
-        shared, placed = parallel.replicate(self._shared(0)), jax.tree.leaves(stripe.rows)[0].sharding
+        shared, placed = self._shared(0), jax.tree.leaves(stripe.rows)[0].sharding
 
         def on_devices(a: jax.ShapeDtypeStruct) -> Any:
             return jax.ShapeDtypeStruct((parallel.count, *a.shape), a.dtype, sharding=placed)
