@@ -8,6 +8,7 @@ A lock file is removed by its last holder; one that a killed process left is tak
 """
 
 import contextlib
+import errno
 import fcntl
 import functools
 import os
@@ -18,6 +19,7 @@ from pathlib import Path
 LOCK_FILE = ".lock"
 _LONGEST_TEXT = 200
 _RETRY_SECONDS = 0.02
+_UNKNOWN = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
 
 
 @contextlib.contextmanager
@@ -37,7 +39,7 @@ def exclusive(path: Path, patience: float = 0.0) -> Iterator[Callable[[], bool]]
     while True:
         with _opened(path) as (descriptor, there):
             # Its last holder may remove the file between our opening and locking it.
-            if _locked(descriptor, fcntl.LOCK_EX) and there():
+            if _locked(path, descriptor, fcntl.LOCK_EX) and there():
                 _write(descriptor, f"process {os.getpid()}")
                 try:
                     yield there
@@ -66,17 +68,17 @@ def shared(path: Path, crew: str) -> Iterator[tuple[Callable[[], bool], bool]]:
     """
     while True:
         with _opened(path) as (descriptor, there):
-            first = _locked(descriptor, fcntl.LOCK_EX)
+            first = _locked(path, descriptor, fcntl.LOCK_EX)
             if first:
                 _write(descriptor, crew)
-            if not _locked(descriptor, fcntl.LOCK_SH) or _holder(descriptor) != crew:
+            if not _locked(path, descriptor, fcntl.LOCK_SH) or _holder(descriptor) != crew:
                 raise _in_use(path, _holder(descriptor))
             if there():
                 try:
                     yield there, first
                 finally:
                     # Where others hold it this fails, and gives up what is given up anyway.
-                    if _locked(descriptor, fcntl.LOCK_EX) and there():
+                    if _locked(path, descriptor, fcntl.LOCK_EX) and there():
                         path.unlink()
                 return
 
@@ -85,7 +87,7 @@ def is_held(path: Path) -> bool:
     """Whether a live process holds the lock file."""
     try:
         with open(path, "rb") as file:
-            return not _locked(file.fileno(), fcntl.LOCK_SH)
+            return not _locked(path, file.fileno(), fcntl.LOCK_SH)
     except FileNotFoundError:
         return False
 
@@ -102,11 +104,17 @@ def _opened(path: Path) -> Iterator[tuple[int, Callable[[], bool]]]:
         os.close(descriptor)
 
 
-def _locked(descriptor: int, kind: int) -> bool:
+def _locked(path: Path, descriptor: int, kind: int) -> bool:
     try:
         fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:
+        if error.errno in _UNKNOWN:
+            raise ValueError(
+                f"{path}: its disk knows no locks (flock: {error.strerror}); name a folder on another"
+            ) from None
+        raise
     return True
 
 

@@ -44,7 +44,7 @@ class Share:
         name: of this process among the others; "" for one alone.
         crew: in words, equal for those that may write one workdir together; "" for one alone.
         retakes: whether units that were another process's may fall to this one while it waits.
-        leads: whether this process writes the results.
+        leads: whether this process writes the results, as the last phase has decided; None before there was one.
         patience: seconds that it waits for the others to leave a folder then.
     """
 
@@ -53,7 +53,7 @@ class Share:
     retakes = False
 
     def __init__(self) -> None:
-        self.leads = True
+        self.leads: bool | None = None
         self.patience = 0.0
 
     @property
@@ -241,7 +241,7 @@ def results_by_one() -> None:
     own = share()
     if own.alone:
         return
-    if not own.leads:
+    if not (own.first_of_those_running() if own.leads is None else own.leads):
         raise ShareDone(f"{own.name} is done: every unit is finished, and another one writes the results")
     last = Share()
     last.patience = PATIENCE_SECONDS

@@ -3,6 +3,8 @@
 Threads stand in for processes where nothing is killed: locks are held by file descriptors, and who one is by a context.
 """
 
+import errno
+import fcntl
 import subprocess
 import sys
 import threading
@@ -10,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from causeway.engine.sweep import others
+from causeway.engine.sweep import locks, others
 from causeway.engine.sweep.checksums import written_alone
 from causeway.engine.sweep.processes import ShareDone, Worker, joined, results_by_one, share
 from causeway.engine.sweep.runner import run_sweep
@@ -45,7 +47,7 @@ class Crew:
 
         thread = threading.Thread(target=work)
         thread.start()
-        thread.join(timeout=0.3)
+        thread.join(timeout=0.03)
         self.threads = [*getattr(self, "threads", []), thread]
 
     def end(self) -> None:
@@ -126,6 +128,8 @@ def test_who_may_not_join(toy, tmp_path):
 
     crew = Crew(toy, tmp_path, slow)
     crew.run(0, 2)
+    while not (tmp_path / "events.jsonl").exists():
+        assert crew.threads[0].is_alive()
     try:
         with pytest.raises(ValueError, match=r"in use by 2 workers \(--worker=i/2\); wait for it, or name another"):
             run_sweep(Store(tmp_path, plan), slow)
@@ -214,3 +218,21 @@ def test_results_are_one_processs(tmp_path):
     with joined(own, tmp_path), pytest.raises(ShareDone, match="worker 1/2 is done"), written_alone(tmp_path, ()):
         pass
     assert share().alone
+
+
+def test_a_disk_without_locks(tmp_path, monkeypatch):
+    def flock(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    refused = pytest.raises(ValueError, match=r"its disk knows no locks \(No locks available\); name a folder")
+    with refused, locks.exclusive(tmp_path / ".lock"):
+        pass
+
+
+def test_where_no_phase_was_run_the_first_that_runs_writes(tmp_path):
+    with joined(Worker(0, 2), tmp_path), joined(Worker(1, 2), tmp_path), pytest.raises(ShareDone):
+        results_by_one()
+    with joined(Worker(1, 2), tmp_path):
+        results_by_one()
+        assert share().alone
