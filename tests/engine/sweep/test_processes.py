@@ -225,7 +225,7 @@ def test_a_disk_without_locks(tmp_path, monkeypatch):
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", flock)
-    refused = pytest.raises(ValueError, match=r"its disk knows no locks \(No locks available\); name a folder")
+    refused = pytest.raises(ValueError, match=r"its disk knows no locks \(flock: No locks available\); name a folder")
     with refused, locks.exclusive(tmp_path / ".lock"):
         pass
 
