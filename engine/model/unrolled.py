@@ -73,12 +73,10 @@ def _copied(stack: jax.Array) -> tuple[jax.Array, ...]:
 
 def _viewed(stack: jax.Array, sharding: Sharding) -> tuple[jax.Array, ...]:
     """Layers in the memory of the stack; jax takes memory over that starts on 64 bytes, and copies other."""
-    parts = [(shard.device, np.asarray(shard.data)) for shard in stack.addressable_shards]
+    parts = [jax.device_put(list(np.asarray(shard.data)), shard.device) for shard in stack.addressable_shards]
     return tuple(
-        jax.make_array_from_single_device_arrays(
-            stack.shape[1:], sharding, [jax.device_put(part[layer], device) for device, part in parts]
-        )
-        for layer in range(len(stack))
+        jax.make_array_from_single_device_arrays(stack.shape[1:], sharding, list(layer))
+        for layer in zip(*parts, strict=True)
     )
 
 
