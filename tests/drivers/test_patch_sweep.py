@@ -1,5 +1,6 @@
 """`causeway patch_sweep` from files to effects: resumed, killed, repaired, and refused in one line."""
 
+import importlib.util
 import json
 import random
 import re
@@ -146,6 +147,7 @@ def session(place, given, drive, tmp_path_factory):
         "streamed": given(f"--workdir={tmp / 'streamed'}", "--placement=streamed"),
         "pilot": given(f"--workdir={tmp / 'pilot'}", "--limit_features=2"),
         "plan": given(f"--workdir={tmp / 'planned'}", "--plan=abstract"),
+        "card": given(f"--workdir={tmp / 'planned'}", "--plan=abstract", "--target=a40", "--limit_features=2"),
         "one layer": given(f"--workdir={tmp / 'layer'}", "--layers=2", "--plan=abstract"),
         "sampled": given(f"--workdir={tmp / 'sampled'}", *SAMPLED, "--export_study"),
     }
@@ -229,6 +231,15 @@ def test_a_plan_is_told_without_a_workdir(session):
     assert runs["plan"]["status"] == 0
     for word in ("units", "time", "memory", "disk", "abstract"):
         assert word in runs["plan"]["out"]
+    assert not (tmp / "planned").exists()
+
+
+def test_a_plan_is_told_for_a_card_that_is_not_here(session):
+    tmp, runs = session
+    assert runs["card"]["status"] == 0, runs["card"]["err"]
+    compiled = importlib.util.find_spec("jax_plugins") is not None
+    for word in ("plan for one NVIDIA A40", "fits", "programs compiled for the card" if compiled else "shapes"):
+        assert word in runs["card"]["out"]
     assert not (tmp / "planned").exists()
 
 

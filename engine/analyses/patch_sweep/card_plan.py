@@ -42,7 +42,8 @@ class Bucket:
     def text(self, card: Card) -> str:
         """Half a line."""
         fits = "fits" if self.memory <= USABLE * card.memory else "does not fit"
-        duration = datetime.timedelta(seconds=round(self.seconds))
+        short = self.seconds < 60
+        duration = f"{self.seconds:.2g} s" if short else datetime.timedelta(seconds=round(self.seconds))
         return f"{self.rows:,} rows: {self.memory / 1e9:.3g} GB, {fits}; {duration} or more"
 
 
