@@ -98,14 +98,14 @@ def parallel() -> RowParallel:
         ValueError: flags that contradict each other, or more devices than there are.
     """
     from causeway.engine.devices import local_parallel
-    from causeway.engine.mesh import mesh_sizes
+    from causeway.engine.mesh import make_mesh, mesh_sizes
 
     if FLAGS.mesh is None:
         return local_parallel(FLAGS.devices, FLAGS.parallel)
     data, model = mesh_sizes(FLAGS.mesh)
     if FLAGS.devices not in (None, data * model):
         raise ValueError(f"mesh: {FLAGS.mesh} takes {data * model} devices, but --devices={FLAGS.devices}; give one")
-    return local_parallel(data * model, FLAGS.parallel, model)
+    return local_parallel(make_mesh(data, model).size, FLAGS.parallel, model)
 
 
 def _mesh() -> Mesh | None:

@@ -7,7 +7,10 @@ not divide are in all of them. What is compared is every file with data; times, 
 import json
 import re
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
+import tensorstore as ts
 
 from tests.drivers.conftest import RUNS
 from tests.forked import ENVIRONMENT
@@ -18,7 +21,7 @@ SPREADS = {
     "three": ["--mesh=data:3"],
 }  # fmt: skip
 GAMES = [f"game: loss ${loss}. balance ${balance}. round 2. choice:" for loss in (5, 20, 50) for balance in (100, 140)]
-SUMS = [(a, b) for a in (14, 23, 44) for b in (12, 25)]
+SUMS = [(a, b) for a in (14, 23, 44, 51, 62, 75) for b in (12, 25, 31, 95)]
 # Files that tell of a run, and what in the others does: dates, places and the figures of the machine.
 TOLD = {"events.jsonl", "out.txt", "causeway.sha256"}
 OWN = {"environment", "out", "workdir", "devices", "mesh", "parallel"}
@@ -73,7 +76,7 @@ def place(tmp_path_factory, spread):
     folder = tmp_path_factory.mktemp("devices")
     sums = [
         {"prompt": f"{a}+{b}=", "correct_answer": f"{a + b}.", "incorrect_answer": f"{a + b - 1}.", "id": f"{a}+{b}",
-         "final_answer": f"{a + b}", "behaviour": "sums", "split": "train" if a < 44 else "test"} for a, b in SUMS
+         "final_answer": f"{a + b}", "behaviour": "sums", "split": ("train", "test")[b > 25]} for a, b in SUMS
     ]  # fmt: skip
     games = [{"text": text, "id": f"{n}", "group": ("safe", "risky")[n % 2]} for n, text in enumerate(GAMES)]
     pairs = [(3, 81), (2, 121), (2, 7), (0, 11), (1, 30)]
@@ -121,3 +124,35 @@ def _data(value):
     if isinstance(value, dict):
         return {key: _data(one) for key, one in value.items() if key not in OWN}
     return [_data(one) for one in value] if isinstance(value, list) else value
+
+
+@pytest.mark.slow(share=9)
+def test_a_split_model_is_another_plan_and_gives_the_same_numbers_but_for_rounding(place, spread, tmp_path):
+    sampled = [*SWEPT, "--outcome=sampled", *RECORDED, "--trials=1", "--temperature=0", "--workdir={out}"]
+    one, split = ([flag.format(place=place, out=tmp_path / how) for flag in sampled] for how in ("one", "split"))
+    mesh = "--mesh=data:2,model:2"
+    wrong = {
+        "--mesh=model:4": "mesh: model:4 does not divide the 2 kv_heads of attention.qkv; sizes that do: 1, 2",
+        "--mesh=data:3,model:2": "mesh: data:3,model:2 takes 6 devices; this process has 4",
+        "--mesh=rows:2": "mesh: got 'rows:2'; needs axes data and model with their sizes, as data:2,model:2",
+        "--devices=3": "mesh: data:2,model:2 takes 4 devices, but --devices=3; give one",
+        "--parallel=pmap": "parallel: got pmap with model:2; pmap splits no weights, use shard_map",
+    }
+    whole, other, resumed, *refused = spread(
+        "patch_sweep", [*one, "--devices=1"], [*split, mesh], [*one, mesh], *([*split, mesh, flag] for flag in wrong)
+    )
+    assert [whole["status"], other["status"], resumed["status"]] == [0, 0, 2], other["err"]
+    assert "numerics" in resumed["err"]
+    for run, message in zip(refused, wrong.values(), strict=True):
+        assert (run["status"], run["err"].count("\n")) == (2, 1)
+        assert message in run["err"]
+    tables = [pq.read_table(tmp_path / how / "trials.parquet") for how in ("one", "split")]
+    for name in ("prompt_id", "layer", "feature", "arm", "response"):
+        assert tables[0][name].equals(tables[1][name]), name
+    arrays = [_recorded(tmp_path / how / "activations.zarr" / "values") for how in ("one", "split")]
+    np.testing.assert_allclose(arrays[1], arrays[0], rtol=1e-4, atol=1e-4 * np.abs(arrays[0]).max())
+
+
+def _recorded(folder):
+    opened = ts.open({"driver": "zarr3", "kvstore": {"driver": "file", "path": str(folder)}}).result()
+    return np.asarray(opened.read().result())
