@@ -43,7 +43,7 @@ def screen(
     check_model(model)
     holder_of("screen", dictionary)
     reduced, place = read_position(position)
-    rows = scalars.integer(batch_rows, "batch_rows", 1)
+    rows, seed = scalars.integer(batch_rows, "batch_rows", 1), scalars.seed(seed)
     listed = grouped_prompts(prompts, model)
     names = tuple(prompts)
     if len(names) != 2:
@@ -52,4 +52,4 @@ def screen(
     pair = (names[0], names[1])
     at = [position_of(model, one, place) for one in listed] if place else None
     sums = group_sums(model.transformer, dictionary, listed, pair, bos=bos, position=reduced, at=at, rows=rows)
-    return screen_table(sums, seed=scalars.seed(seed))
+    return screen_table(sums, seed=seed)
