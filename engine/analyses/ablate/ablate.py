@@ -188,7 +188,8 @@ def live_outcomes(
     sums = ActivationSums(given.model, chosen, given.sweep.neurons, parallel=given.sweep.parallel)
     found = all_arrays(sums, None if workdir is None else workdir / "activations")
     means = mean_activations(found, [len(prompt.tokens) for prompt in chosen])
-    sweep = LiveSweep(given.model, given.prompts, given.pairs, given.sweep.neurons, means, significant)
+    known = given.model, given.prompts, given.pairs, given.sweep.neurons, means, significant
+    sweep = LiveSweep(*known, given.sweep.parallel)
     rows = list(all_tables(sweep, None if workdir is None else workdir / "live"))
     return by_mode(rows, len(given.numbers))
 

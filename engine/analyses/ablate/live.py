@@ -24,6 +24,7 @@ from jaxtyping import Bool, Float, Int
 
 from causeway.engine.analyses.ablate.outcomes import Outcomes, compared
 from causeway.engine.analyses.ablate.readings import spans
+from causeway.engine.devices import RowParallel
 from causeway.engine.frozen.batches import ReadPrompt
 from causeway.engine.intervention.edits import EMPTY, Edit, EditSpec
 from causeway.engine.intervention.hold import checked_holds
@@ -57,6 +58,7 @@ class LiveSweep(Job):
     Attributes:
         model: loaded. prompts: read at their last token. pairs: [P, 2] tokens of the right and of the wrong answer.
         neurons: that are set. means: [3, M] of each layer, by kind of token. significant: [P, M] of each layer.
+        parallel: devices to spread rows over (default: those of the weights).
     """
 
     model: Model
@@ -65,6 +67,7 @@ class LiveSweep(Job):
     neurons: Neurons
     means: Mapping[int, Float[np.ndarray, "3 M"]]
     significant: Mapping[int, Bool[np.ndarray, "P M"]]
+    parallel: RowParallel | None = None
 
     @functools.cached_property
     def plan(self) -> Plan:
@@ -86,7 +89,8 @@ class LiveSweep(Job):
         numbers = self._units[index]
         pairs, held = self.pairs[numbers], checked_holds("open", self.model.config, None)
         try:
-            shared = clean_passes(self.model.transformer, [self.prompts[n].tokens for n in numbers], held)
+            tokens = [self.prompts[n].tokens for n in numbers]
+            shared = clean_passes(self.model.transformer, tokens, held, parallel=self.parallel)
         except NotFiniteError as error:
             raise error.of(self.prompts[numbers[error.row]].name) from None
         background = Background(self.model.transformer, None, shared)
@@ -94,7 +98,8 @@ class LiveSweep(Job):
         prompts = np.repeat(np.arange(len(numbers)), len(MODES))
         difference, kl = (np.repeat(np.asarray(a, np.float64), len(MODES)) for a in _compared(clean, clean, pairs))
         try:
-            for rows, last in last_tokens(background, (self._edits(numbers),), prompts, logits=True):
+            edits = (self._edits(numbers),)
+            for rows, last in last_tokens(background, edits, prompts, logits=True, parallel=self.parallel):
                 own = prompts[rows]
                 difference[rows], kl[rows] = _compared(clean[own], jnp.asarray(last), pairs[own])
         except NotFiniteError as error:

@@ -23,6 +23,7 @@ from jaxtyping import Float, Int
 from causeway.engine import scalars
 from causeway.engine.analyses.attribute.targets import Target, Wanted, one_target, target_weights, unembedding_vector
 from causeway.engine.calls.asked import Arms, Asked, Row, asked
+from causeway.engine.devices import RowParallel
 from causeway.engine.dictionary.placement import Holder
 from causeway.engine.intervention.checks import check_edits
 from causeway.engine.intervention.edit_arrays import edit_arrays
@@ -112,6 +113,7 @@ def effects(
     *,
     dictionary: Holder | None = None,
     holds: AnyHolds = "open",
+    parallel: RowParallel | None = None,
 ) -> Effects:
     """The target of every prompt under every arm, each computed exactly and from the prompt's clean pass.
 
@@ -123,6 +125,7 @@ def effects(
         arms: lists of edits, as for `run`; or one such list of arms a prompt, all of one number.
         dictionary: what feature edits read with.
         holds: what stays as in the clean pass of each prompt.
+        parallel: devices to spread rows over (default: those of the weights).
 
     Raises:
         ValueError: arms, targets or prompts that cannot mean what they say, or edits of tokens that a prompt lacks.
@@ -133,7 +136,7 @@ def effects(
     measured = _measured(model, prompt_list(prompts), target, call)
     values, clean = np.zeros((len(call.tokens), len(call.rows[0]))), np.zeros(len(call.tokens))
     for group in _groups(model, call):
-        values[group.numbers], clean[group.numbers] = _of_group(model, call, group, measured)
+        values[group.numbers], clean[group.numbers] = _of_group(model, call, group, measured, parallel)
     return Effects(values, clean)
 
 
@@ -208,15 +211,16 @@ def _arrays(rows: Sequence[Row], length: int, model: Model, call: Asked) -> tupl
 
 
 def _of_group(
-    model: Model, call: Asked, group: _Group, measured: _Measured
+    model: Model, call: Asked, group: _Group, measured: _Measured, parallel: RowParallel | None
 ) -> tuple[Float[np.ndarray, "p A"], Float[np.ndarray, " p"]]:
     """The targets of some prompts, under each arm and clean."""
     count, vectors = len(call.rows[0]), measured.vectors[group.numbers]
     prompts = np.repeat(np.arange(len(group.numbers)), count)
     try:
         shared = clean_passes(
-            model.transformer, [call.tokens[number] for number in group.numbers], call.held, call.dictionary
-        )
+            model.transformer, [call.tokens[number] for number in group.numbers], call.held, call.dictionary,
+            parallel=parallel,
+        )  # fmt: skip
     except NotFiniteError as error:
         raise error.of(f"prompt {group.numbers[error.row]}") from None
     background = Background(model.transformer, call.dictionary, shared)
@@ -225,7 +229,7 @@ def _of_group(
     if not group.edits:
         return values.reshape(-1, count), clean
     try:
-        for rows, last in last_tokens(background, group.edits, prompts, logits=measured.logits):
+        for rows, last in last_tokens(background, group.edits, prompts, logits=measured.logits, parallel=parallel):
             values[rows] = (np.float64(last) * vectors[prompts[rows]]).sum(axis=1)
     except NotFiniteError as error:
         number, arm = divmod(error.row, count)

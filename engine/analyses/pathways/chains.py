@@ -41,6 +41,7 @@ from causeway.engine.analyses.pathways.prompts import PlacedPrompt
 from causeway.engine.analyses.pathways.replay import plan_parts, prompt_groups
 from causeway.engine.analyses.pathways.selection import SelectedPairs
 from causeway.engine.analyses.pathways.set_sources import in_scope, moved, slots_of
+from causeway.engine.devices import RowParallel
 from causeway.engine.dictionary.placement import InMemory
 from causeway.engine.earlier_results import feature_name
 from causeway.engine.model.handle import Model
@@ -149,6 +150,7 @@ class Mediation(Job):
     Attributes:
         model, dictionary: loaded. prompts: of the estimation half. chains: scored. values: what each A is set to.
         derivative: as in the replay.
+        parallel: devices to spread rows over (default: those of the weights).
     """
 
     model: Model
@@ -157,6 +159,7 @@ class Mediation(Job):
     chains: tuple[Chain, ...]
     values: tuple[float, ...]
     derivative: Derivative
+    parallel: RowParallel | None = None
 
     @functools.cached_property
     def plan(self) -> Plan:
@@ -177,7 +180,7 @@ class Mediation(Job):
         numbers, own = self._units[index]
         prompts = [self.prompts[n] for n in numbers]
         ends = Nodes.of(sorted({chain.nodes[-1] for chain in own}))
-        passes = Passes(self.model, self.dictionary, prompts, ends, self.derivative)
+        passes = Passes(self.model, self.dictionary, prompts, ends, self.derivative, self.parallel)
         runs = _runs(own)
         slots, clamps = self._slots(passes, runs)
         flat = np.zeros((len(runs) * len(numbers), len(ends)))

@@ -24,6 +24,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from causeway.engine.analyses.pathways.prompts import PlacedPrompt
+from causeway.engine.devices import RowParallel
 from causeway.engine.dictionary.activations import elementwise
 from causeway.engine.dictionary.columns import FeatureColumns
 from causeway.engine.dictionary.input_norm import normalise
@@ -117,6 +118,7 @@ class Passes:
 
     Args:
         model, dictionary: loaded. prompts: each ends at its targets' token. targets: what is read there.
+        parallel: devices to spread rows over (default: those of the weights).
 
     Raises:
         NotFiniteError: a pass does not give numbers.
@@ -124,8 +126,9 @@ class Passes:
 
     def __init__(
         self, model: Model, dictionary: InMemory, prompts: Sequence[PlacedPrompt], targets: Nodes,
-        derivative: Derivative,
+        derivative: Derivative, parallel: RowParallel | None = None,
     ):  # fmt: skip
+        self.parallel = parallel
         self.model, self.dictionary, self.prompts, self.targets = model, dictionary, tuple(prompts), targets
         chosen: dict[int, list[int]] = {}
         for layer, feature in targets.pairs:
@@ -134,7 +137,7 @@ class Passes:
         held = checked_holds(HOLDS[derivative], model.config, dictionary)
         tokens = [prompt.tokens for prompt in prompts]
         try:
-            clean = clean_passes(model.transformer, tokens, held, dictionary, (dictionary.config.stream,))
+            clean = clean_passes(model.transformer, tokens, held, dictionary, (dictionary.config.stream,), parallel)
         except NotFiniteError as error:
             raise error.of(self.prompts[error.row].id) from None
         self.background = Background(model.transformer, dictionary, clean, reader)
@@ -184,7 +187,7 @@ class Passes:
         if clamps is not None and len(clamps.row):
             edits.append(_edit(clamps, len(prompts), EditSpec(stream, pinned=True, roundings=ROUNDINGS), dtype))
         try:
-            for numbers, read in last_tokens(self.background, tuple(edits), prompts):
+            for numbers, read in last_tokens(self.background, tuple(edits), prompts, parallel=self.parallel):
                 here = read.astype(np.float64).reshape(len(read), -1, READ)[:, self._columns]
                 yield Changes(numbers, *self._compared(here, self.clean[prompts[numbers]]))
         except NotFiniteError as error:

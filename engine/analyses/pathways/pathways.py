@@ -177,7 +177,9 @@ def find_pathways(asked: Asked, workdir: Path | None = None) -> Pathways:
     predicted, gradient = _predicted(asked, pairs, workdir)
     values = _values(asked, pairs)
     own = asked.settings
-    job = Replay(asked.model, asked.dictionary, placed, pairs, values, own.derivative, own.draws, own.seed)
+    job = Replay(
+        asked.model, asked.dictionary, placed, pairs, values, own.derivative, own.draws, own.seed, asked.parallel
+    )
     changes = measured(_tables(job, workdir, "replay"), len(pairs), len(placed), own.draws)
     estimates = estimate(changes, predicted, own.rule)
     family, count = chains_of(pairs, longest=own.longest, most=own.chains)
@@ -247,7 +249,7 @@ def _chains(
         known = dict(zip(pairs.sources[0].pairs, values.tolist(), strict=True))
         job = Mediation(
             asked.model, asked.dictionary, placed, tuple(chains), tuple(known[chain.nodes[0]] for chain in chains),
-            own.derivative,
+            own.derivative, asked.parallel,
         )  # fmt: skip
         total = mediated(_tables(job, workdir, "mediation"), chains, len(placed))
     return chain_table(

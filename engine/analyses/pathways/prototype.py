@@ -70,7 +70,8 @@ def _activation(asked: Asked, records: Any) -> dict[str, Any]:
     found = np.zeros(len(prompts))
     for numbers in prompt_groups(asked.model.config, prompts):
         some = [prompts[number] for number in numbers]
-        passes = Passes(asked.model, asked.dictionary, some, asked.targets, asked.settings.derivative)
+        known = asked.targets, asked.settings.derivative, asked.parallel
+        passes = Passes(asked.model, asked.dictionary, some, *known)
         found[numbers] = passes.clean[:, 0, 1]
     return {"mean": float(found.mean()), "max": float(found.max()), "active_prompts": int((found != 0).sum())}
 

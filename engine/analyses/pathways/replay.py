@@ -22,6 +22,7 @@ from causeway.engine.analyses.pathways.passes import Derivative, Nodes, Passes, 
 from causeway.engine.analyses.pathways.prompts import PlacedPrompt
 from causeway.engine.analyses.pathways.selection import SelectedPairs
 from causeway.engine.analyses.pathways.set_sources import in_scope, moved, random_writers, slots_of
+from causeway.engine.devices import RowParallel
 from causeway.engine.dictionary.digest import dictionary_digest
 from causeway.engine.dictionary.placement import InMemory
 from causeway.engine.model.buckets import bucket_width
@@ -54,6 +55,7 @@ class Replay(Job):
         pairs: measured. values: [N] what each distinct source is set to.
         derivative: which one the measurement is the counterpart of.
         draws: random features of each source. seed: of them.
+        parallel: devices to spread rows over (default: those of the weights).
     """
 
     model: Model
@@ -64,6 +66,7 @@ class Replay(Job):
     derivative: Derivative
     draws: int
     seed: int
+    parallel: RowParallel | None = None
 
     @functools.cached_property
     def plan(self) -> Plan:
@@ -86,7 +89,8 @@ class Replay(Job):
         sources, _ = self.pairs.sources
         source, values = Nodes(sources.layer[own], sources.feature[own]), self.values[own]
         targets, target = self.pairs.targets
-        passes = Passes(self.model, self.dictionary, [self.prompts[n] for n in numbers], targets, self.derivative)
+        prompts = [self.prompts[n] for n in numbers]
+        passes = Passes(self.model, self.dictionary, prompts, targets, self.derivative, self.parallel)
         within = in_scope(passes)
         active = passes.activations(source)
         change = moved(values, active, within)

@@ -19,6 +19,7 @@ from causeway.engine.analyses.attribute.targets import logit_difference
 from causeway.engine.analyses.lens.effects import Effects, effects
 from causeway.engine.analyses.rank.questions import Question
 from causeway.engine.analyses.rank.readings import MODES, SCOPES
+from causeway.engine.devices import RowParallel
 from causeway.engine.intervention.requests import SwapEdit
 from causeway.engine.model.finite import NotFiniteError
 from causeway.engine.model.handle import Model
@@ -60,6 +61,7 @@ class Ablations(job.Job):
         written: the streams that layers write, in the order of `means`.
         means: of them at either scope [W, L, 2, D].
         first: the first position that counts.
+        parallel: devices to spread rows over (default: those of the weights).
     """
 
     model: Model
@@ -68,6 +70,7 @@ class Ablations(job.Job):
     written: tuple[str, ...]
     means: Float[np.ndarray, "W L 2 D"]
     first: int
+    parallel: RowParallel | None = None
 
     @functools.cached_property
     def plan(self) -> Plan:
@@ -98,7 +101,8 @@ class Ablations(job.Job):
         targets = [logit_difference(*question.answers) for question in asked]
         prompts = [list(question.tokens) for question in asked]
         try:
-            return effects(self.model, prompts, targets, [[self._edit(arm)] for arm in self.arms])
+            arms = [[self._edit(arm)] for arm in self.arms]
+            return effects(self.model, prompts, targets, arms, parallel=self.parallel)
         except NotFiniteError as error:
             raise error.of(f"ablations of {asked[0].name} and those after it") from None
 

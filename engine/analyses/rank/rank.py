@@ -134,7 +134,7 @@ def rank_prompts(
         choosing: prompts that choose layers and neurons, and give means.
         estimating: prompts on which effects of what is chosen are estimated.
         settings: see there; `check_rank` refuses what is wrong with them.
-        parallel: devices the rows of readings are spread over (default: those of the weights).
+        parallel: devices the rows are spread over (default: those of the weights).
         kept: where what is read and run is kept, so that the same call goes on.
 
     Raises:
@@ -184,7 +184,7 @@ class _Work:
     def ablate(self, name: str, asked: Sequence[Question], arms: list[Arm], means: Float[np.ndarray, "W L 2 D"]):
         """Outcomes of prompts under arms."""
         settings = self.settings
-        wanted = Ablations(self.model, asked, arms, settings.written, means, settings.first)
+        wanted = Ablations(self.model, asked, arms, settings.written, means, settings.first, self.parallel)
         return outcomes(wanted, self._place(name))
 
     def _place(self, name: str) -> Kept | None:
