@@ -1,7 +1,8 @@
 """Programs in processes of their own that start at once: a process imports the package, and each is a fork of it.
 
 Importing takes three seconds, more than most programs that tests run. No backend of jax is there before the fork; a
-program has its own, with one CPU device, and ends as Python ends.
+program has its own, with one CPU device, and ends as Python ends, but for what was imported before the fork:
+collecting that would copy its memory page by page, a second a program.
 """
 
 import json
@@ -21,12 +22,13 @@ ENVIRONMENT = {
 
 # Forks for each line of its input; says status or, negated, signal of a program that has ended.
 PARENT = """
-import importlib, json, os, pkgutil, sys
+import gc, importlib, json, os, pkgutil, sys
 import matplotlib.pyplot, ml_collections, transformers
 import causeway.engine, causeway.ports
 for package in (causeway.engine, causeway.ports):
     for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
         importlib.import_module(module.name)
+gc.freeze()
 while line := sys.stdin.readline():
     code, sys.argv, place, files, environment = json.loads(line)
     if (process := os.fork()) == 0:
