@@ -55,7 +55,7 @@ def test_what_was_found_is_told(demo):
 def test_the_demo_resumes_and_says_the_same(demo):
     workdir, (first, again) = demo
     assert again["status"] == 0
-    assert not {"edited_answers", "decode_segment"} & set(again["compiled"])
+    assert not [name for name in again["compiled"] if "edited_answers" in name or "decode_segment" in name]
     assert again["out"].splitlines()[:-2] == first["out"].splitlines()[:-2]
     for outcome in ("exact", "sampled"):
         summary = json.loads((workdir / outcome / "summary.json").read_text())

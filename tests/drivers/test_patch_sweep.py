@@ -21,6 +21,11 @@ SAMPLED = ("--outcome=sampled", "--trials=2", "--max_new_tokens=3", "--batch_row
            "--record_features=top:2", "--record_logits=1", "--arms=baseline,patch")  # fmt: skip
 
 
+def heavy(run):
+    """What a run compiled to run the model."""
+    return [program for program in run["compiled"] if any(name in program for name in HEAVY)]
+
+
 def write(path, *records):
     path.write_text("\n".join(json.dumps(record) for record in records))
     return path
@@ -166,7 +171,7 @@ def test_bad_input_is_refused_in_one_line_before_anything_is_compiled(session, n
     assert run["err"].startswith("causeway patch_sweep: ")
     assert run["err"].count("\n") == 1, run["err"]
     assert re.search(REFUSALS[name][1], run["err"]), run["err"]
-    assert not HEAVY & set(run["compiled"])
+    assert not heavy(run)
     assert not (tmp / "refused").exists()
 
 
@@ -192,7 +197,7 @@ def test_the_same_command_resumes_and_computes_nothing(session):
     _, runs = session
     assert runs["again"]["status"] == 0
     assert "0 units to compute" in runs["again"]["err"]
-    assert not HEAVY & set(runs["again"]["compiled"])
+    assert not heavy(runs["again"])
 
 
 def test_a_moved_model_goes_on_where_it_was(session):

@@ -12,6 +12,11 @@ FILES = {"replay_pathways.parquet", "replay_sources.parquet", "first_difference.
          "replay.json"}  # fmt: skip
 
 
+def heavy(run):
+    """What a run compiled to run the model."""
+    return [program for program in run["compiled"] if any(name in program for name in HEAVY)]
+
+
 def write(path, *records):
     path.write_text("".join(json.dumps(record) + "\n" for record in records))
     return path
@@ -126,7 +131,7 @@ def test_a_replay_writes_its_tables_and_tells_what_it_found(session):
 def test_the_same_command_computes_nothing_again(session):
     _, done = session
     assert done["again"]["status"] == 0
-    assert not HEAVY & set(done["again"]["compiled"])
+    assert not heavy(done["again"])
 
 
 def test_another_plan_is_refused(session):
@@ -171,7 +176,7 @@ def test_tables_of_other_rollouts_are_never_written_over(session):
     for name, said in (("another sweep", wrong), ("read there", wrong), ("rollouts there", "has rollouts of its own")):
         assert (done[name]["status"], done[name]["err"].count("\n")) == (2, 1), done[name]["err"]
         assert said in done[name]["err"]
-        assert not HEAVY & set(done[name]["compiled"])
+        assert not heavy(done[name])
     assert not (tmp / "read" / "free").exists()
 
 
@@ -193,5 +198,5 @@ def test_bad_input_is_refused_in_a_line_before_anything_is_compiled(session, nam
     found = done[name]
     assert (found["status"], found["err"].count("\n")) == (2, 1), found["err"]
     assert re.search(REFUSALS[name][1], found["err"]), found["err"]
-    assert not HEAVY & set(found["compiled"])
+    assert not heavy(found)
     assert not (tmp / "refused").exists()
