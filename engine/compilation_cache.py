@@ -90,12 +90,20 @@ def private_folder() -> Path:
     for place in (home, folder):
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
         _check_private(place)
-    _remove_torn(folder)
+    # Without a bound jax writes no times and takes no lock, so nothing tells an entry that was cut short.
+    if os.environ.get("JAX_COMPILATION_CACHE_MAX_SIZE") != "-1":
+        _remove_torn(folder)
     return folder
 
 
 def _check_private(folder: Path) -> None:
-    found = folder.stat()
+    """Neither the folder, nor what its name leads to, is in the hands of others."""
+    found, above = folder.lstat(), folder.parent.stat()
+    if stat.S_ISLNK(found.st_mode):
+        raise ValueError(f"{folder} is a link, which may lead elsewhere later; set XDG_CACHE_HOME to where it leads")
+    # A group may be one's own alone, as it is where umask leaves it the right to write.
+    if above.st_mode & stat.S_IWOTH and not above.st_mode & stat.S_ISVTX:
+        raise ValueError(f"{folder.parent} can be written by others, who could replace {folder.name}; chmod o-w it")
     if found.st_uid != os.getuid():
         raise ValueError(f"{folder} belongs to another user; set XDG_CACHE_HOME to a folder of your own")
     if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):

@@ -47,6 +47,24 @@ def test_a_folder_that_others_can_write_is_not_used(home, which):
     assert len(told) == 1
 
 
+def test_a_link_and_a_place_that_others_can_change_are_not_used(home, tmp_path):
+    (tmp_path / "own").mkdir(mode=0o700)
+    home.parent.mkdir()
+    home.symlink_to(tmp_path / "own")
+    with pytest.warns(UserWarning, match="is a link"):
+        assert keep_compiled_programs() is None
+    home.unlink()
+    home.parent.chmod(0o777)
+    with pytest.warns(UserWarning, match="could replace causeway"):
+        assert keep_compiled_programs() is None
+
+
+def test_entries_stay_where_jax_writes_no_times(home, monkeypatch):
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_MAX_SIZE", "-1")
+    (private_folder() / "whole-cache").write_bytes(b"")
+    assert (private_folder() / "whole-cache").exists()
+
+
 def test_a_folder_of_another_user_is_not_used(home, monkeypatch):
     private_folder()
     monkeypatch.setattr(os, "getuid", lambda: 12345)

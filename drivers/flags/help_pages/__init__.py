@@ -8,7 +8,8 @@ from types import MappingProxyType
 from causeway.drivers.flags.help_page import Page
 
 MODEL_FLAGS = (
-    "model", "dictionaries", "layers", "bos", "storage", "compute", "devices", "parallel", "placement", "gating",
+    "model", "dictionaries", "layers", "bos", "storage", "compute", "devices", "mesh", "parallel", "placement",
+    "gating",
 )  # fmt: skip
 _STATES = "causeway screen --states=20 --out=runs/screen"
 _PROMPTS = "causeway prompts --behaviours=bundled_agreement --train=8 --test=4 --out=runs/prompts"

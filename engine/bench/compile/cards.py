@@ -6,6 +6,7 @@ with them.
 """
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -91,7 +92,7 @@ def described(fields: Any) -> Card:
         got = ", ".join(map(str, fields)) if isinstance(fields, Mapping) else type(fields).__name__
         raise ValueError(f"target: got {scalars.shown(got)}; needs all of {', '.join(names)}, {DESCRIBE}")
     texts = {name: str(fields[name]) for name in ("name", "compute_capability")}
-    if '"' in texts["name"] or not texts["compute_capability"].replace(".", "", 1).isdigit():
+    if '"' in texts["name"] or not re.fullmatch(r"\d+(\.\d+)?", texts["compute_capability"]):
         raise ValueError(f"target: got {scalars.shown(texts)}; needs a name without quotes, a capability such as '9.0'")
     whole = {name: scalars.integer(fields[name], f"target: {name}", 1) for name in ("cores", "l2", "shared_memory")}
     real = {name: _positive(fields[name], f"target: {name}") for name in ("clock_ghz", "bandwidth", "memory")}

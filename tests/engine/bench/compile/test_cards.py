@@ -36,6 +36,7 @@ def test_time_is_the_larger_of_bytes_and_operations():
         ({"rates": {"bfloat16": 1e12}}, "needs float32"),
         ({"rates": {"float32": 1e12, "fp8": 1e12}}, "needs float32 and any of"),
         ({"compute_capability": "sm_90"}, "capability such as"),
+        ({"compute_capability": ".9"}, "capability such as"),
         ({"watts": 300}, "needs all of name, cores"),
     ],
 )
