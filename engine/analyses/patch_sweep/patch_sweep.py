@@ -280,11 +280,17 @@ class PatchSweep:
         return Plan("patch_sweep", config, parts, rows, layout, {"model": self.model.name}, self._versions())
 
     def _versions(self) -> tuple[tuple[int, str], ...]:
-        """The plans that went before: each without the narrower buckets that came after."""
+        """The plans that went before: each without the narrower buckets that came after.
+
+        Of each the units before the first prompt that any of these reaches are left: a later one may begin earlier.
+        """
         narrower = self.settings.narrower
         return tuple(
-            (first * self.prompt_units, self.rebucketed(*narrower[:place]).plan.fingerprint)
-            for place, (first, _) in enumerate(narrower)
+            (
+                min(first for first, _ in narrower[place:]) * self.prompt_units,
+                self.rebucketed(*narrower[:place]).plan.fingerprint,
+            )
+            for place in range(len(narrower))
         )
 
 

@@ -77,6 +77,24 @@ def test_twice_narrower_keeps_what_both_finished(sweep, tmp_path, runs_out, monk
     assert (report.computed, report.stopped) == (4, "")
 
 
+def test_narrower_from_an_earlier_prompt_on_leaves_no_wider_unit_behind(sweep, make_sweep, tmp_path, runs_out):
+    runs_out(3)
+    run.run(sweep, tmp_path / "run")
+    narrow = buckets.go_on(sweep, tmp_path / "run", 4)
+    run.run(narrow, tmp_path / "run")
+    (tmp_path / "run" / "units" / "00000.parquet").unlink()
+    runs_out(0)
+    assert run.run(narrow, tmp_path / "run", repair=True).stopped == "memory"
+    again = buckets.go_on(sweep, tmp_path / "run", 2)
+    assert again.settings.narrower == ((1, 4), (0, 2))
+    assert {again.bucket(unit) for unit in range(8)} == {2}
+    assert {again.plan.fingerprint_of(unit) for unit in range(8)} == {again.plan.fingerprint}
+    report = run.run(again, tmp_path / "run")
+    assert (report.computed, report.stopped) == (8, "")
+    own = run.run(make_sweep("exact", ARMS, rows=2, unit_buckets=4), tmp_path / "two").table
+    assert pq.read_table(report.table).equals(pq.read_table(own))
+
+
 @pytest.mark.parametrize(
     ("rows", "why"), [(8, "needs fewer rows than the run has now, 1 to 7"), (0, "got 0"), (4, "holds no run")]
 )
