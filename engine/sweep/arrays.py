@@ -32,8 +32,11 @@ _CRC = {"name": "crc32c"}
 
 
 def metadata(group: Path, plan: Plan) -> dict[Path, bytes]:
-    """Every metadata file of the plan's arrays and of the group that holds them, as it has to be."""
-    attributes = {"sweep": plan.name, "fingerprint": plan.fingerprint}
+    """Every metadata file of the plan's arrays and of the group that holds them, as it has to be.
+
+    They name the plan that the workdir began with: its later versions have the same arrays, and rewrite nothing.
+    """
+    attributes = {"sweep": plan.name, "fingerprint": plan.first_fingerprint}
     documents = {group: {"zarr_format": 3, "node_type": "group", "attributes": attributes}}
     for name, spec in plan.layout.arrays.items():
         documents[group / name] = _metadata(plan, spec)

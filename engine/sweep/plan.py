@@ -87,6 +87,11 @@ class Plan:
         """Hex sha256 of everything that decides the data."""
         return config_sha256(self.describe())
 
+    @property
+    def first_fingerprint(self) -> str:
+        """The fingerprint of the first version."""
+        return self.versions[0][1] if self.versions else self.fingerprint
+
     def fingerprint_of(self, unit: int) -> str:
         """The fingerprint in a unit's manifest: that of the first version whose unit it is."""
         return next((fingerprint for units, fingerprint in self.versions if unit < units), self.fingerprint)

@@ -77,11 +77,9 @@ class Store:
                 first = held.enter_context(self._hold.taken())
                 if repair:
                     self._repair_plan()
-                if goes_on := self.plan.continues(self.workdir):
+                if self.plan.continues(self.workdir):
                     self._supersede(first)
                 warning = self.plan.bind(self.workdir)
-                if goes_on and self._group.exists():
-                    arrays.create(self._group, self.plan)  # whose metadata name the plan
                 durable.make_folder(self._units)
                 for folder in (self.workdir, self._units) if first else ():
                     durable.remove_leftovers(folder)

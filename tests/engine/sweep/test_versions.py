@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from causeway.engine.sweep.plan import Plan
 from causeway.engine.sweep.runner import run_sweep
 from causeway.engine.sweep.store import Store
 
@@ -33,6 +34,27 @@ def test_units_of_the_earlier_version_are_kept_and_the_others_computed_again(toy
     assert own == [before.fingerprint] * 2 + [now.fingerprint] * 4
     assert not Store(workdir, now).verify()
     assert run_sweep(Store(workdir, now), compute).computed == 0
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_a_process_killed_while_it_binds_the_next_version_leaves_what_resumes(toy, versions, monkeypatch, written):
+    workdir, before, now = versions
+    write = Plan.write
+
+    def dies(plan, folder):
+        if written:
+            write(plan, folder)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Plan, "write", dies)
+    with pytest.raises(KeyboardInterrupt):
+        run_sweep(Store(workdir, now), lambda unit: toy.make_result(now, unit))
+    monkeypatch.setattr(Plan, "write", write)
+    if not written:
+        assert Store(workdir, before).finished() == [0, 1]
+    report = run_sweep(Store(workdir, now), lambda unit: toy.make_result(now, unit))
+    assert (report.computed, report.stopped) == (4, "")
+    assert not Store(workdir, now).verify()
 
 
 def test_a_workdir_that_went_on_is_refused_to_its_earlier_plan(toy, versions):
