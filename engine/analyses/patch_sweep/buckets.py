@@ -2,9 +2,9 @@
 
 The bucket decides the last bits of a row, so it is part of the plan and nothing changes it by itself. A person declares
 the change, and it becomes a version of the plan: prompts before the first that is not finished keep their bucket, it
-and all after it are run in the narrower one from their first row on. So the arms of a prompt, which are compared with each other, share one
-bucket whatever happened, and the plan says which prompts have which. A unit holds as many rows as before, in more
-buckets; manifests keep the fingerprint of the version that they were computed under.
+and all after it are run in the narrower one from their first row on. So the arms of a prompt, which are compared with
+each other, share one bucket whatever happened, and the plan says which prompts have which. A unit holds as many rows as
+before, in more buckets; manifests keep the fingerprint of the version that they were computed under.
 
     needed(b) = needed(B/2) + (b - B/2) (needed(B) - needed(B/2)) / (B/2)        from the compiler's plan of two buckets
 
