@@ -32,11 +32,20 @@ def in_host_memory() -> bool:
 
 
 def memory_there_bytes() -> int:
-    """Bytes that computations of this process may take on each device, those that they hold included."""
+    """Bytes that computations of this process may take on a device, of a host on all of its devices together; those
+    that they hold are included."""
     import jax
 
     limits = [(device.memory_stats() or {}).get("bytes_limit", 0) for device in jax.local_devices()]
     return min(limits) if all(limits) else _host_bytes()
+
+
+def memory_each_bytes(devices: int | None = None) -> int:
+    """`memory_there_bytes` for each of so many devices of this process; None for all. Those of a host share its own."""
+    import jax
+
+    there = memory_there_bytes()
+    return there // (devices or jax.local_device_count()) if in_host_memory() else there
 
 
 def resident_bytes() -> int:

@@ -4,14 +4,15 @@
     split      a mesh with an axis `model` splits features, and each device holds its part of the whole
     streamed   as whole, with `RESIDENT` layers in place of all
 
-What is there already are the model's weights; on a host all that the process holds. What programs take besides is
-known only once they are compiled, which takes the dictionaries, so a share is kept for them; `--plan` tells what they
-take. Whole and streamed give the same bits, so the choice is no part of a plan.
+What is there already are the model's weights; on a host all that the process holds, whose devices share it as they do
+the memory. What programs take besides is known only once they are compiled, which takes the dictionaries, so a share is
+kept for them; `--plan` tells what they take. Whole and streamed give the same bits, so the choice is no part of a plan.
 """
 
 import dataclasses
 from collections.abc import Callable
 
+import jax
 from jax.sharding import Mesh
 
 from causeway.engine import memory
@@ -44,8 +45,9 @@ class Auto:
             ValueError: neither way do they fit; with the numbers, and what would.
         """
         parts = 1 if self.mesh is None else self.mesh.shape[MODEL]
-        beside = max(weights, memory.resident_bytes()) if memory.in_host_memory() else weights
-        there, whole = memory.memory_there_bytes(), -(-dictionaries // parts)
+        devices = jax.local_device_count() if self.mesh is None else self.mesh.size
+        beside = max(weights, memory.resident_bytes() // devices) if memory.in_host_memory() else weights
+        there, whole = memory.memory_each_bytes(devices), -(-dictionaries // parts)
         room = round((1 - PROGRAMS) * there) - beside
         each = Replicated() if self.mesh is None else Sharded(self.mesh)
         how = "whole" if parts == 1 else f"split in {parts}"
@@ -54,10 +56,11 @@ class Auto:
             self.told(f"dictionaries: {how} on each device ({sizes})", False)
             return each
         if not streamable or whole * RESIDENT / layers > room:
+            split = "" if memory.in_host_memory() else ", or more parts (--mesh=model:2)"
             raise ValueError(
                 f"dictionaries: {sizes} on each device, a fifth of which is for programs; they do not fit "
                 f"{'streamed either' if streamable else 'and cannot be streamed'}; what would: fewer --layers, weights "
-                "and dictionaries in fewer bits (--storage), or more parts (--mesh=model:2)"
+                f"and dictionaries in fewer bits (--storage){split}"
             )
         self.told(f"dictionaries: streamed, {RESIDENT} layers at a time ({sizes} if they were {how})", True)
         return Streamed(RESIDENT, "disk", each)

@@ -1,7 +1,8 @@
 """Whether a model's weights fit where they are to live, asked before any of them is read.
 
     needed on a device    the bytes of its shard of every parameter, from shapes alone
-    there                 `engine.memory`: the device's limit, or what the host has left
+    there                 `engine.memory`: the device's limit, or the share of what the host has left, since each of
+                          its devices holds a copy in the same memory; for the same reason no mesh helps there
 
 Weights alone are counted: what dictionaries and programs take besides is the business of `--plan`. What is refused
 could not have been loaded; what would fit is named, each with its own size.
@@ -10,6 +11,7 @@ could not have been loaded; what would fit is named, each with its own size.
 import math
 
 import jax
+from jax.sharding import Mesh
 
 from causeway.engine import memory
 from causeway.engine.model.config import ModelConfig, Numerics, Storage
@@ -32,12 +34,12 @@ def check_fits(config: ModelConfig, numerics: Numerics, where: Where = None) -> 
     Raises:
         ValueError: with the numbers, and what would fit.
     """
-    needed, there = weight_bytes(config, numerics, where), memory.memory_there_bytes()
+    needed, there = weight_bytes(config, numerics, where), memory.memory_each_bytes(_devices(where))
     if needed <= there:
         return
     fitting = [f"--storage={name} ({size / 1e9:.3g} GB)" for name, size in _narrower(config, numerics) if size <= there]
     parts = 1 << max(0, math.ceil(math.log2(needed / there)))
-    if where is None and 1 < parts <= MOST_PARTS:
+    if where is None and not memory.in_host_memory() and 1 < parts <= MOST_PARTS:
         fitting.append(f"--mesh=model:{parts} on {parts} such devices ({needed / parts / 1e9:.3g} GB each)")
     raise ValueError(
         f"storage: {config.family} of {config.num_layers} layers takes {needed / 1e9:.3g} GB in {numerics.storage} on "
@@ -49,6 +51,13 @@ def _narrower(config: ModelConfig, numerics: Numerics) -> list[tuple[str, int]]:
     present = weight_bytes(config, numerics)
     sizes = [(name, weight_bytes(config, Numerics(name, numerics.compute, numerics.accumulate))) for name in NARROWER]
     return [(name, size) for name, size in sizes if size < present]
+
+
+def _devices(where: Where) -> int | None:
+    """How many devices get weights; None where it is all, which rows are spread over."""
+    if where is None:
+        return None
+    return where.size if isinstance(where, Mesh) else len(where.device_set)
 
 
 def _shard_bytes(leaf: jax.ShapeDtypeStruct) -> int:

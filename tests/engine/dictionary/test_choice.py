@@ -1,5 +1,6 @@
 """Where dictionaries go when nobody says it: by sizes against the memory there is."""
 
+import jax
 import pytest
 
 from causeway.engine import memory
@@ -46,9 +47,13 @@ def test_what_fits_neither_way_is_refused_with_the_numbers(there, streamable, wh
         Auto().chosen(16 * GB, 32, 4 * GB, streamable)
 
 
-def test_of_a_hosts_memory_all_counts_that_the_process_holds(monkeypatch):
-    monkeypatch.setattr(memory, "memory_there_bytes", lambda: 10 * GB)
-    monkeypatch.setattr(memory, "resident_bytes", lambda: 7 * GB)
+@pytest.mark.parametrize("devices", [1, 4])
+def test_of_a_hosts_memory_all_counts_that_the_process_holds(monkeypatch, devices):
+    monkeypatch.setattr(jax, "local_device_count", lambda: devices)
+    monkeypatch.setattr(memory, "memory_there_bytes", lambda: 10 * GB * devices)
+    monkeypatch.setattr(memory, "resident_bytes", lambda: 7 * GB * devices)
     assert isinstance(Auto().chosen(2 * GB, 32, 0, True), Streamed)
-    monkeypatch.setattr(memory, "resident_bytes", lambda: 5 * GB)
+    monkeypatch.setattr(memory, "resident_bytes", lambda: 5 * GB * devices)
     assert isinstance(Auto().chosen(2 * GB, 32, 0, True), Replicated)
+    with pytest.raises(ValueError, match=r"in fewer bits \(--storage\)$"):
+        Auto().chosen(200 * GB, 32, 0, True)

@@ -105,6 +105,7 @@ def test_eight_billion_weights_take_eight_gigabytes():
 
 
 def test_weights_that_do_not_fit_are_refused_with_what_would(monkeypatch):
+    monkeypatch.setattr(memory, "in_host_memory", lambda: False)
     monkeypatch.setattr(memory, "memory_there_bytes", lambda: int(12e9))
     with pytest.raises(
         ValueError, match=r"32\.1 GB in float32 .* has 12 GB; what would fit: --storage=int8 \(8\.04 GB\)"
@@ -114,6 +115,15 @@ def test_weights_that_do_not_fit_are_refused_with_what_would(monkeypatch):
     monkeypatch.setattr(memory, "memory_there_bytes", lambda: int(6e9))
     with pytest.raises(ValueError, match=r"8\.04 GB in int8 .* --mesh=model:2 on 2 such devices \(4\.02 GB each\)"):
         check_fits(LLAMA_8B, INT8)
+
+
+def test_the_devices_of_a_host_share_its_memory(monkeypatch):
+    monkeypatch.setattr(memory, "memory_there_bytes", lambda: int(20e9))
+    monkeypatch.setattr(jax, "local_device_count", lambda: 2)
+    check_fits(LLAMA_8B, INT8)
+    check_fits(LLAMA_8B, Numerics("bfloat16"), make_mesh(1, 2))
+    with pytest.raises(ValueError, match=r"each device, which has 10 GB; what would fit: --storage=int8 \(8\.04 GB\)$"):
+        check_fits(LLAMA_8B, Numerics("bfloat16"))
 
 
 def test_scaled_neurons_are_those_of_the_weights_that_are_read(tiny):

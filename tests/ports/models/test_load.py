@@ -304,5 +304,5 @@ def test_weights_in_8_bits_split_over_a_mesh_are_the_same(model_dir, equal_trees
 def test_what_no_device_holds_is_refused_before_it_is_read(model_dir, monkeypatch):
     monkeypatch.setattr("causeway.engine.memory.memory_there_bytes", lambda: 1000)
     monkeypatch.setattr("causeway.ports.models.weights.filled_array", lambda *_: pytest.fail("read"))
-    with pytest.raises(ValueError, match=r"storage: llama of 2 layers takes .* what would fit: --mesh=model"):
+    with pytest.raises(ValueError, match=r"storage: llama of 2 layers takes .* what would fit: nothing"):
         load_model(model_dir)
