@@ -94,7 +94,11 @@ def _process() -> Share:
         if FLAGS.process >= FLAGS.processes:
             raise ValueError(f"--process: got {FLAGS.process}; needs a number from 0 to {FLAGS.processes - 1}")
         _check_address("coordinator", _REACH_SECONDS if FLAGS.process else 0.0)
-    return connect(None if automatic else FLAGS.coordinator, FLAGS.processes, FLAGS.process, interruption.leave)
+    return connect(None if automatic else FLAGS.coordinator, FLAGS.processes, FLAGS.process, _leave)
+
+
+def _leave(line: str, met: bool) -> None:
+    interruption.leave(line, interruption.RESUMABLE if met else 2)
 
 
 def _check_address(flag: str, patience: float) -> None:

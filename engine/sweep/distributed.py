@@ -12,9 +12,11 @@ way the same commands go on where they stopped.
 
 import contextlib
 import ctypes
+import functools
 import json
 import math
 import signal
+import socket
 import tempfile
 import threading
 import time
@@ -32,6 +34,12 @@ _BEAT_SECONDS, _LOST_SECONDS, _LOOK_SECONDS = 3.0, 20.0, 0.2
 # How long process 0, after an error, waits for the others to tell theirs.
 _ERROR_SECONDS = 10.0
 _END = "end"
+_ABORTED = (
+    "aborted, mostly because process 0, which coordinates, is lost; finished units stay: start all processes again to "
+    "resume"
+)
+# At its first use a backend of CPUs waits so long for what the others say of their devices.
+_TOPOLOGY_MINUTES = ("jax_cpu_get_local_topology_timeout_minutes", "jax_cpu_get_global_topology_timeout_minutes")
 
 
 class Process(Striped):
@@ -99,6 +107,38 @@ class Process(Striped):
         while time.monotonic() < until and any(self.runs(other) for other in others):
             time.sleep(_LOOK_SECONDS)
 
+    def meet(self, find_devices: Callable[[], object]) -> None:
+        """Compares how many processes each was told to be one of, then finds the devices of all.
+
+        Args:
+            find_devices: the first use of a device, which waits for what all processes say of theirs.
+
+        Raises:
+            ValueError: the numbers differ, or a process ended at once.
+        """
+        try:
+            # First, as jax would wait for those that nobody starts.
+            self._compare_counts()
+            find_devices()
+        except (ValueError, RuntimeError) as error:
+            self._say_beat(_END)
+            self._leave_last(time.monotonic() + _ERROR_SECONDS)
+            if isinstance(error, ValueError):
+                raise
+            raise ValueError(
+                f"{self.name}: the devices of all processes did not become known ({error}); what the others say tells "
+                "why; start all again"
+            ) from None
+
+    def _compare_counts(self) -> None:
+        self._client.key_value_set(f"count/{self.index}", str(self.count))
+        for other in range(self.count):
+            if (theirs := self._awaited(f"count/{other}", other, "it said of how many it is")) != str(self.count):
+                raise ValueError(
+                    f"processes: got {self.count} in process {self.index}, but {theirs} in process {other}; give all "
+                    "of them the same number"
+                )
+
     def agree(self, plan: Plan) -> None:
         """Compares the plan of the next phase with those of the others.
 
@@ -165,25 +205,30 @@ class Process(Striped):
 
 
 def connect(
-    coordinator: str | None, count: int | None, index: int | None, lost: Callable[[str], object]
+    coordinator: str | None, count: int | None, index: int | None, aborted: Callable[[str, bool], object]
 ) -> Process:  # fmt: skip
-    """Meets the other processes, before anything else of jax is used.
+    """Meets the other processes, before anything else of jax is used, and finds the devices of all.
 
     Args:
         coordinator: HOST:PORT of process 0; None, as the others, where the cluster tells.
         count: how many processes. index: which one this is.
-        lost: called with a line that says what is wrong when jax is about to abort this process; ends it.
+        aborted: called when jax is about to abort this process, with a line that says what is wrong and whether the
+            processes had met; ends it.
 
     Raises:
-        ValueError: something is neither given nor told by the cluster.
+        ValueError: something is neither given nor told by the cluster, process 0 cannot listen, the processes were
+            told different numbers of them, or one was lost before the devices of all were known.
     """
     import jax
     from jax._src.distributed import global_state as found
 
-    state = ["the other processes did not all come within a minute; start them at about the same time"]
-    _when_aborted(lambda: lost(state[0]))
+    if coordinator and index == 0:
+        _check_free(coordinator)
+    _when_aborted(lambda: aborted("the other processes did not all come within a minute; start them together", False))
     jax.config.update("jax_enable_recoverability", True)
     jax.config.update("jax_enable_preemption_service", False)
+    for name in _TOPOLOGY_MINUTES:
+        jax.config.update(name, 1)
     try:
         jax.distributed.initialize(
             coordinator, count, index, initialization_timeout=MEETING_SECONDS,
@@ -193,18 +238,50 @@ def connect(
         raise ValueError(
             f"coordinator: no cluster says which process this is ({error}); give HOST:PORT, --processes and --process"
         ) from None
-    state[0] = "process 0, which coordinates, is lost; finished units stay: start all processes again to resume"
-    return Process(found.process_id, found.num_processes, found.client, str(found.coordinator_address))
+    except RuntimeError as error:
+        raise _not_met(found, error) from None
+    # A coordinator that is aborted has reasons of its own.
+    _when_aborted(functools.partial(aborted, _ABORTED, True) if found.process_id else None)
+    own = Process(found.process_id, found.num_processes, found.client, str(found.coordinator_address))
+    own.meet(jax.local_devices)
+    return own
+
+
+def _check_free(address: str) -> None:
+    """Listens for an instant where process 0 will: jaxlib, which then cannot, mostly crashes."""
+    port, six = int(address.rpartition(":")[2]), socket.has_dualstack_ipv6()
+    try:
+        kind = socket.AF_INET6 if six else socket.AF_INET
+        socket.create_server(("", port), family=kind, dualstack_ipv6=six).close()
+    except (OSError, OverflowError) as error:
+        raise _cannot_listen(address, error) from None
+
+
+def _cannot_listen(address: str, error: Exception) -> ValueError:
+    return ValueError(f"coordinator: got {address}, where nothing can listen ({error}); give a free port")
+
+
+def _not_met(found: Any, error: RuntimeError) -> ValueError:
+    """What it means that jax could not begin, by how far it came."""
+    if found.process_id == 0 and found.service is None:
+        return _cannot_listen(found.coordinator_address, error)
+    return ValueError(
+        f"coordinator: got {found.coordinator_address}, which does not take this process ({error}); give each a "
+        "number of its own, all of them the same --processes, and start them together"
+    )
 
 
 _SIGNAL_HANDLER = ctypes.CFUNCTYPE(None, ctypes.c_int)
 _HELD: list[Any] = []
 
 
-def _when_aborted(tell: Callable[[], object]) -> None:
+def _when_aborted(tell: Callable[[], object] | None) -> None:
     """Calls `tell` in the thread that aborts this process; a handler of Python's would wait for the main thread."""
-    handler = _SIGNAL_HANDLER(lambda _: tell())
-    _HELD.append(handler)
     set_handler = ctypes.CDLL(None).signal
     set_handler.argtypes, set_handler.restype = (ctypes.c_int, ctypes.c_void_p), ctypes.c_void_p
+    if tell is None:
+        set_handler(signal.SIGABRT, int(signal.SIG_DFL))
+        return
+    handler = _SIGNAL_HANDLER(lambda _: tell())
+    _HELD.append(handler)
     set_handler(signal.SIGABRT, ctypes.cast(handler, ctypes.c_void_p))

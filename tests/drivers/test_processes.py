@@ -51,6 +51,17 @@ def test_refusals(causeway, given, tmp_path, flags, line):
     assert done.stderr.count("\n") == 1
 
 
+def test_a_coordinators_port_that_is_taken(causeway, given, tmp_path):
+    with socket.create_server(("localhost", 0)) as taken:
+        address = f"localhost:{taken.getsockname()[1]}"
+        flags = (f"--coordinator={address}", "--processes=2", "--process=0", f"--workdir={tmp_path / 'work'}")
+        done = causeway("patch_sweep", *given, *flags)
+    assert done.returncode == 2
+    line = f"--coordinator: got {address}, where nothing can listen ("
+    assert done.stderr.startswith(f"causeway patch_sweep: {line}")
+    assert done.stderr.count("\n") == 1
+
+
 def test_a_reader_needs_a_workdir_for_several(causeway, tmp_path):
     done = causeway("screen", "--states=4", f"--out={tmp_path / 'screen'}", "--worker=0/2")
     assert done.returncode == 2

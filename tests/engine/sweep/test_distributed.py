@@ -132,6 +132,26 @@ def test_one_that_is_gone_before_its_plan_is_known(toy, tmp_path):
     assert "process 1/2 ended before its plan was known; what it says tells why" in str(ends[0])
 
 
+def test_processes_of_different_numbers_are_refused_by_all_that_came():
+    service = Service()
+    ends = together([lambda index: Process(index, 2, service, "here:1").meet(list),
+                     lambda index: Process(index, 3, service, "here:1").meet(list)])  # fmt: skip
+    line = "processes: got {} in process {}, but {} in process {}; give all of them the same number"
+    assert list(map(str, ends)) == [line.format(2, 0, 3, 1), line.format(3, 1, 2, 0)]
+
+
+def test_one_that_is_gone_before_devices_are_known():
+    def lost():
+        raise RuntimeError("Unable to initialize backend 'cpu': GetKeyValue() timed out")
+
+    service = Service()
+    ends = together([lambda index: Process(index, 2, service, "here:1").meet(lost)] * 2)
+    for index, end in enumerate(ends):
+        assert str(end).startswith(f"process {index}/2: the devices of all processes did not become known (Unable to")
+    ends = together([lambda index: Process(index, 2, Service(), "here:1").meet(list)])
+    assert "process 1/2 ended before it said of how many it is; what it says tells why" in str(ends[0])
+
+
 def test_the_folder_has_to_be_one(tmp_path):
     service = Service()
 
