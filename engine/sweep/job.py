@@ -73,13 +73,16 @@ def run_whole(job: Job, workdir: Path) -> None:
 
     Raises:
         ValueError: see `run_sweep`.
-        Stopped: by a signal or a full disk; what is finished is kept. MemoryError: memory ran out; likewise.
+        Stopped: by a signal, a full disk, or memory that ran out; what is finished is kept.
     """
     report = run(job, workdir)
     if report.stopped:
         done = f"{report.finished} of {report.units} units are in {workdir}"
         if report.stopped == "memory":
-            raise MemoryError(f"{done}; needs fewer rows or prompts at once, and another workdir for them")
+            raise Stopped(
+                f"memory ran out: {done}; the same command goes on where there is more memory; fewer rows or prompts "
+                "at once need another workdir"
+            )
         raise Stopped(f"{report.stopped}: {done}; the same command goes on")
 
 

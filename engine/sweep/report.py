@@ -33,7 +33,7 @@ class SweepReport:
         reasons = {
             "signal": f"stopped by a signal, {counts}; rerun the same command to resume",
             "disk": f"stopped because the disk is full, {counts}; free space and rerun the same command to resume",
-            "memory": f"stopped because memory ran out, {counts}, which stay; needs fewer rows at once",
+            "memory": f"stopped because memory ran out, {counts}, which stay; needs more memory, or fewer rows at once",
             "others": f"stopped because others have, {counts}; start them, and rerun the same command to resume",
             "limit": f"{counts}; rerun without a limit to go on",
         }

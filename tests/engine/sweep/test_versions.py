@@ -5,6 +5,8 @@ import json
 
 import pytest
 
+from causeway.engine.sweep.interrupt import Stopped
+from causeway.engine.sweep.job import Job, run_whole
 from causeway.engine.sweep.plan import Plan
 from causeway.engine.sweep.runner import run_sweep
 from causeway.engine.sweep.store import Store
@@ -83,3 +85,17 @@ def test_memory_that_runs_out_stops_a_sweep_where_it_can_go_on(toy, tmp_path, er
     report = run_sweep(Store(tmp_path, plan), compute)
     assert (report.stopped, report.finished) == ("memory", 3)
     assert "memory ran out, 3 of 6 units finished" in (tmp_path / "events.jsonl").read_text()
+
+    class Whole(Job):
+        @property
+        def plan(self):
+            return plan
+
+        def unit(self, index):
+            return compute(index)
+
+    # A driver leaves with status 3 where this comes, and not with that of bad input.
+    with pytest.raises(
+        Stopped, match=r"memory ran out: 3 of 6 units are in .*; the same command goes on where there is"
+    ):
+        run_whole(Whole(), tmp_path)
