@@ -18,7 +18,7 @@ from pathlib import Path
 
 LOCK_FILE = ".lock"
 _LONGEST_TEXT = 200
-_RETRY_SECONDS = 0.02
+_RETRY_SECONDS, _LEAVING_SECONDS = 0.02, 1.0
 _UNKNOWN = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
 
 
@@ -66,14 +66,16 @@ def shared(path: Path, crew: str) -> Iterator[tuple[Callable[[], bool], bool]]:
     Raises:
         ValueError: a process that is not of this crew holds it, or it is not a file.
     """
+    until = time.monotonic() + _LEAVING_SECONDS
     while True:
         with _opened(path) as (descriptor, there):
             first = _locked(path, descriptor, fcntl.LOCK_EX)
             if first:
                 _write(descriptor, crew)
-            if not _locked(path, descriptor, fcntl.LOCK_SH) or _holder(descriptor) != crew:
-                raise _in_use(path, _holder(descriptor))
-            if there():
+            held = _locked(path, descriptor, fcntl.LOCK_SH)
+            if (holder := _holder(descriptor)) != crew or (not held and time.monotonic() >= until):
+                raise _in_use(path, holder)
+            if held and there():
                 try:
                     yield there, first
                 finally:
@@ -81,6 +83,8 @@ def shared(path: Path, crew: str) -> Iterator[tuple[Callable[[], bool], bool]]:
                     if _locked(path, descriptor, fcntl.LOCK_EX) and there():
                         path.unlink()
                 return
+        # One of this crew that leaves holds it alone for an instant.
+        time.sleep(_RETRY_SECONDS)
 
 
 def is_held(path: Path) -> bool:

@@ -230,6 +230,27 @@ def test_a_disk_without_locks(tmp_path, monkeypatch):
         pass
 
 
+def test_one_that_enters_waits_for_one_of_its_crew_that_leaves(tmp_path, monkeypatch):
+    """Who leaves takes the lock for itself, to see whether it is the last."""
+    path = tmp_path / ".lock"
+    with open(path, "w") as leaving:
+        leaving.write("crew")
+        leaving.flush()
+        fcntl.flock(leaving, fcntl.LOCK_EX)
+        timer = threading.Timer(0.1, fcntl.flock, (leaving, fcntl.LOCK_UN))
+        timer.start()
+        with locks.shared(path, "crew") as (there, _):
+            assert there()
+        timer.join()
+        path.write_text("crew")
+    monkeypatch.setattr(locks, "_LEAVING_SECONDS", 0.1)
+    with open(path) as staying:
+        fcntl.flock(staying, fcntl.LOCK_EX)
+        for crew in ("crew", "others"):
+            with pytest.raises(ValueError, match="in use by crew; wait for it"), locks.shared(path, crew):
+                pass
+
+
 def test_where_no_phase_was_run_the_first_that_runs_writes(tmp_path):
     with joined(Worker(0, 2), tmp_path), joined(Worker(1, 2), tmp_path), pytest.raises(ShareDone):
         results_by_one()
