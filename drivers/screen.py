@@ -77,8 +77,6 @@ def _checked_directory() -> Path:
         raise ValueError(f"--groups: got {','.join(FLAGS.groups)}; needs two distinct labels, the reference first")
     out = folder("out")
     absent([out / "screen.parquet"])
-    if FLAGS.play and FLAGS.worker:
-        raise ValueError("--worker: games are played by one process; screen --states or --prompts with several")
     if not FLAGS.prompts:
         no_effect("without --prompts", "label_field", "skip_bad")
         chat_flags.check(False)

@@ -70,6 +70,8 @@ def _check() -> None:
         raise ValueError(f"{', '.join(f'--{name}' for name in _ways())}: got both; give one way to share a run out")
     if "plan" in FLAGS and FLAGS.plan:
         no_effect("with --plan, which computes nothing", *_ways(), "processes", "process")
+    if "play" in FLAGS and FLAGS.play:
+        raise ValueError(f"--{_ways()[0]}: games are played by one process; screen --states or --prompts with several")
     if not FLAGS.coordinator:
         no_effect("without --coordinator", "process")
     if FLAGS.worker:

@@ -68,6 +68,14 @@ def test_a_reader_needs_a_workdir_for_several(causeway, tmp_path):
     assert "--workdir: got nothing; needs with several processes, the folder in which they meet" in done.stderr
 
 
+@pytest.mark.parametrize("way", ["--worker=0/2", "--coordinator=here:1", "--ray=local"])
+def test_games_are_played_by_one(causeway, tmp_path, way):
+    done = causeway("screen", "--play=4", f"--out={tmp_path / 'screen'}", f"--workdir={tmp_path / 'work'}", way)
+    assert done.returncode == 2
+    name = way.partition("=")[0]
+    assert done.stderr.startswith(f"causeway screen: {name}: games are played by one process; screen --states or")
+
+
 def data(workdir):
     """Bytes of every data file."""
     files = [workdir / "trials.parquet", *workdir.glob("units/*.parquet"), *workdir.glob("*.zarr/**/*")]
