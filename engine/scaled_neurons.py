@@ -138,11 +138,12 @@ def with_scaled(transformer: Transformer, scaled: ScaledNeurons) -> Transformer:
     def changed(path: tuple, leaf: Array | Quantised) -> Array | Weight:
         if weight_name(path, leaf) != OUTPUT_MAP:
             return leaf
-        return nnx.Param(_scaled_maps(leaf[...], gains)) if is_quantised(leaf) else _scaled_maps(leaf, gains)
+        own = gains[path[1].idx] if isinstance(path[1], jax.tree_util.SequenceKey) else gains
+        return nnx.Param(_scaled_maps(leaf[...], own)) if is_quantised(leaf) else _scaled_maps(leaf, own)
 
     return jax.tree_util.tree_map_with_path(changed, transformer, is_leaf=is_quantised)
 
 
 @jax.jit
-def _scaled_maps(maps: Float[Array, "L N D"], gains: Float[Array, "L N"]) -> Float[Array, "L N D"]:
+def _scaled_maps(maps: Float[Array, "*L N D"], gains: Float[Array, "*L N"]) -> Float[Array, "*L N D"]:
     return scaled_rows(maps, gains)

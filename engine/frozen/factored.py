@@ -59,10 +59,11 @@ def effect_maps(
     dtype = transformer.numerics.accumulate_dtype
     written = neurons_out(layer(transformer.blocks, at), transformer.config, dtype)[neurons]
 
-    def through(above: Block) -> Float[Array, "M H D"]:
-        return _through_heads(transformer, above, written, aimed is None)
+    def through(index: Int[Array, ""]) -> Float[Array, "M H D"]:
+        return _through_heads(transformer, layer(transformer.blocks, index), written, aimed is None)
 
-    maps = jax.lax.map(through, jax.tree.map(lambda leaf: leaf[_above(at, aimed)], transformer.blocks))
+    above = jnp.arange(transformer.config.num_layers)[_above(at, aimed)]
+    maps = jax.lax.map(through, above)
     return jnp.moveaxis(maps, 0, 1).reshape(len(neurons), -1, maps.shape[-1])
 
 

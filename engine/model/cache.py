@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, Int
 from causeway.engine.model.attention import RowKeys, SharedKeys
 from causeway.engine.model.forward import causal_pass
 from causeway.engine.model.transformer import Transformer
-from causeway.engine.model.unrolled import Unrolled, layers_of
+from causeway.engine.model.unrolled import layers_of
 from causeway.engine.precision import full_precision
 
 
@@ -72,7 +72,7 @@ class Segment:
         return Segment(put(self.keys, key), put(self.values, value), self.first)
 
 
-def empty_segment(transformer: Transformer | Unrolled, rows: int, length: int, first: int | Array = 0) -> Segment:
+def empty_segment(transformer: Transformer, rows: int, length: int, first: int | Array = 0) -> Segment:
     """A segment of zeros to be written from step `first` on."""
     c = transformer.config
     shape = (c.num_kv_heads, rows, length, c.head_dim)

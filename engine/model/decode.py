@@ -36,7 +36,7 @@ from causeway.engine.model.cache import Prefix, Segment, empty_segment
 from causeway.engine.model.config import ModelConfig
 from causeway.engine.model.grouped import by_group, by_row, edges_of, own
 from causeway.engine.model.sampling import Sampling, choose
-from causeway.engine.model.unrolled import Unrolled
+from causeway.engine.model.transformer import Transformer, layer
 
 
 @jax.tree_util.register_dataclass
@@ -79,7 +79,7 @@ class Steps:
 
 
 def decode_token(
-    transformer: Unrolled,
+    transformer: Transformer,
     token: Int[Array, " B"],
     position: Int[Array, ""],
     prefix: Prefix,
@@ -99,14 +99,14 @@ def decode_token(
     if instruments.held is not None:
         instruments = dataclasses.replace(instruments, held=instruments.held.at_token(position))
     streams = 2 if recomputed else 1
-    x = transformer.ends.embed(token, position[None])
+    x = transformer.embed(token, position[None])
     x = jnp.broadcast_to(x[:, None], (token.shape[0], streams, config.d_model))
     at = position[None, None]
     # The clean stream of a pair stands at position -1 for the instruments, where no edit acts.
     seen_at = jnp.concatenate([jnp.full((1, streams - 1), -1, at.dtype), at], axis=1)
     real = None if live is None else live[:, None]
     observers, carried = [], instruments.carried(x)
-    for index, block in enumerate(transformer.blocks):
+    for index in range(config.num_layers):
         observers.append(Observer(instruments, index, seen_at, real, carried))
         x = observers[-1]("embed", x) if index == 0 else x
 
@@ -120,11 +120,11 @@ def decode_token(
             z = attend_pieces(grouped, (own(k, q), own(v, q)), pieces, config, numerics, change)
             return by_row(z, q.shape)
 
-        x = apply_block(block, index, x, at, config, attend, observers[-1])
+        x = apply_block(layer(transformer.blocks, index), index, x, at, config, attend, observers[-1])
         carried = observers[-1].carried
     observers.append(Observer(instruments, config.num_layers, seen_at, real))
     last = observers[-1]
-    return last("final_norm", normed(transformer.ends.final_norm, "final_scale", x, last))[:, -1], current, observers
+    return last("final_norm", normed(transformer.final_norm, "final_scale", x, last))[:, -1], current, observers
 
 
 def _pieces(
@@ -151,7 +151,7 @@ class Shared:
     stays as in the prompt's clean pass.
     """
 
-    transformer: Unrolled
+    transformer: Transformer
     dictionary: InMemory | None
     prefix: Prefix
     taps: tuple[BoundTap, ...]
@@ -184,7 +184,7 @@ def decode_segment(
             transformer, rows.token, shared.start + step, shared.prefix, own.past, segment, step, instruments,
             recomputed, rows.live,
         )  # fmt: skip
-        logits = observers[-1]("logits", transformer.ends.logits(stream[:, None]))[:, 0]
+        logits = observers[-1]("logits", transformer.logits(stream[:, None]))[:, 0]
         forced = own.forced[step]
         chosen = jnp.where(forced >= 0, forced, choose(logits, rows.keys, shared.drawn + step - rows.first, sampling))
         stopped = jnp.isin(chosen, jnp.array(sampling.stop_tokens, jnp.int32)) & (forced < 0)
@@ -217,7 +217,7 @@ def _collect(instruments: Instruments, observers: list[Observer]):
 class Fed:
     """Prompt tokens [S] shared by all rows, the last ones from step `first` on; step s stands at start + s."""
 
-    transformer: Unrolled
+    transformer: Transformer
     dictionary: InMemory | None
     prefix: Prefix
     tokens: Int[Array, " S"]

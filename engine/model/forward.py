@@ -1,6 +1,6 @@
 """One forward pass over whole sequences: `run`.
 
-The blocks are one `lax.scan` over their stacked parameters. Edits and taps ride along as data: the layer index is
+The blocks are one `lax.scan` over their parameters. Edits and taps ride along as data: the layer index is
 traced, so a batch may edit another layer in every row. From 512 tokens on, attention patterns are formed only where
 something reads or changes them. Cost: one causal pass of B rows of T tokens, plus 2 D F per token and layer for each
 full encode asked for.
@@ -31,7 +31,7 @@ from causeway.engine.model.block import apply_block, normed
 from causeway.engine.model.finite import refuse, rows_finite, traced
 from causeway.engine.model.long_attention import LONG, attend_long
 from causeway.engine.model.refusals import check_taps
-from causeway.engine.model.transformer import Transformer
+from causeway.engine.model.transformer import Transformer, scan_layers
 from causeway.engine.precision import full_precision
 
 
@@ -103,11 +103,10 @@ def causal_pass(
         x = apply_block(block, index, x, positions, config, attend, observe)
         return (x, observe.carried), (observe.readings, observe.reports, cache)
 
-    layers = jnp.arange(config.num_layers)
     first = Observer(instruments, 0, positions, valid)
     x = first("embed", transformer.embed(tokens, positions))
     below = x, instruments.carried(x)
-    (x, _), (readings, reports, cache) = jax.lax.scan(body, below, (transformer.blocks, layers))
+    (x, _), (readings, reports, cache) = scan_layers(body, below, transformer.blocks)
     last = Observer(instruments, config.num_layers, positions, valid)
     normalised = last("final_norm", normed(transformer.final_norm, "final_scale", x, last))
     logits = _logits(transformer, normalised, last, lengths, logits_of)

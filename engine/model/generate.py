@@ -41,7 +41,7 @@ from causeway.engine.model.sampling import Sampling, row_keys
 from causeway.engine.model.segments import Layout
 from causeway.engine.model.stripes import Stripe, deal, forced_tokens, padded, repack, used
 from causeway.engine.model.transformer import Transformer
-from causeway.engine.model.unrolled import Unrolled, unrolled
+from causeway.engine.model.unrolled import unrolled
 from causeway.engine.precision import full_precision
 
 
@@ -143,11 +143,11 @@ class _Segment:
 class _Run:
     """One prompt's generation: what stays fixed while its stripes go through the segments.
 
-    The stack of blocks runs the prompts' tokens, single blocks the steps.
+    `whole` runs the prompts' tokens, single blocks the steps; off the CPU they are the same arrays.
     """
 
-    stack: Transformer
-    transformer: Unrolled
+    whole: Transformer
+    transformer: Transformer
     dictionary: InMemory | None
     prefix: Prefix
     held: Held | None
@@ -203,7 +203,7 @@ class _Run:
             return Stripe(ids, edits, rows, ())
         if self.prompt.ndim == 2:
             tokens = self.parallel.split(self.prompt[chosen, :-1])
-            return Stripe(ids, edits, rows, (self.parallel.program(prefill_rows)(self.stack, tokens),))
+            return Stripe(ids, edits, rows, (self.parallel.program(prefill_rows)(self.whole, tokens),))
         fed = self.parallel.replicate(self._fed())
         own = Own(rows, edits, (), self.parallel.split(np.zeros((len(ids), 0, self.layout.rows), np.int32)))
         return Stripe(ids, edits, rows, (self.parallel.program(feed_segment)(fed, own),))
@@ -265,10 +265,10 @@ class _Run:
     def _again(self, segment: "_Segment", device: int) -> None:
         """All that a segment's numbers come from, from the prompt on, as plain functions."""
         own = jax.tree.map(lambda a: a[device], segment.own)
-        shared_prefix(self.stack, self.prompt[..., : self.shared], self.shared)
+        shared_prefix(self.whole, self.prompt[..., : self.shared], self.shared)
         if self.prompt.ndim == 2:
             tokens = self.prompt[padded(segment.ids[device], self.layout.rows), :-1]
-            full_precision(prefill_rows)(self.stack, jnp.asarray(tokens))
+            full_precision(prefill_rows)(self.whole, jnp.asarray(tokens))
         elif self.last > self.shared:
             full_precision(feed_segment)(self._fed(), own)
         full_precision(decode_segment)(segment.shared, own, **segment.static)

@@ -32,7 +32,7 @@ LOGICAL = {
 
 
 def parameter_name(path: tuple) -> str:
-    """`blocks.attention.qkv` for a leaf's key path; the last key is the Param's own `value`."""
+    """`blocks.attention.qkv` for a leaf's key path where blocks are stacked; the last key is the Param's `value`."""
     return ".".join(str(key.name) for key in path[:-1])
 
 

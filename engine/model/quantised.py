@@ -108,8 +108,9 @@ def count_weights(model: nnx.Module) -> int:
 
 
 def weight_name(path: tuple, node: object) -> str:
-    """`blocks.mlp.down` for a node's key path in a model's tree, whichever way the weight is kept (`is_quantised`)."""
-    names = [str(key.name) for key in path]
+    """`blocks.mlp.down` for a node's key path in a model's tree, whichever way the weight is kept (`is_quantised`); of
+    blocks of their own each has this name."""
+    names = [str(key.name) for key in path if not isinstance(key, jax.tree_util.SequenceKey)]
     return ".".join(names if is_quantised(node) else names[:-1])
 
 

@@ -1,15 +1,17 @@
 """The decoder's modules: parameters and their shapes, and the pure functions of one token's vector.
 
 Flax NNX defines the modules; they are pytrees, so `jax.jit`, `lax.scan` and `jax.tree.map` execute them without
-any NNX transform. The parameters of all blocks are stacked on a leading layer axis ([L, ...]); `layer(blocks, l)`
-takes one block out. Everything that mixes positions (attention patterns, caches) lives in `attention.py` and
-`forward.py`; here is only what acts on each position alone.
+any NNX transform. The parameters of all blocks are stacked on a leading layer axis ([L, ...]), or each block has its
+own (`unrolled`); `layer(blocks, l)` takes one block out, `scan_layers` runs them all. Everything that mixes positions
+(attention patterns, caches) lives in `attention.py` and `forward.py`; here is only what acts on each position alone.
 
 Shapes: D model, H heads, G kv heads, K head width, N neurons, V vocabulary, L layers.
 """
 
 import copy
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -178,8 +180,11 @@ class Block(nnx.Module):
             self.mlp_post_norm = make_norm(config, shape, numerics)
 
 
+Blocks = Block | tuple[Block, ...]
+
+
 class Transformer(nnx.Module):
-    """Embedding, stacked blocks, final norm and unembedding.
+    """Embedding, blocks (stacked, or a tuple of single ones), final norm and unembedding.
 
     `init(shape)` makes a weight; the default draws normal weights of standard deviation `0.02` from `rngs`.
     """
@@ -192,7 +197,7 @@ class Transformer(nnx.Module):
         self.embedding = weight(init, (config.vocab_size, config.d_model), (-1,), numerics.storage)
         if config.positions == "learned":
             self.position_embedding = nnx.Param(init((config.max_position, config.d_model)))
-        self.blocks = Block(config, numerics, init, lead=(config.num_layers,))
+        self.blocks: Blocks = Block(config, numerics, init, lead=(config.num_layers,))
         self.final_norm = make_norm(config, (config.d_model,), numerics)
         if not config.tied_embeddings:
             self.unembedding = weight(init, (config.d_model, config.vocab_size), (-2,), numerics.storage)
@@ -227,16 +232,41 @@ class Transformer(nnx.Module):
         return cap * jnp.tanh(logits / cap) if cap else logits
 
 
-def without_blocks(transformer: Transformer) -> Transformer:
-    """What stands before and after the blocks, the same arrays."""
-    ends = copy.copy(transformer)
-    del ends.blocks
-    return ends
+def with_blocks(transformer: Transformer, blocks: Blocks) -> Transformer:
+    """The same arrays before and after other blocks."""
+    out = copy.copy(transformer)
+    out.blocks = nnx.data(blocks)
+    return out
 
 
-def layer(blocks: Block, index: int | Array) -> Block:
-    """One block out of stacked ones; `index` may be traced."""
-    return jax.tree.map(lambda leaf: leaf[index], blocks)
+def layer(blocks: Blocks, index: int | Array) -> Block:
+    """One block; `index` may be traced. What is taken at a traced index is a copy of one block either way."""
+    if not isinstance(blocks, tuple):
+        return jax.tree.map(lambda leaf: leaf[index], blocks)
+    if not isinstance(index, jax.Array):
+        return blocks[index]
+    return jax.lax.switch(index, [lambda block=block: block for block in blocks])
+
+
+def scan_layers(
+    body: Callable[[Any, tuple[Any, ...]], tuple[Any, Any]], carry: Any, blocks: Blocks, *xs: Any
+) -> tuple[Any, Any]:
+    """`lax.scan` over layers of a body that takes (block, index, *one of each of xs): one compiled layer for all."""
+    count = len(blocks) if isinstance(blocks, tuple) else len(jax.tree.leaves(blocks)[0])
+    if not isinstance(blocks, tuple):
+        return jax.lax.scan(body, carry, (blocks, jnp.arange(count), *xs))
+
+    # The way back takes each block again: kept for it, the copies would be the stack once more.
+    @partial(jax.checkpoint, prevent_cse=False, policy=_not_taken)
+    def take(carry: Any, at: tuple[Any, ...]) -> tuple[Any, Any]:
+        return body(carry, (layer(blocks, at[0]), *at))
+
+    return jax.lax.scan(take, carry, (jnp.arange(count), *xs))
+
+
+def _not_taken(primitive: Any, *_: Any, **__: Any) -> bool:
+    """What is kept for derivatives: all but what a `switch` has taken."""
+    return primitive.name != "cond"
 
 
 def abstract_transformer(config: ModelConfig, numerics: Numerics) -> Transformer:

@@ -2,50 +2,59 @@
 
 A loop over layers runs a stack [L, ...]. Where layers are written out, as in the step of decoding, a slice of the stack
 is a copy of the layer's weights at every step: on a GPU always, on a CPU inside a loop. So such a program takes each
-block's own arrays as arguments, made once a run, before any program is called.
+block's own arrays as arguments, made before any program is called. Programs that loop over layers take either
+(`transformer.scan_layers`).
 
-Cost: on a CPU none, since a layer's arrays are views of the stack's memory (where they start on 64 bytes); elsewhere
-the blocks a second time in memory, and one copy of them.
+On a CPU the stack is what is kept: a layer's arrays are views of its memory (where they start on 64 bytes). Elsewhere a
+model is loaded with blocks of their own (`single_off_cpu`), and weights are there once; of a stack that was made in
+another way the blocks are copied for as long as rows are drawn.
 """
 
-import dataclasses
 from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
 
-from causeway.engine.model.config import ModelConfig, Numerics
-from causeway.engine.model.transformer import Block, Transformer, without_blocks
+from causeway.engine.model.transformer import Block, Transformer, with_blocks
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class Unrolled:
-    """A transformer of single blocks; `ends` is what stands before and after them."""
-
-    ends: Transformer
-    blocks: tuple[Block, ...]
-
-    @property
-    def config(self) -> ModelConfig:
-        """Shapes and constants."""
-        return self.ends.config
-
-    @property
-    def numerics(self) -> Numerics:
-        """Dtypes."""
-        return self.ends.numerics
+def unrolled(transformer: Transformer) -> Transformer:
+    """The transformer with each layer's own arrays, where the stack is; itself, where it has them."""
+    blocks = transformer.blocks
+    return transformer if isinstance(blocks, tuple) else with_blocks(transformer, layers_of(blocks))
 
 
-def unrolled(transformer: Transformer) -> Unrolled:
-    """The transformer with each layer's own arrays, where the stack is."""
-    return Unrolled(without_blocks(transformer), layers_of(transformer.blocks))
-
-
-def unrolled_off_cpu(transformer: Transformer) -> Transformer | Unrolled:
+def unrolled_off_cpu(transformer: Transformer) -> Transformer:
     """For programs that run either: a loop over the stack on a CPU, where one compiled layer serves all of them."""
     return transformer if on_cpu(jax.tree.leaves(transformer)[0]) else unrolled(transformer)
+
+
+def single_off_cpu(transformer: Transformer) -> Transformer:
+    """A transformer just loaded, as it is kept: off the CPU in blocks of their own, its stack given up.
+
+    One array of the stack after the other: the largest is there twice for a moment.
+    """
+    return transformer if on_cpu(jax.tree.leaves(transformer)[0]) else given_up(transformer)
+
+
+def given_up(transformer: Transformer) -> Transformer:
+    """`unrolled`, whose copies take the place of the stack's arrays; these are deleted."""
+    leaves, structure = jax.tree.flatten(transformer.blocks)
+    parts = []
+    for stack in leaves:
+        parts.append(_copied(stack))
+        stack.delete()
+    blocks = tuple(jax.tree.unflatten(structure, layer) for layer in zip(*parts, strict=True))
+    return with_blocks(transformer, blocks)
+
+
+def joined(transformer: Transformer) -> Transformer:
+    """The transformer with its blocks stacked, in host memory where they were single ones: as files hold them."""
+    if not isinstance(transformer.blocks, tuple):
+        return transformer
+    stack: Block = jax.tree.map(lambda *layers: np.stack([np.asarray(a) for a in layers]), *transformer.blocks)
+    return with_blocks(transformer, stack)
 
 
 def layers_of(stacked: Any) -> tuple[Any, ...]:
@@ -66,8 +75,13 @@ def on_cpu(array: jax.Array) -> bool:
     return {shard.device.platform for shard in array.addressable_shards} == {"cpu"}
 
 
-@jax.jit
 def _copied(stack: jax.Array) -> tuple[jax.Array, ...]:
+    sharding = None if isinstance(stack, jax.core.Tracer) else stack.sharding
+    layers = _of_layer(sharding) if isinstance(sharding, NamedSharding) else None
+    return jax.jit(_cut, out_shardings=layers)(stack)
+
+
+def _cut(stack: jax.Array) -> tuple[jax.Array, ...]:
     return tuple(stack[layer] for layer in range(len(stack)))
 
 

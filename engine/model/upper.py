@@ -18,7 +18,6 @@ from jaxtyping import Array, Float, Int
 from causeway.engine.arrays import AnyArray
 from causeway.engine.model.block import Observe, apply_block, normed
 from causeway.engine.model.transformer import Transformer, layer
-from causeway.engine.model.unrolled import Unrolled
 
 
 class Meeting(Protocol):
@@ -38,7 +37,7 @@ class Meeting(Protocol):
 
 
 def upper(
-    transformer: Transformer | Unrolled,
+    transformer: Transformer,
     x: Float[Array, "B T D"],
     first: int | Int[AnyArray, ""],
     positions: Int[Array, "rows T"],
@@ -64,7 +63,7 @@ def upper(
         x = apply_block(block, index, x, positions, transformer.config, meeting.attend, meeting)
         return x, meeting.carry
 
-    if isinstance(transformer, Transformer):
+    if not isinstance(transformer.blocks, tuple):
         return jax.lax.fori_loop(first, stop, lambda at, now: run(layer(transformer.blocks, at), at, now), (x, carry))
     state = x, carry
     for index, block in enumerate(transformer.blocks[:stop]):
@@ -72,8 +71,7 @@ def upper(
     return state
 
 
-def top(transformer: Transformer | Unrolled, x: Float[Array, "B Q D"], observe: Observe) -> Float[Array, "B Q V"]:
+def top(transformer: Transformer, x: Float[Array, "B Q D"], observe: Observe) -> Float[Array, "B Q V"]:
     """Logits of the stream after the last block."""
-    ends = transformer.ends if isinstance(transformer, Unrolled) else transformer
-    normalised = observe("final_norm", normed(ends.final_norm, "final_scale", x, observe))
-    return observe("logits", ends.logits(normalised))
+    normalised = observe("final_norm", normed(transformer.final_norm, "final_scale", x, observe))
+    return observe("logits", transformer.logits(normalised))

@@ -34,8 +34,7 @@ from causeway.engine.model.cache import Prefix
 from causeway.engine.model.finite import all_finite, refuse
 from causeway.engine.model.generate import first_edited_position, shared_prefix
 from causeway.engine.model.grouped import by_group, by_row, edges_of, own
-from causeway.engine.model.transformer import Transformer
-from causeway.engine.model.unrolled import Unrolled
+from causeway.engine.model.transformer import Transformer, scan_layers
 from causeway.engine.model.upper import top, upper
 from causeway.engine.outcome.answers import AnswerTree
 from causeway.engine.precision import full_precision
@@ -122,7 +121,7 @@ class _Tree(Observer):
     """One layer over the nodes of B rows: each sees the prefix, its ancestors and itself."""
 
     def __init__(
-        self, transformer: Transformer | Unrolled, prefix: Prefix, nodes: Nodes, instruments: Instruments,
+        self, transformer: Transformer, prefix: Prefix, nodes: Nodes, instruments: Instruments,
         index: int | Array, *, carried: Carried | None = None,
     ):  # fmt: skip
         super().__init__(instruments, index, nodes.positions[None], nodes.positions[None] >= 0, carried)
@@ -207,7 +206,7 @@ def _clean(
         return apply_block(block, index, x, nodes.positions[None], transformer.config, here.attend, here), here.stored
 
     x = transformer.embed(nodes.tokens, nodes.positions)[None]
-    x, stored = jax.lax.scan(body, x, (transformer.blocks, jnp.arange(count)))
+    x, stored = scan_layers(body, x, transformer.blocks)
     last = _Clean(transformer, prefix, nodes, nothing, count, names=names)
     edges = _edge_log_probability(x, last)[0]
     streams = jnp.concatenate([stored["resid_pre"][:, 0], x])
@@ -220,7 +219,7 @@ def _clean(
 class Background:
     """What all rows of an exact call share; of single blocks each layer's weights are read where they lie (`upper`)."""
 
-    transformer: Transformer | Unrolled
+    transformer: Transformer
     dictionary: InMemory | None
     clean: CleanTree
 

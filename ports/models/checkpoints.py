@@ -31,6 +31,7 @@ from causeway.engine.model.handle import Model
 from causeway.engine.model.placement import Where, parameter_name, place_abstract
 from causeway.engine.model.quantised import check_floats
 from causeway.engine.model.transformer import Transformer, abstract_transformer
+from causeway.engine.model.unrolled import joined
 from causeway.engine.saved_arrays import restore_arrays, save_arrays
 from causeway.engine.sweep import durable
 from causeway.engine.sweep.checksums import SealedFolder, seal
@@ -92,7 +93,7 @@ def save_checkpoint(
     """
     _refuse_existing(out)
     check_floats(model.numerics)
-    leaves = jax.tree_util.tree_leaves_with_path(model.transformer)
+    leaves = jax.tree_util.tree_leaves_with_path(joined(model.transformer))
     about = {
         "kind": "model", "config": dataclasses.asdict(model.config), "storage": model.numerics.storage,
         "name": model.name, "source": model.fingerprint, "prepend_bos": model.prepend_bos,

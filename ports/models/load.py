@@ -23,6 +23,7 @@ from causeway.engine.model.config import PRECISIONS, STORAGES, ModelConfig, Nume
 from causeway.engine.model.handle import Model
 from causeway.engine.model.placement import Where
 from causeway.engine.model.transformer import Transformer
+from causeway.engine.model.unrolled import single_off_cpu
 from causeway.ports.files.foreign import interpreting
 from causeway.ports.files.safetensors_files import INDEX, WEIGHTS, TensorFile, read_index, weight_files
 from causeway.ports.models.chat_template import read_chat_template
@@ -84,7 +85,7 @@ def load_model(
     policy = _bos_policy(prepend_bos, tokenizer, directory)
     config, fingerprint = weights.config, FileFingerprint(weights.config, weight_files(weights.tensors))
     check_fits(config, numerics, sharding)
-    transformer = weights.load(numerics, sharding)
+    transformer = single_off_cpu(weights.load(numerics, sharding))
     stops, place = read_stop_tokens(directory), names_of(config).place
     template = read_chat_template(files_of(directory))
     return Model(transformer, tokenizer, str(reference), fingerprint, policy, place, stops, template)
@@ -141,7 +142,7 @@ def _restore(directory: Path, numerics: Numerics, name: str, prepend_bos: bool |
     transformer, fingerprint = restore_transformer(directory, numerics, sharding)
     place = names_of(transformer.config).place
     template = read_chat_template(files_of(directory))
-    return Model(transformer, tokenizer, name, fingerprint, policy, place, stops, template)
+    return Model(single_off_cpu(transformer), tokenizer, name, fingerprint, policy, place, stops, template)
 
 
 def read_model_config(directory: Path) -> tuple[ModuleType, ModelConfig]:

@@ -27,6 +27,7 @@ from causeway.engine.model.placement import Where, parameter_name, place_abstrac
 from causeway.engine.model.quantised import Quantised, is_quantised, weight_name
 from causeway.engine.model.quantised_fill import filled_weight
 from causeway.engine.model.transformer import Transformer, abstract_transformer
+from causeway.engine.model.unrolled import joined
 from causeway.ports.files.safetensors_files import TensorFile
 from causeway.ports.files.tensor_checks import check_tensors, listed, read_finite, to_stored
 
@@ -157,7 +158,7 @@ def export_tensors(transformer: Transformer, name_map: Iterable[TensorMap], dtyp
     """
     pieces = {
         name: (leaf, share)
-        for path, leaf in jax.tree_util.tree_leaves_with_path(transformer)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(joined(transformer))
         for name, share in pieces_of(parameter_name(path)).items()
     }
     out: dict[str, np.ndarray] = {}

@@ -20,6 +20,7 @@ from causeway.engine.model.config import ModelConfig
 from causeway.engine.model.finite import NotFiniteError, all_finite
 from causeway.engine.model.handle import Model
 from causeway.engine.model.quantised import count_weights
+from causeway.engine.model.transformer import abstract_transformer
 from causeway.engine.train.corpus import Corpus
 from causeway.engine.train.splice_loss import clean_loss
 
@@ -29,7 +30,9 @@ QUANTILES = (0.0, 0.5, 1.0)
 
 def model_account(model: Model) -> Account:
     """Family, shapes, parameters, dtypes and memory of a model."""
-    config, leaves = model.config, jax.tree_util.tree_leaves_with_path(model.transformer)
+    config = model.config
+    # Named as files and stacks have them, however the blocks are kept.
+    leaves = jax.tree_util.tree_leaves_with_path(abstract_transformer(config, model.numerics))
     defaults = {field.name: field.default for field in dataclasses.fields(ModelConfig)}
     plain = dataclasses.asdict(config)
     tokenizer = model.tokenizer
@@ -37,7 +40,7 @@ def model_account(model: Model) -> Account:
         "name": model.name,
         "family": config.family,
         "parameters": count_weights(model.transformer),
-        "bytes": sum(leaf.nbytes for _, leaf in leaves),
+        "bytes": sum(leaf.nbytes for leaf in jax.tree.leaves(model.transformer)),
         "dtypes": model.numerics.dtypes,
         "shape": {name: plain[name] for name, default in defaults.items() if default is dataclasses.MISSING},
         "differs_from_llama": {

@@ -40,7 +40,7 @@ from causeway.engine.model.finite import NotFiniteError
 from causeway.engine.model.handle import Model
 from causeway.engine.model.placement import numerics_of
 from causeway.engine.model.transformer import Transformer
-from causeway.engine.model.unrolled import Unrolled, unrolled_off_cpu
+from causeway.engine.model.unrolled import unrolled_off_cpu
 from causeway.engine.outcome.answers import AnswerTree, answer_tree
 from causeway.engine.outcome.exact import CleanTree, clean_tree
 from causeway.engine.places import Places
@@ -122,7 +122,7 @@ class PatchSweep:
         return self.parallel.replicate((self.model.transformer, self.stack))
 
     @functools.cached_property
-    def scoring(self) -> Transformer | Unrolled:
+    def scoring(self) -> Transformer:
         """The placed weights as exact outcomes run them."""
         return unrolled_off_cpu(self.placed[0])
 

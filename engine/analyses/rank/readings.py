@@ -28,6 +28,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from causeway.engine.frozen.gradients import STOPPED
+from causeway.engine.model.transformer import scan_layers
 from causeway.engine.reading.reductions import Place, Reduction, Results
 
 # Tokens that are looked at: all that count, or the output position alone.
@@ -93,14 +94,14 @@ class Answered(Reduction):
         values = self.last(at, "mlp_act")
         scales = self.last(at, "mlp_post_scale") if self.post else jnp.ones((*values.shape[:2], 1))
 
-        def of_layer(scanned: tuple) -> Float[Array, "B N"]:
-            block, a, scale = scanned
+        def of_layer(nothing: None, scanned: tuple) -> tuple[None, Float[Array, "B N"]]:
+            block, _, a, scale = scanned
             own = slope
             if self.post:
                 own = block.mlp_post_norm.centre(block.mlp_post_norm.multiplier() * slope) * scale
-            return a * jnp.einsum("bd,nd->bn", own, block.mlp.down[...].astype(own.dtype))
+            return nothing, a * jnp.einsum("bd,nd->bn", own, block.mlp.down[...].astype(own.dtype))
 
-        return jax.lax.map(of_layer, (at.transformer.blocks, values, scales))
+        return scan_layers(of_layer, None, at.transformer.blocks, values, scales)[1]
 
 
 @dataclasses.dataclass(frozen=True)
