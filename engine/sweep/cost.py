@@ -5,8 +5,8 @@ jaxpr, not taken from XLA's `cost_analysis`: that one counts the body of a loop 
 layers would cost one layer (a scan of 8 matrix products reports an eighth of its operations, jax 0.10.2).
 
 Counted are matrix products, 2*M*N*K each, times the length of the scans around them; conditionals count their dearest
-branch. A `while` loop's trips are unknown to the compiler and are the caller's to say. Everything elementwise is left
-out: it is bound by memory, not arithmetic.
+branch. A `while` loop's trips and how many conditionals take the dear branch are the caller's to say (`Runs`).
+Everything elementwise is left out: it is bound by memory, not arithmetic.
 
 Cost: one compilation.
 """
@@ -39,13 +39,22 @@ class ProgramCost:
     compile_seconds: float = 0.0
 
 
-def program_cost(jitted: Any, *args: Any, while_trips: int = 1, **kwargs: Any) -> ProgramCost:
+@dataclasses.dataclass(frozen=True)
+class Runs:
+    """What a compiler does not know of a call: trips of every `while` loop (a `fori_loop` with a traced bound), and the
+    share of conditionals that take their dearest branch, the others doing nothing."""
+
+    trips: int = 1
+    taken: float = 1.0
+
+
+def program_cost(jitted: Any, *args: Any, runs: Runs = Runs(), **kwargs: Any) -> ProgramCost:
     """Cost of one call.
 
     Args:
         jitted: what `jax.jit` returned.
         *args: arguments, or `jax.ShapeDtypeStruct`s in their place.
-        while_trips: trips of every `while` loop (a `fori_loop` with a traced bound) in the program.
+        runs: what shapes do not tell.
         **kwargs: named arguments, likewise.
     """
     clock = time.process_time if in_host_memory() else time.perf_counter
@@ -54,17 +63,17 @@ def program_cost(jitted: Any, *args: Any, while_trips: int = 1, **kwargs: Any) -
     compiled = traced.lower().compile()
     seconds = clock() - started
     resident = sum(leaf.nbytes for leaf in jax.tree.leaves((args, kwargs)) if isinstance(leaf, jax.Array))
-    return ProgramCost(_traced_flops(traced, while_trips), _memory(compiled), resident, seconds)
+    return ProgramCost(_traced_flops(traced, runs), _memory(compiled), resident, seconds)
 
 
-def program_flops(jitted: Any, *args: Any, while_trips: int = 1) -> int:
+def program_flops(jitted: Any, *args: Any, runs: Runs = Runs()) -> int:
     """Operations of one call alone, of a program that need not be compiled again; arguments as `program_cost`."""
-    return _traced_flops(jitted.trace(*args), while_trips)
+    return _traced_flops(jitted.trace(*args), runs)
 
 
-def _traced_flops(traced: Any, while_trips: int) -> int:
+def _traced_flops(traced: Any, runs: Runs) -> int:
     (jaxpr,) = _inner_jaxprs({"jaxpr": traced.jaxpr})
-    return _flops(jaxpr, while_trips)
+    return round(_flops(jaxpr, runs))
 
 
 def _memory(compiled: Any) -> int:
@@ -76,18 +85,18 @@ def _memory(compiled: Any) -> int:
     return max(used - plan.alias_size_in_bytes, getattr(plan, "peak_memory_in_bytes", 0))
 
 
-def _flops(jaxpr: Any, while_trips: int) -> int:
-    return sum(_equation_flops(equation, while_trips) for equation in jaxpr.eqns)
+def _flops(jaxpr: Any, runs: Runs) -> float:
+    return sum(_equation_flops(equation, runs) for equation in jaxpr.eqns)
 
 
-def _equation_flops(equation: Any, while_trips: int) -> int:
+def _equation_flops(equation: Any, runs: Runs) -> float:
     name, params = equation.primitive.name, equation.params
     if name == "dot_general":
         return _product_flops(equation)
-    inner = [_flops(jaxpr, while_trips) for jaxpr in _inner_jaxprs(params)]
+    inner = [_flops(jaxpr, runs) for jaxpr in _inner_jaxprs(params)]
     if name == "cond":
-        return max(inner)
-    trips = {"scan": params.get("length", 1), "while": while_trips}.get(name, 1)
+        return runs.taken * max(inner)
+    trips = {"scan": params.get("length", 1), "while": runs.trips}.get(name, 1)
     return trips * sum(inner)
 
 

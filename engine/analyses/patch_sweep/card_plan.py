@@ -94,18 +94,18 @@ def card_plan(sweep: PatchSweep, target: Target) -> CardPlan:
 
 def _bucket(sweep: PatchSweep, target: Target, rows: int) -> Bucket:
     """All programs of the sweep at a width."""
-    costs = [(*_call(program, sweep, target), program.calls) for program in _at(sweep, rows)]
+    costs = [(*_call(program, sweep, target), program.calls) for program in _at(sweep, target, rows)]
     memory = max((memory for memory, _, _ in costs), default=0.0)
     return Bucket(rows, memory, sum(seconds * calls for _, seconds, calls in costs))
 
 
 def _memory(sweep: PatchSweep, target: Target, rows: int) -> float:
     """Of the last program, which is the largest."""
-    return next((_call(program, sweep, target)[0] for program in reversed(_at(sweep, rows))), 0.0)
+    return next((_call(program, sweep, target)[0] for program in reversed(_at(sweep, target, rows))), 0.0)
 
 
-def _at(sweep: PatchSweep, rows: int) -> list[Program]:
-    return list(programs(sweep if rows == sweep.settings.rows else sweep.rebucketed((0, rows))))
+def _at(sweep: PatchSweep, target: Target, rows: int) -> list[Program]:
+    return list(programs(sweep if rows == sweep.settings.rows else sweep.rebucketed((0, rows)), target.compiled))
 
 
 def _call(program: Program, sweep: PatchSweep, target: Target) -> tuple[float, float]:
@@ -114,4 +114,4 @@ def _call(program: Program, sweep: PatchSweep, target: Target) -> tuple[float, f
         cost = program.cost()
         return cost.memory_bytes, target.card.seconds(0, {sweep.model.numerics.compute: cost.flops})
     made = compiled_for(target.card, program.function, program.arguments)
-    return made.memory, call_seconds(target.card, made, program.trips)
+    return made.memory, call_seconds(target.card, made, program.trips, program.taken)

@@ -22,9 +22,9 @@ from causeway.engine.model.buckets import bucket_width, node_width
 from causeway.engine.model.cache import Segment, prefill
 from causeway.engine.model.decode import Own, Shared, decode_segment
 from causeway.engine.model.decode import Rows as DecodeRows
-from causeway.engine.model.unrolled import unrolled
+from causeway.engine.model.unrolled import on_cpu, unrolled
 from causeway.engine.outcome.exact import Background, edited_answers, start_layer
-from causeway.engine.sweep.cost import ProgramCost, program_cost, program_flops
+from causeway.engine.sweep.cost import ProgramCost, Runs, program_cost, program_flops
 from causeway.engine.sweep.estimate import Overhead, Pilot
 from causeway.engine.tokenized_prompt import TokenizedPrompt
 
@@ -39,19 +39,21 @@ EXACT_SHARE, SAMPLED_SHARE = 0.83, 0.65
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """A compiled function of a sweep: what it is, what it is given, the trips of its loops, and how often it is called
-    (per device)."""
+    """A compiled function of a sweep: what it is, what it is given, the trips of its loops, the share of its
+    conditionals that take the dearer branch, and how often it is called (per device)."""
 
     function: Any
     arguments: tuple[Any, ...]
     calls: int
     trips: int = 1
+    taken: float = 1.0
 
     def cost(self, like: ProgramCost | None = None) -> ProgramCost:
         """Of one call; compiles it, or counts its operations alone where it is the program of another one's cost."""
+        runs = Runs(self.trips, self.taken)
         if like is None:
-            return program_cost(self.function, *self.arguments, while_trips=self.trips)
-        flops = program_flops(self.function, *self.arguments, while_trips=self.trips)
+            return program_cost(self.function, *self.arguments, runs=runs)
+        flops = program_flops(self.function, *self.arguments, runs=runs)
         return dataclasses.replace(like, flops=flops, compile_seconds=0.0)
 
 
@@ -108,12 +110,12 @@ def largest_program(sweep: PatchSweep) -> ProgramCost | None:
     return made[-1].cost() if made else None
 
 
-def programs(sweep: PatchSweep) -> Iterator[Program]:
-    """What a sweep compiles, in the bucket of its longest prompt."""
+def programs(sweep: PatchSweep, for_card: bool = False) -> Iterator[Program]:
+    """What a sweep compiles, in the bucket of its longest prompt, for the devices here or for a card."""
     prompt = max(sweep.prompts, key=lambda p: len(p.tokens))
     width = sweep.settings.bucket(sweep.prompts.index(prompt))
     made = _exact_programs if sweep.settings.outcome == "exact" else _sampled_programs
-    return made(sweep, prompt, width)
+    return made(sweep, prompt, width, for_card)
 
 
 def _edits(sweep: PatchSweep, prompt: TokenizedPrompt, width: int, layer: int | None = None):
@@ -122,27 +124,36 @@ def _edits(sweep: PatchSweep, prompt: TokenizedPrompt, width: int, layer: int | 
     return sweep.edits(prompt, rows.take(np.resize(np.arange(len(rows)), width)))
 
 
-def _exact_programs(sweep: PatchSweep, prompt: TokenizedPrompt, width: int) -> Iterator[Program]:
-    clean = sweep.clean(prompt)
-    background = Background(sweep.model.transformer, sweep.stack, clean)
+def _single(sweep: PatchSweep, for_card: bool) -> tuple[Any, bool]:
+    """The weights in single blocks, and whether they are views of those here, as on a CPU; elsewhere their shapes."""
+    transformer = sweep.model.transformer
+    if views := not for_card and on_cpu(jax.tree.leaves(transformer)[0]):
+        return unrolled(transformer), views
+    return jax.eval_shape(unrolled, transformer), views
+
+
+def _exact_programs(sweep: PatchSweep, prompt: TokenizedPrompt, width: int, for_card: bool) -> Iterator[Program]:
+    clean, layers = sweep.clean(prompt), sweep.model.config.num_layers
+    single, looped = _single(sweep, for_card)
+    background = Background(sweep.model.transformer if looped else single, sweep.stack, clean)
     program = jax.jit(edited_answers)
     for layer in np.unique(sweep.rows.layer[sweep.rows.layer != EMPTY]):
         edits = _edits(sweep, prompt, width, int(layer))
         start = start_layer(edits, clean)
-        trips = sweep.model.config.num_layers - start
+        trips = layers - start
         buckets = math.ceil(int((sweep.rows.layer == layer).sum()) / width)
         given = (background, (edits, jnp.int32(start)))
-        yield Program(program, given, buckets * len(sweep.prompts), trips)
+        # Written out, each layer is a conditional (`upper`).
+        yield Program(program, given, buckets * len(sweep.prompts), trips, 1.0 if looped else trips / layers)
 
 
-def _sampled_programs(sweep: PatchSweep, prompt: TokenizedPrompt, width: int) -> Iterator[Program]:
+def _sampled_programs(sweep: PatchSweep, prompt: TokenizedPrompt, width: int, for_card: bool) -> Iterator[Program]:
     s, transformer = sweep.settings, sweep.model.transformer
     shared_length = min(sweep.first_edit(prompt), len(prompt.tokens) - 1)
     scalar = _shape(())
     prompt_ids = _shape((bucket_width(max(shared_length, 1)),))
-    layers, prefix = jax.eval_shape(
-        lambda *given: (unrolled(given[0]), prefill(*given).unrolled()), transformer, prompt_ids, scalar
-    )
+    layers, _ = _single(sweep, for_card)
+    prefix = jax.eval_shape(lambda *given: prefill(*given).unrolled(), transformer, prompt_ids, scalar)
     taps = s.recording.taps(sweep.stack, sweep.model.config.num_layers)
     shared = Shared(layers, sweep.stack, prefix, taps, scalar, scalar)
     ids = _shape((width,))

@@ -57,9 +57,14 @@ class Kernel:
         return self.read + self.written
 
 
-def kernels(program: Program, unknown_trips: int = 1) -> list[Kernel]:
-    """All kernels of a run; loops whose number of trips the compiler does not know run `unknown_trips` times."""
-    return list(_Reader(program, unknown_trips).run(program.entry, 1.0, {}))
+def kernels(program: Program, unknown_trips: int = 1, taken: float = 1.0) -> list[Kernel]:
+    """All kernels of a run.
+
+    Args:
+        unknown_trips: of loops whose number of trips the compiler does not know.
+        taken: the share of conditionals that take the branch that moves most; the others do nothing.
+    """
+    return list(_Reader(program, unknown_trips, taken).run(program.entry, 1.0, {}))
 
 
 def largest_loop(program: Program, unknown_trips: int = 1) -> list[Kernel]:
@@ -80,6 +85,7 @@ class _Reader:
 
     program: Program
     unknown_trips: int
+    taken: float = 1.0
     bodies: list[list[Kernel]] = dataclasses.field(default_factory=list)
 
     def run(self, name: str, count: float, given: Paths) -> Iterator[Kernel]:
@@ -91,7 +97,7 @@ class _Reader:
             if one.opcode == "while":
                 yield from self._loop(one, count, paths)
             elif one.opcode == "conditional":
-                branches = [list(self.run(b, count, {})) for names in one.called.values() for b in names]
+                branches = [list(self.run(b, count * self.taken, {})) for names in one.called.values() for b in names]
                 yield from max(branches, key=moved)
             elif one.opcode in ("call", "async-start"):
                 for called in one.called.values():

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from causeway.engine.sweep.cost import ProgramCost, program_cost
+from causeway.engine.sweep.cost import ProgramCost, Runs, program_cost
 from causeway.engine.sweep.estimate import Overhead, Pilot, estimate_abstract, estimate_measured
 from causeway.engine.sweep.guard import DiskGuard, Usage
 
@@ -33,9 +33,10 @@ def test_loops_and_branches():
         return jax.lax.cond(flag, lambda: chain(x, weights), lambda: x)
 
     weight, trips = jax.ShapeDtypeStruct((64, 64), jnp.float32), jax.ShapeDtypeStruct((), jnp.int32)
-    assert program_cost(jax.jit(loop), X, weight, trips, while_trips=5).flops == 5 * ONE_PRODUCT
+    assert program_cost(jax.jit(loop), X, weight, trips, runs=Runs(5)).flops == 5 * ONE_PRODUCT
     flag = jax.ShapeDtypeStruct((), jnp.bool_)
     assert program_cost(jax.jit(jax.jit(branch)), X, WEIGHTS, flag).flops == 8 * ONE_PRODUCT
+    assert program_cost(jax.jit(branch), X, WEIGHTS, flag, runs=Runs(taken=0.25)).flops == 2 * ONE_PRODUCT
 
 
 def test_batched_product():

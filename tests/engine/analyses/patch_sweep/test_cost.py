@@ -2,11 +2,13 @@
 
 import math
 
+import jax
 import pytest
 
 from causeway.engine import memory
 from causeway.engine.analyses.patch_sweep import run
-from causeway.engine.analyses.patch_sweep.cost import EXACT_ROW_SECONDS, pilots, program_calls
+from causeway.engine.analyses.patch_sweep.cost import EXACT_ROW_SECONDS, pilots, program_calls, programs
+from causeway.engine.sweep.cost import Runs, program_flops
 
 
 def total(sweep):
@@ -26,6 +28,22 @@ def test_exact_calls_are_buckets_of_one_layer(make_sweep):
 def test_a_patch_of_a_lower_layer_costs_more(make_sweep):
     lower, upper = (cost.flops for cost, _ in program_calls(make_sweep("exact", ("patch",))))
     assert lower > 2 * upper
+
+
+def test_layers_written_out_for_a_card_take_the_operations_of_the_loop(make_sweep):
+    sweep = make_sweep("exact", ("patch",))
+    loop, written_out = (
+        [program_flops(one.function, *one.arguments, runs=Runs(one.trips, one.taken)) for one in programs(sweep, card)]
+        for card in (False, True)
+    )
+    assert written_out == pytest.approx(loop)
+
+
+def test_of_rollouts_on_a_host_all_weights_are_there_already(make_sweep):
+    sweep = make_sweep("sampled", ("patch",), segments=(2,))
+    (cost, _), *_ = program_calls(sweep)
+    weights = sum(leaf.nbytes for leaf in jax.tree.leaves((sweep.model.transformer, sweep.stack)))
+    assert cost.memory_bytes > cost.resident_bytes >= weights
 
 
 def test_more_features_and_prompts_cost_in_proportion(make_sweep, tiny_sweep):
