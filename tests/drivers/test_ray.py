@@ -6,8 +6,12 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+from causeway.drivers.flags import ray_actors, ray_cluster
+from causeway.drivers.flags.actor import Ended
 
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs Ray: pip install 'causeway[ray]'")
 COMMAND = (
@@ -38,6 +42,67 @@ def test_refusals(forked, tmp_path):
     assert "--ray: got localhost:1, which did not answer in 5 s" in done.stderr
     done = forked.run(without, *flags, "--ray=local", "--repair")
     assert "--repair: units are mended by whoever computes them again; repair without --ray" in done.stderr
+
+
+class Cluster:
+    """Ray, as far as it is asked: actors that end as is given, in order, after some waits in which none has room."""
+
+    exceptions = SimpleNamespace(RayActorError=KeyError)
+
+    def __init__(self, ends, waits=0):
+        self._ends, self._waits = ends, waits
+
+    def cluster_resources(self):
+        return {}
+
+    def nodes(self):
+        return self._ends
+
+    def remote(self, **_):
+        calls = iter(range(len(self._ends)))
+        actor = SimpleNamespace(
+            run=SimpleNamespace(remote=lambda *_: next(calls)), __ray_ready__=SimpleNamespace(remote=lambda: "ready"),
+            release=SimpleNamespace(remote=lambda _: None),
+        )  # fmt: skip
+        return lambda _: SimpleNamespace(remote=lambda: actor)
+
+    def wait(self, references, num_returns, timeout):
+        if timeout == 0 or self._waits:
+            self._waits -= timeout != 0
+            return [], references
+        return references[:1], references[1:]
+
+    def get(self, reference):
+        return None if reference is None else self._ends[reference]
+
+
+@pytest.mark.parametrize(
+    ("errors", "told", "left"),
+    [
+        (["bad"], [], "bad"),
+        (["bad", "bad"], ["actor 0/2: bad"], ""),
+        (["bad", "worse"], ["actor 0/2: bad", "actor 1/2: worse"], ""),
+        (["", "bad"], [], "bad"),
+    ],
+)
+def test_a_refusal_is_told_once(capsys, errors, told, left):
+    ends = [Ended(status=2 if error else 0, error=error) for error in errors]
+    end = ray_actors._Actors(Cluster(ends), ["causeway edit"], None).to_end()
+    assert capsys.readouterr().err.splitlines() == [f"causeway edit: {line}" for line in told]
+    assert end == Ended(status=2, error=left)
+
+
+def test_actors_without_room_are_told_of(capsys):
+    end = ray_actors._Actors(Cluster([Ended(led=True)], waits=2), ["causeway edit"], None).to_end()
+    line = "causeway edit: no actor has room yet: each needs a CPU, and others use those of the cluster"
+    assert capsys.readouterr().err.splitlines() == [line] * 2
+    assert end.led
+
+
+def test_secrets_are_not_handed_on():
+    assert ray_cluster.kept({"HF_TOKEN": "s", "HF_HOME": "h", "JAX_PLATFORMS": "cpu", "HOME": "x"}) == {
+        "HF_HOME": "h", "JAX_PLATFORMS": "cpu",
+    }  # fmt: skip
 
 
 def actors(process: int) -> list[int]:
