@@ -124,18 +124,15 @@ def _edits(sweep: PatchSweep, prompt: TokenizedPrompt, width: int, layer: int | 
     return sweep.edits(prompt, rows.take(np.resize(np.arange(len(rows)), width)))
 
 
-def _single(sweep: PatchSweep, for_card: bool) -> tuple[Any, bool]:
-    """The weights in single blocks, and whether they are views of those here, as on a CPU; elsewhere their shapes."""
-    transformer = sweep.model.transformer
-    if views := not for_card and on_cpu(jax.tree.leaves(transformer)[0]):
-        return unrolled(transformer), views
-    return jax.eval_shape(unrolled, transformer), views
+def _on_host(sweep: PatchSweep, for_card: bool) -> bool:
+    """Whether the programs are those of a CPU, where single blocks are views of the stack."""
+    return not for_card and on_cpu(jax.tree.leaves(sweep.model.transformer)[0])
 
 
 def _exact_programs(sweep: PatchSweep, prompt: TokenizedPrompt, width: int, for_card: bool) -> Iterator[Program]:
     clean, layers = sweep.clean(prompt), sweep.model.config.num_layers
-    single, looped = _single(sweep, for_card)
-    background = Background(sweep.model.transformer if looped else single, sweep.stack, clean)
+    looped, transformer = _on_host(sweep, for_card), sweep.model.transformer
+    background = Background(transformer if looped else jax.eval_shape(unrolled, transformer), sweep.stack, clean)
     program = jax.jit(edited_answers)
     for layer in np.unique(sweep.rows.layer[sweep.rows.layer != EMPTY]):
         edits = _edits(sweep, prompt, width, int(layer))
@@ -152,7 +149,7 @@ def _sampled_programs(sweep: PatchSweep, prompt: TokenizedPrompt, width: int, fo
     shared_length = min(sweep.first_edit(prompt), len(prompt.tokens) - 1)
     scalar = _shape(())
     prompt_ids = _shape((bucket_width(max(shared_length, 1)),))
-    layers, _ = _single(sweep, for_card)
+    layers = unrolled(transformer) if _on_host(sweep, for_card) else jax.eval_shape(unrolled, transformer)
     prefix = jax.eval_shape(lambda *given: prefill(*given).unrolled(), transformer, prompt_ids, scalar)
     taps = s.recording.taps(sweep.stack, sweep.model.config.num_layers)
     shared = Shared(layers, sweep.stack, prefix, taps, scalar, scalar)
