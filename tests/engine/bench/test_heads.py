@@ -20,9 +20,9 @@ def test_operations_are_those_of_every_row_from_its_layer_up(tiny):
 def test_every_head_of_every_prompt_is_run_at_the_tokens_asked_for(transformer, monkeypatch):
     ran, last = [], from_clean.last_tokens
 
-    def watched(background, edits, prompts, *, logits):
+    def watched(background, edits, prompts, **rest):
         ran.append((len(prompts), int(from_clean.first_positions(edits).min())))
-        return last(background, edits, prompts, logits=logits)
+        return last(background, edits, prompts, **rest)
 
     monkeypatch.setattr("causeway.engine.analyses.lens.effects.last_tokens", watched)
     model = cw.Model(transformer, None, "tiny", "of the tests")
