@@ -18,7 +18,6 @@ from typing import Any
 import jax
 
 from causeway.engine import scalars
-from causeway.engine.model.capacity import check_fits
 from causeway.engine.model.config import PRECISIONS, STORAGES, ModelConfig, Numerics, Precision, Storage
 from causeway.engine.model.handle import Model
 from causeway.engine.model.placement import Where
@@ -84,7 +83,6 @@ def load_model(
     tokenizer = load_tokenizer(directory) if has_tokenizer(directory) else None
     policy = _bos_policy(prepend_bos, tokenizer, directory)
     config, fingerprint = weights.config, FileFingerprint(weights.config, weight_files(weights.tensors))
-    check_fits(config, numerics, sharding)
     transformer = single_off_cpu(weights.load(numerics, sharding))
     stops, place = read_stop_tokens(directory), names_of(config).place
     template = read_chat_template(files_of(directory))

@@ -21,6 +21,7 @@ import jax
 import numpy as np
 
 from causeway.engine.filled_array import Index, filled_array
+from causeway.engine.model.capacity import check_fits
 from causeway.engine.model.config import ModelConfig, Numerics
 from causeway.engine.model.joined_heads import pieces_of
 from causeway.engine.model.placement import Where, parameter_name, place_abstract
@@ -125,10 +126,12 @@ def load_transformer(
         where: the sharding of its parameters, see `engine.model.placement`.
 
     Raises:
-        ValueError: tensors are missing, unused, wrong-shaped or not finite, or a parameter is mapped by nothing.
+        ValueError: tensors are missing, unused, wrong-shaped or not finite, a parameter is mapped by nothing, or the
+            weights are more than a device holds.
     """
     maps = {entry.parameter: entry for entry in name_map}
     _check(config, tensors, maps.values())
+    check_fits(config, numerics, where)
     abstract = place_abstract(abstract_transformer(config, numerics), where)
     leaves = jax.tree_util.tree_leaves_with_path(abstract, is_leaf=is_quantised)
     named = [name for path, leaf in leaves for name in pieces_of(weight_name(path, leaf))]
