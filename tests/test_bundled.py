@@ -56,6 +56,7 @@ def test_the_groups_choose_as_the_rule_says(model):
     assert np.mean((probability > 0.002) & (probability < 0.998)) > 0.8
 
 
+@pytest.mark.slow
 def test_the_dictionaries_explain_the_stream_sparsely_at_every_layer(model):
     saes = cw.load_dictionaries("bundled:tiny", for_model=model)
     assert saes.config.layers == (0, 1, 2, 3)

@@ -53,11 +53,13 @@ def test_the_folders_are_importable_under_the_one_name_alone():
     assert found[1] == str(list(FOLDERS))
 
 
+@pytest.mark.slow
 def test_a_look_at_the_package_shows_the_public_names_alone():
     shown = python("import causeway as cw\ncw.load_model\nprint(dir(cw) == sorted(cw.__all__))")
     assert shown == "True\n"
 
 
+@pytest.mark.slow
 def test_the_public_names_are_where_they_are_said_to_be():
     names = python("import causeway as cw\nfor name in cw.__all__: getattr(cw, name)\nprint(len(cw.__all__))")
     assert int(names) > 10

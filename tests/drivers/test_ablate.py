@@ -27,6 +27,7 @@ def place(drive, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_neurons_are_ablated_in_the_output_space_and_in_the_model(drive, place):
     given = [f"--prompts={place / 'prompts'}", f"--components={place / 'components'}", f"--out={place / 'out'}"]
     words = [f"--decompositions={place / 'words'}", "--as_published", f"--workdir={place / 'work'}"]

@@ -61,6 +61,7 @@ def place(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_words_given_are_tried_judged_and_written_as_prompts_that_run_again(drive, place):
     out = place / "out"
     arguments = [f"--prompts={place / 'sums.jsonl'}", "--words=Turkey,Ireland,here,in", "--keep=2",

@@ -93,6 +93,7 @@ def test_benchmarks_are_listed_and_others_refused(drive):
     assert "--load_layers: without effect with --model; leave it out" in layers["err"]
 
 
+@pytest.mark.slow
 def test_all_is_one_result_and_results_are_compared(drive, tmp_path):
     """One that fails leaves a figure, and the command ends as it says."""
     (run,) = drive("bench", ("all", "--programs=rates", "--json"))

@@ -21,6 +21,7 @@ def place(drive, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_components_are_written_and_exported(drive, place):
     given = [f"--prompts={place / 'prompts'}", "--neurons=1:3,1:40,2:7", "--largest=4", f"--workdir={place / 'work'}"]
     write_directions(place, Directions(("margin",), np.ones((1, 128), np.float32)))

@@ -65,6 +65,7 @@ def rendered(messages, generation_prompt=True):
     return text
 
 
+@pytest.mark.slow
 def test_what_was_rendered_is_shown_and_kept_and_runs_again(drive, place, base):
     texts = [*base[:1], f"--prompts={place / 'texts.jsonl'}"]
     kept = place / "evaluated" / "baseline_prompts_talks_all.jsonl"
@@ -89,6 +90,7 @@ def test_what_was_rendered_is_shown_and_kept_and_runs_again(drive, place, base):
     assert read(place / "system" / "baseline_prompts_texts_all.jsonl")[1]["prompt"] == rendered(messages, False)
 
 
+@pytest.mark.slow
 def test_turns_are_positions_and_scopes(drive, place, base, small):
     saes = [*base, f"--dictionaries={small / 'saes'}"]
     (found,) = drive("features", [*saes, f"--out={place / 'features'}", "--positions=user.last,-1", "--keep=4"])
@@ -118,6 +120,7 @@ def test_turns_are_positions_and_scopes(drive, place, base, small):
     assert [len(line["tokens"]) for line in read(place / "swept" / "rendered_prompts.jsonl")] == ends
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("driver", "flags"), [("attribute", []), ("intervene", ["--edits=1:-1:3"])])
 def test_one_prompt_and_files_of_circuits(drive, place, driver, flags):
     given = [f"--model={place / 'model'}", f"--dictionaries={place / 'transcoders'}", *flags]
@@ -133,6 +136,7 @@ def test_one_prompt_and_files_of_circuits(drive, place, driver, flags):
     assert "1 prompt through the model's chat template" in alone["out"]
 
 
+@pytest.mark.slow
 def test_states_of_the_game_are_conversations_and_are_patched_as_they_were_screened(drive, place):
     player = place / "player"
     shutil.copytree(model_directory("bundled:tiny"), player)

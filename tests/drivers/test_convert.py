@@ -16,6 +16,7 @@ def same(a, b) -> bool:
     return all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
 
 
+@pytest.mark.slow
 def test_model_and_dictionaries_of_the_package(drive, tmp_path):
     model, dictionaries, again = drive(
         "convert",
@@ -51,6 +52,7 @@ def test_what_makes_no_sense_is_one_line(drive, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not HAS_TORCH, reason="torch is not installed")
 def test_verify_compares_with_torch_before_the_directory_is_named(drive, tmp_path):
     good, strict = drive(

@@ -43,6 +43,7 @@ def drawn(folder, name, shift=0.0, fingerprint="abc"):
     return folder / name
 
 
+@pytest.mark.slow
 def test_directions_are_fitted_judged_and_written(drive, place):
     given, out = f"--representations={drawn(place, 'drawn')}", place / "out"
     found, refused, again = drive(
@@ -64,6 +65,7 @@ def test_directions_are_fitted_judged_and_written(drive, place):
     assert (out / "figures" / "projections.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_real_representations_give_graded_directions_and_those_of_tokens(drive, place):
     given, out = f"--representations={place / 'train'},{place / 'test'}", place / "graded"
     found, tokens = drive(

@@ -39,6 +39,7 @@ def place(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_an_edit_is_chosen_estimated_priced_and_written(drive, place):
     out, edited = place / "out", place / "edited"
     arguments = [

@@ -39,6 +39,7 @@ def base(place):
     return [f"--prompts={place / 'read' / 'metadata.jsonl'}", "--labels=margin"]
 
 
+@pytest.mark.slow
 def test_neurons_examples_and_rates_are_written(drive, place, base):
     out = place / "out"
     words = f"--decompositions={place / 'own'}"
@@ -65,6 +66,7 @@ def test_neurons_examples_and_rates_are_written(drive, place, base):
     assert (out / "figures" / "errors.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_scores_of_second_order_give_the_same_as_scores_computed_here(drive, place, base):
     measure = "--measure=second_order"
     given, computed = drive(

@@ -23,6 +23,7 @@ def _table(path):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_the_bundled_model_is_right_and_passed_where_it_is_clear(drive, place):
     out = place / "out"
     results = drive(
@@ -55,6 +56,7 @@ def test_the_bundled_model_is_right_and_passed_where_it_is_clear(drive, place):
     assert written["bundled_addition"]["generation_accuracy"]["rate"] > 0.8
 
 
+@pytest.mark.slow
 def test_bad_input_is_one_line_or_skipped(drive, place):
     def file(name, *records):
         path = place / f"{name}.jsonl"

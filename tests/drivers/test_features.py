@@ -101,6 +101,7 @@ def test_bad_input_is_refused_in_one_line(runs, run, message):
     assert (folder / "out" / "sums_test_summary.json").exists()
 
 
+@pytest.mark.slow
 def test_what_a_killed_run_left_is_replaced_by_the_same_bytes(drive, runs):
     folder, _ = runs
     base = ["--model=bundled:tiny", "--dictionaries=bundled:tiny/transcoders", f"--prompts={folder / 'p.jsonl'}"]

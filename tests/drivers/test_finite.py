@@ -65,6 +65,7 @@ def test_one_line_and_status_2(name, drive, place):
         assert re.search(r"layer 1 mlp_\w+ is not finite in float16, .*compute in bfloat16 or float32", line), line
 
 
+@pytest.mark.slow
 def test_an_edit_that_overflows_is_named_with_feature_and_arm(drive, small, place):
     write(place / "large.jsonl", [{"layer": 0, "feature": 3, "value_safe": 3e38, "value_risky": 3e38}])
     flags = [f"--model={small / 'model'}", f"--dictionaries={small / 'saes'}", *(f.format(place) for f in SWEEP),

@@ -60,6 +60,7 @@ def test_what_cannot_be_brought_together_is_refused_and_nothing_is_written(drive
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_study_in_the_published_files_is_told_with_its_truth(drive, tmp_path):
     study = simulated_study(tmp_path / "study", features=24, wordy=0.2)
     select, tokens, out = (tmp_path / name for name in ("select", "tokens", "out"))

@@ -277,6 +277,7 @@ def check_killed(command, causeway, given, whole, workdir, after):
     assert contents(workdir) == contents(whole)
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_ends_with_the_bytes_of_an_uninterrupted_one(session, given, command, causeway, tmp_path):
     tmp, _ = session
     units = len(list((tmp / "sampled" / "units").glob("*.json")))
@@ -323,6 +324,7 @@ run()
 """
 
 
+@pytest.mark.slow
 def test_memory_that_runs_out_is_told_with_the_command_that_goes_on(given, forked, tmp_path):
     run = given(f"--workdir={tmp_path}", "--arms=baseline,patch", "--unit_buckets=1")
     stopped = forked.run(SMALL_DEVICE, "patch_sweep", *run)

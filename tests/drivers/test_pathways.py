@@ -69,6 +69,7 @@ def test_all_files_are_written_and_the_page_tells_what_was_found(runs, place):
     assert {"path", "length", "total", "mediated", "low", "high", "p", "q", "share"} <= set(chains.column_names)
 
 
+@pytest.mark.slow
 def test_one_feature_is_tried(drive, place):
     given = [f"--prompts={place / 'prompts.jsonl'}", f"--workdir={place / 'prototype'}"]
     (run,) = drive("pathways", [*given, "--prototype=L2-121"])
@@ -79,6 +80,7 @@ def test_one_feature_is_tried(drive, place):
     assert {row["source_layer"] for row in found["upstream_candidates"]} == {0, 1}
 
 
+@pytest.mark.slow
 def test_a_plan_is_by_the_figures_of_a_study_and_writes_nothing(drive, place):
     given = _given(place, "planned", "--plan")
     small, large = drive("pathways", given, [*given, "--top=40"])
@@ -89,6 +91,7 @@ def test_a_plan_is_by_the_figures_of_a_study_and_writes_nothing(drive, place):
     assert not (place / "planned").exists()
 
 
+@pytest.mark.slow
 def test_where_few_prompts_measure_it_is_said_before_anything_runs(drive, place):
     lines = (place / "prompts.jsonl").read_text().splitlines(keepends=True)[:6]
     (place / "few.jsonl").write_text("".join(lines))
@@ -97,6 +100,7 @@ def test_where_few_prompts_measure_it_is_said_before_anything_runs(drive, place)
     assert "half of the prompts measures; cannot tell: 3 prompts are too few" in run["out"]
 
 
+@pytest.mark.slow
 def test_a_test_of_another_feature_is_not_written_over_silently(drive, place):
     given = [f"--prompts={place / 'prompts.jsonl'}", f"--workdir={place / 'tested'}"]
     other = [*given, "--prototype=L3-81", f"--features={place / 'features.jsonl'}"]
@@ -163,6 +167,7 @@ def _results(folder):
     return {path: path.read_bytes() for kind in ("parquet", "json", "graphml") for path in folder.rglob(f"*.{kind}")}
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_bytes(runs, drive, place):
     names = ("pathways.parquet", "chains.parquet", "candidates.parquet", "validated_pathways.json")
     first = {name: (place / "out" / name).read_bytes() for name in names}

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 GSM8K = [{"question": f"{n} and {n}?", "answer": f"{n}+{n}={2 * n}\n#### {2 * n}"} for n in range(10, 30)]
 
 
@@ -18,6 +20,7 @@ def _names(folder):
     return sorted(recorded)
 
 
+@pytest.mark.slow
 def test_the_four_behaviours_twice_and_sources(drive, tmp_path):
     source = _write(tmp_path / "gsm8k.jsonl", GSM8K)
     pairs = [

@@ -20,6 +20,7 @@ def place(drive, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_the_ranking_is_written_and_read_back_and_the_same_command_goes_on(drive, place):
     prompts, out, work = f"--prompts={place / 'prompts'}", place / "out", f"--workdir={place / 'work'}"
     first, plain, twice, split = drive(

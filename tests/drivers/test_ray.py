@@ -28,6 +28,7 @@ def place(causeway, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_refusals(forked, tmp_path):
     flags = ("patch_sweep", "--prompts=p", "--features=f", f"--workdir={tmp_path}")
     without = "import sys; sys.modules['ray'] = None; from causeway.drivers.main import run; run()"

@@ -20,6 +20,7 @@ def place(drive, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_prompts_are_represented_and_their_metadata_are_prompts_again(drive, place):
     given, out = f"--prompts={place / 'prompts'}", place / "out"
     found, again, refused, resumed, other = drive(
@@ -55,6 +56,7 @@ def test_prompts_are_represented_and_their_metadata_are_prompts_again(drive, pla
     assert {name: found["difference"]["mean"] for name, found in metrics.items()} == pytest.approx(mean, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_prompts_without_answers_have_no_labels(drive, place):
     path = place / "plain.jsonl"
     path.write_text('{"text": "today the key"}\n{"text": "44+95="}\n')

@@ -49,6 +49,7 @@ def _lines(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_states_the_file_they_left_and_games(run, place, flags):
     states = [*flags, "--states=12", f"--out={place / 'states'}"]
     again = [*flags, f"--prompts={place / 'states' / 'prompts.jsonl'}", f"--out={place / 'again'}", "--batch_rows=5"]

@@ -20,6 +20,7 @@ def evaluate(small, causeway, tmp_path):
     return evaluate
 
 
+@pytest.mark.slow
 def test_a_second_start_compiles_nothing(evaluate, tmp_path):
     kept = []
     for out in ("first", "second"):

@@ -102,6 +102,7 @@ def test_bad_input_is_refused_with_one_line_and_nothing_written(study, files, dr
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_sweep_is_selected_from_with_its_own_prompts_and_swept_again(drive, tmp_path):
     screened, swept = tmp_path / "screen", tmp_path / "sweep"
     (screen,) = drive("screen", ("--states=12", f"--out={screened}"))

@@ -166,6 +166,7 @@ def test_a_wrong_value_is_refused_by_the_flags_of_its_driver(tmp_path, old, new,
     assert not (tmp_path / "none").exists()
 
 
+@pytest.mark.slow
 def test_a_plan_knows_before_what_is_there_after(finished, config, drive, tmp_path):
     before, after, alone = drive(
         "study",

@@ -38,6 +38,7 @@ def test_true_words_are_found_in_the_published_layout(drive, study, tmp_path):
     assert len(outcomes) == 24 * 4 * (5 * 4 + 1)
 
 
+@pytest.mark.slow
 def test_tokens_of_a_sweep_are_paired_over_its_prompts(drive, tmp_path):
     screen = ["--states=12", f"--out={tmp_path / 'screen'}"]
     prompts = f"--prompts={tmp_path / 'screen' / 'prompts.jsonl'}"
@@ -63,6 +64,7 @@ def test_tokens_of_a_sweep_are_paired_over_its_prompts(drive, tmp_path):
                zip(table["token_id"].to_pylist(), table["unit"].to_pylist(), strict=True))  # fmt: skip
 
 
+@pytest.mark.slow
 def test_refusals(drive, study, tmp_path):
     base = [f"--results={study.folder}", f"--out={tmp_path / 'out'}"]
     cases = {

@@ -100,6 +100,7 @@ def test_bad_flags_are_refused_in_one_line(place, runs, name):
     assert not (place / "refused").exists()
 
 
+@pytest.mark.slow
 def test_what_is_not_said_follows_from_the_model_and_the_data(place, drive):
     """The shortest command there is; its defaults are told before the training starts."""
     from causeway.drivers.flags import dictionary_flags

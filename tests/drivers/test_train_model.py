@@ -33,6 +33,7 @@ def texts(tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_a_decoder_from_own_texts(train, tmp_path, texts):
     places = (f"--out={tmp_path / 'model'}",)
     done = train(*places, f"--data={texts}", *SMALL)
@@ -56,6 +57,7 @@ def test_missing_directories_and_unknown_fields_are_refused(train, tmp_path):
     assert "stepz" in unknown.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["train_model", "attribute", "intervene"])
 def test_a_configuration_file_that_gives_no_values_is_refused_in_a_line_that_names_it(drive, tmp_path, command):
     bundled = "from causeway.configs.bundled_tiny import get_config as bundled\n"

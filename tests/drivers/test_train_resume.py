@@ -147,6 +147,7 @@ def test_a_signal_while_training_saves_and_says_how_to_resume(place, train, whol
     assert files(place / "stopped") == expected
 
 
+@pytest.mark.slow
 def test_overwriting_takes_the_old_set_away_and_nothing_else(place, train, whole):
     """Dictionaries of other layers would count as the new set's; what does not belong to a set stays."""
     out = place / "over"

@@ -7,6 +7,7 @@ import pytest
 from causeway.ports.dictionaries.load import load_dictionaries
 
 
+@pytest.mark.slow
 def test_tables_and_refusals(drive, small, tmp_path):
     base = ["--model", small / "model", "--dictionaries", small / "saes", "--source_layer", "0", "--keep", "4"]
     up = [*base, "--target_layer", "2"]

@@ -97,6 +97,7 @@ def test_entries_cut_short_are_removed_unless_they_are_being_written(home):
     assert {path.name for path in folder.glob("*-*")} == {"whole-cache", "whole-atime"}
 
 
+@pytest.mark.slow
 def test_a_second_process_compiles_nothing_and_a_torn_entry_is_compiled_again(tmp_path):
     own = {name: value for name, value in os.environ.items() if not name.startswith("JAX_COMP")}
     own["XDG_CACHE_HOME"] = str(tmp_path)

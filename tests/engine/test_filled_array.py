@@ -33,6 +33,7 @@ def test_every_shard_is_filled_with_its_own_part_and_once(place):
     assert sum(VALUES[index].size for index in asked) == VALUES.size
 
 
+@pytest.mark.slow
 def test_jax_takes_the_memory_over_without_a_copy_and_keeps_it():
     kept = []
 

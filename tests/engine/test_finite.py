@@ -125,6 +125,7 @@ def names_middle_layer(error: NotFiniteError, path: str) -> bool:
     return bool(found) and STREAMS.index(found[1]) >= STREAMS.index(INJECTED[path]) and "\n" not in str(error)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", CALLS)
 def test_a_layer_that_overflows_is_named_by_every_call(call, tiny, tools):
     with pytest.raises(NotFiniteError) as caught:
@@ -132,6 +133,7 @@ def test_a_layer_that_overflows_is_named_by_every_call(call, tiny, tools):
     assert names_middle_layer(caught.value, "mlp.down"), str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", CALLS)
 def test_what_pads_and_fills_up_alarms_nobody(call, tiny, tools):
     transformer = scaled(tiny, "mlp.down", 1.0)
@@ -151,6 +153,7 @@ def test_every_family_names_the_site(path, family, tiny):
     assert names_middle_layer(caught.value, path), str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", ["run", "generate", "evaluate"])
 def test_float16_says_what_to_do(call, tiny, tools):
     transformer = scaled(tiny, "mlp.down", 1e5, numerics=Numerics("float32", "float16"))
@@ -178,6 +181,7 @@ def test_an_edit_that_overflows_is_named_with_its_row(mode, semantics, transform
 
 
 # Where norms are held, no square is taken and the largest values there are pass.
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["open", "freeze_attention"])
 def test_an_intervention_that_overflows_is_named(mode, transformer, tools):
     with pytest.raises(NotFiniteError, match=r"layer 1, position 2, feature 3 and 1 more: layer 1 .*the edit there"):
@@ -212,6 +216,7 @@ def test_weights_alone(array, transformer, tools):
         dictionary_account(broken)
 
 
+@pytest.mark.slow
 def test_features_read_on_the_way_are_looked_at(transformer, tools):
     taps, saes = [Tap("resid_post", "all")], broken_dictionary(tools.saes, "b_enc", jnp.inf)
     for call in (

@@ -118,6 +118,7 @@ def test_no_text_of_the_flags_library_is_shown(looked):
     assert all("repeat this option" not in page for found in looked.values() for _, page, _ in (found["full"],))
 
 
+@pytest.mark.slow
 def test_old_names_are_answered_with_the_new_ones(drive):
     for new in {new for names in RENAMED.values() for new in names}:
         assert new in TABLE

@@ -101,6 +101,7 @@ def ended(process, number):
     return process.returncode, time.monotonic() - began, told
 
 
+@pytest.mark.slow
 def test_whatever_it_is_doing():
     running = {how: start("-c", BUSY, how) for how in CASES}
     for how, process in running.items():
@@ -115,6 +116,7 @@ def test_whatever_it_is_doing():
     assert time.monotonic() - began < 6
 
 
+@pytest.mark.slow
 def test_a_signal_after_the_end_changes_no_status():
     process = start("-c", BUSY, "done")
     process.stdout.readline()

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import pytest
+
 import causeway as cw
 from causeway.engine.bench.heads import HeadsShape, measure_heads, needed_flops
 from causeway.engine.outcome import from_clean
@@ -17,6 +19,7 @@ def test_operations_are_those_of_every_row_from_its_layer_up(tiny):
     assert needed_flops(shape, plain, 1) < needed_flops(shape, config, 1)
 
 
+@pytest.mark.slow
 def test_every_head_of_every_prompt_is_run_at_the_tokens_asked_for(transformer, monkeypatch):
     ran, last = [], from_clean.last_tokens
 

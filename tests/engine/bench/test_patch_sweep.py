@@ -25,6 +25,7 @@ def test_the_reference_shape_is_the_one_that_figures_are_compared_in():
     assert sum(shape.segments) == shape.tokens
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [SMALL, dataclasses.replace(SMALL, kv_heads=2, layers=3)], ids=["grouped", "full"])
 def test_operations_are_two_for_each_weight_a_token_meets(shape):
     transformer, _, prompt = make_inputs(shape)

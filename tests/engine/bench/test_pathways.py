@@ -22,6 +22,7 @@ def test_operations_are_those_of_what_lies_below_each_target():
     assert needed_flops(SHAPE) == wanted
 
 
+@pytest.mark.slow
 def test_its_figures_are_numbers_and_autograd_agrees():
     figures = measure_pathways(SHAPE, repeats=1)
     assert figures["speedup_over_autograd"] > 0
@@ -29,6 +30,7 @@ def test_its_figures_are_numbers_and_autograd_agrees():
     assert figures["peak_rss_gb_four_times_the_targets"] >= figures["peak_rss_gb"] > 0
 
 
+@pytest.mark.slow
 def test_effects_that_differ_end_it(monkeypatch):
     planned = readings.each_planned
     monkeypatch.setattr(

@@ -14,6 +14,7 @@ def test_operations_are_those_of_values_and_output_maps_below_the_last_layer():
     assert scores_flops(config, 8) == 2 * 2 * 8 * (24 * 96 + 24 * 24)
 
 
+@pytest.mark.slow
 def test_its_figures_are_numbers_and_its_methods_agree():
     figures = measure_second_order(SHAPE, repeats=1)
     assert figures["speedup_over_materialising"] > 0

@@ -41,6 +41,7 @@ def test_a_real_conversation_is_the_templates_text_and_tokens(real):
     assert real.tokenizer.decode([talk.tokens[talk.turns[2].last]]) == "."
 
 
+@pytest.mark.slow
 def test_a_conversation_is_a_prompt_and_its_places_are_scopes(real):
     talk = cw.chat(real, [{"role": "user", "content": "The colour of grass, Mary, is"}])
     assert talk.place("user") == talk.place("turn0") == slice(talk.turns[0].start, talk.turns[0].stop)

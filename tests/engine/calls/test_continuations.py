@@ -21,6 +21,7 @@ def wanted(transformer, dictionary, monkeypatch):
     return Continuations(model, rows, 3, dictionary=dictionary)
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_and_writes_what_generate_writes(wanted, tmp_path):
     folder = tmp_path / f"generated-{wanted.plan.fingerprint[:12]}"
     assert run_sweep(Store(folder, wanted.plan), wanted.unit, limit=1).finished == 1

@@ -22,6 +22,7 @@ def streamed(dictionary):
     return StreamedDictionaries(configs, dictionary.layer, 1)
 
 
+@pytest.mark.slow
 def test_streamed_dictionaries_are_read_and_edited_as_a_stack_is(model, dictionary, streamed):
     taps, edits = [cw.Tap("resid_post", "top_k", layers=[2], width=3)], [cw.FeatureEdit(0, 5, 2.0)]
     whole, other = (cw.run(model, [PROMPT], dictionary=d, taps=taps, edits=edits) for d in (dictionary, streamed))
@@ -34,6 +35,7 @@ def test_streamed_dictionaries_are_read_and_edited_as_a_stack_is(model, dictiona
     np.testing.assert_array_equal(a[0].generation.tokens, b[0].generation.tokens)
 
 
+@pytest.mark.slow
 def test_skip_connections_of_all_layers_pass_changes_on_where_outputs_are_held(model, tiny, cases):
     stack = jax.tree.map(lambda a: a.astype(np.float32), cases.make_dictionary(tiny, "skip_mlp_in"))
     streamed = StreamedDictionaries([stack.layer(at).config for at in stack.config.layers], stack.layer, 1)

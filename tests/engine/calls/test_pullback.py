@@ -18,6 +18,7 @@ def difference(logits):
     return logits[-1, 5] - logits[-1, 11]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["llama", "gpt2", "gpt_neox", "gemma2"])
 def test_full_gradients_are_finite_differences_of_the_plain_decoder(family, tiny, cases, plain):
     model, rng = cases.make_model(tiny, family), np.random.default_rng(0)
@@ -50,6 +51,7 @@ def test_the_frozen_pass_is_linear_in_the_embedding_and_in_what_mlps_write(famil
     assert streams["final_norm"][0][-1] @ vector == pytest.approx(found.value, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_the_frozen_gradient_makes_the_edges_of_a_graph(tiny, cases):
     model, transcoders = cases.make_model(tiny), cases.make_dictionary(tiny, "relu")
     graph = cw.attribute(model, PROMPT, transcoders, targets=[TARGET])
@@ -93,6 +95,7 @@ def test_a_cotangent_at_a_stream_is_its_own_gradient_there(tiny, cases, refuses)
         cw.pullback(model, PROMPT, TARGET, frozen="yes")
 
 
+@pytest.mark.slow
 def test_full_gradients_are_torchs(tmp_path):
     torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
     torch.manual_seed(0)

@@ -65,6 +65,7 @@ def test_answers_have_the_log_probabilities_of_a_pass(model, refuses):
         cw.evaluate(model, [("a", "b")])
 
 
+@pytest.mark.slow
 def test_a_sweep_gives_the_effect_that_runs_measure(model, saes, tmp_path):
     rows = [{"layer": 2, "feature": 121, "value_high": 14.0}]
     arguments = {"features": rows, "answers": {"nine": "9", "eight": "8"}, "split": False, "rows": 8}

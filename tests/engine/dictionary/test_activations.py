@@ -53,6 +53,7 @@ def by_definition(kind: str, p: np.ndarray, k: int) -> np.ndarray:
     return out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["topk", "topk_signed", "abstopk", "groupmax"])
 def test_ranked_kinds_equal_a_sort_whatever_the_leading_shape(kind):
     p = np.random.default_rng(0).standard_normal((3, 4, 56)).astype(np.float32) - 1

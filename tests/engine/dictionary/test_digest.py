@@ -47,6 +47,7 @@ def test_dictionaries_that_cross_layers_have_one(tiny, cases):
     assert dictionary_digest(crossing) != first
 
 
+@pytest.mark.slow
 def test_a_hash_does_not_keep_its_dictionary(tiny):
     dictionary = tiny.make_dictionary()
     dictionary_digest(dictionary)

@@ -77,6 +77,7 @@ def by_hand(row, dictionary, number):
     return hook
 
 
+@pytest.mark.slow
 def test_a_pass_equals_plain_numpy(tiny, cases, plain):
     rows = [row for row in ROWS if not any(isinstance(edit, UnitEdit) for edit in row)]
     with jax.enable_x64(True):
@@ -91,6 +92,7 @@ def test_a_pass_equals_plain_numpy(tiny, cases, plain):
     assert np.abs(out.logits[0] - out.logits[-1]).max() > 1e-2
 
 
+@pytest.mark.slow
 def test_generation_exact_answers_and_own_values_are_those_of_the_pass(tiny, transformer, dictionary):
     edits, count = edits_of(tiny, dictionary), len(ROWS)
     tokens = np.tile([*tiny.PROMPT, *FORCED], (count, 1))
@@ -155,6 +157,7 @@ def test_features_that_write_the_stream_they_read_are_refused(tiny, cases, refus
         edits_of(tiny, dictionary, [[FeatureEdit(0, 4, 3.0)]])
 
 
+@pytest.mark.slow
 def test_a_sweep_scores_the_answers_of_the_edited_pass(tiny, transformer, cases):
     crossing = jax.tree.map(lambda a: a.astype(jnp.float32), cases.make_dictionary(tiny, "cross_layer"))
     features = FeatureSet(np.array([0, 1]), np.array([4, 2]), {"high": np.array([3.0, 2.0])})

@@ -174,6 +174,7 @@ def test_at_its_own_value_no_edit_changes_a_bit(tiny, dictionary, whole):
     np.testing.assert_array_equal(whole(edits).logits, whole(empty).logits)
 
 
+@pytest.mark.slow
 def test_order_neighbours_and_padding_change_no_bit(tiny, edits, whole):
     order = np.random.default_rng(0).permutation(ROWS)
     plain_order = np.asarray(whole(edits).logits)
@@ -186,6 +187,7 @@ def test_order_neighbours_and_padding_change_no_bit(tiny, edits, whole):
     np.testing.assert_array_equal(*short)
 
 
+@pytest.mark.slow
 def test_generation_makes_the_same_edits_token_by_token(tiny, transformer, dictionary, edits, whole):
     taps = (bind_tap(TapSpec("logits", "raw", (COUNT,)), None),)
     drawn = generate_rows(
@@ -201,6 +203,7 @@ def test_generation_makes_the_same_edits_token_by_token(tiny, transformer, dicti
         np.testing.assert_allclose(got, np.asarray(report.before)[:, LAST : LAST + 4], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_exact_answers_make_the_same_edits(tiny, transformer, dictionary, edits):
     """Rows that begin at one layer go together; those of what comes before or after it have calls of their own."""
     lists = ([5], [17, 2, 4], [17, 2, 9])

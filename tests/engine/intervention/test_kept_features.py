@@ -45,6 +45,7 @@ def clean_values(model, dictionary, edits=()):
     return dict(zip(dictionary.config.layers, out.records[0][0].values, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_without_edits_the_pass_is_the_clean_one(tiny, cases, kind):
     model, dictionary = cases.make_model(tiny), cases.make_dictionary(tiny, kind)
@@ -54,6 +55,7 @@ def test_without_edits_the_pass_is_the_clean_one(tiny, cases, kind):
         np.testing.assert_array_equal(held, clean)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_held_features_are_set_to_their_clean_values(tiny, cases, kind):
     """Which is what edits at each token do that were told these values."""
@@ -144,6 +146,7 @@ def test_exact_outcomes_generation_and_intervene_hold_what_run_holds(tiny, cases
     np.testing.assert_allclose(jax.nn.log_softmax(new.logits), run_held(prompt), atol=1e-9)
 
 
+@pytest.mark.slow
 def test_streamed_dictionaries_hold_the_layers_that_they_have(tiny, cases):
     model, stack = cases.make_model(tiny), cases.make_dictionary(tiny, "sae")
     streamed = StreamedDictionaries([stack.layer(at).config for at in stack.config.layers], stack.layer, 1)

@@ -87,18 +87,21 @@ def check_same(tiny, transformer, dictionary, rows, holds="open"):
     return out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("holds", ["open", "constrained"])
 def test_features_of_all_dictionaries_under_all_operations(tiny, transformer, dictionary, holds):
     out = check_same(tiny, transformer, dictionary, feature_rows(), holds)
     assert np.ptp(np.asarray(out.logits), axis=0).max() > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("holds", ["open", "constrained", "features.0.4"])
 @pytest.mark.parametrize("kind", ["cross_layer", "cross_layer_skip"])
 def test_features_that_write_to_the_layers_above(tiny, cases, transformer, kind, holds):
     check_same(tiny, transformer, cases.make_dictionary(tiny, kind), feature_rows((0, 1, 2)), holds)
 
 
+@pytest.mark.slow
 def test_vectors_swaps_and_units(tiny, transformer):
     rng = np.random.default_rng(5)
     wide, head = rng.standard_normal((3, 16)), rng.standard_normal(4)
@@ -114,6 +117,7 @@ def test_vectors_swaps_and_units(tiny, transformer):
     assert np.ptp(np.asarray(out.logits), axis=0).max() > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slots", [1, 4])
 def test_ranked_features_of_several_layers_are_those_of_each(tiny, transformer, slots):
     """Nine tokens, and fewer or more slots than that."""

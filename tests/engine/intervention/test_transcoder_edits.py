@@ -133,6 +133,7 @@ def transcoder_rows(tiny):
     return dictionary, edit
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recomputed", [False, True])
 def test_generation_makes_the_same_edit_token_by_token(tiny, transformer, recomputed):
     dictionary, edit = transcoder_rows(tiny)

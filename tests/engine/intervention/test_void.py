@@ -75,6 +75,7 @@ def test_what_a_tap_or_a_dictionary_reads_is_not_void(tiny, cases):
     run(model, PROMPT, dictionary=cases.make_dictionary(tiny, "skip_mlp_in"), edits=[push], holds="mlp_out")
 
 
+@pytest.mark.slow
 def test_generated_tokens_hold_nothing_and_read_edited_keys(tiny, cases, refuses):
     model, options = cases.make_model(tiny), {"holds": "attn_pattern", "max_new_tokens": 1, "temperature": 0.0}
     generate(model, PROMPT, edits=[UnitEdit(1, 0, stream="key")], **options)

@@ -1,6 +1,7 @@
 """One compiled program per bucket and segment, whatever the features, layers, prompts and trials."""
 
 import numpy as np
+import pytest
 
 from causeway.engine.model.sampling import Sampling
 from causeway.engine.model.segments import Layout
@@ -8,6 +9,7 @@ from causeway.engine.model.segments import Layout
 PROGRAM = "on_one_device"
 
 
+@pytest.mark.slow
 def test_a_bucket_and_segment_compile_once(draw, tiny, compilations):
     """Two segments of one bucket: two programs. The longest prompt is one that just fits the context."""
 

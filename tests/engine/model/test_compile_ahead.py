@@ -45,6 +45,7 @@ def test_what_compiling_raises_is_raised_where_it_is_waited_for():
         compile_ahead(jax.jit(refuses), jnp.ones(2)).result()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("devices", [1, 2])
 def test_segments_compiled_ahead_are_the_same_programs(tiny, draw, compiled, monkeypatch, devices):
     """All of one generation, in which rows end early and others take their places."""

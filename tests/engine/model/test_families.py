@@ -58,6 +58,7 @@ def edit_of(tiny, start):
     return tiny.make_edit(ROWS, layer=1, feature=np.arange(ROWS)[:, None], start=start, scale=scale, shift=shift)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", [3, LAST])
 def test_a_cache_equals_whole_passes(tiny, family, start):
     """Forced tokens in two segments, behind a prefix and, for the earlier edit, row-specific prompt tokens."""
@@ -74,6 +75,7 @@ def test_a_cache_equals_whole_passes(tiny, family, start):
     np.testing.assert_allclose(values, np.asarray(whole.records[0].values)[0, :, LAST:], atol=5e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", [3, LAST])
 def test_exact_answers_equal_teacher_forced_passes(tiny, family, start):
     lists = ([1], [2, 3, 4], [2, 3, 5], [2, 6])

@@ -86,6 +86,7 @@ def test_the_report_holds_the_value_before_the_value_set_and_where(edited, plain
     assert max(before) > 0
 
 
+@pytest.mark.slow
 def test_changing_a_token_leaves_everything_before_it_to_the_bit(tiny, transformer):
     tokens = np.tile(tiny.PROMPT, (9, 1))
     for t in range(9):

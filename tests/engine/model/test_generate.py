@@ -55,6 +55,7 @@ def assert_equal_to(expected, got, valid):
     np.testing.assert_allclose(got, np.where(mask, expected, 0), atol=3e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scope", SCOPES)
 def test_cached_equals_whole_passes(tiny, draw, whole_pass, scope):
     edit = scoped(tiny, scope)
@@ -107,6 +108,7 @@ def test_forced_tokens_are_taken_and_never_end_a_row(tiny, draw, whole_pass):
         assert_equal_to(expected, record.values, record.valid)
 
 
+@pytest.mark.slow
 def test_recomputed_equals_a_loop_of_whole_passes_edited_at_the_last_token_alone(
     tiny, draw, transformer, dictionary, taps
 ):

@@ -49,6 +49,7 @@ def leaves(generation):
     return [generation.tokens, *records, *generation.before, *generation.after, *generation.applied]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", [None, 0])
 def test_each_prompt_continues_as_it_does_alone(together, prompts, edit, draw, first):
     found = together(prompts, first=first)
@@ -69,11 +70,13 @@ def test_the_other_prompts_change_no_bit(together, prompts):
             assert ours.tobytes() == theirs.tobytes()
 
 
+@pytest.mark.slow
 def test_devices_change_no_bit(together, prompts):
     for one, four in zip(together(prompts), together(prompts, parallel=local_parallel(4)), strict=True):
         assert [a.tobytes() for a in leaves(one)] == [a.tobytes() for a in leaves(four)]
 
 
+@pytest.mark.slow
 def test_programs_are_counted_by_buckets_and_not_by_lengths(together):
     before = compilations(decode_segment)
     rng = np.random.default_rng(6)
@@ -82,6 +85,7 @@ def test_programs_are_counted_by_buckets_and_not_by_lengths(together):
     assert compilations(decode_segment) - before <= 2 * 3
 
 
+@pytest.mark.slow
 def test_a_row_ends_with_what_its_prompt_says(together, prompts, transformer):
     (free,) = together(prompts[:1], sampling=Sampling(0.0))
     ends = PromptRows(prompts[0], 0, np.zeros(2, np.int64), ends=lambda tokens: np.array([1, 5]))

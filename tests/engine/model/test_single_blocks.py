@@ -37,6 +37,7 @@ def test_a_block_at_a_traced_place_is_that_block(models):
         jax.tree.map(np.testing.assert_array_equal, taken(blocks, jnp.int32(index)), blocks[index])
 
 
+@pytest.mark.slow
 def test_no_derivative_keeps_the_blocks(models):
     """Stacked for the way back they would be a second copy of the weights."""
     single, stacked = (model.transformer for model in models)
@@ -69,6 +70,7 @@ def test_runs_are_the_same(models):
     alike(*[(one.logits, one["resid_post"], one["attn_pattern"]) for one in found])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", ["last_prompt", "all"])
 def test_generated_tokens_and_records_are_the_same(models, start):
     """With an edit of all tokens the prompt's are fed to the rows, without they are run at once."""
@@ -81,6 +83,7 @@ def test_generated_tokens_and_records_are_the_same(models, start):
     alike(one["resid_post"], other["resid_post"])
 
 
+@pytest.mark.slow
 def test_exact_sweeps_are_the_same(models):
     saes = cw.load_dictionaries("bundled:tiny", for_model=models[1])
     given = {"features": [FEATURE], "answers": {"nine": "9", "eight": "8"}, "split": False, "rows": 8}
@@ -90,6 +93,7 @@ def test_exact_sweeps_are_the_same(models):
     alike(one, other)
 
 
+@pytest.mark.slow
 def test_graphs_are_the_same(models):
     transcoders = cw.load_dictionaries("bundled:tiny/transcoders", for_model=models[1])
     one, other = (cw.attribute(model, PROMPTS[0], transcoders, max_feature_nodes=50) for model in models)

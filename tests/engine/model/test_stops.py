@@ -32,6 +32,7 @@ def drawn(model, stop, **changes):
     return cw.generate(model, PROMPT, stop=stop, **given | changes)[0]
 
 
+@pytest.mark.slow
 def test_a_text_ends_each_row_with_the_token_that_completes_it(model):
     """Against the same rows run on to the end and cut by hand, whether the text is one token, several or half of one;
     rows of 2, 6 trials and segments of 16 and 4, so that rows leave between segments and others move."""

@@ -185,6 +185,7 @@ def test_a_16_bit_model_is_scored(tiny, transformer, tree, clean):
     np.testing.assert_allclose(edges, full, atol=0.2)
 
 
+@pytest.mark.slow
 def test_sampled_frequencies_agree_with_the_exact_probabilities(tiny, transformer, dictionary, tree):
     """4096 trials at temperature 1: each answer's count lies in the central 99.9 % of its binomial."""
     count, edit = 4096, tiny.make_edit(1, layer=0, feature=3, start=LAST, shift=4)

@@ -130,6 +130,7 @@ def test_text_without_a_choice_is_no_decision_under_any_parser(text):
     assert {read(text, ANSWERS, "risky").decision for read in PARSERS.values()} == {INVALID}
 
 
+@pytest.mark.slow
 @given(
     st.text(max_size=40) | st.text(alphabet="12)$ bet\nstopSTOPİ.:", max_size=60), st.sampled_from(["safe", "risky"])
 )

@@ -124,6 +124,7 @@ def assert_same(a, b):
         np.testing.assert_array_equal(values, b[key], err_msg=str(key))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_order_neighbours_padding_and_devices_change_no_bit(transformer, holders, name):
     case = CASES[name]
@@ -170,6 +171,7 @@ def test_streamed_dictionaries_give_what_placed_ones_do(transformer, holders, mo
     assert loads == [0, 1, 2] * (passes if held == 1 else 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["last", "top_k", "last of crossing"])
 @pytest.mark.parametrize("data", [1, 2])
 def test_split_dictionaries_stay_where_they_are(transformer, holders, name, data):
@@ -189,6 +191,7 @@ def test_split_dictionaries_stay_where_they_are(transformer, holders, name, data
         np.testing.assert_allclose(other[key], values, rtol=1e-5, atol=1e-5, err_msg=str(key))
 
 
+@pytest.mark.slow
 def test_means_and_greatest_values_are_of_the_places_read(transformer, holders):
     case = CASES["mean"]
     rows = [dataclasses.replace(row, places=list(row.places)[1:], labels=()) for row in make_rows(case)]

@@ -87,6 +87,7 @@ def test_principal_directions_are_those_of_the_explicit_effects(shape):
         )
 
 
+@pytest.mark.slow
 def test_moments_of_a_stream_are_those_of_all_prompts_at_once():
     s, _ = make()
     whole = moments_of(jnp.asarray(s))
@@ -105,6 +106,7 @@ def test_a_large_mean_costs_no_digits():
     np.testing.assert_allclose(far.covariance, moments_of(jnp.asarray(s)).covariance, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_rows_that_fill_a_batch_up_count_for_nothing():
     s, matrix = make()
     filled = np.concatenate([s, np.full((3, NEURONS, CODES), np.nan)])
@@ -169,6 +171,7 @@ def test_directions_of_either_sign_are_turned_to_the_side_of_most_large_effects(
     assert (positive.sum(axis=2) >= 4).all()
 
 
+@pytest.mark.slow
 def test_shares_are_those_of_projections_on_other_prompts():
     s, matrix = make()
     train, held = moments_of(jnp.asarray(s[:30])), moments_of(jnp.asarray(s[30:]))
@@ -225,6 +228,7 @@ def test_a_group_of_codes_alone_has_the_first_direction_of_its_own_effect(groups
         group_loadings(moments.covariance, gram, 4)
 
 
+@pytest.mark.slow
 def test_neurons_that_do_not_vary_are_told_and_are_no_nan():
     s, matrix = make()
     s[:, 1] = s[0, 1]

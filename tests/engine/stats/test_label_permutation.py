@@ -65,6 +65,7 @@ def test_labels_are_dealt_within_strata():
     assert found.p[1] >= found.least == pytest.approx(2 / 16)
 
 
+@pytest.mark.slow
 def test_strong_differences_are_resolved_and_the_rest_stays_uniform():
     rng = np.random.default_rng(3)
     values, second = rng.lognormal(size=(1000, 100)), np.arange(100) < 30

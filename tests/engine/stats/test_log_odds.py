@@ -116,6 +116,7 @@ def test_intervals_hold_the_true_log_odds():
     assert np.mean(abs(monroe_z(first, second, prior)) < 1.96) < 0.85
 
 
+@pytest.mark.slow
 def test_q_controls_false_discovery_where_words_come_together_and_the_chi_square_does_not():
     """A null of 30 and 30 responses: each has topics, whose words it repeats. Nothing differs between the arms."""
     rng = np.random.default_rng(4)

@@ -65,6 +65,7 @@ def test_what_there_is_beside_products_counts(toy):
     assert "6 s to compile" in found.text()
 
 
+@pytest.mark.slow
 def test_where_programs_are_kept_a_run_pays_for_loading_them(toy, tmp_path, monkeypatch):
     plan, now, seconds = toy.make_plan(unit_rows=(4,) * 10), [0.0], iter([9.0, 3.0, 1.0])
 

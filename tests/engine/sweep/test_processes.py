@@ -118,6 +118,7 @@ def test_an_error_of_one_worker_leaves_the_others_units(toy, finished, contents,
     assert contents(Store(crew.workdir, plan)) == contents(finished)
 
 
+@pytest.mark.slow
 def test_who_may_not_join(toy, tmp_path):
     release = threading.Event()
     plan = toy.make_plan()

@@ -25,6 +25,7 @@ def wait_for(condition, process: subprocess.Popen) -> None:
         time.sleep(0.005)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_kills_at_random_moments(toy, finished, contents, tmp_path, workers):
     workdir = tmp_path / "killed"
@@ -61,6 +62,7 @@ def test_kill_at_a_step_of_the_commit(toy, finished, contents, tmp_path, crash):
     assert not list(tmp_path.rglob("*.tmp"))
 
 
+@pytest.mark.slow
 def test_a_unit_that_takes_long_is_not_waited_for(toy, tmp_path):
     process = start(tmp_path, seconds=60)
     wait_for(lambda: (tmp_path / "events.jsonl").exists(), process)
@@ -74,6 +76,7 @@ def test_a_unit_that_takes_long_is_not_waited_for(toy, tmp_path):
     assert Store(tmp_path, toy.make_plan()).finished() == []
 
 
+@pytest.mark.slow
 def test_a_second_signal_stops_at_once_and_is_told_in_one_line(toy, finished, contents, tmp_path):
     process = start(tmp_path, seconds=3)
     wait_for(lambda: (tmp_path / "events.jsonl").exists(), process)

@@ -172,6 +172,7 @@ def _one_bucket(model):
     return [prompt for prompt in prompts if 32 < len(model.tokens(prompt)) <= 48][:6]
 
 
+@pytest.mark.slow
 def test_a_model_answers_every_prompt_as_if_it_were_alone(plain, model):
     prompts = _one_bucket(model)[:3]
     greedy = ModelPlayer(model, Sampling(temperature=0), seed=0, max_new_tokens=17, rows=2)

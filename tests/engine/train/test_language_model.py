@@ -56,6 +56,7 @@ def same(a, b):
     return all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
 
 
+@pytest.mark.slow
 def test_training_learns_to_count():
     losses = []
     trained = train(
@@ -66,6 +67,7 @@ def test_training_learns_to_count():
     assert answers_right(trained, Batch(counting(99)[0].tokens, np.tile(np.arange(12) > 0, (8, 1)))).all()
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(tmp_path):
     whole = train(model(), counting, SCHEDULE)
     seen = []
@@ -181,6 +183,7 @@ def test_a_warm_up_longer_than_the_run_is_refused():
         Schedule(steps=10, warmup_steps=10)
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_stops_training_unsaved(tmp_path):
     """From the step whose weights do it: those before it are kept."""
     transformer = model()

@@ -83,6 +83,7 @@ def test_figures_equal_plain_numpy(tiny, transformer, corpus, activations):
         assert figures.largest == pytest.approx(f.max(), rel=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [{"kind": "relu", "skip": True}, {"kind": "abstopk"}, {"kind": "topk_signed"}, {"input_norm": "layer_norm"}],

@@ -132,6 +132,7 @@ def test_gradients_are_those_of_the_formulas(name):
         jax.tree.map(close, getattr(found, field), gradient)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "kind"),
     [pytest.param("layers", "jumprelu", marks=SLOW), pytest.param("layers", "topk", marks=SLOW), ("cross", "jumprelu")],
@@ -156,6 +157,7 @@ def test_what_layers_share_only_a_transcoder_that_crosses_them_explains():
     assert explained(crossing, data)[1] > 0.85
 
 
+@pytest.mark.slow
 def test_a_skip_connection_begins_at_nothing_and_learns_what_is_linear():
     data = Planted(linear=1.0)
     skip, none = (_Program(recipe("jumprelu"), DESIGNS[name], D) for name in ("skip", "layers"))
@@ -225,6 +227,7 @@ class Killed(Exception):
     pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [pytest.param("skip", marks=SLOW), "cross skip"])
 def test_killed_and_rerun_gives_the_same_bits(tmp_path, name):
     short, design = recipe("jumprelu", steps=24, dead_after=3, revive_every=4), DESIGNS[name]

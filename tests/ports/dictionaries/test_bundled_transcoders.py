@@ -1,11 +1,14 @@
 """The bundled model's transcoders stand for its MLPs on texts they were not trained on."""
 
+import pytest
+
 import causeway as cw
 from causeway.engine.tasks import suite
 from causeway.engine.train.corpus import make_corpus
 from causeway.engine.train.quality import measure_quality
 
 
+@pytest.mark.slow
 def test_transcoders_of_the_bundled_model():
     model = cw.load_model("bundled:tiny")
     transcoders = cw.load_dictionaries("bundled:tiny/transcoders", for_model=model)

@@ -77,6 +77,7 @@ def case(request, tmp_path):
     return request.param
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, indirect=True)
 def test_a_few_damaged_files_of_every_kind(worker, case, tmp_path):
     folder = tmp_path / "valid"

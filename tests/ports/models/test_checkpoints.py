@@ -161,6 +161,7 @@ checkpoints.save_dictionaries(out, open_dictionaries(sys.argv[1]), np.dtype("flo
 """
 
 
+@pytest.mark.slow
 def test_a_killed_conversion_leaves_nothing_under_the_name(tmp_path, stacks, equal_trees):
     out = tmp_path / "out"
     environment = os.environ | {"XLA_FLAGS": ""}

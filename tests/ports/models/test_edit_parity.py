@@ -87,6 +87,7 @@ def torch_logits(model, family, name, config, monkeypatch):
     return logits
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", SOME)
 def test_unit_and_edge_edits_equal_torch_hooks(family, tmp_path, monkeypatch):
     pytest.importorskip("torch", reason="torch is not installed")

@@ -121,6 +121,7 @@ def check_damaged(parts, attempt, examples):
     check()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "change"), [("llama", chatting), ("gemma3", sentencepiece)])
 def test_a_damaged_header(name, change, parts_of, attempt):
     check_damaged(parts_of(name, change), attempt, 200)

@@ -277,6 +277,7 @@ def test_import_is_light_and_lists_its_names():
         cw.nonsense  # noqa: B018
 
 
+@pytest.mark.slow
 def test_loading_needs_neither_torch_nor_transformers(model_dir):
     code = f"import sys, causeway; causeway.load_model({str(model_dir)!r}); print('torch' in sys.modules)"
     out = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True).stdout
@@ -294,6 +295,7 @@ def test_weights_in_8_bits_are_those_of_the_file_rounded(model_dir, transformer,
         cw.save_model(loaded, tmp_path / "out", edits=[cw.UnitEdit(1, 5, 2.0, "scale", stream="mlp_act")])
 
 
+@pytest.mark.slow
 def test_weights_in_8_bits_split_over_a_mesh_are_the_same(model_dir, equal_trees):
     whole = load_model(model_dir, storage="int8").transformer
     split = load_model(model_dir, storage="int8", sharding=make_mesh(1, 2)).transformer

@@ -79,6 +79,7 @@ def test_a_full_disk_is_told_before_anything_is_computed(tmp_path, monkeypatch):
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
+@pytest.mark.slow
 def test_a_small_disk_is_told_in_a_line_and_does_not_kill(tmp_path):
     """The real thing, where this user may mount: two layers of 0.6 MB on a disk of 1 MB."""
     disk = tmp_path / "disk"

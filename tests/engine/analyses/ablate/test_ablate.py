@@ -150,6 +150,7 @@ def by_hand(given, plain, plain_orders):
     return found
 
 
+@pytest.mark.slow
 def test_live_rows_are_edits_of_neurons_at_the_mean_of_their_kind_of_token(tiny, plain, plain_orders):
     given = llama(tiny)
     means = by_hand(given, plain, plain_orders)
@@ -182,6 +183,7 @@ def test_live_rows_without_a_neuron_are_clean_passes(tiny):
     np.testing.assert_array_equal(quiet["insignificant"].difference, quiet["mean"].difference)
 
 
+@pytest.mark.slow
 def test_masses_are_absolute_effects_of_all_neurons(tiny):
     given = given_of(tiny, neurons=Neurons.all_of(llama(tiny).model.config, (0,)))
     mass, unembedding = layer_masses(given), np.asarray(given.model.transformer.embedding[...])
@@ -242,6 +244,7 @@ def test_answers_that_part_elsewhere_are_refused(tiny, refuses, monkeypatch):
         answer_tokens(model, record, read)
 
 
+@pytest.mark.slow
 def test_the_call_refuses_other_prompts(tiny, refuses):
     model = llama(tiny).model
     found = components(model, records(), layer=1, largest=3)

@@ -143,6 +143,7 @@ def test_equal_prompts_of_an_arm_count_once():
     assert [r.text for r in found.prompts if r.behaviour == "adversarial"] == ["a in one", "a in two"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [1, 3])
 @pytest.mark.parametrize("shift", [0.0, -1.5])
 def test_null_words_are_confirmed_no_more_often_than_they_may_be(words, shift):

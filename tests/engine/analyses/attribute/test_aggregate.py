@@ -126,6 +126,7 @@ def test_prompts_held_out_estimate_what_the_others_choose(graphs):
     np.testing.assert_allclose(found.weight.effect, weights, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_the_interval_of_prompts_held_out_holds_what_it_says():
     """All effects alike: of those that seem largest on some prompts, these prompts give intervals above the truth."""
     missed = {0.0: [], 0.5: []}

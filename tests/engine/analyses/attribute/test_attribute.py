@@ -167,6 +167,7 @@ def test_the_graph_of_a_prompt_prunes_and_scores_as_dense(whole, plain_graph):
     np.testing.assert_allclose(whole.total_effects(), effects, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_scores_are_linear_in_targets(model, transcoders):
     """The frozen pass is linear, so its second derivative is zero; in one program, traced through twice."""
     frozen = _frozen(model, transcoders, jnp.asarray([*PROMPT[:7], 0]))
@@ -182,6 +183,7 @@ def test_scores_are_linear_in_targets(model, transcoders):
     np.testing.assert_allclose(jnp.einsum("erd,rd->e", slope, vector), edges(vector), atol=EXACT)
 
 
+@pytest.mark.slow
 def test_half_precision_models_are_summed_in_single(tiny):
     with jax.enable_x64(False):
         half = Model(tiny.make_transformer(Numerics("bfloat16", "bfloat16", "float32")), None, "half", "")

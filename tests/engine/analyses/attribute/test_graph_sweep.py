@@ -41,6 +41,7 @@ def assert_equal(graph, other):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_each_graph_has_the_bits_of_its_prompt_alone(sweep, tmp_path):
     assert run(sweep, tmp_path).finished == 2
     found = list(sweep.graphs(tmp_path))

@@ -40,6 +40,7 @@ def edges_of(graph, rng, count):
         yield targets[row], names[column], dense[row, column]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("family", "kind"), CASES)
 def test_parts_sum_to_the_edge(tiny, cases, family, kind):
     model, dictionary = cases.make_model(tiny, family), cases.make_dictionary(tiny, kind)

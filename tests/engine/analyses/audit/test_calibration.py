@@ -76,6 +76,7 @@ def test_a_common_shift_is_found_and_explains_what_is_declared(shifted):
     assert found["declared"] > 3 * found["most_by_chance"]
 
 
+@pytest.mark.slow
 def test_effects_of_a_tenth_of_the_features_are_no_common_shift(tmp_path):
     study = simulated_study(tmp_path / "study", features=400, causal=0.2, length=1)
     found = calibration(*(getattr(read_earlier(study.folder), name) for name in ("features", "responses")))

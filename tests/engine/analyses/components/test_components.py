@@ -250,6 +250,7 @@ def test_what_cannot_be_done_is_refused(tiny, refuses, message, given):
         components(held(tiny)[0].model, given.pop("prompts"), **given)
 
 
+@pytest.mark.slow
 def test_activations_that_are_no_numbers_are_refused(tiny):
     sweep = made(tiny)
     down = sweep.model.transformer.blocks.mlp.down

@@ -80,6 +80,7 @@ def test_the_direction_of_the_labels_is_found(kind, name):
     assert mann_whitney(fresh.x @ found.vector, fresh.y > 0) == pytest.approx(oracle, abs=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "name"), [pair for pair in NAMES if pair[1] not in ("difference", "covariance")])
 def test_coordinates_of_unlike_size_are_seen_through(kind, name):
     given, w = drawn(4_000, kind, mixed=True)

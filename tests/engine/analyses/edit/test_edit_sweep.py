@@ -49,6 +49,7 @@ def plain_value(model, edits, text, answers=()):
     return value[0] - value[1]
 
 
+@pytest.mark.slow
 def test_every_value_is_what_the_edit_of_activations_gives(model):
     settings = [settings_of(NEURONS, (3.0, -1.0))[index] for index in (0, 3, 8)]
     found = measured(sweep_of(model, settings))
@@ -78,12 +79,14 @@ def test_a_workdir_gives_the_same_numbers_and_resumes(model, tmp_path):
         measured(sweep_of(model, settings_of(NEURONS, (0.5,), [])), tmp_path / "work")
 
 
+@pytest.mark.slow
 def test_the_number_of_devices_changes_no_bit(model):
     settings = settings_of(NEURONS, (0.0,), [])
     one, four = (measured(sweep_of(model, settings, rows=4, devices=count)) for count in (1, 4))
     np.testing.assert_array_equal(one.edited, four.edited)
 
 
+@pytest.mark.slow
 def test_a_model_that_breaks_names_its_neurons(model):
     broken = [Setting("alone", ScaledNeurons(Neurons([1], [5]), np.array([1e38])))]
     with pytest.raises(ValueError, match=r"neurons 1:5 x1e\+38: "):

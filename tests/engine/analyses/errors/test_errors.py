@@ -73,6 +73,7 @@ def test_the_report_names_neurons_words_and_fields(found):
     assert "answers '" in told
 
 
+@pytest.mark.slow
 def test_scores_are_those_of_second_order(model, records):
     scored = cw.second_order(model, records, layers=[0, 2])
     for measure, order in (("direct", 0), ("second_order", 1)):

@@ -86,6 +86,7 @@ def test_values_held_out_have_no_say_in_what_is_chosen():
     assert one.select(["layer", "neuron", "auc", "p"]).equals(two.select(["layer", "neuron", "auc", "p"]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("per_group", [1, 4])
 def test_labels_dealt_at_random_confirm_no_more_than_chance(per_group):
     """Prompts of a group share their label and most of their values; 120 draws of 40 groups."""

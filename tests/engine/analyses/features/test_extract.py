@@ -54,6 +54,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_equal_to_a_plain_loop(tiny, transformer, prompts, case):
     make, positions = CASES[case]

@@ -30,6 +30,7 @@ def principal(transformer, corpus, site: Site, named: Site) -> Dictionary:
     return Dictionary(config, **{name: jnp.asarray(array, jnp.float32) for name, array in arrays.items()})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stream", ["resid_post", "mlp_out", "attn_in"])
 def test_the_named_place_is_the_right_one(transformer, corpus, stream):
     site = Site(1, stream)
@@ -68,6 +69,7 @@ def test_one_place_under_two_names(transformer, corpus):
     assert len({fit.reads for fit in places.fits}) == len(places.fits)
 
 
+@pytest.mark.slow
 def test_figures_are_those_of_the_definition(tiny, transformer, corpus):
     dictionary = tiny.make_dictionary(kind="topk", input_norm="layer_norm")
     for i, places in enumerate(try_places(transformer, dictionary, corpus)):
@@ -115,6 +117,7 @@ class TestTranscoders:
         assert str(places.fits[0]) == expected
 
 
+@pytest.mark.slow
 def test_parallel_blocks_have_no_resid_mid(tiny, corpus):
     transformer = tiny.make_transformer(**tiny.FAMILIES["gpt_neox"])
     (places, _) = try_places(transformer, tiny.make_dictionary(), corpus)

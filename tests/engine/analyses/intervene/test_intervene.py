@@ -140,6 +140,7 @@ def test_open_and_frozen_attention_are_hooks_on_the_plain_decoder(tiny, cases, p
         assert np.abs(expected - clean).max() > 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("family", "kind"), CASES)
 def test_doubling_a_source_moves_every_target_by_its_edge(tiny, cases, family, kind):
     model, dictionary = cases.make_model(tiny, family, logit_softcap=0.0), cases.make_dictionary(tiny, kind)
@@ -187,6 +188,7 @@ def test_own_values_do_nothing_at_all(tiny, cases, family, kind, mode):
         np.testing.assert_allclose(own.logits, own.clean_logits, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_row_is_the_same_alone_and_among_others(run):
     # Rows of one slot and of eight: every width is a program.
     lists = [[CHANGES[i]] for i in (0, 1, 3)] + [CHANGES, [(2, 4, 9, 1.0)], [(0, 0, 1, 3.0), *CHANGES[1:]]]
@@ -275,6 +277,7 @@ ENDS = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("holds", ["open", "freeze_attention", "constrained", (Hold("norm", 1), Hold("head_out", 0))])
 @pytest.mark.parametrize("edits", [KINDS, KINDS + ENDS, ENDS[1:]], ids=["blocks", "all", "the top"])
 def test_edits_of_all_kinds_in_one_call_are_those_of_run(model, transcoders, holds, edits):
@@ -290,6 +293,7 @@ def test_edits_of_all_kinds_in_one_call_are_those_of_run(model, transcoders, hol
     assert np.abs(out.logits - out.clean_logits).max() > 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("edits", [KINDS[:6], [(1, 3, 6, 2.0)]])
 def test_layers_are_held_under_edits_of_all_kinds(model, transcoders, edits):
     listed = [FeatureEdit(1, 6, 2.0, scope=3) if isinstance(edit, tuple) else edit for edit in edits]

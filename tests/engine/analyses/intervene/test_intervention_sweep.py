@@ -46,6 +46,7 @@ def prompt(name: str, tokens: list[int], answers: tuple[int, int]) -> CircuitPro
     )
 
 
+@pytest.mark.slow
 def test_continuations_are_of_cross_layer_features_too(tiny, cases):
     dictionary = cases.make_dictionary(tiny, "cross_layer")
     settings = InterventionSettings(operations=(("set", 4.0),), features=(Place(1, None, 5, None),))
@@ -126,6 +127,7 @@ def test_a_role_is_the_token_that_each_prompt_has_there(sweep, tmp_path):
     assert row.edits == (FeatureEdit(1, 5, 2.0, scope="positions:2"),)
 
 
+@pytest.mark.slow
 def test_rows_are_what_intervene_gives_and_resume_is_the_same(sweep, model, transcoders, tmp_path):
     features = (Place(1, 2, 5), Place(0, None, 3), Place(2, -1, 7, 4.0))
     operations = (("zero", 0.0), ("inhibit", 2.0), ("set", 1.5), ("patch", 0.0))
@@ -189,6 +191,7 @@ def test_pairs_are_of_equal_length_and_roles_meet(refuses):
         minimal_pairs((PROMPTS[0], PROMPTS[3]))
 
 
+@pytest.mark.slow
 def test_constrained_rows_move_as_predicted(sweep, graphs, tmp_path):
     """Also of sets of several layers: what is held makes their edges add."""
     kinds = ("single", "layer", "circuit", "complement")
@@ -268,6 +271,7 @@ def test_importance_is_correlation_with_control(model, transcoders):
         assert np.nanmin(layer.q) >= np.nanmin(layer.p)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reading", ["max", "last"])
 def test_importance_reads_what_a_clean_run_has(model, transcoders, reading):
     rng = np.random.default_rng(0)

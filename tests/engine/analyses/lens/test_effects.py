@@ -60,6 +60,7 @@ def test_every_arm_is_what_a_whole_pass_makes_of_it(family, tiny, cases):
     assert (np.abs(out.changes[:, 1:]).max(axis=0) > 1e-4).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "holds", ["constrained", ["head_out", "mlp_out.1"], ["norm", "attn_pattern.2", "query.1"]], ids=str
 )
@@ -71,6 +72,7 @@ def test_holds_keep_what_the_clean_pass_of_the_prompt_had(model, holds):
     np.testing.assert_allclose(out.values, expected, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["sae", "sae_cut", "skip_mlp_in", "cross_layer_skip"])
 def test_features_of_all_kinds_of_dictionaries(model, tiny, cases, name):
     dictionary = cases.make_dictionary(tiny, name)
@@ -87,6 +89,7 @@ def test_features_of_all_kinds_of_dictionaries(model, tiny, cases, name):
         )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_edits_of_logits_and_arms_of_each_prompts_own(model):
     arms = [
         [[cw.VectorEdit(3, np.eye(40)[number], 2.0, "add", stream="logits")], [cw.UnitEdit(number % 3, number)]]
@@ -167,6 +170,7 @@ def test_what_cannot_be_meant_is_refused(model, refuses):
             cw.Effects(np.zeros((40, 2)), np.zeros(40)).table(wrong)
 
 
+@pytest.mark.slow
 def test_what_is_not_finite_names_prompt_and_arm(transformer, tiny):
     model = cw.Model(transformer, None, "tiny", "of the tests")
     huge = cw.VectorEdit(1, np.ones(16), 3e38, "add", "last_prompt", "mlp_out")

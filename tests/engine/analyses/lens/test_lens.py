@@ -68,6 +68,7 @@ def test_parts_sum_to_the_logit_difference(family, tiny, cases, plain):
     np.testing.assert_allclose(parts.heads[1], written @ read, rtol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stream", ["resid_post", "attn_out"])
 def test_patching_is_a_loop_of_passes_with_one_place_replaced(stream, tiny, cases, plain, refuses, tmp_path):
     model = cases.make_model(tiny, "gpt2")

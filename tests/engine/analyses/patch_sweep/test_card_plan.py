@@ -36,6 +36,7 @@ def test_a_small_card_takes_what_fits(make_sweep):
     assert "not even one row fits" in nothing.text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("outcome", ["exact", "sampled"])
 def test_time_is_of_all_calls(make_sweep, tiny_sweep, outcome):
     few, many = (make_sweep(outcome, ("patch",), prompts=tiny_sweep.make_prompts(count)) for count in (4, 12))

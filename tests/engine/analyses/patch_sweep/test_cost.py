@@ -62,6 +62,7 @@ def test_rollouts_cost_their_tokens_and_their_records(make_sweep):
     assert recorded > short
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("basis", ["abstract", "measured"])
 def test_an_estimate_leaves_no_file_behind(make_sweep, tiny_sweep, tmp_path, basis):
     sweep = make_sweep("exact", ("baseline", "patch"), prompts=tiny_sweep.make_prompts(2))
@@ -74,6 +75,7 @@ def test_an_estimate_leaves_no_file_behind(make_sweep, tiny_sweep, tmp_path, bas
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_plan_that_does_not_fit_says_which_bucket_would(make_sweep, tmp_path, monkeypatch):
     sweep = make_sweep("exact", ("baseline", "patch"))
     there = memory.memory_there_bytes()

@@ -101,6 +101,7 @@ def test_few_arms_are_a_design_too(rows, kinds):
     assert {made.arms[i].kind for made in [rows(kinds)] for i in made.arm} == set(kinds)
 
 
+@pytest.mark.slow
 @given(st.permutations(range(6)))
 def test_rows_do_not_depend_on_the_order_of_the_features(tiny_sweep, dictionary, order):
     features, order = tiny_sweep.make_features(), np.array(order)

@@ -57,6 +57,7 @@ def test_a_unit_returns_what_the_plan_promised_the_store(tiny_sweep, make_sweep,
         assert arrays[name].dtype == spec.dtype
 
 
+@pytest.mark.slow
 def test_readers_agree_on_what_they_read(tiny_sweep, make_sweep, dictionary, features):
     """Selected, padded and strongest features are entries of all features."""
 

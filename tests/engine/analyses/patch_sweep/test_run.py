@@ -142,6 +142,7 @@ def test_a_changed_file_is_named_and_repaired_to_the_same_bytes(tiny_sweep, make
     assert hashes(tmp_path) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["trials.parquet", "trials.json", "plan.json"])
 def test_effects_are_estimated_of_the_trials_that_were_written(finished, tmp_path, refuses, name):
     """Any changed byte of what they are read from stops them."""

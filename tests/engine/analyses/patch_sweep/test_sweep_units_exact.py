@@ -73,6 +73,7 @@ def test_every_row_equals_teacher_forced_passes(computed, form):
             np.testing.assert_allclose(columns[name][mine].astype(float), values, atol=2e-5, err_msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("scope", "holds"), [
     ("last_prompt", "open"), ("decode", "open"), ("positions:1:3,-1", "open"),
     ("positions:1:3,-1", ("freeze_attention", "norm.-1", "mlp_out.1")),

@@ -70,6 +70,7 @@ def test_stop_texts_end_rollouts_and_are_part_of_the_plan(tiny_sweep, transforme
     assert make(sampling=sampling).plan.fingerprint != free.plan.fingerprint
 
 
+@pytest.mark.slow
 def test_a_unit_is_what_a_direct_call_draws(computed):
     sweep, columns, arrays = computed()
     prompt, s = sweep.prompts[0], sweep.settings
@@ -105,6 +106,7 @@ def test_arms_that_change_nothing_draw_the_baselines_tokens(computed):
     assert not np.array_equal(tokens_of(columns, 10)[:3], tokens_of(columns, 11)[:3])
 
 
+@pytest.mark.slow
 def test_a_noop_in_delta_form_is_the_baseline_and_has_no_rows(computed):
     assert "noop" not in set(computed()[1]["arm"])
     replaced = computed("replace")[1]

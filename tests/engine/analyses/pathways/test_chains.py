@@ -30,6 +30,7 @@ def _scored(built, chains, *, bypass=0.5, count=14, derivative="total"):
     return [built.drives(prompt, network) for prompt in prompts], total, through, table.to_pylist()
 
 
+@pytest.mark.slow
 def test_what_is_mediated_is_what_goes_through_the_inner_node(built):
     chains = (Chain((built.A, built.B, built.C), 1.0),)
     known, total, through, rows = _scored(built, chains)
@@ -44,6 +45,7 @@ def test_what_is_mediated_is_what_goes_through_the_inner_node(built):
     assert rows[0]["share_low"] < expected < rows[0]["share_high"]
 
 
+@pytest.mark.slow
 def test_a_longer_chain_counts_what_goes_through_all_its_inner_nodes(built):
     chains = (Chain((built.A, built.B, built.C, built.G), 1.0),)
     known, total, through, rows = _scored(built, chains)
@@ -132,6 +134,7 @@ def test_the_q_of_a_chain_counts_those_whose_pairs_were_not_validated():
     np.testing.assert_allclose(among, np.minimum(10 * alone, 1.0))
 
 
+@pytest.mark.slow
 def test_chains_do_not_depend_on_those_beside_them(built, monkeypatch):
     from causeway.engine.analyses.pathways import chains as module
 
@@ -144,6 +147,7 @@ def test_chains_do_not_depend_on_those_beside_them(built, monkeypatch):
     np.testing.assert_array_equal(whole[1:], alone)
 
 
+@pytest.mark.slow
 def test_mediation_is_that_of_whole_runs_with_the_inner_node_clamped(bundled):
     model, saes = bundled
     chains = (Chain(((0, 460), (1, 931), (3, 31)), 1.0), Chain(((0, 690), (2, 391), (3, 952)), 1.0))

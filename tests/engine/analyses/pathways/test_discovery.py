@@ -102,6 +102,7 @@ def pre_activation(dictionary, layer, feature, x):
     return np.asarray(normalise(dictionary.config.input_norm, jnp.asarray(x))) @ column * scale
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("family", "name"), grid(FAST))
 def test_total_gradients_are_those_of_finite_differences(tiny, cases, family, name):
     model, dictionary = make(tiny, cases, family, name)
@@ -127,6 +128,7 @@ def test_total_gradients_are_those_of_finite_differences(tiny, cases, family, na
         np.testing.assert_allclose(row["effect"], row["gradient"] * row["activation"], rtol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("family", "name"), grid(FAST_DIRECT, DIRECT))
 def test_direct_effects_are_what_a_feature_moves_where_patterns_norms_and_mlps_are_held(tiny, cases, family, name):
     model, dictionary = make(tiny, cases, family, name)
@@ -183,6 +185,7 @@ def values(tiny):
     return np.where(drawn > -1, drawn, np.nan)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", ["effect", "gradient"])
 @pytest.mark.parametrize(
     ("reduce", "planned", "derivative"),
@@ -218,6 +221,7 @@ def test_the_strongest_sources_are_those_of_a_sort_of_all(model, saes, values, r
                 np.testing.assert_allclose([r["activation"] for r in found], told, rtol=1e-9, atol=1e-15)
 
 
+@pytest.mark.slow
 def test_equal_effects_are_in_the_order_of_features_and_positions(model, saes):
     twice = saes.with_config(saes.config)
     for name in ("W_enc", "b_enc", "W_dec", "threshold"):
@@ -233,6 +237,7 @@ def test_equal_effects_are_in_the_order_of_features_and_positions(model, saes):
             assert all(a["effect"] == b["effect"] for a, b in zip(own[::2], own[1::2], strict=True))
 
 
+@pytest.mark.slow
 def test_neither_neighbours_nor_order_nor_tokens_after_the_target_change_an_effect(model, saes, values):
     whole = numbers(discover(model, saes, PROMPTS, TARGETS, change=values, top=9))
     order = [3, 0, 2, 1]
@@ -249,6 +254,7 @@ def test_neither_neighbours_nor_order_nor_tokens_after_the_target_change_an_effe
     np.testing.assert_allclose([alone[k] for k in whole], list(whole.values()), rtol=1e-9, atol=1e-15)
 
 
+@pytest.mark.slow
 def test_given_pairs_have_the_effects_that_discovery_finds(model, saes, values):
     for settings in ({}, {"change": values}, {"derivative": "direct", "reduce": "sum"}):
         rows = rows_of(discover(model, saes, PROMPTS, TARGETS, top=5, stratum=3, seed=2, **settings))
@@ -267,6 +273,7 @@ def test_given_pairs_have_the_effects_that_discovery_finds(model, saes, values):
             np.testing.assert_allclose([found[key(r)] for r in own], wanted, rtol=1e-9, atol=1e-15)
 
 
+@pytest.mark.slow
 def test_the_stratum_is_drawn_of_active_sources_by_seed_and_prompt_alone(model, saes):
     def sources(targets, prompts, **settings):
         rows = rows_of(discover(model, saes, prompts, targets, top=1, stratum=5, **settings))
@@ -288,6 +295,7 @@ def test_a_target_that_is_off_has_gradients_too(model, saes):
     assert [bool(r["gradient"]) for r in rows] == [True] * 50
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_to_the_same_table(tiny, tmp_path, monkeypatch):
     # Units run in threads of their own, which do not know of this module's float64.
     model = Model(tiny.make_transformer(), None, "tiny", "tiny")
@@ -310,6 +318,7 @@ def test_an_interrupted_run_goes_on_to_the_same_table(tiny, tmp_path, monkeypatc
         dataclasses.replace(job, seed=1).table(tmp_path / "a")
 
 
+@pytest.mark.slow
 def test_weights_and_products_of_sixteen_bits_give_gradients_near_those_of_more(tiny):
     def found(numerics, dtype):
         model = Model(tiny.make_transformer(numerics), None, "tiny", "tiny")
@@ -323,6 +332,7 @@ def test_weights_and_products_of_sixteen_bits_give_gradients_near_those_of_more(
     np.testing.assert_allclose([less[k][0] for k in more], [g for g, _ in more.values()], atol=0.1 * size)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["shard_map", "pmap"])
 def test_devices_change_no_bit(model, saes, values, mode):
     targets = np.repeat([1, 2], 24), np.tile(np.arange(24), 2)
@@ -332,6 +342,7 @@ def test_devices_change_no_bit(model, saes, values, mode):
     assert three.table().equals(job.table())
 
 
+@pytest.mark.slow
 def test_decoder_rows_of_long_prompts_are_gathered_in_parts(model, saes, monkeypatch):
     whole = numbers(discover(model, saes, PROMPTS[2:], TARGETS, top=9))
     monkeypatch.setattr(readings, "SLOT_ENTRIES", 1)

@@ -86,6 +86,7 @@ def test_where_sources_do_not_reach_the_targets_nothing_is_found(built):
     assert all(row["effect"] == 0 for (start, _), row in edges.items() if start[0] == 0)
 
 
+@pytest.mark.slow
 def test_a_direct_effect_is_measured_with_what_it_keeps_kept(bundled):
     model, saes = bundled
     texts = [f"{a}+{b}=" for a in (14, 27, 36, 44, 58) for b in (9, 15, 31, 95)]
@@ -103,6 +104,7 @@ def test_a_direct_effect_is_measured_with_what_it_keeps_kept(bundled):
             assert stats.spearmanr(predicted, effect).statistic > 0.9
 
 
+@pytest.mark.slow
 def test_sources_with_planned_values_are_set_to_them(built):
     values = pa.table({"layer": [0, 0, 1], "feature": [0, 1, 0], "value": [2.0, 1.0, 5.0]})
     settings = dataclasses.replace(SETTINGS, draws=0, chains=0)
@@ -134,6 +136,7 @@ def test_neither_the_order_of_prompts_nor_of_targets_decides_anything(built, fou
             assert row == same
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_in_any_phase_goes_on_to_the_same_tables(built, found, tmp_path, monkeypatch):
     from causeway.engine.analyses.pathways import pathways as module
 
@@ -179,6 +182,7 @@ def test_settings_that_cannot_be_are_refused(built, refuses):
         halves([_records(built)[0]] * 2, 0)
 
 
+@pytest.mark.slow
 def test_the_prototype_tells_the_strongest_of_each_layer_and_what_it_took(built):
     asked = _asked(built, targets=[built.G])
     told = prototype(asked)

@@ -52,6 +52,7 @@ def _replay(bundled, derivative="total", scope="all", draws=2, position=-1, **ch
     return Replay(model, saes, prompts, pairs, values, derivative, draws, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("derivative", "scope", "position"), [
     ("total", "all", -1), ("total", "last_prompt", -1), ("direct", "all", -1), ("total", "all", -2),
 ])  # fmt: skip
@@ -98,6 +99,7 @@ def test_the_order_of_prompts_decides_no_number(bundled):
     np.testing.assert_array_equal(some.random, others.random[:, :, ::-1])
 
 
+@pytest.mark.slow
 def test_a_killed_replay_goes_on_to_the_same_bytes(bundled, tmp_path, monkeypatch, contents):
     from types import SimpleNamespace
 
@@ -149,6 +151,7 @@ GRID = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("family", "name"), GRID)
 def test_every_kind_of_dictionary_is_measured_as_a_whole_run_has_it(tiny, family, name):
     model = Model(tiny.make_transformer(**tiny.FAMILIES[family]), None, "tiny", "tiny", prepend_bos=False)
@@ -174,6 +177,7 @@ def test_every_kind_of_dictionary_is_measured_as_a_whole_run_has_it(tiny, family
     assert (found.pre != 0).mean() > 0.5
 
 
+@pytest.mark.slow
 def test_of_a_thousand_pairs_that_nothing_connects_none_is_called_a_pathway(tiny):
     declared, tested = 0, 0
     for seed in range(2):

@@ -1,6 +1,7 @@
 """Kinds of prompts: a neuron of one kind, of all, by chance, and where there is one kind alone."""
 
 import numpy as np
+import pytest
 
 from causeway.engine.analyses.polysemanticity.behaviours import Labels
 from causeway.engine.analyses.polysemanticity.effects import Neuron
@@ -52,6 +53,7 @@ def test_information_is_that_of_its_definition():
     np.testing.assert_allclose(found, shared / np.sqrt(np.prod(entropies)))
 
 
+@pytest.mark.slow
 def test_groups_of_one_kind_are_dealt_whole_and_chance_is_found_no_more_than_it_should_be():
     """Prompts of a group have one strength and one kind."""
     names = [f"k{i // 4 % 2}" for i in range(PROMPTS)]

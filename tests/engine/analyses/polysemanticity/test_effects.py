@@ -109,6 +109,7 @@ def test_heads_that_act_together_have_fewer_directions_than_chance_and_independe
     assert np.mean(np.array(p) <= 0.1) < 0.25
 
 
+@pytest.mark.slow
 def test_intervals_of_directions_cover_the_number_that_many_prompts_would_show():
     sizes = np.array([2.0, 1.5, 1.0, 0.5, 0.3, 0.1])
     truth = np.square(np.square(sizes).sum()) / (sizes**4).sum()

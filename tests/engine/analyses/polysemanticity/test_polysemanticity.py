@@ -70,6 +70,7 @@ def test_words_are_scored_beside_random_directions_and_told(model, prompts, foun
     assert result.about["labels"] == ["nouns", "sums"]
 
 
+@pytest.mark.slow
 def test_the_order_of_neurons_changes_no_score(model, prompts, found):
     other = cw.components(model, prompts, neurons=Neurons([2, 1], [100, 40]), largest=5, held_out=0.4)
     one, two = (

@@ -100,6 +100,7 @@ def test_kept_neurons_come_strongest_first_and_are_those_marked(found):
     assert "\n" not in repr(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("criterion", CRITERIA)
 def test_one_criterion_alone_orders_a_layer_by_itself(model, criterion):
     found = cw.rank(model, PROMPTS, criteria=[criterion], layers=[-1], keep=24, held_out=0)
@@ -125,6 +126,7 @@ def test_the_records_own_split_chooses_and_answers_part_after_what_they_share(mo
     assert sides([asked, asked], np.array([False, False])) == ([asked, asked],) * 2
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_goes_on_to_the_same_tables(model, tmp_path, monkeypatch):
     records = [pair(*texts, id=f"prompt {n}") for n, texts in enumerate(PROMPTS)]
     asked, settings = questions([scorable(model, r) for r in records], 1), Settings(keep_layers=1, keep=4)
@@ -145,6 +147,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_tables(model, tmp_path, monk
         rank_prompts(model, choosing[:-1], others, settings, kept=kept)
 
 
+@pytest.mark.slow
 def test_rows_over_several_devices_give_the_same_ranking(model):
     asked = [Question((i % 7, 3, i % 5, 8), (i % 9, 20), f"p{i}") for i in range(9)]
     one, three = (
@@ -159,6 +162,7 @@ def test_rows_over_several_devices_give_the_same_ranking(model):
                 np.testing.assert_allclose(*values, rtol=1e-4, atol=1e-6, err_msg=column)
 
 
+@pytest.mark.slow
 def test_what_is_no_number_is_named_before_anything_is_ranked(tiny, model):
     broken = tiny.make_transformer()
     down = broken.blocks.mlp.down
@@ -183,6 +187,7 @@ def test_what_cannot_be_ranked_is_refused_in_a_line_before_compiling(model, refu
     assert not programs
 
 
+@pytest.mark.slow
 def test_position_0_counts_where_it_is_asked_for(model):
     short = [*PROMPTS, ("a", "b", "c"), ("d", "e", "f")]
     whole = cw.rank(model, short, include_first=True, keep_layers=1, keep=2)

@@ -86,6 +86,7 @@ def test_activity_and_means_are_those_of_all_tokens_but_the_first_and_of_the_las
     )
 
 
+@pytest.mark.slow
 def test_saliency_is_activation_times_the_gradient_of_the_outcome(model, clean, sums):
     found = {"": [], "_last": []}
     for question, (streams, _) in zip(ASKED, clean, strict=True):
@@ -111,6 +112,7 @@ def test_the_gradient_is_the_difference_quotient(model, clean, sums):
     np.testing.assert_allclose(sums.scores["saliency_last"][1, 5], np.mean(expected), rtol=1e-5, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_neurons_direct_effect_is_what_ablating_it_changes_with_all_else_held(model, sums, frozen):
     assert np.abs(frozen["neurons"]).max() > 1e-4
     for row, question in enumerate(ASKED):
@@ -127,6 +129,7 @@ def test_a_neurons_direct_effect_is_what_ablating_it_changes_with_all_else_held(
     np.testing.assert_allclose(sums.scores["direct_effect_abs"][layer, neuron], size, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_frozen_and_direct_ablations_are_those_of_passes_that_hold(model, sums, frozen):
     arms = arms_of(range(3), WRITTEN)
     job = Ablations(model, ASKED, arms, WRITTEN, sums.means, 1)
@@ -149,6 +152,7 @@ def test_frozen_and_direct_ablations_are_those_of_passes_that_hold(model, sums, 
                 np.testing.assert_allclose(frozen[paths][at], value, rtol=1e-9, atol=1e-10, err_msg=f"{paths} {arm}")
 
 
+@pytest.mark.slow
 def test_how_prompts_are_dealt_and_whether_position_0_counts_decide_what_they_say(model, sums):
     alone = summed(work(model, rows=1).read("", NeuronSums, ASKED, (answers_of(ASKED),)), len(ASKED))
     whole = summed(work(model, first=0, rows=4).read("", NeuronSums, ASKED, (answers_of(ASKED),)), len(ASKED))

@@ -56,6 +56,7 @@ def plain_correlation(x, y):
     return float(np.corrcoef(dx, dy)[0, 1]) if np.std(dx) > 1e-9 and np.std(dy) > 1e-9 else None
 
 
+@pytest.mark.slow
 def test_the_table_is_what_loops_over_rows_give(found, replayed):
     _, free, forced = replayed
     stores, seen = {"free": free, "teacher_forced": forced}, set()
@@ -89,6 +90,7 @@ def test_sources_and_targets_of_the_redesign_are_named_the_other_way_round(found
         assert named == ((row["target_layer"], row["target_feature"]) if upstream else (None, None))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scope", ["last_prompt", "last_prompt_and_decode"])
 def test_given_tokens_give_what_a_plain_pass_with_the_same_edits_gives(make_replay, tmp_path, scope):
     sweep = make_replay(("baseline", "patch"), scope=scope, trials=2)

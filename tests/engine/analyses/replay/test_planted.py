@@ -58,6 +58,7 @@ def test_the_planted_pathway_is_found_at_every_step_and_no_other(found):
         assert row["low"] < row["delta"] < row["high"]
 
 
+@pytest.mark.slow
 def test_the_band_is_the_largest_change_of_the_sources_own_random_features(found, workdir):
     """Random features of other sources are pushed otherwise, and have no say."""
     free = Recorded.open(workdir / "free", "replay")

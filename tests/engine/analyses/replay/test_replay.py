@@ -105,6 +105,7 @@ def test_a_feature_set_to_its_own_value_changes_nothing(make_replay, tiny_sweep,
     assert not np.any(found.sources["length_change"].to_numpy())
 
 
+@pytest.mark.slow
 def test_in_replace_form_edits_are_held_against_the_no_op_and_the_clean_arm(make_replay, tmp_path):
     run.run(make_replay(("baseline", "noop", "patch"), form="replace", trials=2), tmp_path)
     found = run.read_stores(tmp_path, PathwaySettings())
@@ -121,6 +122,7 @@ def test_targets_are_those_that_are_asked_for(replayed):
     assert named.aggregate([]).to_pylist() == [{"target_layer": 2, "target_feature": 7}]
 
 
+@pytest.mark.slow
 def test_the_strongest_features_give_what_chosen_ones_give(make_replay, tmp_path):
     """Recorded as the 24 strongest of 24, every feature is known."""
     for record in ("patched", "top:24", "all"):
@@ -142,6 +144,7 @@ def test_the_strongest_features_give_what_chosen_ones_give(make_replay, tmp_path
         assert not np.any(other.pathways["unseen"].to_numpy())
 
 
+@pytest.mark.slow
 def test_readings_that_were_not_kept_are_counted(make_replay, tmp_path):
     run.run(make_replay(record="top:1"), tmp_path, teacher_forced=False)
     found = run.read_stores(tmp_path, PathwaySettings(), teacher_forced=False)

@@ -14,6 +14,7 @@ def loaded():
     return model, cw.load_dictionaries("bundled:tiny", for_model=model)
 
 
+@pytest.mark.slow
 def test_a_notebook_asks_for_other_targets_than_the_features_themselves(loaded, tmp_path):
     asked = {"features": FEATURES, "targets": [{"layer": 3, "feature": 5}], "trials": 2, "max_new_tokens": 3, "rows": 8}
     found = cw.replay(loaded[0], GROUPS, loaded[1], **asked, workdir=tmp_path)

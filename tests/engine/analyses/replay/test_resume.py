@@ -27,6 +27,7 @@ def contents():
     return read
 
 
+@pytest.mark.slow
 def test_interrupted_and_resumed_in_another_order_nothing_differs(make_replay, replayed, contents, tmp_path):
     workdir, _, _ = replayed
     run.read_stores(workdir, PathwaySettings())

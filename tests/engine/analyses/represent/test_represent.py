@@ -79,6 +79,7 @@ def test_activations_that_are_no_numbers_are_refused_with_the_prompt_named(plain
         read_streams(broken, prompts[3:4], [4], Place("final_norm"))
 
 
+@pytest.mark.slow
 def test_the_largest_logits_are_those_of_the_token_written_at_each_step(bundled):
     texts = ["44+95=", "12+3="]
     prompts = [TokenizedPrompt(PromptRecord(text, id=text), tuple(bundled.tokens(text))) for text in texts]

@@ -89,6 +89,7 @@ def test_the_sign_is_written_beside_the_numbers():
     assert reading["groups"] == list(GROUPS)
 
 
+@pytest.mark.slow
 def test_strata_remove_a_confound():
     """Features follow the balance; the groups differ in balance and in nothing else."""
     rng = np.random.default_rng(2)

@@ -65,6 +65,7 @@ def test_fewer_layers_are_those_of_all(model, prompts, directions, scored):
     np.testing.assert_array_equal(found.scores[:, 0], scored.scores[:3, 1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["shard_map", "pmap"])
 def test_devices_change_no_bit(scores_job, mode):
     one = scores_job.unit(0)
@@ -136,6 +137,7 @@ def test_answers_are_read_where_they_part(model):
     assert found.names == ("answers",)
 
 
+@pytest.mark.slow
 def test_a_direction_of_a_layer_is_read_there(model, prompts):
     vectors = np.random.default_rng(3).standard_normal((1, model.config.d_model))
     found = cw.second_order(model, prompts[:4], directions=cw.Directions(("x",), vectors, "resid_post", 1), orders=2)

@@ -17,6 +17,7 @@ def _spelled(found, number):
     return [found.vocabulary[code] for code in found.codes[found.ends[number] : found.ends[number + 1]]]
 
 
+@pytest.mark.slow
 @given(st.lists(st.text(alphabet="aB $1.\n\t_é'-\x01", max_size=25), max_size=6))
 def test_words_are_those_of_the_documents_pattern(texts):
     found = words(pieces(texts))
