@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from causeway.engine.model.handle import Model
 
 FLAGS = take("model dictionaries layers gating storage compute bos devices mesh parallel placement")
-DTYPES = ["float32", "bfloat16", "float16"]
 
 
 def load_model(storage: Storage | None = None, spread: bool = True) -> Model:
