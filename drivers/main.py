@@ -7,52 +7,78 @@ imported first and alone, so that it is in place while the rest is imported.
 import importlib
 import os
 import sys
+from collections.abc import Mapping
 from importlib import metadata
 
 from causeway.drivers.flags.interruption import interruptible
 
-QUESTIONS = {
-    "demo": "show me everything on the bundled model, on this laptop, in a few minutes",
-    "inspect": "what is this model / dictionary, and is it loaded right?",
-    "convert": "turn published weights and dictionaries into a checkpoint that restores straight onto my mesh",
-    "prompts": "which prompts test a behaviour, with a right and a wrong answer?",
-    "evaluate": "can the model do it, clearly enough to look inside?",
-    "features": "which features do my prompts switch on?",
-    "screen": "which features differ between two groups?",
-    "patch_sweep": "which of them change what the model does?",
-    "attribute": "what inside the model makes it answer as it does?",
-    "intervene": "does changing these features change what it answers?",
-    "virtual_weights": "which features feed which, on the stream itself?",
-    "represent": "what does its stream hold where it answers, and is the answer right?",
-    "direction": "along which direction of the stream are right answers told from wrong ones?",
-    "rank": "which layers and neurons do the answers depend on?",
-    "second_order": "what does every neuron do through later attention heads?",
-    "components": "along which direction does each neuron act through later attention, and on how few prompts?",
-    "decompose": "which few words say what a neuron does through later attention?",
-    "ablate": "does it matter what neurons do through later attention, and is its main direction enough?",
-    "edit": "do scaled neurons make it answer better, and at what price elsewhere?",
-    "polysemanticity": "how many unrelated things does each neuron do?",
-    "errors": "which neurons tell its wrong answers from the right ones, and where do errors lie?",
-    "adversarial": "which words put into a prompt make it err, as its neurons say?",
-    "audit": "can the results of an earlier study be built on?",
-    "select": "which of its features are followed, on which prompts?",
-    "pathways": "which features drive which, along which chains, and as much as gradients say?",
-    "replay": "which features does setting a feature change, in what the model writes and apart from it?",
-    "tokens": "which tokens and words does each feature add to what it writes, or remove?",
-    "integrate": "what do all these analyses together say of each feature?",
-    "train_model": "make a small model",
-    "train_dictionary": "make SAEs or transcoders for a model",
-    "study": "how do I run a whole pipeline from one file, and go on where it stopped?",
-    "bench": "how fast is it, and how far from the floor?",
+# What each driver answers, the drivers of one purpose together and in the order in which they are used.
+GROUPS: Mapping[str, Mapping[str, str]] = {
+    "to begin with": {
+        "demo": "show me everything on the bundled model, on this laptop, in a few minutes",
+        "inspect": "what is this model / dictionary, and is it loaded right?",
+        "study": "how do I run a whole pipeline from one file, and go on where it stopped?",
+    },
+    "prompts, and whether the model can do them": {
+        "prompts": "which prompts test a behaviour, with a right and a wrong answer?",
+        "evaluate": "can the model do it, clearly enough to look inside?",
+    },
+    "features, and what they change": {
+        "features": "which features do my prompts switch on?",
+        "screen": "which features differ between two groups?",
+        "patch_sweep": "which of them change what the model does?",
+    },
+    "circuits of one answer": {
+        "attribute": "what inside the model makes it answer as it does?",
+        "intervene": "does changing these features change what it answers?",
+        "virtual_weights": "which features feed which, on the stream itself?",
+    },
+    "neurons, through later attention": {
+        "represent": "what does its stream hold where it answers, and is the answer right?",
+        "direction": "along which direction of the stream are right answers told from wrong ones?",
+        "rank": "which layers and neurons do the answers depend on?",
+        "second_order": "what does every neuron do through later attention heads?",
+        "components": "along which direction does each neuron act through later attention, and on how few prompts?",
+        "decompose": "which few words say what a neuron does through later attention?",
+        "ablate": "does it matter what neurons do through later attention, and is its main direction enough?",
+        "edit": "do scaled neurons make it answer better, and at what price elsewhere?",
+        "polysemanticity": "how many unrelated things does each neuron do?",
+        "errors": "which neurons tell its wrong answers from the right ones, and where do errors lie?",
+        "adversarial": "which words put into a prompt make it err, as its neurons say?",
+    },
+    "from an earlier study to one story": {
+        "audit": "can the results of an earlier study be built on?",
+        "select": "which of its features are followed, on which prompts?",
+        "pathways": "which features drive which, along which chains, and as much as gradients say?",
+        "replay": "which features does setting a feature change, in what the model writes and apart from it?",
+        "tokens": "which tokens and words does each feature add to what it writes, or remove?",
+        "integrate": "what do all these analyses together say of each feature?",
+    },
+    "models and dictionaries of one's own": {
+        "convert": "turn published weights and dictionaries into a checkpoint that restores straight onto my mesh",
+        "train_model": "make a small model",
+        "train_dictionary": "make SAEs or transcoders for a model",
+    },
+    "how fast": {
+        "bench": "how fast is it, and how far from the floor?",
+    },
 }
+QUESTIONS: Mapping[str, str] = {name: question for group in GROUPS.values() for name, question in group.items()}
+
+
+_FURTHER = (
+    "causeway DRIVER --help tells a driver's flags, with examples that run; causeway --version what is installed.",
+    "causeway --completion=bash (zsh, fish) prints what makes the shell complete drivers, flags and values.",
+)
 
 
 def overview() -> str:
     """The drivers and their questions."""
     width = max(map(len, QUESTIONS))
-    lines = [f"  {name:<{width}}  {question}" for name, question in QUESTIONS.items()]
-    head = "causeway: causal experiments inside language models\n\nusage: causeway DRIVER [--flag=value ...]\n"
-    return "\n".join([head, *lines, "", "causeway DRIVER --help tells a driver's flags, with an example that runs."])
+    lines = ["causeway: causal experiments inside language models", "", "usage: causeway DRIVER [--flag=value ...]"]
+    for title, group in GROUPS.items():
+        lines += ["", f"{title}:", *(f"  {name:<{width}}  {question}" for name, question in group.items())]
+    return "\n".join([*lines, "", *_FURTHER])
 
 
 def run() -> None:
@@ -73,6 +99,10 @@ def _run(arguments: list[str]) -> None:
         print(versions())
         return
     name, *rest = arguments
+    if name.partition("=")[0] in ("--completion", "--complete"):
+        from causeway.drivers.flags.completion import answer
+
+        sys.exit(answer(*arguments))
     if name not in QUESTIONS:
         from causeway.drivers.flags.help import suggestion
 
