@@ -40,12 +40,10 @@ def memory_there_bytes() -> int:
     return min(limits) if all(limits) else _host_bytes()
 
 
-def memory_each_bytes(devices: int | None = None) -> int:
-    """`memory_there_bytes` for each of so many devices of this process; None for all. Those of a host share its own."""
-    import jax
-
+def memory_each_bytes(devices: int) -> int:
+    """`memory_there_bytes` for each of so many devices of this process that hold copies; a host's share what it has."""
     there = memory_there_bytes()
-    return there // (devices or jax.local_device_count()) if in_host_memory() else there
+    return there // devices if in_host_memory() else there
 
 
 def resident_bytes() -> int:

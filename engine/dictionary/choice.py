@@ -12,7 +12,6 @@ kept for them; `--plan` tells what they take. Whole and streamed give the same b
 import dataclasses
 from collections.abc import Callable
 
-import jax
 from jax.sharding import Mesh
 
 from causeway.engine import memory
@@ -45,7 +44,7 @@ class Auto:
             ValueError: neither way do they fit; with the numbers, and what would.
         """
         parts = 1 if self.mesh is None else self.mesh.shape[MODEL]
-        devices = jax.local_device_count() if self.mesh is None else self.mesh.size
+        devices = 1 if self.mesh is None else self.mesh.size
         beside = max(weights, memory.resident_bytes() // devices) if memory.in_host_memory() else weights
         there, whole = memory.memory_each_bytes(devices), -(-dictionaries // parts)
         room = round((1 - PROGRAMS) * there) - beside

@@ -61,10 +61,10 @@ def _narrower(config: ModelConfig, numerics: Numerics) -> list[tuple[str, int]]:
     return [(name, size) for name, size in sizes if size < present]
 
 
-def _devices(where: Where) -> int | None:
-    """How many devices get weights; None where it is all, which rows are spread over."""
+def _devices(where: Where) -> int:
+    """How many devices get weights: without a mesh the default one alone, on which rows run then too."""
     if where is None:
-        return None
+        return 1
     return where.size if isinstance(where, Mesh) else len(where.device_set)
 
 

@@ -1,6 +1,5 @@
 """Where dictionaries go when nobody says it: by sizes against the memory there is."""
 
-import jax
 import pytest
 
 from causeway.engine import memory
@@ -47,13 +46,14 @@ def test_what_fits_neither_way_is_refused_with_the_numbers(there, streamable, wh
         Auto().chosen(16 * GB, 32, 4 * GB, streamable)
 
 
-@pytest.mark.parametrize("devices", [1, 4])
-def test_of_a_hosts_memory_all_counts_that_the_process_holds(monkeypatch, devices):
-    monkeypatch.setattr(jax, "local_device_count", lambda: devices)
+@pytest.mark.parametrize(("mesh", "devices"), [(None, 1), ((4, 1), 4)])
+def test_of_a_hosts_memory_all_counts_that_the_process_holds(monkeypatch, mesh, devices):
+    """Without a mesh the default device has it alone, however many the process has."""
+    mesh = None if mesh is None else make_mesh(*mesh)
     monkeypatch.setattr(memory, "memory_there_bytes", lambda: 10 * GB * devices)
     monkeypatch.setattr(memory, "resident_bytes", lambda: 7 * GB * devices)
-    assert isinstance(Auto().chosen(2 * GB, 32, 0, True), Streamed)
+    assert isinstance(Auto(mesh).chosen(2 * GB, 32, 0, True), Streamed)
     monkeypatch.setattr(memory, "resident_bytes", lambda: 5 * GB * devices)
-    assert isinstance(Auto().chosen(2 * GB, 32, 0, True), Replicated)
+    assert isinstance(Auto(mesh).chosen(2 * GB, 32, 0, True), Sharded if mesh else Replicated)
     with pytest.raises(ValueError, match=r"in fewer bits \(--storage\)$"):
-        Auto().chosen(200 * GB, 32, 0, True)
+        Auto(mesh).chosen(200 * GB, 32, 0, True)

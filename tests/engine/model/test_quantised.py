@@ -120,11 +120,11 @@ def test_weights_that_do_not_fit_are_refused_with_what_would(monkeypatch):
 
 def test_the_devices_of_a_host_share_its_memory(monkeypatch):
     monkeypatch.setattr(memory, "memory_there_bytes", lambda: int(20e9))
-    monkeypatch.setattr(jax, "local_device_count", lambda: 2)
-    check_fits(LLAMA_8B, INT8)
+    check_fits(LLAMA_8B, Numerics("bfloat16"))  # on the default device alone, however many there are
+    check_fits(LLAMA_8B, INT8, make_mesh(2))
     check_fits(LLAMA_8B, Numerics("bfloat16"), make_mesh(1, 2))
     with pytest.raises(ValueError, match=r"each device, which has 10 GB; what would fit: --storage=int8 \(8\.04 GB\)$"):
-        check_fits(LLAMA_8B, Numerics("bfloat16"))
+        check_fits(LLAMA_8B, Numerics("bfloat16"), make_mesh(2))
 
 
 def test_scaled_neurons_are_those_of_the_weights_that_are_read(tiny):
