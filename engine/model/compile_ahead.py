@@ -22,6 +22,9 @@ from causeway.engine.devices import RowParallel
 _AT_ONCE = 4
 _tracing, _compiling = ThreadPoolExecutor(1), ThreadPoolExecutor(_AT_ONCE)
 _STARTED: dict[Hashable, Future[Any]] = {}
+_emptied: list[None] = []
+# Traced once, and again only when jax's tables were emptied (`jax.clear_caches`), and with them what was started.
+_tables = jax.jit(lambda: _emptied.append(None))
 
 
 def pays(parallel: RowParallel) -> bool:
@@ -41,8 +44,17 @@ def compile_ahead(program: Callable[..., Any], *arguments: Any) -> Future[Any]:
     shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=a.sharding), arguments)
     leaves, structure = jax.tree.flatten(shapes)
     key = (program, structure, tuple(leaves))
+    _forget()
     if key not in _STARTED:
         traced = _tracing.submit(lambda: program.lower(*shapes))  # type: ignore[attr-defined]
         # What is kept of it keeps the program in jax's own tables.
         _STARTED[key] = _compiling.submit(lambda: traced.result().compile())
     return _STARTED[key]
+
+
+def _forget() -> None:
+    """Drop what jax would compile again since its tables were emptied."""
+    before = len(_emptied)
+    _tables.trace()
+    if len(_emptied) > before:
+        _STARTED.clear()

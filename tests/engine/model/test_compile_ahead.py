@@ -37,6 +37,20 @@ def test_a_call_finds_what_was_compiled_ahead_once(compiled):
     assert program._cache_size() == 1
 
 
+def test_tables_of_jax_that_were_emptied_are_filled_again(compiled):
+    program, given = jax.jit(lambda x: x + 3), jax.device_put(jnp.ones(5), jnp.zeros(5).sharding)
+    first = compile_ahead(program, given)
+    first.result()
+    assert compile_ahead(program, given) is first
+    jax.clear_caches()
+    compiled.clear()
+    second = compile_ahead(program, given)
+    second.result()
+    np.testing.assert_array_equal(program(given), np.full(5, 4))
+    assert second is not first
+    assert compiled == ["jit(<lambda>)"]
+
+
 def test_what_compiling_raises_is_raised_where_it_is_waited_for():
     def refuses(x):
         raise ValueError("no such thing")
@@ -58,7 +72,6 @@ def test_segments_compiled_ahead_are_the_same_programs(tiny, draw, compiled, mon
 
     expected, usual = drawn(), compiled.count("jit(on_one_device_decode_segment)")
     monkeypatch.setattr(generate, "pays", lambda parallel: True)
-    monkeypatch.setattr(module, "_STARTED", {})
     jax.clear_caches()
     compiled.clear()
     before = compilations(decode_segment)
