@@ -80,7 +80,7 @@ class Command:
             "rows": ROWS.get(self.stage.driver, "1"),
             "values": {
                 flag: self._named(flag, value, digests)
-                for flag, value in sorted(self.resolved.items()) if flag not in UNDECIDING and flag not in takes
+                for flag, value in sorted(deciding(self.resolved).items()) if flag not in takes
             },
             "takes": {
                 flag: [
@@ -102,6 +102,21 @@ class Command:
             return value
         texts = value if isinstance(value, list) else [value]
         return [f"{found[text].name} {digests.of(found[text])}" if text in found else text for text in texts]
+
+
+def deciding(resolved: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that decide results. Of a mesh that is how many places weights are split over; along `data` lie rows.
+
+    Raises:
+        ValueError: a mesh that is none.
+    """
+    values = {flag: value for flag, value in resolved.items() if flag not in UNDECIDING}
+    if values.get("mesh"):
+        from causeway.engine.mesh import MODEL, mesh_sizes  # jax comes with it, which few studies need here
+
+        _, split = mesh_sizes(values["mesh"])
+        values["mesh"] = f"{MODEL}:{split}" if split > 1 else None
+    return values
 
 
 def printable(arguments: list[str]) -> str:

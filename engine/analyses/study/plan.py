@@ -7,7 +7,7 @@ shapes (`cost_table`). What cannot be told is `unknown`, and sums say what they 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
-from causeway.engine.analyses.study.commands import UNDECIDING, Command
+from causeway.engine.analyses.study.commands import Command, deciding
 from causeway.engine.analyses.study.cost_table import cost
 from causeway.engine.analyses.study.costs import Facts, Machine, Unknown
 from causeway.engine.analyses.study.page import bytes_text, seconds_text
@@ -64,8 +64,8 @@ def _like(record: Record | None, command: Command) -> Record | None:
     """The record of an earlier run with the same values, whatever its files held."""
     if record is None or not record.finished or record.driver != command.stage.driver:
         return None
-    inputs = command.inputs.keys() | command.stage.takes.keys() | UNDECIDING
-    now = {flag: value for flag, value in command.resolved.items() if flag not in inputs}
+    inputs = command.inputs.keys() | command.stage.takes.keys()
+    now = {flag: value for flag, value in deciding(command.resolved).items() if flag not in inputs}
     before = {flag: value for flag, value in record.identity["values"].items() if flag not in inputs}
     return record if now == before else None
 

@@ -48,6 +48,13 @@ def test_a_stage_that_is_made_again_with_the_same_bytes_runs_no_other_again(toy)
     assert toy()[0] == ["a"]
 
 
+@pytest.mark.parametrize(("mesh", "again"), [("data:4", ""), ("model:1", ""), ("data:2,model:2", "abcd")])
+def test_of_a_mesh_the_places_along_model_decide_alone(toy, mesh, again):
+    toy()
+    assert "".join(toy(config(shared={"seed": 0, "mesh": mesh}))[0]) == again
+    assert toy(config(shared={"seed": 0, "mesh": "model:2"}))[0] == ([] if again else list("abcd"))
+
+
 def test_a_touched_file_is_compared_and_a_moved_workdir_goes_on(toy):
     toy()
     os.utime(toy.workdir / "a" / "text", ns=(1, 1))

@@ -47,8 +47,8 @@ class Toy:
             for flag, taken in stage.takes.items()
         }  # fmt: skip
         typed = {flag: (f"--{flag}={value}",) for flag, value in stage.flags.items()} | takes
-        known = frozenset({"value", "seed", "of", "out", "overwrite"})
-        return Command(stage, typed, {"overwrite": False, **stage.flags}, inputs.get(stage.name, {}), "out", known)
+        known = frozenset({"value", "seed", "mesh", "of", "out", "overwrite"})
+        return Command(stage, typed, {"overwrite": False, "mesh": None, **stage.flags}, inputs.get(stage.name, {}), "out", known)
 
     def _run(self, arguments, log):
         flags = [argument[2:].partition("=") for argument in arguments[1:]]
