@@ -48,7 +48,9 @@ class Toy:
         }  # fmt: skip
         typed = {flag: (f"--{flag}={value}",) for flag, value in stage.flags.items()} | takes
         known = frozenset({"value", "seed", "mesh", "of", "out", "overwrite"})
-        return Command(stage, typed, {"overwrite": False, "mesh": None, **stage.flags}, inputs.get(stage.name, {}), "out", known)
+        return Command(
+            stage, typed, {"overwrite": False, "mesh": None, **stage.flags}, inputs.get(stage.name, {}), "out", known
+        )
 
     def _run(self, arguments, log):
         flags = [argument[2:].partition("=") for argument in arguments[1:]]
