@@ -6,7 +6,8 @@ cap(x) = c tanh(x / c), or x where c is 0. The softmax is over the union of the 
 and segments of each row's own, without joining them, because copying a cache costs more than the arithmetic.
 
     xla       scores of every piece [G, B, M, S], their maximum, their weights, their products; the only one in which
-              weights can be changed before they are used
+              weights can be changed before they are used. Off the CPU rows' own keys are one more key of the shared
+              ones (`in_place`), as long as fewer than 8 queries share a key and nothing changes weights
     pallas    for each piece one kernel that reads keys and values once and keeps peak, sum and product of what it has
               seen (flash decoding); pieces are joined by their peaks. Not yet measured
 

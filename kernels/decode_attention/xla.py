@@ -1,11 +1,16 @@
-"""Attention over pieces in plain XLA: scores of all pieces, one maximum, then weights and products."""
+"""Attention over pieces in plain XLA: scores of all pieces, one maximum, then weights and products.
 
+Off the CPU, where few queries share a key, as `in_place` has it.
+"""
+
+import functools
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from causeway.kernels.decode_attention import in_place
 from causeway.kernels.decode_attention.pieces import Pieces, RowKeys, SharedKeys
 from causeway.kernels.decode_attention.scores import scaled
 
@@ -20,6 +25,23 @@ def attend(
     change: Callable[[Array, int], Array] | None,
 ) -> Float[Array, "G B M K"]:
     """Head outputs."""
+    by_pieces = functools.partial(joined, scale=scale, cap=cap, dtype=dtype, change=change)
+    if change is not None or q.shape[2] >= in_place.ALIGNED:
+        return by_pieces(q, own, pieces)
+    elsewhere = functools.partial(in_place.attend, scale=scale, cap=cap, dtype=dtype)
+    return jax.lax.platform_dependent(q, own, pieces, cpu=by_pieces, default=elsewhere)
+
+
+def joined(
+    q: Float[Array, "G B M K"],
+    own: tuple[Float[Array, "G B M K"], Float[Array, "G B M K"]],
+    pieces: Pieces,
+    scale: float,
+    cap: float,
+    dtype: jnp.dtype,
+    change: Callable[[Array, int], Array] | None,
+) -> Float[Array, "G B M K"]:
+    """Head outputs, from the scores of all pieces and their one maximum."""
     own_score = scaled(jnp.sum(q.astype(dtype) * own[0].astype(dtype), axis=-1, keepdims=True), scale, cap)
     scores = [_scores(q, piece, scale, cap, dtype) for piece in pieces]
     peak = own_score

@@ -1,13 +1,28 @@
 """Every implementation gives what a softmax over joined keys gives."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from causeway.kernels.decode_attention import RowKeys, SharedKeys, decode_attention
+from causeway.kernels.decode_attention import RowKeys, SharedKeys, decode_attention, in_place
 
 G, B, K = 2, 3, 8
+
+
+def in_place_attention(q, own, pieces, *, scale, cap=0.0, dtype=jnp.float32):
+    """The form of accelerators, which `implementation="xla"` is not on a CPU."""
+    return in_place.attend(q, own, pieces, scale, cap, dtype)
+
+
+IMPLEMENTATIONS = {
+    "xla": decode_attention,
+    "xla on accelerators": in_place_attention,
+    "pallas": partial(decode_attention, implementation="pallas"),
+}
+each_implementation = pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 
 
 def drawn(m, sizes, dtype, seed=0):
@@ -46,37 +61,43 @@ def joined(q, own, pieces, scale, cap):
 PIECES = {
     "a prefix and a segment": [(True, 70, False), (False, 19, False)],
     "masks of each query": [(False, 5, True), (True, 3, True), (False, 16, False)],
+    "two prefixes and segments of other lengths": [
+        (True, 8, True),
+        (True, 3, False),
+        (False, 33, False),
+        (False, 16, True),
+    ],
     "nothing before": [],
     "an empty piece": [(True, 0, False), (False, 4, False)],
 }
 
 
-@pytest.mark.parametrize("implementation", ["xla", "pallas"])
+@each_implementation
 @pytest.mark.parametrize("pieces", PIECES)
 @pytest.mark.parametrize(("m", "cap", "dtype"), [(1, 0.0, "float32"), (3, 2.0, "float32"), (4, 0.0, "bfloat16")])
 def test_head_outputs_are_those_of_joined_keys(implementation, pieces, m, cap, dtype):
     q, own, pieces = drawn(m, PIECES[pieces], dtype)
-    attend = jax.jit(decode_attention, static_argnames=("scale", "cap", "implementation"))
-    found = attend(q, own, pieces, scale=0.4, cap=cap, implementation=implementation)
+    attend = jax.jit(IMPLEMENTATIONS[implementation], static_argnames=("scale", "cap"))
+    found = attend(q, own, pieces, scale=0.4, cap=cap)
     assert found.dtype == dtype
     tolerance = 1e-5 if dtype == "float32" else 2e-2
     np.testing.assert_allclose(found.astype(jnp.float32), joined(q, own, pieces, 0.4, cap), atol=tolerance)
 
 
-@pytest.mark.parametrize("implementation", ["xla", "pallas"])
+@each_implementation
 def test_a_row_that_is_not_finite_keeps_to_itself(implementation):
     q, own, pieces = drawn(2, [(True, 5, False), (False, 6, False)], "float32")
-    clean = decode_attention(q, own, pieces, scale=1.0, implementation=implementation)
-    broken = decode_attention(q.at[:, 1].set(jnp.nan), own, pieces, scale=1.0, implementation=implementation)
+    attend = partial(IMPLEMENTATIONS[implementation], scale=1.0)
+    clean, broken = attend(q, own, pieces), attend(q.at[:, 1].set(jnp.nan), own, pieces)
     assert np.isnan(broken[:, 1]).all()
     np.testing.assert_array_equal(np.delete(broken, 1, axis=1), np.delete(clean, 1, axis=1))
 
 
-@pytest.mark.parametrize("implementation", ["xla", "pallas"])
+@each_implementation
 def test_where_nothing_is_seen_the_own_value_stays(implementation):
     q, own, pieces = drawn(2, [(True, 40, False), (False, 20, True)], "float32")
     hidden = jax.tree.map(lambda a: jnp.zeros_like(a) if a.dtype == bool else a, pieces)
-    found = decode_attention(q, own, hidden, scale=1.0, implementation=implementation)
+    found = IMPLEMENTATIONS[implementation](q, own, hidden, scale=1.0)
     np.testing.assert_allclose(found, own[1], rtol=1e-6)
 
 
