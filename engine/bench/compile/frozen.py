@@ -22,6 +22,7 @@ from causeway.engine.bench.compile.workload import (
     WEIGHT_BYTES,
     Needed,
     Workload,
+    abstract_blocks,
     abstract_dictionary,
     attention_operations,
     block_parameters,
@@ -38,7 +39,7 @@ from causeway.engine.frozen.sources import Sources, fit_in_memory, gather_source
 from causeway.engine.intervention.edits import Edit, EditSpec
 from causeway.engine.intervention.held import Held
 from causeway.engine.model.config import ModelConfig
-from causeway.engine.model.transformer import Transformer, abstract_transformer
+from causeway.engine.model.transformer import Transformer
 
 TOKENS, ACTIVE = 64, 64
 FEATURES, SAE_FEATURES = 163840, 32768
@@ -70,7 +71,7 @@ def attribute_4b(layers: int) -> Workload:
 
 
 def intervene_4b(layers: int) -> Workload:
-    """Interventions that edit the lowest layer, everything live; a trip is one layer."""
+    """Interventions that edit the lowest layer, everything live; the trip is all of it, each layer with its arrays."""
     config, transformer, transcoders, record = _qwen(layers)
     rows = BATCH_TOKENS // TOKENS
     clean = Clean(transformer, transcoders, record, Held({}, {}, None), integers(1))
@@ -80,10 +81,10 @@ def intervene_4b(layers: int) -> Workload:
         spec=EditSpec("mlp_out", pinned=True, roundings=64),
     )  # fmt: skip
     stream = 2 * ITEM * rows * TOKENS * config.d_model
-    needed = Needed(
-        WEIGHT_BYTES * block_parameters(config) + stream,
-        rows * TOKENS * (2 * block_parameters(config) + attention_operations(config, TOKENS / 2)),
-    )
+    ends = config.vocab_size * config.d_model
+    operations = rows * TOKENS * (2 * block_parameters(config) + attention_operations(config, TOKENS / 2))
+    moved = WEIGHT_BYTES * block_parameters(config) + stream
+    needed = Needed(layers * moved + WEIGHT_BYTES * ends, layers * operations + 2 * rows * ends)
     own = ((edit,), integers())
     return Workload(partial(propagate, keep=False), (clean, own), layers, rows, "interventions", needed, "float32")
 
@@ -99,14 +100,14 @@ def second_order_4b(layers: int) -> Workload:
         WEIGHT_BYTES * block_parameters(config) + recorded,
         rows * TOKENS * (2 * block_parameters(config) + attention_operations(config, TOKENS / 2)),
     )
-    arguments = ((abstract_transformer(config, EXACT), None), own)
+    arguments = ((abstract_blocks(config, EXACT), None), own)
     return Workload(function, arguments, layers, rows, "prompts", needed, "float32")
 
 
 def pathways_8b(layers: int) -> Workload:
     """Gradients of targets of the top layer by active features of all layers below; a trip is one layer."""
     config = llama_8b(layers)
-    transformer = abstract_transformer(config, EXACT)
+    transformer = abstract_blocks(config, EXACT)
     saes = abstract_dictionary(DictionaryConfig("jumprelu", tuple(range(layers))), config.d_model, SAE_FEATURES)
     rows = ACCELERATOR_TOKENS // TOKENS
     slots = (layers, TOKENS, ACTIVE)
@@ -128,7 +129,7 @@ def pathways_8b(layers: int) -> Workload:
 
 def _qwen(layers: int) -> tuple[ModelConfig, Transformer, Dictionary, FrozenRecord]:
     config = qwen3_4b(layers)
-    transformer = abstract_transformer(config, EXACT)
+    transformer = abstract_blocks(config, EXACT)
     kind = DictionaryConfig("relu", tuple(range(layers)), "mlp_in", write_stream="mlp_out")
     transcoders = abstract_dictionary(kind, config.d_model, FEATURES)
     recorded = partial(record_pass, reads=("mlp_in", "mlp_out"))

@@ -30,7 +30,9 @@ MOVES = {
 LEAST_COPY = 1 << 20
 # Names of dtypes by which cards state their rates.
 RATES = {"bf16": "bfloat16", "f16": "float16", "f32": "float32", "f64": "float64", "s8": "int8"}
-Paths = Mapping[str, str | tuple[str, ...]]
+# The argument of the program that memory is, "" for none; of a tuple that of each element.
+Path = str | tuple[str, ...]
+Paths = Mapping[str, Path]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,13 +66,13 @@ def kernels(program: Program, unknown_trips: int = 1, taken: float = 1.0) -> lis
         unknown_trips: of loops whose number of trips the compiler does not know.
         taken: the share of conditionals that take the branch that moves most; the others do nothing.
     """
-    return list(_Reader(program, unknown_trips, taken).run(program.entry, 1.0, {}))
+    return list(_Reader(program, unknown_trips, taken).run(program.entry, 1.0))
 
 
 def largest_loop(program: Program, unknown_trips: int = 1) -> list[Kernel]:
     """The kernels of one trip of the loop whose trip moves most, the program's if it has no loop."""
     reader = _Reader(program, unknown_trips)
-    list(reader.run(program.entry, 1.0, {}))
+    list(reader.run(program.entry, 1.0))
     return max(reader.bodies, key=moved, default=[]) or kernels(program, unknown_trips)
 
 
@@ -88,8 +90,8 @@ class _Reader:
     taken: float = 1.0
     bodies: list[list[Kernel]] = dataclasses.field(default_factory=list)
 
-    def run(self, name: str, count: float, given: Paths) -> Iterator[Kernel]:
-        """Kernels of a computation that runs so often; `given`: arguments behind its parameters."""
+    def run(self, name: str, count: float, given: Path = "") -> Iterator[Kernel]:
+        """Kernels of a computation that runs so often; `given`: the arguments behind its parameter."""
         instructions = self.program.computations[name]
         by_name = {one.name: one for one in instructions}
         paths = self._paths(name, instructions, given)
@@ -97,31 +99,38 @@ class _Reader:
             if one.opcode == "while":
                 yield from self._loop(one, count, paths)
             elif one.opcode == "conditional":
-                branches = [list(self.run(b, count * self.taken, {})) for names in one.called.values() for b in names]
-                yield from max(branches, key=moved)
+                yield from self._conditional(one, count, paths)
             elif one.opcode in ("call", "async-start"):
                 for called in one.called.values():
-                    yield from self.run(called[0], count, {})
+                    yield from self.run(called[0], count)
             elif one.opcode not in FREE:
                 yield self._kernel(one, count, by_name, paths)
 
     def _loop(self, loop: Instruction, count: float, paths: Paths) -> Iterator[Kernel]:
         """A loop's body, once for each trip."""
         body, trips = loop.called["body"][0], loop.trips or self.unknown_trips
-        before = paths.get(loop.operands[0], ())
-        once = list(self.run(body, 1.0, {"": before}))
+        before, kept = paths.get(loop.operands[0], ""), _unchanged(self.program.computations[body])
+        if not isinstance(before, str):
+            before = tuple(path if at in kept else "" for at, path in enumerate(before))
+        once = list(self.run(body, 1.0, before))
         self.bodies.append(once)
         yield from (dataclasses.replace(kernel, count=kernel.count * count * trips) for kernel in once)
 
-    def _paths(self, name: str, instructions: Sequence[Instruction], given: Paths) -> dict[str, str | tuple[str, ...]]:
+    def _conditional(self, one: Instruction, count: float, paths: Paths) -> Iterator[Kernel]:
+        """The branch that moves most."""
+        branches = [branch for names in one.called.values() for branch in names]
+        given = [paths.get(operand, "") for operand in one.operands[1:]]
+        found = [list(self.run(at, count * self.taken, own)) for at, own in zip(branches, given, strict=True)]
+        yield from max(found, key=moved)
+
+    def _paths(self, name: str, instructions: Sequence[Instruction], given: Path) -> dict[str, Path]:
         """The argument whose memory each instruction's result is; of a tuple that of each element, "" for none."""
-        kept = _unchanged(instructions)
-        paths: dict[str, str | tuple[str, ...]] = {}
+        paths: dict[str, Path] = {}
         for one in instructions:
             if one.opcode == "parameter" and name == self.program.entry:
                 paths[one.name] = one.op_name
-            elif one.opcode == "parameter" and "" in given:
-                paths[one.name] = tuple(path if at in kept else "" for at, path in enumerate(given[""]))
+            elif one.opcode == "parameter":
+                paths[one.name] = given
             elif one.opcode == "tuple":
                 parts = (paths.get(operand, "") for operand in one.operands)
                 paths[one.name] = tuple(part if isinstance(part, str) else "" for part in parts)

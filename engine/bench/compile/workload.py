@@ -12,6 +12,8 @@ import jax.numpy as jnp
 
 from causeway.engine.dictionary.dictionary import Dictionary, DictionaryConfig
 from causeway.engine.model.config import ModelConfig, Numerics
+from causeway.engine.model.transformer import Transformer, abstract_transformer
+from causeway.engine.model.unrolled import unrolled
 
 WEIGHT_BYTES = 2
 LLAMA_LAYERS, QWEN_LAYERS = 32, 36
@@ -59,6 +61,11 @@ def qwen3_4b(layers: int) -> ModelConfig:
         "qwen3", layers, 2560, 32, 8, 128, 9728, 151936, max_position=40960, norm_eps=1e-6, rope_theta=1e6,
         qk_norm=True, tied_embeddings=True,
     )  # fmt: skip
+
+
+def abstract_blocks(config: ModelConfig, numerics: Numerics) -> Transformer:
+    """A transformer without memory as drivers have it off a CPU: each block with its own arrays, no stack."""
+    return jax.eval_shape(unrolled, abstract_transformer(config, numerics))
 
 
 def shape(*dimensions: int, dtype: Any = jnp.float32) -> Any:
