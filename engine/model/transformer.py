@@ -240,12 +240,23 @@ def with_blocks(transformer: Transformer, blocks: Blocks) -> Transformer:
 
 
 def layer(blocks: Blocks, index: int | Array) -> Block:
-    """One block; `index` may be traced. What is taken at a traced index is a copy of one block either way."""
+    """One block; `index` may be traced. What is taken at a traced index is a copy of one block either way, of single
+    blocks in the dtype of products, so that a GPU does not copy first and convert then."""
     if not isinstance(blocks, tuple):
         return jax.tree.map(lambda leaf: leaf[index], blocks)
     if not isinstance(index, jax.Array):
         return blocks[index]
-    return jax.lax.switch(index, [lambda block=block: block for block in blocks])
+    widened = partial(_widened, blocks[0].attention.numerics.compute_dtype)
+    return jax.lax.switch(index, [lambda block=block: jax.tree.map(widened, block) for block in blocks])
+
+
+def _widened(dtype: jnp.dtype, weight: Array) -> Array:
+    """A weight in a dtype that holds it exactly, as it is where that is not so."""
+    return weight.astype(dtype) if jnp.promote_types(weight.dtype, dtype) == dtype and _is_float(weight) else weight
+
+
+def _is_float(weight: Array) -> bool:
+    return jnp.issubdtype(weight.dtype, jnp.floating)
 
 
 def scan_layers(

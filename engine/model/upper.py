@@ -43,19 +43,17 @@ def upper(
     positions: Int[Array, "rows T"],
     meet: Callable[[Array, Any], Meeting],
     carry: Any,
-    stop: int | None = None,
+    stop: Int[AnyArray, ""] | None = None,
 ) -> tuple[Float[Array, "B T D"], Any]:
     """Run blocks `first` to the last on the stream before block `first`.
 
     Args:
         positions: of the T tokens or nodes. meet: makes a layer's meeting of its index and what is carried.
-        stop: the block after the last one that is run, where not all are.
+        stop: the block after the last one that is run, traced, where not all are.
 
     Returns:
         The stream after the last block that was run, and what was carried to there.
     """
-
-    stop = transformer.config.num_layers if stop is None else stop
 
     def run(block, index, state):
         x, carry = state
@@ -64,10 +62,12 @@ def upper(
         return x, meeting.carry
 
     if not isinstance(transformer.blocks, tuple):
+        stop = transformer.config.num_layers if stop is None else stop
         return jax.lax.fori_loop(first, stop, lambda at, now: run(layer(transformer.blocks, at), at, now), (x, carry))
     state = x, carry
-    for index, block in enumerate(transformer.blocks[:stop]):
-        state = jax.lax.cond(first <= index, partial(run, block, index), lambda skipped: skipped, state)
+    for index, block in enumerate(transformer.blocks):
+        runs = first <= index if stop is None else (first <= index) & (index < stop)
+        state = jax.lax.cond(runs, partial(run, block, index), lambda skipped: skipped, state)
     return state
 
 

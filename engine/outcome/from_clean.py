@@ -9,8 +9,10 @@ edit of the last token costs one token, whatever the length of the prompt.
 
     rows alike in l and in the number of tokens, S = 2^k >= T - q, run together, whatever prompts they are of
 
-Cost of a row: 2 (parameters of a block) S (L - l), and 2 D V where logits are asked for. Bits: a function of the row
-alone, as each batch has `BATCH_TOKENS` tokens.
+A row of which features of layers up to m alone are wanted stops there: above, what is read is nothing's.
+
+Cost of a row: 2 (parameters of a block) S (L - l), or (m + 1 - l), and 2 D V where logits are asked for. Bits: a
+function of the row and the kind of device alone, which decide the rows of a batch (`batch_rows`).
 
 Shapes: B rows of a batch, S tokens of each, W the bucket of the prompts, whose keys are all there.
 """
@@ -45,6 +47,8 @@ from causeway.engine.outcome.feature_reader import FeatureReader
 from causeway.engine.precision import full_precision
 
 _NEVER = np.iinfo(np.int32).max
+# An accelerator reads weights for so many rows at least, as far as their tokens are no more than these.
+ACCELERATOR_ROWS, ACCELERATOR_TOKENS = 16, 8192
 
 
 @jax.tree_util.register_dataclass
@@ -59,12 +63,14 @@ class Background:
 
 
 class Own(NamedTuple):
-    """A batch: slots [B, E], each row's prompt and the position that its tokens begin at, and the first block."""
+    """A batch: slots [B, E], each row's prompt and the position that its tokens begin at, the first block, and the one
+    after the last."""
 
     edits: tuple[Edit, ...]
     prompts: Int[Array, " B"]
     begins: Int[Array, " B"]
     first: Int[Array, ""]
+    stop: Int[Array, ""]
 
 
 class Found(NamedTuple):
@@ -73,6 +79,12 @@ class Found(NamedTuple):
 
     rows: Int[np.ndarray, " r"]
     last: Float[np.ndarray, "r W"]
+
+
+def batch_rows(tokens: int, platform: str) -> int:
+    """How many rows of so many tokens run together."""
+    many = 0 if platform == "cpu" else min(ACCELERATOR_ROWS, ACCELERATOR_TOKENS // tokens)
+    return max(1, BATCH_TOKENS // tokens, many)
 
 
 def first_positions(edits: Sequence[Edit]) -> Int[np.ndarray, " R"]:
@@ -112,14 +124,15 @@ def _logits(transformer: Transformer, last: Float[Array, "P D"]) -> Float[Array,
 
 def last_tokens(
     background: Background, edits: tuple[Edit, ...], prompts: Int[np.ndarray, " R"], *, logits: bool = False,
-    parallel: RowParallel | None = None,
+    read: Int[np.ndarray, " R"] | None = None, parallel: RowParallel | None = None,
 ) -> Iterator[Found]:  # fmt: skip
     """Run rows, batch by batch; those without slots are their clean pass and are left out.
 
     Args:
         edits: slots [R, E], of the prompts of `background`. prompts: of each row, its number among them.
         logits: whether logits are wanted; the stream after the final norm costs less, and a reader's features are read
-            in place of either. parallel: devices to spread batches over (default: those of the weights).
+            in place of either. read: of each row the highest layer of which the reader's features are wanted (default:
+            its own highest). parallel: devices to spread batches over (default: those of the weights).
 
     Raises:
         NotFiniteError: a row does not give numbers; its row is the row's number.
@@ -128,15 +141,17 @@ def last_tokens(
     width, layers = background.clean.keys.shape[2], background.transformer.config.num_layers
     tokens = np.minimum(1 << np.ceil(np.log2(np.maximum(lengths - begins, 1))).astype(int), width)
     parallel = parallel or parallel_of(background.transformer)
-    placed = parallel.replicate(background)
+    placed, reader = parallel.replicate(background), background.reader
+    highest = layers - 1 if reader is None else max(reader.layers)
+    tops = np.full(len(prompts), highest) if read is None else np.minimum(read, highest)
     kinds = _kinds(edits, tokens, begins, background.dictionary)
     for kind in sorted(set(kinds) - {None}, key=str):
         chosen = np.array([row for row, other in enumerate(kinds) if other == kind])
         count = int(tokens[chosen[0]])
         rows = Rows.of(tuple(jax.tree.map(lambda a, at=chosen: np.asarray(a)[at], e) for e in edits), len(chosen))
-        batches = rows.batches(max(1, BATCH_TOKENS // count), layers)
+        batches = rows.batches(batch_rows(count, parallel.devices[0].platform), layers)
         for stripe in parallel.stripes(batches, lambda batch: batch.shape):
-            own = [_own(batch, chosen[batch.rows], prompts, lengths, count) for batch in stripe]
+            own = [_own(batch, chosen[batch.rows], prompts, lengths, count, tops) for batch in stripe]
             found = parallel.run(edited_last, placed, own, tokens=count, logits=logits)
             for batch, one, last in zip(stripe, own, found, strict=True):
                 numbers, last = chosen[batch.rows], np.asarray(last)
@@ -154,11 +169,14 @@ def _kinds(
     return [None if begin == _NEVER else (count, *own) for count, own, begin in rows]
 
 
-def _own(batch: Batch, numbers: np.ndarray, prompts: np.ndarray, lengths: np.ndarray, tokens: int) -> Own:
+def _own(
+    batch: Batch, numbers: np.ndarray, prompts: np.ndarray, lengths: np.ndarray, tokens: int, tops: np.ndarray
+) -> Own:  # fmt: skip
     """One batch, its padding repeated from the first row's prompt without slots."""
     rows = np.concatenate([numbers, np.full(len(batch.numbers) - len(numbers), numbers[0])])
     begins = np.maximum(lengths[rows] - tokens, 0).astype(np.int32)
-    return Own(batch.edits, jnp.asarray(prompts[rows]), jnp.asarray(begins), jnp.int32(batch.first))
+    stop = jnp.int32(tops[numbers].max() + 1)
+    return Own(batch.edits, jnp.asarray(prompts[rows]), jnp.asarray(begins), jnp.int32(batch.first), stop)
 
 
 def _check(
@@ -193,8 +211,7 @@ def edited_last(background: Background, own: Own, tokens: int, logits: bool) -> 
         return _Suffix(background, own, instruments, index, positions, real, end, carried)
 
     read = None if reader is None else reader.nothing(len(x), x.dtype)
-    stop = None if reader is None else max(reader.layers) + 1
-    x, (_, read) = upper(transformer, x, own.first, positions, meet, (instruments.carried(x), read), stop)
+    x, (_, read) = upper(transformer, x, own.first, positions, meet, (instruments.carried(x), read), own.stop)
     if reader is not None:
         return reader(read).reshape(len(x), -1)
     top = Observer(instruments, transformer.config.num_layers, positions, real)

@@ -171,11 +171,15 @@ class Passes:
             found[mine] = np.asarray(values, np.float64)[: len(mine), : len(self.prompts)]
         return found
 
-    def changes(self, slots: Slots, prompts: Int[np.ndarray, " R"], clamps: Slots | None = None) -> Iterator[Changes]:
+    def changes(
+        self, slots: Slots, prompts: Int[np.ndarray, " R"], clamps: Slots | None = None,
+        read: Int[np.ndarray, " R"] | None = None,
+    ) -> Iterator[Changes]:  # fmt: skip
         """What rows with slots change, batch by batch; rows without any change nothing and do not come.
 
         Args:
-            prompts: of each row, its number. clamps: further slots, of one token each.
+            prompts: of each row, its number. clamps: further slots, of one token each. read: of each row the highest
+                layer whose targets are wanted (default: all); changes of those above mean nothing.
 
         Raises:
             NotFiniteError: a row does not give numbers.
@@ -187,7 +191,7 @@ class Passes:
         if clamps is not None and len(clamps.row):
             edits.append(_edit(clamps, len(prompts), EditSpec(stream, pinned=True, roundings=ROUNDINGS), dtype))
         try:
-            for numbers, read in last_tokens(self.background, tuple(edits), prompts, parallel=self.parallel):
+            for numbers, read in last_tokens(self.background, tuple(edits), prompts, read=read, parallel=self.parallel):
                 here = read.astype(np.float64).reshape(len(read), -1, READ)[:, self._columns]
                 yield Changes(numbers, *self._compared(here, self.clean[prompts[numbers]]))
         except NotFiniteError as error:

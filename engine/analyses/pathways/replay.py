@@ -5,7 +5,7 @@
              prompt's last token, its `clean` activation, `moved`, the sum over tokens of the source's own planned
              change v - f, and `source`, that of its clean activation f
 
-One pass of a source serves all its targets. A unit is some sources on some prompts of one bucket.
+One pass of a source serves all its targets, and ends at the layer of the highest. A unit is some sources on some prompts of one bucket.
 
 Shapes: P prompts, N sources, K pairs, n draws. Cost: P N (1 + n) rows where the source changes at all.
 """
@@ -94,7 +94,7 @@ class Replay(Job):
         within = in_scope(passes)
         active = passes.activations(source)
         change = moved(values, active, within)
-        pre, activation = self._changes(passes, source, self._slots(source, values, change, within))
+        pre, activation = self._changes(passes, own, self._slots(source, values, change, within))
         s, d, pair = self._order(own)
         at = np.repeat(np.arange(len(numbers)), len(pair))
         s, d, pair = (np.tile(column, len(numbers)) for column in (s, d, pair))
@@ -116,12 +116,13 @@ class Replay(Job):
             slots_of(source, values, change, within, rows[..., d].T, writer) for d, writer in enumerate(writers)
         ])  # fmt: skip
 
-    def _changes(self, passes: Passes, source: Nodes, slots: Slots) -> Float[np.ndarray, "2 P S d T"]:
-        """Changes of all targets under every row, of the pre-activation and of the activation."""
-        shape = (len(passes.prompts), len(source), 1 + self.draws)
+    def _changes(self, passes: Passes, own: Sequence[int], slots: Slots) -> Float[np.ndarray, "2 P S d T"]:
+        """Changes of the sources' targets under every row, of the pre-activation and of the activation."""
+        shape = (len(passes.prompts), len(own), 1 + self.draws)
         prompts = np.repeat(np.arange(shape[0]), shape[1] * shape[2])
+        highest = np.tile(np.repeat(self._highest[own], shape[2]), shape[0])
         found = np.zeros((2, len(prompts), len(passes.targets)))
-        for some in passes.changes(slots, prompts):
+        for some in passes.changes(slots, prompts, read=highest):
             found[0, some.rows], found[1, some.rows] = some.pre, some.activation
         return found.reshape(2, *shape, -1)
 
@@ -146,6 +147,14 @@ class Replay(Job):
     def _size(self, numbers: Sequence[int], own: Sequence[int]) -> int:
         """Stored rows of a unit."""
         return len(numbers) * (1 + self.draws) * int(self._counts[own].sum())
+
+    @functools.cached_property
+    def _highest(self) -> Int[np.ndarray, " N"]:
+        """The highest layer of a target of each source."""
+        sources, which = self.pairs.sources
+        found = np.zeros(len(sources), int)
+        np.maximum.at(found, which, self.pairs.target.layer)
+        return found
 
     @functools.cached_property
     def _counts(self) -> Int[np.ndarray, " N"]:

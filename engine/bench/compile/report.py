@@ -58,7 +58,7 @@ def compiled_for(card: Card, function: Callable[..., Any], arguments: tuple[Any,
     )
 
 
-def call_seconds(card: Card, compiled: Compiled, trips: int, taken: float = 1.0) -> float:
+def call_seconds(card: Card, compiled: Compiled, trips: float, taken: float = 1.0) -> float:
     """The least time of a call; loops of unknown length run `trips` times, conditionals as `kernels` says."""
     return _seconds(card, kernels(parse(compiled.text), trips, taken))
 

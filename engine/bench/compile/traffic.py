@@ -59,7 +59,7 @@ class Kernel:
         return self.read + self.written
 
 
-def kernels(program: Program, unknown_trips: int = 1, taken: float = 1.0) -> list[Kernel]:
+def kernels(program: Program, unknown_trips: float = 1, taken: float = 1.0) -> list[Kernel]:
     """All kernels of a run.
 
     Args:
@@ -86,7 +86,7 @@ class _Reader:
     """Walks the computations; `bodies` keeps the kernels of one trip of each loop met."""
 
     program: Program
-    unknown_trips: int
+    unknown_trips: float
     taken: float = 1.0
     bodies: list[list[Kernel]] = dataclasses.field(default_factory=list)
 

@@ -112,8 +112,8 @@ def test_a_rows_bits_are_its_own(model):
 def test_a_row_runs_its_own_tokens_from_its_own_layer_on(model, monkeypatch):
     ran, made = [], from_clean._own
 
-    def watched(batch, numbers, prompts, lengths, tokens):
-        own = made(batch, numbers, prompts, lengths, tokens)
+    def watched(batch, numbers, prompts, lengths, tokens, tops):
+        own = made(batch, numbers, prompts, lengths, tokens, tops)
         ran.append((int(own.first), tokens, len(own.prompts)))
         return own
 
