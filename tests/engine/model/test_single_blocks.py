@@ -37,6 +37,15 @@ def test_a_block_at_a_traced_place_is_that_block(models):
         jax.tree.map(np.testing.assert_array_equal, taken(blocks, jnp.int32(index)), blocks[index])
 
 
+def test_a_block_at_a_traced_place_is_in_the_dtype_of_products():
+    """Converted as it is taken, no number changes; one that the dtype does not hold stays as it is."""
+    blocks = cw.load_model("bundled:tiny", storage="bfloat16").transformer.blocks
+    single = tuple(jax.tree.map(lambda a, at=at: a[at], blocks) for at in range(2))
+    found = jax.jit(layer)(single, jnp.int32(1))
+    assert {leaf.dtype for leaf in jax.tree.leaves(found)} == {jnp.dtype("float32")}
+    jax.tree.map(np.testing.assert_array_equal, found, jax.tree.map(lambda a: a.astype("float32"), single[1]))
+
+
 @pytest.mark.slow
 def test_no_derivative_keeps_the_blocks(models):
     """Stacked for the way back they would be a second copy of the weights."""

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pyarrow as pa
 import pytest
 
 import causeway as cw
@@ -13,6 +14,7 @@ from causeway.engine.analyses.pathways.replay import Replay, measured
 from causeway.engine.analyses.pathways.selection import SelectedPairs
 from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.model.handle import Model
+from causeway.engine.outcome import from_clean
 from causeway.engine.sweep.job import all_tables, run
 
 TEXTS = ("44+95=", "game: loss $20. balance $150. round 2. 1) bet $5-$100 2) stop. choice:", "14+15=", "27+3=")
@@ -88,6 +90,21 @@ def test_a_source_set_to_what_it_is_changes_nothing_to_the_bit(bundled):
     found = measured(all_tables(job, None), len(job.pairs), len(job.prompts), 1)
     still = found.moved == 0
     assert not found.pre[still].any()
+
+
+@pytest.mark.slow
+def test_a_source_runs_to_its_highest_target_and_reads_what_it_would_running_on(bundled, monkeypatch):
+    job, made, stops = _replay(bundled, draws=0), from_clean._own, []
+    found = pa.concat_tables(all_tables(job, None))
+    assert sorted(job._highest) == [1, 2, 3, 3]
+
+    def to_the_top(batch, numbers, prompts, lengths, tokens, tops):
+        stops.append(int(made(batch, numbers, prompts, lengths, tokens, tops).stop))
+        return made(batch, numbers, prompts, lengths, tokens, np.full_like(tops, 3))
+
+    monkeypatch.setattr(from_clean, "_own", to_the_top)
+    assert found.equals(pa.concat_tables(all_tables(job, None)))
+    assert set(stops) <= {2, 3, 4}
 
 
 def test_the_order_of_prompts_decides_no_number(bundled):
