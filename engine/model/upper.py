@@ -62,8 +62,8 @@ def upper(
         return x, meeting.carry
 
     if not isinstance(transformer.blocks, tuple):
-        stop = transformer.config.num_layers if stop is None else stop
-        return jax.lax.fori_loop(first, stop, lambda at, now: run(layer(transformer.blocks, at), at, now), (x, carry))
+        end = transformer.config.num_layers if stop is None else stop
+        return jax.lax.fori_loop(first, end, lambda at, now: run(layer(transformer.blocks, at), at, now), (x, carry))
     state = x, carry
     for index, block in enumerate(transformer.blocks):
         runs = first <= index if stop is None else (first <= index) & (index < stop)

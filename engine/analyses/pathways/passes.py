@@ -191,8 +191,8 @@ class Passes:
         if clamps is not None and len(clamps.row):
             edits.append(_edit(clamps, len(prompts), EditSpec(stream, pinned=True, roundings=ROUNDINGS), dtype))
         try:
-            for numbers, read in last_tokens(self.background, tuple(edits), prompts, read=read, parallel=self.parallel):
-                here = read.astype(np.float64).reshape(len(read), -1, READ)[:, self._columns]
+            for numbers, last in last_tokens(self.background, tuple(edits), prompts, read=read, parallel=self.parallel):
+                here = last.astype(np.float64).reshape(len(last), -1, READ)[:, self._columns]
                 yield Changes(numbers, *self._compared(here, self.clean[prompts[numbers]]))
         except NotFiniteError as error:
             raise error.of(self.prompts[prompts[error.row]].id) from None

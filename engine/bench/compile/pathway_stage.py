@@ -18,6 +18,7 @@ layers that run, so the mean of both stands for all calls.
 import dataclasses
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 import numpy as np
@@ -74,11 +75,15 @@ def _recording(transformer: Transformer, saes: Dictionary) -> list[Part]:
     width, config = bucket_width(PROMPT), transformer.config
     passed = partial(record_pass, reads=("resid_post",))
     stream = shape(width, config.d_model, dtype=transformer.numerics.compute_dtype)
-    encoded = partial(encode, layer=1)
+    layers = saes.config.layers
+
+    def encoded(dictionary: Dictionary, x: Any) -> Any:
+        return encode(dictionary, layers[0], x)
+
     return [
         Part("passes", passed, (transformer, integers(width), integers()), HALVES + 1),
-        Part("encoding", lambda *given: encoded(given[0], x=given[1]), (saes, stream), HALVES * len(saes.config.layers)),
-    ]  # fmt: skip
+        Part("encoding", encoded, (saes, stream), HALVES * len(layers)),
+    ]
 
 
 def _gradients(transformer: Transformer, saes: Dictionary) -> Part:
