@@ -5,8 +5,8 @@
              prompt's last token, its `clean` activation, `moved`, the sum over tokens of the source's own planned
              change v - f, and `source`, that of its clean activation f
 
-One pass of a source serves all its targets, and ends at the layer of the highest. A unit is some sources on some prompts
-of one bucket.
+One pass of a source serves all its targets, and ends at the layer of the highest. A unit is some sources on some
+prompts of one bucket.
 
 Shapes: P prompts, N sources, K pairs, n draws. Cost: P N (1 + n) rows where the source changes at all.
 """
