@@ -28,8 +28,15 @@ complete -o default -F _causeway causeway""",
   if [[ -n $found[1] ]]; then compadd -S '' -- $found; else compset -P '*='; _files; fi
 }
 compdef _causeway causeway""",
-    "fish": "complete -c causeway -f -k -a "
-    "'(causeway --complete fish (commandline -cp) 2>/dev/null; or __fish_complete_path (commandline -ct))'",
+    "fish": """function _causeway
+  set -l line (commandline -cp)
+  causeway --complete fish "$line" 2>/dev/null; and return
+  set -l flag (string match -r -- '^--[^=]*=' (commandline -ct))
+  for path in (__fish_complete_path (string replace -r -- '^--[^=]*=' '' (commandline -ct)))
+    echo "$flag$path"
+  end
+end
+complete -c causeway -f -k -a '(_causeway)'""",
 })  # fmt: skip
 
 
