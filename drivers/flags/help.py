@@ -1,6 +1,6 @@
-"""What `--help` prints: what a driver answers, an example that runs, and its flags, each once, those that matter first.
+"""What `--help` prints: what a driver answers, examples that run, and its flags, each once, those that matter first.
 
-`drivers/flags/help_pages.py` says of every driver which flags it needs and which are common: ten or so, which --help
+`drivers/flags/help_pages/` says of every driver which flags it needs and which are common: ten or so, which --help
 explains. It names the others, which --helpfull explains too, those of the model apart. Nothing heavy is imported.
 """
 
@@ -12,6 +12,7 @@ from absl import flags
 
 from causeway.drivers.flags.help_page import Page
 from causeway.drivers.flags.help_pages import MODEL_FLAGS, PAGES
+from causeway.drivers.flags.help_pages.further import FURTHER
 
 SHORT, FULL = {"-h", "-help", "--help", "--helpshort"}, {"-helpfull", "--helpfull"}
 WIDTH, INDENT = 110, 24
@@ -31,8 +32,10 @@ def page(driver: str, text: str, full: bool) -> str:
     """
     about, defined = PAGES[driver], own_flags()
     question, _, rest = text.strip().partition("\n")
-    example = "\n".join(f"  {command}" for command in about.example)
-    out = [f"causeway {driver}: {question}", f"example:\n{example}", rest.strip()]
+    first = [f"  {command}" for command in about.example]
+    further = [f"  # {purpose}\n  {command}" for purpose, command in FURTHER[driver]]
+    examples = "\n".join(["examples:", *first, *further])
+    out = [f"causeway {driver}: {question}", examples, rest.strip()]
     out += [_needed(about, defined), _group("common", about.common, defined)]
     model = [name for name in MODEL_FLAGS if name in defined and name not in about.first]
     expert = sorted(name for name in defined if name not in (*about.first, *MODEL_FLAGS))

@@ -21,7 +21,7 @@ from causeway.drivers.flags import help as help_text
 from causeway.engine.compilation_cache import keep_compiled_programs
 from causeway.engine.freed_memory import keep_freed_memory
 
-FLAGS = table.take("traceback shared")
+FLAGS = table.take("traceback shared show_config")
 
 # Drivers that take words beside flags.
 TAKE_WORDS = ("bench",)
@@ -44,6 +44,9 @@ def run_driver(main: Callable[[list[str]], None], argv: list[str]) -> None:
         if not flags.FLAGS["verbosity"].present:
             # Orbax tells every step of every checkpoint.
             absl_logging.set_verbosity(absl_logging.WARNING)
+        if FLAGS.show_config:
+            _show_config(argv[0])
+            return
         interruption.resumes(_resumes())
         # Before jax is imported, which main does: it reads the environment then.
         keep_compiled_programs()
@@ -63,6 +66,15 @@ def run_driver(main: Callable[[list[str]], None], argv: list[str]) -> None:
     warnings.formatwarning = lambda message, *_, **__: f"{argv[0]}: warning: {message}\n"
     with interruption.interruptible(argv[0], lambda: FLAGS.traceback):
         app.run(guarded, argv, flags_parser=_parse)
+
+
+def _show_config(command: str) -> None:
+    from causeway.drivers.flags import show_config
+
+    try:
+        print(show_config.page(Path(command.split()[-1]).stem))
+    except ValueError as error:
+        _refuse(command, error)
 
 
 def _resumes() -> bool:

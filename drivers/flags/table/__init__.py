@@ -71,6 +71,7 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
     "held_out": number("Share kept apart, on which what the others choose (or train) is measured.", 0.0),
     "json": switch("Print everything as JSON."),
     "shared": listed("Flags given to several commands at once, which are not refused where they have no effect."),
+    "show_config": switch("Print all values, given and default, as a file for --flagfile, and run nothing."),
     "traceback": switch("Show where in the code an error was raised, not its line alone."),
     "length": whole("Tokens a row of text, cut to the model's context.", 128, 2),
     # Texts that a model writes.

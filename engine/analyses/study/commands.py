@@ -17,8 +17,8 @@ from causeway.engine.analyses.study.stages import Stage
 
 # Values that change no number: where results go, how they are shown, and over which devices rows are spread.
 UNDECIDING = frozenset({
-    "out", "workdir", "overwrite", "repair", "traceback", "shared", "json", "plan", "only", "from", "disk_limits",
-    "devices", "parallel", "placement",
+    "out", "workdir", "overwrite", "repair", "traceback", "shared", "show_config", "json", "plan", "only", "from",
+    "disk_limits", "devices", "parallel", "placement",
 })  # fmt: skip
 # Versions of what drivers' rows mean; one that is not named here is of version 1.
 ROWS = {"attribute": "3", "intervene": "4", "patch_sweep": "2"}

