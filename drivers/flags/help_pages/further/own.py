@@ -1,0 +1,35 @@
+"""Of commands about models and dictionaries of one's own, whole studies, and speed."""
+
+from types import MappingProxyType
+
+
+OWN = MappingProxyType({
+    "convert": (
+        ("is it the same model? against torch", "causeway convert --out=runs/tiny_verified --verify"),
+        ("dictionaries alone", "causeway convert --dictionaries=bundled:tiny --model= --out=runs/tiny_saes"),
+    ),
+    "train_model": (
+        ("on your own texts",
+         "causeway train_model --data=texts.jsonl --out=runs/own_model --config.schedule.steps=1000"),
+        ("a wider one",
+         "causeway train_model --out=runs/wide --config.model.d_model=96 --config.schedule.steps=20 "
+         "--config.schedule.warmup_steps=5"),
+    ),
+    "train_dictionary": (
+        ("transcoders with a skip",
+         "causeway train_dictionary --model=bundled:tiny --data=tasks --num_texts=500 --length=64 --transcoder "
+         "--skip --num_features=256 --l0=16 --steps=50 --out=runs/transcoders"),
+        ("of one layer, with k active features",
+         "causeway train_dictionary --model=bundled:tiny --data=tasks --num_texts=500 --length=64 --layers=2 "
+         "--kind=topk --k=16 --num_features=256 --steps=50 --out=runs/layer_2"),
+    ),
+    "study": (
+        ("what will it take?", "causeway study --plan --workdir=runs/circuits"),
+        ("one stage again, with another value",
+         "causeway study --only=evaluate --config.shared.seed=1 --workdir=runs/circuits"),
+    ),
+    "bench": (
+        ("everything, as one JSON", "causeway bench all --json"),
+        ("what a program would move on a card that is not here", "causeway bench compile --target=h200"),
+    ),
+})  # fmt: skip
