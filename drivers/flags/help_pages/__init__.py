@@ -18,6 +18,7 @@ _COMPONENTS = (
     "causeway components --prompts=runs/addition_prompts --layers=1,2 --limit_neurons=64 --largest=6 "
     "--workdir=runs/components"
 )
+_COMPONENTS_AT_ANSWERS = f"{_COMPONENTS}_at_answers --position=answers"
 _SAMPLED = (
     "causeway patch_sweep --prompts=runs/screen/prompts.jsonl --features=runs/screen/screen.parquet --limit_features=8 "
     "--outcome=sampled --parser=three_state --trials=4 --max_new_tokens=8 --workdir=runs/sampled"
@@ -122,8 +123,9 @@ PAGES: MappingProxyType[str, Page] = MappingProxyType(
         "ablate": Page(
             (
                 _ADDITION,
-                f"{_COMPONENTS} --position=answers",
-                "causeway ablate --prompts=runs/addition_prompts --components=runs/components --out=runs/ablate",
+                _COMPONENTS_AT_ANSWERS,
+                "causeway ablate --prompts=runs/addition_prompts --components=runs/components_at_answers "
+                "--out=runs/ablate",
             ),
             ("prompts", "components", "out"),
             ("model", "decompositions", "live", "as_published", "workdir", "overwrite"),

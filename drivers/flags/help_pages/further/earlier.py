@@ -2,7 +2,6 @@
 
 from types import MappingProxyType
 
-
 EARLIER = MappingProxyType({
     "audit": (
         ("again", "causeway audit --results=runs/sampled --out=runs/audit --overwrite"),

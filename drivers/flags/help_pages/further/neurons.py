@@ -27,7 +27,7 @@ NEURONS = MappingProxyType({
         ("some neurons", f"causeway components {_ADDITION} --neurons=2:210,1:152 --workdir=runs/two_components"),
         ("where answers part",
          f"causeway components {_ADDITION} --layers=1 --limit_neurons=16 --position=answers "
-         "--workdir=runs/components_at_answers"),
+         "--workdir=runs/other_components"),
     ),
     "second_order": (
         ("how effects fall off with each attention",
@@ -43,9 +43,9 @@ NEURONS = MappingProxyType({
     ),
     "ablate": (
         ("on codes alone, not in the model itself",
-         f"causeway ablate {_ADDITION} --components=runs/components --nolive --out=runs/ablate_codes"),
+         f"causeway ablate {_ADDITION} --components=runs/components_at_answers --nolive --out=runs/ablate_codes"),
         ("resumably",
-         f"causeway ablate {_ADDITION} --components=runs/components --workdir=runs/ablate.work "
+         f"causeway ablate {_ADDITION} --components=runs/components_at_answers --workdir=runs/ablate.work "
          "--out=runs/ablate_resumable"),
     ),
     "edit": (

@@ -2,7 +2,6 @@
 
 from types import MappingProxyType
 
-
 OWN = MappingProxyType({
     "convert": (
         ("is it the same model? against torch", "causeway convert --out=runs/tiny_verified --verify"),
