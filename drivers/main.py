@@ -59,6 +59,9 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "train_model": "make a small model",
         "train_dictionary": "make SAEs or transcoders for a model",
     },
+    "to look at": {
+        "report": "let me look at it: what do the results in a folder say?",
+    },
     "how fast": {
         "bench": "how fast is it, and how far from the floor?",
     },

@@ -242,6 +242,11 @@ PAGES: MappingProxyType[str, Page] = MappingProxyType(
             ("workdir",),
             ("config", "only", "from", "plan", "repair"),
         ),
+        "report": Page(
+            (_STATES, "causeway report --workdir=runs/screen"),
+            ("workdir",),
+            ("out", "figures", "overwrite"),
+        ),
         "bench": Page(
             ("causeway bench intervene",),
             (),

@@ -323,6 +323,11 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
     "longest_chain": whole("Pairs of a chain, at most.", 3, 2, 4),
     "chains": whole("Chains chosen, those whose weakest pair is strongest by discovery; q is over them.", 200, 0),
     "prototype": text("One feature alone, as L26-1069: does discovery run, and what does it take?"),
+    # report
+    "shown_folder": Entry("string", None, "Folder to look at: of any command, or one that holds several.",
+                          name="workdir"),
+    "page": Entry("string", None, "HTML file to write (default: report.html in --workdir).", name="out"),
+    "figures": choice_or_alone("Also write every chart as a picture, to NAME_figures/ (png).", "png", "svg", "png,svg"),
     # bench
     "threads": whole("CPU threads to use (0: all); figures are meant for one.", 1, 0),
     "repeats": whole("Timed repetitions.", 2),

@@ -1,0 +1,75 @@
+/* Draws the charts of a page and hands out their data. Everything it needs is in the page. */
+(function () {
+  "use strict";
+  const views = {};
+
+  function data(name) {
+    return JSON.parse(document.getElementById(name + "-data").textContent);
+  }
+
+  function rows(columns) {
+    const names = Object.keys(columns);
+    const count = names.length ? columns[names[0]].length : 0;
+    return Array.from({ length: count }, (_, i) => Object.fromEntries(names.map((name) => [name, columns[name][i]])));
+  }
+
+  async function draw(place) {
+    const found = data(place.dataset.of);
+    const specification = { ...found.specification, datasets: { table: rows(found.columns) } };
+    const made = await window.vegaEmbed(place, specification, { renderer: "svg", actions: false });
+    views[place.dataset.of] = made.view;
+  }
+
+  async function drawAll() {
+    for (const place of document.querySelectorAll(".chart")) {
+      try {
+        await draw(place);
+        place.dataset.drawn = "yes";
+      } catch (error) {
+        place.textContent = "This chart could not be drawn: " + error.message;
+        console.error(error);
+      }
+    }
+    document.documentElement.dataset.charts = "drawn";
+  }
+
+  function csvField(value) {
+    const text = value === null ? "" : String(value);
+    return /[",\r\n]/.test(text) ? '"' + text.replaceAll('"', '""') + '"' : text;
+  }
+
+  function csv(columns) {
+    const names = Object.keys(columns);
+    const lines = rows(columns).map((row) => names.map((name) => csvField(row[name])).join(","));
+    return [names.map(csvField).join(","), ...lines, ""].join("\r\n");
+  }
+
+  function bytes(base64) {
+    return Uint8Array.from(atob(base64), (sign) => sign.charCodeAt(0));
+  }
+
+  async function content(name, kind) {
+    if (kind === "csv") return new Blob([csv(data(name).columns)], { type: "text/csv;charset=utf-8" });
+    if (kind === "parquet") return new Blob([bytes(data(name).parquet)], { type: "application/vnd.apache.parquet" });
+    if (kind === "svg") return new Blob([await views[name].toSVG()], { type: "image/svg+xml" });
+    const canvas = await views[name].toCanvas(3);
+    return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
+  }
+
+  async function download(event) {
+    const button = event.target.closest(".downloads button");
+    if (!button) return;
+    const name = button.parentElement.dataset.of;
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(await content(name, button.dataset.kind));
+    link.download = name + "." + button.dataset.kind;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  }
+
+  document.addEventListener("click", download);
+  window.addEventListener("beforeprint", () => {
+    document.querySelectorAll("details").forEach((one) => { one.open = true; });
+  });
+  drawAll();
+})();

@@ -1,0 +1,48 @@
+"""The charts of a page as pictures, for papers: each as PNG or SVG, drawn from the same specification, offline."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from causeway.engine.sweep import durable
+from causeway.ports.pages.charts.theme import VEGA_LITE, with_data
+from causeway.ports.pages.section import Chart, Section
+
+FORMATS = ("png", "svg")
+# Pixels a point of a PNG: a chart 640 wide comes to 1,920, which is 300 an inch at 6.4 inches.
+SCALE = 3.0
+
+
+def write_figures(sections: Sequence[Section], folder: Path, formats: Sequence[str]) -> list[Path]:
+    """Writes every chart as ANCHOR-NAME.FORMAT, each whole or not at all.
+
+    Args:
+        sections: of a page. folder: made where it is not there. formats: some of `FORMATS`.
+
+    Returns:
+        The files.
+    """
+    charts = {
+        f"{section.anchor}-{block.name}": block
+        for section in sections
+        for block in section.blocks
+        if isinstance(block, Chart)
+    }
+    durable.make_folder(folder)
+    written = []
+    for name, chart in charts.items():
+        for form in formats:
+            path = folder / f"{name}.{form}"
+            durable.write_bytes(path, draw(chart, form))
+            written.append(path)
+    return written
+
+
+def draw(chart: Chart, form: str) -> bytes:
+    """A chart as the bytes of a PNG or SVG, on white."""
+    import vl_convert
+
+    document = with_data(chart)
+    document["config"] = {**document["config"], "background": "white"}
+    if form == "svg":
+        return vl_convert.vegalite_to_svg(document, vl_version=VEGA_LITE).encode()
+    return vl_convert.vegalite_to_png(document, vl_version=VEGA_LITE, scale=SCALE)

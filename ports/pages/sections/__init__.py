@@ -1,0 +1,57 @@
+"""A page's sections: the overview, and one for each result that has one, in the order of the commands.
+
+A module of this package named after a command, listed in `SECTIONS`, has
+
+    section_of(result: Result, anchor: str, title: str) -> Section
+
+and reads the files that the command wrote. What it cannot read becomes a part that says so, and the page goes on.
+"""
+
+import importlib
+import re
+from collections.abc import Mapping, Sequence
+
+from causeway.ports.pages.section import Missing, Section
+from causeway.ports.pages.sections.overview import overview
+from causeway.ports.pages.sections.provenance import provenance
+from causeway.ports.pages.workdir import Result
+
+# Commands whose results have a section; a line each.
+SECTIONS = frozenset({
+    "patch_sweep",
+})  # fmt: skip
+
+
+def sections_of(results: Sequence[Result], questions: Mapping[str, str]) -> list[Section]:
+    """The sections of a page.
+
+    Args:
+        results: as `workdir.find_results` gives them. questions: what each command answers, in the order of the page.
+    """
+    order = {driver: place for place, driver in enumerate(questions)}
+    ordered = sorted(results, key=lambda result: (order.get(result.driver, len(order)), result.name))
+    shown = [result for result in ordered if result.driver in SECTIONS]
+    anchors = _anchors(shown)
+    parts = [_section(result, anchors[i], questions.get(result.driver, "")) for i, result in enumerate(shown)]
+    return [overview(ordered, {id(result): anchors[i] for i, result in enumerate(shown)}), *parts]
+
+
+def _section(result: Result, anchor: str, question: str) -> Section:
+    title = f"{question[:1].upper()}{question[1:]}" + (f" ({result.name})" if result.name else "")
+    module = importlib.import_module(f"{__name__}.{result.driver}")
+    try:
+        made = module.section_of(result, anchor, title)
+    except (ValueError, OSError, LookupError) as error:
+        said = f"This part cannot be shown: {' '.join(str(error).split())}"
+        made = Section(title, anchor, [Missing(said)], f"causeway {result.driver}, {result.folder}")
+    return Section(made.title, made.anchor, [*made.blocks, *provenance(result)], made.lead)
+
+
+def _anchors(results: Sequence[Result]) -> list[str]:
+    """A name for each result that no other has."""
+    made: list[str] = []
+    for result in results:
+        stem = re.sub(r"[^a-zA-Z0-9_-]+", "-", f"{result.driver}-{result.name}").strip("-")
+        copies = sum(1 for name in made if name == stem or name.startswith(f"{stem}--"))
+        made.append(f"{stem}--{copies + 1}" if copies else stem)
+    return made

@@ -1,0 +1,64 @@
+"""The first section: what is there, what is whole, and what goes on with what is not."""
+
+from collections.abc import Mapping, Sequence
+
+import pyarrow as pa
+
+from causeway.ports.pages.section import Block, Card, Cards, DataTable, Missing, Prose, Section
+from causeway.ports.pages.workdir import Result
+
+ANCHOR = "overview"
+
+
+def overview(results: Sequence[Result], anchors: Mapping[int, str]) -> Section:
+    """The section.
+
+    Args:
+        results: in the order of the page. anchors: of those that have a section, by `id`.
+    """
+    whole = [result for result in results if result.whole]
+    models = sorted({result.model for result in results if result.model})
+    cards = [
+        Card("results", str(len(results)), f"{len(whole)} whole"),
+        Card("models", str(len(models)), ", ".join(models)),
+    ]
+    blocks: list[Block] = [Cards(cards), DataTable(
+        "results", "What is there", "One line for each result of a command, in the order in which they are shown.",
+        _table(results, anchors), {"command": "command", "folder": "folder", "state": "state", "model": "model",
+        "device": "device", "jax": "jax", "fingerprint": "fingerprint"}, shown=200)]  # fmt: skip
+    if left_out := sorted({result.driver for result in results if id(result) not in anchors}):
+        blocks.append(Prose(f"Listed here and not shown below: results of {', '.join(left_out)}.", "note"))
+    blocks += [_unfinished(result) for result in results if not result.whole]
+    return Section("What is here", ANCHOR, blocks)
+
+
+def _unfinished(result: Result) -> Missing:
+    place = f"--workdir={result.folder}" if result.plan else f"--out={result.folder}"
+    return Missing(
+        f"causeway {result.driver}, {result.name or result.folder}: {result.missing}. The command that began it, "
+        f"run again with the same flags, goes on where it stopped:",
+        f"causeway {result.driver} ... {place}",
+    )
+
+
+def _table(results: Sequence[Result], anchors: Mapping[int, str]) -> pa.Table:
+    rows = [
+        {
+            "command": result.driver,
+            "folder": result.name or str(result.folder),
+            "state": _state(result),
+            "model": result.model or None,
+            "device": result.environment.get("device"),
+            "jax": result.environment.get("jax"),
+            "fingerprint": str(result.plan.get("fingerprint", ""))[:12] or None,
+            "section": anchors.get(id(result)),
+        }
+        for result in results
+    ]
+    return pa.table({name: pa.array([row[name] for row in rows], pa.string()) for name in rows[0]})
+
+
+def _state(result: Result) -> str:
+    if result.planned:
+        return f"{'whole' if result.whole else 'unfinished'}, {result.done} of {result.planned} units"
+    return "whole" if result.whole else "unfinished"

@@ -1,0 +1,166 @@
+"""The section of a patching sweep: which features change what the model does, by how much, and how sure that is.
+
+Effects are those of `effects.parquet`, as the command estimated them; which of them are drawn, and in which order, is
+`effect_rows`'s.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from causeway.ports.files.parquet_files import read_parquet
+from causeway.ports.pages.charts.counts import counts_by_layer
+from causeway.ports.pages.charts.dose_curves import dose_curves
+from causeway.ports.pages.charts.forest import COLOURS, VERDICTS, forest
+from causeway.ports.pages.charts.strips import strips
+from causeway.ports.pages.charts.volcano import volcano
+from causeway.ports.pages.section import Block, Card, Cards, Chart, DataTable, Missing, Prose, Section
+from causeway.ports.pages.sections import effect_rows
+from causeway.ports.pages.workdir import Result
+
+STRONGEST, CURVES, POINTS = 20, 6, 3_000
+HEADINGS = {
+    "layer": "layer", "feature": "feature", "contrast": "compared", "effect": "effect", "low": "from", "high": "to",
+    "q": "q", "envelope": "random reach", "verdict": "verdict", "not_evaluated": "not evaluated",
+    "n_prompts": "prompts",
+}  # fmt: skip
+
+
+def section_of(result: Result, anchor: str, title: str) -> Section:
+    """The section; of a sweep that has not ended, how far it is."""
+    lead = f"causeway patch_sweep, {result.folder}"
+    if not result.whole:
+        return Section(title, anchor, [Missing(f"No effects yet: {result.missing}.")], lead)
+    effects = read_parquet(result.folder / "effects.parquet")
+    about = result.about
+    blocks: list[Block] = [Cards(_cards(about)), Prose(_how(about)), *_warnings(about)]
+    moved = [name for name in about["outcomes"] if any(row["effect"] for row in about["outcomes"][name]["strongest"])]
+    if still := [name for name in about["outcomes"] if name not in moved]:
+        blocks.append(Prose(f"No feature changes {', '.join(still)}.", "note"))
+    moved.sort(key=lambda name: -about["outcomes"][name]["causal_features"])
+    for place, name in enumerate(moved):
+        blocks += _outcome(effects, name, about, result, whole=place == 0)
+    return Section(title, anchor, blocks, lead)
+
+
+UNITS = {"log_odds": "nats", "expected_amount": "amount"}
+
+
+def unit(outcome: str, about: Mapping[str, Any]) -> str:
+    """What an axis of effects on an outcome says."""
+    what = about["reading"]["log_odds"].replace(", nats", "") if outcome == "log_odds" else outcome
+    return f"change of {what} ({UNITS.get(outcome, 'probability')})"
+
+
+def _cards(about: Mapping[str, Any]) -> list[Card]:
+    prompts = about["prompts"]
+    causal = [f"{found['causal_features']} on {name}" for name, found in about["outcomes"].items()]
+    most = max((found["causal_features"] for found in about["outcomes"].values()), default=0)
+    kind = "sampled" if about["reading"]["kind"].startswith("sampled") else "exact"
+    note = "rollouts drawn and parsed" if kind == "sampled" else "probabilities computed, nothing drawn"
+    return [
+        Card("features tested", str(about["features"])),
+        Card("causal, at most", str(most), ", ".join(causal)),
+        Card("prompts", str(sum(prompts.values())), ", ".join(f"{count} {name}" for name, count in prompts.items())),
+        Card("outcomes", kind, note),
+    ]
+
+
+def _how(about: Mapping[str, Any]) -> str:
+    edits, reading = about.get("edits", {}), about["reading"]
+    done = ", ".join(f"{name}: {value}" for name, value in edits.items())
+    halves = reading["split"]
+    if halves is True:
+        told = "One half of the prompts chose (q), the other half estimated (effect and interval)."
+    else:
+        told = "Prompts were not divided in two halves, so that no feature is called causal."
+    return (
+        f"Each feature is changed alone ({done}) and the answers are compared with those of the same prompts without "
+        f"the change. Effects are differences between two arms, the second taken from the first. Intervals: "
+        f"{reading['interval']}. q: {reading['q']}. {told}"
+    )
+
+
+def _warnings(about: Mapping[str, Any]) -> list[Block]:
+    found: list[Block] = [Prose(text, "warning") for text in about.get("warnings", ())]
+    share = about.get("answers_hold")
+    if share is not None and share < 0.05:
+        found.append(
+            Prose(f"The answers hold {share:.2g} of the probability; read log_odds, whose unit is nats.", "warning")
+        )
+    return found
+
+
+def _outcome(effects: pa.Table, name: str, about: Mapping[str, Any], result: Result, whole: bool) -> list[Block]:
+    """The blocks of one outcome; all of them of the first, the strongest effects alone of the others."""
+    tested = effect_rows.tested(effects, name)
+    features = effect_rows.by_feature(tested)
+    axis = unit(name, about)
+    blocks: list[Block] = [_forest(features.slice(0, STRONGEST), name, axis)]
+    if whole:
+        blocks += [*_volcano(tested, name, axis, about), *_doses(effects, features, name, axis)]
+        blocks += [_counts(features, name), *_controls(effects, name, axis)]
+    blocks.append(DataTable(
+        f"table_{name}", f"Effects on {name}", "A line a feature, by its largest contrast; causal ones first. "
+        f"Effects and intervals: {axis}.", features, HEADINGS, file=str(result.folder / "effects.parquet"),
+    ))  # fmt: skip
+    return blocks
+
+
+def _forest(rows: pa.Table, name: str, axis: str) -> Chart:
+    controls = rows["envelope"].null_count < rows.num_rows
+    reach = " Grey ticks: how far 95 % of random features of equal norm go." if controls else ""
+    return Chart(
+        f"forest_{name}", f"Strongest effects on {name}",
+        f"The {rows.num_rows} features with the largest effects, causal ones first, as layer/feature and what is "
+        f"compared. Points are effects ({axis}), lines 95 % intervals; where prompts are too few for one there is no "
+        f"line.{reach}",
+        forest(axis, controls), rows,
+    )  # fmt: skip
+
+
+def _volcano(tested: pa.Table, name: str, axis: str, about: Mapping[str, Any]) -> list[Block]:
+    rows = effect_rows.with_q(tested)
+    if not rows.num_rows:
+        return [Prose(f"No effect on {name} has a q: prompts are too few for a test.", "note")]
+    drawn = effect_rows.thinned(rows, POINTS)
+    left = f" {rows.num_rows - drawn.num_rows} of the smallest are left out." if drawn.num_rows < rows.num_rows else ""
+    alpha = about["reading"]["settings"]["rule"]["alpha"]
+    return [Chart(
+        f"volcano_{name}", f"All tests on {name}",
+        f"A point for each feature and contrast: its effect ({axis}) and q, smaller upwards. Dashed: q = {alpha}. "
+        f"Effects that are large and sure stand at the upper left and right.{left}",
+        volcano(axis, alpha), drawn,
+    )]  # fmt: skip
+
+
+def _doses(effects: pa.Table, features: pa.Table, name: str, axis: str) -> list[Block]:
+    rows = effect_rows.doses(effects, features.slice(0, CURVES), name)
+    if not rows.num_rows:
+        return []
+    return [Chart(
+        f"doses_{name}", f"Dose curves on {name}",
+        f"The {CURVES} features with the largest effects. Across: how far each is moved from its own value to the "
+        f"value set, which is 1. Up: the effect ({axis}), with its 95 % interval as a band. A feature that acts by "
+        "itself rises or falls steadily.", dose_curves(f"effect ({UNITS.get(name, 'probability')})"), rows,
+    )]  # fmt: skip
+
+
+def _counts(features: pa.Table, name: str) -> Chart:
+    return Chart(
+        f"layers_{name}", f"Features by layer, on {name}",
+        "How many features of each layer were tested, and what was decided of them (number of features).",
+        counts_by_layer(VERDICTS, COLOURS), features.select(["layer", "feature", "verdict"]))  # fmt: skip
+
+
+def _controls(effects: pa.Table, name: str, axis: str) -> list[Block]:
+    rows = effect_rows.beside_controls(effects, name)
+    drawn = effect_rows.thinned(rows, POINTS)
+    if "control" not in rows["kind"].to_pylist():
+        return [Prose("The sweep has no arm of random features to hold the effects against.", "note")]
+    return [Chart(
+        f"controls_{name}", f"Effects and their controls, on {name}",
+        f"A tick a feature ({axis}). Controls in grey: random features, written with the same norm where the tested "
+        "ones are, and the no-op, which sets every feature to its own value.", strips(axis), drawn,
+    )]  # fmt: skip

@@ -1,0 +1,23 @@
+"""What a result was made from and with, folded away at the end of its section."""
+
+from causeway.ports.pages.section import Block, Facts
+from causeway.ports.pages.workdir import Result
+
+
+def provenance(result: Result) -> list[Block]:
+    """Model, fingerprint, versions and device; and the plan, where the result has one."""
+    plan = result.plan
+    facts = {
+        "command": f"causeway {result.driver}",
+        "folder": str(result.folder),
+        **({"model": result.model} if result.model else {}),
+        **({"fingerprint": plan["fingerprint"]} if "fingerprint" in plan else {}),
+        **result.environment,
+    }
+    blocks: list[Block] = [Facts("Where and with what this was computed", facts)]
+    if plan:
+        settings = {**plan.get("config", {}), "digests": plan.get("parts", {})}
+        blocks.append(Facts("The plan: every setting that decides the numbers", settings))
+    elif flags := result.about.get("flags"):
+        blocks.append(Facts("The command's flags", flags))
+    return blocks

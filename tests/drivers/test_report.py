@@ -1,0 +1,48 @@
+"""`causeway report`: a page and figures of a folder, without jax, and its refusals."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+_PATH = Path(__file__).parents[1] / "ports" / "pages" / "swept.py"
+spec = importlib.util.spec_from_file_location("swept", _PATH)
+swept = importlib.util.module_from_spec(spec)
+sys.modules[spec.name] = swept
+spec.loader.exec_module(swept)
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory):
+    return swept.write_sweep(tmp_path_factory.mktemp("report") / "exact")
+
+
+def test_a_page_and_its_figures(drive, sweep, tmp_path):
+    page, again = tmp_path / "seen.html", [f"--workdir={sweep}"]
+    first, default, refused, replaced = drive(
+        "report", [*again, f"--out={page}", "--figures=png,svg"], again, again, [*again, "--overwrite"]
+    )
+    assert first["out"].startswith(f"1 results, 0 of them unfinished: {page}\n")
+    assert "<title>Results in exact</title>" in page.read_text()
+    pictures = sorted(path.name for path in (tmp_path / "seen_figures").iterdir())
+    assert "patch_sweep-forest_p_bet.png" in pictures
+    assert len(pictures) == 2 * sum(name.endswith(".svg") for name in pictures)
+    assert (default["status"], replaced["status"], (sweep / "report.html").is_file()) == (0, 0, True)
+    assert refused["err"].strip().endswith(f"--out: {sweep / 'report.html'} is there already; "
+                                           "give another file or --overwrite")  # fmt: skip
+    assert first["compiled"] == []
+
+
+def test_refusals(drive, sweep, tmp_path):
+    cases = {
+        (): "--workdir: got nothing",
+        (f"--workdir={tmp_path / 'none'}", f"--out={tmp_path / 'a.html'}"): "needs a folder that a command wrote",
+        (f"--workdir={tmp_path}",): "holds no results of a command",
+        (f"--workdir={sweep}", f"--out={tmp_path / 'page'}"): "needs the name of a file that ends in .html",
+        (f"--workdir={sweep}", "--figures=jpg"): "--figures: got 'jpg'",
+    }
+    for (arguments, message), done in zip(cases.items(), drive("report", *cases), strict=True):
+        assert done["status"] == 2, arguments
+        assert message in done["err"]
+        assert done["err"].count("\n") == 1

@@ -1,0 +1,119 @@
+"""Pages of folders: what is there, whole or not, and a sweep's section."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from causeway.ports.pages.figures import draw, write_figures
+from causeway.ports.pages.page import render
+from causeway.ports.pages.section import Chart, DataTable, Missing, Prose
+from causeway.ports.pages.sections import sections_of
+from causeway.ports.pages.workdir import find_results
+
+spec = importlib.util.spec_from_file_location("swept", Path(__file__).parent / "swept.py")
+swept = importlib.util.module_from_spec(spec)
+sys.modules[spec.name] = swept
+spec.loader.exec_module(swept)
+QUESTIONS = {"screen": "which differ?", "patch_sweep": "which of them matter?"}
+
+
+@pytest.fixture(scope="session")
+def sweep(tmp_path_factory):
+    return swept.write_sweep(tmp_path_factory.mktemp("pages") / "runs" / "exact")
+
+
+def page_of(folder):
+    return sections_of(find_results(folder), QUESTIONS)
+
+
+def blocks(section, kind):
+    return [block for block in section.blocks if isinstance(block, kind)]
+
+
+def test_a_sweep_shows_its_strongest_effects_with_all_charts_drawn(opened, sweep):
+    overview, section = page_of(sweep)
+    names = [chart.name for chart in blocks(section, Chart)]
+    assert names[:5] == [f"{kind}_p_bet" for kind in ("forest", "volcano", "doses", "layers", "controls")]
+    strongest = blocks(section, Chart)[0].table.to_pylist()[0]
+    assert (strongest["layer"], strongest["feature"], strongest["verdict"]) == (2, 7, "causal")
+    assert strongest["low"] < strongest["effect"] < strongest["high"]
+    steps = [
+        row for row in blocks(section, Chart)[2].table.to_pylist() if (row["label"], row["value"]) == ("2/7", "risky")
+    ]
+    assert [row["dose"] for row in steps] == [0.25, 0.5, 0.75, 1, 1.5]
+    page = opened(render([overview, section], "t", "m")).page
+    assert page.locator(".chart svg").count() == len(names)
+    assert page.locator(".chart svg .mark-symbol path").count() > 20
+
+
+def test_every_chart_is_a_picture_too(sweep, tmp_path):
+    sections = page_of(sweep)
+    charts = blocks(sections[1], Chart)
+    written = write_figures(sections, tmp_path / "figures", ["svg"])
+    assert len(written) == len(charts)
+    assert all(path.read_text().startswith("<svg") for path in written)
+    assert draw(charts[0], "png").startswith(b"\x89PNG")
+
+
+def test_a_folder_of_many_shows_all_and_what_goes_on_with_the_unfinished(sweep, tmp_path):
+    (tmp_path / "first").symlink_to(sweep)
+    swept.write_sweep(tmp_path / "other")
+    swept.write_plan(tmp_path / "half", units=12, done=5)
+    overview, *sections = page_of(tmp_path)
+    assert [section.anchor for section in sections] == ["patch_sweep-half", "patch_sweep-other"]
+    table = blocks(overview, DataTable)[0].table.to_pylist()
+    assert [row["state"] for row in table] == ["unfinished, 5 of 12 units", "whole, 4 of 4 units"]
+    (missing,) = blocks(overview, Missing)
+    assert "5 of 12 units" in missing.text
+    assert missing.command == f"causeway patch_sweep ... --workdir={tmp_path / 'half'}"
+    assert "5 of 12 units" in blocks(sections[0], Missing)[0].text
+    assert render([overview, *sections], "t", "m")
+
+
+def test_results_that_cannot_be_read_leave_the_rest(sweep, tmp_path):
+    swept.write_sweep(tmp_path / "good")
+    swept.write_plan(tmp_path / "bad")
+    (tmp_path / "bad" / "effects.parquet").write_bytes(b"PAR1 nothing")
+    (tmp_path / "bad" / "summary.json").write_text("{")
+    _, bad, good = page_of(tmp_path)
+    assert "cannot be shown" in blocks(bad, Missing)[0].text
+    assert blocks(good, Chart)
+
+
+def test_a_sweep_that_moves_nothing_says_so(tmp_path):
+    table = swept.trials(prompts=4, moved=())
+    still = table.filter([arm in ("baseline", "noop", "patch:safe", "patch:risky") for arm in table["arm"].to_pylist()])
+    for name in ("p_stop", "p_bet"):
+        still = still.set_column(still.schema.get_field_index(name), name, [[0.5] * still.num_rows])
+    _, section = page_of(swept.write_sweep(tmp_path / "still", still))
+    assert not blocks(section, Chart)
+    assert any("No feature changes log_odds, p_bet" in prose.text or "No feature changes p" in prose.text
+               for prose in blocks(section, Prose))  # fmt: skip
+
+
+def test_an_empty_table_of_effects_is_shown_as_empty(sweep, tmp_path):
+    empty = tmp_path / "empty"
+    swept.write_plan(empty)
+    pq.write_table(pq.read_table(sweep / "effects.parquet").slice(0, 0), empty / "effects.parquet")
+    (empty / "summary.json").write_bytes((sweep / "summary.json").read_bytes())
+    assert "has no rows" in render(page_of(empty), "t", "m")
+
+
+def test_names_that_are_code_are_texts(opened, tmp_path):
+    folder = swept.write_sweep(tmp_path / "<img src=x onerror=alert(1)>")
+    about = json.loads((folder / "summary.json").read_text())
+    about["warnings"] = ["<script>alert(1)</script>"]
+    (folder / "summary.json").write_text(json.dumps(about))
+    page = opened(render(page_of(tmp_path), str(tmp_path), "m")).page
+    assert page.locator("img").count() == 0
+    assert "<script>alert(1)</script>" in page.locator("p.warning").text_content()
+
+
+@pytest.mark.parametrize("make", [lambda p: p / "none", lambda p: p])
+def test_folders_without_results_are_refused(tmp_path, make):
+    with pytest.raises(ValueError, match="workdir: "):
+        find_results(make(tmp_path))
