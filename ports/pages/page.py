@@ -149,4 +149,6 @@ def _vega() -> str:
     """What draws charts, in a scope of its own; what it gives the page is `window.vegaEmbed`."""
     import vl_convert
 
-    return f"(function(){{{vl_convert.javascript_bundle(None, VEGA_LITE)}}})();"
+    # Its own annotations ask for the code that the bundle is made for, which is all of it where none is given.
+    bundle: Any = vl_convert.javascript_bundle
+    return f"(function(){{{bundle(vl_version=VEGA_LITE)}}})();"
