@@ -6,6 +6,8 @@ uncompressed, so it is an upper bound, and time is
     compiles x compilation of the programs + seconds a row x rows + operations / (share x rate of products)
 
 whose three factors (`Overhead`) an analysis measured once; without them time is operations over the rate, from below.
+Where rows may end early and nobody knows how many do (a `Call` that begins after the first tokens), that time is at
+most, and the time of the calls that all rows need is told beside it.
 `measured`: pilot units, one of each kind that the plan has, run twice (the first run compiles) and are written to a
 temporary workdir beside the real one, which gives time, memory and compressed bytes as they are. Where compiled
 programs are kept on disk, the pilots have kept them for the run, and what it pays is loading them: they are forgotten
@@ -41,7 +43,8 @@ class Estimate:
         name: of the sweep.
         units: units of the plan.
         rows: rows of the plan.
-        seconds: wall time; None where no rate is known.
+        seconds: wall time; None where no rate is known. least_seconds: where `seconds` is at most, because rows may end
+            early, the same with all of them ended as early as can be; else None.
         memory_bytes: of the device; where devices compute in the host's memory, of the process. For `measured` the
             larger of host and device memory.
         disk_bytes: all data files, the merged table included.
@@ -59,6 +62,7 @@ class Estimate:
     basis: Literal["abstract", "measured"]
     note: str
     memory_there: int = 0
+    least_seconds: float | None = None
 
     @property
     def fits(self) -> bool:
@@ -68,7 +72,9 @@ class Estimate:
     def text(self) -> str:
         """One screen for people."""
         there = f" of {self.memory_there / 1e9:.3g} GB there" if self.memory_there else ""
-        duration = "unknown" if self.seconds is None else str(datetime.timedelta(seconds=round(self.seconds)))
+        duration = "unknown" if self.seconds is None else _duration(self.seconds)
+        if self.least_seconds is not None:
+            duration = f"{duration} at most, no row ending early; {_duration(self.least_seconds)} if all end at once"
         lines = {
             "units": f"{self.units:,}",
             "rows": f"{self.rows:,}",
@@ -78,6 +84,24 @@ class Estimate:
             "basis": f"{self.basis} ({self.note})",
         }
         return "\n".join([f"{self.name}: plan", *(f"  {name:<7}{value}" for name, value in lines.items())])
+
+
+def _duration(seconds: float) -> str:
+    return str(datetime.timedelta(seconds=round(seconds)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """A program of a sweep.
+
+    Attributes:
+        cost: of one call. count: how often the whole plan calls it, at most where `later`. later: whether rows may have
+            ended before it, so that it is called less often, or never.
+    """
+
+    cost: ProgramCost
+    count: int
+    later: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,7 +121,7 @@ class Overhead:
 
 def estimate_abstract(
     plan: Plan,
-    calls: Iterable[tuple[ProgramCost, int]],
+    calls: Iterable[Call],
     *,
     flops_per_second: float | None = None,
     in_host_memory: bool = False,
@@ -107,27 +131,42 @@ def estimate_abstract(
 
     Args:
         plan: the plan.
-        calls: each program's cost, and how often the whole plan calls it.
+        calls: of each program.
         flops_per_second: rate of matrix products over all devices; without it the time is unknown.
         in_host_memory: whether the devices compute in the host's memory; then what this process has needed so far
             (interpreter, libraries, weights, compiler) counts beside what a program adds.
         overhead: what there is beside products.
     """
     calls = list(calls)
-    flops = sum(cost.flops * count for cost, count in calls)
-    compiling = overhead.compiles * sum(cost.compile_seconds for cost, _ in calls)
-    beside_products = compiling + overhead.row_seconds * plan.rows
-    added = max((cost.memory_bytes - (cost.resident_bytes if in_host_memory else 0) for cost, _ in calls), default=0)
+    sure = [call for call in calls if not call.later]
+    costs = [call.cost for call in calls]
+    added = max((cost.memory_bytes - (cost.resident_bytes if in_host_memory else 0) for cost in costs), default=0)
+    rate = flops_per_second and overhead.share * flops_per_second
+    most = _seconds(plan, calls, rate, overhead) if rate else None
     return Estimate(
         name=plan.name,
         units=plan.units,
         rows=plan.rows,
-        seconds=beside_products + flops / (overhead.share * flops_per_second) if flops_per_second else None,
+        seconds=most,
         memory_bytes=max(added, 0) + (peak_memory_bytes() if in_host_memory else 0),
         disk_bytes=uncompressed_bytes(plan),
         basis="abstract",
-        note=f"{flops:.3g} operations of products, {compiling:.3g} s to compile; disk from above, before compression",
+        note=f"{_flops(calls):.3g} operations of products, {_compiling(calls, overhead):.3g} s to compile; disk from "
+        "above, before compression",
+        least_seconds=_seconds(plan, sure, rate, overhead) if rate and len(sure) < len(calls) else None,
     )
+
+
+def _seconds(plan: Plan, calls: Sequence[Call], rate: float, overhead: Overhead) -> float:
+    return _compiling(calls, overhead) + overhead.row_seconds * plan.rows + _flops(calls) / rate
+
+
+def _flops(calls: Sequence[Call]) -> int:
+    return sum(call.cost.flops * call.count for call in calls)
+
+
+def _compiling(calls: Sequence[Call], overhead: Overhead) -> float:
+    return overhead.compiles * sum(call.cost.compile_seconds for call in calls if call.count)
 
 
 @dataclasses.dataclass(frozen=True)

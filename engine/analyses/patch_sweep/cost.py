@@ -1,8 +1,9 @@
 """What a patching sweep costs, from shapes and the compiler's analysis: none of its units is run (exact outcomes take
 the clean pass of the longest prompt, whose arrays are their program's arguments).
 
-The longest prompt's bucket stands for all prompts, and rollouts count as running to their last token, so operations
-are an upper bound; time is that of compiling, of the host and of operations at a share of the rate of products that is
+The longest prompt's bucket stands for all prompts. Rollouts that stop tokens or texts may end count as running to their
+last token, which is said of the time (`Call.later`), unless rows that are finished tell how many reach each segment
+(`known_lengths`). Time is that of compiling, of the host and of operations at a share of the rate of products that is
 measured here (`overhead`).
 """
 
@@ -10,11 +11,13 @@ import dataclasses
 import math
 from collections.abc import Hashable, Iterator
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Int
 
 from causeway.engine.analyses.patch_sweep.patch_sweep import PatchSweep
 from causeway.engine.intervention.edits import EMPTY
@@ -25,10 +28,12 @@ from causeway.engine.model.decode import Rows as DecodeRows
 from causeway.engine.model.unrolled import on_cpu, unrolled
 from causeway.engine.outcome.exact import Background, edited_answers, start_layer
 from causeway.engine.sweep.cost import ProgramCost, Runs, program_cost, program_flops
-from causeway.engine.sweep.estimate import Overhead, Pilot
+from causeway.engine.sweep.estimate import Call, Overhead, Pilot
+from causeway.engine.sweep.plan import PLAN_FILE, Plan, read_plan
+from causeway.engine.sweep.store import Store
 from causeway.engine.tokenized_prompt import TokenizedPrompt
 
-Calls = Iterator[tuple[ProgramCost, int]]
+Lengths: TypeAlias = Int[np.ndarray, " R"]
 # Of exact outcomes a run compiles the clean pass and the prefix's as well, of rollouts the prefix's.
 EXACT_COMPILES, SAMPLED_COMPILES = 2.0, 1.4
 # Seconds of one core for each row's share of tables and transfers, and of drawing, reading and parsing texts.
@@ -39,14 +44,20 @@ EXACT_SHARE, SAMPLED_SHARE = 0.83, 0.65
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """A compiled function of a sweep: what it is, what it is given, the trips of its loops, the share of its
-    conditionals that take the dearer branch, and how often it is called (per device)."""
+    """A compiled function of a sweep.
+
+    Attributes:
+        function, arguments: what it is, and what it is given. calls: how often it is called (per device). trips: of its
+            loops. taken: the share of its conditionals that take the dearer branch. later: whether rows may have ended
+            before it.
+    """
 
     function: Any
     arguments: tuple[Any, ...]
     calls: int
     trips: int = 1
     taken: float = 1.0
+    later: bool = False
 
     def cost(self, like: ProgramCost | None = None) -> ProgramCost:
         """Of one call; compiles it, or counts its operations alone where it is the program of another one's cost."""
@@ -57,13 +68,25 @@ class Program:
         return dataclasses.replace(like, flops=flops, compile_seconds=0.0)
 
 
-def program_calls(sweep: PatchSweep) -> Calls:
-    """Each program's cost and how often the whole plan calls it (per device)."""
+def program_calls(sweep: PatchSweep, lengths: Lengths | None = None) -> Iterator[Call]:
+    """Each program's cost and how often the whole plan calls it (per device); `lengths` as for `programs`."""
     one, found = sweep.settings.outcome == "exact", None
-    for program in programs(sweep):
+    for program in programs(sweep, lengths=lengths):
         # Exact outcomes of all layers are one program.
         found = program.cost(found if one else None)
-        yield found, program.calls
+        yield Call(found, program.calls, program.later)
+
+
+def known_lengths(workdir: Path, plan: Plan) -> Lengths | None:
+    """New tokens of each rollout that is finished in the workdir of a plan; None where there is none.
+
+    Raises:
+        DamagedStore: a file of it is damaged.
+    """
+    if not (workdir / PLAN_FILE).exists() or read_plan(workdir)["fingerprint"] != plan.fingerprint:
+        return None
+    rows = [table["tokens"].combine_chunks().value_lengths() for table in Store(workdir, plan).tables()]
+    return np.concatenate([row.to_numpy() for row in rows]) if rows else None
 
 
 def overhead(sweep: PatchSweep) -> Overhead:
@@ -110,12 +133,17 @@ def largest_program(sweep: PatchSweep) -> ProgramCost | None:
     return made[-1].cost() if made else None
 
 
-def programs(sweep: PatchSweep, for_card: bool = False) -> Iterator[Program]:
-    """What a sweep compiles, in the bucket of its longest prompt, for the devices here or for a card."""
+def programs(sweep: PatchSweep, for_card: bool = False, lengths: Lengths | None = None) -> Iterator[Program]:
+    """What a sweep compiles, in the bucket of its longest prompt, for the devices here or for a card.
+
+    Args:
+        lengths: new tokens of rollouts like its own; None where nobody knows.
+    """
     prompt = max(sweep.prompts, key=lambda p: len(p.tokens))
     width = sweep.settings.bucket(sweep.prompts.index(prompt))
-    made = _exact_programs if sweep.settings.outcome == "exact" else _sampled_programs
-    return made(sweep, prompt, width, for_card)
+    if sweep.settings.outcome == "exact":
+        return _exact_programs(sweep, prompt, width, for_card)
+    return _sampled_programs(sweep, prompt, width, for_card, lengths)
 
 
 def _edits(sweep: PatchSweep, prompt: TokenizedPrompt, width: int, layer: int | None = None):
@@ -144,7 +172,9 @@ def _exact_programs(sweep: PatchSweep, prompt: TokenizedPrompt, width: int, for_
         yield Program(program, given, buckets * len(sweep.prompts), trips, 1.0 if looped else trips / layers)
 
 
-def _sampled_programs(sweep: PatchSweep, prompt: TokenizedPrompt, width: int, for_card: bool) -> Iterator[Program]:
+def _sampled_programs(
+    sweep: PatchSweep, prompt: TokenizedPrompt, width: int, for_card: bool, lengths: Lengths | None
+) -> Iterator[Program]:  # fmt: skip
     s, transformer = sweep.settings, sweep.model.transformer
     shared_length = min(sweep.first_edit(prompt), len(prompt.tokens) - 1)
     scalar = _shape(())
@@ -155,8 +185,9 @@ def _sampled_programs(sweep: PatchSweep, prompt: TokenizedPrompt, width: int, fo
     shared = Shared(layers, sweep.stack, prefix, taps, scalar, scalar)
     ids = _shape((width,))
     rows = DecodeRows(ids, _shape((width,), jnp.bool_), _shape((width, 2), jnp.uint32), ids)
-    calls = math.ceil(len(sweep.rows) / width) * len(sweep.prompts)
+    may_end = bool(s.sampling.stop_tokens or s.stop_texts) and lengths is None
     past: tuple[Segment, ...] = ()
+    start = 0
     for length in s.segments:
         own = Own(rows, _edits(sweep, prompt, width), past, _shape((length, width)))
         segment = partial(
@@ -165,7 +196,11 @@ def _sampled_programs(sweep: PatchSweep, prompt: TokenizedPrompt, width: int, fo
         )  # fmt: skip
         program = jax.jit(segment)
         past = (*past, jax.eval_shape(program, shared, own)[1])
-        yield Program(program, (shared, own), calls)
+        # Rows that end make room, so those that go on fill their buckets.
+        alive = 1.0 if lengths is None or not start else float(np.mean(lengths > start))
+        calls = math.ceil(alive * len(sweep.rows) / width) * len(sweep.prompts)
+        yield Program(program, (shared, own), calls, later=may_end and start > 0)
+        start += length
 
 
 def _shape(shape: tuple[int, ...], dtype: Any = jnp.int32) -> Any:

@@ -22,7 +22,7 @@ from causeway.engine.analyses.as_published.causal_rule import original_rule
 from causeway.engine.analyses.patch_sweep.buckets import fitting_bucket
 from causeway.engine.analyses.patch_sweep.card_plan import CardPlan, Target, card_plan
 from causeway.engine.analyses.patch_sweep.contrasts import make_contrasts
-from causeway.engine.analyses.patch_sweep.cost import overhead, pilots, program_calls
+from causeway.engine.analyses.patch_sweep.cost import Lengths, known_lengths, overhead, pilots, program_calls
 from causeway.engine.analyses.patch_sweep.design import EVERY
 from causeway.engine.analyses.patch_sweep.effects import EffectSettings, effects
 from causeway.engine.analyses.patch_sweep.exact_units import exact_unit
@@ -133,21 +133,30 @@ def write_original_rule(workdir: Path, trials: pyarrow.dataset.Dataset) -> dict[
 
 
 def estimate(
-    sweep: PatchSweep, workdir: Path, basis: Literal["abstract", "measured"], target: Target | None = None
-) -> Estimate | CardPlan:
-    """What the sweep will take: from shapes and compiler analysis, here or on a card, or from pilot units."""
+    sweep: PatchSweep, workdir: Path, basis: Literal["abstract", "measured"], target: Target | None = None,
+    lengths: Lengths | None = None,
+) -> Estimate | CardPlan:  # fmt: skip
+    """What the sweep will take: from shapes and compiler analysis, here or on a card, or from pilot units.
+
+    Args:
+        lengths: new tokens of rollouts like its own (default: of those that are finished in the workdir).
+    """
+    if lengths is None and sweep.settings.outcome == "sampled":
+        lengths = known_lengths(workdir, sweep.plan)
     if target is not None:
-        return card_plan(sweep, target)
-    found = _estimated(sweep, workdir, basis)
+        return card_plan(sweep, target, lengths)
+    found = _estimated(sweep, workdir, basis, lengths)
     found = dataclasses.replace(found, memory_there=memory.memory_there_bytes())
     return found if found.fits else dataclasses.replace(found, note=fitting_bucket(sweep).text())
 
 
-def _estimated(sweep: PatchSweep, workdir: Path, basis: Literal["abstract", "measured"]) -> Estimate:
+def _estimated(
+    sweep: PatchSweep, workdir: Path, basis: Literal["abstract", "measured"], lengths: Lengths | None
+) -> Estimate:  # fmt: skip
     plan, on_host = sweep.plan, memory.in_host_memory()
     if basis == "measured":
         return estimate_measured(plan, PatchJob(sweep).unit, workdir.parent, pilots(sweep), in_host_memory=on_host)
     rate = gemm_rate(rows=sweep.settings.rows) * sweep.parallel.count
     return estimate_abstract(
-        plan, program_calls(sweep), flops_per_second=rate, in_host_memory=on_host, overhead=overhead(sweep)
+        plan, program_calls(sweep, lengths), flops_per_second=rate, in_host_memory=on_host, overhead=overhead(sweep)
     )

@@ -18,6 +18,7 @@ import pyarrow as pa
 from causeway.engine.analyses.patch_sweep import run as sweeps
 from causeway.engine.analyses.patch_sweep.arms import BASELINE
 from causeway.engine.analyses.patch_sweep.card_plan import Target
+from causeway.engine.analyses.patch_sweep.cost import known_lengths
 from causeway.engine.analyses.patch_sweep.patch_sweep import PatchSweep
 from causeway.engine.analyses.replay import replay_summary
 from causeway.engine.analyses.replay.columns import Pair, columns_of
@@ -109,10 +110,14 @@ def estimate(
     sweep: PatchSweep, workdir: Path, basis: Literal["abstract", "measured"], teacher_forced: bool,
     target: Target | None = None,
 ) -> str:  # fmt: skip
-    """What it will take, in words: the free run, and the one along its tokens, which costs what its arms cost."""
-    told = [sweeps.estimate(sweep, workdir, basis, target).text()]
+    """What it will take, in words: the free run, and the one along its tokens, which costs what its arms cost.
+
+    Rows along given tokens are as long as those of the free run, as far as they are there.
+    """
+    lengths = known_lengths(workdir / FREE, sweep.plan)
+    told = [sweeps.estimate(sweep, workdir, basis, target, lengths).text()]
     if teacher_forced:
-        found = sweeps.estimate(edited_arms(sweep), workdir, basis, target)
+        found = sweeps.estimate(edited_arms(sweep), workdir, basis, target, lengths)
         told.append(dataclasses.replace(found, name=FORCED).text())
     return "\n".join(told)
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import pytest
 
 from causeway.engine.sweep.cost import ProgramCost, Runs, program_cost
-from causeway.engine.sweep.estimate import Overhead, Pilot, estimate_abstract, estimate_measured
+from causeway.engine.sweep.estimate import Call, Overhead, Pilot, estimate_abstract, estimate_measured
 from causeway.engine.sweep.guard import DiskGuard, Usage
 
 
@@ -46,7 +46,7 @@ def test_batched_product():
 
 def test_abstract(toy):
     plan = toy.make_plan()
-    calls = [(ProgramCost(10**9, 5 * 10**8), 6), (ProgramCost(10**8, 10**9), 10)]
+    calls = [Call(ProgramCost(10**9, 5 * 10**8), 6), Call(ProgramCost(10**8, 10**9), 10)]
     estimate = estimate_abstract(plan, calls, flops_per_second=10**9)
     assert estimate.seconds == pytest.approx(7.0)
     assert estimate.memory_bytes == 10**9
@@ -59,10 +59,18 @@ def test_abstract(toy):
 
 
 def test_what_there_is_beside_products_counts(toy):
-    calls = [(ProgramCost(10**9, 1, 0, 2.0), 6), (ProgramCost(10**9, 1, 0, 1.0), 4)]
+    calls = [Call(ProgramCost(10**9, 1, 0, 2.0), 6), Call(ProgramCost(10**9, 1, 0, 1.0), 4)]
     found = estimate_abstract(toy.make_plan(), calls, flops_per_second=10**9, overhead=Overhead(2.0, 0.1, 0.5))
     assert found.seconds == pytest.approx(2 * 3 + 0.1 * 21 + 10 / 0.5)
     assert "6 s to compile" in found.text()
+
+
+def test_calls_that_rows_may_not_reach_make_a_time_at_most(toy):
+    calls = [Call(ProgramCost(10**9, 1, 0, 1.0), 6), Call(ProgramCost(10**9, 1, 0, 2.0), 60, later=True)]
+    found = estimate_abstract(toy.make_plan(), calls, flops_per_second=10**9, overhead=Overhead(1.0))
+    assert (found.seconds, found.least_seconds) == (3 + 66, 1 + 6)
+    assert "0:01:09 at most, no row ending early; 0:00:07 if all end at once" in found.text()
+    assert estimate_abstract(toy.make_plan(), calls).least_seconds is None
 
 
 @pytest.mark.slow
@@ -80,7 +88,7 @@ def test_where_programs_are_kept_a_run_pays_for_loading_them(toy, tmp_path, monk
 
 def test_host_memory_counts_the_process_and_what_a_program_adds(toy, monkeypatch):
     monkeypatch.setattr("causeway.engine.sweep.estimate.peak_memory_bytes", lambda: 6 * 10**8)
-    calls = [(ProgramCost(1, 5 * 10**8, 4 * 10**8), 6), (ProgramCost(1, 3 * 10**8), 10)]
+    calls = [Call(ProgramCost(1, 5 * 10**8, 4 * 10**8), 6), Call(ProgramCost(1, 3 * 10**8), 10)]
     assert estimate_abstract(toy.make_plan(), calls, in_host_memory=True).memory_bytes == 9 * 10**8
     assert estimate_abstract(toy.make_plan(), calls).memory_bytes == 5 * 10**8
     resident = jnp.ones((64, 64))

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from causeway.engine.analyses.patch_sweep import run
@@ -41,3 +42,13 @@ def test_a_small_card_takes_what_fits(make_sweep):
 def test_time_is_of_all_calls(make_sweep, tiny_sweep, outcome):
     few, many = (make_sweep(outcome, ("patch",), prompts=tiny_sweep.make_prompts(count)) for count in (4, 12))
     assert plan_with(many, 1e9).asked.seconds == pytest.approx(3 * plan_with(few, 1e9).asked.seconds)
+
+
+def test_rollouts_on_a_card_take_from_a_first_segment_to_all_of_them(make_sweep):
+    sweep = make_sweep("sampled", ("patch",), segments=(2, 2))
+    found = plan_with(sweep, 1e9).asked
+    assert 0 < found.least_seconds < found.seconds
+    assert "or more, no row ending early" in found.text(CARDS["a40"])
+    known = card_plan(sweep, Target(CARDS["a40"], compiled=False), np.array([1, 1])).asked
+    assert known.least_seconds is None
+    assert known.seconds < found.seconds

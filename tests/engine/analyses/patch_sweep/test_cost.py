@@ -3,18 +3,26 @@
 import math
 
 import jax
+import numpy as np
 import pytest
 
 from causeway.engine import memory
 from causeway.engine.analyses.patch_sweep import run
-from causeway.engine.analyses.patch_sweep.cost import EXACT_ROW_SECONDS, pilots, program_calls, programs
+from causeway.engine.analyses.patch_sweep.cost import (
+    EXACT_ROW_SECONDS,
+    known_lengths,
+    pilots,
+    program_calls,
+    programs,
+)
+from causeway.engine.model.sampling import Sampling
 from causeway.engine.sweep.cost import Runs, program_flops
 
 
 def total(sweep):
     """Operations and calls of a whole plan."""
     calls = list(program_calls(sweep))
-    return sum(cost.flops * count for cost, count in calls), [count for _, count in calls]
+    return sum(call.cost.flops * call.count for call in calls), [call.count for call in calls]
 
 
 def test_exact_calls_are_buckets_of_one_layer(make_sweep):
@@ -26,7 +34,7 @@ def test_exact_calls_are_buckets_of_one_layer(make_sweep):
 
 
 def test_a_patch_of_a_lower_layer_costs_more(make_sweep):
-    lower, upper = (cost.flops for cost, _ in program_calls(make_sweep("exact", ("patch",))))
+    lower, upper = (call.cost.flops for call in program_calls(make_sweep("exact", ("patch",))))
     assert lower > 2 * upper
 
 
@@ -41,7 +49,7 @@ def test_layers_written_out_for_a_card_take_the_operations_of_the_loop(make_swee
 
 def test_of_rollouts_on_a_host_all_weights_are_there_already(make_sweep):
     sweep = make_sweep("sampled", ("patch",), segments=(2,))
-    (cost, _), *_ = program_calls(sweep)
+    cost = next(program_calls(sweep)).cost
     weights = sum(leaf.nbytes for leaf in jax.tree.leaves((sweep.model.transformer, sweep.stack)))
     assert cost.memory_bytes > cost.resident_bytes >= weights
 
@@ -60,6 +68,31 @@ def test_rollouts_cost_their_tokens_and_their_records(make_sweep):
     assert long > 1.9 * short
     recorded = total(make_sweep("sampled", ("patch",), segments=(2,), record="all"))[0]
     assert recorded > short
+
+
+def test_rollouts_that_may_end_early_cost_at_most(make_sweep):
+    """Unless rows like theirs tell how many reach a segment, or nothing can end them."""
+    sweep = make_sweep("sampled", ("patch",), segments=(2, 2))
+    assert [one.later for one in programs(sweep)] == [False, True]
+    known = list(programs(sweep, lengths=np.array([1, 2, 2, 3])))
+    assert [one.later for one in known] == [False, False]
+    assert [one.calls for one in known] == [4 * math.ceil(24 / 8), 4 * math.ceil(24 / 4 / 8)]
+    assert not any(one.later for one in programs(make_sweep("sampled", ("patch",), sampling=Sampling(1.0))))
+
+
+@pytest.mark.slow
+def test_finished_rows_tell_how_long_others_are(make_sweep, tmp_path):
+    sweep = make_sweep("sampled", ("patch",), segments=(2, 2))
+    assert known_lengths(tmp_path, sweep.plan) is None
+    assert "at most, no row ending early" in run.estimate(sweep, tmp_path, "abstract").text()
+    run.run(sweep, tmp_path)
+    lengths = known_lengths(tmp_path, sweep.plan)
+    assert len(lengths) == sweep.plan.rows
+    assert set(lengths) <= {1, 2, 3, 4}
+    assert known_lengths(tmp_path, make_sweep("sampled", ("patch",), segments=(2,)).plan) is None
+    found = run.estimate(sweep, tmp_path, "abstract")
+    assert found.least_seconds is None
+    assert "at most" not in found.text()
 
 
 @pytest.mark.slow
