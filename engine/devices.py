@@ -1,4 +1,4 @@
-"""Rows over the devices of one process: the two axes of `engine.mesh`, and programs over them.
+"""Rows over devices: the two axes of `engine.mesh`, and programs over them.
 
 Rows of a bucket are independent, so a computation over several devices is the same program on each with its own rows:
 weights and whatever else rows share are replicated once, what differs from row to row carries a leading device axis
@@ -19,7 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from causeway.engine.mesh import AXES, DATA, MODEL, mesh_of
+from causeway.engine.gathered import put
+from causeway.engine.mesh import AXES, DATA, MODEL, lies_apart, mesh_of
 from causeway.engine.precision import full_precision
 
 Mode = Literal["shard_map", "pmap"]
@@ -29,7 +30,7 @@ MODES: tuple[Mode, ...] = ("shard_map", "pmap")
 
 @dataclasses.dataclass(frozen=True)
 class RowParallel:
-    """Local devices and the way rows are spread over them; hashable, so compiled programs are cached by it.
+    """The devices of a mesh and the way rows are spread over them; hashable, so compiled programs are cached by it.
 
     Attributes:
         devices: those along `model` are neighbours.
@@ -55,11 +56,11 @@ class RowParallel:
         """Every array at every place along `data`, done once for weights; split along `model` where it is already."""
         mesh = self.mesh
         whole = NamedSharding(mesh, PartitionSpec())
-        return jax.device_put(tree, jax.tree.map(lambda a: a.sharding if _is_split(a, mesh) else whole, tree))
+        return put(tree, jax.tree.map(lambda a: a.sharding if _is_split(a, mesh) else whole, tree))
 
     def split(self, tree: Any) -> Any:
         """Arrays [devices, ...] with one slice on each device."""
-        return jax.device_put(tree, NamedSharding(self.mesh, PartitionSpec(DATA)))
+        return put(tree, NamedSharding(self.mesh, PartitionSpec(DATA)))
 
     def deal(self, parts: Sequence[Part], filler: Part | None = None) -> list[list[Part]]:
         """Parts in stripes of one a device, in order; the last stripe is short, or made up by fillers."""
@@ -160,12 +161,23 @@ def local_parallel(count: int | None = None, mode: Mode = "shard_map", model: in
         raise ValueError(f"parallel: got {mode!r}; needs one of {', '.join(MODES)}")
     if count is not None and not 1 <= count <= len(devices):
         raise ValueError(f"devices: got {count}; this process has {len(devices)}")
-    if mode == "pmap" and model > 1:
-        raise ValueError(f"parallel: got pmap with {MODEL}:{model}; pmap splits no weights, use shard_map")
     count = count or len(devices)
     if count % model:
         raise ValueError(f"mesh: {MODEL}:{model} does not divide {count} devices; use as many as it divides")
-    return RowParallel(tuple(devices[:count]), mode, model)
+    return mesh_parallel(mesh_of(devices[:count], model), mode)
+
+
+def mesh_parallel(mesh: Mesh, mode: Mode = "shard_map") -> RowParallel:
+    """The devices of a mesh.
+
+    Raises:
+        ValueError: `pmap` over a mesh that it does not serve.
+    """
+    if mode == "pmap" and _model(mesh) > 1:
+        raise ValueError(f"parallel: got pmap with {MODEL}:{_model(mesh)}; pmap splits no weights, use shard_map")
+    if mode == "pmap" and lies_apart(mesh):
+        raise ValueError("parallel: got pmap with a mesh over several processes; use shard_map")
+    return RowParallel(tuple(mesh.devices.flat), mode, _model(mesh))
 
 
 def parallel_of(*trees: Any) -> RowParallel:

@@ -1,4 +1,4 @@
-"""The mesh: the devices of a process along two axes, and which axis of an array is split over which of them.
+"""The mesh: devices along two axes, and which axis of an array is split over which of them.
 
     data     rows; what rows share (weights, caches of a prompt) is whole at each place of it
     model    heads, neurons, the vocabulary, features; what has none of them is whole at each place of it
@@ -30,22 +30,31 @@ WHOLE_IF_UNEVEN = frozenset({"vocabulary"})
 
 
 def make_mesh(data: int = 1, model: int = 1) -> Mesh:
-    """The first local devices along `data` and `model`.
+    """The first local devices along `data` and `model`, or the devices of all processes where it takes all of them.
 
     Args:
         data: places that rows are spread over.
         model: places that weights and features are split over.
 
     Raises:
-        ValueError: sizes below 1, or more than there are devices.
+        ValueError: sizes below 1, more than there are devices, or some of the devices of several processes.
     """
     data, model = scalars.integer(data, DATA, 1), scalars.integer(model, MODEL, 1)
-    devices = jax.local_devices()
-    if len(devices) < data * model:
+    count, devices = data * model, jax.local_devices()
+    everywhere = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
+    if count > len(devices) and count == len(everywhere):
+        return mesh_of(everywhere, model)
+    if count > len(devices):
+        of_all = f" of the {len(everywhere)} of all; take its own or all" if jax.process_count() > 1 else ""
         raise ValueError(
-            f"mesh: {DATA}:{data},{MODEL}:{model} takes {data * model} devices; this process has {len(devices)}"
+            f"mesh: {DATA}:{data},{MODEL}:{model} takes {count} devices; this process has {len(devices)}{of_all}"
         )
-    return mesh_of(devices[: data * model], model)
+    return mesh_of(devices[:count], model)
+
+
+def lies_apart(mesh: Mesh) -> bool:
+    """Whether devices of other processes are in it: then all of them run each program together, in one order."""
+    return len(mesh.local_devices) < mesh.size
 
 
 def mesh_of(devices: Sequence[jax.Device], model: int) -> Mesh:

@@ -61,13 +61,15 @@ def _placement(mesh: Mesh | None) -> Placement | Auto:
     """Where dictionaries live, by --placement and --mesh."""
     from causeway.engine.dictionary.choice import Auto
     from causeway.engine.dictionary.placement import Replicated, Sharded, Streamed
-    from causeway.engine.mesh import MODEL
+    from causeway.engine.mesh import MODEL, lies_apart
 
     if FLAGS.placement == "sharded" and (mesh is None or mesh.shape[MODEL] == 1):
         raise ValueError("placement: got sharded; needs --mesh=model:2 or more, over which features are split")
     each = Replicated() if mesh is None else Sharded(mesh)
+    # Each process would measure its own memory, and all have to run the same programs.
+    auto = each if mesh is not None and lies_apart(mesh) else Auto(mesh, _tell)
     placements: dict[str, Placement | Auto] = {
-        "auto": Auto(mesh, _tell), "replicated": Replicated(mesh), "sharded": each, "streamed": Streamed(each=each),
+        "auto": auto, "replicated": Replicated(mesh), "sharded": each, "streamed": Streamed(each=each),
     }  # fmt: skip
     return placements[FLAGS.placement]
 
@@ -96,7 +98,7 @@ def parallel() -> RowParallel:
     Raises:
         ValueError: flags that contradict each other, or more devices than there are.
     """
-    from causeway.engine.devices import local_parallel
+    from causeway.engine.devices import local_parallel, mesh_parallel
     from causeway.engine.mesh import make_mesh, mesh_sizes
 
     if FLAGS.mesh is None:
@@ -104,7 +106,7 @@ def parallel() -> RowParallel:
     data, model = mesh_sizes(FLAGS.mesh)
     if FLAGS.devices not in (None, data * model):
         raise ValueError(f"mesh: {FLAGS.mesh} takes {data * model} devices, but --devices={FLAGS.devices}; give one")
-    return local_parallel(make_mesh(data, model).size, FLAGS.parallel, model)
+    return mesh_parallel(make_mesh(data, model), FLAGS.parallel)
 
 
 def _mesh() -> Mesh | None:

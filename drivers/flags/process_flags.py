@@ -87,7 +87,9 @@ def _share() -> Share:
 
 
 def _process() -> Share:
+    from causeway.engine.mesh import mesh_sizes
     from causeway.engine.sweep.distributed import connect
+    from causeway.engine.sweep.one_mesh import over_mesh
 
     automatic = FLAGS.coordinator == "auto"
     if not automatic:
@@ -96,7 +98,9 @@ def _process() -> Share:
         if FLAGS.process >= FLAGS.processes:
             raise ValueError(f"--process: got {FLAGS.process}; needs a number from 0 to {FLAGS.processes - 1}")
         _check_address("coordinator", _REACH_SECONDS if FLAGS.process else 0.0)
-    return connect(None if automatic else FLAGS.coordinator, FLAGS.processes, FLAGS.process, _leave)
+    sizes = mesh_sizes(FLAGS.mesh) if "mesh" in FLAGS and FLAGS.mesh else None
+    coordinator, mesh = None if automatic else FLAGS.coordinator, "data:{},model:{}".format(*sizes) if sizes else "none"
+    return over_mesh(connect(coordinator, FLAGS.processes, FLAGS.process, _leave, mesh), sizes, _leave)
 
 
 def _leave(line: str, met: bool) -> None:

@@ -25,6 +25,7 @@ from causeway.engine.calls.by_name import Tapped
 from causeway.engine.devices import RowParallel, parallel_of
 from causeway.engine.dictionary.placement import Holder, InMemory
 from causeway.engine.frozen.record import held_of
+from causeway.engine.gathered import to_host
 from causeway.engine.intervention.apply import bind_all
 from causeway.engine.intervention.edits import Edit
 from causeway.engine.intervention.held import Held
@@ -230,7 +231,7 @@ class _Runs:
         own = [self._own(batch) for batch in stripe]
         found: dict[int, _Found] = {}
         results = self.parallel.run(_edited_pass, self.shared, own, logits_of=self.logits)
-        for batch, one, (out, finite) in zip(stripe, own, jax.device_get(results), strict=True):
+        for batch, one, (out, finite) in zip(stripe, own, to_host(results), strict=True):
             self._check(batch, one, finite)
             numbers = (row.number for row in batch)
             found |= dict(zip(numbers, _found(out, np.asarray(one.lengths), self.call.taps, self.logits), strict=True))

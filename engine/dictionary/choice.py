@@ -44,7 +44,7 @@ class Auto:
             ValueError: neither way do they fit; with the numbers, and what would.
         """
         parts = 1 if self.mesh is None else self.mesh.shape[MODEL]
-        devices = 1 if self.mesh is None else self.mesh.size
+        devices = 1 if self.mesh is None else len(self.mesh.local_devices)
         beside = max(weights, memory.resident_bytes() // devices) if memory.in_host_memory() else weights
         there, whole = memory.memory_each_bytes(devices), -(-dictionaries // parts)
         room = round((1 - PROGRAMS) * there) - beside

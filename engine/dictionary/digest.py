@@ -12,9 +12,9 @@ import weakref
 from typing import Any
 
 import jax
-import numpy as np
 
 from causeway.engine.dictionary.placement import Holder
+from causeway.engine.gathered import to_host
 from causeway.engine.sweep.fingerprint import array_sha256, config_sha256
 
 # dictionaries -> (their leaves when hashed, the hash)
@@ -28,7 +28,7 @@ def dictionary_digest(dictionary: Holder) -> str:
     if known is not None and all(a is b for a, b in zip(leaves, known[0], strict=True)):
         return known[1]
     layers = [
-        {name: array_sha256(np.asarray(array)) for name, array in dictionary.arrays_at(layer).items()}
+        {name: array_sha256(to_host(array)) for name, array in dictionary.arrays_at(layer).items()}
         for layer in dictionary.config.layers
     ]
     digest = config_sha256({"config": dataclasses.asdict(dictionary.config), "layers": layers})

@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Int
 
 from causeway.engine.devices import RowParallel
+from causeway.engine.gathered import to_host
 from causeway.engine.model.buckets import bucket_width
 from causeway.engine.model.config import ModelConfig
 from causeway.engine.model.forward import check_rows
@@ -118,7 +119,7 @@ def run_batches(
     for _, same in itertools.groupby(made, key=lambda batch: batch.tokens.shape):
         for stripe in parallel.deal(list(same)):
             own = parallel.place([(b.tokens, b.lengths, b.positions, extra(b)) for b in stripe])
-            found = jax.device_get(program((transformer, shared), own))
+            found = to_host(program((transformer, shared), own))
             for batch, (out, finite) in zip(stripe, parallel.apart(found, len(stripe)), strict=True):
                 names = [prompts[number].name for number in batch.numbers]
                 check_rows(finite, transformer, batch.tokens, batch.lengths, names)

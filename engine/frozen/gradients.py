@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from causeway.engine.gathered import to_host
 from causeway.engine.intervention.instruments import Differentiated, Instruments
 from causeway.engine.intervention.sites import once
 from causeway.engine.intervention.taps import TapSpec, bind_tap
@@ -83,7 +84,7 @@ def gradients(transformer: Transformer, tokens: list[int], aim: Aim, streams: tu
     width = bucket_width(length, config.max_position)
     padded = jnp.asarray(np.pad(np.asarray(tokens, np.int32), (0, width - length)))[None]
     lengths = jnp.array([length])
-    value, values, slopes = jax.device_get(_program(transformer, padded, lengths, aim, streams, STOPPED[held]))
+    value, values, slopes = to_host(_program(transformer, padded, lengths, aim, streams, STOPPED[held]))
     if not all(np.isfinite(a).all() for a in (value, *slopes.values())):
         refuse(lambda: full_precision(causal_pass)(transformer, padded, lengths=lengths))
 

@@ -25,6 +25,7 @@ from jaxtyping import Array, Bool, Float, Int
 from causeway.engine.arrays import AnyArray
 from causeway.engine.dictionary.config import DictionaryConfig
 from causeway.engine.dictionary.placement import InMemory
+from causeway.engine.gathered import to_host
 from causeway.engine.intervention.held import Held, needed_streams
 from causeway.engine.intervention.hold import HeldLayers
 from causeway.engine.intervention.instruments import Instruments
@@ -86,7 +87,7 @@ def record_prompt(
     padded = jnp.asarray(np.pad(np.asarray(tokens, np.int32), (0, width - length)))
     reads = tuple(sorted({dictionary.stream, dictionary.output_stream, *further}))
     record = record_pass(transformer, padded, jnp.int32(length), reads)
-    if not np.asarray(record.finite)[:length].all():
+    if not to_host(record.finite)[:length].all():
         refuse(lambda: full_precision(causal_pass)(transformer, padded[None], lengths=jnp.array([length])))
     return record
 

@@ -24,6 +24,7 @@ from causeway.engine.dictionary.finite import check_features
 from causeway.engine.dictionary.fit import fitted
 from causeway.engine.dictionary.placement import InMemory
 from causeway.engine.frozen.record import FrozenRecord
+from causeway.engine.gathered import to_host
 from causeway.engine.model.handle import Model
 from causeway.engine.precision import full_precision
 
@@ -109,7 +110,7 @@ def active_features(dictionary: Transcoders, record: FrozenRecord, length: int, 
     for layer in sorted(dictionary.config.layers):
         x = record.streams[dictionary.config.stream][layer]
         # Sums over features are kept in the dtype of sums, which is that of the logits.
-        f = np.asarray(encode(dictionary, layer, x)[first:length], record.logits.dtype)
+        f = to_host(encode(dictionary, layer, x)[first:length]).astype(record.logits.dtype)
         position, feature = np.nonzero(f)
         check_features(f[position, feature], feature, layer, dictionary)
         found.append(np.stack([np.full_like(position, layer), position + first, feature], axis=1))

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Int
 
 from causeway.engine.dictionary.placement import Holder
+from causeway.engine.gathered import to_host
 from causeway.engine.model.sampling import Purpose
 
 
@@ -25,7 +26,7 @@ def other_features(
     Raises:
         ValueError: none other writes.
     """
-    rows = np.asarray(dictionary.arrays_at(layer)["W_dec"], np.float32)
+    rows = to_host(dictionary.arrays_at(layer)["W_dec"]).astype(np.float32)
     written = np.flatnonzero(np.linalg.norm(rows.reshape(len(rows), -1), axis=-1) > 0)
     found = np.zeros((len(features), len(draws)), np.int32)
     for row, feature in enumerate(features.tolist()):

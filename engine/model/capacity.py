@@ -62,10 +62,10 @@ def _narrower(config: ModelConfig, numerics: Numerics) -> list[tuple[str, int]]:
 
 
 def _devices(where: Where) -> int:
-    """How many devices get weights: without a mesh the default one alone, on which rows run then too."""
+    """How many devices here get weights: without a mesh the default one alone, on which rows run then too."""
     if where is None:
         return 1
-    return where.size if isinstance(where, Mesh) else len(where.device_set)
+    return len(where.local_devices if isinstance(where, Mesh) else where.addressable_devices)
 
 
 def _shard_bytes(leaf: jax.ShapeDtypeStruct) -> int:

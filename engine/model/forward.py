@@ -22,6 +22,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from causeway.engine.arrays import AnyArray
+from causeway.engine.gathered import to_host
 from causeway.engine.intervention.changes import EditReport
 from causeway.engine.intervention.edges import Edges
 from causeway.engine.intervention.instruments import Instruments, Observer
@@ -175,7 +176,7 @@ def check_rows(
     Raises:
         NotFiniteError: naming row, layer and site.
     """
-    broken = ~np.asarray(finite).reshape(-1)
+    broken = ~to_host(finite).reshape(-1)
     broken[len(names) :] = False
     if broken.any():
         rows = np.flatnonzero(broken)[:1]

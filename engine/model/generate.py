@@ -27,6 +27,7 @@ from jaxtyping import Int
 from causeway.engine import scalars
 from causeway.engine.devices import RowParallel, parallel_of
 from causeway.engine.dictionary.placement import InMemory
+from causeway.engine.gathered import gathered, to_host
 from causeway.engine.intervention.edits import EMPTY, Edit
 from causeway.engine.intervention.held import Held
 from causeway.engine.intervention.taps import BoundTap, single
@@ -225,6 +226,7 @@ class _Run:
         static = self._static(length)
         stripe.rows, segment, steps = self.parallel.program(decode_segment, **static)(shared, own)
         stripe.past = (*stripe.past, segment)
+        steps = gathered(steps)
         for array in jax.tree.leaves(steps):
             array.copy_to_host_async()
         return _Segment(stripe.ids, drawn, steps, shared, own, static)
@@ -258,7 +260,7 @@ class _Run:
         """Wait for results of segments until so many are left, and keep them, if they are numbers."""
         while len(underway) > left:
             segment = underway.popleft()
-            steps = jax.device_get(segment.steps)
+            steps = to_host(segment.steps)
             check_segment(steps, segment.ids, partial(self._again, segment))
             out.keep_stripe(segment.ids, steps, segment.drawn)
 

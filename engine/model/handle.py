@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from causeway.engine import scalars
 from causeway.engine.arrays import AnyArray
+from causeway.engine.gathered import to_host
 from causeway.engine.intervention.sites import Place, own_place
 from causeway.engine.model import text
 from causeway.engine.model.config import ModelConfig, Numerics
@@ -182,7 +183,7 @@ class Model:
         vectors, width = scalars.finite_array(resid, "resid"), self.config.d_model
         if vectors.shape[-1] != width:
             raise ValueError(f"resid: got shape {vectors.shape}; needs vectors of {width} coordinates, {self.name}'s")
-        return np.asarray(_unembed(self.transformer, jnp.asarray(vectors)))
+        return to_host(_unembed(self.transformer, jnp.asarray(vectors)))
 
     def _encode(self, prompt: str) -> list[int]:
         tokenizer = self._tokenizer("prompt")

@@ -15,6 +15,7 @@ from jax.sharding import Sharding
 from jaxtyping import Array, Bool, Int
 
 from causeway.engine.devices import RowParallel
+from causeway.engine.gathered import to_host
 from causeway.engine.intervention.edits import Edit
 from causeway.engine.model.buckets import cut
 from causeway.engine.model.cache import Segment
@@ -48,7 +49,7 @@ class Stripe:
     def without(self, over: Bool[np.ndarray, " R"], parallel: RowParallel) -> "Stripe":
         """The stripe in which the rows that are over do not live on."""
         gone = np.stack([over[padded(bucket, self.width)] for bucket in self.ids])
-        live = parallel.split(np.asarray(self.rows.live) & ~gone)
+        live = parallel.split(to_host(self.rows.live) & ~gone)
         return dataclasses.replace(self, rows=dataclasses.replace(self.rows, live=live))
 
 
@@ -62,7 +63,7 @@ def repack(stripes: list[Stripe], parallel: RowParallel) -> list[Stripe]:
 
     What stays is not touched, and what moves is moved on the devices. A stripe's last dead rows keep their places.
     """
-    live = [np.asarray(stripe.rows.live).reshape(-1) for stripe in stripes]
+    live = [to_host(stripe.rows.live).reshape(-1) for stripe in stripes]
     needed = -(-sum(int(rows.sum()) for rows in live) // live[0].size)
     kept, gone = stripes[:needed], stripes[needed:]
     moving = [np.flatnonzero(rows) for rows in live[needed:]]

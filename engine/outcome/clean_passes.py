@@ -21,6 +21,7 @@ from jaxtyping import Array, Bool, Float, Int
 from causeway.engine.devices import RowParallel, parallel_of
 from causeway.engine.dictionary.placement import InMemory
 from causeway.engine.frozen.record import recorded
+from causeway.engine.gathered import to_host
 from causeway.engine.intervention.held import Held, needed_streams
 from causeway.engine.intervention.hold import HeldLayers
 from causeway.engine.model.buckets import bucket_width, row_width
@@ -94,7 +95,7 @@ def clean_passes(
     for stripe in parallel.deal(batches):
         results = parallel.run(_pass, placed, stripe, names=asked)
         for rows, (found, finite) in zip(stripe, results, strict=True):
-            _check(transformer, rows, np.asarray(finite), first=len(parts) * batch)
+            _check(transformer, rows, to_host(finite), first=len(parts) * batch)
             parts.append(found)
     # A power of two of batches, so that few programs serve all numbers of prompts.
     parts += parts[:1] * (row_width(len(parts), MOST_BATCHES) - len(parts))

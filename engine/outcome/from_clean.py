@@ -30,6 +30,7 @@ from jaxtyping import Array, Float, Int
 from causeway.engine.devices import RowParallel, parallel_of
 from causeway.engine.dictionary.config import place_among
 from causeway.engine.dictionary.placement import InMemory
+from causeway.engine.gathered import to_host
 from causeway.engine.intervention.apply import bind_all
 from causeway.engine.intervention.edges import Edges
 from causeway.engine.intervention.edits import EMPTY, Edit
@@ -96,13 +97,13 @@ def first_positions(edits: Sequence[Edit]) -> Int[np.ndarray, " R"]:
 def clean_last(background: Background, logits: bool = False) -> Float[np.ndarray, "P W"]:
     """What the last token of each prompt says without an edit."""
     last = background.clean.last
-    return np.asarray(_logits(background.transformer, last) if logits else last, np.float64)
+    return to_host(_logits(background.transformer, last) if logits else last).astype(np.float64)
 
 
 def clean_read(background: Background) -> Float[np.ndarray, "P W"]:
     """What the background's reader reads at the last token of each prompt without an edit."""
     assert background.reader is not None
-    return np.asarray(_clean_read(background), np.float64)
+    return to_host(_clean_read(background)).astype(np.float64)
 
 
 @jax.jit
@@ -137,7 +138,7 @@ def last_tokens(
     Raises:
         NotFiniteError: a row does not give numbers; its row is the row's number.
     """
-    lengths, begins = np.asarray(background.clean.lengths)[prompts], first_positions(edits)
+    lengths, begins = to_host(background.clean.lengths)[prompts], first_positions(edits)
     width, layers = background.clean.keys.shape[2], background.transformer.config.num_layers
     tokens = np.minimum(1 << np.ceil(np.log2(np.maximum(lengths - begins, 1))).astype(int), width)
     parallel = parallel or parallel_of(background.transformer)
@@ -154,7 +155,7 @@ def last_tokens(
             own = [_own(batch, chosen[batch.rows], prompts, lengths, count, tops) for batch in stripe]
             found = parallel.run(edited_last, placed, own, tokens=count, logits=logits)
             for batch, one, last in zip(stripe, own, found, strict=True):
-                numbers, last = chosen[batch.rows], np.asarray(last)
+                numbers, last = chosen[batch.rows], to_host(last)
                 _check(placed, one, count, logits, numbers, last)
                 yield Found(numbers, last[: len(numbers)])
 

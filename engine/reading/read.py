@@ -33,6 +33,7 @@ from causeway.engine.arrays import AnyArray
 from causeway.engine.devices import RowParallel, parallel_of
 from causeway.engine.dictionary.finite import refuse_features
 from causeway.engine.dictionary.placement import Holder, StreamedDictionaries
+from causeway.engine.gathered import to_host
 from causeway.engine.intervention.instruments import Differentiated, Instruments
 from causeway.engine.intervention.sites import once, side_by_side
 from causeway.engine.intervention.taps import BoundTap, TapSpec, bind_tap
@@ -160,7 +161,7 @@ class _Reader:
         for batch in dealt:
             streams = self._run(batch)
             if self.streamed:
-                streams = jax.device_get(streams)
+                streams = to_host(streams)
                 held += sum(stream.nbytes for stream in streams)
             group.append((batch, streams, self._split((batch.there, batch.labels))))
             if not self.streamed or held >= HELD_BYTES:
@@ -184,7 +185,7 @@ class _Reader:
         program = self.parallel.program(_run_and_reduced, reduce=self.reduce)
         out, finite = program((self.transformer, self.taps, self.data), own)
         self._check_pass(finite, batch)
-        return self._checked(batch, -1, {name: np.asarray(array) for name, array in out.items()})
+        return self._checked(batch, -1, to_host(out))
 
     def _run(self, batch: ReadPass) -> Streams:
         own = self._split((batch.tokens, batch.lengths, batch.places))
@@ -217,7 +218,7 @@ class _Reader:
         own = (streams, *marks)
         shared = (None, holder, self.parallel.replicate(numbers), self.data)
         out = self.parallel.program(_reduced, reduce=self.reduce)(shared, own)
-        values = {name: np.asarray(array) for name, array in out.items()}
+        values = to_host(out)
         return self._checked(batch, layer, values)
 
     def _checked(self, batch: ReadPass, layer: int, values: dict[str, np.ndarray]) -> Part:

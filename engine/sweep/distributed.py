@@ -30,10 +30,11 @@ from causeway.engine.sweep.plan import Plan
 from causeway.engine.sweep.processes import ShareDone, Striped
 
 MEETING_SECONDS = 50
-_BEAT_SECONDS, _LOST_SECONDS, _LOOK_SECONDS = 3.0, 20.0, 0.2
+LOST_SECONDS = 20.0
+_BEAT_SECONDS, _LOOK_SECONDS = 3.0, 0.2
 # How long process 0, after an error, waits for the others to tell theirs.
 _ERROR_SECONDS = 10.0
-_END = "end"
+_END, _DONE = "end", "done"
 _ABORTED = (
     "aborted, mostly because process 0, which coordinates, is lost; finished units stay: start all processes again to "
     "resume"
@@ -53,15 +54,16 @@ class Process(Striped):
 
     def __init__(self, index: int, count: int, client: Any, address: str):
         super().__init__(index, count)
-        self._client, self._address = client, address
+        self.client, self.address = client, address
         self._phase = 0
         self._beats: dict[int, tuple[str, float]] = {}
+        self._last = _END
         self._over = threading.Event()
 
     @property
     def crew(self) -> str:  # type: ignore[override]
         """Who may write one workdir together."""
-        return f"{self.count} processes that meet at {self._address}"
+        return f"{self.count} processes that meet at {self.address}"
 
     def runs(self, index: int) -> bool:
         """Whether one of the others has said so of late."""
@@ -70,7 +72,12 @@ class Process(Striped):
         if beat != before or index not in self._beats:
             self._beats[index] = (beat, time.monotonic())
             return True
-        return beat != _END and time.monotonic() - since < _LOST_SECONDS
+        return beat not in (_END, _DONE) and time.monotonic() - since < LOST_SECONDS
+
+    def lost(self) -> list[int]:
+        """Those of the others that do not run any more and had not come to their end."""
+        others = [index for index in range(self.count) if index != self.index and not self.runs(index)]
+        return [index for index in others if self._value(f"beat/{index}") != _DONE]
 
     @contextlib.contextmanager
     def present(self, folder: Path) -> Iterator[None]:
@@ -87,9 +94,9 @@ class Process(Striped):
         try:
             self._check_same(folder)
             yield
-            patience = math.inf
+            patience, self._last = math.inf, _DONE
         except ShareDone:
-            patience = math.inf
+            patience, self._last = math.inf, _DONE
             raise
         except KeyboardInterrupt:
             patience = 0.0
@@ -107,18 +114,20 @@ class Process(Striped):
         while time.monotonic() < until and any(self.runs(other) for other in others):
             time.sleep(_LOOK_SECONDS)
 
-    def meet(self, find_devices: Callable[[], object]) -> None:
-        """Compares how many processes each was told to be one of, then finds the devices of all.
+    def meet(self, find_devices: Callable[[], object], mesh: str = "none") -> None:
+        """Compares how many processes each was told to be one of, and on which mesh, then finds the devices of all.
 
         Args:
             find_devices: the first use of a device, which waits for what all processes say of theirs.
+            mesh: that the run asks for, in words.
 
         Raises:
-            ValueError: the numbers differ, or a process ended at once.
+            ValueError: the numbers or meshes differ, or a process ended at once.
         """
         try:
             # First, as jax would wait for those that nobody starts.
-            self._compare_counts()
+            self._compare("processes", str(self.count), "it said of how many it is", "number")
+            self._compare("mesh", mesh, "it said on which mesh it runs", "mesh")
             find_devices()
         except (ValueError, RuntimeError) as error:
             self._say_beat(_END)
@@ -130,13 +139,13 @@ class Process(Striped):
                 "why; start all again"
             ) from None
 
-    def _compare_counts(self) -> None:
-        self._client.key_value_set(f"count/{self.index}", str(self.count))
+    def _compare(self, flag: str, own: str, what: str, noun: str) -> None:
+        self.client.key_value_set(f"{flag}/{self.index}", own)
         for other in range(self.count):
-            if (theirs := self._awaited(f"count/{other}", other, "it said of how many it is")) != str(self.count):
+            if (theirs := self.awaited(f"{flag}/{other}", other, what)) != own:
                 raise ValueError(
-                    f"processes: got {self.count} in process {self.index}, but {theirs} in process {other}; give all "
-                    "of them the same number"
+                    f"{flag}: got {own} in process {self.index}, but {theirs} in process {other}; give all of them the "
+                    f"same {noun}"
                 )
 
     def agree(self, plan: Plan) -> None:
@@ -147,14 +156,14 @@ class Process(Striped):
         """
         self._phase += 1
         place, described = f"plan/{self._phase}", plan.describe()
-        self._client.key_value_set_bytes(
+        self.client.key_value_set_bytes(
             f"{place}/described/{self.index}", zlib.compress(json.dumps(described).encode())
         )
-        self._client.key_value_set(f"{place}/{self.index}", plan.fingerprint)
+        self.client.key_value_set(f"{place}/{self.index}", plan.fingerprint)
         for other in range(self.count):
-            if self._awaited(f"{place}/{other}", other, "its plan was known") == plan.fingerprint:
+            if self.awaited(f"{place}/{other}", other, "its plan was known") == plan.fingerprint:
                 continue
-            theirs = json.loads(zlib.decompress(self._client.key_value_try_get_bytes(f"{place}/described/{other}")))
+            theirs = json.loads(zlib.decompress(self.client.key_value_try_get_bytes(f"{place}/described/{other}")))
             words = in_words(differing_fields(theirs, described), "there", "here")
             raise ValueError(
                 f"{self.name} does not compute what {self.name_of(other)} does: {words}; give all of them the same "
@@ -166,10 +175,10 @@ class Process(Striped):
         with contextlib.ExitStack() as stack:
             if self.index == 0:
                 mark = Path(stack.enter_context(tempfile.NamedTemporaryFile(dir=folder, prefix=".meeting-")).name)
-                self._client.key_value_set("meeting", mark.name)
-            there = (folder / self._awaited("meeting", 0, "it wrote to the workdir")).exists()
-            self._client.key_value_set(f"meeting/{self.index}", "yes" if there else "no")
-            seen = [self._awaited(f"meeting/{other}", other, "it looked there") for other in range(self.count)]
+                self.client.key_value_set("meeting", mark.name)
+            there = (folder / self.awaited("meeting", 0, "it wrote to the workdir")).exists()
+            self.client.key_value_set(f"meeting/{self.index}", "yes" if there else "no")
+            seen = [self.awaited(f"meeting/{other}", other, "it looked there") for other in range(self.count)]
         if blind := [self.name_of(other) for other, answer in enumerate(seen) if answer == "no"]:
             raise ValueError(
                 f"workdir: {folder} is not the same folder for {', '.join(blind)} as for {self.name_of(0)}; needs one "
@@ -183,29 +192,30 @@ class Process(Striped):
             self._say_beat(str(count))
             count += 1
             self._over.wait(_BEAT_SECONDS)
-        self._say_beat(_END)
+        self._say_beat(self._last)
 
     def _say_beat(self, beat: str) -> None:
         with contextlib.suppress(RuntimeError):  # a coordinator that is gone ends the process anyway
-            self._client.key_value_set(f"beat/{self.index}", beat, allow_overwrite=True)
+            self.client.key_value_set(f"beat/{self.index}", beat, allow_overwrite=True)
 
     def _value(self, key: str) -> str | None:
         try:
-            return self._client.key_value_try_get(key)
+            return self.client.key_value_try_get(key)
         except RuntimeError:  # no such key: of one kind with all of jaxlib's errors
             return None
 
-    def _awaited(self, key: str, other: int, what: str) -> str:
-        """A value that another process gives, however long it takes as long as that one runs."""
+    def awaited(self, key: str, other: int, what: str, look: float | None = None) -> str:
+        """A value that another process gives, however long it takes as long as that one runs; looked for so often."""
         while (value := self._value(key)) is None:
             if not self.runs(other):
                 raise ValueError(f"{self.name_of(other)} ended before {what}; what it says tells why; start all again")
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(look or _LOOK_SECONDS)
         return value
 
 
 def connect(
-    coordinator: str | None, count: int | None, index: int | None, aborted: Callable[[str, bool], object]
+    coordinator: str | None, count: int | None, index: int | None, aborted: Callable[[str, bool], object],
+    mesh: str = "none",
 ) -> Process:  # fmt: skip
     """Meets the other processes, before anything else of jax is used, and finds the devices of all.
 
@@ -214,10 +224,11 @@ def connect(
         count: how many processes. index: which one this is.
         aborted: called when jax is about to abort this process, with a line that says what is wrong and whether the
             processes had met; ends it.
+        mesh: that the run asks for, in words.
 
     Raises:
         ValueError: something is neither given nor told by the cluster, process 0 cannot listen, the processes were
-            told different numbers of them, or one was lost before the devices of all were known.
+            told different numbers of them or different meshes, or one was lost before the devices of all were known.
     """
     import jax
     from jax._src.distributed import global_state as found
@@ -232,7 +243,7 @@ def connect(
     try:
         jax.distributed.initialize(
             coordinator, count, index, initialization_timeout=MEETING_SECONDS,
-            heartbeat_timeout_seconds=int(_LOST_SECONDS), shutdown_timeout_seconds=int(_LOST_SECONDS),
+            heartbeat_timeout_seconds=int(LOST_SECONDS), shutdown_timeout_seconds=int(LOST_SECONDS),
         )  # fmt: skip
     except ValueError as error:
         raise ValueError(
@@ -243,7 +254,7 @@ def connect(
     # A coordinator that is aborted has reasons of its own.
     _when_aborted(functools.partial(aborted, _ABORTED, True) if found.process_id else None)
     own = Process(found.process_id, found.num_processes, found.client, str(found.coordinator_address))
-    own.meet(jax.local_devices)
+    own.meet(jax.local_devices, mesh)
     return own
 
 

@@ -74,6 +74,17 @@ class Share:
         """
         return pending.popleft() if pending else None
 
+    def commits(self, unit: int) -> bool:
+        """Whether this process writes a unit that it has computed."""
+        return True
+
+    def ready(self) -> None:
+        """Said before the first unit: what is damaged of the units that this process commits is removed.
+
+        Raises:
+            ValueError: another process, without which no unit can be computed, ended.
+        """
+
     def lacking(self, units: Sequence[int]) -> list[str]:
         """Names of the processes that these units wait for and that do not run."""
         return []

@@ -76,7 +76,8 @@ def run_sweep(
     own.agree(store.plan)
     with store.writing(repair, own) as warning:
         among = own.own(range(store.plan.units))
-        repaired = store.repair(among) if repair else []
+        repaired = store.repair([unit for unit in among if own.commits(unit)]) if repair else []
+        own.ready()
         done = store.finished(among)
         guard.require(round(expected_bytes * len(store.missing()) / store.plan.units), f"the rest of {store.plan.name}")
         with store.turn():
@@ -177,7 +178,7 @@ class _Run:
             elif kind == "error":
                 self._fail(*payload)
             else:
-                self._commit(*payload)
+                self._keep(*payload)
                 # Results wait in the queue or are being committed; both count against the permits.
                 del payload
                 self._permits.release()
@@ -215,11 +216,12 @@ class _Run:
                 return self._share.take(self._store.plan.fingerprint, self._pending, self._store.missing)
             return None
 
-    def _commit(self, unit: int, result: UnitResult, notes: dict) -> None:
+    def _keep(self, unit: int, result: UnitResult, notes: dict) -> None:
         try:
             self._store.check_there()
-            finished_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-            self._store.commit(unit, result, {**notes, "finished": finished_at})
+            if self._share.commits(unit):
+                finished_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+                self._store.commit(unit, result, {**notes, "finished": finished_at})
         except Exception as error:
             error.add_note(f"while committing unit {unit} of {self._store.plan.name}")
             self._fail(error)

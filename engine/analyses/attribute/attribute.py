@@ -14,7 +14,6 @@ Cost: one forward pass, one encode, and the rows (`pullback`); memory: writers L
 
 from collections.abc import Sequence
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int
@@ -28,6 +27,7 @@ from causeway.engine.devices import RowParallel, parallel_of
 from causeway.engine.frozen.pullback import Frozen, Scores, Targets, feature_targets, logit_targets, pullback
 from causeway.engine.frozen.record import record_prompt
 from causeway.engine.frozen.sources import Transcoders, active_features, check_of_model, fit_in_memory, gather_sources
+from causeway.engine.gathered import to_host
 from causeway.engine.model.handle import Model, Prompt
 
 READS = ("mlp_in", "mlp_norm", "resid_mid")
@@ -129,7 +129,7 @@ class _Prompt:
         ids, values = jnp.asarray(self.active.ids), jnp.asarray(self.active.values)
         hold = fit_in_memory(transcoders, self.active.ids)
         sources = gather_sources(transcoders, record, ids, values, plan.ignore_first, plan.cut, hold)
-        self.logits = np.asarray(record.logits[len(tokens) - 1])
+        self.logits = to_host(record.logits[len(tokens) - 1])
         self.width = record.embedding.shape[0]
         self.frozen = parallel.replicate(Frozen(model.transformer, transcoders, record, sources))
         self.columns = SourceColumns(self.active, model.config.num_layers, len(tokens))
@@ -190,7 +190,7 @@ class _Prompt:
     def _pull(self, targets: list[Targets], width: int) -> list[Scores]:
         """Scores of one batch a device."""
         program = self.parallel.program(pullback, width=width, cut=self.plan.cut, first=self.plan.ignore_first)
-        scores = jax.tree.map(np.asarray, program(self.frozen, self.parallel.place(targets)))
+        scores = to_host(program(self.frozen, self.parallel.place(targets)))
         return self.parallel.apart(scores, len(targets))
 
     def _package(self, rows: SparseRows, chosen: ChosenTargets) -> AttributionGraph:

@@ -33,6 +33,7 @@ from causeway.engine.frozen.adjoint import values_in
 from causeway.engine.frozen.pullback import Descent, Frozen, Targets, descend, feature_targets, logit_targets
 from causeway.engine.frozen.record import record_prompt
 from causeway.engine.frozen.sources import ActiveFeatures, Transcoders, active_features, gather_sources
+from causeway.engine.gathered import to_host
 from causeway.engine.model.handle import Model
 from causeway.engine.model.transformer import layer
 from causeway.engine.precision import full_precision
@@ -93,7 +94,7 @@ class EdgeSplitter:
         self.active = active_features(transcoders, record, len(self.tokens), plan.ignore_first)
         ids, values = jnp.asarray(self.active.ids), jnp.asarray(self.active.values)
         sources = gather_sources(transcoders, record, ids, values, plan.ignore_first, plan.cut)
-        self.logits = np.asarray(record.logits[len(self.tokens) - 1])
+        self.logits = to_host(record.logits[len(self.tokens) - 1])
         self.frozen = Frozen(model.transformer, transcoders, record, sources)
 
     def split(self, target: Feature | Target | int | str, source: Source) -> HeadSplit:
@@ -109,7 +110,7 @@ class EdgeSplitter:
         writes, position = self._writes(source)
         cut = self.plan.ignore_first if self.plan.cut else None
         found = _split(self.frozen, self._target(target), writes, jnp.int32(position), cut=cut)
-        heads, skips, direct = map(np.asarray, found)
+        heads, skips, direct = to_host(found)
         return HeadSplit(heads, skips, float(direct))
 
     def _target(self, target: Feature | Target | int | str) -> Targets:

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from causeway.engine import scalars
 from causeway.engine.analyses.attribute.attribution_plan import AttributionPlan
 from causeway.engine.analyses.attribute.graph import Logit
+from causeway.engine.gathered import to_host
 from causeway.engine.model.handle import Model, Prompt
 
 
@@ -162,7 +163,7 @@ def unembedding_vector(model: Model, target: Target) -> Float[np.ndarray, " D"]:
     else:
         matrix, axis = transformer.unembedding[...], 1
     columns = jnp.moveaxis(jnp.take(matrix, jnp.asarray(ids), axis=axis), axis, 0)
-    vector = weights @ np.asarray(columns, np.float64)
+    vector = weights @ to_host(columns).astype(np.float64)
     if total := weights.sum():  # the mean is a pass over the whole matrix
         vector = vector - total * _mean(matrix, axis)
     if not np.abs(vector).max() > 0:
@@ -171,4 +172,4 @@ def unembedding_vector(model: Model, target: Target) -> Float[np.ndarray, " D"]:
 
 
 def _mean(array: jnp.ndarray, axis: int) -> np.ndarray:
-    return np.asarray(jnp.mean(array, axis=axis, dtype=jnp.promote_types(array.dtype, jnp.float32)), np.float64)
+    return to_host(jnp.mean(array, axis=axis, dtype=jnp.promote_types(array.dtype, jnp.float32))).astype(np.float64)

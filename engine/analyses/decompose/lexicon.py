@@ -23,6 +23,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
+from causeway.engine.gathered import to_host
 from causeway.engine.model.handle import Model
 from causeway.engine.model.text import Tokenizer
 
@@ -93,7 +94,7 @@ def centred_columns(model: Model) -> Float[np.ndarray, "V D"]:
     """Columns of the unembedding less their mean, in float32."""
     transformer = model.transformer
     tied = transformer.config.tied_embeddings
-    columns = np.asarray(transformer.embedding[...] if tied else transformer.unembedding[...].T, np.float32)
+    columns = to_host(transformer.embedding[...] if tied else transformer.unembedding[...].T).astype(np.float32)
     return columns - columns.mean(axis=0, dtype=np.float64).astype(np.float32)
 
 

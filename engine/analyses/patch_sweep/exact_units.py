@@ -17,6 +17,7 @@ from causeway.engine.analyses.patch_sweep.cells import OTHER
 from causeway.engine.analyses.patch_sweep.design import Rows
 from causeway.engine.analyses.patch_sweep.patch_sweep import PatchSweep
 from causeway.engine.analyses.patch_sweep.trial_table import row_name, what_was_done
+from causeway.engine.gathered import to_host
 from causeway.engine.intervention.edits import EMPTY, Edit
 from causeway.engine.model.buckets import cut
 from causeway.engine.model.finite import all_finite, traced
@@ -38,7 +39,7 @@ def exact_unit(sweep: PatchSweep, index: int) -> UnitResult:
     background = Background(sweep.scoring, sweep.placed[1], clean)
     edges, report = _run(sweep, prompt, rows, background, sweep.bucket(index))
     baseline = rows.layer == EMPTY
-    edges[baseline] = np.asarray(clean.edges)
+    edges[baseline] = to_host(clean.edges)
     scores = score_answers(tree, edges[:, : len(tree.edges)])
     columns = what_was_done(prompt, rows, **report)
     # A prompt may list its labels in another order; the table has one.
@@ -64,7 +65,7 @@ def _run(
         own = [(mine, np.int32(start_layer(mine, background.clean))) for mine in taken]
         running.append((stripe, own, program(background, sweep.parallel.place(own))))
     for stripe, given, result in running:
-        results = sweep.parallel.apart(jax.device_get(result), len(stripe))
+        results = sweep.parallel.apart(to_host(result), len(stripe))
         for bucket, mine, (got, done) in zip(stripe, given, results, strict=True):
             used = slice(0, len(bucket))
             if not all_finite(got):

@@ -22,7 +22,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 import pyarrow as pa
 
@@ -39,6 +38,7 @@ from causeway.engine.devices import RowParallel, parallel_of
 from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.dictionary.digest import dictionary_digest
 from causeway.engine.dictionary.fit import fitted
+from causeway.engine.gathered import to_host
 from causeway.engine.model.buckets import bucket_width
 from causeway.engine.model.handle import Model, Prompt, check_model
 from causeway.engine.model.placement import numerics_of
@@ -142,7 +142,7 @@ class Discovery(Job):
             own = [
                 (np.int32(chunk.layer), chunk.filled.astype(np.int32), self._asked(chunk, dtype)) for chunk in stripe
             ]
-            found = jax.device_get(program(shared, devices.place(own)))
+            found = to_host(program(shared, devices.place(own)))
             yield from devices.apart(found, len(stripe))
 
     def _asked(self, chunk: Chunk, dtype: np.dtype) -> Given | None:

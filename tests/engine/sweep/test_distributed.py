@@ -34,7 +34,7 @@ class Service:
 def quick(monkeypatch):
     for name, value in {
         "_BEAT_SECONDS": 0.05,
-        "_LOST_SECONDS": 0.5,
+        "LOST_SECONDS": 0.5,
         "_LOOK_SECONDS": 0.02,
         "_ERROR_SECONDS": 0.2,
     }.items():
