@@ -82,23 +82,28 @@ def data(workdir):
     return {str(path.relative_to(workdir)): path.read_bytes() for path in files if path.is_file()}
 
 
-@pytest.mark.slow
-def test_two_processes_of_two_devices_write_what_one_of_one_does(causeway, command, given, tmp_path):
-    alone, both = tmp_path / "alone", tmp_path / "both"
-    assert causeway("patch_sweep", *given, f"--workdir={alone}").returncode == 0
+def both_of(command, *arguments):
+    """What two processes of two devices each print, that meet and both end well."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
     processes = []
     for index in range(2):
-        flags = [f"--coordinator={address}", "--processes=2", f"--process={index}", f"--workdir={both}"]
-        arguments, environment = command("patch_sweep", *given, *flags)
+        line, environment = command(*arguments, f"--coordinator={address}", "--processes=2", f"--process={index}")
         processes.append(subprocess.Popen(
-            arguments, env=environment | {"JAX_NUM_CPU_DEVICES": "2"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            line, env=environment | {"JAX_NUM_CPU_DEVICES": "2"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             text=True,
         ))  # fmt: skip
     said = [process.communicate(timeout=300) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], said
+    return said
+
+
+@pytest.mark.slow
+def test_two_processes_of_two_devices_write_what_one_of_one_does(causeway, command, given, tmp_path):
+    alone, both = tmp_path / "alone", tmp_path / "both"
+    assert causeway("patch_sweep", *given, f"--workdir={alone}").returncode == 0
+    said = both_of(command, "patch_sweep", *given, f"--workdir={both}")
     assert sorted("everything is in" in out for out, _ in said) == [False, True]
     assert sum("is done: every unit is finished, and another one writes the results" in out for out, _ in said) == 1
     assert data(both) == data(alone)
@@ -109,3 +114,20 @@ def test_two_processes_of_two_devices_write_what_one_of_one_does(causeway, comma
     assert done.returncode == 0
     assert "2 units to compute" in done.stderr
     assert data(both) == data(alone)
+
+
+@pytest.mark.slow
+def test_one_mesh_over_two_processes_writes_what_one_process_does(command, given, tmp_path):
+    """Both write units; one process goes on where they stopped, on another mesh of as many places along `model`."""
+    work = tmp_path / "work"
+    said = both_of(command, "patch_sweep", *given, f"--workdir={work}", "--mesh=data:2,model:2")
+    assert sorted("everything is in" in out for out, _ in said) == [False, True]
+    written, four = data(work), [f"units/0000{unit}" for unit in range(4)]
+    assert {f"{name}.parquet" for name in four} <= written.keys()
+    for name in (*four[1:], "trials"):
+        (work / f"{name}.json").unlink()
+    line, environment = command("patch_sweep", *given, f"--workdir={work}", "--mesh=model:2")
+    done = subprocess.run(line, env=environment | {"JAX_NUM_CPU_DEVICES": "2"}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "3 units to compute" in done.stderr
+    assert data(work) == written

@@ -1,5 +1,7 @@
 """What a mesh may be, and which axis of an array lies along which of its axes."""
 
+import types
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 from jax.sharding import AxisType, Mesh, PartitionSpec
 
 from causeway.engine.devices import local_parallel, parallel_of
-from causeway.engine.mesh import RULES, make_mesh, mesh_sizes, split
+from causeway.engine.mesh import RULES, lies_apart, make_mesh, mesh_sizes, split
 
 
 @pytest.mark.parametrize(
@@ -31,6 +33,16 @@ def test_more_devices_than_there_are_and_meshes_that_do_not_multiply_out_are_ref
         local_parallel(4, model=3)
     with refuses("parallel: got pmap with model:2; pmap splits no weights, use shard_map"):
         local_parallel(4, "pmap", 2)
+
+
+def test_a_mesh_of_some_devices_of_several_processes_is_refused(refuses, monkeypatch):
+    own = jax.local_devices()
+    others = [types.SimpleNamespace(process_index=1, id=device.id + 100) for device in own]
+    monkeypatch.setattr(jax, "devices", lambda: [*others, *own])
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    assert not lies_apart(make_mesh(2, 2))
+    with refuses("mesh: data:3,model:2 takes 6 devices; this process has 4 of the 8 of all; take its own or all"):
+        make_mesh(3, 2)
 
 
 def test_every_logical_axis_is_split_along_the_axis_that_its_rule_names():

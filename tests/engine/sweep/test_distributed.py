@@ -6,6 +6,7 @@ import pytest
 
 from causeway.engine.sweep import distributed, others
 from causeway.engine.sweep.distributed import Process
+from causeway.engine.sweep.one_mesh import OneMesh
 from causeway.engine.sweep.processes import ShareDone, joined, results_by_one
 from causeway.engine.sweep.runner import run_sweep
 from causeway.engine.sweep.store import Store
@@ -161,3 +162,72 @@ def test_the_folder_has_to_be_one(tmp_path):
 
     for end in together([work, work]):
         assert "is not the same folder for process 1/2 as for process 0/2; needs one on a disk that all" in str(end)
+
+
+def test_processes_of_different_meshes_are_refused_by_all():
+    service = Service()
+    ends = together([lambda index: Process(index, 2, service, "here:1").meet(list, "data:2,model:2"),
+                     lambda index: Process(index, 2, service, "here:1").meet(list)])  # fmt: skip
+    line = "mesh: got {} in process {}, but {} in process {}; give all of them the same mesh"
+    assert list(map(str, ends)) == [
+        line.format("data:2,model:2", 0, "none", 1),
+        line.format("none", 1, "data:2,model:2", 0),
+    ]
+
+
+def one_mesh(index, service, aborted=lambda line, met: None):
+    return OneMesh(Process(index, 2, service, "here:1"), aborted)
+
+
+def test_on_one_mesh_all_compute_every_unit_in_one_order_and_each_commits_its_own(toy, finished, contents, tmp_path):
+    service, plan, workdir = Service(), toy.make_plan(), tmp_path / "crew"
+    # One unit is there before; one process is slow to come, and finds what the other has committed meanwhile.
+    run_sweep(Store(workdir, plan), lambda unit: toy.make_result(plan, unit), units=[1])
+    computed, meeting = {0: [], 1: []}, threading.Barrier(2, timeout=30)
+
+    def work(index):
+        def compute(unit):
+            meeting.wait()
+            computed[index].append(unit)
+            return toy.make_result(plan, unit)
+
+        with joined(one_mesh(index, service), workdir):
+            run_sweep(Store(workdir, plan), compute)
+            results_by_one()
+            return "leads"
+
+    ends = together([work, work])
+    assert ends.count("leads") == 1
+    assert sum(isinstance(end, ShareDone) for end in ends) == 1
+    assert computed[0] == computed[1] == [unit for unit in range(plan.units) if unit != 1]
+    assert contents(Store(workdir, plan)) == contents(finished)
+
+
+def test_on_one_mesh_whoever_is_left_alone_leaves(toy, tmp_path, monkeypatch):
+    monkeypatch.setattr("causeway.engine.sweep.one_mesh._WATCH_SECONDS", 0.05)
+    service, plan, told, left = Service(), toy.make_plan(), [], threading.Event()
+
+    def aborted(line, met):
+        told.append((line, met))
+        left.set()
+
+    def waits(index):
+        def compute(unit):  # a program that never ends
+            assert left.wait(30)
+            raise ValueError("left")
+
+        with joined(one_mesh(index, service, aborted), tmp_path / "crew"):
+            run_sweep(Store(tmp_path / "crew", plan), compute)
+
+    def breaks(index):
+        def compute(unit):
+            raise ValueError("broken")
+
+        with joined(one_mesh(index, service), tmp_path / "crew"):
+            run_sweep(Store(tmp_path / "crew", plan), compute)
+
+    assert list(map(str, together([waits, breaks]))) == ["left", "broken"]
+    assert told[0] == (
+        "process 1/2, without which nothing can be computed on this mesh, ended or is lost; finished units stay: start "
+        "all processes again to resume", True,
+    )  # fmt: skip
