@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import pyarrow as pa
 from markupsafe import Markup, escape
 
 from causeway.ports.pages import table_data
@@ -122,6 +123,14 @@ def head(table: DataTable) -> list[list[Any]]:
     return [list(row) for row in zip(*found.values(), strict=True)]
 
 
+def classes(table: DataTable) -> list[Markup]:
+    """The attribute of the cells of each column that is shown: numbers stand to the right."""
+    names = list(table.headings) or table.table.column_names
+    kinds = [table.table.schema.field(name).type for name in names]
+    numbers = [pa.types.is_integer(kind) or pa.types.is_floating(kind) for kind in kinds]
+    return [Markup(' class="number"') if is_number else Markup("") for is_number in numbers]
+
+
 def embedded(block: Chart | DataTable) -> Markup:
     """The data of a block as JSON: columns for charts and CSV, and a Parquet file."""
     part = block.table.slice(0, MOST_ROWS)
@@ -137,7 +146,7 @@ def _environment() -> jinja2.Environment:
     made = jinja2.Environment(
         loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    made.filters |= {"text": text, "cell": cell, "flat": flat, "head": head, "embedded": embedded}
+    made.filters |= {"text": text, "cell": cell, "flat": flat, "head": head, "classes": classes, "embedded": embedded}
     made.filters["graph_json"] = lambda graph: Markup(table_data.script_json(graph))
     made.tests["of"] = lambda block, name: type(block).__name__ == name
     made.globals["most_rows"] = MOST_ROWS

@@ -70,6 +70,7 @@ KINDS = (
     Kind("integrate", "integrated.json", about="integrated.json"),
     Kind("study", "study.json", "stages/inputs.json", "study.json"),
 )  # fmt: skip
+_STAGES = {kind.driver: kind.stages for kind in KINDS}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,6 +120,8 @@ def find_results(folder: Path) -> list[Result]:
     if not folder.is_dir():
         raise ValueError(f"workdir: got {folder}; needs a folder that a command wrote, or one that holds several such")
     found = [result for place in _folders(folder) for result in _results_in(place, folder)]
+    stages = {result.folder / stage for result in found for stage in _STAGES.get(result.driver, ())}
+    found = [result for result in found if result.folder not in stages]
     if not found:
         raise ValueError(f"workdir: {folder} holds no results of a command; needs a --workdir or --out of one")
     return found

@@ -16,7 +16,7 @@
   async function draw(place) {
     const found = data(place.dataset.of);
     const specification = { ...found.specification, datasets: { table: rows(found.columns) } };
-    const made = await window.vegaEmbed(place, specification, { renderer: "svg", actions: false });
+    const made = await window.vegaEmbed(place, specification, { renderer: "svg", actions: false, logLevel: 1 });
     views[place.dataset.of] = made.view;
   }
 

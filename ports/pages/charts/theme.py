@@ -28,7 +28,7 @@ CONFIG: dict[str, Any] = {
         "gridOpacity": 0.25, "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal", "labelLimit": 260,
     },
     "legend": {"labelColor": _INK, "titleColor": _INK, "labelFontSize": 12, "titleFontSize": 12,
-               "titleFontWeight": "normal", "orient": "top", "labelLimit": 260},
+               "titleFontWeight": "normal", "orient": "top", "labelLimit": 260, "symbolOpacity": 1},
     "header": {"labelColor": _INK, "titleColor": _INK, "labelFontSize": 12, "titleFontSize": 12},
     "title": {"color": _INK, "fontSize": 13, "fontWeight": "normal", "anchor": "start"},
     "text": {"color": _INK},

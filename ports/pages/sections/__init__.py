@@ -18,7 +18,11 @@ from causeway.ports.pages.workdir import Result
 
 # Commands whose results have a section; a line each.
 SECTIONS = frozenset({
+    "evaluate",
+    "features",
     "patch_sweep",
+    "screen",
+    "study",
 })  # fmt: skip
 
 

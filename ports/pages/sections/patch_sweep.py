@@ -14,12 +14,13 @@ from causeway.ports.pages.charts.counts import counts_by_layer
 from causeway.ports.pages.charts.dose_curves import dose_curves
 from causeway.ports.pages.charts.forest import COLOURS, VERDICTS, forest
 from causeway.ports.pages.charts.strips import strips
+from causeway.ports.pages.charts.traces import traces
 from causeway.ports.pages.charts.volcano import volcano
 from causeway.ports.pages.section import Block, Card, Cards, Chart, DataTable, Missing, Prose, Section
-from causeway.ports.pages.sections import effect_rows
+from causeway.ports.pages.sections import effect_rows, trace_rows
 from causeway.ports.pages.workdir import Result
 
-STRONGEST, CURVES, POINTS = 20, 6, 3_000
+STRONGEST, CURVES, TRACED, POINTS = 20, 6, 3, 3_000
 HEADINGS = {
     "layer": "layer", "feature": "feature", "contrast": "compared", "effect": "effect", "low": "from", "high": "to",
     "q": "q", "envelope": "random reach", "verdict": "verdict", "not_evaluated": "not evaluated",
@@ -100,7 +101,7 @@ def _outcome(effects: pa.Table, name: str, about: Mapping[str, Any], result: Res
     blocks: list[Block] = [_forest(features.slice(0, STRONGEST), name, axis)]
     if whole:
         blocks += [*_volcano(tested, name, axis, about), *_doses(effects, features, name, axis)]
-        blocks += [_counts(features, name), *_controls(effects, name, axis)]
+        blocks += [_counts(features, name), *_controls(effects, name, axis), *_traces(result, features)]
     blocks.append(DataTable(
         f"table_{name}", f"Effects on {name}", "A line a feature, by its largest contrast; causal ones first. "
         f"Effects and intervals: {axis}.", features, HEADINGS, file=str(result.folder / "effects.parquet"),
@@ -131,7 +132,7 @@ def _volcano(tested: pa.Table, name: str, axis: str, about: Mapping[str, Any]) -
         f"volcano_{name}", f"All tests on {name}",
         f"A point for each feature and contrast: its effect ({axis}) and q, smaller upwards. Dashed: q = {alpha}. "
         f"Effects that are large and sure stand at the upper left and right.{left}",
-        volcano(axis, alpha), drawn,
+        volcano("effect", axis, alpha, VERDICTS, COLOURS, ("layer", "feature", "contrast")), drawn,
     )]  # fmt: skip
 
 
@@ -152,6 +153,26 @@ def _counts(features: pa.Table, name: str) -> Chart:
         f"layers_{name}", f"Features by layer, on {name}",
         "How many features of each layer were tested, and what was decided of them (number of features).",
         counts_by_layer(VERDICTS, COLOURS), features.select(["layer", "feature", "verdict"]))  # fmt: skip
+
+
+def _traces(result: Result, features: pa.Table) -> list[Block]:
+    if not trace_rows.recorded(result.plan):
+        return []
+    chosen = features.slice(0, TRACED)
+    pairs = list(zip(chosen["layer"].to_pylist(), chosen["feature"].to_pylist(), strict=True))
+    rows = trace_rows.trace_rows(result.folder, pairs)
+    if not rows.num_rows:
+        return [Prose("The features with the largest effects were not recorded while the model wrote.", "note")]
+    return [Chart(
+        "traces", "Activations while the model writes",
+        f"The {TRACED} features with the largest effects, in the first rollout of the first prompt of each group. A "
+        "line an arm; arms draw the same random numbers, so lines part where the edit makes them. Up: the feature's "
+        "value after the edit, in the dictionary's scale; where only the strongest were recorded, 0 stands for the others.",
+        traces("feature value"), rows,
+    ), DataTable(
+        "responses", "What the model wrote in these rollouts", "Every arm's text, as it was read for its answer.",
+        trace_rows.responses(rows), {"label": "feature, group, prompt", "arm": "arm", "response": "text"}, shown=40,
+    )]  # fmt: skip
 
 
 def _controls(effects: pa.Table, name: str, axis: str) -> list[Block]:
