@@ -167,7 +167,8 @@ def _traces(result: Result, features: pa.Table) -> list[Block]:
         "traces", "Activations while the model writes",
         f"The {TRACED} features with the largest effects, in the first rollout of the first prompt of each group. A "
         "line an arm; arms draw the same random numbers, so lines part where the edit makes them. Up: the feature's "
-        "value after the edit, in the dictionary's scale; where only the strongest were recorded, 0 stands for the others.",
+        "value after the edit, in the dictionary's scale; where only the strongest were recorded, 0 stands for the "
+        "others.",
         traces("feature value"), rows,
     ), DataTable(
         "responses", "What the model wrote in these rollouts", "Every arm's text, as it was read for its answer.",
