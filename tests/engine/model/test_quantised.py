@@ -13,38 +13,16 @@ from causeway.engine.mesh import make_mesh
 from causeway.engine.model.capacity import check_fits, weight_bytes
 from causeway.engine.model.config import ModelConfig, Numerics
 from causeway.engine.model.forward import next_token_logits
-from causeway.engine.model.quantised import Quantised, is_quantised, quantise
+from causeway.engine.model.quantised import Quantised, quantise
 from causeway.engine.model.quantised_fill import filled_weight
-from causeway.engine.model.transformer import abstract_transformer
 from causeway.engine.neurons import Neurons
 from causeway.engine.scaled_neurons import ScaledNeurons, with_scaled
+from tests.engine.model.eight_bits import INT8, reader, rounded
 
-INT8 = Numerics("int8")
 LLAMA_8B = ModelConfig(
     family="llama", num_layers=32, d_model=4096, num_heads=32, num_kv_heads=8, head_dim=128, d_ff=14336,
     vocab_size=128256, max_position=131072, tied_embeddings=False,
 )  # fmt: skip
-
-
-def rounded(transformer):
-    """The same model in 8 bits, and in float with what these stand for."""
-    shapes = abstract_transformer(transformer.config, INT8)
-    floats = iter(jax.tree.leaves(transformer))
-
-    def fill(leaf):
-        value = next(floats)
-        return filled_weight(leaf, reader(value)) if is_quantised(leaf) else value
-
-    made = jax.tree.map(fill, shapes, is_leaf=is_quantised)
-    weights = [leaf[...] if is_quantised(leaf) else leaf for leaf in jax.tree.leaves(made, is_leaf=is_quantised)]
-    return made, jax.tree.unflatten(jax.tree.structure(transformer), weights)
-
-
-def reader(value):
-    def read(target, index):
-        target[...] = np.asarray(value)[index]
-
-    return read
 
 
 @pytest.mark.parametrize("contracted", [(-2,), (-1,), (-3, -2)])
