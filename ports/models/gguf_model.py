@@ -46,8 +46,17 @@ class GgufModel:
         return bool(self._contents.get(name))
 
     def read(self, name: str, most: int | None = None) -> bytes:
-        """The content of that file."""
-        return as_bytes(self._contents[name])
+        """The content of that file.
+
+        Raises:
+            ValueError: it is larger than what is read.
+        """
+        content = as_bytes(self._contents[name])
+        if most is not None and len(content) > most:
+            raise ValueError(
+                f"{self.name(name)}: has {len(content)} bytes; files of this kind are read up to {most} bytes"
+            )
+        return content
 
     def json(self, name: str) -> dict[str, Any]:
         """The same as an object."""

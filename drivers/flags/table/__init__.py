@@ -210,8 +210,8 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
     "reference": choice("Arm that patched ones are compared with (default: noop where there is one).",
                          None, "baseline", "noop"),
     "prior": number("Log odds: mean responses, of the words of all texts, that each arm has more.", 1.0, 0.0),
-    "exact_test": choice("Test of words that few responses hold, where arms are independent.",
-                          "fisher", "fisher", "mid_p", "boschloo"),
+    "exact_test": choice("Test of words that few responses hold, where arms are independent (fisher).",
+                         None, "fisher", "mid_p", "boschloo"),
     "echo": whole("Runs of so many words (twice as many tokens) that repeat the prompt are left out; 0: none.", 5, 0),
     "until_decision": switch("Count words up to the decision alone, as --parser finds it."),
     # train_model, train_dictionary, convert

@@ -41,11 +41,9 @@ def trial_test(edited: Float[np.ndarray, "P S T"], plain: Float[np.ndarray, "P S
     """The test over all trials of all prompts; NaN marks a trial without a value."""
     a, b = (values.reshape(-1, values.shape[-1]) for values in (edited, plain))
     (n_a, mean_a, square_a), (n_b, mean_b, square_b) = _moments(a), _moments(b)
-    freedom = n_a + n_b - 2
     with np.errstate(invalid="ignore", divide="ignore"):
-        error = np.sqrt((square_a + square_b) / freedom * (1 / n_a + 1 / n_b))
-        t = (mean_a - mean_b) / error
-        p = np.where(np.isnan(t), np.nan, 2 * stats.t.sf(np.abs(t), np.maximum(freedom, 1)))
+        deviation_a, deviation_b = np.sqrt(square_a / (n_a - 1)), np.sqrt(square_b / (n_b - 1))
+        t, p = stats.ttest_ind_from_stats(mean_a, deviation_a, n_a, mean_b, deviation_b, n_b)
     return TrialTest(mean_a - mean_b, t, p)
 
 

@@ -83,28 +83,28 @@ class CleanRun:
         held = HeldLayers.of(holds, self.model.config.num_layers, self.transcoders.config.layers)
         width = width or max(8, min(128, BATCH_TOKENS // self.record.embedding.shape[0]))
         out = np.zeros((rows.count, self.model.config.vocab_size), self.record.logits.dtype)
-        for numbers, found in self.propagate(rows, held, [len(self.tokens) - 1], width):
+        batches = checked_batches(rows, width, self.model, self.transcoders, len(self.tokens), held)
+        for numbers, found in self.propagate(rows, batches, held, [len(self.tokens) - 1]):
             out[numbers] = np.asarray(found.logits)[: len(numbers), 0]
         return out
 
     def propagate(
         self,
         interventions: Rows,
+        batches: Sequence[Batch],
         held: HeldLayers,
         positions: Sequence[int],
-        rows: int,
         keep: bool = False,
     ) -> Iterator[tuple[np.ndarray, Propagated]]:
-        """Row numbers and results, batch by batch; `rows` is the width of a batch, which fixes the bits.
+        """Row numbers and results, batch by batch.
 
         Args:
+            batches: of the interventions, as `checked_batches` deals them; their width fixes the bits.
             positions: where logits are wanted, neighbours.
 
         Raises:
-            ValueError: see `intervene`.
             NotFiniteError: naming the row's intervention, layer and site.
         """
-        batches = checked_batches(interventions, rows, self.model, self.transcoders, len(self.tokens), held)
         kept = self.record.held(held, self.transcoders)
         clean = Clean(*self.shared, *self.parallel.replicate((kept, np.asarray(positions, np.int32))))
         for stripe in self.parallel.stripes(batches, lambda batch: batch.shape):

@@ -97,10 +97,10 @@ def intervene(
     check_transcoders(model, dictionary)
     transcoders = of_model(model, dictionary)
     rows = written_rows([given], len(tokens), model, transcoders)
-    checked_batches(rows, 1, model, transcoders, len(tokens), held)
+    batches = checked_batches(rows, 1, model, transcoders, len(tokens), held)
     further = tuple(stream for stream in held.layers if stream not in ("norm", "attn_pattern", FEATURES))
     run = CleanRun(model, dictionary, tokens, further=further)
-    (_, out), *_ = run.propagate(rows, held, range(len(tokens)), rows=1, keep=True)
+    (_, out), *_ = run.propagate(rows, batches, held, range(len(tokens)), keep=True)
     streams = np.asarray(out.streams)[list(layers), 0, : len(tokens)]
     return Intervened(np.asarray(out.logits[0]), np.asarray(run.logits), layers, streams, run.transcoders)
 

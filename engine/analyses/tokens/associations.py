@@ -62,16 +62,22 @@ class Statistics:
     Attributes:
         min_count: responses of both arms that hold a word, at least.
         prior: responses of the mean length that the prior counts as, in each arm, their words dealt as in all texts.
-        exact_test: "fisher", "mid_p" or "boschloo", where few responses hold a word and arms are independent.
+        exact_test: "fisher", "mid_p" or "boschloo", where few responses hold a word and arms are independent; None for
+            "fisher" there.
         correction: "bh", or "by" for any dependence.
         confidence: of intervals.
     """
 
     min_count: int = 5
     prior: float = 1.0
-    exact_test: ExactTest = "fisher"
+    exact_test: ExactTest | None = None
     correction: multiple.Method = "bh"
     confidence: float = 0.95
+
+    @property
+    def of_independent(self) -> ExactTest:
+        """The exact test of arms that are independent."""
+        return self.exact_test or "fisher"
 
 
 def associations(counted: Counted, document: Int[np.ndarray, " R"], pairs: Comparisons, asked: Statistics) -> pa.Table:
@@ -106,7 +112,7 @@ def _block(
     delta, p = statistics.log_odds(one.first, one.second, prior), _p(one, enough, asked)
     low, high = statistics.interval(one.first, one.second, prior, one.joint, asked.confidence)
     at, word, count = one.comparison, one.word, len(one.word)
-    tests = [name.format(asked.exact_test) for name in _TESTS[unit]]
+    tests = [name.format(asked.of_independent) for name in _TESTS[unit]]
     ids = pa.nulls(count, pa.int32()) if counted.ids is None else pa.array(counted.ids[word], pa.int32())
     y, n = (one.first.y, one.second.y), (one.first.n, one.second.n)
     columns = {
@@ -134,7 +140,7 @@ def _p(one: Sums, enough: np.ndarray, asked: Statistics) -> np.ndarray:
     exact, plain = np.ones(len(rate)), statistics.rate_test(one.first, one.second, one.joint, correction=0.0)
     held, trials = one.held[:, few], one.trials[:, few]
     if one.joint is None:
-        exact[few] = statistics.presence_test(held[0], trials[0], held[1], trials[1], asked.exact_test)
+        exact[few] = statistics.presence_test(held[0], trials[0], held[1], trials[1], asked.of_independent)
     else:
         exact[few] = statistics.sign_test(held[0], held[1])
     return statistics.combined(exact, rate, plain, enough)

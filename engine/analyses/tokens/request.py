@@ -34,7 +34,7 @@ def tokens(
     reference: str | None = None,
     min_count: int = 5,
     prior: float = 1.0,
-    exact_test: str = "fisher",
+    exact_test: str | None = None,
     echo: int = 5,
     until_decision: str = "",
     correction: str = "bh",
@@ -51,7 +51,7 @@ def tokens(
         reference: baseline or noop; None: the no-op where there is one.
         min_count: responses of both arms together that a word is in, at least.
         prior: responses of the mean length that the prior of the log odds counts as.
-        exact_test: fisher, mid_p or boschloo, where few responses hold a word and arms are independent.
+        exact_test: fisher (which None is), mid_p or boschloo, where few responses hold a word and arms are independent.
         echo: words of the shortest run that repeats the prompt and is left out; 0 for none.
         until_decision: a parser (three_state, v1, v2, v3): texts are cut behind what decided; "" for whole texts.
         correction: bh, or by for any dependence.
@@ -79,7 +79,7 @@ def tokens(
 
 def asked(
     *, units: Sequence[str] | None, tokens: bool, reference: str | None, min_count: int, prior: float,
-    exact_test: str, echo: int, until_decision: str, correction: str,
+    exact_test: str | None, echo: int, until_decision: str, correction: str,
 ) -> Asked:  # fmt: skip
     """What is asked, checked.
 
@@ -97,7 +97,7 @@ def asked(
     if TOKEN in taken and not tokens:
         raise ValueError("units: got token without a model; name the model, whose tokens they are, or leave it out")
     for name, value, known in (
-        ("reference", reference, (None, *REFERENCES)), ("exact_test", exact_test, EXACT_TESTS),
+        ("reference", reference, (None, *REFERENCES)), ("exact_test", exact_test, (None, *EXACT_TESTS)),
         ("until_decision", until_decision, ("", *OF_TEXTS)), ("correction", correction, METHODS),
     ):  # fmt: skip
         if not isinstance(value, str | None) or value not in known:

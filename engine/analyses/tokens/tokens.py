@@ -278,7 +278,7 @@ def _check_known(spelled: spelling.Spelled, tokenizer: Tokenizer) -> None:
 
 def _check_test(pairs: Comparisons, asked: Statistics) -> None:
     """Refuse a choice of the exact test where none is made: arms that meet in prompts or trials have a sign test."""
-    if asked.exact_test != Statistics().exact_test and "response" not in pairs.units:
+    if asked.exact_test is not None and "response" not in pairs.units:
         units = " and ".join(dict.fromkeys(pairs.units))
         raise ValueError(
             f"exact_test: got {asked.exact_test}; arms are paired by {units} in every context, and few responses "

@@ -12,6 +12,7 @@ from causeway.engine.mesh import make_mesh
 from causeway.ports.files.gguf_files import GgufFile
 from causeway.ports.models.checkpoints import save_checkpoint
 from causeway.ports.models.load import load_model
+from causeway.ports.models.model_files import files_of
 from tests.ports.models.gguf_writer import CONFIGS, byte_level, write_both
 
 SMOLLM = "models/smollm2-135m-instruct"
@@ -124,6 +125,15 @@ def test_split_over_devices(name, tmp_path):
     placed, whole = (load_model(tmp_path / "model.gguf", sharding=where).transformer for where in (mesh, None))
     assert not all(leaf.sharding.is_fully_replicated for leaf in jax.tree.leaves(placed))
     assert_same(placed, whole)
+
+
+def test_what_stands_for_a_file_is_read_up_to_the_size_that_is_asked(tmp_path):
+    write_both("llama", tmp_path / "folder", tmp_path / "model.gguf")
+    files = files_of(tmp_path / "model.gguf")
+    size = len(files.read("config.json"))
+    assert files.read("config.json", size) == files.read("config.json")
+    with pytest.raises(ValueError, match=rf"its config.json\): has {size} bytes; .* read up to {size - 1} bytes"):
+        files.read("config.json", size - 1)
 
 
 def test_a_folder_with_one_file_is_that_file(tmp_path):

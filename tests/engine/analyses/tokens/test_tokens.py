@@ -184,8 +184,9 @@ def test_a_test_of_independent_arms_is_refused_where_all_arms_are_paired(refuses
     assert tokens(_results(one), units=["word"], exact_test="mid_p").associations.num_rows
     with refuses("exact_test: got mid_p; arms are paired by trial in every context"):
         tokens(_results(one, "patch_sweep"), units=["word"], exact_test="mid_p")
-    with refuses("exact_test: got boschloo; arms are paired by prompt in every context"):
-        tokens(_results(many), units=["word"], exact_test="boschloo")
+    for test in ("boschloo", "fisher"):
+        with refuses(f"exact_test: got {test}; arms are paired by prompt in every context"):
+            tokens(_results(many), units=["word"], exact_test=test)
 
 
 def test_menus_of_a_sweep_are_those_of_its_prompts_records():
