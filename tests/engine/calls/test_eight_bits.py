@@ -50,7 +50,7 @@ def models():
 
 
 def numbers(found):
-    """All arrays and columns of real numbers in what a call returns; but for ranks, where what is equal changes places."""
+    """All arrays and columns of real numbers in what a call returns, but for ranks, which neighbours may exchange."""
     if isinstance(found, cw.Model):
         return []
     if isinstance(found, pa.Table):
