@@ -102,7 +102,8 @@ def read(
         progress: called with (rows done, rows in all) as passes are finished.
 
     Yields:
-        Parts; of one layer in the order of the passes.
+        Parts; of one layer in the order of the passes. Last, where the reduction carries, what was carried: a part
+        without rows of each layer and device.
 
     Raises:
         NotFiniteError: a row's pass, or a feature, is not all numbers.
@@ -117,6 +118,7 @@ def read(
         done += count
         if progress:
             progress(done, len(rows))
+    yield from reader.last()
 
 
 def _of_devices(part: Part, rows: int, totals: Sequence[str]) -> Iterator[Part]:
@@ -143,6 +145,8 @@ class _Reader:
             parallel, transformer, reduce, layers, name,
         )  # fmt: skip
         self.data = parallel.replicate(data)
+        carrying = layers if reduce.carries else ()
+        self.carried = {layer: parallel.place([reduce.start()] * parallel.count) for layer in carrying}
         self.streamed = isinstance(dictionary, StreamedDictionaries)
         self.dictionary: Any = dictionary if dictionary is None or self.streamed else parallel.replicate(dictionary)
         own = [once(stream, transformer.config.num_layers) for stream in streams]
@@ -215,11 +219,20 @@ class _Reader:
             # Only the layer that is read travels back to the devices.
             streams, slot = tuple(self.parallel.split(s[:, index : index + 1]) for s in streams), 0
         numbers = np.array([number, index, slot], np.int32)
-        own = (streams, *marks)
+        own = (streams, *marks, self.carried.get(layer))
         shared = (None, holder, self.parallel.replicate(numbers), self.data)
         out = self.parallel.program(_reduced, reduce=self.reduce)(shared, own)
+        if self.reduce.carries:
+            self.carried[layer] = out.pop("carried")
         values = to_host(out)
         return self._checked(batch, layer, values)
+
+    def last(self) -> Iterator[Part]:
+        """What was carried through all passes, of one device after another."""
+        none = np.zeros(0, int), np.zeros((0, 0), bool)
+        for layer, carried in self.carried.items():
+            for own in self.parallel.apart(to_host(carried), self.parallel.count):
+                yield Part(layer, *none, own)
 
     def _checked(self, batch: ReadPass, layer: int, values: dict[str, np.ndarray]) -> Part:
         """Results without the rows that fill a pass.
@@ -271,7 +284,7 @@ def _run_and_reduced(
     else:
         streams, finite = _streams((transformer, taps), (tokens, lengths, places))
     numbers = jnp.zeros(3, jnp.int32)
-    return _reduced((transformer, None, numbers, data), (streams, there, labels), slopes, reduce=reduce), finite
+    return _reduced((transformer, None, numbers, data), (streams, there, labels, None), slopes, reduce=reduce), finite
 
 
 def _streams_and_slopes(
@@ -306,17 +319,17 @@ def _streams_and_slopes(
 
 def _reduced(
     shared: tuple[Transformer | None, Any, Int[Array, "3"], Any],
-    own: tuple[tuple[Float[Array, "P B S D"], ...], Bool[Array, "B S"], Int[Array, "B S"]],
+    own: tuple[tuple[Float[Array, "P B S D"], ...], Bool[Array, "B S"], Int[Array, "B S"], Any],
     slopes: tuple[Float[Array, "A P B S D"], ...] = (),
     *,
     reduce: Reduction,
 ) -> Results:
     """One layer's results, or those of all; computed in float32 or better whatever the model computes in."""
-    (transformer, dictionary, numbers, data), (streams, there, labels) = shared, own
+    (transformer, dictionary, numbers, data), (streams, there, labels, carried) = shared, own
     layer, index, slot = numbers
     chosen = streams if reduce.whole else tuple(stream[slot] for stream in streams)
     wide = tuple(map(_widened, chosen))
-    return reduce(Place(wide, there, labels, layer, index, dictionary, transformer, data, slopes))
+    return reduce(Place(wide, there, labels, layer, index, dictionary, transformer, data, slopes, carried))
 
 
 def _widened(x: Array) -> Array:

@@ -45,6 +45,7 @@ class Place:
         dictionary, transformer: what was given to `read`; absent where the reduction needs none.
         data: the arrays given to `read` for the reduction.
         slopes: of the reduction's `numbers` with respect to the streams that it has `pulled`, [A, P, B, S, D] each.
+        carried: what the layer's pass before this one has left on the device.
     """
 
     streams: tuple[Float[Array, "*P B S D"], ...]
@@ -56,6 +57,7 @@ class Place:
     transformer: Any = None
     data: Any = None
     slopes: tuple[Float[Array, "A P B S D"], ...] = ()
+    carried: Any = None
 
     def encode(self, x: Float[Array, "*rows D"]) -> Float[Array, "*rows F"]:
         """All feature values of the layer."""
@@ -70,12 +72,15 @@ class Reduction:
         by_feature: the result, [..., F], that tells which feature is not a number; "" where none does.
         whole: whether all layers are reduced by one call.
         reads_model: whether it needs the transformer.
+        carries: whether a pass goes on from what the one before it has left on its device: a result `carried`, arrays
+            by name, which do not travel to the host until the last pass. Of one layer at a time.
     """
 
     totals: ClassVar[tuple[str, ...]] = ()
     by_feature: ClassVar[str] = ""
     whole: ClassVar[bool] = False
     reads_model: ClassVar[bool] = False
+    carries: ClassVar[bool] = False
 
     @property
     def pulled(self) -> tuple[str, ...]:
@@ -89,6 +94,10 @@ class Reduction:
 
     def numbers(self, at: Place) -> Float[Array, "B A"]:
         """What the slopes are of: numbers of each row, from its streams; a pass back for each of the A."""
+        raise NotImplementedError
+
+    def start(self) -> Results:
+        """What the first pass goes on from, where it carries."""
         raise NotImplementedError
 
     def __call__(self, at: Place) -> Results:

@@ -31,11 +31,13 @@ _SPLIT = 0x5E1D
 
 @dataclasses.dataclass(frozen=True)
 class Corpus:
-    """tokens [R, T]; lengths [R], padding excluded; first: the first position of a row that counts."""
+    """tokens [R, T]; lengths [R], padding excluded; first: the first position of a row that counts; texts: number of the
+    text that each row is of, None where rows go across texts."""
 
     tokens: Int[np.ndarray, "R T"]
     lengths: Int[np.ndarray, " R"]
     first: int
+    texts: Int[np.ndarray, " R"] | None = None
 
     @property
     def counts(self) -> Int[np.ndarray, " R"]:
@@ -52,7 +54,8 @@ class Corpus:
 
     def head(self, rows: int) -> "Corpus":
         """The first rows."""
-        return dataclasses.replace(self, tokens=self.tokens[:rows], lengths=self.lengths[:rows])
+        texts = None if self.texts is None else self.texts[:rows]
+        return dataclasses.replace(self, tokens=self.tokens[:rows], lengths=self.lengths[:rows], texts=texts)
 
 
 def make_corpus(
@@ -85,15 +88,16 @@ def make_corpus(
     if layout == "packed":
         documents = [[i for ids in documents for i in with_eos(model.tokenizer, ids)]]
     width, first = length - len(bos), 0 if include_first else 1
-    windows = [bos + ids[i : i + width] for ids in documents for i in range(0, len(ids), width)]
-    windows = [window for window in windows if len(window) > first]
+    cut = [(text, bos + ids[i : i + width]) for text, ids in enumerate(documents) for i in range(0, len(ids), width)]
+    cut = [(text, window) for text, window in cut if len(window) > first]
+    windows = [window for _, window in cut]
     if not windows:
         raise ValueError(f"texts: {len(texts)} texts hold no tokens that count; give text to train on")
     tokens = np.zeros((len(windows), length), np.int32)
     for row, window in zip(tokens, windows, strict=True):
         row[: len(window)] = window
     lengths = np.array([len(window) for window in windows], np.int32)
-    return Corpus(tokens, lengths, first)
+    return Corpus(tokens, lengths, first, None if layout == "packed" else np.array([text for text, _ in cut], np.int32))
 
 
 def split_texts(texts: Sequence[str], held_out: float = 0.1) -> tuple[list[str], list[str]]:
