@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from causeway.engine.analyses.audit.audit import audit as audit
     from causeway.engine.analyses.components.request import FoundComponents as FoundComponents
     from causeway.engine.analyses.components.request import components as components
+    from causeway.engine.analyses.contexts.request import FoundContexts as FoundContexts
+    from causeway.engine.analyses.contexts.request import contexts as contexts
     from causeway.engine.analyses.decompose.decompose import Decomposition as Decomposition
     from causeway.engine.analyses.decompose.lexicon import Lexicon as Lexicon
     from causeway.engine.analyses.decompose.rationales import words_of_texts as words_of_texts

@@ -101,7 +101,7 @@ class ContextSweep(Job):
         parts = {
             "weights": self.model.fingerprint, "dictionaries": dictionary_digest(self.dictionary),
             "text": self.corpus.fingerprint, "version": VERSION,
-            "texts": config_sha256(self._texts.tolist()),
+            "texts": config_sha256(self.texts.tolist()),
             "features": config_sha256([[layer, self.features[layer].tolist()] for layer in self.layers]),
         }  # fmt: skip
         units = -(-len(self.corpus.tokens) // self.unit_rows)
@@ -144,11 +144,11 @@ class ContextSweep(Job):
             ReadRow(corpus.tokens[row, :length], range(corpus.first, length), [row] * int(length - corpus.first))
             for row, length in zip(rows, corpus.lengths[rows.start : rows.stop], strict=True)
         ]
-        whole = self.dictionary.num_features
-        everything = all(np.array_equal(own, np.arange(whole)) for own in self.features.values())
-        reduce = TallyRows(self.count, self.sizes, chosen=not everything)
+        everything = np.arange(self.dictionary.num_features)
+        chosen = not all(np.array_equal(own, everything) for own in self.features.values())
         return read(
-            self.model.transformer, listed, (self.dictionary.config.stream,), self.dictionary, reduce,
+            self.model.transformer, listed, (self.dictionary.config.stream,), self.dictionary,
+            TallyRows(self.count, self.sizes, chosen),
             data=self._data, layers=self.layers, batch_rows=self.batch_rows, width=corpus.tokens.shape[1],
             parallel=self.parallel or parallel_of(self.model.transformer, self.dictionary),
             name=lambda row: f"row {rows[row] + 1} of the text",
@@ -172,14 +172,15 @@ class ContextSweep(Job):
         return [self.features[layer] for layer in self.layers]
 
     @property
-    def _texts(self) -> Int[np.ndarray, " R"]:
+    def texts(self) -> Int[np.ndarray, " R"]:
+        """Number of the text that each row is of."""
         assert self.corpus.texts is not None
         return self.corpus.texts
 
     @functools.cached_property
     def groups(self) -> Int[np.ndarray, " R"]:
         """The group of texts that each row is in: by a hash of its text's first row."""
-        _, first, text = np.unique(self._texts, return_index=True, return_inverse=True)
+        _, first, text = np.unique(self.texts, return_index=True, return_inverse=True)
         of_text = np.array([int(_hash(self.corpus.tokens[row], 0)) % GROUPS for row in first], np.int32)
         return of_text[text]
 
