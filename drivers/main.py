@@ -25,6 +25,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
     },
     "features, and what they change": {
         "features": "which features do my prompts switch on?",
+        "contexts": "where in texts is each feature active, how often, and which tokens does it promote?",
         "screen": "which features differ between two groups?",
         "patch_sweep": "which of them change what the model does?",
     },

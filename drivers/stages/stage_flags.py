@@ -17,9 +17,9 @@ from causeway.engine.analyses.study.stages import Stage, Study, read_study
 
 # Flags whose texts name files or folders, where such are there; of others only texts that look like paths do.
 FILE_FLAGS = frozenset({
-    "answers", "associations", "config", "data", "dictionaries", "directions", "features", "graphs", "model", "neurons",
-    "pathways", "prompts", "replay", "representations", "results", "select", "source", "sweep", "targets",
-    "test_source", "tokenizer",
+    "answers", "associations", "config", "data", "dictionaries", "directions", "feature_labels", "features", "graphs",
+    "model", "neurons", "pathways", "prompts", "replay", "representations", "results", "select", "source", "sweep",
+    "targets", "test_source", "tokenizer",
 })  # fmt: skip
 # Flags that name what is written.
 WRITTEN_FLAGS = frozenset({"export_npy", "out", "workdir"})

@@ -28,7 +28,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from causeway.engine.dictionary.largest import largest
 
-Results = dict[str, Array]
+Results = dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)

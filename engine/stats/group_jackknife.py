@@ -8,7 +8,7 @@ at random; with c_g and n_g the sums of a group, r = sum c / sum n, and r_g the 
 G sums stand for all texts, however many there are. Source: Kott 2001, "The delete-a-group jackknife", Journal of
 Official Statistics 17(4).
 
-Shapes: G groups; any number of ratios at once.
+Shapes: G groups, F ratios.
 """
 
 import numpy as np
@@ -17,8 +17,8 @@ from scipy import stats
 
 
 def group_jackknife(
-    counts: Int[np.ndarray, "G *rows"], sizes: Int[np.ndarray, " G"], confidence: float = 0.95
-) -> tuple[Float[np.ndarray, "*rows"], Float[np.ndarray, "*rows"], Float[np.ndarray, "*rows"]]:
+    counts: Int[np.ndarray, "G F"], sizes: Int[np.ndarray, " G"], confidence: float = 0.95
+) -> tuple[Float[np.ndarray, " F"], Float[np.ndarray, " F"], Float[np.ndarray, " F"]]:
     """Ratios with the ends of their intervals, which stay within 0 and 1; NaN ends where nothing was counted, or fewer
     than two groups hold anything: no spread is seen there.
 
@@ -31,8 +31,7 @@ def group_jackknife(
     groups = len(n)
     if groups < 2:
         return ratio, np.full_like(ratio, np.nan), np.full_like(ratio, np.nan)
-    rest = (n.sum() - n).reshape(-1, *[1] * (c.ndim - 1))
-    without = (c.sum(axis=0) - c) / rest
+    without = (c.sum(axis=0) - c) / (n.sum() - n)[:, None]
     spread = np.sqrt((groups - 1) / groups * ((without - ratio) ** 2).sum(axis=0))
     reach = stats.t.ppf((1 + confidence) / 2, groups - 1) * spread
     ends = (np.where(ratio > 0, np.clip(end, 0, 1), np.nan) for end in (ratio - reach, ratio + reach))

@@ -31,8 +31,8 @@ _SPLIT = 0x5E1D
 
 @dataclasses.dataclass(frozen=True)
 class Corpus:
-    """tokens [R, T]; lengths [R], padding excluded; first: the first position of a row that counts; texts: number of the
-    text that each row is of, None where rows go across texts."""
+    """tokens [R, T]; lengths [R], padding excluded; first: the first position of a row that counts; texts [R]: which
+    text each row is of, None where rows go across texts."""
 
     tokens: Int[np.ndarray, "R T"]
     lengths: Int[np.ndarray, " R"]

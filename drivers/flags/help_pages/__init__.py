@@ -53,6 +53,11 @@ PAGES: MappingProxyType[str, Page] = MappingProxyType(
             ("prompts", "out"),
             ("model", "dictionaries", "positions", "keep", "behaviours", "splits", "overwrite"),
         ),
+        "contexts": Page(
+            ("causeway contexts --data=tasks --num_texts=64 --length=32 --workdir=runs/contexts",),
+            ("data", "workdir"),
+            ("model", "dictionaries", "layers", "features", "length", "keep", "feature_labels", "neuronpedia"),
+        ),
         "screen": Page(
             (_STATES,),
             ("out", ("prompts", "states", "play")),

@@ -100,7 +100,7 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
     # features, virtual_weights, inspect
     "positions": text('Tokens of a prompt: last_N, all, or places: 2:5,-1,user.last,"a text".', "last_5"),
     "include_first": switch("Position 0 too, whose stream is unlike all others."),
-    "keep": whole("Strongest kept: features a token, sources a target, neurons a layer (errors: all), words.", 50),
+    "keep": whole("Strongest kept: features a token, sources, neurons a layer (errors: all), words, contexts.", 50),
     "full": switch("Write all values too: tokens x features x 4 bytes a layer; of represent the stream at all tokens."),
     "source_layer": whole("Layer whose features write (negative: from the end).", None, None),
     "target_layer": whole("Layer above it, whose features read.", None, None),
@@ -109,6 +109,13 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
     "block": whole("Features of a block; a block's weights are in memory.", 2048),
     "text_rows": whole("Rows of text used, at most.", 64),
     "place_tokens": whole("Tokens of text on which other places are tried; 0 tries none.", 256, 0),
+    # contexts
+    "bands": whole("Octaves below a feature's maximum, from each of which contexts are drawn.", 5, 1),
+    "band_contexts": whole("Contexts drawn from each.", 3, 0),
+    "reach": whole("Tokens shown on each side of the strongest.", 10, 0),
+    "unit_rows": whole("Rows of text of a unit, the most that a kill loses.", 1024),
+    "feature_labels": text("Table of layer, feature and label (and source): Parquet, CSV or JSON lines."),
+    "neuronpedia": switch("Also write the features as Neuronpedia's files."),
     # screen, and the slot machine that makes its states
     "groups": listed("The two labels compared, the reference first (default: the two there are; safe,risky of games)."),
     "label_field": text("Field of the label in --prompts.", "group"),

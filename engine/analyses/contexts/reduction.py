@@ -38,8 +38,8 @@ _OF_FEATURE, _OF_LAYER = 0x9E3779B1, 0x85EBCA77
 class TallyRows(Reduction):
     """total: [F] sum of each feature's values over the rows of a device. Carried: the arrays of a `Tally`.
 
-    data: order [R] a hash of each row, group [R], layer [P] model layers, feature [P, F] numbers of the features. Labels
-    of places are the numbers of their rows.
+    data: order [R] a hash of each row, group [R], layer [P] model layers, feature [P, F] numbers of the features.
+    Labels of places are the numbers of their rows.
 
     Attributes:
         features: F. sizes: of the tally. chosen: whether the features are some of the dictionary's.
@@ -95,9 +95,7 @@ def row_tally(f: Float[Array, "S F"], there: Bool[Array, " S"], reach: int) -> t
     return value, place.astype(jnp.int32), window, histogram.sum(axis=0), histogram, f.sum(axis=0)
 
 
-def _mixed(
-    row: UInt[Array, "B 1"], feature: Int[Array, " F"], layer: Int[Array, ""]
-) -> UInt[Array, "B F"]:
+def _mixed(row: UInt[Array, "B 1"], feature: Int[Array, " F"], layer: Int[Array, ""]) -> UInt[Array, "B F"]:
     """A hash of rows, for each feature another (MurmurHash3's last step)."""
     own = feature.astype(jnp.uint32) * np.uint32(_OF_FEATURE) + layer.astype(jnp.uint32) * np.uint32(_OF_LAYER)
     h = row ^ own

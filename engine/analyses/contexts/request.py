@@ -10,8 +10,8 @@ import pyarrow as pa
 from jaxtyping import Int
 
 from causeway.engine import scalars
-from causeway.engine.analyses.contexts.sweep import UNIT_ROWS, ContextSweep, layer_tallies
 from causeway.engine.analyses.contexts.summary import lines, summary
+from causeway.engine.analyses.contexts.sweep import UNIT_ROWS, ContextSweep, layer_tallies
 from causeway.engine.analyses.contexts.tables import CONTEXTS, Labels, layer_tables, texts_of
 from causeway.engine.analyses.contexts.tally import Sizes
 from causeway.engine.calls.argument_order import holder_of
@@ -63,8 +63,7 @@ def contexts(
     seed: int = 0,
     workdir: str | Path | None = None,
 ) -> FoundContexts:
-    """Read texts once, and keep of each feature where it is most active, a fair sample of where it is less so, how often
-    it is, a histogram of its values, and which tokens it promotes.
+    """Where in texts features are active: most, and in a fair sample of less; how often, and which tokens they promote.
 
     Args:
         model: a loaded model.
@@ -73,7 +72,7 @@ def contexts(
         features: (layer, feature) of those looked at; None takes all of the dictionary.
         length: tokens of a row, the begin-of-sequence token included; cut to the model's context.
         include_first: whether position 0, whose stream is unlike all others, counts.
-        top: contexts kept of the largest values. bands, each: of each octave below the maximum, so many drawn at random.
+        top: contexts kept of the largest values. bands, each: octaves below the maximum, and contexts drawn from each.
         reach: tokens shown on each side of the strongest.
         tokens: kept of those that the feature promotes, and suppresses; 0 for none.
         labels: of features, which the table of features carries.

@@ -1,4 +1,4 @@
-"""What was read for contexts, how, and how many features it switched on: for people, and for whoever reads the tables."""
+"""What was read for contexts, how, and how many features it switched on."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ import pyarrow as pa
 from causeway.engine.analyses.contexts.sweep import ContextSweep
 from causeway.engine.analyses.contexts.tally import BINS, GROUPS, HALVES
 
-ABOUT_BANDS = "band b: the sizes of the b-th power of two below that of the feature's maximum; the last, all smaller ones"
+ABOUT_BANDS = "band b: sizes of the b-th power of two below that of the feature's maximum; the last: all smaller"
 ABOUT_BINS = f"{HALVES} bins an octave, {BINS} from the maximum's down; the last holds all smaller sizes"
 
 
@@ -34,7 +34,8 @@ def _of_layer(features: pa.Table, layer: int) -> dict[str, Any]:
     active, rate = (features[name].to_numpy()[here] for name in ("active_tokens", "firing_rate"))
     return {
         "layer": layer, "features": int(here.sum()), "dead": int((active == 0).sum()),
-        "active_a_token": float(rate.sum()), "median_rate": float(np.median(rate[active > 0])) if active.any() else None,
+        "active_a_token": float(rate.sum()),
+        "median_rate": float(np.median(rate[active > 0])) if active.any() else None,
     }  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from typing import Any
 import jax
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Float, Int, UInt
+from jaxtyping import Float, Int
 
 from causeway.engine.analyses.contexts.reduction import TallyRows
 from causeway.engine.analyses.contexts.tally import GROUPS, Sizes, Tally, merged
@@ -66,7 +66,7 @@ class ContextSweep(Job):
     dictionary: Holder
     corpus: Corpus
     features: Mapping[int, Int[np.ndarray, " f"]]
-    sizes: Sizes = Sizes()
+    sizes: Sizes
     unit_rows: int = UNIT_ROWS
     batch_rows: int = ROWS
     seed: int = 0
@@ -162,10 +162,15 @@ class ContextSweep(Job):
     def _data(self) -> dict[str, np.ndarray]:
         padded = [np.r_[own, np.repeat(own[:1], self.count - len(own))] for own in self._listed]
         return {
-            "order": np.array([_hash(row, self.seed) for row in self.corpus.tokens], np.uint32),
+            "order": np.array([_hash(row, self.seed) for row in self._rows], np.uint32),
             "group": self.groups, "layer": np.array(self.layers, np.int32),
             "feature": np.array(padded, np.int32),
         }  # fmt: skip
+
+    @property
+    def _rows(self) -> list[Int[np.ndarray, " T"]]:
+        """Tokens of each row, without padding."""
+        return [row[:length] for row, length in zip(self.corpus.tokens, self.corpus.lengths, strict=True)]
 
     @property
     def _listed(self) -> list[Int[np.ndarray, " f"]]:
@@ -181,7 +186,8 @@ class ContextSweep(Job):
     def groups(self) -> Int[np.ndarray, " R"]:
         """The group of texts that each row is in: by a hash of its text's first row."""
         _, first, text = np.unique(self.texts, return_index=True, return_inverse=True)
-        of_text = np.array([int(_hash(self.corpus.tokens[row], 0)) % GROUPS for row in first], np.int32)
+        rows = self._rows
+        of_text = np.array([_hash(rows[row], 0) % GROUPS for row in first], np.int32)
         return of_text[text]
 
     @functools.cached_property
@@ -196,7 +202,7 @@ def _axes(name: str, count: int) -> tuple[str, ...]:
     return {1: ("feature",), 2: (first, "feature"), 3: (first, "token", "feature")}[count]
 
 
-def _hash(row: Int[np.ndarray, " T"], seed: int) -> UInt[np.ndarray, ""] | int:
+def _hash(row: Int[np.ndarray, " T"], seed: int) -> int:
     """32 bits of a row of tokens: equal rows have equal ones wherever they stand."""
     digest = hashlib.blake2b(np.ascontiguousarray(row, "<i4").tobytes(), digest_size=4, key=seed.to_bytes(4, "little"))
     return int.from_bytes(digest.digest(), "little")
@@ -213,7 +219,7 @@ class LayerTally:
     """What was found of one layer's features, in host memory.
 
     Attributes:
-        layer: model layer. features: [F] their numbers. tally: of the whole corpus. total: [F] sum of each one's values.
+        layer: model layer. features: [F] their numbers. tally: of the whole corpus. total: [F] sums of values.
     """
 
     layer: int

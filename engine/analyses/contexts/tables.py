@@ -1,7 +1,7 @@
 """Tables of what was found: a row a feature, a context, a bin of a histogram.
 
-    features    layer, feature, label, active_tokens, firing_rate with its interval (low, high), active_rows, mean_active,
-                maximum, and the tokens promoted and suppressed with their weights (`logit_weights`)
+    features    layer, feature, label, active_tokens, firing_rate with its interval (low, high), active_rows,
+                mean_active, maximum, and the tokens promoted and suppressed with their weights (`logit_weights`)
     contexts    layer, feature, kind (top, or sample), band (of the sample), rank, value, text (its number), row
                 (of the corpus), position (in the row), peak (place in the lists), tokens, ids, activations
     histograms  layer, feature, low, high, count: active tokens with low <= |f| < high
@@ -80,7 +80,7 @@ def texts_of(sweep: ContextSweep) -> TokenTexts:
 def _features(sweep: ContextSweep, found: LayerTally, labels: Labels, tokens: int) -> pa.Table:
     tally, count = found.tally, found.tally.tokens.sum(axis=0, dtype=np.int64)
     sizes = np.bincount(sweep.groups, sweep.corpus.counts, GROUPS).astype(np.int64)
-    rate, low, high = group_jackknife(tally.tokens, sizes)
+    rate, low, high = group_jackknife(np.asarray(tally.tokens), sizes)
     active = count > 0
     mean = np.where(active, found.total / np.maximum(count, 1), np.nan)
     own = labels.get
@@ -138,7 +138,9 @@ def _contexts(sweep: ContextSweep, found: LayerTally, texts: TokenTexts) -> Iter
                  ((TOP, found.tally.top), (SAMPLE, found.tally.sample))]  # fmt: skip
         tables = [_of_kind(sweep, found, part, kind, texts) for kind in kinds]
         whole = pa.concat_tables(tables)
-        yield whole.sort_by([("feature", "ascending"), ("kind", "descending"), ("band", "ascending"), ("rank", "ascending")])
+        yield whole.sort_by(
+            [("feature", "ascending"), ("kind", "descending"), ("band", "ascending"), ("rank", "ascending")]
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,7 +166,7 @@ def _of_kind(sweep: ContextSweep, layer: LayerTally, part: slice, kind: _Kind, t
         "kind": pa.array([kind.name] * len(row)), "band": pa.nulls(len(row)) if band is None else band, "rank": rank,
         "value": found.value[slot, feature], "text": corpus.texts[row], "row": row, "position": position,
         "peak": reach - inside.argmax(axis=1),
-        **_windows(corpus, texts, row, where, inside, found.window[slot, :, feature]),
+        **_windows(corpus, texts, row, where, inside, np.asarray(found.window[slot, :, feature])),
     }  # fmt: skip
     return pa.table(columns).cast(CONTEXTS)
 
@@ -181,4 +183,3 @@ def _windows(
         "ids": pa.ListArray.from_arrays(ends, pa.array(corpus.tokens[at], pa.int32())),
         "activations": pa.ListArray.from_arrays(ends, pa.array(window[inside], pa.float32())),
     }
-

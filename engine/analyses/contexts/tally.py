@@ -24,13 +24,15 @@ Memory: F (k + bands n) (3 + W) numbers, and F (G + bins + 1).
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, UInt
+
+from causeway.engine.arrays import AnyArray
 
 GROUPS = 16
 HALVES = 2
@@ -70,10 +72,10 @@ class Contexts(NamedTuple):
     tokens around it, 0 where there is none.
     """
 
-    value: Float[Array, "K F"]
-    order: UInt[Array, "K F"]
-    token: Int[Array, "K F"]
-    window: Float[Array, "K W F"]
+    value: Float[AnyArray, "K F"]
+    order: UInt[AnyArray, "K F"]
+    token: Int[AnyArray, "K F"]
+    window: Float[AnyArray, "K W F"]
 
 
 class Tally(NamedTuple):
@@ -81,17 +83,17 @@ class Tally(NamedTuple):
 
     top: Contexts
     sample: Contexts
-    histogram: Int[Array, "bins F"]
-    tokens: Int[Array, "G F"]
-    rows: Int[Array, " F"]
+    histogram: Int[AnyArray, "bins F"]
+    tokens: Int[AnyArray, "G F"]
+    rows: Int[AnyArray, " F"]
 
-    def named(self) -> dict[str, Array]:
+    def named(self) -> dict[str, AnyArray]:
         """The arrays by name."""
         both = {f"{kind}_{name}": a for kind in ("top", "sample") for name, a in getattr(self, kind)._asdict().items()}
         return both | {name: getattr(self, name) for name in ("histogram", "tokens", "rows")}
 
     @classmethod
-    def of_named(cls, arrays: dict[str, Array]) -> "Tally":
+    def of_named(cls, arrays: Mapping[str, AnyArray]) -> "Tally":
         """From arrays by name."""
         top, sample = (Contexts(*(arrays[f"{kind}_{n}"] for n in Contexts._fields)) for kind in ("top", "sample"))
         return cls(top, sample, arrays["histogram"], arrays["tokens"], arrays["rows"])
@@ -101,11 +103,11 @@ def nothing(features: int, sizes: Sizes) -> Tally:
     """The tally of no text."""
 
     def empty(slots: int) -> Contexts:
-        each = (jnp.zeros((slots, features), kind) for kind in (jnp.float32, jnp.uint32, jnp.int32))
-        return Contexts(*each, jnp.zeros((slots, sizes.window, features), jnp.float32))
+        value, order, token = (jnp.zeros((slots, features), kind) for kind in (jnp.float32, jnp.uint32, jnp.int32))
+        return Contexts(value, order, token, jnp.zeros((slots, sizes.window, features), jnp.float32))
 
-    counts = (jnp.zeros((count, features), jnp.int32) for count in (BINS, GROUPS))
-    return Tally(empty(sizes.top), empty(sizes.sampled), *counts, jnp.zeros(features, jnp.int32))
+    histogram, tokens = (jnp.zeros((count, features), jnp.int32) for count in (BINS, GROUPS))
+    return Tally(empty(sizes.top), empty(sizes.sampled), histogram, tokens, jnp.zeros(features, jnp.int32))
 
 
 def merged(one: Tally, other: Tally, sizes: Sizes) -> Tally:
@@ -121,18 +123,18 @@ def merged(one: Tally, other: Tally, sizes: Sizes) -> Tally:
     )  # fmt: skip
 
 
-def bin_of(size: Float[Array, "*shape"]) -> Int[Array, "*shape"]:
+def bin_of(size: Float[AnyArray, "*shape"]) -> Int[Array, "*shape"]:
     """The bin of the floating-point format that a size is in: HALVES an octave."""
     return _bits(size) >> (_MANTISSA - (HALVES - 1))
 
 
-def lower_edge(number: Int[Array, "*shape"]) -> Float[Array, "*shape"]:
+def lower_edge(number: Int[AnyArray, "*shape"]) -> Float[Array, "*shape"]:
     """The least size of a bin."""
     bits = jnp.asarray(number, jnp.int32) << (_MANTISSA - (HALVES - 1))
     return jax.lax.bitcast_convert_type(bits, jnp.float32)
 
 
-def moved(histogram: Int[Array, "bins F"], by: Int[Array, " F"]) -> Int[Array, "bins F"]:
+def moved(histogram: Int[AnyArray, "bins F"], by: Int[Array, " F"]) -> Int[Array, "bins F"]:
     """Counts moved down by some bins; the last bin keeps what falls below it."""
     last = len(histogram) - 1
     source = jnp.arange(last)[:, None] - by
@@ -140,7 +142,7 @@ def moved(histogram: Int[Array, "bins F"], by: Int[Array, " F"]) -> Int[Array, "
     return jnp.concatenate([own, (histogram.sum(axis=0) - own.sum(axis=0))[None]])
 
 
-def _bits(size: Float[Array, "*shape"]) -> Int[Array, "*shape"]:
+def _bits(size: Float[AnyArray, "*shape"]) -> Int[Array, "*shape"]:
     """A size's bits as a number, which grows with it."""
     return jax.lax.bitcast_convert_type(jnp.abs(size).astype(jnp.float32), jnp.int32)
 
@@ -164,8 +166,8 @@ def _taken(one: Contexts, other: Contexts, slots: Callable[[Keys], Int[Array, "K
         for each, at in ((one, place), (other, place - first))
     )
     window = jnp.where((place < first)[:, None], mine, theirs)
-    own = (jnp.where(there, jnp.take_along_axis(key, place, axis=0), 0) for key in keys)
-    return Contexts(*own, jnp.where(there[:, None], window, 0))
+    value, order, token = (jnp.where(there, jnp.take_along_axis(key, place, axis=0), 0) for key in keys)
+    return Contexts(value, order, token, jnp.where(there[:, None], window, 0))
 
 
 def _by_size(keys: Keys) -> Int[Array, "K F"]:

@@ -33,11 +33,11 @@ class TokenTexts:
 
 def token_texts(model: Model, corpus: Corpus) -> TokenTexts:
     """The texts of a corpus' tokens."""
-    ids, code = np.unique(corpus.tokens, return_inverse=True)
-    code = code.reshape(corpus.tokens.shape).astype(np.int32)
+    ids = np.unique(corpus.tokens)
+    code = np.searchsorted(ids, corpus.tokens).astype(np.int32)
     texts = [model.text_after([i], [i]) for i in ids.tolist()]
     half = np.array([_HALF in text for text in texts])[code]
-    half &= np.arange(code.shape[1]) < corpus.lengths[:, None]
+    half &= np.arange(corpus.tokens.shape[1]) < corpus.lengths[:, None]
     joined: dict[str, int] = {}
     for row in np.flatnonzero(half.any(axis=1)).tolist():
         for start, stop in _runs(half[row]):

@@ -41,6 +41,22 @@ def _features(facts: Facts) -> Cost:
     return Cost(4.8 + 0.003 * len(lengths), 4.3e8 + facts.weight_bytes(), disk + full, operations)
 
 
+def _contexts(facts: Facts) -> Cost:
+    """A pass over each row of text with all features, and every feature's decoder row times the vocabulary."""
+    if facts.values["data"] != ["tasks"]:
+        raise Unknown("how long its texts are is not known before they are read")
+    shape, found, rows = facts.shape(), facts.features(), facts.values["num_texts"]
+    tokens = rows * facts.values["length"]
+    each = facts.values["keep"] + facts.values["bands"] * facts.values["band_contexts"]
+    kept = 4.0 * found.features * found.layers * each * (2 * facts.values["reach"] + 4)
+    written = 2.0 * found.features * found.layers * shape.logit_numbers
+    operations = facts.forward(tokens, 0) + found.numbers * tokens + written
+    units = -(-rows // facts.values["unit_rows"])
+    return Cost(
+        12.0 + 0.02 * rows, 5.0e8 + facts.weight_bytes() + 3 * kept, kept * (0.1 * units + 0.4), operations, 0.5
+    )
+
+
 def _attribute(facts: Facts) -> Cost:
     """A recorded pass a prompt, then a target row of the adjoint for each feature of its graph."""
     lengths, most = facts.prompts(), facts.values["max_feature_nodes"]
@@ -237,7 +253,7 @@ def _rows(facts: Facts, groups: int = 2) -> int:
 
 
 COSTS: Mapping[str, Callable[[Facts], Cost]] = MappingProxyType({
-    "prompts": _prompts, "evaluate": _evaluate, "features": _features, "attribute": _attribute,
+    "prompts": _prompts, "evaluate": _evaluate, "features": _features, "contexts": _contexts, "attribute": _attribute,
     "intervene": _intervene, "represent": _represent, "direction": _direction, "rank": _rank,
     "second_order": _second_order, "components": _components, "decompose": _decompose,
     "ablate": _ablate, "screen": _screen, "patch_sweep": _patch_sweep,

@@ -38,6 +38,7 @@ CALLS = {
     "audit": {"results": None},
     "chat": {"messages": [{"role": "user", "content": PROMPT}]},
     "components": {"prompts": ["44+95=", "44+94=", "14+15="], "layer": 1, "largest": 1},
+    "contexts": {"texts": [PROMPT, "44+94=138."], "dictionary": "saes", "features": [(0, 1)], "length": 8},
     "decompose": {"components": NEURONS, "lexicon": cw.Lexicon(("a", "b"), COLUMNS[1:3], "mean", ""), "atoms": 1},
     "direct_logit_attribution": {"prompt": PROMPT, "target": TARGET},
     "diverging_answers": {"prompt": PROMPT, "answers": ["139.", "138."]},
