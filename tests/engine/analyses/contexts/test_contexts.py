@@ -92,9 +92,8 @@ def test_contexts_counts_and_histograms_are_those_of_all_activations(sweep, valu
         bins = tables.histograms.to_pylist()
         for number, row in enumerate(features):
             own = f[:, :, number][f[:, :, number] != 0]
-            assert row["active_tokens"] == len(own) and row["label"] == (
-                "three" if (tally.layer, number) == (0, 3) else None
-            )
+            assert row["active_tokens"] == len(own)
+            assert row["label"] == ("three" if (tally.layer, number) == (0, 3) else None)
             assert row["active_rows"] == np.any(f[:, :, number] != 0, axis=1).sum()
             assert row["firing_rate"] == pytest.approx(len(own) / corpus.counts.sum())
             mine = [one for one in bins if one["feature"] == number]
