@@ -224,8 +224,7 @@ class _Reader:
         out = self.parallel.program(_reduced, reduce=self.reduce)(shared, own)
         if self.reduce.carries:
             self.carried[layer] = out.pop("carried")
-        values = to_host(out)
-        return self._checked(batch, layer, values)
+        return self._checked(batch, layer, to_host(out))
 
     def last(self) -> Iterator[Part]:
         """What was carried through all passes, of one device after another."""

@@ -33,6 +33,17 @@ FEATURES = MappingProxyType({
         ("at every token", "causeway features --prompts=runs/prompts --positions=all --out=runs/all_features"),
         ("SAEs in place of transcoders", "causeway features --prompts=runs/prompts --out=runs/sae_features"),
     ),
+    "contexts": (
+        (
+            "features of `screen` alone",
+            "causeway contexts --data=tasks --num_texts=64 --features=runs/screen/screen.parquet "
+            "--workdir=runs/screened_contexts",
+        ),
+        (
+            "texts of your own, for Neuronpedia too",
+            "causeway contexts --data=texts.jsonl --keep=20 --neuronpedia --workdir=runs/own_contexts",
+        ),
+    ),
     "screen": (
         ("states of games that the model plays", "causeway screen --play=40 --max_rounds=4 --out=runs/played"),
         (
