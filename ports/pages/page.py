@@ -26,6 +26,8 @@ from causeway.ports.pages.section import Chart, DataTable, GraphView, Section
 _HERE = Path(__file__).parent
 # Rows of a table that travel with the page; where there are more, the page says where all of them are.
 MOST_ROWS = 20_000
+# Of these, rows that the page shows when asked for.
+MOST_SHOWN = 200
 LONGEST_TEXT = 120
 # What stands for a number that is not there.
 NONE = "\N{EN DASH}"
@@ -117,9 +119,9 @@ def flat(facts: Mapping[str, Any], before: str = "") -> list[tuple[str, Any]]:
 
 
 def head(table: DataTable) -> list[list[Any]]:
-    """The rows that are shown, of the columns that are."""
+    """The rows that are shown, at once or when asked for, of the columns that are."""
     names = list(table.headings) or table.table.column_names
-    found = table_data.columns(table.table.select(names).slice(0, table.shown))
+    found = table_data.columns(table.table.select(names).slice(0, max(table.shown, MOST_SHOWN)))
     return [list(row) for row in zip(*found.values(), strict=True)]
 
 

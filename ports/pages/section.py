@@ -82,7 +82,7 @@ class DataTable:
         name, title, caption: as of a chart.
         table: what a reader can download, strongest rows first.
         headings: the columns shown, each with its heading and unit; none shows all.
-        shown: rows shown at once.
+        shown: rows shown at once; more are shown when asked for.
         file: where the whole table is, said where rows are left out of the page.
     """
 

@@ -83,6 +83,7 @@ class Result:
         missing: what is not there, as a person is told; "" where the command has ended.
         done, planned: finished units of work, and how many there will be; None where the command has no units.
         plan: the plan of the run, {} where there is none. about: the JSON file that tells of the results, {} likewise.
+        command: as it was run, "" where nothing says.
     """
 
     driver: str
@@ -93,6 +94,7 @@ class Result:
     planned: int | None = None
     plan: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     about: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    command: str = ""
 
     @property
     def whole(self) -> bool:
@@ -122,9 +124,17 @@ def find_results(folder: Path) -> list[Result]:
     found = [result for place in _folders(folder) for result in _results_in(place, folder)]
     stages = {result.folder / stage for result in found for stage in _STAGES.get(result.driver, ())}
     found = [result for result in found if result.folder not in stages]
+    commands = {result.folder / name: command for result in found for name, command in _commands(result)}
+    found = [dataclasses.replace(result, command=commands.get(result.folder, "")) for result in found]
     if not found:
         raise ValueError(f"workdir: {folder} holds no results of a command; needs a --workdir or --out of one")
     return found
+
+
+def _commands(result: Result) -> list[tuple[str, str]]:
+    """Of a study, the folder and the command of each stage that was run."""
+    told = result.about.get("results", ()) if result.driver == "study" else ()
+    return [(str(one["stage"]), str(one["command"])) for one in told if one.get("stage") and one.get("command")]
 
 
 def read_json(path: Path) -> Any:

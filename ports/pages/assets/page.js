@@ -67,7 +67,15 @@
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
   }
 
+  function showMore(event) {
+    const button = event.target.closest("button.more");
+    if (!button) return;
+    button.previousElementSibling.querySelector("tbody[hidden]").hidden = false;
+    button.remove();
+  }
+
   document.addEventListener("click", download);
+  document.addEventListener("click", showMore);
   window.addEventListener("beforeprint", () => {
     document.querySelectorAll("details").forEach((one) => { one.open = true; });
   });

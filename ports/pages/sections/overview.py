@@ -37,7 +37,7 @@ def _unfinished(result: Result) -> Missing:
     return Missing(
         f"causeway {result.driver}, {result.name or result.folder}: {result.missing}. The command that began it, "
         f"run again with the same flags, goes on where it stopped:",
-        f"causeway {result.driver} ... {place}",
+        result.command or f"causeway {result.driver} ... {place}",
     )
 
 

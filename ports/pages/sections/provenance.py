@@ -8,7 +8,7 @@ def provenance(result: Result) -> list[Block]:
     """Model, fingerprint, versions and device; and the plan, where the result has one."""
     plan = result.plan
     facts = {
-        "command": f"causeway {result.driver}",
+        "command": result.command or f"causeway {result.driver}",
         "folder": str(result.folder),
         **({"model": result.model} if result.model else {}),
         **({"fingerprint": plan["fingerprint"]} if "fingerprint" in plan else {}),

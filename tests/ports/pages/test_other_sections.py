@@ -66,7 +66,7 @@ def write_features(folder):
 
 
 def write_study(folder):
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     done = {"stage": "a", "status": "done", "why": "", "seconds": 3.0, "cpu_seconds": 2.0, "peak_bytes": 5e8,
             "disk_bytes": 1e6, "command": "causeway screen --out=a"}  # fmt: skip
     failed = {"stage": "b", "status": "failed", "why": "no <memory>", "seconds": None}
@@ -144,6 +144,13 @@ def test_a_study_shows_its_stages_and_what_is_left(sections):
     ]  # fmt: skip
     (missing,) = blocks(sections["study"], Missing).values()
     assert "b: failed, no <memory>; c: not run" in missing.text
+
+
+def test_results_of_a_study_tell_the_command_that_made_them(tmp_path):
+    write_study(tmp_path)
+    write_screen(tmp_path / "a")
+    (found,) = (result for result in find_results(tmp_path) if result.driver == "screen")
+    assert found.command == "causeway screen --out=a"
 
 
 TEXTS = ("group", "arm", "response")

@@ -24,7 +24,11 @@ HOSTILE = [
 
 
 def points(table):
-    chart = alt.Chart(alt.NamedData(TABLE)).mark_circle().encode(alt.X("token:N", sort=None), y="value (nats):Q")
+    chart = (
+        alt.Chart(alt.NamedData(TABLE))
+        .mark_circle()
+        .encode(alt.X("token:N", sort=None), y="value (nats):Q", tooltip="token:N")
+    )
     return Chart("points", "Points of <b>tokens</b>", "Each point is a token.", chart, table)
 
 
@@ -54,6 +58,21 @@ def test_a_page_draws_its_charts_and_takes_texts_for_texts(opened, sections):
     assert cells[:-1] == HOSTILE[:-1]
     assert len(cells[-1]) < 200 < len(page.locator("#first-rows tbody td:first-child bdi").last.get_attribute("title"))
     assert "alert" in page.locator("h2#first-heading").text_content()
+    page.locator(".chart svg .mark-symbol path").first.hover()
+    assert HOSTILE[0] in page.locator("#vg-tooltip-element").text_content()
+    assert page.locator("#vg-tooltip-element script").count() == 0
+
+
+def test_who_does_not_see_or_point_is_told_as_much(opened, sections):
+    page = opened(render(sections, "t", "m")).page
+    assert (
+        page.locator("[role=graphics-document]").get_attribute("aria-label")
+        == "Points of <b>tokens</b>. Each point is a token."
+    )
+    assert page.locator("main h2, main h3").count() == page.locator("section, figure, .table").count()
+    assert page.locator("th:not([scope])").count() == 0
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
 
 
 def downloaded(page, name, kind):
@@ -81,10 +100,13 @@ def test_a_page_without_charts_carries_no_vega(sections):
     assert len(render(plain, "t", "m")) < 60_000 < 900_000 < len(render(sections, "t", "m"))
 
 
-def test_rows_that_are_left_out_are_told(table):
-    table = pa.table({"token": ["x"] * 30})
-    made = render([Section("a", "a", [DataTable("rows", "t", "c", table, shown=20)])], "t", "m")
-    assert "10 more rows are left out here" in made
+def test_rows_that_are_left_out_are_told(opened, table):
+    many = pa.table({"token": ["x"] * 230})
+    page = opened(render([Section("a", "a", [DataTable("rows", "t", "c", many, shown=20)])], "t", "m")).page
+    assert "30 more rows are left out here; CSV and Parquet have all 230" in page.locator(".left-out").text_content()
+    assert page.locator("#a-rows tbody tr:visible").count() == 20
+    page.locator("#a-rows button.more").click()
+    assert page.locator("#a-rows tbody tr:visible").count() == 200
     assert "The table has no rows" in render(
         [Section("a", "a", [DataTable("r", "t", "c", table.slice(0, 0))])], "t", "m"
     )
