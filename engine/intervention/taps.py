@@ -120,8 +120,12 @@ class BoundColumns:
     def __call__(self, x: Float[Array, "B T D"], position: int | Array) -> Reading:
         """[B, T, S]."""
         columns = jax.tree.map(lambda a: a[position], self.columns)
-        x = normalise(columns.config.input_norm, x)
-        p = jnp.einsum("btd,sd->bts", x, columns.encoder.astype(x.dtype)) + columns.bias.astype(x.dtype)
+        encoder, dtype = columns.encoder, jnp.promote_types(x.dtype, jnp.float32)
+        # 16-bit factors are exact in sums of float32, so they are not written anew in float32.
+        if columns.config.input_norm != "none" or encoder.dtype != x.dtype:
+            x = normalise(columns.config.input_norm, x.astype(dtype))
+            encoder = encoder.astype(dtype)
+        p = jnp.einsum("btd,sd->bts", x, encoder, preferred_element_type=dtype) + columns.bias.astype(dtype)
         return elementwise(columns.kind, p, columns.parameters), None
 
 
@@ -240,7 +244,8 @@ def read(tap: BoundTap, x: Array, position: int | Array) -> Reading:
     """Read one layer's stream [B, T, ...]; `position` is the layer's place in `tap.spec.layers`, perhaps traced."""
     if isinstance(tap, BoundRaw):
         return x, None
-    return tap(side_by_side(x).astype(jnp.promote_types(x.dtype, jnp.float32)), position)
+    flat = side_by_side(x)
+    return tap(flat if isinstance(tap, BoundColumns) else flat.astype(jnp.promote_types(x.dtype, jnp.float32)), position)
 
 
 def _encoded(spec: TapSpec, dictionary: InMemory, x: Array, position: int | Array) -> Float[Array, "B T F"]:

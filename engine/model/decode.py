@@ -29,7 +29,7 @@ from causeway.engine.intervention.changes import EditReport
 from causeway.engine.intervention.edits import Edit
 from causeway.engine.intervention.held import Held
 from causeway.engine.intervention.instruments import Instruments, Observer
-from causeway.engine.intervention.taps import BoundTap
+from causeway.engine.intervention.taps import BoundTap, Reading
 from causeway.engine.model.attention import RowKeys, SharedKeys, attend_pieces, window_of, within
 from causeway.engine.model.block import apply_block, normed
 from causeway.engine.model.cache import Prefix, Segment, empty_segment
@@ -37,6 +37,8 @@ from causeway.engine.model.config import ModelConfig
 from causeway.engine.model.grouped import by_group, by_row, edges_of, own
 from causeway.engine.model.sampling import Sampling, choose
 from causeway.engine.model.transformer import Transformer, layer
+
+Readings = dict[int, Reading]
 
 
 @jax.tree_util.register_dataclass
@@ -121,10 +123,19 @@ def decode_token(
             return by_row(z, q.shape)
 
         x = apply_block(layer(transformer.blocks, index), index, x, at, config, attend, observers[-1])
+        x, observers[-1].readings = _settled((x, observers[-1].readings))
         carried = observers[-1].carried
     observers.append(Observer(instruments, config.num_layers, seen_at, real))
     last = observers[-1]
     return last("final_norm", normed(transformer.final_norm, "final_scale", x, last))[:, -1], current, observers
+
+
+def _settled(written: tuple[Array, Readings]) -> tuple[Array, Readings]:
+    """What a layer leaves, formed before the next begins; on a CPU nothing is done.
+
+    Else XLA for GPUs applies an edit once for each reader of the stream, and copies the stream for taps it puts off.
+    """
+    return jax.lax.platform_dependent(written, cpu=lambda same: same, default=jax.lax.optimization_barrier)
 
 
 def _pieces(

@@ -30,7 +30,8 @@ class _Norm(nnx.Module):
         """
         centred = self.centre(x.astype(self.numerics.accumulate_dtype))
         square = jnp.mean(centred * centred, axis=-1)
-        return jnp.where(square < jnp.inf, jax.lax.rsqrt(square + self.eps), jnp.nan)
+        # The remainder of infinity is NaN, of what is smaller itself. A choice would keep a GPU from one kernel a norm.
+        return jax.lax.rsqrt(jax.lax.rem(square, jnp.finfo(square.dtype).max) + self.eps)
 
     def normalise(
         self, x: Float[Array, "*rows D"], inverse: Float[Array, "*#rows"] | None = None
