@@ -245,7 +245,9 @@ def read(tap: BoundTap, x: Array, position: int | Array) -> Reading:
     if isinstance(tap, BoundRaw):
         return x, None
     flat = side_by_side(x)
-    return tap(flat if isinstance(tap, BoundColumns) else flat.astype(jnp.promote_types(x.dtype, jnp.float32)), position)
+    return tap(
+        flat if isinstance(tap, BoundColumns) else flat.astype(jnp.promote_types(x.dtype, jnp.float32)), position
+    )
 
 
 def _encoded(spec: TapSpec, dictionary: InMemory, x: Array, position: int | Array) -> Float[Array, "B T F"]:

@@ -15,7 +15,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Float, Int, Key
 
 from causeway.engine import scalars
 from causeway.kernels.top_k import top_k
@@ -24,6 +24,8 @@ from causeway.kernels.top_p import top_p_threshold
 # Logits are divided by the temperature in float32: below this, the quotients of large logits are infinite and all of
 # them tie, where the limit of small temperatures is the greedy choice.
 GREEDY_BELOW = 1e-30
+# A rest of a hundredth is far above what sums in float32 are rounded by.
+EXACT_SHARE = 0.99
 
 
 class Purpose(IntEnum):
@@ -78,7 +80,7 @@ def choose(
     if sampling.top_k:
         logits = jnp.where(logits >= _kth_largest(logits, sampling.top_k), logits, -jnp.inf)
     if sampling.top_p < 1:
-        logits = jnp.where(nucleus(logits, sampling.top_p), logits, -jnp.inf)
+        logits = nucleus(logits, sampling.top_p)
     steps = jnp.broadcast_to(jnp.asarray(step), keys.shape)
     noise = jax.vmap(lambda key, n: jax.random.gumbel(jax.random.fold_in(key, n), logits.shape[-1:]))(keys, steps)
     return _first_largest(logits + noise)
@@ -103,7 +105,27 @@ def _kth_largest(logits: Float[Array, "B V"], k: int) -> Float[Array, "B 1"]:
     return top_k(logits, min(k, logits.shape[-1]))[0][:, -1:]
 
 
-def nucleus(logits: Float[Array, "B V"], top_p: float) -> Bool[Array, "B V"]:
-    """Tokens in the smallest most probable set with mass at least `top_p`; ties with its last member are in."""
+def nucleus(logits: Float[Array, "B V"], top_p: float) -> Float[Array, "B V"]:
+    """Scores of the smallest most probable set with mass at least `top_p`, ties with its last member included.
+
+    -inf for other tokens. On a CPU scores are the logits. Elsewhere they are taken from the largest, as logarithms of
+    the weights: those have to be read, and so logits need not be.
+    """
     weights = jnp.exp(logits - jnp.max(logits, axis=-1, keepdims=True))
-    return weights >= top_p_threshold(weights, top_p)
+    kept = weights >= top_p_threshold(weights, top_p, between=(_least(top_p, logits.shape[-1]), 1.0))
+    scores = jax.lax.platform_dependent(logits, weights, cpu=lambda same, _: same, default=lambda _, w: _logarithm(w))
+    return jnp.where(kept, scores, -jnp.inf)
+
+
+def _logarithm(weights: Float[Array, "B V"]) -> Float[Array, "B V"]:
+    # The barrier keeps XLA from knowing of what they are exponentials.
+    return jnp.log(jax.lax.optimization_barrier(weights))
+
+
+def _least(top_p: float, tokens: int) -> float:
+    """What no threshold of weights whose largest is 1 is below.
+
+    All weights below t have a mass below t V. The set without them holds `top_p` of the sum, which is at least 1, where
+    that is within 1 - top_p; it is kept within half of it, as sums are rounded.
+    """
+    return (1 - top_p) / (2 * tokens) if top_p <= EXACT_SHARE else 0.0

@@ -1,16 +1,38 @@
 """Digits of a positive float's bit pattern, decided from the top: what both implementations of top-p share."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
-# Bits of a positive float, and how many of them a pass decides where readings of the weights are what costs.
-BITS, DIGIT = 31, 4
+# How many bits a pass decides where readings of the weights are what costs.
+DIGIT = 4
 
 
-def step_of(place: Array, digit: int) -> Array:
-    """What one more in this digit adds to the bit pattern; the last digit may reach into bits that are decided."""
-    return jnp.left_shift(jnp.int32(1), jnp.maximum(BITS - digit * (place + 1), 0))
+@dataclasses.dataclass(frozen=True)
+class Search:
+    """Which bit patterns are looked through: from `start` on as many as `bits` bits tell apart, `digit` bits a pass."""
+
+    start: int
+    bits: int
+    digit: int
+
+    @property
+    def passes(self) -> int:
+        """How many decide all bits."""
+        return -(-self.bits // self.digit)
+
+    def step(self, place: Array) -> Array:
+        """What one more in a digit adds to the pattern; the last digit may reach into bits that are decided."""
+        return jnp.left_shift(jnp.int32(1), jnp.maximum(self.bits - self.digit * (place + 1), 0))
+
+
+def search(between: tuple[float, float], digit: int) -> Search:
+    """What finds a float between two that are not negative, both included."""
+    low, high = (int(np.float32(bound).view(np.int32)) for bound in between)
+    return Search(low, max((high - low).bit_length(), 1), digit)
 
 
 def above(low: Array, step: Array, digit: int) -> list[Array]:

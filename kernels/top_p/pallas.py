@@ -1,5 +1,7 @@
 """The threshold of top-p as one kernel: a program is one row, which the cache keeps from pass to pass."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from jax.experimental import pallas as pl
@@ -7,18 +9,20 @@ from jax.experimental.pallas import triton
 from jaxtyping import Array, Float
 
 from causeway.kernels.launch import launch
-from causeway.kernels.top_p.digits import BITS, DIGIT, above, enough, step_of, to_float
+from causeway.kernels.top_p.digits import DIGIT, Search, above, enough, search, to_float
 
 # Tokens of a tile, and warps of a program: the 15 masses of a pass stay in registers, four tokens a thread.
 TILE, WARPS = 1024, 8
 
 
-def threshold(weights: Float[Array, "B V"], needed: Float[Array, "B 1"]) -> Float[Array, "B 1"]:
+def threshold(
+    weights: Float[Array, "B V"], needed: Float[Array, "B 1"], between: tuple[float, float]
+) -> Float[Array, "B 1"]:
     """The largest threshold from which on the mass is enough."""
     b, v = weights.shape
     one = pl.BlockSpec((1,), lambda i: (i,))
     found = launch(
-        _kernel, weights, needed[:, 0],
+        functools.partial(_kernel, found=search(between, DIGIT)), weights, needed[:, 0],
         grid=(b,),
         in_specs=[pl.BlockSpec((None, v), lambda i: (i, 0)), one],
         out_specs=one,
@@ -28,7 +32,7 @@ def threshold(weights: Float[Array, "B V"], needed: Float[Array, "B 1"]) -> Floa
     return found[:, None]
 
 
-def _kernel(weights, needed, threshold) -> None:
+def _kernel(weights, needed, threshold, *, found: Search) -> None:
     """One row."""
     tokens = weights.shape[0]
 
@@ -42,7 +46,7 @@ def _kernel(weights, needed, threshold) -> None:
         return [jnp.sum(part) for part in jax.lax.fori_loop(0, -(-tokens // TILE), add, nothing)]
 
     def decide(place: Array, low: Array) -> Array:
-        step = step_of(place, DIGIT)
-        return low + step * enough(masses(above(low, step, DIGIT)), needed[0])
+        step = found.step(place)
+        return low + step * enough(masses(above(low, step, found.digit)), needed[0])
 
-    threshold[0] = to_float(jax.lax.fori_loop(0, -(-BITS // DIGIT), decide, jnp.int32(0)))
+    threshold[0] = to_float(jax.lax.fori_loop(0, found.passes, decide, jnp.int32(found.start)))

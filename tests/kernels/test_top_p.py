@@ -5,11 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from causeway.kernels.top_p import top_p_threshold
+from causeway.kernels.top_p import ANY, top_p_threshold
+from causeway.kernels.top_p.digits import search
 from causeway.kernels.top_p.pallas import TILE
 from causeway.kernels.top_p.xla import by_digits
 
-by_digits = jax.jit(by_digits, static_argnames="digit")
+by_digits = jax.jit(by_digits, static_argnames="found")
 FORMS = ["xla", "pallas"]
 
 
@@ -51,8 +52,21 @@ def test_a_row_that_holds_nan_disturbs_no_other(implementation):
     np.testing.assert_array_equal(found[:, 0], [clean[0, 0], 0, clean[2, 0]])
 
 
-@pytest.mark.parametrize("digit", [1, 2, 3, 4])
-def test_how_many_bits_a_pass_decides_does_not_matter(digit):
-    weights = jnp.asarray(dyadic(4, 200))
-    needed = jnp.asarray([[0.1], [7.0], [30.0], [1e-3]])
-    np.testing.assert_array_equal(by_digits(weights, needed, digit), by_digits(weights, needed, 1))
+@pytest.mark.parametrize("tokens", [200, 3 << 14])
+@pytest.mark.parametrize("between", [(0.0, ANY), (2.0**-8, 1.0)])
+def test_how_many_bits_a_pass_decides_and_between_which_bounds_does_not_matter(tokens, between):
+    """Rows that are summed in parts among them."""
+    weights = jnp.asarray(dyadic(4, tokens))
+    needed = jnp.asarray([[0.1], [7.0], [30.0], [0.5]])
+    expected = by_digits(weights, needed, search((0.0, ANY), 1))
+    for digit in (1, 2, 3, 4):
+        np.testing.assert_array_equal(by_digits(weights, needed, search(between, digit)), expected)
+
+
+@pytest.mark.parametrize("implementation", FORMS)
+@pytest.mark.parametrize("bound", [1 / 64, 0.5])
+def test_the_threshold_may_be_either_bound(implementation, bound):
+    weights = jnp.asarray([[bound, bound, 2 * bound, 0]], jnp.float32)
+    for share, expected in ((1.0, bound), (0.5, 2 * bound)):
+        found = top_p_threshold(weights, share, between=(bound, 2 * bound), implementation=implementation)
+        np.testing.assert_array_equal(found, expected)

@@ -1,14 +1,24 @@
 """Choosing tokens: the distribution, the nucleus against a sorted reference, and what the noise is a function of."""
 
+from functools import partial
+
 import jax
 import numpy as np
 import pytest
 from scipy.stats import chisquare
 
-from causeway.engine.model.sampling import Purpose, Sampling, choose, nucleus, row_keys
+from causeway.engine.model import sampling
+from causeway.engine.model.sampling import Purpose, Sampling, choose, row_keys
 
 choose = jax.jit(choose, static_argnames="sampling")
-nucleus = jax.jit(nucleus)
+
+
+@partial(jax.jit, static_argnames="top_p")
+def nucleus(logits, top_p):
+    """Which tokens are in."""
+    return sampling.nucleus(logits, top_p) > -np.inf
+
+
 ROWS = 8000
 LOGITS = np.array([2.0, 1.0, 1.0, 0.0, -1.0, -2.0, 0.5, -30.0], np.float32)
 
