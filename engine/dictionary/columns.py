@@ -1,7 +1,9 @@
 """Single features taken out of a stack of dictionaries."""
 
+from functools import partial
 from typing import Any
 
+import jax
 from flax import nnx
 from jaxtyping import Int
 
@@ -26,12 +28,20 @@ class FeatureColumns(nnx.Module):
     ):
         """Gather the features `feature` of the dictionaries at the positions `index` of a holder in memory."""
         self.config = dictionary.config
-        self.encoder = nnx.data(dictionary.W_enc[...][index, :, feature])
-        self.decoder: Any = nnx.data(dictionary.rows(index, feature) if decoder else None)
-        self.bias = nnx.data(dictionary.b_enc[...][index, feature])
-        self.parameters = nnx.data(tuple(a[index, feature] for a in dictionary.elementwise_parameters()))
+        encoder, bias, parameters, written = _gathered(dictionary, index, feature, decoder)
+        self.encoder, self.bias = nnx.data(encoder), nnx.data(bias)
+        self.decoder: Any = nnx.data(written)
+        self.parameters = nnx.data(parameters)
 
     @property
     def kind(self) -> activations.Kind:
         """The activation, elementwise."""
         return self.config.kind
+
+
+@partial(jax.jit, static_argnums=3)
+def _gathered(dictionary: Any, index: AnyArray, feature: AnyArray, decoder: bool) -> tuple[Any, ...]:
+    """Encoder columns, biases, parameters and decoder rows, by one program: one gather after another makes many."""
+    parameters = tuple(a[index, feature] for a in dictionary.elementwise_parameters())
+    written = dictionary.rows(index, feature) if decoder else None
+    return dictionary.W_enc[...][index, :, feature], dictionary.b_enc[...][index, feature], parameters, written

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from causeway.engine.arrays import AnyArray
 from causeway.engine.dictionary.finite import check_features
 from causeway.engine.dictionary.fit import fitted
 from causeway.engine.dictionary.placement import InMemory
@@ -105,12 +106,12 @@ def active_features(dictionary: Transcoders, record: FrozenRecord, length: int, 
         NotFiniteError: an activation is not a number.
     """
     layers, width = record.attn_scale.shape
-    found, values = [], []
+    found, values, streams = [], [], record.streams[dictionary.config.stream]
     # Stacks may hold layers in any order; nodes are lexicographic.
     for layer in sorted(dictionary.config.layers):
-        x = record.streams[dictionary.config.stream][layer]
+        x = jax.lax.dynamic_index_in_dim(streams, layer, keepdims=False)
         # Sums over features are kept in the dtype of sums, which is that of the logits.
-        f = to_host(encode(dictionary, layer, x)[first:length]).astype(record.logits.dtype)
+        f = to_host(encode(dictionary, layer, x)).astype(record.logits.dtype)[first:length]
         position, feature = np.nonzero(f)
         check_features(f[position, feature], feature, layer, dictionary)
         found.append(np.stack([np.full_like(position, layer), position + first, feature], axis=1))
@@ -127,10 +128,10 @@ def active_features(dictionary: Transcoders, record: FrozenRecord, length: int, 
     return ActiveFeatures(nodes, activations, ids, dense, slots)
 
 
-@partial(jax.jit, static_argnames="layer")
+@jax.jit
 @full_precision
-def encode(dictionary: Transcoders, layer: int, x: Float[Array, "T D"]) -> Float[Array, "T F"]:
-    """All feature values of one layer."""
+def encode(dictionary: Transcoders, layer: int | Int[AnyArray, ""], x: Float[Array, "T D"]) -> Float[Array, "T F"]:
+    """All feature values of one layer, which has a dictionary; one program serves all layers."""
     return dictionary.encode_at(layer, x)
 
 

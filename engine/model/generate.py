@@ -104,7 +104,7 @@ def generate_rows(
     taps = tuple(map(single, taps))
     layers, known, prefix, held, taps = parallel.replicate((unrolled(transformer), dictionary, prefix, held, taps))
     run = _Run(transformer, layers, known, prefix, held, prompt, shared, taps, layout, sampling, recomputed, parallel)
-    keys = np.asarray(jax.random.key_data(row_keys(seed, jnp.asarray(prompt_id), jnp.asarray(trials, jnp.int32))))
+    keys = np.asarray(jax.random.key_data(row_keys(seed, prompt_id, np.asarray(trials, np.int32))))
     return run.draw(edits, keys, np.zeros(count, np.int32) if first is None else first, forced, ends)
 
 

@@ -15,6 +15,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from causeway.engine import scalars
@@ -64,8 +65,13 @@ class Sampling:
 
 def row_keys(seed: int | Array, prompt_id: int | Int[Array, "*#B"], trials: Int[Array, " B"]) -> Key[Array, " B"]:
     """One threefry key a row; folding in the step gives the key of a draw. Rows have one prompt, or each its own."""
+    return _row_keys(np.uint32(seed) if isinstance(seed, int) else seed, prompt_id, trials)
+
+
+@jax.jit
+def _row_keys(seed: Array, prompt_id: Int[Array, "*#B"], trials: Int[Array, " B"]) -> Key[Array, " B"]:
     base = jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), Purpose.TOKEN)
-    prompts = jnp.broadcast_to(jnp.asarray(prompt_id), trials.shape)
+    prompts = jnp.broadcast_to(prompt_id, trials.shape)
     return jax.vmap(lambda prompt, trial: jax.random.fold_in(jax.random.fold_in(base, prompt), trial))(prompts, trials)
 
 

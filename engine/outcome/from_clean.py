@@ -27,6 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from causeway.engine.arrays import AnyArray
 from causeway.engine.devices import RowParallel, parallel_of
 from causeway.engine.dictionary.config import place_among
 from causeway.engine.dictionary.placement import InMemory
@@ -68,10 +69,10 @@ class Own(NamedTuple):
     after the last."""
 
     edits: tuple[Edit, ...]
-    prompts: Int[Array, " B"]
-    begins: Int[Array, " B"]
-    first: Int[Array, ""]
-    stop: Int[Array, ""]
+    prompts: Int[AnyArray, " B"]
+    begins: Int[AnyArray, " B"]
+    first: Int[AnyArray, ""]
+    stop: Int[AnyArray, ""]
 
 
 class Found(NamedTuple):
@@ -151,11 +152,12 @@ def last_tokens(
         count = int(tokens[chosen[0]])
         rows = Rows.of(tuple(jax.tree.map(lambda a, at=chosen: np.asarray(a)[at], e) for e in edits), len(chosen))
         batches = rows.batches(batch_rows(count, parallel.devices[0].platform), layers)
+        program = parallel.program(edited_last, tokens=count, logits=logits)
         for stripe in parallel.stripes(batches, lambda batch: batch.shape):
             own = [_own(batch, chosen[batch.rows], prompts, lengths, count, tops) for batch in stripe]
-            found = parallel.run(edited_last, placed, own, tokens=count, logits=logits)
-            for batch, one, last in zip(stripe, own, found, strict=True):
-                numbers, last = chosen[batch.rows], to_host(last)
+            found = to_host(program(placed, parallel.place(own)))
+            for batch, one, last in zip(stripe, own, found, strict=False):
+                numbers = chosen[batch.rows]
                 _check(placed, one, count, logits, numbers, last)
                 yield Found(numbers, last[: len(numbers)])
 
@@ -176,8 +178,9 @@ def _own(
     """One batch, its padding repeated from the first row's prompt without slots."""
     rows = np.concatenate([numbers, np.full(len(batch.numbers) - len(numbers), numbers[0])])
     begins = np.maximum(lengths[rows] - tokens, 0).astype(np.int32)
-    stop = jnp.int32(tops[numbers].max() + 1)
-    return Own(batch.edits, jnp.asarray(prompts[rows]), jnp.asarray(begins), jnp.int32(batch.first), stop)
+    # Of the host, like the edits: a stripe goes to its devices in one step.
+    stop = np.int32(tops[numbers].max() + 1)
+    return Own(batch.edits, prompts[rows].astype(np.int32), begins, np.int32(batch.first), stop)
 
 
 def _check(

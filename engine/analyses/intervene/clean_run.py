@@ -158,7 +158,9 @@ def encoded(transcoders: Transcoders, layer: int, x: Float[jax.Array, "T D"]) ->
 
     Raises:
         NotFiniteError: one is not a number.
+        ValueError: the layer has no transcoder.
     """
+    transcoders.config.index_of(layer)
     f = np.asarray(encode(transcoders, layer, x.astype(jnp.promote_types(x.dtype, jnp.float32))))
     if not all_finite(f):
         refuse_features(int(np.isfinite(f).all(axis=0).argmin()), layer, transcoders)

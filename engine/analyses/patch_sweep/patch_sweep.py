@@ -35,6 +35,7 @@ from causeway.engine.intervention.checks import check_edits
 from causeway.engine.intervention.edits import EMPTY, Edit, EditSpec, Family
 from causeway.engine.intervention.hold import HeldLayers, checked_holds
 from causeway.engine.intervention.operations import coefficients
+from causeway.engine.intervention.taps import BoundTap
 from causeway.engine.intervention.void import check_void
 from causeway.engine.model.finite import NotFiniteError
 from causeway.engine.model.handle import Model
@@ -120,6 +121,11 @@ class PatchSweep:
         Once, and not with every bucket: what is on one device alone is copied to the others by each call.
         """
         return self.parallel.replicate((self.model.transformer, self.stack))
+
+    @functools.cached_property
+    def taps(self) -> tuple[BoundTap, ...]:
+        """What is recorded of sampled rows, gathered once."""
+        return self.settings.recording.taps(self.placed[1], self.model.config.num_layers)
 
     @functools.cached_property
     def scoring(self) -> Transformer:

@@ -94,7 +94,7 @@ def _generate_together(
             edits=sweep.edits(prompt, rows),
             dictionary=dictionary,
             held=held_of_prompt(transformer, prompt.tokens, sweep.held, dictionary),
-            taps=s.recording.taps(dictionary, sweep.model.config.num_layers),
+            taps=sweep.taps,
             recomputed=s.semantics == "recomputed",
             first_edit=sweep.first_edit(prompt),
             parallel=sweep.parallel,
