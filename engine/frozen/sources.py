@@ -20,7 +20,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from causeway.engine.arrays import AnyArray
 from causeway.engine.dictionary.finite import check_features
 from causeway.engine.dictionary.fit import fitted
 from causeway.engine.dictionary.placement import InMemory
@@ -130,7 +129,7 @@ def active_features(dictionary: Transcoders, record: FrozenRecord, length: int, 
 
 @jax.jit
 @full_precision
-def encode(dictionary: Transcoders, layer: int | Int[AnyArray, ""], x: Float[Array, "T D"]) -> Float[Array, "T F"]:
+def encode(dictionary: Transcoders, layer: int | Int[Array, ""], x: Float[Array, "T D"]) -> Float[Array, "T F"]:
     """All feature values of one layer, which has a dictionary; one program serves all layers."""
     return dictionary.encode_at(layer, x)
 

@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from causeway.engine import scalars
+from causeway.engine.arrays import AnyArray
 from causeway.kernels.top_k import top_k
 from causeway.kernels.top_p import top_p_threshold
 
@@ -63,8 +64,9 @@ class Sampling:
         object.__setattr__(self, "stop_tokens", tuple(scalars.integers(self.stop_tokens, "stop_tokens").tolist()))
 
 
-def row_keys(seed: int | Array, prompt_id: int | Int[Array, "*#B"], trials: Int[Array, " B"]) -> Key[Array, " B"]:
+def row_keys(seed: int | Array, prompt_id: int | Int[AnyArray, "*#B"], trials: Int[AnyArray, " B"]) -> Key[Array, " B"]:
     """One threefry key a row; folding in the step gives the key of a draw. Rows have one prompt, or each its own."""
+    # One program for all seeds, which have 32 bits.
     return _row_keys(np.uint32(seed) if isinstance(seed, int) else seed, prompt_id, trials)
 
 

@@ -20,14 +20,13 @@ Shapes: B rows of a batch, S tokens of each, W the bucket of the prompts, whose 
 import dataclasses
 from collections.abc import Hashable, Iterator, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from causeway.engine.arrays import AnyArray
 from causeway.engine.devices import RowParallel, parallel_of
 from causeway.engine.dictionary.config import place_among
 from causeway.engine.dictionary.placement import InMemory
@@ -69,10 +68,10 @@ class Own(NamedTuple):
     after the last."""
 
     edits: tuple[Edit, ...]
-    prompts: Int[AnyArray, " B"]
-    begins: Int[AnyArray, " B"]
-    first: Int[AnyArray, ""]
-    stop: Int[AnyArray, ""]
+    prompts: Int[Array, " B"]
+    begins: Int[Array, " B"]
+    first: Int[Array, ""]
+    stop: Int[Array, ""]
 
 
 class Found(NamedTuple):
@@ -179,8 +178,8 @@ def _own(
     rows = np.concatenate([numbers, np.full(len(batch.numbers) - len(numbers), numbers[0])])
     begins = np.maximum(lengths[rows] - tokens, 0).astype(np.int32)
     # Of the host, like the edits: a stripe goes to its devices in one step.
-    stop = np.int32(tops[numbers].max() + 1)
-    return Own(batch.edits, prompts[rows].astype(np.int32), begins, np.int32(batch.first), stop)
+    own: Any = prompts[rows].astype(np.int32), begins, np.int32(batch.first), np.int32(tops[numbers].max() + 1)
+    return Own(batch.edits, *own)
 
 
 def _check(
