@@ -24,8 +24,8 @@ from causeway.ports.pages.charts.theme import VEGA_LITE, specification
 from causeway.ports.pages.section import Chart, DataTable, GraphView, Section
 
 _HERE = Path(__file__).parent
-# Rows of a table that travel with the page; where there are more, the page says where all of them are.
-MOST_ROWS = 20_000
+# Rows of a `DataTable` that travel with the page; where there are more, the page says where all of them are.
+MOST_ROWS = 5_000
 # Of these, rows that the page shows when asked for.
 MOST_SHOWN = 200
 LONGEST_TEXT = 120
@@ -134,9 +134,11 @@ def classes(table: DataTable) -> list[Markup]:
 
 
 def embedded(block: Chart | DataTable) -> Markup:
-    """The data of a block as JSON: columns for charts and CSV, and a Parquet file."""
-    part = block.table.slice(0, MOST_ROWS)
-    data = {"columns": table_data.columns(part), "parquet": table_data.parquet_base64(part)}
+    """The data of a block as JSON: columns for charts and CSV, and a Parquet file. A chart has all of its table."""
+    table = block.table
+    if isinstance(block, DataTable):
+        table = table.select(list(block.headings) or table.column_names).slice(0, MOST_ROWS)
+    data = {"columns": table_data.columns(table), "parquet": table_data.parquet_base64(table)}
     if isinstance(block, Chart):
         data["specification"] = specification(block)
     return Markup(table_data.script_json(data))

@@ -64,7 +64,7 @@ class Chart:
         title, caption: what it shows; the caption says the units and what bars and intervals are, and is what people
             who cannot see it are told.
         chart: an altair chart that reads the data source `TABLE`.
-        table: its rows, which a reader can download.
+        table: its rows, which a reader can download; all of them are in the page, so a few thousand at most.
     """
 
     name: str
@@ -80,8 +80,9 @@ class DataTable:
 
     Attributes:
         name, title, caption: as of a chart.
-        table: what a reader can download, strongest rows first.
-        headings: the columns shown, each with its heading and unit; none shows all.
+        table: rows, strongest first.
+        headings: the columns that are shown and that a reader can download, each with its heading and unit; none for
+            all.
         shown: rows shown at once; more are shown when asked for.
         file: where the whole table is, said where rows are left out of the page.
     """
