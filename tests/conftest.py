@@ -6,17 +6,19 @@ the run unless JAX_COMPILATION_CACHE_DIR names a folder to keep it in, for this 
 with most optimisations off and by what compiles in half the time (`forked.CHEAP`), but for the tests of bits and of
 speed, which are marked `optimised`.
 
-Slow tests are sampled: a third of them runs, of a large grid, marked `slow(share=9)`, a ninth. Which ones follows from
-a number that the header prints, so that the same ones run wherever and whenever the suite is run. The next number takes
-others (`--sample=NUMBER`; raise `SAMPLE` now and then): three in a row take every slow test, nine those of large
-grids. `--slow=all` runs all, `none` none.
+Slow tests are sampled: a ninth of them runs. Which ones follows from a number that the header prints, the number of
+commits: the same ones wherever a commit is tested, others after the next, all of them in nine in a row. Where git does
+not know how many there were, in a copy without history, the number is 0 or 1. `--sample=NUMBER` gives another one;
+`--slow=all` runs all, `none` none.
 """
 
 import atexit
+import contextlib
 import functools
 import gc
 import os
 import shutil
+import subprocess
 import tempfile
 import zlib
 from pathlib import Path
@@ -60,12 +62,27 @@ gc.set_threshold(100_000, 50, 100)
 # Every compiled program maps memory of its own. Linux gives a process 65,530 mappings and XLA ends in a segmentation
 # fault when there are none left, which a worker of this suite reached.
 MOST_MAPPINGS = 20_000
-SAMPLE = 0
+# One of so many slow tests runs.
+PARTS = 9
 
 
 def pytest_addoption(parser):
     parser.addoption("--slow", choices=("sample", "all", "none"), default="sample", help="Which slow tests to run.")
-    parser.addoption("--sample", type=int, default=SAMPLE, help="Which part of the slow tests.")
+    parser.addoption("--sample", type=int, help="Which part of the slow tests; the number of commits if not given.")
+
+
+def pytest_configure(config):
+    """Which slow tests run; workers are told."""
+    if config.option.sample is None:
+        config.option.sample = _commits()
+
+
+def _commits():
+    """How many commits led to what is tested, or 0 outside a repository."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-list", "--count", "HEAD"]
+    with contextlib.suppress(OSError, subprocess.CalledProcessError):
+        return int(subprocess.run(command, capture_output=True, check=True).stdout)
+    return 0
 
 
 def pytest_report_header(config):
@@ -82,7 +99,7 @@ def pytest_collection_modifyitems(config, items):
         if slow is None:
             continue
         place = zlib.crc32(slow.kwargs.get("together", item.nodeid).encode()) + number
-        if choice == "none" or place % slow.kwargs.get("share", 3):
+        if choice == "none" or place % PARTS:
             item.add_marker(pytest.mark.skip(reason="slow: not in this sample; --slow=all runs it"))
 
 

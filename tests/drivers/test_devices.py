@@ -92,7 +92,7 @@ def place(tmp_path_factory, spread):
     return folder
 
 
-@pytest.mark.slow(share=9)
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_the_number_of_devices_changes_no_byte(name, place, spread, tmp_path):
     driver = name.split()[0]
@@ -126,7 +126,7 @@ def _data(value):
     return [_data(one) for one in value] if isinstance(value, list) else value
 
 
-@pytest.mark.slow(share=9)
+@pytest.mark.slow
 def test_a_split_model_is_another_plan_and_gives_the_same_numbers_but_for_rounding(place, spread, tmp_path):
     sampled = [*SWEPT, "--outcome=sampled", *RECORDED, "--trials=1", "--temperature=0", "--workdir={out}"]
     one, split = ([flag.format(place=place, out=tmp_path / how) for flag in sampled] for how in ("one", "split"))

@@ -289,7 +289,7 @@ def test_the_published_study_has_its_9300_features_and_1674000_trials(tmp_path):
     assert drawn == 1_116_060
 
 
-@pytest.mark.slow(share=9)
+@pytest.mark.slow
 def test_the_study_of_second_order_effects_runs_whole_and_again_does_nothing(tmp_path):
     import causeway as cw
 
@@ -305,7 +305,7 @@ def test_the_study_of_second_order_effects_runs_whole_and_again_does_nothing(tmp
     assert report["criteria"]
 
 
-@pytest.mark.slow(share=9)
+@pytest.mark.slow
 def test_the_gambling_study_of_the_bundled_model_runs_whole_and_tells_what_drives_its_bets(tmp_path):
     import causeway as cw
 
@@ -372,7 +372,7 @@ def published(tmp_path):
     return config
 
 
-@pytest.mark.slow(share=9)
+@pytest.mark.slow
 def test_the_published_study_runs_whole_on_two_prompts_and_says_what_they_cannot_tell(published, tmp_path):
     import causeway as cw
 

@@ -74,7 +74,7 @@ def placed():
     return on(None), on(cw.make_mesh(2, 2))
 
 
-@pytest.mark.slow(share=3)
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SPINE)
 def test_a_split_model_gives_the_numbers_of_one_device(placed, name):
     whole, split = placed

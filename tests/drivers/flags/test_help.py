@@ -101,7 +101,7 @@ def test_the_example_is_taken_and_what_is_needed_is_refused_without(looked, name
         assert needed & set(re.findall(r"--(\w+)", err)), err
 
 
-@pytest.mark.slow(share=9)
+@pytest.mark.slow
 def test_the_examples_run(causeway, tmp_path):
     """All but the demo, which has a test of its own, and the benchmark."""
     names = [name for name in PAGES if name not in ("demo", "bench")]

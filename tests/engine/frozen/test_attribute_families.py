@@ -24,7 +24,7 @@ FAST = {
 }  # fmt: skip
 # Parallel blocks have no resid_mid.
 GRID = [
-    pytest.param(family, kind, marks=() if (family, kind) in FAST else pytest.mark.slow(share=9))
+    pytest.param(family, kind, marks=() if (family, kind) in FAST else pytest.mark.slow)
     for family, kind in itertools.product(FAMILIES, KINDS)
     if not (family == "gpt_neox" and kind in ("topk", "skip_resid_mid"))
 ]

@@ -34,7 +34,7 @@ def edit_of(model, stream, layer=1):
 
 
 @pytest.mark.parametrize(("family", "pairs"), [
-    ("llama", PAIRS[1::14]), pytest.param("gemma2", PAIRS[::3], marks=pytest.mark.slow(share=9)),
+    ("llama", PAIRS[1::14]), pytest.param("gemma2", PAIRS[::3], marks=pytest.mark.slow),
 ])  # fmt: skip
 def test_what_is_refused_changes_nothing_and_all_else_something(tiny, cases, monkeypatch, family, pairs):
     model, checked = cases.make_model(tiny, family), []

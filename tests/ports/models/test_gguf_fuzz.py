@@ -127,7 +127,7 @@ def test_a_damaged_header(name, change, parts_of, attempt):
     check_damaged(parts_of(name, change), attempt, 200)
 
 
-@pytest.mark.slow(share=9)
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [chatting, sentencepiece])
 @pytest.mark.parametrize("name", CONFIGS)
 def test_a_damaged_header_of_every_architecture(name, change, parts_of, attempt):
@@ -154,7 +154,7 @@ def test_wrong_values(parts_of, attempt):
     check_values(parts_of("llama"), attempt)
 
 
-@pytest.mark.slow(share=9)
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [chatting, sentencepiece])
 @pytest.mark.parametrize("name", CONFIGS)
 def test_wrong_values_of_every_architecture(name, change, parts_of, attempt):

@@ -38,7 +38,7 @@ GRID = itertools.product(("exact", "sampled"), ("delta", "replace"), (1, 2, 4), 
 
 @pytest.mark.parametrize(
     ("outcome", "form", "devices", "parallel"),
-    [pytest.param(*case, marks=() if case in FAST else pytest.mark.slow(share=9)) for case in GRID],
+    [pytest.param(*case, marks=() if case in FAST else pytest.mark.slow) for case in GRID],
 )
 def test_devices_do_not_change_a_bit(compute, tiny_sweep, outcome, form, devices, parallel):
     plan, one = compute(outcome, form)
