@@ -104,13 +104,16 @@ class Result:
     @property
     def environment(self) -> Mapping[str, Any]:
         """Versions, device, host and code that made it; {} where nothing says."""
-        return self.plan.get("recorded") or self.about.get("environment") or {}
+        inside = [part for part in (self.about.get("about"), self.about.get("summary")) if isinstance(part, Mapping)]
+        told = [self.plan.get("recorded"), *(part.get("environment") for part in (self.about, *inside))]
+        return next(filter(None, told), {})
 
     @property
     def model(self) -> str:
         """The model's name, "" where nothing says."""
-        found = self.plan.get("about", {}).get("model") or self.about.get("model") or ""
-        return found if isinstance(found, str) else str(found.get("name", ""))
+        inside = self.about.get("about")
+        told = [part.get("model") for part in (self.plan.get("about"), self.about, inside) if isinstance(part, Mapping)]
+        return next((found for found in told if isinstance(found, str)), "")
 
 
 def find_results(folder: Path) -> list[Result]:

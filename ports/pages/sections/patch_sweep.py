@@ -16,7 +16,7 @@ from causeway.ports.pages.charts.forest import COLOURS, VERDICTS, forest
 from causeway.ports.pages.charts.strips import strips
 from causeway.ports.pages.charts.traces import traces
 from causeway.ports.pages.charts.volcano import volcano
-from causeway.ports.pages.section import Block, Card, Cards, Chart, DataTable, Missing, Prose, Section
+from causeway.ports.pages.section import Block, Card, Cards, Chart, DataTable, Facts, Missing, Prose, Section
 from causeway.ports.pages.sections import effect_rows, trace_rows
 from causeway.ports.pages.workdir import Result
 
@@ -35,7 +35,7 @@ def section_of(result: Result, anchor: str, title: str) -> Section:
         return Section(title, anchor, [Missing(f"No effects yet: {result.missing}.")], lead)
     effects = read_parquet(result.folder / "effects.parquet")
     about = result.about
-    blocks: list[Block] = [Cards(_cards(about)), Prose(_how(about)), *_warnings(about)]
+    blocks: list[Block] = [Cards(_cards(about)), *_how(about), *_warnings(about)]
     moved = [name for name in about["outcomes"] if any(row["effect"] for row in about["outcomes"][name]["strongest"])]
     if still := [name for name in about["outcomes"] if name not in moved]:
         blocks.append(Prose(f"No feature changes {', '.join(still)}.", "note"))
@@ -68,19 +68,22 @@ def _cards(about: Mapping[str, Any]) -> list[Card]:
     ]
 
 
-def _how(about: Mapping[str, Any]) -> str:
-    edits, reading = about.get("edits", {}), about["reading"]
-    done = ", ".join(f"{name}: {value}" for name, value in edits.items())
-    halves = reading["split"]
-    if halves is True:
-        told = "One half of the prompts chose (q), the other half estimated (effect and interval)."
-    else:
-        told = "Prompts were not divided in two halves, so that no feature is called causal."
-    return (
-        f"Each feature is changed alone ({done}) and the answers are compared with those of the same prompts without "
-        f"the change. Effects are differences between two arms, the second taken from the first. Intervals: "
-        f"{reading['interval']}. q: {reading['q']}. {told}"
-    )
+HOW = (
+    "One feature at a time is changed, and the model's answers are compared with those to the same prompt under "
+    "another arm. patch:GROUP uses the feature's value in that group, ablate takes the feature out, noop leaves "
+    "it at its own value, and random:GROUP makes a change of the same size along a random feature. An effect is "
+    "the outcome of the first arm less that of the second, the mean over prompts. q is the false discovery rate: "
+    "of effects with q at or below 0.05, at most one in twenty is expected to be false."
+)
+HALVES = "Which effects are real was decided on one half of the prompts (q), how large they are on the other half."
+WHOLE = "The prompts were not divided into those that choose and those that estimate, so no feature is called causal."
+
+
+def _how(about: Mapping[str, Any]) -> list[Block]:
+    """How the numbers came about, and how they are to be read."""
+    halves = HALVES if about["reading"]["split"] is True else WHOLE
+    facts = {"edits": about.get("edits", {}), "arms": about["arms"], **about["reading"]}
+    return [Prose(HOW), Prose(halves, "note"), Facts("What was done, and how the numbers are to be read", facts)]
 
 
 def _warnings(about: Mapping[str, Any]) -> list[Block]:

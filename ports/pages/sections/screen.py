@@ -14,7 +14,7 @@ from causeway.ports.pages.charts.counts import counts_by_layer
 from causeway.ports.pages.charts.dumbbells import dumbbells
 from causeway.ports.pages.charts.theme import GREEN, GREY
 from causeway.ports.pages.charts.volcano import volcano
-from causeway.ports.pages.section import Block, Card, Cards, Chart, DataTable, Prose, Section
+from causeway.ports.pages.section import Block, Card, Cards, Chart, DataTable, Facts, Prose, Section
 from causeway.ports.pages.workdir import Result
 
 STRONGEST, POINTS, ALPHA = 20, 3_000, 0.05
@@ -37,7 +37,7 @@ def section_of(result: Result, anchor: str, title: str) -> Section:
             Card("different", str(different), f"q < {ALPHA}"),
             Card("prompts", str(sum(counts)), f"{counts[0]} {first}, {counts[1]} {second}"),
         ]),
-        Prose(_how(reading, suffix)),
+        *_how(reading, suffix),
         *(_charts(rows, first, second) if rows.num_rows else [Prose("No feature is ever active.", "note")]),
         DataTable("features", "Features by how far the groups lie apart", f"Largest |d| first; means and active "
                   f"values in the dictionary's own scale. d: {reading['d']}.", rows, _headings(first, second),
@@ -59,12 +59,17 @@ def _ordered(table: pa.Table, suffix: str) -> pa.Table:
     return rows.append_column("label", pa.array(labels, pa.string()))
 
 
-def _how(reading: Mapping[str, Any], suffix: str) -> str:
-    within = " Prompts are compared within strata." if suffix else ""
-    return (
-        f"Each feature's values in the two groups are compared; {reading['sign']}. d: {reading['d']}. p: "
-        f"{reading[f'test{suffix}']}. q: {reading['q']}.{within}"
-    )
+HOW = (
+    "Each feature's values in the two groups of prompts are compared. d is the difference of the means in pooled "
+    "standard deviations; it describes these prompts. q is the false discovery rate over all features: of those "
+    "with q at or below 0.05, at most one in twenty is expected to differ by chance."
+)
+
+
+def _how(reading: Mapping[str, Any], suffix: str) -> list[Block]:
+    """How the numbers came about, and how they are to be read."""
+    within = " Prompts are compared within strata, so that what a stratum says of them makes no difference."
+    return [Prose(HOW + (within if suffix else "")), Facts("How the numbers are to be read", reading)]
 
 
 def _charts(rows: pa.Table, first: str, second: str) -> list[Block]:
