@@ -95,10 +95,11 @@ def pytest_collection_modifyitems(config, items):
     if choice == "all":
         return
     for item in items:
-        slow = item.get_closest_marker("slow")
-        if slow is None:
+        slow = list(item.iter_markers("slow"))
+        if not slow:
             continue
-        place = zlib.crc32(slow.kwargs.get("together", item.nodeid).encode()) + number
+        name = next((mark.kwargs["together"] for mark in slow if mark.kwargs), item.nodeid)
+        place = zlib.crc32(name.encode()) + number
         if choice == "none" or place % PARTS:
             item.add_marker(pytest.mark.skip(reason="slow: not in this sample; --slow=all runs it"))
 

@@ -18,6 +18,11 @@ def pairs(scores, second):
     return (x > y) + 0.5 * (x == y)
 
 
+def simulated(fast, *axes):
+    """Every combination of the axes; those that are not fast are slow."""
+    return [pytest.param(*c, marks=() if c in fast else pytest.mark.slow) for c in itertools.product(*axes)]
+
+
 def both_classes(labels):
     return any(labels) and not all(labels)
 
@@ -82,20 +87,21 @@ def drawn(rng, m, n, shift, size, alike):
     return np.sqrt(alike) * common + np.sqrt(1 - alike) * rng.normal(size=m + n) + shift * second, second, which
 
 
-@pytest.mark.parametrize(("m", "n"), [(6, 6), (30, 10), (60, 6), (40, 40)])
-@pytest.mark.parametrize("shift", [0.0, 1.0, 2.5])
-def test_the_interval_covers_near_the_edge_too(monkeypatch, m, n, shift):
+@pytest.mark.parametrize(
+    ("shift", "size"),
+    simulated([(2.5, (6, 6)), (0.0, (60, 6))], (0.0, 1.0, 2.5), ((6, 6), (30, 10), (60, 6), (40, 40))),
+)
+def test_the_interval_covers_near_the_edge_too(monkeypatch, shift, size):
     """Each as often as it says or a little more; a symmetric one of DeLong's width covers 55 to 95 %."""
     monkeypatch.setattr(auc, "permutation_p", lambda *_: 1.0)
     rng, true = np.random.default_rng(0), stats.norm.cdf(shift / np.sqrt(2))
-    found = [area(*drawn(rng, m, n, shift, 1, 0.0)[:2]) for _ in range(300)]
+    found = [area(*drawn(rng, *size, shift, 1, 0.0)[:2]) for _ in range(300)]
     assert np.mean([one.low <= true <= one.high for one in found]) >= 0.93
     assert not any(np.isnan(one.low) for one in found)
 
 
-@pytest.mark.parametrize("alike", [0.0, 0.5, 0.9])
-@pytest.mark.parametrize("shift", [0.0, 1.0, 2.0])
-def test_the_interval_of_clustered_items_covers(monkeypatch, alike, shift):
+@pytest.mark.parametrize(("shift", "alike"), simulated([(0.0, 0.9), (2.0, 0.5)], (0.0, 1.0, 2.0), (0.0, 0.5, 0.9)))
+def test_the_interval_of_clustered_items_covers(monkeypatch, shift, alike):
     monkeypatch.setattr(auc, "permutation_p", lambda *_: 1.0)
     rng, true, covered = np.random.default_rng(0), stats.norm.cdf(shift / np.sqrt(2)), []
     for _ in range(300):

@@ -22,7 +22,7 @@ ASKED = [
 WRITTEN = ("mlp_out", "attn_out")
 FAMILIES = [
     "gpt2", "gemma2",
-    *(pytest.param(f, marks=pytest.mark.slow)
+    *(pytest.param(f, marks=pytest.mark.slow(together=f"rank readings of {f}"))
       for f in ("llama", "qwen3", "gpt_neox", "gemma3", "olmo2", "qwen2", "bare")),
 ]  # fmt: skip
 NEURONS = np.array([[0, 0, 1, 2, 2], [3, 17, 5, 0, 23]], np.int32)
