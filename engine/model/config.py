@@ -187,7 +187,7 @@ class Numerics:
     storage: Storage = "float32"
     compute: Precision = "float32"
     accumulate: Precision = "float32"
-    version: int = dataclasses.field(default=3, init=False)
+    version: int = dataclasses.field(default=4, init=False)
 
     @property
     def dtypes(self) -> dict[str, Storage]:

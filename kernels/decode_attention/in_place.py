@@ -57,6 +57,8 @@ def _own_keys(
     own_weight = jnp.exp(own_score - peak)
     weights = [jnp.exp(s - peak[..., None]) for s in scores]
     total = sum((jnp.sum(w, axis=-1) for w in weights), own_weight)
+    # Else XLA cuts the weights for what is next and sums them in a kernel of its own, from the scores once more.
+    weights, total = jax.lax.optimization_barrier((weights, total))
     values = [piece.values for piece in pieces if piece.mask.shape[-1]]
     z = own_weight[..., None] * value + _weighted(weights, values, dtype)
     return z / total[..., None], peak + jnp.log(total)

@@ -159,3 +159,11 @@ def test_purposes_are_different_words():
 def test_impossible_settings_are_refused(refuses, fields, message):
     with refuses(message):
         Sampling(**fields)
+
+
+def test_scores_taken_from_weights_are_logits_less_the_largest():
+    """What devices other than a CPU draw from."""
+    logits = (5 * np.random.default_rng(0).standard_normal((20, 300))).astype(np.float32)
+    less = logits - logits.max(axis=1, keepdims=True)
+    found = jax.jit(lambda less: sampling._logarithm(jax.numpy.exp(less)))(less)
+    np.testing.assert_allclose(found, less, atol=1e-6, rtol=1e-6)
