@@ -28,7 +28,7 @@ import pyarrow.compute as pc
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from causeway.engine.analyses.pathways.discovery import discovery
+from causeway.engine.analyses.pathways.discovery_requests import discovery
 from causeway.engine.analyses.pathways.targets import CHUNK_TOKENS
 from causeway.engine.bench.clock import now
 from causeway.engine.bench.gemm import gemm_rate

@@ -25,17 +25,10 @@ import pyarrow as pa
 from jaxtyping import Float
 
 from causeway.engine.analyses.pathways.calibration import calibration
-from causeway.engine.analyses.pathways.chains import (
-    MOST_INNER,
-    Chain,
-    Mediation,
-    chain_table,
-    chains_of,
-    mediated,
-    with_all_pairs,
-)
-from causeway.engine.analyses.pathways.discovery import SCOPE, discovery, effects
+from causeway.engine.analyses.pathways.chains import Chain, chains_of, with_all_pairs
+from causeway.engine.analyses.pathways.discovery_requests import SCOPE, discovery, effects
 from causeway.engine.analyses.pathways.estimates import Rule, estimate, pair_table
+from causeway.engine.analyses.pathways.mediation import MOST_INNER, Mediation, chain_table, mediated
 from causeway.engine.analyses.pathways.passes import Derivative, Nodes
 from causeway.engine.analyses.pathways.prompts import PlacedPrompt, placed_prompts
 from causeway.engine.analyses.pathways.replay import Measured, Replay, measured

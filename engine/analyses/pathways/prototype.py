@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from causeway.engine.analyses.pathways.discovery import discover
+from causeway.engine.analyses.pathways.discovery_requests import discover
 from causeway.engine.analyses.pathways.passes import Passes
 from causeway.engine.analyses.pathways.pathways import Asked
 from causeway.engine.analyses.pathways.replay import prompt_groups

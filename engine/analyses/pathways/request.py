@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from causeway.engine import scalars
 from causeway.engine.analyses.pathways.asking import planned_values, target_nodes
-from causeway.engine.analyses.pathways.discovery import SCOPE
+from causeway.engine.analyses.pathways.discovery_requests import SCOPE
 from causeway.engine.analyses.pathways.estimates import Rule
 from causeway.engine.analyses.pathways.pathways import Asked, Pathways, Settings, find_pathways, halves
 from causeway.engine.analyses.pathways.programs import DERIVATIVES, Derivative

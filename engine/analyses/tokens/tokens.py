@@ -22,6 +22,7 @@ from causeway.engine.analyses.tokens import spelling
 from causeway.engine.analyses.tokens.associations import Statistics, associations
 from causeway.engine.analyses.tokens.comparisons import Comparisons, check_responses, comparisons
 from causeway.engine.analyses.tokens.counts import Counted, Documents, counted, in_groups
+from causeway.engine.analyses.tokens.distinct_texts import DistinctTexts
 from causeway.engine.analyses.tokens.outcomes import (
     LENGTH,
     RECORDED,
@@ -36,7 +37,6 @@ from causeway.engine.earlier_results import TOKENS
 from causeway.engine.model.text import Tokenizer
 from causeway.engine.outcome.answers import Answer
 from causeway.engine.outcome.parsed import INVALID
-from causeway.engine.outcome.parsers import parser
 
 TOKEN, WORD, WORD_GROUP = "token", "word", "word_group"
 UNITS = (TOKEN, WORD, WORD_GROUP)
@@ -109,7 +109,7 @@ def find_tokens(
     pairs = comparisons(responses, asked.reference, asked.shared_noise)
     _check_test(pairs, asked.statistics)
     responses, pairs, repeated = _drawn(responses, pairs, asked)
-    texts = _Texts.of(responses)
+    texts = DistinctTexts.of(responses)
     menus, menu = texts.menus(answers)
     outcomes = _outcomes(responses, texts, menus, menu)
     cut = texts.cut(asked.until_decision) if asked.until_decision else texts
@@ -135,66 +135,6 @@ def find_tokens(
     return TokenEffects(pa.concat_tables(tables).unify_dictionaries(), told, about)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Texts:
-    """Distinct texts and contexts, and which each response has.
-
-    Attributes:
-        texts: distinct. contexts, prompts: names. text, context, prompt: [R].
-    """
-
-    texts: list[str]
-    contexts: tuple[str, ...]
-    prompts: tuple[str, ...]
-    text: Int[np.ndarray, " R"]
-    context: Int[np.ndarray, " R"]
-    prompt: Int[np.ndarray, " R"]
-
-    @classmethod
-    def of(cls, responses: pa.Table) -> "_Texts":
-        column = responses["response"].cast(pa.large_string())
-        distinct = pc.unique(column)
-        text = pc.index_in(column, value_set=distinct).to_numpy().astype(np.int64)
-        names = {}
-        for name in ("context", "prompt"):
-            plain = responses[name].cast(pa.string())
-            values = pc.unique(plain)
-            names[name] = tuple(values.to_pylist()), pc.index_in(plain, value_set=values).to_numpy().astype(np.int64)
-        (contexts, context), (prompts, prompt) = names["context"], names["prompt"]
-        return cls(distinct.to_pylist(), contexts, prompts, text, context, prompt)
-
-    def cut(self, name: str) -> "_Texts":
-        """Texts up to what decided, under a parser."""
-        pairs, place = np.unique(self.context * len(self.texts) + self.text, return_inverse=True)
-        read = parser(name)
-        known: dict[str, int] = {}
-        number = np.zeros(len(pairs), np.int64)
-        for at, pair in enumerate(pairs.tolist()):
-            context, text = divmod(pair, len(self.texts))
-            kept = self.texts[text][: read(self.texts[text], (), self.contexts[context]).end]
-            number[at] = known.setdefault(kept, len(known))
-        return dataclasses.replace(self, texts=list(known), text=number[place])
-
-    def menus(self, answers: Mapping[str, tuple[Answer, ...]] | None) -> tuple[list[Menu], Int[np.ndarray, " R"]]:
-        """Distinct menus, and which each response's prompt has; see `find_tokens`."""
-        if answers is None:
-            return [Menu((), name) for name in self.contexts], self.context
-        own = [Menu(answers.get(name, ()), known=bool(answers.get(name))) for name in self.prompts]
-        distinct = list(dict.fromkeys(own))
-        return distinct, np.array([distinct.index(one) for one in own], np.int64)[self.prompt]
-
-    def known(self, prompts: Mapping[str, str]) -> tuple[list[str], Int[np.ndarray, " R"]]:
-        """Distinct texts of the prompts that are known, and the number of each response's, -1 for none."""
-        texts = list(dict.fromkeys(prompts[name] for name in self.prompts if name in prompts))
-        number = np.array([texts.index(prompts[name]) if name in prompts else -1 for name in self.prompts], np.int64)
-        return texts, number[self.prompt]
-
-    def documents(self, number: Int[np.ndarray, " R"]) -> tuple[Documents, Int[np.ndarray, " R"]]:
-        """Distinct (text, prompt), and which each response is."""
-        distinct, document = np.unique((number + 1) * len(self.texts) + self.text, return_inverse=True)
-        return Documents(distinct % len(self.texts), distinct // len(self.texts) - 1), document
-
-
 def _drawn(responses: pa.Table, pairs: Comparisons, asked: Asked) -> tuple[pa.Table, Comparisons, int]:
     """Responses that were drawn: of greedy ones, which repeat one text, one each; how many were left out."""
     text = responses["response"].dictionary_encode().combine_chunks().indices.to_numpy().astype(np.int64)
@@ -212,7 +152,7 @@ def _drawn(responses: pa.Table, pairs: Comparisons, asked: Asked) -> tuple[pa.Ta
 
 
 def _counted(
-    responses: pa.Table, texts: _Texts, prompts: Sequence[str], number: Int[np.ndarray, " R"], asked: Asked,
+    responses: pa.Table, texts: DistinctTexts, prompts: Sequence[str], number: Int[np.ndarray, " R"], asked: Asked,
     tokenizer: Tokenizer | None,
 ) -> Iterator[tuple[Counted, Int[np.ndarray, " R"]]]:  # fmt: skip
     """Words of each unit in all documents, and the document of each response: tokens first, whose number is the length.
@@ -287,7 +227,7 @@ def _check_test(pairs: Comparisons, asked: Statistics) -> None:
 
 
 def _outcomes(
-    responses: pa.Table, texts: _Texts, menus: Sequence[Menu], menu: Int[np.ndarray, " R"]
+    responses: pa.Table, texts: DistinctTexts, menus: Sequence[Menu], menu: Int[np.ndarray, " R"]
 ) -> list[Outcome]:  # fmt: skip
     """Decisions under each parser, and as recorded where every response has one."""
     found = list(of_parsers(texts.texts, menus, texts.text, menu))

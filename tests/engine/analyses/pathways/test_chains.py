@@ -6,14 +6,8 @@ import numpy as np
 import pytest
 
 import causeway as cw
-from causeway.engine.analyses.pathways.chains import (
-    Chain,
-    Mediation,
-    chain_table,
-    chains_of,
-    mediated,
-    with_all_pairs,
-)
+from causeway.engine.analyses.pathways.chains import Chain, chains_of, with_all_pairs
+from causeway.engine.analyses.pathways.mediation import Mediation, chain_table, mediated
 from causeway.engine.analyses.pathways.passes import Nodes
 from causeway.engine.analyses.pathways.prompts import PlacedPrompt
 from causeway.engine.analyses.pathways.selection import SelectedPairs

@@ -9,7 +9,8 @@ import pytest
 
 import causeway as cw
 from causeway.engine.analyses.pathways import readings
-from causeway.engine.analyses.pathways.discovery import Discovery, discover, discovery, effects_of
+from causeway.engine.analyses.pathways.discovery import Discovery
+from causeway.engine.analyses.pathways.discovery_requests import discover, discovery, effects_of
 from causeway.engine.devices import local_parallel
 from causeway.engine.dictionary.input_norm import normalise
 from causeway.engine.frozen.gradients import Aim, gradients
