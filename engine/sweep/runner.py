@@ -143,7 +143,12 @@ class _Run:
             self._progress.close()
         left, seconds = len(self._store.missing()), time.monotonic() - started
         if table is None and whole and not self._stopped:
-            raise FileNotFoundError(f"workdir {self._store.workdir}: finished units were removed while the sweep ran")
+            if not self._share.alone and left:
+                self._stop("others")  # one of them repairs: it has taken away what was damaged, and computes it again
+            else:
+                raise FileNotFoundError(
+                    f"workdir {self._store.workdir}: finished units were removed while the sweep ran"
+                )
         units, stopped = self._store.plan.units, "" if table else self._stopped or "limit"
         report = SweepReport(units, units - left, self._computed, seconds, stopped, table)
         self._progress.event("end", report.told(), computed=self._computed, seconds=seconds)

@@ -167,6 +167,46 @@ def test_each_worker_repairs_its_own_units(toy, finished, contents, tmp_path, mo
     assert Store(finished.workdir, crew.plan).verify() == []
 
 
+def test_a_worker_that_repairs_alone_leaves_the_table_true(toy, finished, contents):
+    """It has its units whole before another has looked at its own: the table that it finds, or puts together, is of rows
+    that are as they were written, and what the other computes again has the same bytes."""
+    expected, plan, workdir = contents(finished), toy.make_plan(), finished.workdir
+    store, damaged = Store(workdir, plan), workdir / "units/00003.parquet"
+    for merged in (True, False):
+        damaged.write_bytes(damaged.read_bytes()[:-1] + b"?")
+        if not merged:
+            store.table_path.unlink()
+            store.table_path.with_suffix(".json").unlink()
+        alone = Crew(toy, workdir)
+        alone.run(0, 2, repair=True)
+        alone.end()
+        assert alone.computed == []
+        if merged:
+            assert alone.ends[0] == "leads"
+        else:
+            assert "00003.parquet" in str(alone.ends[0])
+            assert not store.is_merged
+        other = Crew(toy, workdir)
+        other.run(1, 2, repair=True)
+        other.end()
+        assert (other.computed, other.ends[1]) == ([3], "leads")
+        assert contents(store) == expected
+        assert store.verify() == []
+
+
+def test_a_worker_whose_others_take_units_away_to_repair_them_stops(toy, finished, monkeypatch):
+    crew, merge = Crew(toy, finished.workdir), Store.merge
+
+    def late(store):
+        (finished.workdir / "units/00003.json").unlink()
+        return merge(store)
+
+    monkeypatch.setattr(Store, "merge", late)
+    crew.run(0, 2)
+    crew.end()
+    assert crew.ends[0] == "others"
+
+
 @pytest.mark.slow
 def test_a_killed_worker_is_told_and_its_units_are_resumed(toy, finished, contents, tmp_path):
     code = f"""
