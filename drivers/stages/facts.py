@@ -10,8 +10,8 @@ from typing import Any
 from causeway.drivers.stages.made_prompts import made, states, token_counts
 from causeway.drivers.stages.shapes import dictionary_shape, model_shape
 from causeway.engine.analyses.study.commands import Command
-from causeway.engine.analyses.study.cost_table import responses
 from causeway.engine.analyses.study.costs import DictionaryShape, Facts
+from causeway.engine.analyses.study.feature_costs import responses
 from causeway.engine.analyses.study.records import Places
 from causeway.engine.analyses.study.standing import Standing
 from causeway.engine.prompt_record import PromptRecord

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from absl import flags
+from ml_collections import ConfigDict
 
 from causeway.drivers.flags import flag_errors, refusals
 from causeway.drivers.flags.help import own_flags
@@ -81,6 +82,8 @@ def _check_needed(driver: str, given: Mapping[str, Any]) -> None:
 
 
 def _plain(flag: flags.Flag) -> Any:
+    if isinstance(flag.value, ConfigDict):
+        return json.loads(flag.value.to_json())
     simple = isinstance(flag.value, str | int | float | None)
     listed = isinstance(flag.value, list) and all(isinstance(one, str | int | float) for one in flag.value)
     return flag.value if simple or listed else type(flag.value).__name__

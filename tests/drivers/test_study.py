@@ -6,12 +6,14 @@ import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import causeway.configs
 from causeway.engine.analyses.study.records import Places
 
 CONFIG = """
@@ -219,6 +221,21 @@ def test_every_value_of_the_studies_that_come_with_it_is_a_flag(name, tmp_path):
         "prompts", "evaluate", "features", "attribute", "intervene"
     ]  # fmt: skip
     assert f"--graphs={tmp_path / 'attribute'}" in commands["intervene"].typed(Places(tmp_path))
+
+
+def test_a_configuration_of_training_is_among_the_values_of_its_stage(tmp_path):
+    from causeway.drivers.stages.stage_flags import commands_of, study_of
+
+    own = Path(causeway.configs.__file__).parent / "bundled_tiny.py"
+    shorter = tmp_path / "shorter.py"
+    shorter.write_text(own.read_text().replace('"steps": 1600', '"steps": 16'))
+    found = []
+    for path in (own, shorter):
+        flags = {"config": str(path), "data": ["texts.txt"]}
+        study = {"name": "one", "shared": {}, "stages": [{"name": "a", "driver": "train_model", "flags": flags}]}
+        found.append(commands_of(study_of(study), tmp_path)["a"].resolved["config"])
+    assert found[0] != found[1]
+    assert found[1] == found[0] | {"schedule": found[0]["schedule"] | {"steps": 16}}
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,8 @@ class Facts:
 @dataclasses.dataclass(frozen=True)
 class Cost:
     """What a stage takes: seconds of one core of the reference machine around the products, bytes of memory and of
-    files, operations of products, the share of their rate that is reached, and whether the model's weights are read."""
+    files, operations of products, the share of their rate that is reached, whether the model's weights are read, and
+    how many of the seconds compile programs, which a start that finds them kept does without."""
 
     seconds: float
     memory_bytes: float
@@ -144,6 +145,7 @@ class Cost:
     operations: float = 0.0
     share: float = 0.9
     loads: bool = True
+    compiling: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,3 +159,9 @@ class Machine:
         """Of one core, with no compilation cache."""
         reading = model.numbers / model.reading if model and cost.loads else 0.0
         return self.slowness * (cost.seconds + reading) + cost.operations / (cost.share * self.operations_per_second)
+
+
+def without(facts: Facts, *names: str) -> None:
+    """Refuse what is not foreseen."""
+    if given := [name for name in names if facts.values[name]]:
+        raise Unknown(f"what --{given[0]} takes is not known before it is run")

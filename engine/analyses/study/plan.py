@@ -81,7 +81,9 @@ def from_shapes(name: str, driver: str, facts: Facts, machine: Callable[[], Mach
     except Unknown as why:
         return Estimate(name, None, None, None, True, f"unknown: {why}")
     seconds = machine().seconds(found, facts.model if facts.values.get("model") else None)
-    return Estimate(name, seconds, found.memory_bytes, found.disk_bytes, True, "estimated from shapes")
+    kept = machine().slowness * found.compiling
+    basis = "estimated from shapes" + (f"; {seconds_text(kept)} less where its programs are kept" if kept else "")
+    return Estimate(name, seconds, found.memory_bytes, found.disk_bytes, True, basis)
 
 
 def table(estimates: Sequence[Estimate]) -> str:

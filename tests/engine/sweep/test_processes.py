@@ -168,8 +168,8 @@ def test_each_worker_repairs_its_own_units(toy, finished, contents, tmp_path, mo
 
 
 def test_a_worker_that_repairs_alone_leaves_the_table_true(toy, finished, contents):
-    """It has its units whole before another has looked at its own: the table that it finds, or puts together, is of rows
-    that are as they were written, and what the other computes again has the same bytes."""
+    """It is done before the other has looked at its own: the table that it finds, or puts together, is of rows as they
+    were written, and what the other computes again has the same bytes."""
     expected, plan, workdir = contents(finished), toy.make_plan(), finished.workdir
     store, damaged = Store(workdir, plan), workdir / "units/00003.parquet"
     for merged in (True, False):

@@ -2,11 +2,13 @@
 
 import dataclasses
 import importlib
+import json
 import re
 from pathlib import Path
 
 import pytest
 
+from causeway.configs import bundled_tiny
 from causeway.engine.analyses.study.commands import ROWS
 from causeway.engine.analyses.study.cost_table import COSTS, cost
 from causeway.engine.analyses.study.costs import Cost, DictionaryShape, Facts, Machine, ModelShape, Unknown
@@ -25,6 +27,11 @@ VALUES = {
     "play": None, "outcome": "sampled", "arms": ["baseline", "noop", "patch", "ablate", "random", "dose"],
     "doses": ["0.5", "1.5"], "random_draws": 3, "trials": 30, "max_new_tokens": 8,
     "top": 5, "random_pairs": 2, "scope": "last_prompt", "sweep": None, "teacher_forced": True,
+    "unrelated": [], "unrelated_data": [], "export": None, "factors": ["0.5", "2"], "together": [],
+    "measure": "activation", "scores": None, "words": [], "num_words": 20,
+    "steps": 500, "batch": 1024, "layers": [], "num_features": None, "cross_layer": False, "buffer_mib": 256,
+    "data": ["tasks"], "tokenizer": None, "config": json.loads(bundled_tiny.get_config().to_json()),
+    "num_texts": 200, "length": 64, "bands": 3, "band_contexts": 5, "reach": 10, "unit_rows": 16,
 }  # fmt: skip
 FACTS = Facts(VALUES, [20] * 50, 2, MODEL, SAES, 2, 100, 40, 6000)
 MACHINE = Machine(1.0, 1e11)
@@ -35,19 +42,54 @@ def test_costs_grow_with_what_is_looked_at_and_are_one_forward_pass_at_least(dri
     found = cost(driver, FACTS)
     assert min(found.seconds, found.memory_bytes, found.disk_bytes) > 0
     more: dict = {"lengths": [20] * 100, "responses": 12_000}
-    own = {"decompose": {"neurons": 200}, "convert": {"model": dataclasses.replace(MODEL, numbers=200_000_000)}}
+    steps = {"steps": 1000, "config": VALUES["config"] | {"schedule": {"steps": 3200}}}
+    own = {
+        "decompose": {"neurons": 200}, "convert": {"model": dataclasses.replace(MODEL, numbers=200_000_000)},
+        "polysemanticity": {"neurons": 200}, "train_model": {"values": VALUES | steps},
+        "train_dictionary": {"values": VALUES | steps}, "contexts": {"values": VALUES | {"num_texts": 400}},
+    }  # fmt: skip
     twice = cost(driver, dataclasses.replace(FACTS, **own.get(driver, more)))
-    # What reads responses alone writes a few figures of them.
-    assert twice.disk_bytes > found.disk_bytes - (driver in ("audit", "select", "integrate"))
+    # What reads responses alone writes a few figures of them, and what is trained is as large after more steps.
+    as_large = ("audit", "select", "integrate", "edit", "errors", "train_model", "train_dictionary")
+    assert twice.disk_bytes > found.disk_bytes - (driver in as_large)
     assert MACHINE.seconds(twice, MODEL) > MACHINE.seconds(found, MODEL)
     slow = Machine(2.0, 1e11)
     assert slow.seconds(found, MODEL) > MACHINE.seconds(found, MODEL)
     if found.operations:
         # 2 N a token of a pass over prompts of 24 tokens, which 20 are padded to.
-        assert driver == "decompose" or found.operations >= 2 * 80_000_000 * 24 * 50
-        assert twice.operations == pytest.approx(2 * found.operations, rel=1e-6)
+        assert driver in ("decompose", "train_model") or found.operations >= 2 * 80_000_000 * 24 * 50
+        # Features' words are read off the unembedding once, however many texts there are.
+        once = 2.0 * 2304 * 3 * MODEL.logit_numbers if driver == "contexts" else 0.0
+        assert twice.operations == pytest.approx(2 * found.operations - once, rel=1e-6)
         wide = dataclasses.replace(FACTS, values=VALUES | {"storage": "bfloat16"})
-        assert found.memory_bytes - cost(driver, wide).memory_bytes == pytest.approx(2 * 108_000_000)
+        expected = 0 if driver == "train_model" else 2 * 108_000_000
+        assert found.memory_bytes - cost(driver, wide).memory_bytes == pytest.approx(expected)
+
+
+def test_training_costs_six_operations_a_parameter_and_token():
+    texts, tasks = (cost("train_model", dataclasses.replace(FACTS, values=VALUES | {"data": d})) for d in ("x", ""))
+    # Of 32 rows of 128 tokens, or of 16 of 64 and of 26, and 64 of 14.
+    assert tasks.operations / texts.operations == pytest.approx((16 * 64 + 16 * 26 + 64 * 14) / (32 * 128))
+    # Four layers of attention and MLP, nine norms, and 512 words.
+    numbers = 4 * (49_152 + 3 * 32_768) + 9 * 128 + 512 * 128
+    assert texts.operations == pytest.approx(6 * numbers * 4096 * 1600, rel=0.01)
+    one, crossed = (
+        cost("train_dictionary", dataclasses.replace(FACTS, values=VALUES | {"layers": ["0", "1"], "cross_layer": c}))
+        for c in (False, True)
+    )  # fmt: skip
+    step = 6 * 576 * 8 * 576 * 1024
+    assert one.operations == pytest.approx(500 * (4 * step) + FACTS.forward(500 * 1024, 0))
+    assert crossed.operations - one.operations == pytest.approx(500 * step)
+
+
+def test_programs_that_are_kept_need_no_compiling(toy, monkeypatch):
+    assert "less where" not in planned(toy, config())[0]["a"].basis
+    costs = importlib.import_module("causeway.engine.analyses.study.cost_table")
+    monkeypatch.setattr(costs, "COSTS", {"make": lambda facts: Cost(30.0, 1, 1), "join": lambda facts: Cost(1.0, 1, 1)})
+    monkeypatch.setattr(costs, "COMPILING", {"make": 11.0})
+    found, _ = planned(toy, config())
+    assert found["a"].basis == "estimated from shapes; 11 s less where its programs are kept"
+    assert found["c"].basis == "estimated from shapes"
 
 
 @pytest.mark.parametrize(
@@ -81,6 +123,7 @@ def test_a_sweep_costs_its_rows_and_rollouts_every_token_they_write():
         ("second_order", dataclasses.replace(FACTS, directions=None), "how many directions there will be is not known"),
         ("evaluate", dataclasses.replace(FACTS, values=VALUES | {"generate": True}), "what --generate takes"),
         ("screen", dataclasses.replace(FACTS, values=VALUES | {"play": 5}), "what --play takes"),
+        ("train_dictionary", dataclasses.replace(FACTS, values=VALUES | {"steps": None}), "with --steps it is known"),
         ("patch_sweep", dataclasses.replace(FACTS, patched=None), "how many features there will be is not known"),
     ],
 )
