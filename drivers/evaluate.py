@@ -111,6 +111,7 @@ def _write(out: Path, model: Model, scored: Scored) -> None:
     from causeway.engine.analyses.evaluate.baseline import by_value, line, metrics, row_of
     from causeway.engine.sweep import durable
     from causeway.engine.sweep.environment import environment
+    from causeway.ports.results import baseline_figures as figures
     from causeway.ports.results import baseline_files as files
 
     for split in {split for _, split in scored}:
@@ -124,11 +125,11 @@ def _write(out: Path, model: Model, scored: Scored) -> None:
         if by := [row for field in FLAGS.by for row in by_value(scores, field, criterion)]:
             files.write_table(groups, by)
         found.setdefault(split, {})[name] = measured = metrics(scores, criterion)
-        files.draw_differences(out, name, split, [s.normalised_difference for s in scores], measured)
+        figures.draw_differences(out, name, split, [s.normalised_difference for s in scores], measured)
         print(line(name, split, measured))
     about = {"model": model.name, "model_fingerprint": model.fingerprint, "environment": environment()}
     for split, measured in found.items():
-        files.draw_rates(out, split, measured)
+        figures.draw_rates(out, split, measured)
         files.write_metrics(out, split, {"behaviours": measured, **about})
 
 

@@ -7,7 +7,6 @@ from causeway.engine.sweep import durable
 from causeway.ports.pages.charts.theme import VEGA_LITE, with_data
 from causeway.ports.pages.section import Chart, Section
 
-FORMATS = ("png", "svg")
 # Pixels a point of a PNG: a chart 640 wide comes to 1,920, which is 300 an inch at 6.4 inches.
 SCALE = 3.0
 
@@ -16,7 +15,7 @@ def write_figures(sections: Sequence[Section], folder: Path, formats: Sequence[s
     """Writes every chart as ANCHOR-NAME.FORMAT, each whole or not at all.
 
     Args:
-        sections: of a page. folder: made where it is not there. formats: some of `FORMATS`.
+        sections: of a page. folder: made where it is not there. formats: png, svg or both.
 
     Returns:
         The files.
@@ -27,14 +26,16 @@ def write_figures(sections: Sequence[Section], folder: Path, formats: Sequence[s
         for block in section.blocks
         if isinstance(block, Chart)
     }
-    durable.make_folder(folder)
-    written = []
-    for name, chart in charts.items():
-        for form in formats:
-            path = folder / f"{name}.{form}"
-            durable.write_bytes(path, draw(chart, form))
-            written.append(path)
-    return written
+    paths = {folder / f"{name}.{form}": chart for name, chart in charts.items() for form in formats}
+    for path, chart in paths.items():
+        write_figure(path, chart)
+    return list(paths)
+
+
+def write_figure(path: Path, chart: Chart) -> None:
+    """Writes a chart in place of what is there, in the format of the file's name."""
+    durable.make_folder(path.parent)
+    durable.write_bytes(path, draw(chart, path.suffix.removeprefix(".")))
 
 
 def draw(chart: Chart, form: str) -> bytes:

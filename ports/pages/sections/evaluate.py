@@ -7,11 +7,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv
 
-from causeway.ports.pages.charts.histograms import histograms
-from causeway.ports.pages.charts.rates import rates
-from causeway.ports.pages.section import Block, Card, Cards, Chart, DataTable, Missing, Prose, Section
+from causeway.ports.pages.section import Block, Card, Cards, DataTable, Missing, Prose, Section
 from causeway.ports.pages.workdir import Result, read_json
-from causeway.ports.results.baseline_files import RATES, table_path
+from causeway.ports.results.baseline_figures import differences_chart, rates_chart, set_name
+from causeway.ports.results.baseline_files import table_path
 
 _PREFIX = "baseline_metrics_"
 HEADINGS = {
@@ -34,7 +33,7 @@ def section_of(result: Result, anchor: str, title: str) -> Section:
         Card("clear enough to look inside", str(passed), "by the threshold of each"),
         Card("prompts", str(sum(entry["prompts"] for *_, entry in found))),
     ]
-    blocks: list[Block] = [Cards(cards), Prose(HOW), _rates_chart(found), *_prompt_blocks(prompts)]
+    blocks: list[Block] = [Cards(cards), Prose(HOW), rates_chart(found), *_prompt_blocks(prompts)]
     return Section(title, anchor, blocks, lead)
 
 
@@ -45,29 +44,14 @@ HOW = (
 )
 
 
-def _rates_chart(found: Sets) -> Chart:
-    return Chart(
-        "rates", "Rates by behaviour",
-        "Share of prompts, with 95 % intervals; orange: the share of margin successes that a behaviour needs.",
-        rates("share of prompts"), _rates(found),
-    )  # fmt: skip
-
-
 def _prompt_blocks(prompts: pa.Table) -> list[Block]:
     if not prompts.num_rows:
         return []
-    drawn = prompts.select(["set", "id", "normalised_difference", "margin"])
+    told = "Log probability of the right answer less that of the wrong one."
     return [
-        Chart(
-            "differences", "How clearly prompts are answered",
-            "Prompts by the log probability of the right answer less that of the wrong one, in nats a token; orange: "
-            "the margin.", histograms("normalised_difference", "nats a token", "set", "margin"), drawn,
-        ),
-        DataTable(
-            "prompts", "Prompts, the least clear first",
-            "Log probability of the right answer less that of the wrong one.", prompts, HEADINGS,
-        ),
-    ]  # fmt: skip
+        differences_chart(prompts.select(["set", "id", "normalised_difference", "margin"])),
+        DataTable("prompts", "Prompts, the least clear first", told, prompts, HEADINGS),
+    ]
 
 
 def _sets(folder: Path) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
@@ -76,21 +60,6 @@ def _sets(folder: Path) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
         split = path.stem.removeprefix(_PREFIX)
         for behaviour, entry in read_json(path).get("behaviours", {}).items():
             yield behaviour, split, entry
-
-
-def _rates(found: Sets) -> pa.Table:
-    rows = [
-        {
-            "label": f"{behaviour}, {split}",
-            "measure": name,
-            **{part: entry[key].get(part) for part in ("rate", "low", "high")},
-            "bound": entry["success_threshold"] if key == "margin_success" else None,
-        }
-        for behaviour, split, entry in found
-        for key, name in RATES.items()
-    ]
-    kinds = [(name, pa.string() if name in ("label", "measure") else pa.float64()) for name in rows[0]]
-    return pa.Table.from_pylist(rows, pa.schema(kinds))
 
 
 def _prompts(folder: Path, found: Sets) -> pa.Table:
@@ -103,7 +72,7 @@ def _prompts(folder: Path, found: Sets) -> pa.Table:
         path = table_path(folder, behaviour, split)
         if path.is_file():
             part = pyarrow.csv.read_csv(path, parse_options=parsed, convert_options=options)
-            part = part.append_column("set", pa.array([f"{behaviour}, {split}"] * part.num_rows, pa.string()))
+            part = part.append_column("set", pa.array([set_name(behaviour, split)] * part.num_rows, pa.string()))
             margin = pa.array([float(entry["min_score_diff"])] * part.num_rows, pa.float64())
             parts.append(part.append_column("margin", margin))
     whole = pa.concat_tables(parts, promote_options="permissive") if parts else pa.table({})
