@@ -10,7 +10,7 @@ JAX's own settings win where they are in the environment: JAX_COMPILATION_CACHE_
 JAX_COMPILATION_CACHE_MAX_SIZE another size in bytes, JAX_ENABLE_COMPILATION_CACHE=false turns the cache off.
 
 JAX holds a lock over every read and write of a cache of bounded size, so processes may share it. It writes an entry and
-then its time: an entry without one was not written to its end, and is removed here, as JAX would keep it for good.
+then its time: an entry without one was not written to its end, and is removed where a model is loaded, as JAX would keep it for good.
 """
 
 import contextlib
@@ -83,17 +83,18 @@ def private_folder() -> Path:
         RuntimeError: there is no home.
         ValueError: others could have put their code there.
     """
+    folder = _named_folder()
+    for place in (folder.parent, folder):
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _check_private(place)
+    return folder
+
+
+def _named_folder() -> Path:
     base = os.environ.get("XDG_CACHE_HOME", "")
     # The convention says that a relative one is to be ignored.
     home = (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "causeway"
-    folder = home / f"programs-{processor()}"
-    for place in (home, folder):
-        place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _check_private(place)
-    # Without a bound jax writes no times and takes no lock, so nothing tells an entry that was cut short.
-    if os.environ.get("JAX_COMPILATION_CACHE_MAX_SIZE") != "-1":
-        _remove_torn(folder)
-    return folder
+    return home / f"programs-{processor()}"
 
 
 def _check_private(folder: Path) -> None:
@@ -120,8 +121,19 @@ def processor() -> str:
     return f"{platform.machine()}-{hashlib.sha256(chr(10).join(told).encode()).hexdigest()[:12]}"
 
 
+def remove_torn_programs() -> None:
+    """Remove entries of the private folder whose writing was cut short, before anything is compiled.
+
+    Drivers do so when they load a model; those that compile nothing need no list of the folder. Nothing is removed
+    while another process is at work, which may be writing, or from a folder that somebody named.
+    """
+    folder = os.environ.get(_FOLDER)
+    # Without a bound jax writes no times and takes no lock, so nothing tells an entry that was cut short.
+    if folder and os.environ.get("JAX_COMPILATION_CACHE_MAX_SIZE") != "-1" and folder == str(_named_folder()):
+        _remove_torn(Path(folder))
+
+
 def _remove_torn(folder: Path) -> None:
-    """Remove entries whose writing was cut short, unless another process is at work, which may be writing one."""
     with contextlib.suppress(Timeout), FileLock(folder / _LOCK, timeout=0):
         names = set(os.listdir(folder))
         for name in names:

@@ -27,8 +27,10 @@ def load_model(storage: Storage | None = None, spread: bool = True) -> Model:
         storage: dtype of its weights (default: that of --storage).
         spread: False where --devices is without effect: on the default device.
     """
+    from causeway.engine.compilation_cache import remove_torn_programs
     from causeway.ports.models.load import load_model as load
 
+    remove_torn_programs()
     bos, reference = {"auto": None, "yes": True, "no": False}[FLAGS.bos], given("model", "a hub id or a folder")
     where = _mesh() if spread else None
     with named("model"):

@@ -9,12 +9,18 @@ import pytest
 from filelock import FileLock
 
 from causeway.engine import compilation_cache
-from causeway.engine.compilation_cache import keep_compiled_programs, private_folder, processor
+from causeway.engine.compilation_cache import (
+    keep_compiled_programs,
+    private_folder,
+    processor,
+    remove_torn_programs,
+)
 
 # Compiles two programs, and says how many were loaded from disk.
 PROGRAM = """
-from causeway.engine.compilation_cache import keep_compiled_programs
+from causeway.engine.compilation_cache import keep_compiled_programs, remove_torn_programs
 folder = keep_compiled_programs()
+remove_torn_programs()
 import jax, jax.numpy as jnp
 loaded = []
 jax.monitoring.register_event_listener(lambda event, **_: loaded.append(event) if "cache_hits" in event else None)
@@ -61,8 +67,11 @@ def test_a_link_and_a_place_that_others_can_change_are_not_used(home, tmp_path):
 
 def test_entries_stay_where_jax_writes_no_times(home, monkeypatch):
     monkeypatch.setenv("JAX_COMPILATION_CACHE_MAX_SIZE", "-1")
-    (private_folder() / "whole-cache").write_bytes(b"")
-    assert (private_folder() / "whole-cache").exists()
+    folder = private_folder()
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(folder))
+    (folder / "whole-cache").write_bytes(b"")
+    remove_torn_programs()
+    assert (folder / "whole-cache").exists()
 
 
 def test_a_folder_of_another_user_is_not_used(home, monkeypatch):
@@ -86,14 +95,15 @@ def test_another_folder_and_turning_it_off(home, monkeypatch):
     assert not home.exists()
 
 
-def test_entries_cut_short_are_removed_unless_they_are_being_written(home):
+def test_entries_cut_short_are_removed_unless_they_are_being_written(home, monkeypatch):
     folder = private_folder()
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(folder))
     for name in ("whole-cache", "whole-atime", "torn-cache"):
         (folder / name).write_bytes(b"")
     with FileLock(folder / ".lockfile"):
-        private_folder()
+        remove_torn_programs()
         assert (folder / "torn-cache").exists()
-    private_folder()
+    remove_torn_programs()
     assert {path.name for path in folder.glob("*-*")} == {"whole-cache", "whole-atime"}
 
 

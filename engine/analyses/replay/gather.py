@@ -12,6 +12,7 @@ in blocks, and in each block every prompt's plain rows are read once.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -24,6 +25,8 @@ from causeway.engine.analyses.replay.recorded import Key, Recorded
 LAST, GENERATED = "last_prompt", "generated"
 STEPS = (LAST, GENERATED)
 MOST_BYTES = 2**29
+# Rows of a prompt read together.
+READ_ROWS = 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,8 +78,7 @@ def _block(source: Source, compared: Sequence[Comparison], columns: Columns) -> 
     read = np.zeros((len(compared), 2, 1))
     for at, prompt in enumerate(source.clean.prompt_ids.tolist()):
         plain = {key: _rows(*source.plain(key, prompt), columns) for key in {one.plain for one in compared}}
-        for place, one in enumerate(compared):
-            edited = _rows(source.edited, source.edited.rows_of(*one.edited, prompt), columns)
+        for place, (one, edited) in enumerate(zip(compared, _edited(source, compared, prompt, columns), strict=True)):
             shared, mine, theirs = np.intersect1d(edited.trial, plain[one.plain].trial, return_indices=True)
             pair = _Pair(edited.take(mine), plain[one.plain].take(theirs))
             for number, step in enumerate(STEPS):
@@ -101,9 +103,18 @@ class _Rows:
     valid: Bool[np.ndarray, "n N"]
     read: Values
 
-    def take(self, rows: Int[np.ndarray, " m"]) -> "_Rows":
+    def take(self, rows: Int[np.ndarray, " m"] | slice) -> "_Rows":
         unseen = None if self.read.unseen is None else self.read.unseen[rows]
         return _Rows(self.trial[rows], self.valid[rows], Values(self.read.values[rows], unseen))
+
+
+def _edited(source: Source, compared: Sequence[Comparison], prompt: int, columns: Columns) -> Iterator[_Rows]:
+    """The edited rows of each comparison in a prompt, read many at a time: a read takes longer than a row."""
+    several = max(1, READ_ROWS // source.clean.trials)
+    for start in range(0, len(compared), several):
+        parts = [source.edited.rows_of(*one.edited, prompt) for one in compared[start : start + several]]
+        read, ends = _rows(source.edited, np.concatenate(parts), columns), np.cumsum([0, *map(len, parts)])
+        yield from (read.take(slice(*span)) for span in itertools.pairwise(ends.tolist()))
 
 
 def _rows(recorded: Recorded, rows: Int[np.ndarray, " n"], columns: Columns) -> _Rows:
