@@ -10,7 +10,8 @@ JAX's own settings win where they are in the environment: JAX_COMPILATION_CACHE_
 JAX_COMPILATION_CACHE_MAX_SIZE another size in bytes, JAX_ENABLE_COMPILATION_CACHE=false turns the cache off.
 
 JAX holds a lock over every read and write of a cache of bounded size, so processes may share it. It writes an entry and
-then its time: an entry without one was not written to its end, and is removed where a model is loaded, as JAX would keep it for good.
+then its time: an entry without one was not written to its end, and is removed when a model is loaded, as JAX would keep
+it for good.
 """
 
 import contextlib
