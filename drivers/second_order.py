@@ -35,6 +35,7 @@ def main(_: list[str]) -> None:
     no_effect("where the model alone is asked", "dictionaries", "gating")
     if not FLAGS.directions:
         no_effect("without --directions, where answers part", "position")
+    from causeway.engine.analyses.second_order.results import result_tables
     from causeway.engine.prompt_record import check_pair
     from causeway.engine.sweep.job import run
 
@@ -45,9 +46,11 @@ def main(_: list[str]) -> None:
     job = _job(model, listed)
     if run(job, workdir, repair=FLAGS.repair).stopped:
         sys.exit(prompt_flags.STOPPED)
+    neurons, layers = result_tables(job, workdir, FLAGS.correction)
+    heads = _heads(job, workdir, neurons) if FLAGS.heads else None
     with prompt_flags.alone(workdir):
         chat_flags.keep(workdir / chat_flags.RENDERED, [prompt.record for prompt in listed])
-        _write(job, workdir, listed)
+        _write(job, workdir, listed, neurons, layers, heads)
 
 
 def _scorable(model: Model, records: list) -> list[Scorable]:
@@ -78,18 +81,19 @@ def _job(model: Model, listed: list[Scorable]) -> ScoresJob:
     )  # fmt: skip
 
 
-def _write(job: ScoresJob, workdir: Path, listed: list[Scorable]) -> None:
+def _write(
+    job: ScoresJob, workdir: Path, listed: list[Scorable], neurons: pa.Table, layers: pa.Table, heads: pa.Table | None
+) -> None:  # fmt: skip
     """Tables first, and what they say of all last."""
     from causeway.engine.analyses.second_order import results
     from causeway.engine.sweep.durable import write_bytes
     from causeway.engine.sweep.environment import environment
     from causeway.engine.sweep.table import write_table
 
-    neurons, layers = results.result_tables(job, workdir, FLAGS.correction)
     found = results.summary(job, workdir, layers)
     write_table(workdir / "layers.parquet", layers)
-    if FLAGS.heads:
-        _heads(job, workdir, neurons)
+    if heads is not None:
+        write_table(workdir / "heads.parquet", heads)
     write_table(workdir / "neurons.parquet", neurons)
     about = {
         "model": job.model.name, "model_fingerprint": job.model.fingerprint, "directions": found,
@@ -101,20 +105,19 @@ def _write(job: ScoresJob, workdir: Path, listed: list[Scorable]) -> None:
     print(f"everything is in {workdir}: neurons.parquet, heads.parquet, layers.parquet, second_order.json")
 
 
-def _heads(job: ScoresJob, workdir: Path, neurons: pa.Table) -> None:
+def _heads(job: ScoresJob, workdir: Path, neurons: pa.Table) -> pa.Table:
     """The strongest neurons' scores by head; a sweep of its own beside the scores."""
     from causeway.engine.analyses.second_order import tables
     from causeway.engine.analyses.second_order.heads import heads_of
     from causeway.engine.frozen.job import kept_array
     from causeway.engine.sweep.job import run
-    from causeway.engine.sweep.table import write_table
 
     split = heads_of(job, tables.strongest(neurons, FLAGS.heads))
     own = workdir / HEADS / split.plan.fingerprint[:12]
     if run(split, own, repair=FLAGS.repair).stopped:
         sys.exit(prompt_flags.STOPPED)
     parts = kept_array(split, own, "heads")
-    write_table(workdir / "heads.parquet", tables.head_table(split.neurons, job.aims.names, parts))
+    return tables.head_table(split.neurons, job.aims.names, parts)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ therefore have to ask for the same arrays in the same order. Arrays of one proce
 Cost: an array is sent once to each device; results of a pass are small beside what the pass reads.
 """
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -46,7 +48,7 @@ def gathered(tree: Any) -> Any:
     apart = [at for at, leaf in enumerate(leaves) if _lies_apart(leaf)]
     if apart:
         mesh = next(iter({leaves[at].sharding.mesh for at in apart}))
-        for at, whole in zip(apart, _replicated(mesh, [leaves[at] for at in apart]), strict=True):
+        for at, whole in zip(apart, _on_all(mesh)([leaves[at] for at in apart]), strict=True):
             leaves[at] = whole
     return jax.tree.unflatten(structure, leaves)
 
@@ -62,8 +64,9 @@ def _lies_apart(leaf: Any) -> bool:
     return not leaf.is_fully_addressable and not leaf.is_fully_replicated
 
 
-def _replicated(mesh: Mesh, arrays: list[jax.Array]) -> list[jax.Array]:
-    return jax.jit(_same, out_shardings=NamedSharding(mesh, PartitionSpec()))(arrays)
+@functools.cache
+def _on_all(mesh: Mesh) -> Callable[[list[jax.Array]], list[jax.Array]]:
+    return jax.jit(_same, out_shardings=NamedSharding(mesh, PartitionSpec()))
 
 
 def _same(arrays: list[jax.Array]) -> list[jax.Array]:

@@ -43,7 +43,7 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
     "bos": choice("Put the begin-of-sequence token before a text; auto: as the tokenizer does.",
                    "auto", "auto", "yes", "no"),
     "devices": whole("Local devices to use (default: all).", None),
-    "mesh": text("Devices as data:2,model:2: rows along data; weights and features split along model (none split)."),
+    "mesh": text("Devices of one or all processes, data:2,model:2: rows along data, weights, features along model."),
     "placement": choice("Dictionaries whole on each device, split over --mesh, or layer by layer; auto: what fits.",
                          "auto", "auto", "replicated", "sharded", "streamed"),
     "parallel": choice("How rows are spread over devices.", "shard_map", "shard_map", "pmap"),
