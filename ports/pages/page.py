@@ -19,9 +19,9 @@ import jinja2
 import pyarrow as pa
 from markupsafe import Markup, escape
 
-from causeway.ports.pages import table_data
+from causeway.ports.pages import feature_cards, table_data
 from causeway.ports.pages.charts.theme import VEGA_LITE, specification
-from causeway.ports.pages.section import Chart, DataTable, GraphView, Section
+from causeway.ports.pages.section import Chart, DataTable, FeatureCards, GraphView, Section
 
 _HERE = Path(__file__).parent
 # Rows of a `DataTable` that travel with the page; where there are more, the page says where all of them are.
@@ -51,13 +51,10 @@ def render(sections: Sequence[Section], title: str, made: str) -> str:
         scripts.insert(0, Markup(_vega()))
     if graphs:
         scripts.append(Markup(asset("graph.js")))
-    return (
-        _environment()
-        .get_template("page.html.j2")
-        .render(
-            sections=sections, title=title, made=made, policy=POLICY, style=Markup(asset("page.css")), scripts=scripts
-        )
-    )
+    shaded = any(isinstance(block, FeatureCards) for block in blocks)
+    style = Markup("".join(asset(name) for name in ("page.css", *["feature_cards.css"] * shaded)))
+    template = _environment().get_template("page.html.j2")
+    return template.render(sections=sections, title=title, made=made, policy=POLICY, style=style, scripts=scripts)
 
 
 def check_names(sections: Sequence[Section]) -> None:
@@ -152,6 +149,7 @@ def _environment() -> jinja2.Environment:
     )
     made.filters |= {"text": text, "cell": cell, "flat": flat, "head": head, "classes": classes, "embedded": embedded}
     made.filters["graph_json"] = lambda graph: Markup(table_data.script_json(graph))
+    made.filters |= {name: getattr(feature_cards, name) for name in ("token", "shaded", "direction", "bar_heights")}
     made.tests["of"] = lambda block, name: type(block).__name__ == name
     made.globals["most_rows"] = MOST_ROWS
     return made

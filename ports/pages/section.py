@@ -123,7 +123,53 @@ class GraphView:
     graph: Mapping[str, Any]
 
 
-Block = Prose | Missing | Cards | Chart | DataTable | Facts | GraphView
+@dataclasses.dataclass(frozen=True)
+class Snippet:
+    """Tokens of a text with a feature's value at each.
+
+    Attributes:
+        tokens: texts. values: as many numbers. peak: place of the token that is meant. note: where it is from.
+    """
+
+    tokens: Sequence[str]
+    values: Sequence[float]
+    peak: int
+    note: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class FeatureCard:
+    """What is known of a feature.
+
+    Attributes:
+        title: its layer and number. label: what it is called; "" for nothing.
+        figures: some numbers, in words. bars: (from, to, count) of its values.
+        promoted, suppressed: (token, weight). contexts: groups of texts, each with its heading.
+    """
+
+    title: str
+    label: str
+    figures: Sequence[str]
+    bars: Sequence[tuple[float, float, int]]
+    promoted: Sequence[tuple[str, float]]
+    suppressed: Sequence[tuple[str, float]]
+    contexts: Sequence[tuple[str, Sequence[Snippet]]]
+
+
+@dataclasses.dataclass(frozen=True)
+class FeatureCards:
+    """Cards of features, below each other.
+
+    Attributes:
+        title, caption: what they are, and how they are read. cards: in order.
+    """
+
+    title: str
+    caption: str
+    cards: Sequence[FeatureCard]
+
+
+Block = Prose | Missing | Cards | Chart | DataTable | Facts | GraphView | FeatureCards
 
 
 @dataclasses.dataclass(frozen=True)

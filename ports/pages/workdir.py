@@ -46,6 +46,7 @@ KINDS = (
     Kind("prompts", "*_train.jsonl"),
     Kind("evaluate", "baseline_metrics_*.json", "baseline_*.csv", "baseline_metrics_*.json"),
     Kind("features", "*_samples.npy", "layer_*/*_top_k_indices.npy", "*_summary.json"),
+    Kind("contexts", "summary.json", "plan:contexts", "summary.json"),
     Kind("screen", "screen.parquet", about="summary.json"),
     Kind("patch_sweep", "effects.parquet", "plan:patch_sweep", "summary.json"),
     Kind("attribute", "scores.jsonl", "plan:attribute"),

@@ -18,6 +18,7 @@ from causeway.ports.pages.workdir import Result
 
 # Commands whose results have a section; a line each.
 SECTIONS = frozenset({
+    "contexts",
     "evaluate",
     "features",
     "patch_sweep",
