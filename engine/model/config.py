@@ -181,13 +181,15 @@ class Numerics:
     storage: dtype of weights in memory; int8 keeps those of products in 8 bits, with a scale an output channel
     (`quantised`), and others in float32. compute: dtype of the operands of matrix products and of the residual stream.
     accumulate: dtype of norms, softmax, logits and of the sums inside products. version: of how a pass is computed,
-    counted up where its last bits change; it is in the plan of every sweep.
+    counted up where its last bits change; it is in the plan of every sweep. in_parts: whether products of float32 with
+    weights of bfloat16 are three of 16 bits (`exact_parts`).
     """
 
     storage: Storage = "float32"
     compute: Precision = "float32"
     accumulate: Precision = "float32"
     version: int = dataclasses.field(default=4, init=False)
+    in_parts: bool = False
 
     @property
     def dtypes(self) -> dict[str, Storage]:

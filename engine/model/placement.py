@@ -42,7 +42,10 @@ def numerics_of(transformer: Transformer, dictionary: Any = None) -> dict[str, A
     Places along `data` are not among it: they change no bit.
     """
     places = parallel_of(transformer, dictionary).model
-    return dataclasses.asdict(transformer.numerics) | ({MODEL: places} if places > 1 else {})
+    told = dataclasses.asdict(transformer.numerics)
+    if not transformer.numerics.in_parts:  # plans of other devices do not speak of it
+        del told["in_parts"]
+    return told | ({MODEL: places} if places > 1 else {})
 
 
 def place_abstract(abstract: Tree, where: Where) -> Tree:

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
+from causeway.engine.model import exact_parts
 from causeway.engine.model.config import ModelConfig, Numerics
 from causeway.engine.model.joined_heads import join_heads, keys, queries, values
 from causeway.engine.model.norms import NoNorm, RMSNorm, make_norm, make_rms
@@ -40,12 +41,10 @@ def _product(equation: str, x: Array, weight: Weight, numerics: Numerics) -> Arr
 
 def _summed(equation: str, x: Array, matrix: Array, scale: Array | None, numerics: Numerics, dtype: jnp.dtype) -> Array:
     """The same, left in the dtype that sums are asked for in; weights in 8 bits are scaled here, once a sum."""
-    out = jnp.einsum(
-        equation,
-        x.astype(numerics.compute_dtype),
-        matrix.astype(numerics.compute_dtype),
-        preferred_element_type=dtype,
-    )
+    x = x.astype(numerics.compute_dtype)
+    if numerics.in_parts:
+        return exact_parts.product(equation, x, matrix)
+    out = jnp.einsum(equation, x, matrix.astype(numerics.compute_dtype), preferred_element_type=dtype)
     return out if scale is None else out * scale.astype(out.dtype)
 
 
@@ -241,12 +240,13 @@ def with_blocks(transformer: Transformer, blocks: Blocks) -> Transformer:
 
 def layer(blocks: Blocks, index: int | Array) -> Block:
     """One block; `index` may be traced. What is taken at a traced index is a copy of one block either way, of single
-    blocks in the dtype of products, so that a GPU does not copy first and convert then."""
+    blocks in the dtype that products take, so that a GPU does not copy first and convert then."""
     if not isinstance(blocks, tuple):
         return jax.tree.map(lambda leaf: leaf[index], blocks)
     if not isinstance(index, jax.Array):
         return blocks[index]
-    widened = partial(_widened, blocks[0].attention.numerics.compute_dtype)
+    numerics = blocks[0].attention.numerics
+    widened = partial(_widened, numerics.storage_dtype if numerics.in_parts else numerics.compute_dtype)
     return jax.lax.switch(index, [lambda block=block: jax.tree.map(widened, block) for block in blocks])
 
 

@@ -19,6 +19,7 @@ import jax
 
 from causeway.engine import scalars
 from causeway.engine.model.config import PRECISIONS, STORAGES, ModelConfig, Numerics, Precision, Storage
+from causeway.engine.model.exact_parts import chosen
 from causeway.engine.model.handle import Model
 from causeway.engine.model.placement import Where
 from causeway.engine.model.transformer import Transformer
@@ -75,7 +76,7 @@ def load_model(
         )
     if prepend_bos is not None:
         scalars.truth(prepend_bos, "prepend_bos")
-    numerics = _check_numerics(Numerics(storage, compute, accumulate))
+    numerics = chosen(_check_numerics(Numerics(storage, compute, accumulate)), jax.default_backend())
     directory = model_directory(reference)
     if is_checkpoint(directory):
         return _restore(directory, numerics, str(reference), prepend_bos, sharding)

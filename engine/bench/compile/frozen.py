@@ -39,6 +39,7 @@ from causeway.engine.frozen.sources import Sources, fit_in_memory, gather_source
 from causeway.engine.intervention.edits import Edit, EditSpec
 from causeway.engine.intervention.held import Held
 from causeway.engine.model.config import ModelConfig
+from causeway.engine.model.exact_parts import PARTS
 from causeway.engine.model.transformer import Transformer
 
 TOKENS, ACTIVE = 64, 64
@@ -86,7 +87,9 @@ def intervene_4b(layers: int) -> Workload:
     moved = WEIGHT_BYTES * block_parameters(config) + stream
     needed = Needed(layers * moved + WEIGHT_BYTES * ends, layers * operations + 2 * rows * ends)
     own = ((edit,), integers())
-    return Workload(partial(propagate, keep=False), (clean, own), layers, rows, "interventions", needed, "float32")
+    return Workload(
+        partial(propagate, keep=False), (clean, own), layers, rows, "interventions", needed, "bfloat16", PARTS
+    )
 
 
 def second_order_4b(layers: int) -> Workload:
@@ -101,7 +104,7 @@ def second_order_4b(layers: int) -> Workload:
         rows * TOKENS * (2 * block_parameters(config) + attention_operations(config, TOKENS / 2)),
     )
     arguments = ((abstract_blocks(config, EXACT), None), own)
-    return Workload(function, arguments, layers, rows, "prompts", needed, "float32")
+    return Workload(function, arguments, layers, rows, "prompts", needed, "bfloat16", PARTS)
 
 
 def pathways_8b(layers: int) -> Workload:
@@ -124,7 +127,9 @@ def pathways_8b(layers: int) -> Workload:
     writers = WEIGHT_BYTES * TOKENS * ACTIVE * config.d_model
     needed = Needed(WEIGHT_BYTES * block_parameters(config) + cotangents + writers, operations)
     function = partial(pulled, reading=Reading("total", "each", 25))
-    return Workload(function, (Shared(transformer, saes, prompt), own), layers - 1, rows, "targets", needed, "float32")
+    return Workload(
+        function, (Shared(transformer, saes, prompt), own), layers - 1, rows, "targets", needed, "bfloat16", PARTS
+    )
 
 
 def _qwen(layers: int) -> tuple[ModelConfig, Transformer, Dictionary, FrozenRecord]:

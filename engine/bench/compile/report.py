@@ -81,7 +81,7 @@ def figures(card: Card, workload: Workload, compiled: Compiled) -> dict[str, flo
         "trip_copies": sum(kernel.count for kernel in copies),
         "trip_copies_gb": moved(copies) / 1e9,
         "trip_ms": 1e3 * _seconds(card, trip),
-        "needed_ms": 1e3 * card.seconds(needed.bytes, {workload.dtype: needed.operations}),
+        "needed_ms": 1e3 * card.seconds(needed.bytes, {workload.dtype: workload.passes * needed.operations}),
         "call_gb": moved(call) / 1e9,
         "call_ms": 1e3 * seconds,
         f"{workload.answer}_per_second": workload.answers / seconds,

@@ -12,13 +12,15 @@ import jax.numpy as jnp
 
 from causeway.engine.dictionary.dictionary import Dictionary, DictionaryConfig
 from causeway.engine.model.config import ModelConfig, Numerics
+from causeway.engine.model.exact_parts import chosen
 from causeway.engine.model.transformer import Transformer, abstract_transformer
 from causeway.engine.model.unrolled import unrolled
 
 WEIGHT_BYTES = 2
 LLAMA_LAYERS, QWEN_LAYERS = 32, 36
-# Products in 16 bits for what is sampled or scored; effects of a thousandth need float32 (`precision`).
-FAST, EXACT = Numerics("bfloat16", "bfloat16"), Numerics("bfloat16", "float32")
+# Products in 16 bits for what is sampled or scored; effects of a thousandth need float32 (`precision`), which is in parts
+# where weights have 16 bits.
+FAST, EXACT = Numerics("bfloat16", "bfloat16"), chosen(Numerics("bfloat16", "float32"), "gpu")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Workload:
         function, arguments: what is compiled; arrays are `jax.ShapeDtypeStruct`s.
         trips: how often its largest loop, and every loop of unknown length, runs.
         answers: what a call gives so many of, by the name of `answer`. needed: of a trip. dtype: of its products.
+            passes: how many of that dtype a product takes (`exact_parts`).
     """
 
     function: Callable[..., Any]
@@ -46,6 +49,7 @@ class Workload:
     answer: str
     needed: Needed
     dtype: str
+    passes: int = 1
 
 
 def llama_8b(layers: int) -> ModelConfig:
