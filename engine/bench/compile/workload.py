@@ -18,8 +18,8 @@ from causeway.engine.model.unrolled import unrolled
 
 WEIGHT_BYTES = 2
 LLAMA_LAYERS, QWEN_LAYERS = 32, 36
-# Products in 16 bits for what is sampled or scored; effects of a thousandth need float32 (`precision`), which is in parts
-# where weights have 16 bits.
+# Products in 16 bits for what is sampled or scored; effects of a thousandth need float32 (`precision`), which is in
+# parts where weights have 16 bits.
 FAST, EXACT = Numerics("bfloat16", "bfloat16"), chosen(Numerics("bfloat16", "float32"), "gpu")
 
 
