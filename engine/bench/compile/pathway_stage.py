@@ -18,7 +18,6 @@ layers that run, so the mean of both stands for all calls.
 import dataclasses
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import jax
 import numpy as np
@@ -75,14 +74,9 @@ def _recording(transformer: Transformer, saes: Dictionary) -> list[Part]:
     width, config = bucket_width(PROMPT), transformer.config
     passed = partial(record_pass, reads=("resid_post",))
     stream = shape(width, config.d_model, dtype=transformer.numerics.compute_dtype)
-    layers = saes.config.layers
-
-    def encoded(dictionary: Dictionary, x: Any) -> Any:
-        return encode(dictionary, layers[0], x)
-
     return [
         Part("passes", passed, (transformer, integers(width), integers()), HALVES + 1),
-        Part("encoding", encoded, (saes, stream), HALVES * len(layers)),
+        Part("encoding", encode, (saes, integers(), stream), HALVES * len(saes.config.layers)),
     ]
 
 
