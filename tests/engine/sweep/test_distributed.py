@@ -203,6 +203,26 @@ def test_on_one_mesh_all_compute_every_unit_in_one_order_and_each_commits_its_ow
     assert contents(Store(workdir, plan)) == contents(finished)
 
 
+def test_on_one_mesh_each_mends_its_own_units_before_process_0_looks_what_is_missing(toy, finished, contents, tmp_path):
+    service, plan, workdir = Service(), toy.make_plan(), tmp_path / "crew"
+    run_sweep(Store(workdir, plan), lambda unit: toy.make_result(plan, unit))
+    for unit in (0, 1):
+        (workdir / "units" / f"{unit:05d}.parquet").write_bytes(b"damaged")
+    computed = {0: [], 1: []}
+
+    def work(index):
+        def compute(unit):
+            computed[index].append(unit)
+            return toy.make_result(plan, unit)
+
+        with joined(one_mesh(index, service), workdir):
+            return run_sweep(Store(workdir, plan), compute, repair=True).stopped
+
+    assert together([work, work]) == ["", ""]
+    assert computed == {0: [0, 1], 1: [0, 1]}
+    assert contents(Store(workdir, plan)) == contents(finished)
+
+
 def test_on_one_mesh_whoever_is_left_alone_leaves(toy, tmp_path, monkeypatch):
     monkeypatch.setattr("causeway.engine.sweep.one_mesh._WATCH_SECONDS", 0.05)
     service, plan, told, left = Service(), toy.make_plan(), [], threading.Event()
