@@ -44,7 +44,8 @@ def test_without_an_edit_nothing_changes_and_with_one_the_held_stream_is_the_cle
 
 
 @pytest.mark.parametrize(("family", "kind"), [
-    ("llama", "skip_mlp_in"), ("llama", "sae_cut"), *(pytest.param(*case, marks=pytest.mark.slow) for case in (
+    ("llama", "skip_mlp_in"), *(pytest.param(*case, marks=pytest.mark.slow) for case in (
+        ("llama", "sae_cut"),
         ("gemma2", "relu"), ("qwen3", "skip_resid_mid"), ("gpt_neox", "gated"), ("llama", "sae"), ("gpt2", "jumprelu"),
     )),
 ])  # fmt: skip

@@ -36,8 +36,12 @@ def stacks(tmp_path):
     return tmp_path / "published", tmp_path / "stacks"
 
 
-@pytest.mark.parametrize("storage", ["float32", "bfloat16", "float16"])
-@pytest.mark.parametrize("split", [False, True])
+@pytest.mark.parametrize(
+    ("split", "storage"),
+    [(False, "bfloat16"), (True, "float32"), *(pytest.param(*case, marks=pytest.mark.slow) for case in (
+        (False, "float32"), (False, "float16"), (True, "bfloat16"), (True, "float16"),
+    ))],
+)  # fmt: skip
 def test_a_model_restores_onto_any_mesh_and_dtype_as_its_files_do(converted, model_dir, equal_trees, storage, split):
     where = make_mesh(2, 2) if split else None
     restored, loaded = (load_model(path, storage=storage, sharding=where) for path in (converted, model_dir))
