@@ -94,7 +94,8 @@ BENCHMARKS: Mapping[str, Benchmark] = MappingProxyType({
     ),
     "compile": Benchmark(
         "nothing is run: programs at real sizes, compiled for the card of --target; their memory, traffic and bounds\n"
-        "of time; needs the extra `cuda`, no GPU (three minutes, 5 GB; --compile_layers=2: one)",
+        "of time; needs the extra `cuda`, no GPU (three minutes, 5 GB; --compile_layers=2: one).\n"
+        "--programs=stage_8b,stage_8b_bfloat16: the whole pathway stage against its 15 minutes (five each)",
         "target programs compile_layers", bench_compile.run_compile, True, bench_compile.device,
     ),
 })  # fmt: skip
