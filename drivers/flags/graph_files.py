@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from causeway.drivers.flags.flag_values import no_effect, share
-from causeway.drivers.flags.table import GRAPH_FORMATS, take
+from causeway.drivers.flags.table import take
+from causeway.drivers.flags.table.features import GRAPH_FORMATS
 
 if TYPE_CHECKING:
     from causeway.engine.analyses.attribute.graph import AttributionGraph, PrunedGraph

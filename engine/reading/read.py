@@ -21,27 +21,23 @@ Cost: one forward pass a row without its logits, and the reduction's own. Memory
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from causeway.engine.arrays import AnyArray
 from causeway.engine.devices import RowParallel, parallel_of
 from causeway.engine.dictionary.finite import refuse_features
 from causeway.engine.dictionary.placement import Holder, StreamedDictionaries
 from causeway.engine.gathered import to_host
-from causeway.engine.intervention.instruments import Differentiated, Instruments
-from causeway.engine.intervention.sites import once, side_by_side
-from causeway.engine.intervention.taps import BoundTap, TapSpec, bind_tap
+from causeway.engine.intervention.sites import once
+from causeway.engine.intervention.taps import TapSpec, bind_tap
 from causeway.engine.model.finite import all_finite
-from causeway.engine.model.forward import causal_pass, check_rows
+from causeway.engine.model.forward import check_rows
 from causeway.engine.model.transformer import Transformer
 from causeway.engine.reading.passes import ROWS, ReadPass, ReadRow, Slots, all_places, deal, prompt_name
-from causeway.engine.reading.reductions import Place, Reduction, Results
+from causeway.engine.reading.programs import reduced, run_and_reduced, streams_read
+from causeway.engine.reading.reductions import Reduction
 
 HELD_BYTES = 1 << 30
 Progress = Callable[[int, int], None]
@@ -186,14 +182,14 @@ class _Reader:
     def at_once(self, batch: ReadPass) -> Part:
         """The results of a pass without a dictionary: one program runs and reduces it."""
         own = self._split((batch.tokens, batch.lengths, batch.places, batch.there, batch.labels))
-        program = self.parallel.program(_run_and_reduced, reduce=self.reduce)
+        program = self.parallel.program(run_and_reduced, reduce=self.reduce)
         out, finite = program((self.transformer, self.taps, self.data), own)
         self._check_pass(finite, batch)
         return self._checked(batch, -1, to_host(out))
 
     def _run(self, batch: ReadPass) -> Streams:
         own = self._split((batch.tokens, batch.lengths, batch.places))
-        streams, finite = self.parallel.program(_streams)((self.transformer, self.taps), own)
+        streams, finite = self.parallel.program(streams_read)((self.transformer, self.taps), own)
         self._check_pass(finite, batch)
         return streams
 
@@ -221,7 +217,7 @@ class _Reader:
         numbers = np.array([number, index, slot], np.int32)
         own = (streams, *marks, self.carried.get(layer))
         shared = (None, holder, self.parallel.replicate(numbers), self.data)
-        out = self.parallel.program(_reduced, reduce=self.reduce)(shared, own)
+        out = self.parallel.program(reduced, reduce=self.reduce)(shared, own)
         if self.reduce.carries:
             self.carried[layer] = out.pop("carried")
         return self._checked(batch, layer, to_host(out))
@@ -252,84 +248,3 @@ class _Reader:
             finite = [np.isfinite(array).reshape(count, -1).all(axis=1) for array in rows]
             self._check_pass(np.all(finite, axis=0), batch)
         return Part(layer, batch.rows, batch.there[:count], values)
-
-
-def _streams(
-    shared: tuple[Transformer, tuple[BoundTap, ...]],
-    own: tuple[Int[Array, "B T"], Int[Array, " B"], Int[Array, "B S"]],
-    differentiated: Differentiated | None = None,
-) -> tuple[tuple[Float[Array, "P B S D"], ...], Bool[Array, " B"]]:
-    """The streams at the places read, and whether each row's pass gave numbers."""
-    (transformer, taps), (tokens, lengths, places) = shared, own
-    # The pass's own logits are not used, so the compiler drops them.
-    out = causal_pass(transformer, tokens, Instruments(taps=taps, differentiated=differentiated), lengths)
-    return tuple(_at(places, record.values) for record in out.records), jnp.all(out.finite, axis=1)
-
-
-def _at(places: Int[Array, "B S"], values: AnyArray) -> Float[Array, "P B S D"]:
-    """A stream of all tokens, [P, B, T, ...], at the places read."""
-    return jax.vmap(side_by_side)(jnp.asarray(values))[:, jnp.arange(len(places))[:, None], places]
-
-
-def _run_and_reduced(
-    shared: tuple[Transformer, tuple[BoundTap, ...], Any], own: tuple[Array, Array, Array, Array, Array], *,
-    reduce: Reduction,
-) -> tuple[Results, Bool[Array, " B"]]:  # fmt: skip
-    """`_streams` and `_reduced` of all layers, in one program."""
-    (transformer, taps, data), (tokens, lengths, places, there, labels) = shared, own
-    slopes: tuple[Array, ...] = ()
-    if reduce.pulled:
-        streams, finite, slopes = _streams_and_slopes(shared, own, reduce)
-    else:
-        streams, finite = _streams((transformer, taps), (tokens, lengths, places))
-    numbers = jnp.zeros(3, jnp.int32)
-    return _reduced((transformer, None, numbers, data), (streams, there, labels, None), slopes, reduce=reduce), finite
-
-
-def _streams_and_slopes(
-    shared: tuple[Transformer, tuple[BoundTap, ...], Any], own: tuple[Array, Array, Array, Array, Array],
-    reduce: Reduction,
-) -> tuple[tuple[Array, ...], Bool[Array, " B"], tuple[Array, ...]]:  # fmt: skip
-    """`_streams`, and the slopes [A, P, B, S, D] of the reduction's numbers.
-
-    Zeros are pushed onto the pulled streams; rows do not meet, so the gradient of a sum over rows is that of each.
-    """
-    (transformer, taps, data), (tokens, lengths, places, there, labels) = shared, own
-
-    def numbers(pushes: dict[str, Array]) -> tuple[Array, tuple[tuple[Array, ...], Array]]:
-        found = Differentiated(pushes, reduce.constant)
-        streams, finite = _streams((transformer, taps), (tokens, lengths, places), found)
-        wide = tuple(map(_widened, streams))
-        place = Place(wide, there, labels, transformer=transformer, data=data)
-        return reduce.numbers(place), (streams, finite)
-
-    every = tuple(tap for tap in taps if tap.spec.stream in reduce.pulled)
-    shapes = jax.eval_shape(lambda: causal_pass(transformer, tokens, Instruments(taps=every), lengths).records)
-    pushes = {
-        tap.spec.stream: jnp.zeros(record.values.shape, jnp.promote_types(record.values.dtype, jnp.float32))
-        for tap, record in zip(every, shapes, strict=True)
-    }
-    found, back, (streams, finite) = jax.vjp(numbers, pushes, has_aux=True)
-    ways = jnp.eye(found.shape[1], dtype=found.dtype)
-    (pulled,) = jax.lax.map(lambda way: back(jnp.broadcast_to(way, found.shape)), ways)
-    slopes = tuple(jax.vmap(partial(_at, places))(pulled[name]) for name in reduce.pulled)
-    return streams, finite, slopes
-
-
-def _reduced(
-    shared: tuple[Transformer | None, Any, Int[Array, "3"], Any],
-    own: tuple[tuple[Float[Array, "P B S D"], ...], Bool[Array, "B S"], Int[Array, "B S"], Any],
-    slopes: tuple[Float[Array, "A P B S D"], ...] = (),
-    *,
-    reduce: Reduction,
-) -> Results:
-    """One layer's results, or those of all; computed in float32 or better whatever the model computes in."""
-    (transformer, dictionary, numbers, data), (streams, there, labels, carried) = shared, own
-    layer, index, slot = numbers
-    chosen = streams if reduce.whole else tuple(stream[slot] for stream in streams)
-    wide = tuple(map(_widened, chosen))
-    return reduce(Place(wide, there, labels, layer, index, dictionary, transformer, data, slopes, carried))
-
-
-def _widened(x: Array) -> Array:
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))

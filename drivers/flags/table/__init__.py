@@ -11,11 +11,14 @@ command goes on where it stopped. `--out` belongs to results that are written at
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 from absl import flags
 
 from causeway.drivers.flags.entry import DEFINE, Entry, choice, choice_or_alone, listed, number, switch, text, whole
+from causeway.drivers.flags.table.bench import BENCH
+from causeway.drivers.flags.table.features import FEATURES
+from causeway.drivers.flags.table.neurons import NEURONS
 
 # Flags that are defined through this module belong to the driver that takes them.
 flags.disclaim_key_flags()
@@ -24,7 +27,6 @@ flags.disclaim_key_flags()
 TASKS = "tasks"
 # The largest seed: draws are keyed by 32 bits of it (`engine.scalars.seed`, which flags do not wait for).
 MOST_SEED = 2**32 - 1
-GRAPH_FORMATS: tuple[Literal["neuronpedia", "graphml", "parquet"], ...] = ("neuronpedia", "graphml", "parquet")
 # Of every command whose run is shared out among processes by its --workdir.
 PROCESSES = "worker coordinator processes process ray"
 DTYPES = ("float32", "bfloat16", "float16")
@@ -133,76 +135,6 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
                           "outcome", "outcome", "state"),
     "max_rounds": whole("Rounds after which a game is left unfinished.", 20),
     "vary_start": switch("Start each game with $20 to $240; --novary_start: all with the study's $100.", True),
-    # patch_sweep
-    "features": text('Table of features: that of `screen`, or JSON lines {"layer", "feature", "value_GROUP"}.'),
-    "answers": text("Answers of prompts without their own: a JSON file or text, a list of {text, label, amount}."),
-    "per_layer": whole("Features taken of each layer, the strongest (of a screening table by |d|).", 300),
-    "value": text("Patch value: mean, mean_active, q10...q90, or GROUP=NUMBER,...", "mean_active"),
-    "value_operation": choice("What patches make of the own value f with the value v: v, f + v, v f, -v f, or f cut.",
-                               "set", "set", "add", "scale", "inhibit", "at_most", "at_least"),
-    "arms": listed("Kinds of arms to run.", "baseline", "noop", "patch", "ablate", "random", "dose"),
-    "doses": listed("Steps of the dose ladder, 1 being the value.", "0.25", "0.5", "0.75", "1.5"),
-    "random_draws": whole("Random control features for each feature (pathways: 0 for none).", 1, 0),
-    "outcome": choice("Answer probabilities, or sampled rollouts.", "exact", "exact", "sampled"),
-    "form": choice("How an edit is written: the feature's difference added, or the reconstruction put in place.",
-                    "delta", "delta", "replace"),
-    "scope": text("Where edits act: last_prompt, decode, last_prompt_and_decode (the study's), all, or "
-                   'positions:2:5,-1 (or the name of a role, or "a text").', "last_prompt"),
-    "semantics": choice("Whether earlier edits go on acting.", "cached", "cached", "recomputed"),
-    "trials": whole("Rollouts of each arm and prompt (sampled).", 30),
-    "record_features": text("Record at every token: top:K, all, patched, or a table of features.", ""),
-    "record_logits": whole("Record this many largest next-token logits.", 0, 0),
-    "unit_buckets": whole("Buckets of a unit, the most that a kill loses.", 8),
-    "rebucket": whole("Go on in --workdir, where memory ran out, in batches of fewer rows, from an unfinished prompt.",
-                       None),
-    "limit_features": whole("Pilot: the first features alone, a plan of its own.", None),
-    "plan": choice_or_alone("Only estimate time, memory and disk, from shapes or from what was measured.",
-                             "abstract", "measured"),
-    "disk_limits": listed("Fractions of the disk to warn at, and to stop at.", "0.8", "0.95"),
-    "correction": choice("False discovery rate: bh, or by (any dependence).", "bh", "bh", "by"),
-    "halves": switch("Select on half of the prompts, estimate on the others; without, none is causal.", True),
-    "alpha": number("Bound on q of a causal feature (tokens: of a word that is listed).", 0.05),
-    "tau": number("Least change of a probability of a causal feature (of log odds four times it), or of a validated "
-                  "pathway's target.", 0.05),
-    "export_study": switch("Also write the original study's result files (sampled)."),
-    # replay
-    "targets": text("Table of features whose change is asked (default: those that are set)."),
-    "sweep": text("Finished sampled workdir of `patch_sweep` with recorded features, read in place of rollouts."),
-    "teacher_forced": switch("Also run edits along the tokens of the clean rollouts.", True),
-    # attribute and intervene
-    "prompt": text("The text of one prompt."),
-    "correct": text("The answer whose logit is the target, less that of --incorrect."),
-    "incorrect": text("The answer it is compared with."),
-    "as_published": switch("Also write what the pipeline's document publishes, uncorrected."),
-    "node_threshold": number("Share of the nodes' influence that makes the part shown, above 0, at most 1.", 0.8),
-    "edge_threshold": number("Share of the edges' influence in it, above 0, at most 1.", 0.98),
-    "target": Entry("texts", [], "Tokens explained, by text after the prompt or as id:73 (default: likely ones)."),
-    "unit_prompts": whole("Prompts of a unit, the most that a kill loses.", 4),
-    "max_feature_nodes": whole("Features of a graph, by influence.", 8192),
-    "all_features": switch("Take all active features instead of --max_feature_nodes."),
-    "max_logits": whole("Most next tokens explained without targets.", 10),
-    "desired_logit_prob": number("Probability at which no more of them are taken.", 0.95),
-    "update_every": whole("Features taken between two rankings.", 512),
-    "edge_floor": number("Share of a row below which edges are not stored (default: by size).", None),
-    "cut": switch("SAEs of the stream: let it pass through reconstruction and error alone."),
-    "max_nodes": whole("Nodes of a behaviour's aggregate.", 200),
-    "edges_per_node": whole("Sources of each of them.", 10),
-    "graph_format": listed(f"Files of each graph: {', '.join(GRAPH_FORMATS)}; none for none.", "neuronpedia"),
-    "heads": whole("Split this many of the strongest by heads: edges of each graph, neurons of each direction.", 0, 0),
-    "scan": text("Name by which viewers find the model's features (default: --model)."),
-    "edits": listed("Features changed, as layer:position:feature or layer:position:feature=value; layer and position "
-                   "may be negative, a position `all` or the name of a role."),
-    "graphs": text("--workdir of an attribute run: its graphs give features and predictions."),
-    "operation": listed("zero, inhibit[:a] (-a f), set:v, add:v, scale:k, at_most:v, at_least:v, patch (partner's).",
-                       "zero"),
-    "holds": listed("Kept as in the clean pass: open (nothing), freeze_attention, constrained (direct paths are left); "
-                   "or some of STREAM, STREAM.LAYER, features.LAYER.FEATURE (intervene: one of the three).", "open"),
-    "kinds": listed("Changed together: single, layer, circuit, complement (of --graphs).", "single"),
-    "max_features": whole("Features taken of each graph, by effect.", 200),
-    "importance": switch("Correlate all features with the logit difference over prompts."),
-    "min_active": whole("Prompts a feature must be active on to be tested.", 5),
-    "reading": choice("A feature's activation on a prompt, for --importance.", "max", "max", "last"),
-    "min_gap": number("Smallest |clean - corrupt| of which a recovery is a share.", 0.1, 0),
     # audit, select
     "results": text("Folder of an earlier study: its published files, or the --workdir of a finished patch_sweep."),
     "rank_by": choice("What makes a feature strong: |cohen_d|, |effect|, or the end of the effect's interval nearer to "
@@ -246,110 +178,21 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
                       None, "saelens", "circuit_tracer"),
     "verify": switch("Compare the model's logits with torch's before the folder is named."),
     "tolerance": number("Largest difference of a logit that --verify accepts.", 1e-3, 0),
-    # neurons and directions
-    "neurons": text("Neurons: a table (of `rank`, or JSON lines), its folder, or LAYER:NEURON,... (default: all)."),
-    "limit_neurons": whole("The first so many neurons of each layer alone.", None),
-    "directions": text("Folder of `direction`: what scores are taken on."),
     # study
     "only": listed("These stages alone."),
     "from": text("This stage and those after it alone."),
-    # represent
-    # direction
-    "representations": listed("Folders of `represent`, of one model and stream."),
-    "labels": choice("Prompts are labelled by right or wrong answers, or graded by the margin between them.",
-                      "correct", "correct", "margin"),
-    "label_source": choice("Which labels an answer right: what was written, or the margin's sign (default: written, if "
-                            "all prompts with labels were).", None, "generated", "margin"),
-    "methods": listed("difference, probe, mass_mean; of --labels=margin covariance, ridge (default: all); or none."),
-    "fit_split": text("Split of the prompts that are fitted on, where there are several splits.", "train"),
-    "judge_split": text("Split of the prompts that are judged on.", "test"),
-    "token_directions": Entry("texts", [], "Tokens whose unembedding columns are directions too, by text or as id:73."),
-    "answers_direction": switch("Also the mean difference of the columns of right and wrong answers."),
-    # rank
-    "keep_layers": whole("Critical layers, by what ablating their MLP changes.", 6),
-    "criteria": listed("Neurons are ranked by the mean of their ranks by these: mean_abs, variance, saliency (over all "
-                       "tokens; ..._last: the last), direct_effect, direct_effect_abs.",
-                       "mean_abs", "variance", "direct_effect"),
-    "attention": switch("Ablate what each layer's attention writes too."),
-    # second_order
-    "orders": whole("Most attentions passed: 1 is the second order, more show how effects fall off.", 1),
-    # components
-    "largest": whole("Largest effects of a neuron: the smallest is its threshold, most have its component's sign.",
-                     100, 1),
-    "export_npy": text("Folder for the original's .npy files: effects [prompts, neurons, D], pca, norm, direction."),
-    # decompose
-    "components": text("Folder of `components`: the directions that are described, or the neurons ablated."),
-    "held_components": text("The same made from other prompts, to see whether the words hold there."),
-    "lexicon": text("tokens, maths (curated words), data (frequent words of --data), or a file, one a line.", "tokens"),
-    "word_vectors": choice("What a word stands for: the mean of its tokens' unembedding columns, the first one's, or "
-                            "the state after its definition.", "mean", "mean", "first", "definitions"),
-    "definition": text("The prompt of --word_vectors=definitions, with WORD in the word's place.", "WORD means"),
-    "min_count": whole("Texts that a word is in, at least (of --data for --lexicon=data; tokens: of both arms).", 5),
-    "atoms": whole("Most texts that a neuron is described by.", 32),
-    "null_draws": whole("Reflected lexicons that a neuron's cosine is compared with; 0: none, and no p.", 39, 0),
-    # ablate
-    "decompositions": text("Folder of `decompose`: the words of neurons (ablate: components as these have them, too)."),
-    "live": switch("Also set the neurons to their means in the model itself.", True),
-    # edit
-    "factors": listed("What neurons' activations are multiplied by, each in turn.", "0", "0.5", "1.5", "2"),
-    "together": listed("How many of the first neurons are scaled together (default: 2, 4, 8, ... and all)."),
-    "sign_by": text("Column of --neurons whose sign says what is amplified (above 0) and what suppressed (below)."),
-    "unrelated": listed("Files of prompts of other tasks, with answers of their own: what the edit costs there."),
-    "unrelated_data": listed(f"Text files, or `{TASKS}`: what the edit costs there, as loss of the next token."),
-    "export": text("Folder that the chosen edit's weights are written to, as a Hugging Face model."),
-    # polysemanticity, errors, adversarial
-    "measure": choice("What a neuron is judged by on a prompt: its activation, or its score on a direction, direct or "
-                       "of second order.", "activation", "activation", "direct", "second_order"),
-    "scores": text("Finished workdir of `second_order` on the same prompts (default: scores are computed)."),
-    "along": text("Which direction, by name, where there are several."),
-    "examples": whole("Prompts shown of each neuron and class of answers.", 5, 0),
-    "words": text("In place of neurons' words some of one's own: a,b,... or a file, one a line, or JSON lines of text "
-                  "and weight (below 0: expected to push the wrong way)."),
-    "insert": text("How a word is put into a prompt (default: '{word} ', unless --slots are given)."),
-    "at": text("Field before whose value in the text it is put (default: at the beginning)."),
-    "slots": listed("Fields whose values in the text are replaced by words that are values of them."),
-    "num_words": whole("Words tried, of those expected to push each way.", 20),
-    "per_template": whole("Prompts made of a template (a line of --prompts with `slots`), at most.", 64),
     # integrate
     "select": text("Folder of `select`: the features chosen."),
     "pathways": text("Workdir of `pathways`: which features drive which."),
     "replay": text("Workdir of `replay`: the same in rollouts."),
     "associations": text("Folder of `tokens`: which tokens and words features add and remove."),
     "similarity": number("Least mean similarity, 0 to 1, of features that are joined to a cluster.", 0.5, 0.0, 1.0),
-    # pathways
-    "derivative": choice("total: everything live; direct: attention patterns, norms and MLP outputs as they were.",
-                          "total", "total", "direct"),
-    "set_to": text("What sources are set to: 0, or GROUP: those with value_GROUP in --features, and set to it.", "0"),
-    "candidates": whole("Sources that gradients propose for each target and lower layer.", 25, 1),
-    "top": whole("Of these measured, for each target.", 25, 1),
-    "select_by": choice("What they are chosen by: |effect| beyond --least_effect, or the documents' |gradient| > 0.1; "
-                        "gradients then propose by their size.",
-                         "effect", "effect", "original"),
-    "least_effect": number("Least |gradient x change| of a pair that is measured (of the pre-activation).", 0.0, 0),
-    "random_pairs": whole("Rejected candidates measured too, for each target, for the calibration.", 5, 0),
-    "longest_chain": whole("Pairs of a chain, at most.", 3, 2, 4),
-    "chains": whole("Chains chosen, those whose weakest pair is strongest by discovery; q is over them.", 200, 0),
-    "prototype": text("One feature alone, as L26-1069: does discovery run, and what does it take?"),
     # report
     "shown_folder": Entry("string", None, "Folder to look at: of any command, or one that holds several.",
                           name="workdir"),
     "page": Entry("string", None, "HTML file to write (default: report.html in --workdir).", name="out"),
     "figures": choice_or_alone("Also write every chart as a picture, to NAME_figures/ (png).", "png", "svg", "png,svg"),
-    # bench
-    "threads": whole("CPU threads to use (0: all); figures are meant for one.", 1, 0),
-    "repeats": whole("Timed repetitions.", 2),
-    "bench_layers": whole("Layers of the random model (the reference has 8).", 8),
-    "load_layers": whole("Layers of the files that `load` writes (2: 1.4 GB of model, 1.1 GB of SAEs).", 2),
-    "all_rows": switch("attribute: also time a graph with a row for every active feature.", True),
-    "tokens": whole("Tokens of each prompt (default: 32; of heads 16, of second_order and pathways 64).", None, 2),
-    "num_prompts": whole("heads: random prompts.", 100),
-    "all_tokens": switch("heads: also ablate at all tokens, which takes ten times as long.", False),
-    "nodes": whole("attribute: node budget.", 2048),
-    "card": Entry("string", None, "A card that is not here: h200, a100, rtx4090, a40, or a JSON file.", name="target"),
-    "programs": listed("compile, all: of what they run these alone (default: all)."),
-    "peer_python": text("peers: a Python that has circuit-tracer, which needs a transformers of its own."),
-    "worse_by": number("compare: share of a figure by which it may be worse.", 0.1, 0),
-    "compile_layers": whole("compile: layers of each model, for a quick look (default: all).", None, 2),
+    **FEATURES, **NEURONS, **BENCH,
 })  # fmt: skip
 
 # Names that flags had once, and those that they have now, whichever of them a command knows.

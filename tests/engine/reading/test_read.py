@@ -10,6 +10,7 @@ import pytest
 from causeway.engine.devices import compilations, local_parallel
 from causeway.engine.dictionary.placement import Sharded, StreamedDictionaries
 from causeway.engine.mesh import make_mesh
+from causeway.engine.reading import programs
 from causeway.engine.reading import read as reader
 from causeway.engine.reading.passes import ReadRow, all_places, check_read, deal, one_place
 from causeway.engine.reading.read import read
@@ -115,7 +116,7 @@ def kept(transformer, case, rows, holder, **options):
 
 
 def count_programs():
-    return [compilations(f) for f in (reader._streams, reader._reduced, reader._run_and_reduced)]
+    return [compilations(f) for f in (programs.streams_read, programs.reduced, programs.run_and_reduced)]
 
 
 def assert_same(a, b):
@@ -204,9 +205,9 @@ def test_means_and_greatest_values_are_of_the_places_read(transformer, holders):
 
 
 def test_one_width_for_all_is_one_program(transformer):
-    before = compilations(reader._run_and_reduced)
+    before = compilations(programs.run_and_reduced)
     kept(transformer, CASES["total"], make_rows(CASES["total"]), None, width=28)
-    assert compilations(reader._run_and_reduced) == before + 1
+    assert compilations(programs.run_and_reduced) == before + 1
 
 
 def test_rows_that_cannot_be_read_are_one_line(transformer, refuses):
