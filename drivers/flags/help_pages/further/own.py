@@ -1,4 +1,4 @@
-"""Of commands about models and dictionaries of one's own, whole studies, and speed."""
+"""Of commands about models and dictionaries of one's own, whole studies, what results say, and speed."""
 
 from types import MappingProxyType
 
@@ -26,6 +26,11 @@ OWN = MappingProxyType({
         ("what will it take?", "causeway study --plan --workdir=runs/circuits"),
         ("one stage again, with another value",
          "causeway study --only=evaluate --config.shared.seed=1 --workdir=runs/circuits"),
+    ),
+    "report": (
+        ("a page elsewhere, and its charts as pictures",
+         "causeway report --workdir=runs/screen --out=runs/page.html --figures"),
+        ("of all that lies in a folder, made again", "causeway report --workdir=runs --overwrite"),
     ),
     "bench": (
         ("everything, as one JSON", "causeway bench all --json"),
