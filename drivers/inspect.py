@@ -15,7 +15,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from causeway.drivers.flags import model_flags
-from causeway.drivers.flags.counter import counter
 from causeway.drivers.flags.flag_values import named, no_effect
 from causeway.drivers.flags.refusals import run_driver
 from causeway.drivers.flags.table import TASKS, take
@@ -117,12 +116,11 @@ def _measure(model: Model, dictionary: Any, texts: list[str]) -> dict:
         loss["rounding"] = rounding_account(exact.transformer, model.transformer, corpus)
     if dictionary is None:
         return loss
-    told = counter("passes of the measurement")
-    measured = loss | {"quality": measure_quality(model.transformer, dictionary, corpus, FLAGS.text_rows, told)}
+    measured = loss | {"quality": measure_quality(model.transformer, dictionary, corpus, FLAGS.text_rows)}
     if doubts(loss["loss"]) or dictionary.crosses or not FLAGS.place_tokens:
         return measured
     few = corpus.head(int((corpus.counts.cumsum() < FLAGS.place_tokens).sum()) + 1)
-    return measured | {"places": try_places(model.transformer, dictionary, few, counter("layers' places tried"))}
+    return measured | {"places": try_places(model.transformer, dictionary, few)}
 
 
 def _page(found: dict) -> list[str]:

@@ -58,7 +58,7 @@ def main(_: list[str]) -> None:
     sums = group_sums(
         model.transformer, dictionary, chosen.prompts, cast(tuple[str, str], groups), strata=FLAGS.strata,
         bos=model.tokenizer.bos_id if model.tokenizer else None, position=reduced, at=at, rows=FLAGS.batch_rows,
-        parallel=parallel, progress=_progress, kept=reading_flags.kept(model),
+        parallel=parallel, kept=reading_flags.kept(model),
     )  # fmt: skip
     table = screen_table(sums, seed=FLAGS.seed)
     found = summary.summarise(table)
@@ -110,11 +110,6 @@ def _sizes(chosen: Compared, groups: tuple[str, ...]) -> str:
     if chosen.left_out:
         parts.append("not compared: " + ", ".join(f"{n} {label}" for label, n in chosen.left_out.items()))
     return "prompts: " + "; ".join(parts)
-
-
-def _progress(done: int, total: int) -> None:
-    if sys.stderr.isatty():
-        print(f"\r{done} of {total} prompts", end="" if done < total else "\n", file=sys.stderr, flush=True)
 
 
 def _provenance(model: Model, dictionary: Holder, chosen: Compared) -> dict:

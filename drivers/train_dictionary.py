@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from causeway.drivers.flags import corpus_flags, dictionary_flags
-from causeway.drivers.flags.counter import counter
 from causeway.drivers.flags.flag_values import absent, all_given, folder, named, workdir_beside
 from causeway.drivers.flags.refusals import run_driver
 from causeway.drivers.flags.table import take
@@ -120,7 +119,7 @@ def _measured(folder: Path, model: Model, design: Design, held_out: Corpus) -> l
 
     print("measuring on the held-out text what was written ...", flush=True)
     written = load_dictionaries(folder, design.layers, for_model=model)
-    return measure_quality(model.transformer, written, held_out, progress=counter("passes of the measurement"))
+    return measure_quality(model.transformer, written, held_out)
 
 
 def _reporter(steps: int) -> Callable[[int, Progress], None]:

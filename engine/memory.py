@@ -54,6 +54,19 @@ def resident_bytes() -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
+def peak_memory_bytes() -> int:
+    """Largest resident memory of this process so far (getrusage counts kibibytes, on macOS bytes)."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def device_memory_bytes() -> int:
+    """Largest memory in use so far on any local accelerator; 0 where there is none or jax was never imported."""
+    jax = sys.modules.get("jax")
+    statistics = [device.memory_stats() or {} for device in jax.local_devices()] if jax else []
+    return max((entry.get("peak_bytes_in_use", 0) for entry in statistics), default=0)
+
+
 def _host_bytes() -> int:
     limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     address_space = resource.getrlimit(resource.RLIMIT_AS)[0]

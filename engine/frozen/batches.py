@@ -23,6 +23,7 @@ from causeway.engine.model.buckets import bucket_width
 from causeway.engine.model.config import ModelConfig
 from causeway.engine.model.forward import check_rows
 from causeway.engine.model.transformer import Transformer
+from causeway.engine.progress import Step
 
 # (transformer, shared), (tokens [B, T], lengths [B], positions [B], extra) -> results, finite [B]
 BatchProgram = Callable[..., tuple[Any, Bool[Array, " B"]]]
@@ -116,14 +117,16 @@ def run_batches(
     """
     made = [filled(prompts, numbers, transformer.config) for numbers in batches]
     program = parallel.program(function, **static)
-    for _, same in itertools.groupby(made, key=lambda batch: batch.tokens.shape):
-        for stripe in parallel.deal(list(same)):
+    alike = (list(same) for _, same in itertools.groupby(made, key=lambda batch: batch.tokens.shape))
+    with Step("prompts run", sum(map(len, batches)), "prompt") as step:
+        for stripe in itertools.chain.from_iterable(map(parallel.deal, alike)):
             own = parallel.place([(b.tokens, b.lengths, b.positions, extra(b)) for b in stripe])
             found = to_host(program((transformer, shared), own))
             for batch, (out, finite) in zip(stripe, parallel.apart(found, len(stripe)), strict=True):
                 names = [prompts[number].name for number in batch.numbers]
                 check_rows(finite, transformer, batch.tokens, batch.lengths, names)
                 yield batch, _first(out, len(names))
+                step.advance(len(names))
 
 
 def _first(tree: Any, count: int) -> Any:

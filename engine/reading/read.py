@@ -35,6 +35,7 @@ from causeway.engine.intervention.taps import TapSpec, bind_tap
 from causeway.engine.model.finite import all_finite
 from causeway.engine.model.forward import check_rows
 from causeway.engine.model.transformer import Transformer
+from causeway.engine.progress import Step
 from causeway.engine.reading.passes import ROWS, ReadPass, ReadRow, Slots, all_places, deal, prompt_name
 from causeway.engine.reading.programs import reduced, run_and_reduced, streams_read
 from causeway.engine.reading.reductions import Reduction
@@ -95,7 +96,7 @@ def read(
         parallel: devices the rows are spread over (default: those of the weights).
         slots, width: see `passes.deal`.
         name: of a row, for errors.
-        progress: called with (rows done, rows in all) as passes are finished.
+        progress: called with (rows done, rows in all) as passes are finished, by who counts more than these.
 
     Yields:
         Parts; of one layer in the order of the passes. Last, where the reduction carries, what was carried: a part
@@ -109,11 +110,13 @@ def read(
     reader = _Reader(parallel, parallel.replicate(transformer), dictionary, reduce, data, tuple(streams), layers, name)
     dealt = deal(rows, batch_rows * parallel.count, transformer.config.max_position, slots, width)
     done = 0
-    for count, parts in reader.groups(dealt):
-        yield from (own for part in parts for own in _of_devices(part, batch_rows, reduce.totals))
-        done += count
-        if progress:
-            progress(done, len(rows))
+    with Step("prompts read", len(rows), "prompt") as step:
+        for count, parts in reader.groups(dealt):
+            yield from (own for part in parts for own in _of_devices(part, batch_rows, reduce.totals))
+            done += count
+            step.advance(count)
+            if progress:
+                progress(done, len(rows))
     yield from reader.last()
 
 

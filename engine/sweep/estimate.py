@@ -25,9 +25,9 @@ from typing import Literal
 import jax
 
 from causeway.engine.compilation_cache import programs_are_kept
+from causeway.engine.memory import device_memory_bytes, peak_memory_bytes
 from causeway.engine.sweep.cost import ProgramCost
 from causeway.engine.sweep.plan import Plan
-from causeway.engine.sweep.progress import device_memory_bytes, peak_memory_bytes
 from causeway.engine.sweep.runner import Compute
 from causeway.engine.sweep.store import Store
 

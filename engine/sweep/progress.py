@@ -1,13 +1,12 @@
 """Tells people how a sweep goes: a bar on a terminal, plain lines otherwise, and events.jsonl for later.
 
-At most one line a minute of rate, disk and memory goes to events.jsonl (and, without a terminal, to stderr), besides
-the start, the end and warnings. Nothing here is read back by a computation.
+At most one line each half minute of rate, disk and memory goes to events.jsonl (and, without a terminal, to stderr),
+besides the start, the end and warnings. Nothing here is read back by a computation.
 """
 
 import contextlib
 import datetime
 import json
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -16,12 +15,13 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
+from causeway.engine.memory import device_memory_bytes, peak_memory_bytes
+from causeway.engine.progress import INTERVAL, Step, left
 from causeway.engine.sweep.guard import DiskGuard
 from causeway.engine.sweep.plan import Plan
 from causeway.engine.sweep.processes import Share
 
 EVENTS_FILE = "events.jsonl"
-_INTERVAL_SECONDS = 60.0
 
 
 class Progress:
@@ -51,23 +51,26 @@ class Progress:
         self._units = len(done)
         self._rows = self._rows_before = sum(plan.unit_rows[unit] for unit in done)
         self._started = self._reported = clock()
-        self._bar = self._make_bar() if self._stream.isatty() else None
+        # What a unit computes tells nothing of its own meanwhile.
+        self._step = Step(
+            self._name, self._of_rows, "row", done=self._rows, bar_alone=True, stream=self._stream, clock=clock
+        )
+        self._step.begin()
         self._warned = False
 
     def unit_done(self, rows: int) -> None:
         """Counts a finished unit."""
         self._units += 1
         self._rows += rows
-        if self._bar is not None:
-            self._bar.update(rows)
+        self._step.advance(rows)
 
     def tick(self) -> None:
-        """Reports if a minute has passed since the last report; warns once when the disk fills."""
+        """Reports if half a minute has passed since the last report; warns once when the disk fills."""
         used = self._guard.fraction()
         if used >= self._guard.warn and not self._warned:
             self._warned = True
             self.event("warning", f"disk {used:.0%} used; the sweep stops at {self._guard.stop:.0%}, resumable")
-        if self._clock() - self._reported >= _INTERVAL_SECONDS:
+        if self._clock() - self._reported >= INTERVAL:
             self._reported = self._clock()
             self._report()
 
@@ -78,30 +81,25 @@ class Progress:
 
     def close(self) -> None:
         """Ends the bar."""
-        if self._bar is not None:
-            self._bar.close()
-
-    def _make_bar(self) -> tqdm:
-        return tqdm(total=self._of_rows, initial=self._rows, unit="row", desc=self._name, file=self._stream)
+        self._step.end()
 
     def _report(self) -> None:
         rate = (self._rows - self._rows_before) / max(self._clock() - self._started, 1e-9)
-        left = (self._of_rows - self._rows) / rate if rate else None
+        rest = self._of_rows - self._rows
         figures = {
             "units": self._units,
             "rows": self._rows,
             "rows_per_second": rate,
-            "seconds_left": left,
+            "seconds_left": rest / rate if rate else None,
             "disk_used": self._guard.fraction(),
             "memory_gb": peak_memory_bytes() / 1e9,
             "device_memory_gb": device_memory_bytes() / 1e9,
         }
         self._write("progress", **figures)
-        if self._bar is None:
-            eta = "unknown" if left is None else str(datetime.timedelta(seconds=round(left)))
+        if not self._step.has_bar:
             self._say(
                 f"{self._units}/{self._of} units, {self._rows}/{self._of_rows} rows, {rate:.3g} rows/s, "
-                f"{eta} left, disk {figures['disk_used']:.0%}, memory {figures['memory_gb']:.2f} GB"
+                f"{left(rate, rest)}, disk {figures['disk_used']:.0%}, memory {figures['memory_gb']:.2f} GB"
             )
 
     def _say(self, message: str) -> None:
@@ -115,19 +113,6 @@ class Progress:
             if file.seek(0, 2) and not _ends_line(file):
                 file.write(b"\n")
             file.write(json.dumps({"time": now, "event": kind, **self._who, **fields}).encode() + b"\n")
-
-
-def peak_memory_bytes() -> int:
-    """Largest resident memory of this process so far (getrusage counts kibibytes, on macOS bytes)."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
-def device_memory_bytes() -> int:
-    """Largest memory in use so far on any local accelerator; 0 where there is none or jax was never imported."""
-    jax = sys.modules.get("jax")
-    statistics = [device.memory_stats() or {} for device in jax.local_devices()] if jax else []
-    return max((entry.get("peak_bytes_in_use", 0) for entry in statistics), default=0)
 
 
 def _ends_line(file: Any) -> bool:

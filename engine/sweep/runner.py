@@ -82,15 +82,15 @@ def run_sweep(
         guard.require(round(expected_bytes * len(store.missing()) / store.plan.units), f"the rest of {store.plan.name}")
         with store.turn():
             _write_beside(store.workdir, beside or {})
-        progress = Progress(store.plan, store.workdir, guard, done, share=own)
-        missing = own.own(_missing(store.plan.units, done, units))
-        progress.event("start", f"{len(missing)} units to compute, {len(done)} finished", environment=environment())
-        for damage in repaired:
-            progress.event("repair", f"{damage.path}: {damage.reason}; computing it again")
-        if warning:
-            progress.event("warning", f"bits may differ from those of earlier units: {warning}")
-        run = _Run(store, own, list(compute) if isinstance(compute, Sequence) else [compute], guard, progress)
-        return run.to_end(missing[:limit], whole=units is None and limit is None)
+        with contextlib.closing(Progress(store.plan, store.workdir, guard, done, share=own)) as progress:
+            missing = own.own(_missing(store.plan.units, done, units))
+            progress.event("start", f"{len(missing)} units to compute, {len(done)} finished", environment=environment())
+            for damage in repaired:
+                progress.event("repair", f"{damage.path}: {damage.reason}; computing it again")
+            if warning:
+                progress.event("warning", f"bits may differ from those of earlier units: {warning}")
+            run = _Run(store, own, list(compute) if isinstance(compute, Sequence) else [compute], guard, progress)
+            return run.to_end(missing[:limit], whole=units is None and limit is None)
 
 
 def _write_beside(workdir: Path, files: Mapping[str, bytes]) -> None:

@@ -28,6 +28,7 @@ from causeway.engine.dictionary.placement import Holder
 from causeway.engine.intervention.sites import EDITABLE
 from causeway.engine.model.finite import NotFiniteError
 from causeway.engine.model.transformer import Transformer
+from causeway.engine.progress import Step
 from causeway.engine.reading.read import ROWS, Part
 from causeway.engine.reading.reductions import CrossedMoments, Moments, Reduction, Total
 from causeway.engine.train.corpus import Corpus
@@ -79,7 +80,6 @@ def measure_quality(
     dictionary: Holder,
     corpus: Corpus,
     loss_rows: int = 128,
-    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[LayerQuality]:
     """The figures of every layer of a stack.
 
@@ -89,8 +89,6 @@ def measure_quality(
             writes depends on inputs of others, so putting one reconstruction in place is no edit of one layer.
         corpus: held-out rows.
         loss_rows: rows used for the cross-entropy figures, at most.
-        progress: called with (groups of rows done, in all) after each; a group is read twice, and once more for every
-            loss of it.
 
     Raises:
         ValueError: the corpus has no counted token, or the stack's width or layers are not the model's.
@@ -102,52 +100,44 @@ def measure_quality(
     if not corpus.counts.sum():
         raise ValueError("corpus: holds no token that counts; give held-out text")
     editable, head = config.output_stream in EDITABLE and not dictionary.crosses, corpus.head(loss_rows)
-    steps = _Steps(progress, 2 * groups_of(corpus) + editable * groups_of(head) * (1 + 3 * len(config.layers)))
-    figures, means = _reconstruction(transformer, dictionary, corpus, steps)
-    if not editable:
-        return figures
-    losses = splice_losses(transformer, dictionary, head, means, steps)
+    # A group of rows is read twice, and once more for every loss of it.
+    passes = 2 * groups_of(corpus) + editable * groups_of(head) * (1 + 3 * len(config.layers))
+    with Step("dictionaries measured", passes, "pass") as step:
+        figures, means = _reconstruction(transformer, dictionary, corpus, step)
+        if not editable:
+            return figures
+        losses = splice_losses(transformer, dictionary, head, means, step.advance)
     return [dataclasses.replace(figure, **loss) for figure, loss in zip(figures, losses, strict=True)]
 
 
-@dataclasses.dataclass
-class _Steps:
-    """Tells how many passes are done, of several readings one after another."""
+def _reading(step: Step) -> Callable[[int, int], None]:
+    """What a reader calls with the rows that it has done."""
+    counted = 0
 
-    told: Callable[[int, int], None]
-    total: int
-    done: int = 0
+    def tell(rows: int, _: int) -> None:
+        nonlocal counted
+        step.advance(-(-rows // ROWS) - counted)
+        counted = -(-rows // ROWS)
 
-    def __call__(self, count: int = 1) -> None:
-        self.done += count
-        self.told(self.done, self.total)
-
-    def reading(self) -> Callable[[int, int], None]:
-        """What a reader calls with the rows that it has done."""
-        before = self.done
-
-        def tell(rows: int, _: int) -> None:
-            self(before + -(-rows // ROWS) - self.done)
-
-        return tell
+    return tell
 
 
 def _reconstruction(
-    transformer: Transformer, dictionary: Holder, corpus: Corpus, steps: _Steps
+    transformer: Transformer, dictionary: Holder, corpus: Corpus, step: Step
 ) -> tuple[list[LayerQuality], Float[np.ndarray, "P O"]]:
     """Everything that needs no further forward pass, and each layer's mean."""
     config, rows, tokens = dictionary.config, np.arange(len(corpus.tokens)), int(corpus.counts.sum())
     # The mean first: sums of squares around it do not cancel, however far from 0 the stream lies.
     totals = read_corpus(
         transformer, corpus, rows, (config.output_stream,), None, Total(), layers=config.layers,
-        progress=steps.reading(),
+        progress=_reading(step),
     )  # fmt: skip
     means = sum(part.values["values"].sum(axis=0, dtype=np.float64) for part in totals) / tokens
     reduce: Reduction = CrossedMoments() if dictionary.crosses else Moments()
     streams = (config.stream, config.output_stream) if config.is_transcoder else (config.stream,)
     parts = read_corpus(
         transformer, corpus, rows, streams, dictionary, reduce, data=means.astype(np.float32),
-        progress=steps.reading(),
+        progress=_reading(step),
     )  # fmt: skip
     return _figures(config.layers, dictionary.num_features, tokens, parts), means
 

@@ -28,6 +28,7 @@ from causeway.engine.dictionary.placement import (
     StreamedDictionaries,
 )  # fmt: skip
 from causeway.engine.filled_array import Index, aligned_empty, filled_array
+from causeway.engine.progress import each
 from causeway.ports.dictionaries.source import DictionarySource, FeatureArray
 from causeway.ports.files.tensor_copy import copy_finite
 
@@ -59,7 +60,10 @@ def place_dictionaries(sources: Sequence[DictionarySource], placement: Placement
         return _streamed(sources, placement, dtype)
     config = common_config(sources, ("W_dec",) if cross_layer else ())
     names = [name for name in sources[0].arrays if not (cross_layer and name == "W_dec")]
-    arrays = {name: _stacked([(s, s.arrays[name]) for s in sources], placement, dtype) for name in names}
+    by_name = {name: [(source, source.arrays[name]) for source in sources] for name in names}
+    arrays = {
+        name: _stacked(parts, placement, dtype) for name, parts in each("dictionaries read", by_name.items(), "array")
+    }
     if not cross_layer:
         return Dictionary(config, **arrays)
     decoders = tuple(_single((source, source.arrays["W_dec"]), placement, dtype) for source in sources)

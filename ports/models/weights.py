@@ -14,6 +14,7 @@ Host memory beyond the finished model: on CPU the mapped pages of one tensor; el
 """
 
 import dataclasses
+import math
 from collections.abc import Collection, Iterable, Mapping
 from typing import ClassVar
 
@@ -29,6 +30,7 @@ from causeway.engine.model.quantised import Quantised, is_quantised, weight_name
 from causeway.engine.model.quantised_fill import filled_weight
 from causeway.engine.model.transformer import Transformer, abstract_transformer
 from causeway.engine.model.unrolled import joined
+from causeway.engine.progress import Step
 from causeway.ports.files.safetensors_files import TensorFile
 from causeway.ports.files.tensor_checks import check_tensors, listed, read_finite, to_stored
 
@@ -146,11 +148,17 @@ def load_transformer(
                 found = [tensors[published] for published in maps[name].names(config)]
                 _read_part(found, maps[name], *_own_part(shape, share, target, index))
 
+        step.advance(_bytes_of(leaf))
         if isinstance(leaf, Quantised):
             return filled_weight(leaf, read)
         return filled_array(shape, leaf.dtype, leaf.sharding, read)
 
-    return jax.tree_util.tree_map_with_path(fill, abstract, is_leaf=is_quantised)
+    with Step("weights read", sum(_bytes_of(leaf) for _, leaf in leaves), "B") as step:
+        return jax.tree_util.tree_map_with_path(fill, abstract, is_leaf=is_quantised)
+
+
+def _bytes_of(leaf: jax.ShapeDtypeStruct | Quantised) -> int:
+    return math.prod(leaf.shape) * (1 if isinstance(leaf, Quantised) else leaf.dtype.itemsize)
 
 
 def export_tensors(transformer: Transformer, name_map: Iterable[TensorMap], dtype: str) -> dict[str, np.ndarray]:

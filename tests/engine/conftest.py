@@ -118,3 +118,18 @@ def refuses():
         assert "\n" not in str(caught.value)
 
     return expect
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """What the outermost step counts meanwhile, each advance by its number."""
+    from causeway.engine import progress
+
+    counts = []
+
+    def advance(step, count=1):
+        if progress._open[0] is step:
+            counts.append(count)
+
+    monkeypatch.setattr(progress.Step, "advance", advance)
+    return counts

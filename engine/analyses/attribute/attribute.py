@@ -29,6 +29,7 @@ from causeway.engine.frozen.record import record_prompt
 from causeway.engine.frozen.sources import Transcoders, active_features, check_of_model, fit_in_memory, gather_sources
 from causeway.engine.gathered import to_host
 from causeway.engine.model.handle import Model, Prompt
+from causeway.engine.progress import Step
 
 READS = ("mlp_in", "mlp_norm", "resid_mid")
 
@@ -162,13 +163,15 @@ class _Prompt:
     def _add_by_influence(self, rows: SparseRows, budget: int, weights: np.ndarray) -> None:
         total = len(self.active.nodes)
         visited = np.zeros(total, bool)
-        while (left := budget - int(visited.sum())) > 0:
-            edges = rows.edges()
-            on_logits = np.concatenate([weights, np.zeros(len(edges.columns) - len(weights))])
-            scores = np.where(visited, -1.0, influence(edges, on_logits)[:total])
-            block = np.argsort(-scores, kind="stable")[: min(left, self.plan.update_every)]
-            self._add_features(rows, block)
-            visited[block] = True
+        with Step("features of the graph", budget, "feature") as step:
+            while (left := budget - int(visited.sum())) > 0:
+                edges = rows.edges()
+                on_logits = np.concatenate([weights, np.zeros(len(edges.columns) - len(weights))])
+                scores = np.where(visited, -1.0, influence(edges, on_logits)[:total])
+                block = np.argsort(-scores, kind="stable")[: min(left, self.plan.update_every)]
+                self._add_features(rows, block)
+                visited[block] = True
+                step.advance(len(block))
 
     def _add_features(self, rows: SparseRows, features: Int[np.ndarray, " R"]) -> None:
         """Rows of some active features, like with like, one batch a device at a time."""

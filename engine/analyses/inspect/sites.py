@@ -14,7 +14,7 @@ Cost: one pass over the rows for each stream, and an encode and a decode of all 
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +25,7 @@ from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.dictionary.placement import StreamedDictionaries
 from causeway.engine.intervention.sites import STREAMS, Site
 from causeway.engine.model.transformer import Transformer
+from causeway.engine.progress import each
 from causeway.engine.train.corpus import Corpus
 from causeway.engine.train.harvest import UNREADABLE, Source
 
@@ -85,7 +86,6 @@ def try_places(
     transformer: Transformer,
     dictionary: Stack,
     corpus: Corpus,
-    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Places]:
     """Each dictionary of a stack at its own place and at all others of its width nearby.
 
@@ -93,7 +93,6 @@ def try_places(
         transformer: the model.
         dictionary: a stack, in memory or streamed.
         corpus: a few rows of text; what `corpus` counts is read.
-        progress: called with (places tried, places to try) after each.
 
     Raises:
         ValueError: the corpus has no counted token, or the dictionary's width is not its stream's.
@@ -102,11 +101,10 @@ def try_places(
         raise ValueError("corpus: holds no token that counts; give text")
     tried: list[list[Fit]] = [[] for _ in dictionary.config.layers]
     trials = _transcoder_trials if dictionary.config.is_transcoder else _sae_trials
-    total = _count(transformer, dictionary)
-    for done, (i, reads, writes, x, y) in enumerate(trials(transformer, dictionary, corpus), start=1):
+    found = trials(transformer, dictionary, corpus)
+    for i, reads, writes, x, y in each("layers' places tried", found, "place", _count(transformer, dictionary)):
         held, number = dictionary.resident(dictionary.config.layers[i])
         tried[i].append(Fit(float(_unexplained(held, np.int32(number), x, y)), reads, writes))
-        progress(done, total)
     places = []
     for layer, fits in zip(dictionary.config.layers, tried, strict=True):
         named = next(f for f in fits if (f.reads, f.writes) == _named(dictionary, layer))

@@ -35,6 +35,7 @@ from causeway.engine.model.finite import NotFiniteError
 from causeway.engine.model.handle import Model, Prompt, check_model, prompt_list
 from causeway.engine.outcome.clean_passes import clean_passes, group_size
 from causeway.engine.outcome.from_clean import Background, clean_last, last_tokens
+from causeway.engine.progress import Step
 from causeway.engine.stats.multiple import Method, adjust
 from causeway.engine.stats.paired import paired_mean
 
@@ -135,8 +136,10 @@ def effects(
     call = asked(model, prompts, dictionary, (), arms, holds, ())
     measured = _measured(model, prompt_list(prompts), target, call)
     values, clean = np.zeros((len(call.tokens), len(call.rows[0]))), np.zeros(len(call.tokens))
-    for group in _groups(model, call):
-        values[group.numbers], clean[group.numbers] = _of_group(model, call, group, measured, parallel)
+    with Step("effects of arms", len(call.tokens), "prompt") as step:
+        for group in _groups(model, call):
+            values[group.numbers], clean[group.numbers] = _of_group(model, call, group, measured, parallel)
+            step.advance(len(group.numbers))
     return Effects(values, clean)
 
 

@@ -19,7 +19,7 @@ from causeway.engine.analyses.pathways.pathways import Asked
 from causeway.engine.analyses.pathways.replay import prompt_groups
 from causeway.engine.analyses.pathways.selection import KEYS
 from causeway.engine.earlier_results import feature_name
-from causeway.engine.sweep.progress import device_memory_bytes, peak_memory_bytes
+from causeway.engine.memory import device_memory_bytes, peak_memory_bytes
 
 TOP = 10
 # The plan's bound, in GB.

@@ -20,6 +20,7 @@ from causeway.engine.analyses.components.code_sweep import Codes, CodeSweep
 from causeway.engine.analyses.components.neuron_components import maps_of
 from causeway.engine.analyses.polysemanticity import behaviours, effects, words
 from causeway.engine.analyses.polysemanticity.words import LayerWords
+from causeway.engine.progress import each
 from causeway.engine.prompt_record import PromptRecord
 from causeway.engine.stats.group_bootstrap import blocks_of
 
@@ -85,8 +86,9 @@ def scored(asked: Asked) -> pa.Table:
     blocks = blocks_of(groups, asked.seed)
     columns: dict[str, list[Any]] = {name: [] for name in ("layer", "neuron", *NUMBERS, "texts")}
     for layer, own in asked.layers.items():
-        rows = [_row(one, draws, labels, threshold) for one, draws, threshold in _neurons(asked, layer, blocks)]
         neuron = own.components.neuron
+        judged = each(f"neurons of layer {layer}", _neurons(asked, layer, blocks), "neuron", len(neuron))
+        rows = [_row(one, draws, labels, threshold) for one, draws, threshold in judged]
         told: dict[str, Any] = {name: [row[name] for row in rows] for name in rows[0]}
         nothing = {name: [np.nan] * len(neuron) for name in words.COLUMNS} | {"texts": [""] * len(neuron)}
         told |= words.word_scores(asked.words[layer], neuron, asked.null_words) if layer in asked.words else nothing

@@ -16,7 +16,7 @@ Memory: of [prompts, layers, F] only what is not 0.
 Cost: one forward pass a prompt, and 2 P D F operations (times its tokens for mean and max).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from causeway.engine.analyses.screen.accumulate import GroupSums
 from causeway.engine.analyses.screen.positions import POSITIONS, Position
@@ -45,7 +45,6 @@ def group_sums(
     at: Sequence[int] | None = None,
     rows: int = ROWS,
     parallel: RowParallel | None = None,
-    progress: Callable[[int, int], None] | None = None,
     kept: Kept | None = None,
 ) -> GroupSums:
     """Sums of both groups' feature values at every layer of the dictionaries.
@@ -59,7 +58,6 @@ def group_sums(
         at: with `last`, the position of each prompt that is read in the last one's stead.
         rows: rows of a pass, per device; part of what fixes the bits.
         parallel: devices the rows are spread over (default: those of the weights).
-        progress: called with (prompts done, prompts in all) after each pass; not where they are kept.
         kept: where what is read is kept, so that the same call goes on after an interruption.
 
     Raises:
@@ -77,7 +75,7 @@ def group_sums(
     dictionary = _checked(transformer, dictionary, listed, position, rows)
     parts = read_kept(
         kept, transformer, listed, (dictionary.config.stream,), dictionary, REDUCTIONS[position], batch_rows=rows,
-        parallel=parallel, slots=one_place if position == "last" else all_places, progress=progress,
+        parallel=parallel, slots=one_place if position == "last" else all_places,
     )  # fmt: skip
     for part in parts:
         labels, within = zip(*(cells[i] for i in part.rows), strict=True)

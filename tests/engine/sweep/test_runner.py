@@ -147,22 +147,23 @@ def test_a_unit_outside_the_plan_is_refused(toy, tmp_path):
         run_sweep(Store(tmp_path, toy.make_plan()), None, units=[6])
 
 
-def test_one_line_a_minute_of_rate_disk_and_memory(toy, tmp_path):
+def test_one_line_each_half_minute_of_rate_disk_and_memory(toy, tmp_path):
     plan, now, stream = toy.make_plan(), [0.0], io.StringIO()
     guard = DiskGuard(tmp_path, usage=filling([0.5]))
     progress = Progress(plan, tmp_path, guard, done=[0], stream=stream, clock=lambda: now[0])
-    for second in range(150):
+    for second in range(75):
         now[0] = float(second)
-        if second == 50:
+        if second == 25:
             progress.unit_done(4)
         progress.tick()
+    progress.close()
     lines = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
     assert [line["event"] for line in lines] == ["progress", "progress"]
-    assert lines[0]["rows_per_second"] == pytest.approx(4 / 60)
-    assert lines[0]["seconds_left"] == pytest.approx((21 - 8) * 15)
+    assert lines[0]["rows_per_second"] == pytest.approx(4 / 30)
+    assert lines[0]["seconds_left"] == pytest.approx((21 - 8) * 7.5)
     assert lines[0]["disk_used"] == 0.5
     assert lines[0]["memory_gb"] > 0
-    assert "2/6 units, 8/21 rows, 0.0667 rows/s, 0:03:15 left, disk 50%" in stream.getvalue()
+    assert "2/6 units, 8/21 rows, 0.133 rows/s, 0:01:38 left, disk 50%" in stream.getvalue()
 
 
 def test_a_log_that_cannot_be_written_does_not_stop_a_sweep(toy, tmp_path):
