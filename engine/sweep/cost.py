@@ -95,7 +95,8 @@ def _equation_flops(equation: Any, runs: Runs) -> float:
         return _product_flops(equation)
     inner = [_flops(jaxpr, runs) for jaxpr in _inner_jaxprs(params)]
     if name == "cond":
-        return runs.taken * max(inner)
+        # A choice of platform is made as it is compiled, and its branch always runs.
+        return max(inner) * (1.0 if params.get("branches_platforms") else runs.taken)
     trips = {"scan": params.get("length", 1), "while": runs.trips}.get(name, 1)
     return trips * sum(inner)
 

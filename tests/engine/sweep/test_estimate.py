@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from causeway.engine.sweep.cost import ProgramCost, Runs, program_cost
+from causeway.engine.sweep.cost import ProgramCost, Runs, program_cost, program_flops
 from causeway.engine.sweep.estimate import Call, Overhead, Pilot, estimate_abstract, estimate_measured
 from causeway.engine.sweep.guard import DiskGuard, Usage
 
@@ -63,6 +63,12 @@ def test_what_there_is_beside_products_counts(toy):
     found = estimate_abstract(toy.make_plan(), calls, flops_per_second=10**9, overhead=Overhead(2.0, 0.1, 0.5))
     assert found.seconds == pytest.approx(2 * 3 + 0.1 * 21 + 10 / 0.5)
     assert "6 s to compile" in found.text()
+
+
+def test_a_choice_of_platform_is_no_conditional():
+    """Its branch runs however few conditionals take theirs."""
+    chosen = jax.jit(lambda a: jax.lax.platform_dependent(a, cpu=lambda a: a @ a, default=lambda a: a))
+    assert program_flops(chosen, jnp.ones((8, 8)), runs=Runs(taken=0.5)) == 2 * 8**3
 
 
 def test_calls_that_rows_may_not_reach_make_a_time_at_most(toy):
