@@ -80,8 +80,8 @@ if TYPE_CHECKING:
     from causeway.engine.calls.pullback import Cotangent as Cotangent
     from causeway.engine.calls.pullback import PullbackResult as PullbackResult
     from causeway.engine.calls.pullback import pullback as pullback
-    from causeway.engine.calls.run import RunResult as RunResult
     from causeway.engine.calls.run import run as run
+    from causeway.engine.calls.run_result import RunResult as RunResult
     from causeway.engine.compilation_cache import keep_compiled_programs as keep_compiled_programs
     from causeway.engine.components import Components as Components
     from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder as CrossLayerTranscoder
