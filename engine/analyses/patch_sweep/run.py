@@ -156,7 +156,9 @@ def _estimated(
     plan, on_host = sweep.plan, memory.in_host_memory()
     if basis == "measured":
         return estimate_measured(plan, PatchJob(sweep).unit, workdir.parent, pilots(sweep), in_host_memory=on_host)
-    rate = gemm_rate(rows=sweep.settings.rows) * sweep.parallel.count
+    numerics = sweep.model.numerics
+    dtype = "bfloat16" if numerics.in_parts else numerics.compute
+    rate = gemm_rate(rows=sweep.settings.rows, dtype=dtype) * sweep.parallel.count
     return estimate_abstract(
         plan, program_calls(sweep, lengths), flops_per_second=rate, in_host_memory=on_host, overhead=overhead(sweep)
     )
