@@ -5,16 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from causeway.drivers.flags.flag_values import no_effect, share
+from causeway.drivers.flags.flag_values import named, no_effect, share
 from causeway.drivers.flags.table import take
 from causeway.drivers.flags.table.features import GRAPH_FORMATS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from causeway.engine.analyses.attribute.graph import AttributionGraph, PrunedGraph
     from causeway.engine.analyses.attribute.graph_sweep import GraphSweep
     from causeway.engine.analyses.attribute.prompts import CircuitPrompt
 
-FLAGS = take("graph_format node_threshold edge_threshold heads scan")
+FLAGS = take("graph_format node_threshold edge_threshold heads scan feature_labels")
 
 
 def check() -> None:
@@ -26,7 +28,8 @@ def check() -> None:
     if unknown := [name for name in FLAGS.graph_format if name not in (*GRAPH_FORMATS, "none")]:
         raise ValueError(f"--graph_format: got {unknown[0]!r}; needs some of {', '.join(GRAPH_FORMATS)}, or none")
     if "neuronpedia" not in FLAGS.graph_format:
-        no_effect("without --graph_format=neuronpedia", "scan")
+        no_effect("without --graph_format=neuronpedia", "scan", "feature_labels")
+    _labels()
     for name in ("node_threshold", "edge_threshold"):
         share(name)
 
@@ -43,7 +46,7 @@ def write(folder: Path, slug: str, sweep: GraphSweep, prompt: CircuitPrompt, gra
         "max_feature_nodes": plan.max_feature_nodes or graph.active,
     }  # fmt: skip
     where = [str(FLAGS.dictionaries or model.name)]
-    names = names_of(graph, model, slug, FLAGS.scan or "", where, settings)
+    names = names_of(graph, model, slug, FLAGS.scan or "", where, settings, _labels())
     for name in GRAPH_FORMATS:
         if name in FLAGS.graph_format:
             write_graph(folder, pruned, names, name)
@@ -55,6 +58,14 @@ def write(folder: Path, slug: str, sweep: GraphSweep, prompt: CircuitPrompt, gra
         "features": len(graph.features), "edges": graph.edges.nnz, "kept_features": len(pruned.features),
         "kept_edges": int(pruned.kept.edges.sum()),
     }  # fmt: skip
+
+
+def _labels() -> Mapping[tuple[int, int], str]:
+    """Labels of --feature_labels, before a model is loaded."""
+    from causeway.ports.results.label_files import read_labels
+
+    with named("feature_labels"):
+        return read_labels(FLAGS.feature_labels) if FLAGS.feature_labels else {}
 
 
 def _write_heads(folder: Path, slug: str, sweep: GraphSweep, prompt: CircuitPrompt, pruned: PrunedGraph) -> None:

@@ -25,7 +25,7 @@ class GraphNames:
     Attributes:
         slug: name of the graph, also of its file. scan: what viewers find the model's features by, such as qwen3-4b.
         prompt: text. prompt_tokens: text of each token. vocab_size: of the model. transcoders: where they are from.
-        settings: how the graph was generated, for people.
+        settings: how the graph was generated, for people. labels: of features, by layer and number.
     """
 
     slug: str
@@ -35,6 +35,7 @@ class GraphNames:
     vocab_size: int
     transcoders: Sequence[str] = ()
     settings: dict = dataclasses.field(default_factory=dict)
+    labels: Mapping[tuple[int, int], str] = dataclasses.field(default_factory=dict)
 
 
 def names_of(
@@ -44,14 +45,16 @@ def names_of(
     scan: str = "",
     transcoders: Sequence[str] = (),
     settings: Mapping[str, Any] | None = None,
+    labels: Mapping[tuple[int, int], str] | None = None,
 ) -> GraphNames:
     """The texts of a graph from its model's tokenizer; token ids where it has none. `scan` is by default its name."""
     tokenizer, ids = model.tokenizer, graph.tokens
     texts = model.to_str_tokens(ids)
     prompt = tokenizer.decode(ids) if tokenizer else " ".join(texts)
     return GraphNames(
-        slug, scan or model.name, prompt, texts, model.config.vocab_size, transcoders, dict(settings or {})
-    )
+        slug, scan or model.name, prompt, texts, model.config.vocab_size, transcoders, dict(settings or {}),
+        dict(labels or {}),
+    )  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)

@@ -52,7 +52,7 @@ def write_neuronpedia(folder: Path, pruned: PrunedGraph, names: GraphNames) -> P
     links = kept_links(pruned, nodes)
     with replacing(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         file.write(f'{{"metadata": {json.dumps(metadata)},\n"qParams": {json.dumps(_no_state())}')
-        _write_list(file, "nodes", map(_record, nodes))
+        _write_list(file, "nodes", (_record(node, names) for node in nodes))
         _write_list(file, "links", ({"source": s, "target": t, "weight": w} for s, t, w in links))
         file.write("}\n")
     graphs = [entry for entry in listing if entry.get("slug") != names.slug] + [metadata]
@@ -99,7 +99,7 @@ def _no_state() -> dict[str, Any]:
     return {"pinnedIds": [], "supernodes": [], "linkType": "both", "clickedId": "", "sg_pos": ""}
 
 
-def _record(node: Node) -> dict[str, Any]:
+def _record(node: Node, names: GraphNames) -> dict[str, Any]:
     """A node as the viewers read it."""
     layer, number, shown = _identity(node)
     return {
@@ -113,10 +113,17 @@ def _record(node: Node) -> dict[str, Any]:
         "run_idx": 0,
         "reverse_ctx_idx": 0,
         "jsNodeId": shown,
-        "clerp": f'Output "{node.label}" (p={node.probability:.3f})' if node.kind == "logit" else "",
+        "clerp": _told(node, names),
         "influence": node.influence,
         "activation": node.activation,
     }
+
+
+def _told(node: Node, names: GraphNames) -> str:
+    """What a viewer says of a node: of a feature its label, where it has one."""
+    if node.kind == "logit":
+        return f'Output "{node.label}" (p={node.probability:.3f})'
+    return names.labels.get((node.layer, node.feature), "") if node.kind == "feature" else ""
 
 
 def _identity(node: Node) -> tuple[str, int, str]:

@@ -7,7 +7,7 @@ parquet       FOLDER/SLUG/nodes.parquet and edges.parquet, for pandas and polars
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -16,6 +16,7 @@ import numpy as np
 from causeway.engine import scalars
 from causeway.engine.analyses.attribute.graph import AttributionGraph, PrunedGraph
 from causeway.engine.analyses.attribute.heads import HeadSplit
+from causeway.engine.feature_labels import checked_labels
 from causeway.engine.model.handle import Model, check_model
 from causeway.engine.sweep.durable import make_folder, write_bytes
 from causeway.ports.graphs.graph_nodes import GraphNames, check_names, names_of
@@ -34,6 +35,7 @@ def save_graph(
     format: Format = "neuronpedia",
     slug: str = "graph",
     scan: str = "",
+    labels: Mapping[tuple[int, int], str] | None = None,
 ) -> Path:
     """Write a graph; a whole one is pruned at the usual thresholds first (`graph.prune`).
 
@@ -44,6 +46,7 @@ def save_graph(
         format: neuronpedia, graphml or parquet.
         slug: name of the graph and of its file.
         scan: what viewers find the features by (default: the model's name).
+        labels: of features, by (layer, feature), which viewers of neuronpedia files show.
 
     Returns:
         The file written; of parquet the folder of its two tables.
@@ -59,7 +62,8 @@ def save_graph(
         raise ValueError(f"folder: got {scalars.shown(folder)}; needs the name of a folder")
     check_model(model)
     pruned = graph.prune() if isinstance(graph, AttributionGraph) else graph
-    return write_graph(Path(folder), pruned, names_of(pruned.graph, model, slug, scan), format)
+    names = names_of(pruned.graph, model, slug, scan, labels=checked_labels(labels))
+    return write_graph(Path(folder), pruned, names, format)
 
 
 def write_graph(folder: Path, pruned: PrunedGraph, names: GraphNames, format: Format) -> Path:

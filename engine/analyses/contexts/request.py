@@ -12,11 +12,12 @@ from jaxtyping import Int
 from causeway.engine import scalars
 from causeway.engine.analyses.contexts.summary import lines, summary
 from causeway.engine.analyses.contexts.sweep import UNIT_ROWS, ContextSweep, layer_tallies
-from causeway.engine.analyses.contexts.tables import CONTEXTS, Labels, layer_tables, texts_of
+from causeway.engine.analyses.contexts.tables import CONTEXTS, layer_tables, texts_of
 from causeway.engine.analyses.contexts.tally import Sizes
 from causeway.engine.calls.argument_order import holder_of
 from causeway.engine.dictionary.fit import fitted
 from causeway.engine.dictionary.placement import Holder
+from causeway.engine.feature_labels import Labels, checked_labels
 from causeway.engine.model.handle import Model, check_model
 from causeway.engine.reading.read import ROWS
 from causeway.engine.sweep.job import run_whole
@@ -91,7 +92,7 @@ def contexts(
     sizes = Sizes(*(scalars.integer(value, name, low) for value, name, low in (
         (top, "top", 1), (bands, "bands", 1), (each, "each", 0), (reach, "reach", 0)
     )))  # fmt: skip
-    kept, given = scalars.integer(tokens, "tokens", 0), _labels(labels)
+    kept, given = scalars.integer(tokens, "tokens", 0), checked_labels(labels)
     width = min(scalars.integer(length, "length", 2), model.config.max_position)
     if not isinstance(include_first, bool):
         raise ValueError(f"include_first: got {scalars.shown(include_first)}; needs True or False")
@@ -138,17 +139,6 @@ def features_by_layer(dictionary: Holder, features: Sequence[Feature] | None) ->
             )
         found.setdefault(layer, set()).add(feature)
     return {layer: np.array(sorted(numbers)) for layer, numbers in sorted(found.items())}
-
-
-def _labels(labels: Any) -> Labels:
-    if labels is None:
-        return {}
-    if not isinstance(labels, Mapping):
-        raise ValueError(f"labels: got {scalars.shown(labels)}; needs a label by (layer, feature)")
-    for key, label in labels.items():
-        if not isinstance(key, tuple) or len(key) != 2 or not isinstance(label, str):
-            raise ValueError(f"labels: got {scalars.shown({key: label})}; needs a label by (layer, feature)")
-    return labels
 
 
 def _folder(workdir: Any) -> Path:

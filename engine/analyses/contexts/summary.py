@@ -49,7 +49,7 @@ def lines(about: Mapping[str, Any]) -> list[str]:
         rate = layer["median_rate"]
         usual = "" if rate is None else f", the median of the others at {rate:.2%} of tokens"
         out.append(
-            f"  layer {layer['layer']}: {layer['active_a_token']:.1f} active a token; {layer['dead']} of "
+            f"  layer {layer['layer']}: {layer['active_a_token']:.3g} active a token; {layer['dead']} of "
             f"{layer['features']} never{usual}"
         )
     return out

@@ -13,7 +13,7 @@ Shapes: F features of a layer, K slots, W tokens of a window.
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +23,7 @@ from causeway.engine.analyses.contexts.logit_weights import LogitWeights, logit_
 from causeway.engine.analyses.contexts.sweep import ContextSweep, LayerTally
 from causeway.engine.analyses.contexts.tally import BINS, GROUPS, Contexts, bin_of, lower_edge
 from causeway.engine.analyses.contexts.token_texts import TokenTexts, token_texts
+from causeway.engine.feature_labels import Labels
 from causeway.engine.stats.group_jackknife import group_jackknife
 from causeway.engine.sweep.table import nan_as_null
 from causeway.engine.train.corpus import Corpus
@@ -47,7 +48,6 @@ FEATURES = pa.schema([
     ("suppressed", pa.list_(pa.string())), ("suppressed_ids", pa.list_(pa.int32())),
     ("suppressed_weights", pa.list_(pa.float32())),
 ])  # fmt: skip
-Labels = Mapping[tuple[int, int], str]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -47,6 +47,14 @@ def test_a_graph_is_saved_in_the_format_asked_for(graph, tmp_path, transformer, 
             cw.save_graph(graph, tmp_path, model, **{"format": kind} | changed)
 
 
+def test_labels_are_what_viewers_say_of_features(graph, tmp_path, transformer):
+    model, labels = cw.Model(transformer, None, "tiny", "of the tests"), {(0, 7): "<b> two", (1, 2): "of no feature"}
+    path = cw.save_graph(graph, tmp_path, model, labels=labels)
+    told = {node["node_id"]: node["clerp"] for node in json.loads(path.read_text())["nodes"]}
+    assert told["0_7_1"] == "<b> two"
+    assert [name for name, text in told.items() if text and not text.startswith("Output")] == ["0_7_1"]
+
+
 def test_neuronpedia_nodes_and_links(graph, tmp_path):
     document = json.loads(write_neuronpedia(tmp_path, graph.prune(1.0, 1.0), NAMES).read_text())
     nodes = {node["node_id"]: node for node in document["nodes"]}
