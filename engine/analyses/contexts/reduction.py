@@ -10,6 +10,7 @@ Memory: [S, F] of a row, [B, F, W] of a pass.
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import jax
@@ -28,6 +29,9 @@ from causeway.engine.analyses.contexts.tally import (
     moved,
     nothing,
 )
+from causeway.engine.dictionary.activations import elementwise
+from causeway.engine.dictionary.columns import FeatureColumns
+from causeway.engine.dictionary.input_norm import normalise
 from causeway.engine.reading.reductions import Place, Reduction, Results
 
 # Odd numbers that spread layers and features over 32 bits before they are mixed (those of xxHash).
@@ -58,11 +62,11 @@ class TallyRows(Reduction):
     def __call__(self, at: Place) -> Results:
         """Row by row, then all rows together."""
         numbers, feature = at.labels[:, 0], at.data["feature"][at.index]
+        encode = chosen_encoder(at, feature) if self.chosen else at.encode
 
         def of_row(row: tuple[Float[Array, "S D"], Bool[Array, " S"]]) -> tuple[Any, ...]:
             x, there = row
-            f = at.encode(x)
-            return row_tally(f[:, feature] if self.chosen else f, there, self.sizes.reach)
+            return row_tally(encode(x), there, self.sizes.reach)
 
         value, place, window, count, histogram, total = jax.lax.map(of_row, (at.streams[0], at.there))
         order = _mixed(at.data["order"][numbers][:, None], feature, at.data["layer"][at.index])
@@ -76,6 +80,24 @@ class TallyRows(Reduction):
         )  # fmt: skip
         carried = merged(Tally.of_named(at.carried), own, self.sizes)
         return {"total": jnp.sum(total, axis=0), "carried": carried.named()}
+
+
+def chosen_encoder(at: Place, feature: Int[Array, " f"]) -> Callable[[Float[Array, "S D"]], Float[Array, "S f"]]:
+    """What encodes some features of a layer: their columns alone, but where a feature's value depends on the others."""
+    dictionary: Any = at.dictionary
+    config = dictionary.config
+    if config.ranked:
+        return lambda x: at.encode(x)[:, feature]
+    # One layer that was streamed has no axis of layers.
+    stack = dictionary if dictionary.b_enc[...].ndim > 1 else jax.tree.map(lambda a: a[None], dictionary)
+    columns = FeatureColumns(stack, jnp.broadcast_to(config.place(at.layer), feature.shape), feature, decoder=False)
+
+    def encode(x: Float[Array, "S D"]) -> Float[Array, "S f"]:
+        y = normalise(config.input_norm, x)
+        p = y @ columns.encoder.T.astype(y.dtype) + columns.bias.astype(y.dtype)
+        return elementwise(columns.kind, p, columns.parameters)
+
+    return encode
 
 
 def row_tally(f: Float[Array, "S F"], there: Bool[Array, " S"], reach: int) -> tuple[Array, ...]:

@@ -154,8 +154,11 @@ def test_units_devices_and_where_dictionaries_lie_change_nothing(sweep, stack):
     assert_same(tallies(dataclasses.replace(sweep, unit_rows=5)), plain)
     assert_same(tallies(dataclasses.replace(sweep, parallel=local_parallel(2))), plain)
     assert_same(tallies(dataclasses.replace(sweep, parallel=local_parallel(2, "pmap"))), plain)
-    streamed = StreamedDictionaries([stack.layer(layer).config for layer in LAYERS], stack.layer, 1)
-    assert_same(tallies(dataclasses.replace(sweep, dictionary=streamed)), plain)
+    assert_same(tallies(dataclasses.replace(sweep, dictionary=streamed(stack))), plain)
+
+
+def streamed(stack):
+    return StreamedDictionaries([stack.layer(layer).config for layer in LAYERS], stack.layer, 1)
 
 
 def test_passes_of_another_size_change_no_count_and_padding_none_at_all(sweep, corpus):
@@ -180,11 +183,21 @@ def test_the_order_of_texts_decides_no_context(sweep, corpus):
             np.testing.assert_array_equal(one.window, two.window)
 
 
-def test_chosen_features_are_those_of_all(sweep):
+@pytest.mark.parametrize("kind", ["jumprelu", "topk", "streamed", "cross_layer"])
+def test_chosen_features_are_those_of_all(sweep, stack, tiny, cases, kind):
+    if kind == "cross_layer":
+        holder = jax.tree.map(lambda a: a.astype(np.float32), cases.make_dictionary(tiny, "cross_layer"))
+        sweep = dataclasses.replace(sweep, features={layer: np.arange(holder.num_features) for layer in LAYERS})
+    elif kind == "topk":
+        holder = tiny.make_dictionary("topk", layers=LAYERS, stream=STREAM, write_stream="mlp_out", k=3)
+    else:
+        holder = stack if kind == "jumprelu" else streamed(stack)
+    sweep = dataclasses.replace(sweep, dictionary=holder)
     plain, chosen = tallies(sweep), {0: np.array([1, 5, 6]), 2: np.array([3])}
     for layer, found in tallies(dataclasses.replace(sweep, features=chosen)).items():
         for name, array in found.tally.named().items():
-            np.testing.assert_array_equal(array, plain[layer].tally.named()[name][..., chosen[layer]])
+            wanted = plain[layer].tally.named()[name][..., chosen[layer]]
+            (close if array.dtype.kind == "f" else np.testing.assert_array_equal)(array, wanted)
 
 
 def test_an_interrupted_run_ends_with_the_same_bytes(sweep, contents, tmp_path):
