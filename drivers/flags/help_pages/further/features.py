@@ -75,7 +75,7 @@ FEATURES = MappingProxyType({
         ("more sources of each feature",
          "causeway virtual_weights --source_layer=0 --target_layer=1 --keep=100 --out=runs/weights_0_1"),
         ("by how features are active together",
-         "causeway virtual_weights --source_layer=0 --target_layer=2 --weighting=twera --data=tasks "
+         "causeway virtual_weights --source_layer=0 --target_layer=2 --weighting=twera --data=texts.jsonl "
          "--out=runs/weights_together"),
     ),
 })  # fmt: skip

@@ -57,10 +57,10 @@ NEURONS = MappingProxyType({
     "errors": (
         ("by what neurons do to the answer",
          "causeway errors --prompts=runs/represent/metadata.jsonl --labels=margin --measure=direct "
-         "--directions=runs/direction --out=runs/errors_direct"),
+         "--directions=runs/direction --along=covariance --out=runs/errors_direct"),
         ("error rates by a field",
-         "causeway errors --prompts=runs/represent/metadata.jsonl --labels=margin --by=template "
-         "--out=runs/errors_by_template"),
+         "causeway errors --prompts=runs/represent/metadata.jsonl --labels=margin --by=group "
+         "--out=runs/errors_by_group"),
     ),
     "adversarial": (
         ("words of your own, put elsewhere",
