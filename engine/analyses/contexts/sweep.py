@@ -31,6 +31,7 @@ from causeway.engine.dictionary.finite import check_features
 from causeway.engine.dictionary.placement import Holder
 from causeway.engine.model.handle import Model
 from causeway.engine.model.placement import numerics_of
+from causeway.engine.progress import each
 from causeway.engine.reading.passes import ReadRow
 from causeway.engine.reading.read import ROWS, Part, read
 from causeway.engine.sweep.fingerprint import config_sha256
@@ -237,7 +238,7 @@ def layer_tallies(sweep: ContextSweep, workdir: Path | None) -> Iterator[LayerTa
     if workdir is None:
         kept = [sweep.unit(index).arrays for index in range(sweep.plan.units)]
     store = None if workdir is None else Store(workdir, sweep.plan)
-    for place, layer in enumerate(sweep.layers):
+    for place, layer in enumerate(each("layers put together", sweep.layers, "layer")):
         units = (
             {name: array[place] for name, array in kept[unit].items()} if store is None
             else _stored(store, unit * sweep.plan.rows_per_unit + place) for unit in range(sweep.plan.units)
