@@ -113,7 +113,7 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
     "place_tokens": whole("Tokens of text on which other places are tried; 0 tries none.", 256, 0),
     # contexts
     "bands": whole("Octaves below a feature's maximum, from each of which contexts are drawn.", 5, 1),
-    "band_contexts": whole("Contexts drawn from each.", 3, 0),
+    "band_contexts": whole("Contexts drawn from each.", 3),
     "reach": whole("Tokens shown on each side of the strongest.", 10, 0),
     "unit_rows": whole("Rows of text of a unit, the most that a kill loses.", 1024),
     "feature_labels": text("Table of layer, feature and label (and source): Parquet, CSV or JSON lines."),

@@ -90,7 +90,7 @@ def contexts(
     if isinstance(texts, str) or not isinstance(texts, Sequence) or not all(isinstance(t, str) for t in texts):
         raise ValueError(f"texts: got {scalars.shown(texts)}; needs a list of texts")
     sizes = Sizes(*(scalars.integer(value, name, low) for value, name, low in (
-        (top, "top", 1), (bands, "bands", 1), (each, "each", 0), (reach, "reach", 0)
+        (top, "top", 1), (bands, "bands", 1), (each, "each", 1), (reach, "reach", 0)
     )))  # fmt: skip
     kept, given = scalars.integer(tokens, "tokens", 0), checked_labels(labels)
     width = min(scalars.integer(length, "length", 2), model.config.max_position)
