@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from causeway.ports.pages.section import Missing, Section
+from causeway.ports.pages.sections.feature_contexts import beside
 from causeway.ports.pages.sections.overview import overview
 from causeway.ports.pages.sections.provenance import provenance
 from causeway.ports.pages.workdir import Result
@@ -37,11 +38,11 @@ def sections_of(results: Sequence[Result], questions: Mapping[str, str]) -> list
     ordered = sorted(results, key=lambda result: (order.get(result.driver, len(order)), result.name))
     shown = [result for result in ordered if result.driver in SECTIONS]
     anchors = _anchors(shown)
-    parts = [_section(result, anchors[i], questions.get(result.driver, "")) for i, result in enumerate(shown)]
+    parts = [_section(result, anchors[i], questions.get(result.driver, ""), shown) for i, result in enumerate(shown)]
     return [overview(ordered, {id(result): anchors[i] for i, result in enumerate(shown)}), *parts]
 
 
-def _section(result: Result, anchor: str, question: str) -> Section:
+def _section(result: Result, anchor: str, question: str, results: Sequence[Result]) -> Section:
     title = f"{question[:1].upper()}{question[1:]}" + (f" ({result.name})" if result.name else "")
     module = importlib.import_module(f"{__name__}.{result.driver}")
     try:
@@ -49,7 +50,8 @@ def _section(result: Result, anchor: str, question: str) -> Section:
     except (ValueError, OSError, LookupError) as error:
         said = f"This part cannot be shown: {' '.join(str(error).split())}"
         made = Section(title, anchor, [Missing(said)], f"causeway {result.driver}, {result.folder}")
-    return Section(made.title, made.anchor, [*made.blocks, *provenance(result)], made.lead)
+    blocks = [*made.blocks, *beside(made, result, results), *provenance(result)]
+    return Section(made.title, made.anchor, blocks, made.lead)
 
 
 def _anchors(results: Sequence[Result]) -> list[str]:

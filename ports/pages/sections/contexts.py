@@ -78,24 +78,33 @@ def _charts(about: Mapping[str, Any]) -> list[Block]:
     )] if len(about["layers"]) > 1 else []  # fmt: skip
 
 
+def cards_of(result: Result, keys: Sequence[Key]) -> list[FeatureCard]:
+    """Cards of some features, in their order; none of those that are never active, or were not looked at."""
+    names = (FEATURES_FILE, CONTEXTS_FILE, HISTOGRAMS_FILE)
+    features, contexts, bins = (_by_key(read_table(result.folder, name, keys)) for name in names)
+    found = [(key, features[key][0]) for key in keys if features[key] and features[key][0]["active_tokens"]]
+    return [_card(row, contexts[key], bins[key], result.about) for key, row in found]
+
+
+HOW_READ = (
+    "A line is a text around the token at which the feature is strongest there (framed); tokens are shaded by the "
+    "feature's value, as far as the largest of the line. Hold the pointer over a token, a bar or a word for its "
+    "number. Bars: how many tokens have which value; each bar is up to half as wide again as the one before. Words: "
+    "what the feature adds to the logits of next tokens by itself."
+)
+
+
 def _cards(result: Result, active: pa.Table) -> FeatureCards:
-    rows = _chosen(active)
-    keys = [(row["layer"], row["feature"]) for row in rows]
-    contexts, bins = (_by_key(read_table(result.folder, name, keys)) for name in (CONTEXTS_FILE, HISTOGRAMS_FILE))
-    cards = [_card(row, contexts[key], bins[key], result.about) for row, key in zip(rows, keys, strict=True)]
+    cards = cards_of(result, _chosen(active))
     return FeatureCards(
         f"{len(cards)} of {active.num_rows} active features",
-        "Features with labels come first, then some of each layer, from the most frequent to the rarest. A line is a "
-        "text around the token at which the feature is strongest there (framed); tokens are shaded by the feature's "
-        "value, as far as the largest of the line. Hold the pointer over a token, a bar or a word for its number. "
-        "Bars: how many tokens have which value; each bar is up to half as wide again as the one before. Words: what "
-        "the feature adds to the logits of next tokens by itself.",
+        f"Features with labels come first, then some of each layer, from the most frequent to the rarest. {HOW_READ}",
         cards,
     )
 
 
-def _chosen(active: pa.Table) -> list[dict[str, Any]]:
-    """The rows that have a card: those with labels, then evenly spaced ones of each layer by how often they fire."""
+def _chosen(active: pa.Table) -> list[Key]:
+    """The features that have a card: those with labels, then of each layer some, evenly by firing rate."""
     ordered = active.sort_by([("layer", "ascending"), ("firing_rate", "descending"), ("feature", "ascending")])
     slim = ordered.select(["layer", "label"])
     layers, labels = (slim[name].to_pylist() for name in ("layer", "label"))
@@ -107,7 +116,8 @@ def _chosen(active: pa.Table) -> list[dict[str, Any]]:
     each = -(-(SHOWN - len(taken)) // max(len(of_layer), 1))
     more = [place for own in of_layer.values() for place in _spread(own, each)]
     places = [*taken, *_spread(more, SHOWN - len(taken))]
-    return ordered.take(pa.array(places, pa.int64())).to_pylist()
+    taken_rows = ordered.select(["layer", "feature"]).take(pa.array(places, pa.int64())).to_pylist()
+    return [(row["layer"], row["feature"]) for row in taken_rows]
 
 
 def _spread(items: Sequence[int], count: int) -> list[int]:

@@ -1,5 +1,6 @@
 """The section of contexts: cards of features, whatever is written in their tokens, and how far an unfinished run is."""
 
+import dataclasses
 import json
 
 import pyarrow as pa
@@ -7,9 +8,10 @@ import pytest
 
 from causeway.engine.analyses.contexts.tables import CONTEXTS, FEATURES, HISTOGRAMS, Tables
 from causeway.ports.pages.page import render
-from causeway.ports.pages.section import DataTable, FeatureCards, Missing
+from causeway.ports.pages.section import DataTable, FeatureCards, Missing, Section
 from causeway.ports.pages.sections import sections_of
-from causeway.ports.pages.workdir import find_results
+from causeway.ports.pages.sections.feature_contexts import beside
+from causeway.ports.pages.workdir import Result, find_results
 from causeway.ports.results.context_files import write_about, write_tables
 
 HOSTILE = ["<script>alert(1)</script>", "\n", " של", "ום", "x" * 500, " 語"]
@@ -89,6 +91,26 @@ def test_nothing_active_and_nothing_finished_are_told(tmp_path):
     assert any(isinstance(b, Missing) and "No feature is active" in b.text for b in quiet[-1].blocks)
     begun = write(tmp_path / "begun", whole=False)
     assert any(isinstance(b, Missing) and "0 of 3 units" in b.text for b in begun[-1].blocks)
+
+
+def test_features_of_other_results_have_cards_where_dictionaries_are_the_same(tmp_path):
+    write(tmp_path / "run")
+    (contexts,) = find_results(tmp_path / "run")
+    keys = pa.table({"layer": [3, 3, 0, 9], "feature": [4, 4, 1, 0], "effect": [1.0, 0.5, 0.1, 0.1]})
+    section = Section("t", "a", [DataTable("found", "t", "c", keys)])
+
+    def cards(own, theirs):
+        one = Result("patch_sweep", tmp_path, "", plan={"parts": {"dictionaries": own}})
+        other = dataclasses.replace(contexts, plan={"parts": {"dictionaries": theirs}})
+        return beside(section, one, [one, other])
+
+    (found,) = cards("d", "d")
+    # 0:1 is never active, and 9:0 was not looked at.
+    assert [card.title for card in found.cards] == ["layer 3, feature 4"]
+    assert cards("d", "e") == cards(None, None) == []
+    (tmp_path / "run" / "contexts.parquet").write_bytes(b"PAR1")
+    (told,) = cards("d", "d")
+    assert isinstance(told, Missing)
 
 
 def test_a_page_of_cards_opens(opened, tmp_path):
