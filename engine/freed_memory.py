@@ -12,8 +12,9 @@ MALLOC_ARENA_MAX, GLIBC_TUNABLES).
 import ctypes
 import os
 
-# Larger arrays, which are weights and stores more than results, are mapped and given back as before.
-LARGEST = 1 << 30
+# Larger arrays, which are weights and stores more than results, are mapped and given back as before. Records of all
+# features of 256 rows come to 1 GiB.
+LARGEST = 3 << 29
 # As <malloc.h> numbers what can be set.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MOST_ARENAS = -1, -3, -8
 _NEVER = 2**31 - 1
