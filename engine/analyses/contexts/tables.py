@@ -1,7 +1,8 @@
 """Tables of what was found: a row a feature, a context, a bin of a histogram.
 
     features    layer, feature, label, active_tokens, firing_rate with its interval (low, high), active_rows,
-                mean_active, maximum, and the tokens promoted and suppressed with their weights (`logit_weights`)
+                mean_active, maximum, the tokens promoted and suppressed with their weights (`logit_weights`), and the
+                features of the layer that write most alike with their cosines (`nearest`)
     contexts    layer, feature, kind (top, or sample), band (of the sample), rank, value, text (its number), row
                 (of the corpus), position (in the row), peak (place in the lists), tokens, ids, activations
     histograms  layer, feature, low, high, count: active tokens with low <= |f| < high
@@ -17,9 +18,10 @@ from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 
 from causeway.engine.analyses.contexts.logit_weights import LogitWeights, logit_weights
+from causeway.engine.analyses.contexts.nearest import nearest_features
 from causeway.engine.analyses.contexts.sweep import ContextSweep, LayerTally
 from causeway.engine.analyses.contexts.tally import BINS, GROUPS, Contexts, bin_of, lower_edge
 from causeway.engine.analyses.contexts.token_texts import TokenTexts, token_texts
@@ -46,7 +48,8 @@ FEATURES = pa.schema([
     ("mean_active", pa.float64()), ("maximum", pa.float32()), ("promoted", pa.list_(pa.string())),
     ("promoted_ids", pa.list_(pa.int32())), ("promoted_weights", pa.list_(pa.float32())),
     ("suppressed", pa.list_(pa.string())), ("suppressed_ids", pa.list_(pa.int32())),
-    ("suppressed_weights", pa.list_(pa.float32())),
+    ("suppressed_weights", pa.list_(pa.float32())), ("nearest", pa.list_(pa.int32())),
+    ("nearest_cosines", pa.list_(pa.float32())),
 ])  # fmt: skip
 
 
@@ -94,7 +97,9 @@ def _features(sweep: ContextSweep, found: LayerTally, labels: Labels, tokens: in
     if tokens:
         dictionary, layer = sweep.dictionary, found.layer
         weights = logit_weights(sweep.model.transformer, dictionary, layer, found.features, tokens)
-    return pa.table({**columns, **_weights(sweep, weights, len(count))}).cast(FEATURES)
+    ids, cosines = nearest_features(sweep.dictionary, found.layer, found.features)
+    alike = {"nearest": _lists(ids), "nearest_cosines": _lists(cosines)}
+    return pa.table({**columns, **_weights(sweep, weights, len(count)), **alike}).cast(FEATURES)
 
 
 def _weights(sweep: ContextSweep, found: LogitWeights | None, count: int) -> dict[str, pa.Array]:
@@ -106,14 +111,15 @@ def _weights(sweep: ContextSweep, found: LogitWeights | None, count: int) -> dic
     columns = []
     for chosen, weight in ((found.promoted, found.up), (found.suppressed, found.down)):
         own = texts[np.searchsorted(ids, chosen)]
-        columns += [_lists(own.ravel(), chosen.shape[1]), _lists(chosen.ravel(), chosen.shape[1])]
-        columns.append(_lists(weight.ravel(), chosen.shape[1]))
+        columns += [_lists(own), _lists(chosen), _lists(weight)]
     return dict(zip(names, columns, strict=True))
 
 
-def _lists(values: np.ndarray, each: int) -> pa.Array:
-    """Lists of one length."""
-    return pa.ListArray.from_arrays(pa.array(np.arange(0, len(values) + 1, each), pa.int32()), pa.array(values))
+def _lists(values: Shaped[np.ndarray, "F k"]) -> pa.Array:
+    """A list a row."""
+    count, each = values.shape
+    ends = np.arange(count + 1) * each
+    return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), pa.array(values.ravel()))
 
 
 def _histograms(found: LayerTally) -> pa.Table:

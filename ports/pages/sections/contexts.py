@@ -144,6 +144,9 @@ def _card(
         f"in {row['active_rows']:,} of {about['rows']:,} rows of text",
         f"mean when active {row['mean_active']:.3g}, largest {row['maximum']:.3g}",
     ]
+    if row["nearest"]:
+        alike = zip(row["nearest"], row["nearest_cosines"], strict=True)
+        figures.append("writes like " + ", ".join(f"{feature} (cosine {cosine:.2f})" for feature, cosine in alike))
     top = [_snippet(context) for context in contexts if context["band"] is None][:TOP_SHOWN]
     groups = [("strongest", top)]
     for band in range(about["bands"]):

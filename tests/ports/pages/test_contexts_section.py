@@ -31,7 +31,8 @@ def tables(layer, active=True):
             "active_tokens": 5 * on, "firing_rate": number / 100 * on, "active_rows": 2 * on,
             "mean_active": 0.5 if on else None, "maximum": 6.0 if on else None, "low": None, "high": None,
             "promoted": ["</code>", " a"], "promoted_ids": [1, 2], "promoted_weights": [0.5, 0.25],
-            "suppressed": None, "suppressed_ids": None, "suppressed_weights": None,
+            "suppressed": None, "suppressed_ids": None, "suppressed_weights": None, "nearest": [3],
+            "nearest_cosines": [0.5],
         })  # fmt: skip
         for band in (None, 0, 1) if on else ():
             contexts.append({
