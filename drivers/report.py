@@ -4,6 +4,9 @@ Read from --workdir: the folder of any command, or one that holds many, such as 
 in that folder): charts with intervals and units, tables, what each result was made from, and of what is unfinished how
 far it is and how it goes on. The page needs no network and prints. With --figures every chart is also written as PNG
 (or as SVG, --figures=png,svg) to NAME_figures/ beside NAME.html.
+
+--graph=FILE.json shows an attribution graph alone, of Neuronpedia, circuit-tracer or `attribute`, with its pins and
+groups; a folder shows all that it holds. What is pinned, grouped and labelled on a page is downloaded as such a file.
 """
 
 from __future__ import annotations
@@ -11,41 +14,64 @@ from __future__ import annotations
 import datetime
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from causeway.drivers.flags.flag_values import given, named
 from causeway.drivers.flags.refusals import run_driver
 from causeway.drivers.flags.table import take
 
-FLAGS = take("shown_folder page figures overwrite")
+if TYPE_CHECKING:
+    from causeway.ports.pages.section import Section
+
+FLAGS = take("shown_folder graph_file page figures overwrite")
 
 
 def main(_: list[str]) -> None:
     """Find results, make sections of them, write."""
-    workdir = Path(given("workdir", "the folder of a command's results, or one that holds several such"))
-    out = _checked_out(workdir)
-    from causeway.drivers.main import QUESTIONS, versions
+    if FLAGS.graph and FLAGS.workdir:
+        raise ValueError("--graph, --workdir: needs one of them")
+    place = Path(FLAGS.graph or given("workdir", "the folder of a command's results, or one that holds several such"))
+    out = _checked_out(place)
+    from causeway.drivers.main import versions
     from causeway.engine.sweep import durable
     from causeway.ports.pages import figures, page
-    from causeway.ports.pages.sections import sections_of
-    from causeway.ports.pages.workdir import find_results
 
-    with named("workdir"):
-        results = find_results(workdir)
-    sections = sections_of(results, QUESTIONS)
-    title = f"Results in {workdir.absolute().name}"
+    sections, said = _graphs(place) if FLAGS.graph else _results(place)
+    title = f"{'Graph of' if FLAGS.graph else 'Results in'} {place.absolute().name}"
     made = f"Made by causeway report, {datetime.date.today()}: {versions()}"
     durable.make_folder(out.parent)
     durable.write_bytes(out, page.render(sections, title, made).encode())
-    whole = sum(result.whole for result in results)
-    print(f"{len(results)} results, {len(results) - whole} of them unfinished: {out}")
+    print(f"{said}: {out}")
     if FLAGS.figures:
         folder = out.with_name(f"{out.stem}_figures")
         print(f"{len(figures.write_figures(sections, folder, FLAGS.figures.split(',')))} figures: {folder}")
 
 
-def _checked_out(workdir: Path) -> Path:
+def _results(workdir: Path) -> tuple[list[Section], str]:
+    """Sections of the results of a folder, and how many there are."""
+    from causeway.drivers.main import QUESTIONS
+    from causeway.ports.pages.sections import sections_of
+    from causeway.ports.pages.workdir import find_results
+
+    with named("workdir"):
+        results = find_results(workdir)
+    whole = sum(result.whole for result in results)
+    return sections_of(results, QUESTIONS), f"{len(results)} results, {len(results) - whole} of them unfinished"
+
+
+def _graphs(place: Path) -> tuple[list[Section], str]:
+    """Sections of a graph file, or of those of a folder."""
+    from causeway.ports.pages.graph_page import graph_sections
+
+    with named("graph"):
+        sections = graph_sections(place)
+    return sections, f"{len(sections)} graphs" if len(sections) > 1 else "1 graph"
+
+
+def _checked_out(place: Path) -> Path:
     """The file to write, after the checks that need no result."""
-    out = Path(FLAGS.out) if FLAGS.out else workdir / "report.html"
+    usual = place.with_suffix(".html") if FLAGS.graph and place.suffix == ".json" else place / "report.html"
+    out = Path(FLAGS.out) if FLAGS.out else usual
     if out.suffix != ".html":
         raise ValueError(f"--out: got {out}; needs the name of a file that ends in .html")
     if out.is_dir() or (out.exists() and not FLAGS.overwrite):

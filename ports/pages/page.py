@@ -5,7 +5,8 @@ what a model or a person wrote is set apart from the page's direction of writing
 long, with the whole of it in a title. The page's own policy (Content-Security-Policy) lets it load nothing.
 
 Charts are drawn by Vega, Vega-Lite and Vega-Embed, 0.9 MB of script that `vl_convert` carries; a page without charts
-leaves it out. Licences: BSD-3-Clause, named in the script itself.
+leaves it out. Licences: BSD-3-Clause, named in the script itself. Graphs are drawn by sigma and graphology, 0.5 MB,
+MIT, as npm has them (vendored/VERSIONS.txt), by WebGL; their licences are in the page as comments.
 """
 
 import functools
@@ -31,6 +32,8 @@ MOST_SHOWN = 200
 LONGEST_TEXT = 120
 # What stands for a number that is not there.
 NONE = "\N{EN DASH}"
+# What draws graphs, in the order in which one needs another.
+GRAPH_SCRIPTS = tuple(f"graph/{name}.js" for name in ("model", "elements", "picture", "details", "groups", "explorer"))
 POLICY = "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:"
 
 
@@ -50,9 +53,10 @@ def render(sections: Sequence[Section], title: str, made: str) -> str:
     if any(isinstance(block, Chart) for block in blocks):
         scripts.insert(0, Markup(_vega()))
     if graphs:
-        scripts.append(Markup(asset("graph.js")))
+        scripts += [Markup(text) for text in (*_graph_libraries(), *map(asset, GRAPH_SCRIPTS))]
     shaded = any(isinstance(block, FeatureCards) for block in blocks)
-    style = Markup("".join(asset(name) for name in ("page.css", *["feature_cards.css"] * shaded)))
+    styles = ("page.css", *["feature_cards.css"] * shaded, *["graph/graph.css"] * graphs)
+    style = Markup("".join(map(asset, styles)))
     template = _environment().get_template("page.html.j2")
     return template.render(sections=sections, title=title, made=made, policy=POLICY, style=style, scripts=scripts)
 
@@ -153,6 +157,18 @@ def _environment() -> jinja2.Environment:
     made.tests["of"] = lambda block, name: type(block).__name__ == name
     made.globals["most_rows"] = MOST_ROWS
     return made
+
+
+@functools.cache
+def _graph_libraries() -> list[str]:
+    """graphology and sigma, as `window.graphology` and `window.Sigma`; without lines that name other files."""
+    found = []
+    for folder, name in (("graphology", "graphology.umd.min.js"), ("sigma", "sigma.min.js")):
+        place = _HERE / "vendored" / folder
+        licences = "\n".join(path.read_text(encoding="utf-8") for path in sorted(place.glob("LICENSE*")))
+        text = re.sub(r"^//# sourceMappingURL=.*$", "", (place / name).read_text(encoding="utf-8"), flags=re.MULTILINE)
+        found.append(f"/* {name}\n{licences}*/\n{text}")
+    return found
 
 
 @functools.cache

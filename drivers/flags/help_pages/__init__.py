@@ -250,7 +250,7 @@ PAGES: MappingProxyType[str, Page] = MappingProxyType(
         "report": Page(
             (_STATES, "causeway report --workdir=runs/screen"),
             ("workdir",),
-            ("out", "figures", "overwrite"),
+            ("graph", "out", "figures", "overwrite"),
         ),
         "bench": Page(
             ("causeway bench intervene",),

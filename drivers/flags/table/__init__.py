@@ -190,6 +190,8 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
     # report
     "shown_folder": Entry("string", None, "Folder to look at: of any command, or one that holds several.",
                           name="workdir"),
+    "graph_file": Entry("string", None, "Or a graph file to look into, of Neuronpedia, circuit-tracer or `attribute`.",
+                        name="graph"),
     "page": Entry("string", None, "HTML file to write (default: report.html in --workdir).", name="out"),
     "figures": choice_or_alone("Also write every chart as a picture, to NAME_figures/ (png).", "png", "svg", "png,svg"),
     **FEATURES, **NEURONS, **BENCH,

@@ -85,18 +85,24 @@ def prune(
         node_threshold, edge_threshold: shares of the influence kept.
     """
     node_influence = influence(edges, weights)
-    cumulative = _cumulative(node_influence)
+    cumulative = cumulative_shares(node_influence)
     kept = (node_influence >= _cut(node_influence, node_threshold)) | always
     rows_kept = (edges.columns < 0) | kept[edges.columns]
     row_of = np.repeat(np.arange(len(edges.columns)), np.diff(edges.matrix.indptr))
     alive = rows_kept[row_of] & kept[edges.matrix.indices] & (edges.matrix.data != 0)
-    scores = _edge_scores(edges, weights, alive, row_of)
+    scores = edge_scores(edges, weights, alive, row_of)
     alive &= scores >= _cut(scores[alive], edge_threshold)
     return Kept(*_without_dead_ends(edges, kept, always, alive, row_of), cumulative)
 
 
-def _edge_scores(edges: Edges, weights: np.ndarray, alive: np.ndarray, row_of: np.ndarray) -> np.ndarray:
-    """Each edge's share of its target's influence, in the graph of the kept nodes alone."""
+def edge_scores(
+    edges: Edges, weights: Float[np.ndarray, " n"], alive: Bool[np.ndarray, " E"], row_of: Int[np.ndarray, " E"]
+) -> Float[np.ndarray, " E"]:
+    """Each edge's share of its target's influence, in the graph of the edges that are `alive` alone.
+
+    Args:
+        edges, weights: as `influence` takes them. row_of: of each stored edge.
+    """
     matrix = edges.matrix
     data = np.where(alive, matrix.data, 0)
     totals = np.bincount(row_of, np.abs(data), minlength=len(edges.columns))
@@ -125,7 +131,8 @@ def _without_dead_ends(
         alive &= kept[edges.matrix.indices] & ((edges.columns < 0) | kept[edges.columns])[row_of]
 
 
-def _cumulative(values: np.ndarray) -> np.ndarray:
+def cumulative_shares(values: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
+    """Of each value, the share of the sum that it and all larger ones hold together."""
     order = np.argsort(-values, kind="stable")
     out = np.empty(len(values))
     out[order] = np.cumsum(values[order]) / max(values.sum(), TINY)

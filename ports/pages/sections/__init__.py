@@ -4,7 +4,8 @@ A module of this package named after a command, listed in `SECTIONS`, has
 
     section_of(result: Result, anchor: str, title: str) -> Section
 
-and reads the files that the command wrote. What it cannot read becomes a part that says so, and the page goes on.
+and reads the files that the command wrote; one of `AMONG` is given all results of the page after these, since it shows
+some of them beside its own. What it cannot read becomes a part that says so, and the page goes on.
 """
 
 import importlib
@@ -19,13 +20,16 @@ from causeway.ports.pages.workdir import Result
 
 # Commands whose results have a section; a line each.
 SECTIONS = frozenset({
+    "attribute",
     "contexts",
     "evaluate",
     "features",
+    "intervene",
     "patch_sweep",
     "screen",
     "study",
 })  # fmt: skip
+AMONG = frozenset({"attribute"})
 
 
 def sections_of(results: Sequence[Result], questions: Mapping[str, str]) -> list[Section]:
@@ -38,7 +42,7 @@ def sections_of(results: Sequence[Result], questions: Mapping[str, str]) -> list
     ordered = sorted(results, key=lambda result: (order.get(result.driver, len(order)), result.name))
     shown = [result for result in ordered if result.driver in SECTIONS]
     anchors = _anchors(shown)
-    parts = [_section(result, anchors[i], questions.get(result.driver, ""), shown) for i, result in enumerate(shown)]
+    parts = [_section(result, anchors[i], questions.get(result.driver, ""), ordered) for i, result in enumerate(shown)]
     return [overview(ordered, {id(result): anchors[i] for i, result in enumerate(shown)}), *parts]
 
 
@@ -46,7 +50,7 @@ def _section(result: Result, anchor: str, question: str, results: Sequence[Resul
     title = f"{question[:1].upper()}{question[1:]}" + (f" ({result.name})" if result.name else "")
     module = importlib.import_module(f"{__name__}.{result.driver}")
     try:
-        made = module.section_of(result, anchor, title)
+        made = module.section_of(result, anchor, title, *[results] * (result.driver in AMONG))
     except (ValueError, OSError, LookupError) as error:
         said = f"This part cannot be shown: {' '.join(str(error).split())}"
         made = Section(title, anchor, [Missing(said)], f"causeway {result.driver}, {result.folder}")

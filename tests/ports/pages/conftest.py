@@ -5,6 +5,9 @@ import shutil
 
 import pytest
 
+# Graphs are drawn by WebGL, which a machine without a display computes.
+ARGUMENTS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+
 
 @dataclasses.dataclass
 class Opened:
@@ -23,7 +26,7 @@ def browser():
     if chromium is None:
         pytest.skip("no Chromium: pages are not opened; `apt-get install chromium` brings it")
     with playwright.sync_playwright() as run:
-        started = run.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        started = run.chromium.launch(executable_path=chromium, args=ARGUMENTS)
         yield started
         started.close()
 

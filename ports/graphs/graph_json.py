@@ -1,0 +1,154 @@
+"""Reading graph files of Neuronpedia and circuit-tracer, ours and theirs: the document as it is, its graph as arrays.
+
+    kind        feature, error, token or logit, from feature_type; a type that is not known is a feature
+    layer       a number, E (tokens) is -1
+    feature     its number in its layer, from the node's id, or from the Cantor pair in `feature`; None of other nodes
+
+Old files name an error `0_{layer}_{position}`, as features of layer 0 are named too; edges name such nodes by an id
+that two have, and go to the first of them (`shared_ids` counts the others).
+"""
+
+import dataclasses
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from causeway.engine import scalars
+from causeway.ports.files.config_fields import read_json
+
+# A graph of millions of edges is for other programs.
+MOST_BYTES = 1 << 28
+_ADVICE = "needs a graph file of Neuronpedia, circuit-tracer or `causeway attribute`"
+_KINDS = {"embedding": "token", "logit": "logit"}
+_NODE = {"node_id": str, "layer": (str, int), "ctx_idx": int, "feature_type": str}
+_LINK = {"source": str, "target": str, "weight": (int, float)}
+
+
+@dataclasses.dataclass(frozen=True)
+class GraphDocument:
+    """A graph file. n nodes, E edges.
+
+    Attributes:
+        document: what the file says.
+        kinds: of each node. layer, position: of each node [n]. features: its number in its layer, or None.
+        influence: cumulative share of influence, small is important, NaN where the file has none [n].
+        probability: of logits, 0 of other nodes [n].
+        source, target, weight: of each edge, by number of node [E].
+        shared_ids: nodes whose id an earlier one has.
+    """
+
+    document: Mapping[str, Any]
+    kinds: list[str]
+    layer: Int[np.ndarray, " n"]
+    position: Int[np.ndarray, " n"]
+    features: list[int | None]
+    influence: Float[np.ndarray, " n"]
+    probability: Float[np.ndarray, " n"]
+    source: Int[np.ndarray, " E"]
+    target: Int[np.ndarray, " E"]
+    weight: Float[np.ndarray, " E"]
+    shared_ids: int
+
+    @property
+    def tokens(self) -> list[str]:
+        """Texts of the prompt's tokens."""
+        return list(map(str, self.document["metadata"].get("prompt_tokens", ())))
+
+
+def is_graph(content: Any) -> bool:
+    """Whether a JSON value has the parts of a graph file."""
+    return isinstance(content, dict) and all(isinstance(content.get(name), list) for name in ("nodes", "links"))
+
+
+def read_graph(path: Path | str) -> GraphDocument:
+    """Read a file.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: too large, no graph, or a node or link of it that is none.
+    """
+    return parse_graph(read_json(Path(path), MOST_BYTES), str(path))
+
+
+def parse_graph(content: Mapping[str, Any], where: str) -> GraphDocument:
+    """The same of what a file says.
+
+    Raises:
+        ValueError: no graph, or a node or link of it that is none; `where` is named.
+    """
+    metadata = content.get("metadata")
+    if not is_graph(content) or not isinstance(metadata, dict) or not isinstance(metadata.get("prompt_tokens"), list):
+        raise ValueError(f"{where}: has no metadata with prompt_tokens, nodes and links; {_ADVICE}")
+    nodes, links = content["nodes"], content["links"]
+    numbers: dict[str, int] = {}
+    for i, node in enumerate(nodes):
+        _check(node, _NODE, f"{where}: nodes[{i}]")
+        numbers.setdefault(node["node_id"], i)
+    for i, link in enumerate(links):
+        _check(link, _LINK, f"{where}: links[{i}]")
+        if missing := [link[end] for end in ("source", "target") if link[end] not in numbers]:
+            raise ValueError(f"{where}: links[{i}] names {scalars.shown(missing[0])}, which is no node; {_ADVICE}")
+    position = np.array([node["ctx_idx"] for node in nodes], int)
+    length = len(metadata["prompt_tokens"])
+    if len(nodes) and (position.min() < 0 or position.max() >= length):
+        raise ValueError(f"{where}: a node stands at token {position.max()}, of {length} prompt_tokens; {_ADVICE}")
+    kinds = [_kind(node["feature_type"]) for node in nodes]
+    return GraphDocument(
+        document=content,
+        kinds=kinds,
+        layer=np.array([_layer(node["layer"], f"{where}: nodes[{i}]") for i, node in enumerate(nodes)], int),
+        position=position,
+        features=[_feature(node) if kind == "feature" else None for node, kind in zip(nodes, kinds, strict=True)],
+        influence=np.array([_number(node.get("influence"), math.nan) for node in nodes]),
+        probability=np.array([
+            _number(node.get("token_prob"), 0.0) if kind == "logit" else 0.0
+            for node, kind in zip(nodes, kinds, strict=True)
+        ]),
+        source=np.array([numbers[link["source"]] for link in links], int),
+        target=np.array([numbers[link["target"]] for link in links], int),
+        weight=np.array([link["weight"] for link in links], float),
+        shared_ids=len(nodes) - len(numbers),
+    )  # fmt: skip
+
+
+def _check(record: Any, fields: Mapping[str, Any], where: str) -> None:
+    if not isinstance(record, dict):
+        raise ValueError(f"{where}: got {scalars.shown(record)}; {_ADVICE}")
+    for name, kind in fields.items():
+        value = record.get(name)
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise ValueError(f"{where}: {name} is {scalars.shown(value)}; {_ADVICE}")
+    if not math.isfinite(record.get("weight", 0)):
+        raise ValueError(f"{where}: weight is {record['weight']}; needs a finite number")
+
+
+def _kind(name: str) -> str:
+    return "error" if "error" in name else _KINDS.get(name, "feature")
+
+
+def _layer(value: str | int, where: str) -> int:
+    if value == "E":
+        return -1
+    try:
+        return int(value)
+    except ValueError:
+        raise ValueError(f"{where}: layer is {scalars.shown(value)}; needs E or a whole number") from None
+
+
+def _feature(node: Mapping[str, Any]) -> int | None:
+    if found := re.fullmatch(r"\d+_(\d+)_\d+", node["node_id"]):
+        return int(found[1])
+    pair = node.get("feature")
+    if not isinstance(pair, int) or pair < 0:
+        return None
+    total = (math.isqrt(8 * pair + 1) - 1) // 2
+    return pair - total * (total + 1) // 2
+
+
+def _number(value: Any, default: float) -> float:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else default

@@ -1,0 +1,66 @@
+"""Graph files of other programs: what they say comes in as it is, and what is none is refused in a line."""
+
+import json
+
+import pytest
+
+from causeway.ports.graphs.graph_json import parse_graph, read_graph
+
+
+def node(name, layer, place, kind="cross layer transcoder", **more):
+    return {"node_id": name, "feature": 3, "layer": layer, "ctx_idx": place, "feature_type": kind,
+            "jsNodeId": name, "clerp": "", **more}  # fmt: skip
+
+
+def document(nodes=(), links=(), tokens=("a", "b")):
+    metadata = {"slug": "s", "scan": "m", "prompt": "ab", "prompt_tokens": list(tokens)}
+    return {"metadata": metadata, "qParams": {}, "nodes": list(nodes), "links": list(links)}
+
+
+CIRCUIT_TRACER = document(
+    [
+        node("E_5_0", "E", 0, "embedding", influence=0.9),
+        node("0_7_1", "0", 1, influence=0.5, activation=1.5),
+        node("0_1_1", "0", 1, influence=None),
+        node("0_1_1", "1", 1, "mlp reconstruction error"),
+        node("x", 1, 1, feature=(2 + 9) * (2 + 9 + 1) // 2 + 9),
+        node("2_88_1", "2", 1, "logit", token_prob=0.25),
+    ],
+    [{"source": "E_5_0", "target": "0_7_1", "weight": 1}, {"source": "0_1_1", "target": "2_88_1", "weight": -0.5}],
+)
+
+
+def test_a_file_of_circuit_tracer_gives_its_nodes_and_edges(tmp_path):
+    path = tmp_path / "graph.json"
+    path.write_text(json.dumps(CIRCUIT_TRACER))
+    found = read_graph(path)
+    assert found.document == CIRCUIT_TRACER
+    assert found.kinds == ["token", "feature", "feature", "error", "feature", "logit"]
+    assert found.layer.tolist() == [-1, 0, 0, 1, 1, 2]
+    assert found.features == [None, 7, 1, None, 9, None]
+    assert (found.source.tolist(), found.target.tolist(), found.weight.tolist()) == ([0, 2], [1, 5], [1, -0.5])
+    assert found.probability.tolist() == [0] * 5 + [0.25]
+    assert found.shared_ids == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda d: d.pop("nodes"), "no metadata with prompt_tokens, nodes and links"),
+        (lambda d: d["metadata"].pop("prompt_tokens"), "no metadata with prompt_tokens"),
+        (lambda d: d["links"][0].update(source="q"), "links[0] names 'q', which is no node"),
+        (lambda d: d["links"][0].update(weight="1"), "links[0]: weight is '1'"),
+        (lambda d: d["links"][0].update(weight=float("nan")), "weight is nan"),
+        (lambda d: d["nodes"][1].update(ctx_idx=2), "stands at token 2, of 2"),
+        (lambda d: d["nodes"][1].update(layer="top"), "nodes[1]: layer is 'top'"),
+        (lambda d: d["nodes"].append(5), "nodes[6]: got 5"),
+    ],
+)
+def test_what_is_no_graph_is_refused(change, said):
+    content = json.loads(json.dumps(CIRCUIT_TRACER))
+    change(content)
+    with pytest.raises(ValueError) as refused:
+        parse_graph(content, "g.json")
+    assert str(refused.value).startswith("g.json: ")
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)
