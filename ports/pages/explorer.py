@@ -25,8 +25,9 @@ from causeway.ports.pages.section import GraphView
 CAPTION = (
     "Layers upwards, the prompt's tokens to the right. Squares are tokens, circles features, diamonds what the "
     "features leave unexplained (errors), triangles answers. Edges: the effect of a node on another along direct "
-    "paths, blue where it raises, orange where it lowers it, in nats of an answer's logit or units of a feature's value. "
-    "Click a node for its edges, drag to move, turn the wheel to come nearer; arrow keys step from node to node, P pins."
+    "paths, blue where it raises, orange where it lowers it, in nats of an answer's logit or units of a feature's "
+    "value. Click a node for its edges, drag to move, turn the wheel with Ctrl to come nearer; arrow keys step "
+    "from node to node, P pins."
 )
 MOST_PROPOSALS = 20
 
