@@ -62,6 +62,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
     },
     "to look at": {
         "report": "let me look at it: what do the results in a folder say?",
+        "serve": "let me watch it: what do they say while a sweep still runs?",
     },
     "how fast": {
         "bench": "how fast is it, and how far from the floor?",

@@ -37,11 +37,13 @@ GRAPH_SCRIPTS = tuple(f"graph/{name}.js" for name in ("model", "elements", "pict
 POLICY = "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:"
 
 
-def render(sections: Sequence[Section], title: str, made: str) -> str:
+def render(sections: Sequence[Section], title: str, made: str, live: str = "", note: str = "") -> str:
     """The page.
 
     Args:
         sections: in order. title: of the page. made: by what and when, for the foot of the page.
+        live: the version of a page that a server sends, which asks it for later ones (`assets/live.js`); "" for a page
+            that is a file. note: a warning above all sections.
 
     Raises:
         ValueError: two sections, or two blocks of a section, have one name, or one that no file could have.
@@ -49,16 +51,19 @@ def render(sections: Sequence[Section], title: str, made: str) -> str:
     check_names(sections)
     blocks = [block for section in sections for block in section.blocks]
     graphs = any(isinstance(block, GraphView) for block in blocks)
-    scripts = [Markup(asset("page.js"))]
+    # What keeps a page new is first: it remembers sections as they came, before charts are drawn in them.
+    scripts = [Markup(asset(name)) for name in (*["live.js"] * bool(live), "page.js")]
     if any(isinstance(block, Chart) for block in blocks):
-        scripts.insert(0, Markup(_vega()))
+        scripts.insert(-1, Markup(_vega()))
     if graphs:
         scripts += [Markup(text) for text in (*_graph_libraries(), *map(asset, GRAPH_SCRIPTS))]
     shaded = any(isinstance(block, FeatureCards) for block in blocks)
     styles = ("page.css", *["feature_cards.css"] * shaded, *["graph/graph.css"] * graphs)
     style = Markup("".join(map(asset, styles)))
     template = _environment().get_template("page.html.j2")
-    return template.render(sections=sections, title=title, made=made, policy=POLICY, style=style, scripts=scripts)
+    policy = POLICY + "; connect-src 'self'" * bool(live)
+    told = {"title": title, "made": made, "live": live, "note": note}
+    return template.render(sections=sections, policy=policy, style=style, scripts=scripts, **told)
 
 
 def check_names(sections: Sequence[Section]) -> None:

@@ -252,6 +252,11 @@ PAGES: MappingProxyType[str, Page] = MappingProxyType(
             ("workdir",),
             ("graph", "out", "figures", "overwrite"),
         ),
+        "serve": Page(
+            (_STATES, "causeway serve --workdir=runs/screen"),
+            ("workdir",),
+            ("port",),
+        ),
         "bench": Page(
             ("causeway bench intervene",),
             (),

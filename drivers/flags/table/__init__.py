@@ -187,13 +187,14 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
     "replay": text("Workdir of `replay`: the same in rollouts."),
     "associations": text("Folder of `tokens`: which tokens and words features add and remove."),
     "similarity": number("Least mean similarity, 0 to 1, of features that are joined to a cluster.", 0.5, 0.0, 1.0),
-    # report
+    # report, serve
     "shown_folder": Entry("string", None, "Folder to look at: of any command, or one that holds several.",
                           name="workdir"),
     "graph_file": Entry("string", None, "Or a graph file to look into, of Neuronpedia, circuit-tracer or `attribute`.",
                         name="graph"),
     "page": Entry("string", None, "HTML file to write (default: report.html in --workdir).", name="out"),
     "figures": choice_or_alone("Also write every chart as a picture, to NAME_figures/ (png).", "png", "svg", "png,svg"),
+    "port": whole("Port on 127.0.0.1 (0: any that is free).", 0, 0, 65535),
     **FEATURES, **NEURONS, **BENCH,
 })  # fmt: skip
 

@@ -17,11 +17,12 @@
     const found = data(place.dataset.of);
     const specification = { ...found.specification, datasets: { table: rows(found.columns) } };
     const made = await window.vegaEmbed(place, specification, { renderer: "svg", actions: false, logLevel: 1 });
+    if (views[place.dataset.of]) views[place.dataset.of].finalize();
     views[place.dataset.of] = made.view;
   }
 
-  async function drawAll() {
-    for (const place of document.querySelectorAll(".chart")) {
+  async function drawAll(places) {
+    for (const place of places) {
       try {
         await draw(place);
         place.dataset.drawn = "yes";
@@ -79,5 +80,6 @@
   window.addEventListener("beforeprint", () => {
     document.querySelectorAll("details").forEach((one) => { one.open = true; });
   });
-  drawAll();
+  window.causewayDraw = drawAll;
+  drawAll(document.querySelectorAll(".chart"));
 })();

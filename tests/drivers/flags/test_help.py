@@ -105,9 +105,9 @@ def test_the_example_is_taken_and_what_is_needed_is_refused_without(looked, name
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in PAGES if name not in ("demo", "bench")])
+@pytest.mark.parametrize("name", [name for name in PAGES if name not in ("demo", "serve", "bench")])
 def test_the_examples_run(causeway, tmp_path, name):
-    """All but the demo, which has a test of its own, and the benchmark."""
+    """All but the demo and the server, which have tests of their own, and the benchmark."""
     examples = dict.fromkeys(line for one in (*BEFORE.get(name, ()), name) for line in PAGES[one].example)
     further = [line for _, line in FURTHER[name] if not set(shlex.split(line)) & ELSEWHERE]
     for line in [*examples, *further]:

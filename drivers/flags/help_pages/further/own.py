@@ -32,6 +32,10 @@ OWN = MappingProxyType({
          "causeway report --workdir=runs/screen --out=runs/page.html --figures"),
         ("of all that lies in a folder, made again", "causeway report --workdir=runs --overwrite"),
     ),
+    "serve": (
+        ("at an address that stays the same", "causeway serve --workdir=runs/screen --port=8642"),
+        ("all that lies in a folder", "causeway serve --workdir=runs"),
+    ),
     "bench": (
         ("everything, as one JSON", "causeway bench all --json"),
         ("what a program would move on a card that is not here", "causeway bench compile --target=h200"),
