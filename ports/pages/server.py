@@ -48,7 +48,7 @@ class PageServer(ThreadingHTTPServer):
     def server_bind(self) -> None:
         """Without the library's question to the network what this machine is called."""
         socketserver.TCPServer.server_bind(self)
-        self.server_name, self.server_port = self.server_address[:2]
+        self.server_name, self.server_port = ADDRESS, int(self.server_address[1])
 
     @property
     def url(self) -> str:
