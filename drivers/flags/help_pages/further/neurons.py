@@ -7,7 +7,7 @@ _ADDITION = "--prompts=runs/addition_prompts"
 NEURONS = MappingProxyType({
     "represent": (
         ("what the right answers' logits are",
-         f"causeway represent {_ADDITION} --record_logits=5 --out=runs/represent_logits"),
+         f"causeway represent {_ADDITION} --generate --record_logits=5 --out=runs/represent_logits"),
         ("before the answer, in the middle",
          f"causeway represent {_ADDITION} --stream=resid_post.1 --out=runs/represent_middle"),
     ),
@@ -24,7 +24,8 @@ NEURONS = MappingProxyType({
          f"causeway rank {_ADDITION} --criteria=direct_effect --keep_layers=2 --out=runs/rank_direct"),
     ),
     "components": (
-        ("some neurons", f"causeway components {_ADDITION} --neurons=2:210,1:152 --workdir=runs/two_components"),
+        ("some neurons",
+         f"causeway components {_ADDITION} --neurons=2:210,1:152 --largest=24 --workdir=runs/two_components"),
         ("where answers part",
          f"causeway components {_ADDITION} --layers=1 --limit_neurons=16 --position=answers "
          "--workdir=runs/other_components"),
