@@ -5,13 +5,15 @@
             ...
             step.advance(len(batch))
 
-A step inside another is silent, also in another thread, because the outer one tells of the whole. `TQDM_DISABLE=1`
-silences all. Nothing here is read back by a computation.
+A step inside another is silent, also in another thread, because the outer one tells of the whole. While nothing is
+advanced, as in a compilation, a thread goes on telling the time. `TQDM_DISABLE=1` silences all. Nothing here is read
+back by a computation.
 """
 
 import datetime
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import Any, TextIO, TypeVar
@@ -22,6 +24,8 @@ from causeway.engine.memory import device_memory_bytes
 
 # Seconds before a step is told of, and between two lines.
 DELAY, INTERVAL = 2.0, 30.0
+# Seconds between two looks at a bar that nobody advances.
+_REFRESH = 1.0
 _Item = TypeVar("_Item")
 _open: list["Step"] = []
 
@@ -51,6 +55,7 @@ class Step:
         self._stream, self._clock, self._bar_alone = stream or sys.stderr, clock, bar_alone
         self._bar: tqdm | None = None
         self._silent = False
+        self._over = threading.Event()
         self._started = self._told = clock()
 
     @property
@@ -68,9 +73,12 @@ class Step:
                 total=self._total, initial=self._done, unit=self._unit, unit_scale=self._unit == "B", desc=self._what,
                 file=self._stream, delay=0 if self._bar_alone else DELAY, dynamic_ncols=True, leave=self._bar_alone,
             )  # fmt: skip
+        if not self._silent:
+            threading.Thread(target=self._go_on, daemon=True).start()
 
     def end(self) -> None:
         """End, with whatever was done; again does nothing."""
+        self._over.set()
         if self in _open:
             _open.remove(self)
         if self._bar is not None:
@@ -92,7 +100,21 @@ class Step:
             if memory := device_memory_bytes():
                 self._bar.set_postfix_str(f"device {memory / 1e9:.1f} GB", refresh=False)
             self._bar.update(count)
-        elif not (self._silent or self._bar_alone) and self._clock() - self._told >= INTERVAL:
+        else:
+            self._tell_if_due()
+
+    def _go_on(self) -> None:
+        """Of a thread of its own: tell while nothing is advanced."""
+        wait = DELAY
+        while not self._over.wait(wait):
+            wait = _REFRESH
+            if self._bar is not None:
+                self._bar.refresh()
+            else:
+                self._tell_if_due()
+
+    def _tell_if_due(self) -> None:
+        if not (self._silent or self._bar_alone) and self._clock() - self._told >= INTERVAL:
             self._told = self._clock()
             print(self._line(), file=self._stream, flush=True)
 

@@ -1,9 +1,11 @@
 """How far a step is: told after a while, on a terminal as a bar, and once where steps are inside one another."""
 
 import io
+import time
 
 import pytest
 
+from causeway.engine import progress
 from causeway.engine.progress import Step, each
 
 
@@ -53,6 +55,19 @@ def test_a_step_inside_another_is_silent():
     with Step("outer", 2, "prompt", stream=outer):
         assert lines(10, [(40.0, 5)]) == []
     assert lines(10, [(40.0, 5)]) != []
+
+
+def test_time_is_told_while_nothing_is_advanced(monkeypatch):
+    monkeypatch.setattr(progress, "DELAY", 0.01)
+    monkeypatch.setattr(progress, "_REFRESH", 0.01)
+    monkeypatch.setattr(progress, "INTERVAL", 0.05)
+    stream, terminal = io.StringIO(), Terminal()
+    with Step("prompts read", 8, "prompt", stream=stream):
+        time.sleep(0.3)
+    assert "prompts read: 0 of 8 prompts, 0 a second, time left unknown" in stream.getvalue()
+    with Step("prompts read", 8, "prompt", stream=terminal):
+        time.sleep(0.3)
+    assert "prompts read:   0%" in terminal.getvalue()
 
 
 def test_it_can_be_silenced(monkeypatch):
