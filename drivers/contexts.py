@@ -112,12 +112,14 @@ def _write(workdir: Path, sweep: ContextSweep, labels: Mapping[tuple[int, int], 
     from causeway.engine.analyses.contexts.summary import lines, summary
     from causeway.engine.analyses.contexts.sweep import layer_tallies
     from causeway.engine.analyses.contexts.tables import layer_tables, texts_of
+    from causeway.engine.analyses.contexts.weight_readings import weight_readings
     from causeway.engine.sweep.checksums import written_alone
     from causeway.ports.results import context_files, neuronpedia_features
 
-    texts = texts_of(sweep)
+    texts, weights = texts_of(sweep), weight_readings(sweep, FLAGS.keep)
     with written_alone(workdir, context_files.NAMES):
-        found = (layer_tables(sweep, one, texts, labels, FLAGS.keep) for one in layer_tallies(sweep, workdir))
+        tallies = layer_tallies(sweep, workdir)
+        found = (layer_tables(sweep, one, weights[one.layer], texts, labels) for one in tallies)
         about = summary(sweep, context_files.write_tables(workdir, found)) | {"data": FLAGS.data}
         context_files.write_about(workdir, about)
         if FLAGS.neuronpedia:

@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from causeway.engine.dictionary.placement import Holder
+from causeway.engine.gathered import to_host
 from causeway.engine.model.transformer import Transformer
 from causeway.engine.precision import full_precision
 from causeway.kernels.top_k import top_k
@@ -59,7 +60,7 @@ def logit_weights(
         own = features[start : start + size]
         padded = np.r_[own, np.repeat(own[:1], size - len(own))]
         found = _strongest(linear, _written(rows[padded]), k)
-        blocks.append([np.asarray(array)[: len(own)] for array in found])
+        blocks.append([array[: len(own)] for array in to_host(found)])
     return LogitWeights(*(np.concatenate(arrays) for arrays in zip(*blocks, strict=True)))
 
 

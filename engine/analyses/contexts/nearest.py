@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from causeway.engine.dictionary.placement import Holder
+from causeway.engine.gathered import to_host
 from causeway.engine.precision import full_precision
 from causeway.kernels.top_k import top_k
 
@@ -36,7 +37,7 @@ def nearest_features(
     for start in range(0, len(features), size):
         own = features[start : start + size]
         padded = np.r_[own, np.repeat(own[:1], size - len(own))].astype(np.int32)
-        blocks.append([np.asarray(array)[: len(own)] for array in _most_similar(directions, padded, k)])
+        blocks.append([array[: len(own)] for array in to_host(_most_similar(directions, padded, k))])
     ids, cosines = (np.concatenate(arrays) for arrays in zip(*blocks, strict=True))
     return ids, cosines
 

@@ -14,6 +14,7 @@ from causeway.engine.analyses.contexts.summary import lines, summary
 from causeway.engine.analyses.contexts.sweep import UNIT_ROWS, ContextSweep, layer_tallies
 from causeway.engine.analyses.contexts.tables import CONTEXTS, layer_tables, texts_of
 from causeway.engine.analyses.contexts.tally import Sizes
+from causeway.engine.analyses.contexts.weight_readings import weight_readings
 from causeway.engine.calls.argument_order import holder_of
 from causeway.engine.dictionary.fit import fitted
 from causeway.engine.dictionary.placement import Holder
@@ -109,9 +110,9 @@ def contexts(
 
 def found_contexts(sweep: ContextSweep, workdir: Path | None, labels: Labels, tokens: int) -> FoundContexts:
     """The tables of a sweep, all in memory."""
-    texts, parts = texts_of(sweep), []
+    texts, weights, parts = texts_of(sweep), weight_readings(sweep, tokens), []
     for tally in layer_tallies(sweep, workdir):
-        tables = layer_tables(sweep, tally, texts, labels, tokens)
+        tables = layer_tables(sweep, tally, weights[tally.layer], texts, labels)
         parts.append((tables.features, pa.concat_tables([CONTEXTS.empty_table(), *tables.contexts]), tables.histograms))
     features, found, histograms = (pa.concat_tables(tables) for tables in zip(*parts, strict=True))
     return FoundContexts(features, found, histograms, summary(sweep, features))

@@ -20,11 +20,11 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Bool, Float, Int, Shaped
 
-from causeway.engine.analyses.contexts.logit_weights import LogitWeights, logit_weights
-from causeway.engine.analyses.contexts.nearest import nearest_features
+from causeway.engine.analyses.contexts.logit_weights import LogitWeights
 from causeway.engine.analyses.contexts.sweep import ContextSweep, LayerTally
 from causeway.engine.analyses.contexts.tally import BINS, GROUPS, Contexts, bin_of, lower_edge
 from causeway.engine.analyses.contexts.token_texts import TokenTexts, token_texts
+from causeway.engine.analyses.contexts.weight_readings import WeightReading
 from causeway.engine.feature_labels import Labels
 from causeway.engine.stats.group_jackknife import group_jackknife
 from causeway.engine.sweep.table import nan_as_null
@@ -63,16 +63,16 @@ class Tables:
     contexts: Iterator[pa.Table]
 
 
-def layer_tables(sweep: ContextSweep, found: LayerTally, texts: TokenTexts, labels: Labels, tokens: int) -> Tables:
+def layer_tables(
+    sweep: ContextSweep, found: LayerTally, weights: WeightReading, texts: TokenTexts, labels: Labels
+) -> Tables:
     """What a layer's tally says.
 
     Args:
-        sweep: that was run. found: of one layer. texts: of the corpus. labels: by layer and feature.
-        tokens: promoted, and suppressed ones, of each feature; 0 for none.
+        sweep: that was run. found, weights: of one layer. texts: of the corpus. labels: by layer and feature.
     """
-    return Tables(
-        found.layer, _features(sweep, found, labels, tokens), _histograms(found), _contexts(sweep, found, texts)
-    )
+    features = _features(sweep, found, weights, labels)
+    return Tables(found.layer, features, _histograms(found), _contexts(sweep, found, texts))
 
 
 def texts_of(sweep: ContextSweep) -> TokenTexts:
@@ -80,7 +80,7 @@ def texts_of(sweep: ContextSweep) -> TokenTexts:
     return token_texts(sweep.model, sweep.corpus)
 
 
-def _features(sweep: ContextSweep, found: LayerTally, labels: Labels, tokens: int) -> pa.Table:
+def _features(sweep: ContextSweep, found: LayerTally, weights: WeightReading, labels: Labels) -> pa.Table:
     tally, count = found.tally, found.tally.tokens.sum(axis=0, dtype=np.int64)
     sizes = np.bincount(sweep.groups, sweep.corpus.counts, GROUPS).astype(np.int64)
     rate, low, high = group_jackknife(np.asarray(tally.tokens), sizes)
@@ -93,13 +93,8 @@ def _features(sweep: ContextSweep, found: LayerTally, labels: Labels, tokens: in
         "firing_rate": rate, "low": nan_as_null(low), "high": nan_as_null(high), "active_rows": tally.rows,
         "mean_active": nan_as_null(mean), "maximum": nan_as_null(np.where(active, tally.top.value[0], np.nan)),
     }  # fmt: skip
-    weights = None
-    if tokens:
-        dictionary, layer = sweep.dictionary, found.layer
-        weights = logit_weights(sweep.model.transformer, dictionary, layer, found.features, tokens)
-    ids, cosines = nearest_features(sweep.dictionary, found.layer, found.features)
-    alike = {"nearest": _lists(ids), "nearest_cosines": _lists(cosines)}
-    return pa.table({**columns, **_weights(sweep, weights, len(count)), **alike}).cast(FEATURES)
+    alike = {"nearest": _lists(weights.nearest), "nearest_cosines": _lists(weights.cosines)}
+    return pa.table({**columns, **_weights(sweep, weights.logits, len(count)), **alike}).cast(FEATURES)
 
 
 def _weights(sweep: ContextSweep, found: LogitWeights | None, count: int) -> dict[str, pa.Array]:

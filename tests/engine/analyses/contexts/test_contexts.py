@@ -11,6 +11,7 @@ from causeway.engine.analyses.contexts.reduction import _mixed
 from causeway.engine.analyses.contexts.sweep import ContextSweep, _hash, layer_tallies
 from causeway.engine.analyses.contexts.tables import layer_tables, texts_of
 from causeway.engine.analyses.contexts.tally import Sizes
+from causeway.engine.analyses.contexts.weight_readings import weight_readings
 from causeway.engine.devices import local_parallel
 from causeway.engine.dictionary.placement import StreamedDictionaries
 from causeway.engine.model.handle import Model
@@ -84,10 +85,10 @@ def slow(f, corpus, layer, feature):
 
 
 def test_contexts_counts_and_histograms_are_those_of_all_activations(sweep, values, corpus):
-    texts, some = texts_of(sweep), 0
+    texts, weights, some = texts_of(sweep), weight_readings(sweep, 2), 0
     for tally in layer_tallies(sweep, None):
         f = values[tally.layer]
-        tables = layer_tables(sweep, tally, texts, {(0, 3): "three"}, 2)
+        tables = layer_tables(sweep, tally, weights[tally.layer], texts, {(0, 3): "three"})
         features, contexts = tables.features.to_pylist(), [row for part in tables.contexts for row in part.to_pylist()]
         bins = tables.histograms.to_pylist()
         for number, row in enumerate(features):
