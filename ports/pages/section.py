@@ -145,6 +145,7 @@ class FeatureCard:
         title: its layer and number. label: what it is called; "" for nothing.
         figures: some numbers, in words. bars: (from, to, count) of its values.
         promoted, suppressed: (token, weight). contexts: groups of texts, each with its heading.
+        sides: what stands before the two lists of tokens.
     """
 
     title: str
@@ -154,6 +155,7 @@ class FeatureCard:
     promoted: Sequence[tuple[str, float]]
     suppressed: Sequence[tuple[str, float]]
     contexts: Sequence[tuple[str, Sequence[Snippet]]]
+    sides: tuple[str, str] = ("promotes", "suppresses")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,82 +1,72 @@
-"""The picture of `integrate`: layers to the right, the strongest features of each on top, arrows for what drives."""
+"""The picture of `integrate`, for pages and as a file: layers to the right, the strongest features of each on top.
+
+figures/integrated.png   arrows for what drives what
+"""
 
 from pathlib import Path
-from typing import Any
 
-from causeway.engine.analyses.integrate.picture import Picture, Spot
-from causeway.ports.results.figures import new_figure, save_figure
+import pyarrow as pa
 
-_COLORS = {1: "tab:red", -1: "tab:blue", 0: "0.5"}
+from causeway.engine.analyses.integrate.picture import Picture
+from causeway.ports.pages.charts.layered import KINDS, layered
+from causeway.ports.pages.figures import write_figure
+from causeway.ports.pages.section import Chart
+
+_KIND = dict(zip((1, -1, 0), KINDS, strict=True))
+_NUMBERS = ("x", "y", "x2", "y2", "size", "strength", "share")
+_TEXTS = ("part", "label", "words", "kind", "detail")
+CAPTION = (
+    "A disc is a feature, larger with more evidence; an arrow runs from a feature to one that changes when the first "
+    "is set, red where more of the first is more of the second, blue where it is less, wider with its share of the "
+    "largest arrow into the same feature."
+)
 
 
 def draw_integrated(path: Path, picture: Picture) -> None:
-    """Draw a picture of one feature or more.
+    """Draw a picture of one feature or more."""
+    write_figure(path, integrated_chart(picture))
 
-    Spots are darker with their effect on behaviour (grey where it is unknown) and larger with more evidence; arrows are
-    red where more of the source is more of the target, blue where it is less, wider with their share of the largest
-    into it, grey and dashed where replay alone found something.
+
+def integrated_chart(picture: Picture, strength: str = "size of the effect on behaviour") -> Chart:
+    """The chart of a picture of one feature or more.
+
+    Args:
+        strength: what colours the discs, for the legend.
     """
-    layers = sorted({spot.x for spot in picture.spots})
+    layers = sorted({int(spot.x) for spot in picture.spots})
     columns = {layer: place for place, layer in enumerate(layers)}
     rows = max(sum(spot.x == layer for spot in picture.spots) for layer in layers)
-    figure, axes = new_figure(2.5 + 1.9 * len(layers), 2.2 + 0.85 * rows)
-    for arrow in picture.arrows:
-        _arrow(axes, picture, columns, arrow)
-    largest = max((spot.effect or 0.0 for spot in picture.spots), default=0.0) or 1.0
-    image = None
-    for spot in picture.spots:
-        drawn = _spot(axes, spot, columns[spot.x], largest)
-        image = image if spot.effect is None else drawn
-    axes.set_xticks(range(len(layers)), [f"layer {layer:g}" for layer in layers])
-    axes.set_yticks([])
-    axes.set(xlim=(-0.6, len(layers) - 0.4), ylim=(-(rows - 1) / 2 - 0.8, (rows - 1) / 2 + 0.6))
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-    if image is not None:
-        figure.colorbar(image, ax=axes, label="size of the effect on behaviour", shrink=0.6, aspect=30, pad=0.01)
+    kinds = [kind for sign, kind in _KIND.items() if any(arrow.sign == sign for arrow in picture.arrows)]
+    known = any(spot.effect is not None for spot in picture.spots)
     left = picture.features - len(picture.spots)
-    axes.set_title(
-        f"{len(picture.spots)} features with most evidence on top{f', {left} more not drawn' if left else ''}\n"
-        "arrows: red excites, blue inhibits, dashed in replay alone\nwords: + added, \N{MINUS SIGN} removed",
-        fontsize=10,
-    )
-    save_figure(figure, path)
-
-
-def _spot(axes: Any, spot: Spot, x: float, largest: float) -> Any:
-    """A disc with the feature's name above and its words below, readable across arrows."""
-    from matplotlib.patheffects import withStroke
-
-    color = {"c": [spot.effect], "cmap": "YlOrBr", "vmin": 0.0, "vmax": largest}
-    chosen = {"color": "0.8"} if spot.effect is None else color
-    drawn = axes.scatter([x], [spot.y], s=60 + 45 * spot.size, edgecolors="0.3", linewidths=0.8, zorder=3, **chosen)
-    axes.annotate(
-        spot.name, (x, spot.y), (0, 10), textcoords="offset points", ha="center", va="bottom", fontsize=9, zorder=5,
-        path_effects=[withStroke(linewidth=2.5, foreground="white")],
+    caption = CAPTION + (" Grey and dashed: found in replay alone." if any(not a.sign for a in picture.arrows) else "")
+    caption += " Below a name: words that it adds (+) and removes." if any(s.words for s in picture.spots) else ""
+    caption += f" {left} features of less evidence are not drawn." if left else ""
+    return Chart(
+        "picture", "Features, and what drives what", caption,
+        layered(layers, rows, strength if known else "", kinds), _table(picture, columns),
     )  # fmt: skip
-    if spot.words:
-        told = " ".join(_shown(word) for word in spot.words)
-        axes.annotate(
-            told, (x, spot.y), (0, -10), textcoords="offset points", ha="center", va="top", fontsize=7.5, color="0.2",
-            zorder=5, path_effects=[withStroke(linewidth=2.5, foreground="white")],
-        )  # fmt: skip
-    return drawn
+
+
+def _table(picture: Picture, columns: dict[int, int]) -> pa.Table:
+    """Rows of nodes and of edges, as the chart reads them."""
+    nodes = [
+        {"part": "node", "x": columns[int(spot.x)], "y": spot.y, "label": spot.name, "size": spot.size,
+         "strength": spot.effect, "words": " ".join(map(_shown, spot.words))}
+        for spot in picture.spots
+    ]  # fmt: skip
+    edges = []
+    for arrow in picture.arrows:
+        ends = [picture.spots[place] for place in (arrow.source, arrow.target)]
+        (x, y), (x2, y2) = ((columns[int(spot.x)], spot.y) for spot in ends)
+        edges.append({
+            "part": "edge", "x": x, "y": y, "x2": x2, "y2": y2, "kind": _KIND[arrow.sign], "share": arrow.share,
+            "detail": " to ".join(spot.name for spot in ends),
+        })  # fmt: skip
+    kinds = [(name, pa.float64()) for name in _NUMBERS] + [(name, pa.string()) for name in _TEXTS]
+    return pa.Table.from_pylist([*nodes, *edges], pa.schema(kinds))
 
 
 def _shown(word: str) -> str:
-    """A word with its sign, safe from being read as mathematics."""
-    return ("\N{MINUS SIGN}" if word[0] == "-" else "+") + word[1:].replace("$", r"\$")
-
-
-def _arrow(axes: Any, picture: Picture, columns: dict[float, int], arrow: Any) -> None:
-    source, target = picture.spots[arrow.source], picture.spots[arrow.target]
-    ends = [(columns[spot.x], spot.y) for spot in (source, target)]
-    axes.annotate(
-        "", ends[1], ends[0], zorder=1 + arrow.share,
-        arrowprops={
-            "arrowstyle": "-|>", "color": _COLORS[arrow.sign],
-            "alpha": (0.25 + 0.45 * arrow.share) * (1 if arrow.sign else 0.5),
-            "linewidth": 0.6 + 1.6 * arrow.share, "shrinkA": 8, "shrinkB": 9,
-            "linestyle": "-" if arrow.sign else "--", "connectionstyle": "arc3,rad=0.12",
-        },
-    )  # fmt: skip
+    """A word with its sign."""
+    return ("\N{MINUS SIGN}" if word[0] == "-" else "+") + word[1:]

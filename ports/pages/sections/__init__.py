@@ -21,13 +21,19 @@ from causeway.ports.pages.workdir import Result
 # Commands whose results have a section; a line each.
 SECTIONS = frozenset({
     "attribute",
+    "audit",
     "contexts",
     "evaluate",
     "features",
+    "integrate",
     "intervene",
     "patch_sweep",
+    "pathways",
+    "replay",
     "screen",
+    "select",
     "study",
+    "tokens",
 })  # fmt: skip
 AMONG = frozenset({"attribute"})
 
