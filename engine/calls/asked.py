@@ -22,7 +22,7 @@ from causeway.engine.intervention.checks import check_edits
 from causeway.engine.intervention.edit_arrays import edit_arrays
 from causeway.engine.intervention.edits import Edit
 from causeway.engine.intervention.hold import AnyHolds, HeldLayers, checked_holds
-from causeway.engine.intervention.named import named_edits, named_taps
+from causeway.engine.intervention.named import named_edits, named_holds, named_taps
 from causeway.engine.intervention.requests import AnyEdit
 from causeway.engine.intervention.sites import ONCE
 from causeway.engine.intervention.taps import BoundTap
@@ -119,7 +119,7 @@ def asked(
         ValueError: one that cannot mean what it says, or that does not fit the model or the others.
     """
     tokens = [model.tokens(prompt) for prompt in prompt_list(prompts)]
-    rows = edit_rows(edits, arms, len(tokens), model)
+    rows, holds = edit_rows(edits, arms, len(tokens), model), named_holds(holds, model)
     stack = _stack(dictionary, model, taps, rows, holds)
     held = checked_holds(holds, model.config, stack)
     return Asked(tokens, rows, stack, *tapped_places(taps, stack, model), held)

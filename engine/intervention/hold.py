@@ -40,6 +40,8 @@ from causeway.engine.model.refusals import check_stream
 
 FEATURES = "features"
 HOLDABLE = ("norm", FEATURES, *(stream for stream in STREAMS if stream not in ONCE))
+# A stream with its layer, or a name of another library: read where the model is known (`named_holds`).
+FURTHER = re.compile(r"hook_|.+\.")
 Name = Literal["open", "freeze_attention", "constrained"]
 
 
@@ -48,7 +50,8 @@ class Hold:
     """Keep a stream, or dictionary features, as in the clean pass.
 
     Attributes:
-        stream: attn_pattern; norm, the denominators of all norms; mlp_out; features; or another stream of a block.
+        stream: attn_pattern; norm, the denominators of all norms; mlp_out; features; or another stream of a block, also
+            by the names that `Tap` takes.
         layers: one or several, negative ones counted from the end; default: all, of features all with a dictionary.
         features: ids of the features of each of these layers; default: all.
 
@@ -61,7 +64,7 @@ class Hold:
     features: Sequence[int] | int | None = None
 
     def __post_init__(self):
-        if self.stream not in HOLDABLE:
+        if self.stream not in HOLDABLE and not FURTHER.match(scalars.text(self.stream, "Hold.stream")):
             raise ValueError(f"Hold.stream: got {scalars.shown(self.stream)}; needs one of {', '.join(HOLDABLE)}")
         if self.features is not None and self.stream != FEATURES:
             raise ValueError(f"Hold.features: given with {self.stream}; they belong to Hold('features', ...)")

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import cast
 
 from causeway.engine import scalars
+from causeway.engine.intervention.hold import FURTHER, HOLDABLE, AnyHolds, Hold
 from causeway.engine.intervention.requests import AnyEdit, FeatureEdit, PatternEdit
 from causeway.engine.intervention.sites import once
 from causeway.engine.intervention.tap_requests import Tap
@@ -66,3 +67,27 @@ def _edit(edit: AnyEdit, model: Model) -> AnyEdit:
     if place.layer not in (None, layer):
         raise ValueError(f"{name}: got {edit.layer}, but {edit.stream!r} is of layer {place.layer}; name one")
     return dataclasses.replace(edit, layer=layer, stream=place.stream)
+
+
+def named_holds(holds: AnyHolds, model: Model) -> AnyHolds:
+    """Holds of a model; what the engine names so itself stays as it is.
+
+    Raises:
+        ValueError: a place that the model does not have or that cannot be held.
+    """
+    if isinstance(holds, Sequence) and not isinstance(holds, str):
+        return [_hold(hold, model) for hold in holds]
+    return _hold(holds, model)
+
+
+def _hold(hold: Hold | str, model: Model) -> Hold | str:
+    name = hold.stream if isinstance(hold, Hold) else hold
+    if not isinstance(name, str) or not FURTHER.match(name):
+        return hold  # or nothing that can be held, which who reads it refuses
+    if isinstance(hold, str) and name.partition(".")[0] in HOLDABLE:
+        return hold
+    place = model.place(name, "holds" if isinstance(hold, str) else "Hold.stream")
+    layers = None if isinstance(hold, str) else cast(tuple[int, ...] | None, hold.layers)
+    if place.layer is not None and layers not in (None, (place.layer,)):
+        raise ValueError(f"Hold.layers: got {list(layers or ())}, but {name!r} is of layer {place.layer}; name one")
+    return Hold(place.stream, layers if place.layer is None else place.layer)

@@ -33,18 +33,30 @@ HOOKS = {
     # Asked for by `use_hook_mlp_in`, before the norm.
     "hook_mlp_in": "resid_mid",
 }  # fmt: skip
-# Stream -> the hook that dictionaries of it are written with.
+# Stream -> its hook, and of those that dictionaries are of the one that they are written with.
 WITHOUT = ("query", "key", "value", "attn_pattern")
-HOOK_OF = {stream: hook for hook, stream in reversed(HOOKS.items()) if stream not in WITHOUT}
+HOOK_WRITTEN = {stream: hook for hook, stream in reversed(HOOKS.items())}
+HOOK_OF = {stream: hook for stream, hook in HOOK_WRITTEN.items() if stream not in WITHOUT}
 # Hooks that no stream stands at, in some families or in all, and why.
 ABSENT = {
     "attn.hook_rot_q": "query is before the rotation by position",
     "attn.hook_rot_k": "key is before the rotation by position",
     "attn.hook_q": "query is after the norm of heads, which it precedes",
     "attn.hook_k": "key is after the norm of heads, which it precedes",
-}
+    "attn.hook_attn_scores": "attn_pattern is after the softmax, which it precedes",
+    "attn.hook_result": "head_out is before the output map, which it follows",
+    "mlp.hook_pre": "mlp_act is after the activation, which it precedes",
+    "mlp.hook_pre_linear": "mlp_act is after the product of gate and neurons, which it precedes",
+    "ln1.hook_normalized": "attn_in is after the gain of the norm, which it precedes",
+    "ln_final.hook_normalized": "final_norm is after the gain, which it precedes",
+    **{f"{norm}.hook_scale": "norms are kept whole, by the hold norm" for norm in ("ln1", "ln2", "ln_final")},
+    **{hook: "what heads read is resid_pre, one for all" for hook in (
+        "hook_attn_in", "hook_q_input", "hook_k_input", "hook_v_input",
+    )},
+    "hook_pos_embed": "embed is with the positions where a model adds them",
+}  # fmt: skip
 # Without the part before the dot, where no other hook ends like it.
-_UNLIKE = [name for name in (*HOOKS, *ABSENT) if re.fullmatch(r"attn\.(?!hook_out).+|mlp\.hook_post", name)]
+_UNLIKE = [name for name in (*HOOKS, *ABSENT) if re.fullmatch(r"attn\.(?!hook_out).+|mlp\.hook_p.+", name)]
 SHORT = {name.partition(".")[2]: name for name in _UNLIKE}
 BLOCK = re.compile(r"blocks\.([0-9]+)\.(.+)")
 NOWHERE = Place("")
@@ -111,6 +123,18 @@ class SiteNames:
         if len(layers) != 1 or (layer := layers.pop()) is None or layer < 0:
             raise ValueError(f"site: {name!r} names no layer; needs one, such as blocks.3.hook_resid_post")
         return layer
+
+    def hook(self, stream: str, layer: int) -> str:
+        """The TransformerLens name of a stream of a layer, which `place` reads back.
+
+        Raises:
+            ValueError: TransformerLens has no hook there.
+        """
+        name = "hook_embed" if stream == "embed" else f"blocks.{layer}.{HOOK_WRITTEN.get(stream, '')}"
+        if stream not in ("embed", *HOOK_WRITTEN) or any(not place.stream for place in self._found(name).values()):
+            known = ", ".join(("embed", *HOOK_WRITTEN))
+            raise ValueError(f"names: {stream} has no TransformerLens hook{self._here}; hooks stand at {known}")
+        return name
 
     def _found(self, name: str) -> dict[str, Place]:
         """What the name means, by family."""

@@ -22,6 +22,7 @@ from causeway.engine.analyses.intervene.intervention_rows import AnyIntervention
 from causeway.engine.calls.argument_order import in_order
 from causeway.engine.frozen.sources import Transcoders, of_model
 from causeway.engine.intervention.hold import FEATURES, AnyHolds, HeldLayers, Hold, Name
+from causeway.engine.intervention.named import named_holds
 from causeway.engine.model.handle import Model, check_model
 
 
@@ -93,7 +94,8 @@ def intervene(
     check_model(model)
     tokens, given = model.tokens(prompt), listed_edits(edits if interventions is None else interventions)
     layers = tuple(sorted(dictionary.config.layers))
-    held = named_layers(mode or holds, constrained_layers, held_layers, model.config.num_layers, layers)
+    kept = named_holds(mode or holds, model)
+    held = named_layers(kept, constrained_layers, held_layers, model.config.num_layers, layers)
     check_transcoders(model, dictionary)
     transcoders = of_model(model, dictionary)
     rows = written_rows([given], len(tokens), model, transcoders)

@@ -34,6 +34,7 @@ from causeway.engine.intervention import scope as scopes
 from causeway.engine.intervention.checks import check_edits
 from causeway.engine.intervention.edits import EMPTY, Edit, EditSpec, Family
 from causeway.engine.intervention.hold import HeldLayers, checked_holds
+from causeway.engine.intervention.named import named_holds
 from causeway.engine.intervention.operations import coefficients
 from causeway.engine.intervention.taps import BoundTap
 from causeway.engine.intervention.void import check_void
@@ -203,7 +204,7 @@ class PatchSweep:
     @functools.cached_property
     def held(self) -> HeldLayers:
         """What rows keep of their prompt's clean pass."""
-        return checked_holds(self.settings.holds, self.model.config, self.dictionary)
+        return checked_holds(named_holds(self.settings.holds, self.model), self.model.config, self.dictionary)
 
     @functools.cached_property
     def clean(self) -> Callable[[TokenizedPrompt], CleanTree]:

@@ -1,5 +1,7 @@
 """Holds: nothing without an edit, the clean stream where one is held, the same in `run` as in `intervene`."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from causeway.engine.calls.generate import generate
 from causeway.engine.calls.run import run
 from causeway.engine.intervention.hold import HOLDABLE, NAMED, Hold
 from causeway.engine.intervention.requests import FeatureEdit, SwapEdit
+from causeway.engine.intervention.sites import Place, own_place
 from causeway.engine.intervention.tap_requests import Tap
 
 PROMPTS = ([7, 31, 2, 19, 19, 0, 38], [3, 3, 8])
@@ -95,6 +98,35 @@ def test_exact_outcomes_and_generation_hold_what_run_holds(tiny, cases, expect_a
 def test_what_cannot_be_held_is_refused(tiny, cases, refuses, holds, what):
     with refuses(what):
         run(cases.make_model(tiny), PROMPTS[0], holds=holds)
+
+
+PLACES = {"blocks.1.hook_z": Place("head_out", 1), "hook_v": Place("value"), "blocks.7.hook_z": Place("head_out", 7)}
+
+
+def reading_hooks(model):
+    """The model with names that a loader would give it."""
+    return dataclasses.replace(model, read_place=lambda name: PLACES.get(name) or own_place(name))
+
+
+@pytest.mark.parametrize(("named", "own"), [
+    ("blocks.1.hook_z", Hold("head_out", 1)), (["norm", Hold("hook_v", 2)], ["norm", "value.2"]),
+    (Hold("attn_out.-1"), "attn_out.2"),
+])  # fmt: skip
+def test_names_of_other_libraries_hold_what_the_engines_own_hold(tiny, cases, named, own):
+    model, dictionary = reading_hooks(cases.make_model(tiny)), cases.make_dictionary(tiny, "skip_mlp_in")
+    push = [SwapEdit(0, np.ones(model.config.d_model), scope=2, stream="resid_pre")]
+    for call in (run, lambda *given, **further: intervene(*given, dictionary, **further)):
+        first, second = (call(model, PROMPTS[0], edits=push, holds=holds).logits for holds in (named, own))
+        np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize(("holds", "what"), [
+    ("blocks.7.hook_z", "holds: layer of .* got 7"), (Hold("hook_rot_q"), "Hold.stream: cannot read"),
+    (Hold("blocks.1.hook_z", 2), "Hold.layers: got .2., but .* is of layer 1"), ("lm_head.3", "holds: cannot read"),
+])  # fmt: skip
+def test_names_of_places_that_cannot_be_held_are_refused(tiny, cases, refuses, holds, what):
+    with refuses(what):
+        run(reading_hooks(cases.make_model(tiny)), PROMPTS[0], holds=holds)
 
 
 def test_a_hold_says_what_it_needs(refuses):

@@ -205,6 +205,11 @@ def test_names_without_a_layer_are_of_every_layer(family_names):
         ("llama", "blocks.3.attn.hook_rot_q", "no stream in a llama, because query is before the rotation by position"),
         ("gpt2", "hook_rot_k", "because key is before the rotation"),
         (None, "blocks.3.attn.hook_k", "key in a llama.*nowhere in a qwen3.*for_model"),
+        ("llama", "hook_attn_scores", "because attn_pattern is after the softmax, which it precedes"),
+        ("qwen3", "blocks.3.mlp.hook_pre", "because mlp_act is after the activation"),
+        ("gpt2", "ln_final.hook_normalized", "because final_norm is after the gain"),
+        ("llama", "blocks.3.ln1.hook_scale", "because norms are kept whole, by the hold norm"),
+        ("gpt2", "hook_embed", "'hook_embed' is no stream in a gpt2"),
         ("gpt_neox", "blocks.3.hook_resid_mid", "a gpt_neox has no resid_mid"),
         ("llama", "model.layer.2", "cannot read"),
         ("llama", "", "cannot read ''"),
@@ -230,6 +235,21 @@ def test_without_a_model_a_name_is_read_that_means_one_place_everywhere():
         ANY_MODEL.layer("hook_z")
     with pytest.raises(ValueError, match="'resid_post' names no layer"):
         ANY_MODEL.site("resid_post")
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen3", "gpt2", "gemma2", "olmo2"])
+def test_the_hook_of_a_stream_is_read_back_and_one_without_is_refused(family_names, family):
+    names, refused = family_names(family), set()
+    for stream in STREAMS:
+        try:
+            hook = names.hook(stream, 1)
+        except ValueError as error:
+            assert str(error).startswith(f"names: {stream} has no TransformerLens hook in a {family}; hooks stand at")
+            refused.add(stream)
+        else:
+            assert names.place(hook) == names.place("resid_pre.0" if stream == "embed" else f"{stream}.1")
+    unlike = {"qwen3": {"query", "key"}, "olmo2": {"query", "key"}, "gpt2": {"embed"}}
+    assert refused == {"attn_in", "final_norm", "logits"} | unlike.get(family, set())
 
 
 def test_names_that_are_written_are_read_back():
