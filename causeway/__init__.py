@@ -113,6 +113,7 @@ if TYPE_CHECKING:
     from causeway.ports.models.load import load_model as load_model
     from causeway.ports.models.published_write import save_model as save_model
     from causeway.ports.results.heat_map import save_heat_map as save_heat_map
+    from causeway.ports.results.record_files import save_records as save_records
     from causeway.ports.results.study_files import read_earlier as read_earlier
 
 

@@ -50,9 +50,9 @@ ABSENT = {
     "ln1.hook_normalized": "attn_in is after the gain of the norm, which it precedes",
     "ln_final.hook_normalized": "final_norm is after the gain, which it precedes",
     **{f"{norm}.hook_scale": "norms are kept whole, by the hold norm" for norm in ("ln1", "ln2", "ln_final")},
-    **{hook: "what heads read is resid_pre, one for all" for hook in (
-        "hook_attn_in", "hook_q_input", "hook_k_input", "hook_v_input",
-    )},
+    **dict.fromkeys(
+        ("hook_attn_in", "hook_q_input", "hook_k_input", "hook_v_input"), "what heads read is resid_pre, one for all"
+    ),
     "hook_pos_embed": "embed is with the positions where a model adds them",
 }  # fmt: skip
 # Without the part before the dot, where no other hook ends like it.

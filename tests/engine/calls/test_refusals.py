@@ -84,6 +84,7 @@ CALLS = {
     "save_graph": {"graph": None, "folder": "out"},
     "save_model": {"folder": "out", "edits": [cw.UnitEdit(1, 5, 2.0, "scale", stream="mlp_act")]},
     "save_heat_map": {"table": None, "path": "map.png"},
+    "save_records": {"records": None, "path": "records.safetensors"},
     "select": {"screen": pa.table({"layer": [0], "feature": [1], "d": [0.5]})},
     "screen": {"prompts": GROUPS, "dictionary": "saes"},
     "study": {"config": {"name": "x", "stages": [{"name": "p", "driver": "prompts"}]}, "workdir": "out"},
