@@ -13,10 +13,12 @@ Cost: the file once in memory beside the records.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+import operator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, TypeAlias, get_args
 
+import jax
 import numpy as np
 import pyarrow as pa
 
@@ -33,7 +35,7 @@ from causeway.ports.files.safetensors_files import write_tensors
 from causeway.ports.models.site_names import names_of
 
 Names = Literal["causeway", "transformer_lens"]
-Records = RunResult | GenerateResults | GenerateResult | Representations | pa.Table
+Records: TypeAlias = RunResult | GenerateResults | GenerateResult | Representations | pa.Table
 SUFFIX = ".safetensors"
 
 
@@ -137,10 +139,7 @@ def _of_rollouts(result: GenerateResult, places: _Places) -> Iterator[tuple[str,
         before = f"{row // trials}/{row % trials}/"
         yield f"{before}tokens", np.array([made.prompt_tokens[-1], *drawn], np.int32)[:steps]
         yield f"{before}positions", np.arange(steps, dtype=np.int32) + len(made.prompt_tokens) - 1
-        own = [
-            Record(*(None if part is None else np.asarray(part)[row, :steps] for part in (r.values, r.valid, r.ids)))
-            for r in made.records
-        ]
+        own = [jax.tree.map(operator.itemgetter((row, slice(steps))), record) for record in made.records]
         yield from ((before + name, values) for name, values in _layers(own, result.tapped, places, 1))
 
 
@@ -160,7 +159,7 @@ def _layers(records: list[Record], tapped: Tapped, places: _Places, axis: int) -
                     yield name + end, np.ascontiguousarray(np.take(np.asarray(part), place, axis))
 
 
-def _about(records: Records) -> Mapping[str, str]:
+def _about(records: Records) -> dict[str, str]:
     """What belongs to one kind of records."""
     if not isinstance(records, Representations):
         return {}
