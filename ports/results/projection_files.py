@@ -10,7 +10,9 @@ from pathlib import Path
 import pyarrow as pa
 
 from causeway.engine.sweep.table import write_table
-from causeway.ports.results.figures import new_figure, save_figure
+from causeway.ports.pages.charts.class_histograms import class_histograms
+from causeway.ports.pages.figures import write_figure
+from causeway.ports.pages.section import Chart
 
 TABLE, FIGURE = "projections.parquet", "figures/projections.png"
 
@@ -32,22 +34,28 @@ def draw_projections(
         projections: of the first class and of the second, by the direction's name.
         titles: of the panels. classes: what the two are called.
     """
-    count = len(projections)
-    figure, axes = new_figure(1 + 3.4 * count, 3.2, count)
-    for axis, (name, pair) in zip(axes if count > 1 else [axes], projections.items(), strict=True):
-        bins = min(30, max(8, sum(map(len, pair)) // 4))
-        low, high = min(min(p) for p in pair if len(p)), max(max(p) for p in pair if len(p))
-        for values, label, colour in zip(pair, classes, ("tab:red", "tab:blue"), strict=True):
-            if len(values):
-                axis.hist(
-                    values, bins=bins, range=(low, high), color=colour, alpha=0.55, label=f"{label} ({len(values)})"
-                )
-        axis.set(xlabel=_written(f"projection on {name}"), ylabel="prompts")
-        axis.set_title(_written(titles[name]), fontsize="medium")
-        axis.legend(fontsize="small")
-    save_figure(figure, folder / FIGURE)
+    write_figure(folder / FIGURE, projections_chart(projections, titles, classes))
 
 
-def _written(text: str) -> str:
-    """As it stands: between two dollars matplotlib reads a formula."""
-    return text.replace("$", r"\$")
+def projections_chart(
+    projections: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    titles: Mapping[str, str],
+    classes: tuple[str, str],
+) -> Chart:
+    """The chart of the same."""
+    counts = [max(len(pair[place]) for pair in projections.values()) for place in (0, 1)]
+    kinds = [f"{name} ({count})" for name, count in zip(classes, counts, strict=True)]
+    rows = [
+        {"panel": titles[name], "value": float(value), "kind": kind}
+        for name, pair in projections.items()
+        for values, kind in zip(pair, kinds, strict=True)
+        for value in values
+    ]
+    # The second class is the right answers, or the clearer ones: it stands first in the legend.
+    kinds.reverse()
+    table = pa.Table.from_pylist(
+        rows, pa.schema([("panel", pa.string()), ("value", pa.float64()), ("kind", pa.string())])
+    )
+    caption = "Prompts by how far their stream points along a direction; those that the direction was not fitted on."
+    panels = [titles[name] for name in projections]
+    return Chart("projections", "Projections of prompts", caption, class_histograms(panels, kinds, "projection"), table)

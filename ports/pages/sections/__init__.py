@@ -20,22 +20,29 @@ from causeway.ports.pages.workdir import Result
 
 # Commands whose results have a section; a line each.
 SECTIONS = frozenset({
+    "ablate",
     "attribute",
     "audit",
+    "components",
     "contexts",
+    "decompose",
+    "direction",
     "evaluate",
     "features",
     "integrate",
     "intervene",
     "patch_sweep",
     "pathways",
+    "rank",
     "replay",
+    "represent",
     "screen",
+    "second_order",
     "select",
     "study",
     "tokens",
 })  # fmt: skip
-AMONG = frozenset({"attribute"})
+AMONG = frozenset({"attribute", "second_order"})
 
 
 def sections_of(results: Sequence[Result], questions: Mapping[str, str]) -> list[Section]:
