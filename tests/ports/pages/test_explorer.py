@@ -216,36 +216,34 @@ def large(nodes=5000, edges=50_000):
     return document([f"t{i}" for i in range(40)], made, links)
 
 
+# What is done to the camera and to the filters, one after the other, a drawn frame each.
+MOVES = {
+    "pan": "open.view.renderer.getCamera().setState({ x: 0.5 + 0.01 * i })",
+    "filter": "open.model.nodeShare = 1 - 0.05 * i, open.model.edgeShare = 1 - 0.03 * i, open.changed()",
+}
+FRAMES = """async (move) => {
+  const open = window.causewayGraph.open, act = eval("(i) => (" + move + ")");
+  for (let i = 0; i < 12; i++) {
+    act(i);
+    await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+  }
+}"""
+
+
 @pytest.mark.slow
 def test_a_large_graph_moves_and_filters_within_a_tenth_of_a_second(opened):
     page = ready(opened, large())
     counted(page, "5000 of 5000 nodes, 50000 of 50000 edges")
-    times = page.evaluate(FRAMES)
-    print(times)
-    assert np.median(times["pan"]) < 100
-    assert np.median(times["filter"]) < 100
+    session = page.context.new_cdp_session(page)
+    # What the page's thread computes: the time of its own, whatever else the machine does; pixels are the GPU's.
+    session.send("Performance.enable", {"timeDomain": "threadTicks"})
 
+    def busy():
+        metrics = session.send("Performance.getMetrics")["metrics"]
+        return next(metric["value"] for metric in metrics if metric["name"] == "TaskDuration")
 
-# Milliseconds of script a frame takes: of the camera moved a little, and of the sliders moved.
-FRAMES = """async () => {
-  const open = window.causewayGraph.open, frame = () => new Promise((done) => requestAnimationFrame(done));
-  const timed = async (act) => {
-    const times = [];
-    for (let i = 0; i < 12; i++) {
-      const start = performance.now();
-      act(i);
-      await frame();
-      await frame();
-      times.push(performance.now() - start);
-    }
-    return times;
-  };
-  const camera = open.view.renderer.getCamera();
-  const pan = await timed((i) => camera.setState({ x: 0.5 + 0.01 * i }));
-  const filter = await timed((i) => {
-    open.model.nodeShare = 1 - 0.05 * i;
-    open.model.edgeShare = 1 - 0.03 * i;
-    open.changed();
-  });
-  return { pan, filter };
-}"""
+    for move in MOVES.values():
+        before = busy()
+        page.evaluate(FRAMES, move)
+        assert (busy() - before) / 12 < 0.1
+    page.wait_for_function("document.querySelector('.counts').textContent.startsWith('2')")

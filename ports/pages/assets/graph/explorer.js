@@ -91,8 +91,8 @@
 
     say() {
       const { model } = this;
-      const drawn = this.view && this.view.drawn.length < model.edgesLeft
-        ? `; the strongest ${this.view.drawn.length} are drawn` : "";
+      const drawn = this.view && this.view.drawn.size < model.edgesLeft
+        ? `; the strongest ${this.view.drawn.size} are drawn` : "";
       this.counts.textContent =
         `${model.nodesLeft} of ${model.count} nodes, ${model.edgesLeft} of ${model.weight.length} edges${drawn}`;
       this.side.replaceChildren(...own.details(model, this.actions()));
@@ -102,8 +102,7 @@
 
     nodes() {
       const { model, found } = this;
-      const shown = model.names.map((_, i) => i).filter((i) => model.nodeShown[i] && (!found || found.has(i)));
-      shown.sort((a, b) => (model.data.influence[a] ?? -1) - (model.data.influence[b] ?? -1));
+      const shown = model.nodeOrder.filter((i) => model.nodeShown[i] && (!found || found.has(i)));
       const item = (i) => element("li", {}, [
         element("span", { class: `dot ${model.data.kind[i]}` }), button(text(model.title(i), 40), () => this.go(i)), " ",
         element("small", {}, text(own.shown(model.token(i)), 16)),

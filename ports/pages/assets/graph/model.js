@@ -11,6 +11,11 @@ window.causewayGraph = {};
     return found;
   }
 
+  /* Numbers of values, the smallest first. */
+  function inOrder(values) {
+    return values.map((_, i) => i).sort((a, b) => values[a] - values[b]);
+  }
+
   function nodeName(data, i) {
     const node = data.document.nodes[i];
     if (data.kind[i] === "feature") return "layer " + node.layer + ", feature " + (data.feature[i] ?? node.feature);
@@ -31,6 +36,8 @@ window.causewayGraph = {};
       this.weight = links.map((link) => link.weight);
       this.incoming = edgesByEnd(data.target, this.weight, this.count);
       this.outgoing = edgesByEnd(data.source, this.weight, this.count);
+      this.edgeOrder = inOrder(data.share);
+      this.nodeOrder = inOrder(data.influence.map((value) => value ?? -1));
       this.largest = this.weight.reduce((most, weight) => Math.max(most, Math.abs(weight)), 0);
       this.names = nodes.map((_, i) => nodeName(data, i));
       this.labels = nodes.map((node) => node.clerp || "");

@@ -4,7 +4,7 @@
   const SHAPES = { token: "square", feature: "circle", error: "diamond", logit: "triangle" };
   const GROUP_COLOURS = ["#cc79a7", "#009e73", "#e69f00", "#56b4e9", "#d55e00", "#8f7ae5", "#a0a000", "#5fa8a0"];
   /* Edges that are drawn at once, the strongest; more are a grey cloud, and slow. */
-  const MOST_EDGES = 5000;
+  const MOST_EDGES = 3000;
   const MOST_NAMES = 24;
 
   own.groupColour = (place) => GROUP_COLOURS[place % GROUP_COLOURS.length];
@@ -30,6 +30,7 @@
       this.place = place;
       this.readColours();
       this.makeGraph();
+      this.makeMargins();
       this.makeRenderer();
       this.listen();
       this.update();
@@ -58,7 +59,8 @@
           size: this.size * (0.65 + 0.7 * weight) * (kind === "feature" ? 1 : 1.15),
         });
       }
-      this.drawn = [];
+      this.drawn = new Set();
+      this.there = new Set();
     }
 
     height(row) {
@@ -79,6 +81,7 @@
       const edges = {
         size: (edge) => this.edgeSize(edge.e), color: (edge) => this.edgeColour(edge.e),
         opacity: (edge) => this.edgeOpacity(edge.e),
+        visibility: (edge) => (this.drawn.has(edge.e) ? "visible" : "hidden"),
       };
       this.renderer = new Sigma(this.graph, this.stage, {
         primitives: {
@@ -155,23 +158,22 @@
 
     edgeOpacity(e) {
       if (this.ofClicked(e)) return 0.9;
-      const least = Math.max(0.03, 0.16 * Math.min(1, 400 / Math.max(this.drawn.length, 1)));
+      const least = Math.max(0.03, 0.16 * Math.min(1, 400 / Math.max(this.drawn.size, 1)));
       return this.model.clicked >= 0 ? 0.05 : least + 0.5 * this.strength(e);
     }
 
     /* The edges to draw: of the clicked node all, of the others the strongest. */
     chosen() {
-      const { edgeShown, weight, incoming, outgoing, clicked, nodeShown, data } = this.model;
-      let edges = [];
-      edgeShown.forEach((shown, e) => { if (shown) edges.push(e); });
-      if (edges.length > MOST_EDGES) {
-        edges.sort((a, b) => data.share[a] - data.share[b]);
-        edges = edges.slice(0, MOST_EDGES);
+      const { edgeShown, edgeOrder, incoming, outgoing, clicked, nodeShown, data } = this.model;
+      const edges = [];
+      for (const e of edgeOrder) {
+        if (edges.length === MOST_EDGES) break;
+        if (edgeShown[e]) edges.push(e);
       }
-      if (clicked < 0) return edges;
+      if (clicked < 0) return new Set(edges);
       const here = [...incoming[clicked], ...outgoing[clicked]]
         .filter((e) => nodeShown[data.source[e]] && nodeShown[data.target[e]]);
-      return [...new Set([...edges, ...here])];
+      return new Set([...edges, ...here]);
     }
 
     update() {
@@ -185,13 +187,19 @@
       this.renderer.refresh();
     }
 
-    /* Only what changes is taken away or added. */
+    /* To drop an edge makes sigma read the whole graph again: edges are hidden, and dropped when there are many. */
     drawEdges(edges) {
       const { source, target } = this.model.data;
-      const wanted = new Set(edges), there = new Set(this.drawn);
-      this.drawn.forEach((e) => { if (!wanted.has(e)) this.graph.dropEdge("e" + e); });
-      edges.forEach((e) => { if (!there.has(e)) this.graph.addEdgeWithKey("e" + e, source[e], target[e], { e }); });
       this.drawn = edges;
+      if (this.there.size + edges.size > 3 * MOST_EDGES) {
+        this.graph.clearEdges();
+        this.there.clear();
+      }
+      edges.forEach((e) => {
+        if (this.there.has(e)) return;
+        this.there.add(e);
+        this.graph.addEdgeWithKey("e" + e, source[e], target[e], { e });
+      });
     }
 
     search(found) {
@@ -199,29 +207,34 @@
       this.renderer.refresh();
     }
 
-    /* Names of layers and tokens at the margins, and of some nodes. */
+    /* Names of layers and tokens at the margins, made once. */
+    makeMargins() {
+      const { data } = this.model;
+      this.rowNames = data.rows.map((name) => own.element("span", { class: "row" }, name));
+      this.columnNames = data.document.metadata.prompt_tokens.map((token) => own.element(
+        "span", { class: "column", title: String(token).slice(0, 2000) },
+        own.element("bdi", {}, own.shown(String(token)).slice(0, 200))));
+      this.names = own.element("div");
+      this.over.replaceChildren(...this.rowNames, ...this.columnNames, this.names);
+    }
+
+    /* Where they stand, and the names of some nodes. */
     say() {
       const { data } = this.model;
       const at = (x, y) => this.renderer.graphToViewport({ x: x * this.width, y });
-      const parts = [];
-      data.rows.forEach((name, row) => {
-        const { y } = at(0, this.height(row));
-        parts.push(own.element("span", { class: "row", style: `top:${y}px` }, name));
-      });
+      this.rowNames.forEach((name, row) => { name.style.top = `${at(0, this.height(row)).y}px`; });
       let end = -Infinity;
-      data.document.metadata.prompt_tokens.forEach((token, p) => {
+      this.columnNames.forEach((name, p) => {
         const left = at(data.columns[p], 0).x, right = at(data.columns[p + 1], 0).x;
-        if (right - end < 14 || right < 0 || left > this.place.clientWidth) return;
+        name.hidden = right - end < 14 || right < 0 || left > this.place.clientWidth;
+        if (name.hidden) return;
         end = right;
-        const style = `left:${left}px;max-width:${Math.max(right - left, 14)}px;width:${right - left}px`;
-        parts.push(own.element("span", { class: "column", style, title: String(token).slice(0, 2000) },
-          own.element("bdi", {}, own.shown(String(token)).slice(0, 200))));
+        Object.assign(name.style, { left: `${left}px`, width: `${Math.max(right - left, 14)}px` });
       });
-      this.named().forEach((i) => {
+      this.names.replaceChildren(...this.named().map((i) => {
         const { x, y } = at(data.x[i], this.height(data.y[i]));
-        parts.push(own.element("span", { class: "name", style: `left:${x}px;top:${y}px` }, own.text(this.model.title(i), 32)));
-      });
-      this.over.replaceChildren(...parts);
+        return own.element("span", { class: "name", style: `left:${x}px;top:${y}px` }, own.text(this.model.title(i), 32));
+      }));
     }
 
     named() {
