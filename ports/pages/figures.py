@@ -20,16 +20,21 @@ def write_figures(sections: Sequence[Section], folder: Path, formats: Sequence[s
     Returns:
         The files.
     """
-    charts = {
+    charts = charts_of(sections)
+    paths = {folder / f"{name}.{form}": chart for name, chart in charts.items() for form in formats}
+    for path, chart in paths.items():
+        write_figure(path, chart)
+    return list(paths)
+
+
+def charts_of(sections: Sequence[Section]) -> dict[str, Chart]:
+    """The charts of a page, by the names of their files without a format."""
+    return {
         f"{section.anchor}-{block.name}": block
         for section in sections
         for block in section.blocks
         if isinstance(block, Chart)
     }
-    paths = {folder / f"{name}.{form}": chart for name, chart in charts.items() for form in formats}
-    for path, chart in paths.items():
-        write_figure(path, chart)
-    return list(paths)
 
 
 def write_figure(path: Path, chart: Chart) -> None:

@@ -154,13 +154,14 @@ def _folders(top: Path) -> Iterator[Path]:
     for seen, (here, below, _) in enumerate(os.walk(top)):
         place = Path(here)
         deep = len(place.relative_to(top).parts) >= _DEEPEST
-        below[:] = [] if deep else sorted(name for name in below if not _is_inside(name))
+        below[:] = [] if deep else sorted(name for name in below if not is_inside(name))
         if seen == MOST:
             raise ValueError(f"workdir: {top} has more than {MOST} folders; give one that holds fewer results")
         yield place
 
 
-def _is_inside(name: str) -> bool:
+def is_inside(name: str) -> bool:
+    """Whether a folder of this name holds parts of results, not results."""
     return any(Path(name).match(pattern) for pattern in _INSIDE)
 
 

@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,18 @@ def test_a_page_and_its_figures(drive, sweep, tmp_path):
     assert first["compiled"] == []
 
 
+def test_a_bundle_beside_the_page(drive, sweep, tmp_path):
+    page, bundle = tmp_path / "page.html", tmp_path / "sent.zip"
+    (done,) = drive("report", [f"--workdir={sweep}", f"--out={page}", f"--bundle={bundle}"])
+    assert done["status"] == 0
+    counted, _, rest = done["out"].splitlines()[1].partition(" files, ")
+    with zipfile.ZipFile(bundle) as archive:
+        assert int(counted) == len(archive.namelist())
+        assert "figures/patch_sweep-forest_p_bet.png" in archive.namelist()
+    assert rest.startswith(f"{bundle.stat().st_size / 1e6:.1f} MB: {bundle}; ")
+    assert rest.endswith("are left out, as its contents.json says")
+
+
 def test_refusals(drive, sweep, tmp_path):
     cases = {
         (): "--workdir: got nothing",
@@ -41,6 +54,12 @@ def test_refusals(drive, sweep, tmp_path):
         (f"--workdir={tmp_path}",): "holds no results of a command",
         (f"--workdir={sweep}", f"--out={tmp_path / 'page'}"): "needs the name of a file that ends in .html",
         (f"--workdir={sweep}", "--figures=jpg"): "--figures: got 'jpg'",
+        (
+            f"--workdir={sweep}",
+            f"--out={tmp_path / 'b.html'}",
+            "--bundle=a.tar",
+        ): "--bundle: got a.tar; needs the name of",
+        ("--graph=a.json", "--bundle=a.zip"): "--bundle: without effect with --graph",
     }
     for (arguments, message), done in zip(cases.items(), drive("report", *cases), strict=True):
         assert done["status"] == 2, arguments

@@ -31,6 +31,8 @@ OWN = MappingProxyType({
         ("a page elsewhere, and its charts as pictures",
          "causeway report --workdir=runs/screen --out=runs/page.html --figures"),
         ("of all that lies in a folder, made again", "causeway report --workdir=runs --overwrite"),
+        ("with plans, tables and methods, to send", "causeway report --workdir=runs/screen --overwrite "
+         "--bundle=runs/screen.zip"),
     ),
     "serve": (
         ("at an address that stays the same", "causeway serve --workdir=runs/screen --port=8642"),
