@@ -20,6 +20,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Int
 
+from causeway.engine.model.buckets import bucket_width
 from causeway.engine.model.handle import Model
 from causeway.engine.model.text import with_eos, without_bos
 from causeway.engine.scalars import real
@@ -51,6 +52,11 @@ class Corpus:
         digest.update(np.ascontiguousarray(self.tokens).tobytes())
         digest.update(np.ascontiguousarray(self.lengths).tobytes())
         return digest.hexdigest()
+
+    def trimmed(self, context: int) -> "Corpus":
+        """Without columns that no row reaches: as wide as a pass of its longest row has to be."""
+        width = min(bucket_width(int(self.lengths.max()), context), self.tokens.shape[1])
+        return dataclasses.replace(self, tokens=self.tokens[:, :width])
 
     def head(self, rows: int) -> "Corpus":
         """The first rows."""

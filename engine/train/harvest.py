@@ -19,8 +19,9 @@ from jaxtyping import Array, Float, Int
 
 from causeway.engine.dictionary.placement import Holder
 from causeway.engine.intervention.sites import ONCE
+from causeway.engine.model.buckets import row_width
 from causeway.engine.model.transformer import Transformer
-from causeway.engine.reading.passes import ReadRow
+from causeway.engine.reading.passes import ROWS, ReadRow
 from causeway.engine.reading.read import Part, read
 from causeway.engine.reading.reductions import Raw, Reduction
 from causeway.engine.train.corpus import Corpus
@@ -93,7 +94,7 @@ def read_corpus(
     reduce: Reduction,
     **options: Any,
 ) -> Iterator[Part]:
-    """`reading.read` of the counted tokens of some rows of a corpus, all in passes of one width.
+    """`reading.read` of the counted tokens of some rows of a corpus, all in passes of one width and number of rows.
 
     Args:
         options: see `read`.
@@ -107,7 +108,7 @@ def read_corpus(
     ]
     return read(
         transformer, listed, streams, dictionary, reduce, width=corpus.tokens.shape[1],
-        name=lambda row: f"row {rows[row] + 1} of the text", **options,
+        batch_rows=row_width(len(rows), ROWS), name=lambda row: f"row {rows[row] + 1} of the text", **options,
     )  # fmt: skip
 
 

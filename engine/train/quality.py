@@ -29,11 +29,11 @@ from causeway.engine.intervention.sites import EDITABLE
 from causeway.engine.model.finite import NotFiniteError
 from causeway.engine.model.transformer import Transformer
 from causeway.engine.progress import Step
-from causeway.engine.reading.read import ROWS, Part
+from causeway.engine.reading.read import Part
 from causeway.engine.reading.reductions import CrossedMoments, Moments, Reduction, Total
 from causeway.engine.train.corpus import Corpus
 from causeway.engine.train.harvest import Source, read_corpus
-from causeway.engine.train.splice_loss import groups_of, splice_losses
+from causeway.engine.train.splice_loss import groups_of, rows_of, splice_losses
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +94,7 @@ def measure_quality(
         ValueError: the corpus has no counted token, or the stack's width or layers are not the model's.
     """
     dictionary = fitted(dictionary, transformer.config, "the model")
-    config = dictionary.config
+    config, corpus = dictionary.config, corpus.trimmed(transformer.config.max_position)
     for stream in (config.stream, config.output_stream):
         Source(transformer, corpus, stream, config.layers)  # refuses what is not one vector a token
     if not corpus.counts.sum():
@@ -110,14 +110,14 @@ def measure_quality(
     return [dataclasses.replace(figure, **loss) for figure, loss in zip(figures, losses, strict=True)]
 
 
-def _reading(step: Step) -> Callable[[int, int], None]:
-    """What a reader calls with the rows that it has done."""
+def _reading(step: Step, size: int) -> Callable[[int, int], None]:
+    """What a reader calls with the rows that it has done, `size` of them a pass."""
     counted = 0
 
     def tell(rows: int, _: int) -> None:
         nonlocal counted
-        step.advance(-(-rows // ROWS) - counted)
-        counted = -(-rows // ROWS)
+        step.advance(-(-rows // size) - counted)
+        counted = -(-rows // size)
 
     return tell
 
@@ -130,14 +130,14 @@ def _reconstruction(
     # The mean first: sums of squares around it do not cancel, however far from 0 the stream lies.
     totals = read_corpus(
         transformer, corpus, rows, (config.output_stream,), None, Total(), layers=config.layers,
-        progress=_reading(step),
+        progress=_reading(step, rows_of(corpus)),
     )  # fmt: skip
     means = sum(part.values["values"].sum(axis=0, dtype=np.float64) for part in totals) / tokens
     reduce: Reduction = CrossedMoments() if dictionary.crosses else Moments()
     streams = (config.stream, config.output_stream) if config.is_transcoder else (config.stream,)
     parts = read_corpus(
         transformer, corpus, rows, streams, dictionary, reduce, data=means.astype(np.float32),
-        progress=_reading(step),
+        progress=_reading(step, rows_of(corpus)),
     )  # fmt: skip
     return _figures(config.layers, dictionary.num_features, tokens, parts), means
 

@@ -7,7 +7,8 @@
 
 All replacements act at the tokens that count, and so does the loss, in nats.
 
-Cost: a pass over the rows, and three more for every layer. Memory: the logits of one row, [T, V].
+Cost: a pass over the rows, and three more for every layer, as wide as the longest row and, of few rows, of no more than
+the next power of two. Memory: the logits of one row, [T, V].
 """
 
 import dataclasses
@@ -26,6 +27,7 @@ from causeway.engine.intervention.apply import bind
 from causeway.engine.intervention.edits import FOREVER, Edit, EditSpec, no_edit
 from causeway.engine.intervention.instruments import Instruments
 from causeway.engine.intervention.taps import TapSpec, bind_tap
+from causeway.engine.model.buckets import row_width
 from causeway.engine.model.finite import refuse
 from causeway.engine.model.forward import causal_pass, run
 from causeway.engine.model.transformer import Transformer
@@ -40,13 +42,14 @@ def clean_loss(transformer: Transformer, corpus: Corpus) -> float:
     return sum(loss for loss, _ in parts) / sum(_predicted(lengths, corpus.first) for _, lengths in parts)
 
 
+def rows_of(corpus: Corpus) -> int:
+    """Rows of a pass: few rows of text need no more."""
+    return row_width(len(corpus.tokens), ROWS)
+
+
 def groups_of(corpus: Corpus) -> int:
     """Number of groups of rows."""
-    return -(-len(corpus.tokens) // ROWS)
-
-
-def _groups(rows: Int[np.ndarray, " R"]) -> Iterator[Int[np.ndarray, " rows"]]:
-    return (rows[i : i + ROWS] for i in range(0, len(rows), ROWS))
+    return -(-len(corpus.tokens) // rows_of(corpus))
 
 
 def splice_losses(
@@ -68,10 +71,10 @@ def splice_losses(
 
         clean = loss(Instruments())
         for i, layer in enumerate(layers):
-            splice = _everywhere(layer, corpus.first, EditSpec(stream, "replace"))
+            splice = _everywhere(layer, len(tokens), corpus.first, EditSpec(stream, "replace"))
             spliced = Instruments((bind(splice, dictionary.stack_of(layer)),))
             swap, vectors = EditSpec(stream, "swap"), (means[i], np.zeros_like(means[i]))
-            mean, zero = (Instruments((bind(_everywhere(layer, corpus.first, swap, v)),)) for v in vectors)
+            mean, zero = (Instruments((bind(_everywhere(layer, len(tokens), corpus.first, swap, v)),)) for v in vectors)
             totals[i] += clean, *(loss(edited) for edited in (spliced, mean, zero))
         count += _predicted(lengths, corpus.first)
     names = ("loss_clean", "loss_spliced", "loss_mean", "loss_zero")
@@ -80,9 +83,11 @@ def splice_losses(
 
 def _padded(corpus: Corpus) -> Iterator[tuple[Int[np.ndarray, "B T"], Int[np.ndarray, " B"]]]:
     """Tokens and lengths in groups of one shape; rows that fill a group up have length 0: nothing in them counts."""
-    for group in _groups(np.arange(len(corpus.tokens))):
-        padded = np.pad(group, (0, ROWS - len(group)), mode="edge")
-        yield corpus.tokens[padded], np.where(np.arange(ROWS) < len(group), corpus.lengths[padded], 0)
+    corpus = corpus.trimmed(corpus.tokens.shape[1])
+    count, size = len(corpus.tokens), rows_of(corpus)
+    for start in range(0, count, size):
+        padded = np.minimum(np.arange(start, start + size), count - 1)
+        yield corpus.tokens[padded], np.where(np.arange(start, start + size) < count, corpus.lengths[padded], 0)
 
 
 def _predicted(lengths: Int[np.ndarray, " B"], first: int) -> int:
@@ -90,14 +95,14 @@ def _predicted(lengths: Int[np.ndarray, " B"], first: int) -> int:
     return int(np.maximum(lengths - 1 - first, 0).sum())
 
 
-def _everywhere(layer: int, first: int, spec: EditSpec, mean: Float[np.ndarray, " D"] | None = None) -> Edit:
+def _everywhere(layer: int, rows: int, first: int, spec: EditSpec, mean: Float[np.ndarray, " D"] | None = None) -> Edit:
     """One slot a row that acts at every token that counts: at its own value, or (swap) replaced by the mean."""
-    ones = np.ones((ROWS, 1), np.int32)
-    edit = no_edit(ROWS, spec=spec)
+    ones = np.ones((rows, 1), np.int32)
+    edit = no_edit(rows, spec=spec)
     edit = dataclasses.replace(edit, layer=ones * layer, start=ones * first, stop=ones * FOREVER)
     if mean is None:
         return edit
-    vectors = np.broadcast_to(mean.astype(np.float32), (ROWS, 1, len(mean)))
+    vectors = np.broadcast_to(mean.astype(np.float32), (rows, 1, len(mean)))
     return dataclasses.replace(edit, scale=np.float32(0) * ones, shift=np.float32(1) * ones, vectors=vectors)
 
 

@@ -99,6 +99,7 @@ def try_places(
     """
     if not corpus.counts.sum():
         raise ValueError("corpus: holds no token that counts; give text")
+    corpus = corpus.trimmed(transformer.config.max_position)
     tried: list[list[Fit]] = [[] for _ in dictionary.config.layers]
     trials = _transcoder_trials if dictionary.config.is_transcoder else _sae_trials
     found = trials(transformer, dictionary, corpus)
