@@ -108,6 +108,8 @@ if TYPE_CHECKING:
     from causeway.engine.representations import Representations as Representations
     from causeway.ports.dictionaries.load import load_dictionaries as load_dictionaries
     from causeway.ports.dictionaries.load import save_dictionary as save_dictionary
+    from causeway.ports.graphs.graph_json import GraphDocument as GraphDocument
+    from causeway.ports.graphs.graph_json import load_graph as load_graph
     from causeway.ports.graphs.save import save_graph as save_graph
     from causeway.ports.lexicons.lexicon_files import lexicon_words as lexicon_words
     from causeway.ports.models.load import load_model as load_model

@@ -1,4 +1,4 @@
-"""Reading graph files of Neuronpedia and circuit-tracer, ours and theirs: the document as it is, its graph as arrays.
+"""Graph files of Neuronpedia and circuit-tracer, ours and theirs: the document as it is, its graph as arrays.
 
     kind        feature, error, token or logit, from feature_type; a type that is not known is a feature
     layer       a number, E (tokens) is -1
@@ -6,12 +6,18 @@
 
 Old files name an error `0_{layer}_{position}`, as features of layer 0 are named too; edges name such nodes by an id
 that two have, and go to the first of them (`shared_ids` counts the others).
+
+    graph = cw.load_graph("dallas.json")
+    graph.with_state(pinned=[...], supernodes=[("Texas", "4_253_1", "7_99_2")]).save("dallas_grouped.json")
+
+A file that is written again says all that it said, fields that are not known here included.
 """
 
 import dataclasses
+import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +25,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from causeway.engine import scalars
+from causeway.engine.sweep.durable import make_folder, write_bytes
 from causeway.ports.files.config_fields import read_json
 
 # A graph of millions of edges is for other programs.
@@ -59,19 +66,75 @@ class GraphDocument:
         """Texts of the prompt's tokens."""
         return list(map(str, self.document["metadata"].get("prompt_tokens", ())))
 
+    @property
+    def ids(self) -> list[str]:
+        """Names of the nodes."""
+        return [node["node_id"] for node in self.document["nodes"]]
+
+    @property
+    def pinned(self) -> list[str]:
+        """Names of the nodes that a viewer shows at once."""
+        return list(self._state.get("pinnedIds") or ())
+
+    @property
+    def supernodes(self) -> list[tuple[str, ...]]:
+        """Groups: a title, then the names of the nodes in it."""
+        return [tuple(group) for group in self._state.get("supernodes") or ()]
+
+    @property
+    def _state(self) -> Mapping[str, Any]:
+        return self.document.get("qParams") or {}
+
+    def with_state(
+        self, pinned: Iterable[str] | None = None, supernodes: Iterable[Sequence[str]] | None = None
+    ) -> "GraphDocument":
+        """The same graph with other pins and groups; None leaves them.
+
+        Args:
+            pinned: names of nodes. supernodes: a title and names of nodes each.
+
+        Raises:
+            ValueError: a name that no node has, or a group without nodes.
+        """
+        pins = self.pinned if pinned is None else list(pinned)
+        groups = [list(group) for group in (self.supernodes if supernodes is None else supernodes)]
+        if small := [group for group in groups if len(group) < 2]:
+            raise ValueError(f"supernodes: got {scalars.shown(small[0])}; needs a title and names of nodes")
+        known = set(self.ids)
+        for where, names in (("pinned", pins), *(("supernodes", group[1:]) for group in groups)):
+            if missing := [name for name in names if name not in known]:
+                raise ValueError(f"{where}: the graph has no node {scalars.shown(missing[0])}; `ids` has their names")
+        state = {**self._state, "pinnedIds": pins, "supernodes": groups}
+        return dataclasses.replace(self, document={**self.document, "qParams": state})
+
+    def save(self, path: Path | str) -> Path:
+        """Write the file again, for any viewer; an earlier one is replaced."""
+        path = Path(path)
+        make_folder(path.parent)
+        write_bytes(path, json.dumps(self.document, ensure_ascii=False, allow_nan=False).encode() + b"\n")
+        return path
+
 
 def is_graph(content: Any) -> bool:
     """Whether a JSON value has the parts of a graph file."""
     return isinstance(content, dict) and all(isinstance(content.get(name), list) for name in ("nodes", "links"))
 
 
-def read_graph(path: Path | str) -> GraphDocument:
-    """Read a file.
+def load_graph(path: Path | str) -> GraphDocument:
+    """Read a graph file of Neuronpedia, circuit-tracer or `save_graph`.
+
+    Args:
+        path: the .json file of one graph.
+
+    Returns:
+        Its nodes and edges as arrays, and the whole document.
 
     Raises:
         FileNotFoundError: there is none.
         ValueError: too large, no graph, or a node or link of it that is none.
     """
+    if not isinstance(path, str | Path):
+        raise ValueError(f"path: got {scalars.shown(path)}; {_ADVICE}")
     return parse_graph(read_json(Path(path), MOST_BYTES), str(path))
 
 

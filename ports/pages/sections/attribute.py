@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from causeway.ports.files.jsonl import read_lines
-from causeway.ports.graphs.graph_json import GraphDocument, read_graph
+from causeway.ports.graphs.graph_json import GraphDocument, load_graph
 from causeway.ports.pages.charts.histograms import histograms
 from causeway.ports.pages.explorer import graph_view
 from causeway.ports.pages.graph_known import known_features, measured, of_the_same
@@ -77,7 +77,7 @@ def _graphs(result: Result, scores: Sequence[Mapping[str, Any]], results: Sequen
         edges += row.get("kept_edges", 0)
         if len(read) == MOST_GRAPHS or (read and edges > MOST_EDGES):
             break
-        read.append((row, read_graph(path)))
+        read.append((row, load_graph(path)))
     known = known_features([graph for _, graph in read], of_the_same(result, results, "contexts"))
     changed = of_the_same(result, results, "intervene")
     blocks: list[Block] = [

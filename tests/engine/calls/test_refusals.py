@@ -81,6 +81,7 @@ CALLS = {
     "represent": {"prompts": [(PROMPT, "139.", "138.")]},
     "run": {"prompts": PROMPT},
     "save_dictionary": {"dictionary": "saes", "directory": "out"},
+    "load_graph": {"path": "graph.json"},
     "save_graph": {"graph": None, "folder": "out"},
     "save_model": {"folder": "out", "edits": [cw.UnitEdit(1, 5, 2.0, "scale", stream="mlp_act")]},
     "save_heat_map": {"table": None, "path": "map.png"},

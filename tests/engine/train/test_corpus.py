@@ -36,6 +36,16 @@ def test_documents_never_share_a_row_and_begin_with_bos(model):
     assert corpus.counts.sum() == len("".join(TEXTS))
 
 
+def test_a_trimmed_corpus_has_the_same_tokens_in_a_pass_no_wider_than_needed(model):
+    wide = make_corpus(model, TEXTS, length=40)
+    short = wide.trimmed(64)
+    assert (wide.tokens.shape, short.tokens.shape) == ((3, 40), (3, 16))
+    for one, other, length in zip(wide.tokens, short.tokens, wide.lengths, strict=True):
+        np.testing.assert_array_equal(one[:length], other[:length])
+    assert short.trimmed(64).tokens.shape == (3, 16)
+    assert make_corpus(model, TEXTS, length=9).trimmed(64).tokens.shape[1] == 9
+
+
 class Marked(Letters):
     """`<` is written for <bos>, `>` for <eos>."""
 

@@ -51,6 +51,17 @@ def test_a_perfect_dictionary_recovers_everything(transformer, corpus, counted):
     assert counted == [1] * 18
 
 
+def test_a_short_text_is_measured_as_in_wide_rows(tiny, transformer, corpus):
+    dictionary = tiny.make_dictionary(layers=LAYERS)
+    few = corpus.head(3)
+    wide = dataclasses.replace(few, tokens=np.pad(few.tokens, ((0, 0), (0, 23))))
+    for one, other in zip(*(measure_quality(transformer, dictionary, text) for text in (few, wide)), strict=True):
+        for name, value in one.as_dict().items():
+            # Shares of small differences of losses round more than these.
+            assert value == pytest.approx(other.as_dict()[name], rel=1e-3 if "recovered" in name else 1e-5), name
+    assert clean_loss(transformer, wide) == pytest.approx(clean_loss(transformer, few), rel=1e-6)
+
+
 def test_a_dictionary_that_knows_the_mean_alone_recovers_nothing(transformer, corpus, activations):
     nothing = make(W_enc=np.zeros((2, 16, 16)), b_dec=activations.mean(axis=1))
     for figures in measure_quality(transformer, nothing, corpus):

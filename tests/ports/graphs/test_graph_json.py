@@ -4,7 +4,10 @@ import json
 
 import pytest
 
-from causeway.ports.graphs.graph_json import parse_graph, read_graph
+from causeway.ports.graphs.graph_json import load_graph, parse_graph
+from causeway.ports.graphs.graph_nodes import kept_links, kept_nodes
+from causeway.ports.graphs.neuronpedia import write_neuronpedia
+from tests.ports.graph_cases import NAMES, make_graph
 
 
 def node(name, layer, place, kind="cross layer transcoder", **more):
@@ -33,7 +36,7 @@ CIRCUIT_TRACER = document(
 def test_a_file_of_circuit_tracer_gives_its_nodes_and_edges(tmp_path):
     path = tmp_path / "graph.json"
     path.write_text(json.dumps(CIRCUIT_TRACER))
-    found = read_graph(path)
+    found = load_graph(path)
     assert found.document == CIRCUIT_TRACER
     assert found.kinds == ["token", "feature", "feature", "error", "feature", "logit"]
     assert found.layer.tolist() == [-1, 0, 0, 1, 1, 2]
@@ -41,6 +44,46 @@ def test_a_file_of_circuit_tracer_gives_its_nodes_and_edges(tmp_path):
     assert (found.source.tolist(), found.target.tolist(), found.weight.tolist()) == ([0, 2], [1, 5], [1, -0.5])
     assert found.probability.tolist() == [0] * 5 + [0.25]
     assert found.shared_ids == 1
+
+
+def test_a_file_that_is_written_again_says_all_that_it_said(tmp_path):
+    theirs = json.loads(json.dumps(CIRCUIT_TRACER))
+    theirs |= {
+        "qParams": {"pinnedIds": ["x"], "supernodes": [["\u0634", "x"]], "clickedId": "x"},
+        "unknown": [1, {"a": None}],
+    }
+    theirs["nodes"][0] |= {"of_another_program": "\u2028"}
+    graph = parse_graph(theirs, "g.json")
+    assert (graph.pinned, graph.supernodes) == (["x"], [("\u0634", "x")])
+    assert load_graph(graph.save(tmp_path / "new" / "g.json")).document == theirs
+    changed = load_graph(graph.with_state(["E_5_0"], [("b", "x", "0_7_1")]).save(tmp_path / "g.json"))
+    state = {"pinnedIds": ["E_5_0"], "supernodes": [["b", "x", "0_7_1"]], "clickedId": "x"}
+    assert changed.document == theirs | {"qParams": state}
+    assert graph.document == theirs
+    assert graph.with_state().document == theirs
+    for given, said in (({"pinned": ["q"]}, "pinned: the graph has no node 'q'"), ({"supernodes": [["b"]]}, "needs a")):
+        with pytest.raises(ValueError, match=said):
+            graph.with_state(**given)
+
+
+@pytest.mark.parametrize("thresholds", [(1.0, 1.0), (0.5, 0.6)])
+def test_a_graph_that_is_saved_is_loaded(tmp_path, data_dir, thresholds):
+    pruned = make_graph().prune(*thresholds)
+    path = write_neuronpedia(tmp_path, pruned, NAMES)
+    graph = load_graph(path)
+    nodes = list(kept_nodes(pruned, NAMES.vocab_size))
+    assert graph.ids == [node.id for node in nodes]
+    assert graph.kinds == [node.kind for node in nodes]
+    assert graph.features == [node.feature if node.kind == "feature" else None for node in nodes]
+    assert (graph.layer.tolist(), graph.position.tolist()) == tuple(
+        [getattr(node, name) for node in nodes] for name in ("layer", "position")
+    )
+    edges = zip(graph.source.tolist(), graph.target.tolist(), graph.weight.tolist(), strict=True)
+    assert [(graph.ids[s], graph.ids[t], w) for s, t, w in edges] == list(kept_links(pruned, nodes))
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = json.loads((data_dir / "schema" / "neuronpedia_graph_schema.json").read_text())
+    grouped = graph.with_state(graph.ids[:1], [("one", *graph.ids[:2])])
+    jsonschema.validate(json.loads(grouped.save(path).read_text()), schema)
 
 
 @pytest.mark.parametrize(
