@@ -65,6 +65,11 @@ def prose(page: str) -> str:
     return FENCE.sub("", (ROOT / page).read_text(encoding="utf-8"))
 
 
+def links(text: str) -> list[str]:
+    """The files that a text in Markdown links to."""
+    return re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text)
+
+
 def run_page(page: str, folder: Path) -> list[tuple[Block, str, str]]:
     """Run a page's blocks; each with what it printed and, of one that failed, the error (the last, then)."""
     return run_blocks(

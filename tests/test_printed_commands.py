@@ -75,7 +75,7 @@ def test_every_block_says_what_it_is_and_every_link_leads_somewhere(page):
         if block.kind == "json":
             assert all(json.loads(line) is not None for line in block.text.splitlines())
     place = (printed.ROOT / page).parent
-    for target in re.findall(r"\]\(([^)#:]+)\)", printed.prose(page)):
+    for target in printed.links(printed.prose(page)):
         assert (place / target).exists(), f"{page}: {target}"
 
 
