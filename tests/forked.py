@@ -23,7 +23,7 @@ ENVIRONMENT = {
 # Forks for each line of its input; says status or, negated, signal of a program that has ended.
 PARENT = """
 import gc, importlib, json, os, pkgutil, sys
-import matplotlib.pyplot, ml_collections, transformers
+import ml_collections, transformers
 import causeway.engine, causeway.ports
 for package in (causeway.engine, causeway.ports):
     for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):

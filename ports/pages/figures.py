@@ -44,11 +44,13 @@ def write_figure(path: Path, chart: Chart) -> None:
 
 
 def draw(chart: Chart, form: str) -> bytes:
-    """A chart as the bytes of a PNG or SVG, on white."""
+    """A chart as the bytes of a PNG, SVG or PDF, on white."""
     import vl_convert
 
     document = with_data(chart)
     document["config"] = {**document["config"], "background": "white"}
     if form == "svg":
         return vl_convert.vegalite_to_svg(document, vl_version=VEGA_LITE).encode()
+    if form == "pdf":
+        return vl_convert.vegalite_to_pdf(document, vl_version=VEGA_LITE)
     return vl_convert.vegalite_to_png(document, vl_version=VEGA_LITE, scale=SCALE)

@@ -15,9 +15,16 @@ import pyarrow as pa
 from causeway.engine import scalars
 from causeway.engine.sweep import durable
 from causeway.engine.sweep.table import write_table
+from causeway.ports.pages.charts.panels import panels
+from causeway.ports.pages.charts.scatter import scatter
+from causeway.ports.pages.charts.theme import GREY, RED
+from causeway.ports.pages.figures import write_figure
+from causeway.ports.pages.section import Chart
 
 TABLE, ABOUT, FIGURE = "edits.parquet", "edit.json", "figures/price.png"
 FILES = (TABLE, ABOUT, FIGURE)
+KINDS = ("chosen", "other settings")
+UNITS = {"log_odds": "log odds (nats)", "loss": "loss (nats a token)"}
 
 
 def remove_edits(folder: Path) -> None:
@@ -29,29 +36,51 @@ def remove_edits(folder: Path) -> None:
 def write_edits(folder: Path, table: pa.Table, summary: Mapping[str, Any]) -> None:
     """Write all files into a folder that is there; no figure where there is no price."""
     write_table(folder / TABLE, table)
-    _draw(folder / FIGURE, table.to_pylist(), summary["chosen"]["setting"])
+    if (chart := price_chart(table.to_pylist(), summary["chosen"]["setting"])) is not None:
+        write_figure(folder / FIGURE, chart)
     content = scalars.without_nan(dict(summary))
     durable.write_bytes(folder / ABOUT, (json.dumps(content, indent=1) + "\n").encode())
 
 
-def _draw(path: Path, rows: Sequence[Mapping[str, Any]], chosen: int) -> None:
-    """A panel for each set that tells the price; a point is a setting, the chosen one marked."""
-    from matplotlib.figure import Figure
+def price_chart(rows: Sequence[Mapping[str, Any]], chosen: int) -> Chart | None:
+    """What settings are worth against what they cost elsewhere, a panel for each set that tells the price.
 
-    effects = {name: [row for row in rows if row["set"] == name] for name in dict.fromkeys(row["set"] for row in rows)}
-    prices = [name for name in effects if name.startswith("unrelated")]
+    Args:
+        rows: of edits.parquet. chosen: number of the chosen setting.
+
+    Returns:
+        None where nothing tells a price.
+    """
+    held = {row["setting"]: row["effect"] for row in rows if row["set"] == "held_out"}
+    prices = [row for row in rows if row["set"].startswith("unrelated") and row["setting"] in held]
     if not prices:
-        return
-    figure = Figure(figsize=(0.4 + 4 * len(prices), 3.6), layout="constrained")
-    for axes, name in zip(figure.subplots(1, len(prices), squeeze=False)[0], prices, strict=True):
-        across, up = ([row["effect"] for row in effects[own]] for own in (name, "held_out"))
-        axes.scatter(across, up, s=9, color="0.5")
-        axes.scatter(across[chosen], up[chosen], s=50, facecolors="none", edgecolors="tab:red", label="chosen")
-        axes.axhline(0, color="black", linewidth=0.8)
-        axes.axvline(0, color="black", linewidth=0.8)
-        unit = "log odds (nats)" if effects[name][0]["outcome"] == "log_odds" else "loss (nats a token)"
-        axes.set(xlabel=f"{name.replace('_', ' ')}: change of {unit}", ylabel="held out: change of log odds (nats)")
-        axes.legend()
-    durable.make_folder(path.parent)
-    with durable.replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=120)
+        return None
+    drawn = [
+        {"panel": row["set"].replace("_", " "), "price": row["effect"], "worth": held[row["setting"]],
+         "kind": KINDS[row["setting"] != chosen], "neurons": _told(row)}
+        for row in prices
+    ]  # fmt: skip
+    units = {row["set"].replace("_", " "): UNITS[row["outcome"]] for row in prices}
+    made = {
+        name: scatter(
+            "price", f"elsewhere: change of {unit}", "worth", "held out: change of log odds (nats)", "kind",
+            ("neurons",), zero=True, kinds=KINDS, colours=(RED, GREY), width=300,
+        )
+        for name, unit in units.items()
+    }  # fmt: skip
+    columns = [(name, pa.string()) for name in ("panel", "kind", "neurons")]
+    columns += [(name, pa.float64()) for name in ("price", "worth")]
+    return Chart(
+        "price",
+        "What edits are worth, and what they cost",
+        "A point a setting: what it changes on held-out prompts (upwards is better), against what it changes on "
+        "unrelated prompts or texts (nearer to 0 is cheaper). Red: the chosen setting.",
+        panels(made),
+        pa.Table.from_pylist(drawn, pa.schema(columns)),
+    )
+
+
+def _told(row: Mapping[str, Any]) -> str:
+    """The neurons of a setting and what they are scaled by."""
+    pairs = zip(row["neurons"], row["factors"], strict=True)
+    return ", ".join(f"{neuron} x{factor:g}" for neuron, factor in pairs)

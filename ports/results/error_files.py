@@ -18,7 +18,9 @@ import pyarrow as pa
 from causeway.engine import scalars
 from causeway.engine.sweep import durable
 from causeway.engine.sweep.table import write_table
-from causeway.ports.results.figures import new_figure, save_figure
+from causeway.ports.pages.charts.intervals import intervals
+from causeway.ports.pages.figures import write_figure
+from causeway.ports.pages.section import Chart
 
 NEURONS, EXAMPLES, GROUPS, ABOUT = "errors.parquet", "examples.jsonl", "groups.parquet", "errors.json"
 FIGURE = "figures/errors.png"
@@ -46,20 +48,29 @@ def write_errors(
 def draw_areas(
     folder: Path, names: Sequence[str], chosen: Sequence[float], judged: Sequence[tuple[float, float, float]]
 ) -> None:
-    """Areas of neurons where they were chosen, and held out with their intervals.
+    """Areas of neurons where they were chosen, and held out with their intervals, as a picture.
 
     Args:
         names: of the neurons, the best first. chosen: areas where chosen. judged: (area, low, high) held out; ends may
             be NaN.
     """
-    figure, axes = new_figure(2 + 0.4 * len(names), 4)
-    places = range(len(names))
-    axes.plot(places, chosen, "x", color="0.5", label="where chosen")
-    for place, (area, low, high) in zip(places, judged, strict=True):
-        axes.plot([place, place], [low, high], color="tab:blue")
-        axes.plot([place], [area], "o", color="tab:blue", label="held out" if place == 0 else None)
-    axes.axhline(0.5, color="black", linewidth=1)
-    axes.set_xticks(list(places), names, rotation=90)
-    axes.set(ylim=(-0.02, 1.02), xlabel="neuron (layer:number)", ylabel="AUC of right against wrong answers")
-    axes.legend()
-    save_figure(figure, folder / FIGURE)
+    write_figure(folder / FIGURE, areas_chart(names, chosen, judged))
+
+
+def areas_chart(names: Sequence[str], chosen: Sequence[float], judged: Sequence[tuple[float, float, float]]) -> Chart:
+    """The chart of the same."""
+    kinds = ("held out", "where chosen")
+    rows = []
+    for name, first, (area, low, high) in zip(names, chosen, judged, strict=True):
+        rows.append({"label": name, "kind": kinds[0], "value": area, "low": low, "high": high})
+        rows.append({"label": name, "kind": kinds[1], "value": first, "low": None, "high": None})
+    columns = [(name, pa.string()) for name in ("label", "kind")]
+    columns += [(name, pa.float64()) for name in ("value", "low", "high")]
+    return Chart(
+        "areas",
+        "Neurons that tell wrong answers from right ones",
+        "AUC of right against wrong answers, by layer:neuron: 0.5 by chance, above it where the neuron is larger on "
+        "right answers. Where chosen it is too good, held out it is fair, with a 95 % interval.",
+        intervals("AUC of right against wrong answers", 0.5, kinds, beside=True),
+        pa.Table.from_pylist(rows, pa.schema(columns)),
+    )

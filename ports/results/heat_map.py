@@ -3,10 +3,13 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from causeway.engine import scalars
 from causeway.engine.analyses.lens.activation_patching import PatchingTable
-from causeway.engine.sweep.durable import make_folder, replacing
+from causeway.ports.pages.charts.heat_map import heat_map
+from causeway.ports.pages.figures import write_figure
+from causeway.ports.pages.section import Chart
 
 
 def save_heat_map(table: PatchingTable, path: str | Path) -> Path:
@@ -23,25 +26,28 @@ def save_heat_map(table: PatchingTable, path: str | Path) -> Path:
         raise ValueError(f"table: got {scalars.shown(table)}; needs what cw.activation_patching returns")
     if not isinstance(path, str | Path) or Path(path).suffix not in (".png", ".pdf", ".svg"):
         raise ValueError(f"path: got {scalars.shown(path)}; needs the name of a .png, .pdf or .svg file")
-    from matplotlib.figure import Figure
+    path = Path(path)
+    write_figure(path, heat_map_chart(table))
+    return path
 
-    path, columns = Path(path), len(table.positions)
+
+def heat_map_chart(table: PatchingTable) -> Chart:
+    """The chart of the same."""
+    columns = len(table.positions)
     heads = table.values.shape[2] if table.values.ndim == 3 else 0
     shares = np.moveaxis(table.recovered, 2, 1).reshape(-1, columns) if heads else table.recovered
     labels = [f"{n}.{h}" for n in table.layers for h in range(heads)] if heads else list(map(str, table.layers))
-    rows = len(shares)
-    figure = Figure(figsize=(1.8 + 0.45 * columns, 1.4 + 0.3 * rows), layout="constrained")
-    axes = figure.subplots()
-    image = axes.imshow(shares, cmap="RdBu_r", vmin=-1, vmax=1, origin="lower", aspect="auto")
     pairs = zip(table.tokens, table.corrupted_tokens, strict=True)
-    names = [a if a == b else f"{a} / {b}" for a, b in pairs]
-    axes.set_xticks(range(columns), [name.replace("$", r"\$") for name in names], rotation=90)
-    axes.set_yticks(range(rows), labels)
-    axes.set_xlabel("token (clean / corrupted)")
-    axes.set_ylabel("layer.head" if heads else "layer")
-    axes.set_title(f"{table.stream}: share of the clean answer brought back", fontsize="medium")
-    figure.colorbar(image, ax=axes)
-    make_folder(path.parent)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format=path.suffix[1:])
-    return path
+    names = [clean if clean == other else f"{clean} / {other}" for clean, other in pairs]
+    places = list(map(str, table.positions))
+    cells = {
+        "column": pa.array([place for _ in labels for place in places], pa.string()),
+        "row": pa.array([label for label in labels for _ in places], pa.string()),
+        "value": pa.array(np.asarray(shares, np.float64).ravel()),
+        "detail": pa.array([name for _ in labels for name in names], pa.string()),
+    }
+    titles = ("token (clean / corrupted)", "layer.head" if heads else "layer")
+    chart = heat_map(places, labels[::-1], titles, "share", 1.0, names)
+    told = f"{table.stream}: share of the clean answer brought back"
+    caption = "White: nothing is brought back; red: all of it, 1; blue: the answer moves the other way."
+    return Chart("heat_map", told, caption, chart.properties(title=told), pa.table(cells))

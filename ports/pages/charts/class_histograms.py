@@ -5,17 +5,19 @@ from typing import Any
 
 import altair as alt
 
+from causeway.ports.pages.charts.panels import panels
 from causeway.ports.pages.charts.theme import BLUE, GREY, RED
 from causeway.ports.pages.section import TABLE
 
-COLOURS, COLUMNS = (BLUE, RED, GREY), 2
+COLOURS = (BLUE, RED, GREY)
 
 
-def class_histograms(panels: Sequence[str], kinds: Sequence[str], unit: str) -> Any:
+def class_histograms(names: Sequence[str], kinds: Sequence[str], unit: str) -> Any:
     """The chart of a table of panel, value and kind, a row a prompt.
 
     Args:
-        panels: in their order. kinds: of classes, at most three, in the order of the legend. unit: of the values.
+        names: of panels, in their order. kinds: of classes, at most three, in the order of the legend. unit: of the
+            values.
     """
     across = alt.Bin(maxbins=24)
     scale = alt.Scale(domain=list(kinds), range=list(COLOURS[: len(kinds)]))
@@ -35,8 +37,4 @@ def class_histograms(panels: Sequence[str], kinds: Sequence[str], unit: str) -> 
         .properties(width=250, height=160)
     )
     # Bins of each panel are of its own values.
-    made = [
-        bars.transform_filter(alt.FieldEqualPredicate(field="panel", equal=name)).properties(title=name)
-        for name in panels
-    ]
-    return alt.concat(*made, columns=COLUMNS) if len(made) > 1 else made[0]
+    return panels(dict.fromkeys(names, bars))

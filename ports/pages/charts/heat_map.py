@@ -1,5 +1,6 @@
 """Numbers of pairs as a field of colours: blue below 0, red above, the deeper the larger."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,7 +26,7 @@ def heat_map(
             axis, where several could have one name; none for the columns themselves. panel: a field each panel.
     """
     cell = max(10, CELL * MANY // max(MANY, len(columns), len(rows)))
-    named = f"{list(map(str, names))}[indexof({list(columns)}, datum.value)]"
+    named = f"{json.dumps(list(names))}[indexof({json.dumps(list(columns))}, datum.value)]"
     below = alt.Axis(labelAngle=-90, labelExpr=named if names else "datum.label")
     colour = alt.Color(
         "value:Q", title=unit, scale=alt.Scale(domain=[-most, 0, most], range=list(DIVERGING), clamp=True),

@@ -12,6 +12,7 @@ from causeway.ports.pages.section import TABLE
 def scatter(
     across: str, across_unit: str, up: str, up_unit: str, kind: str, about: Sequence[str], *, same: bool = False,
     zero: bool = False, kinds: Sequence[str] = (), colours: Sequence[str] = (),
+    width: int = WIDTH - 200,
 ) -> Any:  # fmt: skip
     """The chart of a table of the two columns and a kind.
 
@@ -19,6 +20,7 @@ def scatter(
         across, up: columns. across_unit, up_unit: of them, for the axes. kind: the column that colours a point.
         about: further columns that a point tells when it is pointed at. same: draw the line on which both are equal.
         zero: draw lines at 0. kinds, colours: of kinds, none for the page's own.
+        width: pixels.
     """
     base = alt.Chart(alt.NamedData(TABLE))
     parts = []
@@ -39,7 +41,7 @@ def scatter(
             tooltip=[*(f"{name}:N" for name in about), f"{kind}:N", *numbers],
         )
     )
-    return alt.layer(*parts).properties(width=WIDTH - 200, height=320)
+    return alt.layer(*parts).properties(width=width, height=320)
 
 
 def _diagonal(base: Any, across: str, up: str) -> Any:
