@@ -60,6 +60,11 @@ class FeatureReader:
         """The stream that the dictionary reads."""
         return self.columns.config.stream
 
+    @property
+    def numbers(self) -> int:
+        """How many numbers are read of a row."""
+        return int(np.prod(self.columns.encoder.shape[:2])) * READ
+
     def nothing(self, rows: int, dtype: jnp.dtype) -> Float[Array, "P B D"]:
         """Empty streams of so many rows."""
         return jnp.zeros((len(self.layers), rows, self.columns.encoder.shape[-1]), dtype)

@@ -12,7 +12,8 @@ edit of the last token costs one token, whatever the length of the prompt.
 A row of which features of layers up to m alone are wanted stops there: above, what is read is nothing's.
 
 Cost of a row: 2 (parameters of a block) S (L - l), or (m + 1 - l), and 2 D V where logits are asked for. Bits: a
-function of the row and the kind of device alone, which decide the rows of a batch (`batch_rows`).
+function of the row and the kind of device alone, which decide the rows of a batch (`batch_rows`); batches go to their
+devices in stacks (`stacks`), which change none.
 
 Shapes: B rows of a batch, S tokens of each, W the bucket of the prompts, whose keys are all there.
 """
@@ -45,6 +46,7 @@ from causeway.engine.model.transformer import Transformer
 from causeway.engine.model.upper import upper
 from causeway.engine.outcome.clean_passes import BATCH_TOKENS, CleanPasses
 from causeway.engine.outcome.feature_reader import FeatureReader
+from causeway.engine.outcome.stacks import Stack, capacity, in_turn, run_stacks
 from causeway.engine.precision import full_precision
 
 _NEVER = np.iinfo(np.int32).max
@@ -64,8 +66,7 @@ class Background:
 
 
 class Own(NamedTuple):
-    """A batch: slots [B, E], each row's prompt and the position that its tokens begin at, the first block, and the one
-    after the last."""
+    """A batch: slots [B, E], each row's prompt, where its tokens begin, the first block, the one after the last."""
 
     edits: tuple[Edit, ...]
     prompts: Int[Array, " B"]
@@ -75,8 +76,7 @@ class Own(NamedTuple):
 
 
 class Found(NamedTuple):
-    """Numbers of rows, and what their last tokens say: logits [r, V], the stream after the final norm [r, D], or what
-    the background's reader reads [r, P S 3]."""
+    """Numbers of rows, and what their last tokens say: logits, the stream after the final norm, or what is read."""
 
     rows: Int[np.ndarray, " r"]
     last: Float[np.ndarray, "r W"]
@@ -150,15 +150,20 @@ def last_tokens(
         chosen = np.array([row for row, other in enumerate(kinds) if other == kind])
         count = int(tokens[chosen[0]])
         rows = Rows.of(tuple(jax.tree.map(lambda a, at=chosen: np.asarray(a)[at], e) for e in edits), len(chosen))
-        batches = rows.batches(batch_rows(count, parallel.devices[0].platform), layers)
-        program = parallel.program(edited_last, tokens=count, logits=logits)
-        for stripe in parallel.stripes(batches, lambda batch: batch.shape):
-            own = [_own(batch, chosen[batch.rows], prompts, lengths, count, tops) for batch in stripe]
-            found = to_host(program(placed, parallel.place(own)))
-            for batch, one, last in zip(stripe, own, found, strict=False):
-                numbers = chosen[batch.rows]
-                _check(placed, one, count, logits, numbers, last)
-                yield Found(numbers, last[: len(numbers)])
+        batches = rows.batches(most := batch_rows(count, parallel.devices[0].platform), layers)
+        parts = ((batch, _own(batch, chosen[batch.rows], prompts, lengths, count, tops)) for batch in batches)
+        program = partial(parallel.program(edited_lasts, tokens=count, logits=logits), placed)
+        size = capacity(most * _numbers(background, logits))
+        for batch, own, last in run_stacks(program, parts, lambda batch: batch.shape, size, parallel):
+            numbers = chosen[batch.rows]
+            _check(placed, own, count, logits, numbers, last)
+            yield Found(numbers, last[: len(numbers)])
+
+
+def _numbers(background: Background, logits: bool) -> int:
+    """How many numbers a row gives."""
+    reader, config = background.reader, background.transformer.config
+    return reader.numbers if reader is not None else config.vocab_size if logits else config.d_model
 
 
 def _kinds(
@@ -191,6 +196,13 @@ def _check(
         broken[len(numbers) :] = False
         error = traced(partial(full_precision(edited_last), background, own, tokens, logits), broken)
         raise NotFiniteError(str(error), int(numbers[error.row]))
+
+
+def edited_lasts(background: Background, stack: Stack, tokens: int, logits: bool) -> Float[Array, "K B W"]:
+    """The last tokens of the rows of several batches, see `edited_last`; a program for `RowParallel.program`."""
+    dtype = jnp.promote_types(background.clean.streams.dtype, background.transformer.numerics.accumulate_dtype)
+    shape = stack.own.prompts.shape[1], _numbers(background, logits)
+    return in_turn(partial(edited_last, background, tokens=tokens, logits=logits), stack, shape, dtype)
 
 
 def edited_last(background: Background, own: Own, tokens: int, logits: bool) -> Float[Array, "B W"]:

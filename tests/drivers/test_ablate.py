@@ -36,7 +36,7 @@ def test_neurons_are_ablated_in_the_output_space_and_in_the_model(drive, place):
     )
     assert [run["status"] for run in (found, again, refused, plain)] == [0, 0, 2, 0], [found["err"], again["err"]]
     assert again["out"] == found["out"]
-    assert not any(name.endswith(("edited_last)", "_summed)", "_massed)")) for name in again["compiled"])
+    assert not any(name.endswith(("edited_lasts)", "_summed)", "_massed)")) for name in again["compiled"])
     assert "ablate.json is there already; give another folder or --overwrite" in refused["err"]
     assert "sparse_as_published" in found["out"]
     assert "live    significant" in found["out"]

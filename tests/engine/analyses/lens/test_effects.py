@@ -129,7 +129,7 @@ def test_many_heads_of_many_prompts_are_few_programs(model, compilations):
     cw.effects(model, PROMPTS[:2], TARGETS[0], heads[:1])
     with compilations() as programs:
         cw.effects(model, PROMPTS[:2] * 5, TARGETS[0], heads)
-    assert not [name for name in programs if "edited_last" in name]
+    assert not [name for name in programs if "edited_lasts" in name]
 
 
 def test_prompts_are_kept_in_groups_that_memory_has_room_for(model, monkeypatch):
