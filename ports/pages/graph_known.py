@@ -17,7 +17,7 @@ from causeway.ports.results.context_files import CONTEXTS_FILE, FEATURES_FILE, r
 WORDS, CONTEXTS = 8, 4
 # Rows of interventions that a graph's page shows.
 MOST_MEASURED = 2_000
-HOLDS = {"open": "follows the change", "freeze_attention": "as it was"}
+HOLDS = {"open": "following the change", "freeze_attention": "as it was"}
 
 
 def of_the_same(result: Result, results: Iterable[Result], driver: str) -> list[Result]:

@@ -1,7 +1,7 @@
 /* What is known of one node: its numbers, words, contexts, interventions and edges. */
 (function (own) {
   "use strict";
-  const SHOWN = 12, CONTEXTS = 4;
+  const SHOWN = 12, CONTEXTS = 4, MOST_INTERVENTIONS = 25;
   const { element, number, text, table, heading, note, button } = own;
 
   const KINDS = { feature: "feature", error: "error (what the features leave unexplained)", token: "token", logit: "answer" };
@@ -49,11 +49,21 @@
     return element("p", { class: "context" }, [...marks, " ", element("small", {}, where ?? "")]);
   }
 
+  /* A line an intervention: what was predicted, and beside it what was measured with each kind of attention. */
   function interventions(model, rows) {
-    return table(["what", "attention", "predicted", "measured"], rows.map((row) => [
-      [text(row.nodes.map((i) => model.title(i)).join(" + ")), ` ${row.edit}`], element("span", {}, row.holds),
-      number(row.predicted), number(row.measured),
-    ]));
+    const kinds = [...new Set(rows.map((row) => row.holds))].sort();
+    const lines = new Map();
+    rows.forEach((row) => {
+      const key = row.nodes.join(" ") + " " + row.edit;
+      if (!lines.has(key)) lines.set(key, { ...row, measured: {} });
+      lines.get(key).measured[row.holds] = row.measured;
+    });
+    const line = ({ nodes, edit, predicted, measured }) => [
+      [text(nodes.map((i) => model.title(i)).join(" + ")), ` ${edit}`], number(predicted),
+      ...kinds.map((kind) => number(measured[kind])),
+    ];
+    const heads = kinds.map((kind) => `measured, attention ${kind}`);
+    return table(["feature", "predicted", ...heads], [...lines.values()].slice(0, MOST_INTERVENTIONS).map(line));
   }
 
   /* The edges of a side, each leading to its other end. */
@@ -62,7 +72,7 @@
     if (!shown.length) return [];
     const row = (e) => [
       element("span", { class: "end" }, [
-        element("span", { class: `dot ${model.data.kind[other[e]]}` }),
+        element("span", { class: `dot dot-${model.data.kind[other[e]]}` }),
         button(text(model.title(other[e]), 34), () => go(other[e])),
         element("small", {}, element("bdi", {}, own.shown(model.token(other[e])).slice(0, 16))),
       ]),

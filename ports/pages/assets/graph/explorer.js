@@ -104,7 +104,7 @@
       const { model, found } = this;
       const shown = model.nodeOrder.filter((i) => model.nodeShown[i] && (!found || found.has(i)));
       const item = (i) => element("li", {}, [
-        element("span", { class: `dot ${model.data.kind[i]}` }), button(text(model.title(i), 40), () => this.go(i)), " ",
+        element("span", { class: `dot dot-${model.data.kind[i]}` }), button(text(model.title(i), 40), () => this.go(i)), " ",
         element("small", {}, text(own.shown(model.token(i)), 16)),
       ]);
       const title = found ? `Found: ${shown.length} nodes` : `Nodes, the most influential first: ${shown.length}`;
@@ -158,9 +158,12 @@
     return button("Open the graph", () => openGraph(place, explorer), { class: "open-graph" });
   }
 
-  const places = [...document.querySelectorAll(".graph")];
-  places.forEach((place) => place.replaceChildren(opener(place)));
-  if (places.length) openGraph(places[0]);
+  /* After other scripts have read the page as it came. */
+  document.addEventListener("DOMContentLoaded", () => {
+    const places = [...document.querySelectorAll(".graph")];
+    places.forEach((place) => place.replaceChildren(opener(place)));
+    if (places.length) openGraph(places[0]);
+  });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
     open?.view?.readColours();
     open?.changed();

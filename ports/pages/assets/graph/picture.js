@@ -231,17 +231,21 @@
         end = right;
         Object.assign(name.style, { left: `${left}px`, width: `${Math.max(right - left, 14)}px` });
       });
-      this.names.replaceChildren(...this.named().map((i) => {
+      this.names.replaceChildren(...[...this.named()].map(([i, name]) => {
         const { x, y } = at(data.x[i], this.height(data.y[i]));
-        return own.element("span", { class: "name", style: `left:${x}px;top:${y}px` }, own.text(this.model.title(i), 32));
+        return own.element("span", { class: "name", style: `left:${x}px;top:${y}px` }, own.text(name, 32));
       }));
     }
 
+    /* Nodes that are named, each with its name or, of a group, that of the group at its first node. */
     named() {
-      const { pinned, clicked, nodeShown, data } = this.model;
+      const { pinned, clicked, nodeShown, data, groups } = this.model;
       const answers = data.kind.flatMap((kind, i) => (kind === "logit" ? [i] : [])).slice(0, 3);
-      return [...new Set([this.hovered, clicked, ...pinned, ...answers])]
-        .filter((i) => i >= 0 && nodeShown[i]).slice(0, MOST_NAMES);
+      const alone = pinned.filter((i) => this.model.groupOf(i) < 0);
+      const nodes = [this.hovered, clicked, ...alone, ...answers].filter((i) => i >= 0 && nodeShown[i]);
+      const named = new Map(groups.map(({ label, members }) => [members[0], label]));
+      nodes.slice(0, MOST_NAMES).forEach((i) => named.set(i, this.model.title(i)));
+      return named;
     }
 
     /* The next node in a direction from the clicked one, as arrow keys ask for it. */
