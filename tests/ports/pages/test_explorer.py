@@ -107,7 +107,7 @@ def test_a_click_shows_a_nodes_edges_and_filters_leave_fewer(opened):
     assert page.locator(".side .context .peak").text_content() == " cat"
     table = page.locator(".side table", has_text="predicted")
     assert table.locator("th").all_text_contents()[1:] == [
-        "predicted", "measured, attention as it was", "measured, attention following the change",
+        "predicted", "attention as it was", "attention following the change",
     ]  # fmt: skip
     minus = "\N{MINUS SIGN}"
     assert table.locator("td.number").all_text_contents() == [f"{minus}0.4", f"{minus}0.3", f"{minus}0.25"]

@@ -62,7 +62,7 @@
       [text(nodes.map((i) => model.title(i)).join(" + ")), ` ${edit}`], number(predicted),
       ...kinds.map((kind) => number(measured[kind])),
     ];
-    const heads = kinds.map((kind) => `measured, attention ${kind}`);
+    const heads = kinds.map((kind) => `attention ${kind}`);
     return table(["feature", "predicted", ...heads], [...lines.values()].slice(0, MOST_INTERVENTIONS).map(line));
   }
 
@@ -97,11 +97,13 @@
       facts(model, i), label(model, i, actions.changed),
       ...(known ? words(known) : []),
       ...(known?.contexts?.length ? [heading("Where it is active"), ...known.contexts.slice(0, CONTEXTS).map(context)] : []),
-      ...(measured.length ? [heading("Changed, and measured"), interventions(model, measured)] : []),
+      ...(measured.length ? [heading("Changed, and measured"), own.measuredNote(), interventions(model, measured)] : []),
       ...edges(model, "What drives it", model.incoming[i], model.data.source, actions.go),
       ...edges(model, "What it drives", model.outgoing[i], model.data.target, actions.go),
     ];
   };
 
   own.interventions = interventions;
+  own.measuredNote = () => note("Change of the difference of the two answers' logits where the feature is changed: as the "
+    + "graph predicts it, and as it was measured.");
 })(window.causewayGraph);

@@ -58,7 +58,7 @@
     const rows = model.data.measured.filter((row) => row.nodes.length && row.nodes.every((i) => pinned.has(i)));
     if (!rows.length) return [];
     return [heading("Changed, and measured"),
-      note("Change of the difference of the two answers' logits, where these features were changed."),
+      own.measuredNote(),
       own.interventions(model, rows)];
   }
 

@@ -233,7 +233,8 @@
       });
       this.names.replaceChildren(...[...this.named()].map(([i, name]) => {
         const { x, y } = at(data.x[i], this.height(data.y[i]));
-        return own.element("span", { class: "name", style: `left:${x}px;top:${y}px` }, own.text(name, 32));
+        const left = x < 0 || x > this.place.clientWidth ? x : Math.min(Math.max(x, 60), this.place.clientWidth - 60);
+        return own.element("span", { class: "name", style: `left:${left}px;top:${y}px` }, own.text(name, 32));
       }));
     }
 
