@@ -17,6 +17,12 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ("*.md", "docs/*.md", "docs/images/*", "notebooks/*.ipynb")
+# What mkdocstrings takes for an entry of the reference.
+ENTRY = """::: {home}
+    options:
+      heading: cw.{name}
+      toc_label: cw.{name}"""
+# Prints the help of every command; a process each, as flags of two drivers may have one name.
 COMMANDS = """
 import importlib, os, sys
 from causeway.drivers.main import QUESTIONS
@@ -66,7 +72,7 @@ def public_names() -> str:
     classes = sorted(name for name in homes if name[0].isupper())
     parts = ["# Python reference", "All that `import causeway as cw` offers. [How to use it](../docs/python.md)."]
     for title, names in (("Calls", calls), ("Classes", classes)):
-        parts += [f"# {title}", *(f"::: {homes[name]}" for name in names)]
+        parts += [f"# {title}", *(ENTRY.format(home=homes[name], name=name) for name in names)]
     return "\n\n".join(parts) + "\n"
 
 
