@@ -43,8 +43,8 @@ def main(_: list[str]) -> None:
     started, workdir = time.monotonic(), folder("workdir")
     if FLAGS.model.startswith("bundled:"):
         _show_bundled(workdir)
-        told = "screen.parquet, graphs/, pathways.png, and in\nexact/ and sampled/ trials.parquet (every row), "
-        told += "effects.parquet (every contrast), summary.json, plan.json"
+        told = "screen.parquet, graphs/, pathways/, integrate/,\npathways.png, and in exact/ and sampled/ "
+        told += "trials.parquet (every row),\neffects.parquet (every contrast), summary.json, plan.json"
     else:
         no_effect("on another model than the bundled one", "states", "per_layer", "dictionaries", "layers", "gating")
         show_heads(model_flags.load_model(), workdir, FLAGS.seed)

@@ -27,7 +27,11 @@ def show_gambling(model: Model, dictionary: Holder, states: Sequence[PromptRecor
     """Follow the features of the sampled sweep in `workdir`; print what was found, and draw it."""
     import causeway as cw
     from causeway.engine.analyses.integrate.picture import picture
+    from causeway.engine.analyses.pathways import summary
+    from causeway.engine.sweep.durable import make_folder
+    from causeway.ports.results.integrated_files import write_integrated
     from causeway.ports.results.integrated_picture import draw_integrated
+    from causeway.ports.results.pathway_files import write_pathways
 
     exact, sampled = (cw.read_earlier(workdir / name) for name in ("exact", "sampled"))
     words = cw.tokens(sampled, model, prompts=list(states))
@@ -37,10 +41,16 @@ def show_gambling(model: Model, dictionary: Holder, states: Sequence[PromptRecor
         model, states[:PROMPTS], dictionary, targets=chosen, top=SOURCES, chains=CHAINS, seed=seed,
         workdir=workdir / "pathways",
     )  # fmt: skip
+    write_pathways(
+        workdir / "pathways", paths.pathways, paths.chains, paths.parts(), summary.validated(paths),
+        summary.summarise(paths),
+    )  # fmt: skip
     found = cw.integrate(
         select=chosen, effects=exact.features, pathways=paths.pathways, chains=paths.chains,
         associations=words.associations, outcomes=words.outcomes,
     )  # fmt: skip
+    make_folder(workdir / "integrate")
+    write_integrated(workdir / "integrate", found, {})
     draw_integrated(workdir / "pathways.png", picture(found.stories, found.graph))
     print("\n".join([*_paths(found), *_stories(found), f"  as a picture: {workdir / 'pathways.png'}"]))
     print("  left to the study configs/gambling_tiny.py: audit, select, replay, and states that chose nothing")

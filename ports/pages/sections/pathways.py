@@ -54,8 +54,9 @@ def _answer(about: Mapping[str, Any]) -> str:
     """What was found, in sentences."""
     counts, fit = about["counts"], about["calibration"].get("all", {})
     told = (
-        f"{share(counts['validated'], counts['tested'], 'tested pair')} of features is a pathway: setting the source "
-        f"changes the target, beyond what setting random features does, on {about['prompts']['estimating']} prompts "
+        f"{share(counts['validated'], counts['tested'], 'tested pair')} of features "
+        f"{'is a pathway' if counts['validated'] == 1 else 'are pathways'}: setting the source changes the target, "
+        f"beyond what setting random features does, on {about['prompts']['estimating']} prompts "
         "that had no part in choosing it."
     )
     if fit.get("slope") is not None:

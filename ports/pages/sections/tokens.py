@@ -9,7 +9,7 @@ from causeway.ports.files.parquet_files import read_parquet
 from causeway.ports.pages.charts.diverging import KINDS, diverging
 from causeway.ports.pages.charts.intervals import intervals
 from causeway.ports.pages.section import Block, Card, Cards, Chart, DataTable, Missing, Prose, Section
-from causeway.ports.pages.sections.rows import INTERVALS, count, feature, plain, typed
+from causeway.ports.pages.sections.rows import INTERVALS, count, feature, plain, share, typed
 from causeway.ports.pages.workdir import Result
 
 PANELS, BARS, OUTCOMES = 8, 12, 30
@@ -76,6 +76,11 @@ def _of(rows: Sequence[Mapping[str, Any]], direction: str) -> int:
     return sum(row["direction"] == direction for row in rows)
 
 
+def _are(rows: Sequence[Mapping[str, Any]], direction: str) -> str:
+    number = _of(rows, direction)
+    return f"{number} {'is' if number == 1 else 'are'}"
+
+
 def _answer(
     about: Mapping[str, Any], texts: Sequence[Any], sure: Sequence[Mapping[str, Any]], changed: Sequence[Any]
 ) -> str:
@@ -84,8 +89,9 @@ def _answer(
     if sure:
         features = len({row["name"] for row in sure})
         told = (
-            f"{count(features, 'feature')} of {about['features']} change which words are written: {_of(sure, 'adds')} "
-            f"are added and {_of(sure, 'removes')} removed more often than by chance (q < {alpha:g})."
+            f"{share(features, about['features'], 'feature')} {'changes' if features == 1 else 'change'} which words "
+            f"are written: {_are(sure, 'adds')} added and {_are(sure, 'removes')} removed more often than by chance "
+            f"(q < {alpha:g})."
         )
     elif texts:
         told = (
