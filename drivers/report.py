@@ -6,6 +6,9 @@ far it is and how it goes on. The page needs no network and prints. With --figur
 (or as SVG, --figures=png,svg) to NAME_figures/ beside NAME.html. --bundle=FILE.zip also packs page, charts, methods,
 plans, summaries and tables into one archive, the same for the same folder; it says what it leaves out.
 
+--compare=A,B puts two folders beside each other and writes to --out: in what plans differ, field by field, and what
+both measured, such as effects, joined by its keys: how far they agree, and the largest differences.
+
 --graph=FILE.json shows an attribution graph alone, of Neuronpedia, circuit-tracer or `attribute`, with its pins and
 groups; a folder shows all that it holds. What is pinned, grouped and labelled on a page is downloaded as such a file.
 """
@@ -26,23 +29,18 @@ if TYPE_CHECKING:
 
     from causeway.ports.pages.section import Section
 
-FLAGS = take("shown_folder graph_file page figures bundle overwrite")
+FLAGS = take("shown_folder graph_file compare page figures bundle overwrite")
 
 
 def main(_: list[str]) -> None:
     """Find results, make sections of them, write."""
-    if FLAGS.graph and FLAGS.workdir:
-        raise ValueError("--graph, --workdir: needs one of them")
-    place = Path(FLAGS.graph or given("workdir", "the folder of a command's results, or one that holds several such"))
-    if FLAGS.graph:
-        no_effect("with --graph", "bundle")
+    place = _asked()
     out = _checked_out(place)
     from causeway.drivers.main import versions
     from causeway.engine.sweep import durable
     from causeway.ports.pages import figures, page
 
-    sections, said = _graphs(place) if FLAGS.graph else _results(place)
-    title = f"{'Graph of' if FLAGS.graph else 'Results in'} {place.absolute().name}"
+    sections, said, title = _compared() if FLAGS.compare else _graphs(place) if FLAGS.graph else _results(place)
     made = f"Made by causeway report, {datetime.date.today()}: {versions()}"
     durable.make_folder(out.parent)
     durable.write_bytes(out, page.render(sections, title, made).encode())
@@ -54,8 +52,35 @@ def main(_: list[str]) -> None:
         print(_bundled(place, sections, page.render(sections, title, f"Made by causeway report: {versions()}")))
 
 
-def _results(workdir: Path) -> tuple[list[Section], str]:
-    """Sections of the results of a folder, and how many there are."""
+def _asked() -> Path:
+    """What is looked at: a folder, a graph file, or the first of two folders that are compared."""
+    given_ones = [f"--{name}" for name in ("workdir", "graph", "compare") if getattr(FLAGS, name)]
+    if len(given_ones) > 1:
+        raise ValueError(f"{', '.join(given_ones)}: needs one of them")
+    if FLAGS.graph or FLAGS.compare:
+        no_effect(f"with {given_ones[0]}", "bundle")
+    if FLAGS.compare:
+        if len(FLAGS.compare) != 2:
+            raise ValueError(f"--compare: got {','.join(FLAGS.compare)}; needs two folders, A,B")
+        given("out", "the page to write, since --compare has two folders")
+    needed = "the folder of a command's results, or one that holds several such"
+    return Path(FLAGS.compare[0] if FLAGS.compare else FLAGS.graph or given("workdir", needed))
+
+
+def _compared() -> tuple[list[Section], str, str]:
+    """Sections of two folders beside each other, how many results were compared, and the page's title."""
+    from causeway.drivers.main import QUESTIONS
+    from causeway.ports.pages.comparison import compared
+
+    first, second = map(Path, FLAGS.compare)
+    with named("compare"):
+        sections = compared(first, second, QUESTIONS)
+    names = (first.absolute().name, second.absolute().name)
+    return sections, f"{len(sections) - 1} results compared", f"{names[0]} and {names[1]}, compared"
+
+
+def _results(workdir: Path) -> tuple[list[Section], str, str]:
+    """Sections of the results of a folder, how many there are, and the page's title."""
     from causeway.drivers.main import QUESTIONS
     from causeway.ports.pages.sections import sections_of
     from causeway.ports.pages.workdir import find_results
@@ -63,7 +88,8 @@ def _results(workdir: Path) -> tuple[list[Section], str]:
     with named("workdir"):
         results = find_results(workdir)
     whole = sum(result.whole for result in results)
-    return sections_of(results, QUESTIONS), f"{len(results)} results, {len(results) - whole} of them unfinished"
+    said = f"{len(results)} results, {len(results) - whole} of them unfinished"
+    return sections_of(results, QUESTIONS), said, f"Results in {workdir.absolute().name}"
 
 
 def _bundled(workdir: Path, sections: Sequence[Section], content: str) -> str:
@@ -78,13 +104,14 @@ def _bundled(workdir: Path, sections: Sequence[Section], content: str) -> str:
     return f"{len(made.files)} files, {made.size / 1e6:.1f} MB: {path}{left}"
 
 
-def _graphs(place: Path) -> tuple[list[Section], str]:
-    """Sections of a graph file, or of those of a folder."""
+def _graphs(place: Path) -> tuple[list[Section], str, str]:
+    """Sections of a graph file, or of those of a folder; how many, and the page's title."""
     from causeway.ports.pages.graph_page import graph_sections
 
     with named("graph"):
         sections = graph_sections(place)
-    return sections, f"{len(sections)} graphs" if len(sections) > 1 else "1 graph"
+    said = f"{len(sections)} graphs" if len(sections) > 1 else "1 graph"
+    return sections, said, f"Graph of {place.absolute().name}"
 
 
 def _checked_out(place: Path) -> Path:

@@ -47,6 +47,13 @@ def test_a_bundle_beside_the_page(drive, sweep, tmp_path):
     assert rest.endswith("are left out, as its contents.json says")
 
 
+def test_two_folders_compared(drive, sweep, tmp_path):
+    page = tmp_path / "both.html"
+    (done,) = drive("report", [f"--compare={sweep},{sweep}", f"--out={page}"])
+    assert (done["status"], done["out"]) == (0, f"1 results compared: {page}\n")
+    assert "<title>exact and exact, compared</title>" in page.read_text()
+
+
 def test_refusals(drive, sweep, tmp_path):
     cases = {
         (): "--workdir: got nothing",
@@ -59,6 +66,10 @@ def test_refusals(drive, sweep, tmp_path):
             f"--out={tmp_path / 'b.html'}",
             "--bundle=a.tar",
         ): "--bundle: got a.tar; needs the name of",
+        (f"--compare={sweep}", "--out=a.html"): "needs two folders, A,B",
+        (f"--compare={sweep},{sweep}",): "--out: got nothing; needs the page to write",
+        (f"--compare={sweep},{sweep / 'none'}", "--out=a.html"): f"--compare: got {sweep / 'none'}; needs a folder",
+        (f"--compare={sweep},{sweep}", f"--workdir={sweep}"): "--workdir, --compare: needs one of them",
         ("--graph=a.json", "--bundle=a.zip"): "--bundle: without effect with --graph",
     }
     for (arguments, message), done in zip(cases.items(), drive("report", *cases), strict=True):

@@ -250,7 +250,7 @@ PAGES: MappingProxyType[str, Page] = MappingProxyType(
         "report": Page(
             (_STATES, "causeway report --workdir=runs/screen"),
             ("workdir",),
-            ("graph", "out", "figures", "bundle", "overwrite"),
+            ("graph", "compare", "out", "figures", "bundle", "overwrite"),
         ),
         "serve": Page(
             (_STATES, "causeway serve --workdir=runs/screen"),

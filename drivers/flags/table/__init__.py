@@ -194,6 +194,7 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
                         name="graph"),
     "page": Entry("string", None, "HTML file to write (default: report.html in --workdir).", name="out"),
     "figures": choice_or_alone("Also write every chart as a picture, to NAME_figures/ (png).", "png", "svg", "png,svg"),
+    "compare": listed("Or two folders, A,B: in what their plans differ, and whether they measured the same."),
     "bundle": text("Archive to write too (FILE.zip): page, charts, methods, plans, summaries and tables."),
     "port": whole("Port on 127.0.0.1 (0: any that is free).", 0, 0, 65535),
     **FEATURES, **NEURONS, **BENCH,

@@ -23,11 +23,11 @@ Sets = list[tuple[str, str, Mapping[str, Any]]]
 def section_of(result: Result, anchor: str, title: str) -> Section:
     """The section; splits without metrics are named as missing."""
     lead = f"causeway evaluate, {result.folder}"
-    found = list(_sets(result.folder))
+    found = list(sets_of(result.folder))
     if not found:
         return Section(title, anchor, [Missing(f"No rates yet: {result.missing}.")], lead)
     passed = sum(entry["decision"] == "PASS" for *_, entry in found)
-    prompts = _prompts(result.folder, found)
+    prompts = prompts_of(result.folder, found)
     cards = [
         Card("behaviours and splits", str(len(found))),
         Card("clear enough to look inside", str(passed), "by the threshold of each"),
@@ -54,7 +54,7 @@ def _prompt_blocks(prompts: pa.Table) -> list[Block]:
     ]
 
 
-def _sets(folder: Path) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+def sets_of(folder: Path) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
     """Behaviour, split and metrics of each."""
     for path in sorted(folder.glob(f"{_PREFIX}*.json")):
         split = path.stem.removeprefix(_PREFIX)
@@ -62,7 +62,7 @@ def _sets(folder: Path) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
             yield behaviour, split, entry
 
 
-def _prompts(folder: Path, found: Sets) -> pa.Table:
+def prompts_of(folder: Path, found: Sets) -> pa.Table:
     """All prompts, the least difference first, with the set that each is of and its margin."""
     texts = ("id", "group", "prompt", "correct_answer", "incorrect_answer")
     options = pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(texts, pa.string()))

@@ -33,6 +33,8 @@ OWN = MappingProxyType({
         ("of all that lies in a folder, made again", "causeway report --workdir=runs --overwrite"),
         ("with plans, tables and methods, to send", "causeway report --workdir=runs/screen --overwrite "
          "--bundle=runs/screen.zip"),
+        ("two runs beside each other", "causeway report --compare=runs/screen,runs/screen "
+         "--out=runs/compared.html"),
     ),
     "serve": (
         ("at an address that stays the same", "causeway serve --workdir=runs/screen --port=8642"),
