@@ -29,7 +29,7 @@ def agreement(
     scale = alt.Scale(domain=[reach[0] - margin, reach[1] + margin], nice=False, zero=False)
     across, up = alt.X("first:Q", title=first, scale=scale), alt.Y("second:Q", title=second, scale=scale)
     colour = alt.Color("verdict:N", title=None, scale=alt.Scale(domain=list(kinds), range=list(colours)))
-    told = [*(f"{name}:N" for name in about), "verdict:N"]
+    told: list[Any] = [*(f"{name}:N" for name in about), "verdict:N"]
     told += [alt.Tooltip(f"{name}:Q", format="+.4g") for name in ("first", "second", "difference")]
     base = alt.Chart(alt.NamedData(TABLE))
     parts = [diagonal]
