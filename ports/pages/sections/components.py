@@ -33,14 +33,14 @@ def section_of(result: Result, anchor: str, title: str) -> Section:
     layers = [{"layer": one["layer"], "neurons": one["neurons"], **one["medians"]} for one in about["by_layer"]]
     vary = sum(one["vary"] for one in about["by_layer"])
     blocks: list[Block] = [
-        *(Prose(_answer(one)) for one in about["by_layer"] if one["vary"]),
+        *(Prose(_answer(one)) for one in about["by_layer"]),
         Cards([
             Card("neurons", str(about["neurons"]), f"{vary} whose effect varies over prompts"),
             Card("prompts", str(about["prompts"]), f"{len(about['chosen']['held_out'])} held out"),
         ]),
     ]  # fmt: skip
     if not vary:
-        return Section(title, anchor, [*blocks, Prose("No neuron's effect varies over these prompts.", "note")], lead)
+        return Section(title, anchor, blocks, lead)
     kinds = dict.fromkeys(MEDIANS, float) | {"layer": int, "neurons": int}
     blocks += [
         _scatter(by_size(table, "variance").to_pylist()[:MOST]),
@@ -56,6 +56,8 @@ def section_of(result: Result, anchor: str, title: str) -> Section:
 
 def _answer(found: Mapping[str, Any]) -> str:
     """A layer in a sentence."""
+    if not found["vary"]:
+        return f"Layer {found['layer']}: no neuron's effect varies over these prompts."
     medians = found["medians"]
     told = (
         f"Layer {found['layer']}: of {count(found['vary'], 'neuron')}, half have a direction that holds at least "
