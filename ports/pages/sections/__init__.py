@@ -12,7 +12,7 @@ import importlib
 import re
 from collections.abc import Mapping, Sequence
 
-from causeway.ports.pages.section import Missing, Section
+from causeway.ports.pages.section import Block, Chart, Missing, Prose, Section
 from causeway.ports.pages.sections.feature_contexts import beside
 from causeway.ports.pages.sections.overview import overview
 from causeway.ports.pages.sections.provenance import provenance
@@ -72,7 +72,14 @@ def _section(result: Result, anchor: str, question: str, results: Sequence[Resul
         said = f"This part cannot be shown: {' '.join(str(error).split())}"
         made = Section(title, anchor, [Missing(said)], f"causeway {result.driver}, {result.folder}")
     blocks = [*made.blocks, *beside(made, result, results), *provenance(result)]
-    return Section(made.title, made.anchor, blocks, made.lead)
+    return Section(made.title, made.anchor, list(map(_drawable, blocks)), made.lead)
+
+
+def _drawable(block: Block) -> Block:
+    """The block; in place of a chart of no rows, that there are none."""
+    if isinstance(block, Chart) and not block.table.num_rows:
+        return Prose(f"{block.title}: there is nothing to draw.", "note")
+    return block
 
 
 def _anchors(results: Sequence[Result]) -> list[str]:
