@@ -35,6 +35,7 @@ from jaxtyping import Array, Float, Int, Key
 from causeway.engine.dictionary.cross_layer import CrossLayerTranscoder
 from causeway.engine.dictionary.dictionary import Dictionary
 from causeway.engine.model.finite import NotFiniteError
+from causeway.engine.progress import Step
 from causeway.engine.train import sparsity
 from causeway.engine.train.checkpoint import Checkpoints, keeping
 from causeway.engine.train.design import Design
@@ -106,11 +107,16 @@ def train_dictionaries(
         buffer = jax.ShapeDtypeStruct((len(design.layers), data.capacity, data.width), jnp.float32)
         found = checkpoints.restore(jax.eval_shape(program.start, buffer, 1))
     state = found[1] if found else _start(program, *data.buffer(0))
-    with keeping(checkpoints, checkpoint_every, recipe.steps, partial(_check_progress, design)) as keep:
-        for done in range(int(state.step) + 1, recipe.steps + 1):
+    first, check = int(state.step), partial(_check_progress, design)
+    with (
+        Step("dictionaries trained", recipe.steps, "step", done=first) as told,
+        keeping(checkpoints, checkpoint_every, recipe.steps, check) as keep,
+    ):
+        for done in range(first + 1, recipe.steps + 1):
             state, progress = _update(program, state, *data(done - 1))
             report(done, progress)
             keep(done, state, progress)
+            told.advance()
     return fold(recipe, state, design)
 
 

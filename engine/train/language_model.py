@@ -25,6 +25,7 @@ from causeway.engine.model.forward import causal_pass, next_token_logits
 from causeway.engine.model.text import Tokenizer
 from causeway.engine.model.transformer import Transformer
 from causeway.engine.precision import full_precision
+from causeway.engine.progress import Step
 from causeway.engine.scalars import integer, real
 from causeway.engine.tasks import suite
 from causeway.engine.train.batches import Batch, BatchesAt, TextBatches, encode_examples
@@ -96,11 +97,15 @@ def train(
     if checkpoints is not None and (found := checkpoints.restore(state)) is not None:
         first, state = found
     check = partial(_check_loss, batches_at)
-    with keeping(checkpoints, schedule.checkpoint_every, schedule.steps, check) as keep:
+    with (
+        Step("model trained", schedule.steps, "step", done=first) as told,
+        keeping(checkpoints, schedule.checkpoint_every, schedule.steps, check) as keep,
+    ):
         for step in range(first, schedule.steps):
             state, loss = _update(state, batches_at(step), schedule)
             report(step + 1, loss)
             keep(step + 1, state, loss)
+            told.advance()
     return state.transformer
 
 

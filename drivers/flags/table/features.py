@@ -72,7 +72,8 @@ FEATURES: Mapping[str, Entry] = MappingProxyType({
     "operation": listed("zero, inhibit[:a] (-a f), set:v, add:v, scale:k, at_most:v, at_least:v, patch (partner's).",
                        "zero"),
     "holds": listed("Kept as in the clean pass: open (nothing), freeze_attention, constrained (direct paths are left); "
-                   "or some of STREAM, STREAM.LAYER, features.LAYER.FEATURE (intervene: one of the three).", "open"),
+                   "or some of STREAM, STREAM.LAYER by any name, features.LAYER.FEATURE (intervene: one of three).",
+                   "open"),
     "kinds": listed("Changed together: single, layer, circuit, complement (of --graphs).", "single"),
     "max_features": whole("Features taken of each graph, by effect.", 200),
     "importance": switch("Correlate all features with the logit difference over prompts."),
