@@ -8,6 +8,7 @@ source, target, share          of each edge: numbers of nodes, cumulative share 
 proposals            groups of features that could be one
 features             by "layer:feature": label, tokens promoted and suppressed, contexts
 measured             interventions on features of the graph: node numbers, what was done, predicted, measured
+sharedIds            how many nodes have an id that an earlier one has
 """
 
 from collections.abc import Mapping, Sequence
@@ -38,11 +39,13 @@ def graph_view(
     graph: GraphDocument,
     features: Mapping[str, Mapping[str, Any]] | None = None,
     measured: Sequence[Mapping[str, Any]] = (),
+    caption: str = CAPTION,
 ) -> GraphView:
     """The block of a graph.
 
     Args:
         name: of the block. graph: read from a file. features: by "layer:feature". measured: interventions.
+        caption: how it is read.
     """
     row, rows = _rows(graph)
     order = np.argsort(np.nan_to_num(graph.influence, nan=2.0), kind="stable")
@@ -50,7 +53,7 @@ def graph_view(
     x, y = np.empty(len(row)), np.empty(len(row))
     x[order], y[order] = layout.x, layout.y
     shares = edge_shares(graph.source, graph.target, graph.weight, graph.layer, graph.probability)
-    return GraphView(name, title, CAPTION, {
+    return GraphView(name, title, caption, {
         "document": graph.document,
         "kind": graph.kinds, "row": row.tolist(), "position": graph.position.tolist(), "feature": graph.features,
         "x": np.round(x, 5).tolist(), "y": np.round(y, 4).tolist(), "columns": np.round(layout.edges, 5).tolist(),

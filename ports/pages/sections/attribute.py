@@ -9,7 +9,7 @@ import pyarrow as pa
 from causeway.ports.files.jsonl import read_lines
 from causeway.ports.graphs.graph_json import GraphDocument, load_graph
 from causeway.ports.pages.charts.histograms import histograms
-from causeway.ports.pages.explorer import graph_view
+from causeway.ports.pages.explorer import CAPTION, graph_view
 from causeway.ports.pages.graph_known import known_features, measured, of_the_same
 from causeway.ports.pages.section import Block, Card, Cards, Chart, DataTable, Missing, Prose, Section
 from causeway.ports.pages.workdir import Result, read_json
@@ -72,7 +72,9 @@ def _graphs(result: Result, scores: Sequence[Mapping[str, Any]], results: Sequen
     edges, files = 0, [(row, result.folder / "graphs" / f"{row['slug']}.json") for row in scores]
     there = [(row, path) for row, path in files if path.is_file()]
     if not there:
-        return [Prose("The graphs were not written as files that can be shown here (--formats=neuronpedia).", "note")]
+        return [
+            Prose("The graphs were not written as files that can be shown here (--graph_format=neuronpedia).", "note")
+        ]
     for row, path in there:
         edges += row.get("kept_edges", 0)
         if len(read) == MOST_GRAPHS or (read and edges > MOST_EDGES):
@@ -84,6 +86,7 @@ def _graphs(result: Result, scores: Sequence[Mapping[str, Any]], results: Sequen
         graph_view(
             f"graph_{i}", f"Graph of {row['id']}", graph,
             {key: known[key] for key in _names(graph) if key in known}, measured(graph, row["id"], changed),
+            "Read as the first one." if i else CAPTION,
         )
         for i, (row, graph) in enumerate(read)
     ]  # fmt: skip

@@ -233,7 +233,7 @@
       });
       this.names.replaceChildren(...[...this.named()].map(([i, name]) => {
         const { x, y } = at(data.x[i], this.height(data.y[i]));
-        const left = x < 0 || x > this.place.clientWidth ? x : Math.min(Math.max(x, 60), this.place.clientWidth - 60);
+        const left = x < 0 || x > this.place.clientWidth ? x : Math.min(Math.max(x, 90), this.place.clientWidth - 90);
         return own.element("span", { class: "name", style: `left:${left}px;top:${y}px` }, own.text(name, 32));
       }));
     }
