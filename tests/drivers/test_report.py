@@ -1,6 +1,8 @@
 """`causeway report`: a page and figures of a folder, without jax, and its refusals."""
 
 import importlib.util
+import json
+import re
 import sys
 import zipfile
 from pathlib import Path
@@ -52,6 +54,32 @@ def test_two_folders_compared(drive, sweep, tmp_path):
     (done,) = drive("report", [f"--compare={sweep},{sweep}", f"--out={page}"])
     assert (done["status"], done["out"]) == (0, f"1 results compared: {page}\n")
     assert "<title>exact and exact, compared</title>" in page.read_text()
+
+
+GRAPH = {
+    "metadata": {"slug": "g", "scan": "m", "prompt": "a", "prompt_tokens": ["a"]},
+    "qParams": {"pinnedIds": ["E_1_0"], "supernodes": [["mine", "0_5_0"]], "other": 1},
+    "nodes": [
+        {"node_id": name, "feature": 0, "layer": layer, "ctx_idx": 0, "feature_type": kind, "jsNodeId": "", "clerp": ""}
+        for name, layer, kind in (("E_1_0", "E", "embedding"), ("0_5_0", "0", "cross layer transcoder"))
+    ],
+    "links": [{"source": "E_1_0", "target": "0_5_0", "weight": 1.5}],
+}  # fmt: skip
+
+
+def test_a_graph_file_of_another_program_is_shown_as_it_is(drive, tmp_path):
+    path, none = tmp_path / "g.json", tmp_path / "none.json"
+    path.write_text(json.dumps(GRAPH))
+    none.write_text("{}")
+    one, folder, refused = drive(
+        "report", [f"--graph={path}"], [f"--graph={tmp_path}"], [f"--graph={none}", f"--out={tmp_path / 'n.html'}"]
+    )
+    assert one["out"] == f"1 graph: {tmp_path / 'g.html'}\n"
+    assert folder["out"] == f"1 graph: {tmp_path / 'report.html'}\n"
+    data = re.search(r'id="graph-1-graph-data">(.*?)</script>', (tmp_path / "g.html").read_text(), re.DOTALL)[1]
+    assert json.loads(data)["document"] == GRAPH
+    assert f"--graph: {none}: has no metadata with prompt_tokens" in refused["err"]
+    assert one["compiled"] == []
 
 
 def test_refusals(drive, sweep, tmp_path):

@@ -80,7 +80,8 @@ def _summary(path: Path) -> list[Block]:
         "prompts enough to tell.", forest(f"effect ({UNIT})", False), table.slice(0, MOST_LINES),
     ), DataTable(
         f"table_{anchor}", f"All effects, {name}",
-        "Effect: before minus after. end-3 is the third token before the last. Recovery: the share of the clean prompt's difference that a patch brings back. "
+        "Effect: before minus after. end-3 is the third token before the last. Recovery: the share of "
+        "the clean prompt's difference that a patch brings back. "
         "q is p corrected for the number of tests.", table, EFFECTS, file=str(path),
     )]  # fmt: skip
     if agreement := content.get("predicted_and_measured"):
