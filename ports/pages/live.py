@@ -1,9 +1,9 @@
 """The page of a folder that is being written: made again when the folder has changed, and only then.
 
 Whether it has is told by the names, sizes and times of its files, which cost a listing. While a sweep writes a unit
-every few moments the page is not made for each: making it takes at most a tenth of the time (`REST`), so that who looks
-takes little from what computes. What cannot be read, because it is half written, leaves the page that was there, with
-a note.
+every few moments the page is not made for each: making it takes at most a tenth of a core (`REST`, of processor time),
+so that who looks takes little from what computes. What cannot be read, because it is half written, leaves the page
+that was there, with a note.
 """
 
 import dataclasses
@@ -18,8 +18,8 @@ from pathlib import Path
 from causeway.ports.pages.page import render
 from causeway.ports.pages.section import Missing, Section
 
-# Seconds between listings, and the rest after a page was made, in multiples of what making it took.
-EVERY, REST = 1.0, 9.0
+# Seconds between listings; the rest after a page was made, in multiples of its processor time, and the longest rest.
+EVERY, REST, LONGEST = 1.0, 9.0, 20.0
 # Arrays are large folders of small files, which change together with the units beside them.
 _UNSEEN = (".zarr", ".partial")
 
@@ -77,7 +77,7 @@ class LivePage:
         self._next, seen = time.monotonic() + EVERY, changes(self._folder)
         if seen == self._seen:
             return
-        began = time.monotonic()
+        began, first = time.thread_time(), not self._seen
         try:
             self._sections, note = self._find(), ""
         # What is half written may break a reader in any way, and a server goes on.
@@ -85,7 +85,9 @@ class LivePage:
             said = " ".join(str(error).split()) or type(error).__name__
             note = f"The folder could not be read at {_clock()}: {said}. Below is what could be read last."
         self._shown, self._seen = Shown(seen, self._page(seen, note)), seen
-        self._next = max(self._next, time.monotonic() + REST * (time.monotonic() - began))
+        # The first time is longer than any other, since modules are imported.
+        rest = 0.0 if first else min(REST * (time.thread_time() - began), LONGEST)
+        self._next = max(self._next, time.monotonic() + rest)
 
     def _page(self, version: str, note: str) -> bytes:
         """The page of the sections that were read last."""

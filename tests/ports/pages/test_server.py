@@ -122,9 +122,12 @@ def test_making_the_page_takes_a_small_part_of_the_time(tmp_path, monkeypatch):
     monkeypatch.setattr(live, "REST", 1e6)
     swept.write_plan(tmp_path / "exact", done=1)
     page = LivePage(tmp_path, lambda: sections_of(find_results(tmp_path), QUESTIONS), "Results", "")
-    before = page.now()
+    page.now()
     swept.write_plan(tmp_path / "exact", done=2)
-    assert page.now() is before
+    second = page.now()
+    assert b"2 of 4 units" in second.content
+    swept.write_plan(tmp_path / "exact", done=3)
+    assert page.now() is second
 
 
 @pytest.fixture(scope="module")
