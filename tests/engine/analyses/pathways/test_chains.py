@@ -130,7 +130,7 @@ def test_the_q_of_a_chain_counts_those_whose_pairs_were_not_validated():
 
 @pytest.mark.slow
 def test_chains_do_not_depend_on_those_beside_them(built, monkeypatch):
-    from causeway.engine.analyses.pathways import chains as module
+    from causeway.engine.analyses.pathways import mediation as module
 
     both = (Chain((built.A, built.B, built.C), 1.0), Chain((built.A, built.B, built.C, built.G), 1.0))
     _, _, whole, _ = _scored(built, both)
