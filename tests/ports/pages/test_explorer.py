@@ -206,6 +206,14 @@ def test_one_graph_is_open_at_a_time(opened):
     assert page.locator(".graph canvas").count() == page.locator("[data-of=g-graph_1] canvas").count() > 0
 
 
+def test_on_paper_stands_an_image(opened):
+    page = ready(opened, document())
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.locator(".graph .still").evaluate("image => image.decode().then(() => image.naturalWidth)") > 100
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.locator(".graph .still").count() == 0
+
+
 def large(nodes=5000, edges=50_000):
     draw = np.random.default_rng(0)
     layer, place = draw.integers(0, 26, nodes), draw.integers(0, 40, nodes)

@@ -164,6 +164,8 @@
     places.forEach((place) => place.replaceChildren(opener(place)));
     if (places.length) openGraph(places[0]);
   });
+  window.addEventListener("beforeprint", () => open?.view?.freeze());
+  window.addEventListener("afterprint", () => open?.view?.thaw());
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
     open?.view?.readColours();
     open?.changed();

@@ -273,6 +273,23 @@
       this.renderer.getCamera().setState({ x: 0.5, y: 0.5, ratio: 1, angle: 0 });
     }
 
+    /* On paper WebGL leaves nothing: an image of the picture, as large as it is on the screen, stands in for it. */
+    freeze() {
+      this.renderer.refresh();
+      const { clientWidth, clientHeight } = this.place;
+      const style = `width:${clientWidth}px;height:${clientHeight}px`;
+      this.still = own.element("img", { class: "still", alt: "", style, src: this.renderer.getStageCanvas().toDataURL() });
+      this.over.style.width = `${clientWidth}px`;
+      this.stage.hidden = true;
+      this.place.prepend(this.still);
+    }
+
+    thaw() {
+      this.still?.remove();
+      this.over.style.width = "";
+      this.stage.hidden = false;
+    }
+
     end() {
       this.renderer.kill();
       this.place.replaceChildren();
