@@ -18,7 +18,7 @@ ELSEWHERE = {
 }  # fmt: skip
 
 # Whose examples write what a driver's further examples read.
-BEFORE = {"contexts": ["screen"], "intervene": ["attribute"], "errors": ["direction"]}
+BEFORE = {"contexts": ["screen"], "evaluate": ["represent"], "intervene": ["attribute"], "errors": ["direction"]}
 
 # A driver's pages, its flags, whether its example parses, and what it refuses without any flag.
 LOOK = """

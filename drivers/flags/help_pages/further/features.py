@@ -26,7 +26,7 @@ FEATURES = MappingProxyType({
         ("rates by a field", "causeway evaluate --prompts=runs/prompts --by=group --out=runs/by_group"),
         (
             "what does it write?",
-            "causeway evaluate --prompts=runs/prompts --splits=test --generate --out=runs/baseline_written",
+            "causeway evaluate --prompts=runs/addition_prompts --splits=test --generate --out=runs/baseline_written",
         ),
     ),
     "features": (

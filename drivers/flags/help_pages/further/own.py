@@ -4,8 +4,8 @@ from types import MappingProxyType
 
 OWN = MappingProxyType({
     "convert": (
-        ("is it the same model? against torch", "causeway convert --out=runs/tiny_verified --verify"),
-        ("dictionaries alone", "causeway convert --dictionaries=bundled:tiny --model= --out=runs/tiny_saes"),
+        ("is it the same model? against torch", "causeway convert --model=bundled:tiny --verify --out=runs/verified"),
+        ("dictionaries alone", "causeway convert --dictionaries=bundled:tiny --out=runs/tiny_saes"),
     ),
     "train_model": (
         ("on your own texts",
