@@ -12,7 +12,7 @@ EARLIER = MappingProxyType({
          "causeway select --results=runs/sampled --rank_by=interval --noonly_causal --per_layer=2 "
          "--out=runs/by_interval"),
         ("the strongest, whatever their layer",
-         "causeway select --results=runs/sampled --noonly_causal --top_total=5 --out=runs/strongest"),
+         "causeway select --results=runs/sampled --rank_by=effect --noonly_causal --top_total=5 --out=runs/strongest"),
     ),
     "pathways": (
         ("what will it take?",

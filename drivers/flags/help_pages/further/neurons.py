@@ -27,7 +27,8 @@ NEURONS = MappingProxyType({
         ("some neurons",
          f"causeway components {_ADDITION} --neurons=2:210,1:152 --largest=24 --workdir=runs/two_components"),
         ("where answers part",
-         f"causeway components {_ADDITION} --layers=1 --limit_neurons=16 --position=answers "
+         f"causeway components {_ADDITION} --layers=1 --limit_neurons=16 --largest=6 "
+             "--position=answers "
          "--workdir=runs/other_components"),
     ),
     "second_order": (
@@ -51,7 +52,7 @@ NEURONS = MappingProxyType({
     ),
     "edit": (
         ("and write the model",
-         f"causeway edit {_ADDITION} --neurons=2:210,1:152 --factors=2 --export=runs/edited --out=runs/edit2"),
+         f"causeway edit {_ADDITION} --neurons=2:210,1:152 --factors=2 --export=runs/edited2 --out=runs/edit2"),
         ("what it costs on texts",
          f"causeway edit {_ADDITION} --neurons=2:210 --unrelated_data=tasks --text_rows=8 --out=runs/edit_price"),
     ),
@@ -64,16 +65,15 @@ NEURONS = MappingProxyType({
          "--out=runs/errors_by_group"),
     ),
     "adversarial": (
-        ("words of your own, put elsewhere",
-         f"causeway adversarial {_ADDITION} --words=here,in --insert='in {{word}} ' --keep=1 "
-         "--out=runs/adversarial_elsewhere"),
+        ("other prompts choose the words",
+         f"causeway adversarial {_ADDITION} --words=Turkey,Ireland,here,in --keep=2 --seed=1 --out=runs/adversarial_seed"),
         ("resumably",
          f"causeway adversarial {_ADDITION} --words=here,in --keep=1 --workdir=runs/adversarial.work "
          "--out=runs/adversarial_resumable"),
     ),
     "polysemanticity": (
         ("groups of a field",
-         f"causeway polysemanticity {_ADDITION} --components=runs/components --label_field=template "
+         f"causeway polysemanticity {_ADDITION} --components=runs/components --label_field=split "
          "--out=runs/by_template"),
         ("other draws",
          f"causeway polysemanticity {_ADDITION} --components=runs/components --seed=1 --out=runs/other_draws"),
