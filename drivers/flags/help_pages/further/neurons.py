@@ -66,7 +66,7 @@ NEURONS = MappingProxyType({
     ),
     "adversarial": (
         ("other prompts choose the words",
-         f"causeway adversarial {_ADDITION} --words=Turkey,Ireland,here,in --keep=2 --seed=1 --out=runs/adversarial_seed"),
+         f"causeway adversarial {_ADDITION} --words=Turkey,Ireland,here,in --keep=2 --seed=1 --out=runs/adversarial_1"),
         ("resumably",
          f"causeway adversarial {_ADDITION} --words=here,in --keep=1 --workdir=runs/adversarial.work "
          "--out=runs/adversarial_resumable"),
