@@ -69,6 +69,7 @@ KINDS = (
     Kind("replay", "replay_pathways.parquet", "free/plan.json", "replay.json", ("free", "teacher_forced")),
     Kind("tokens", "tokens.json", about="tokens.json"),
     Kind("integrate", "integrated.json", about="integrated.json"),
+    Kind("train_dictionary", "quality.json", about="quality.json"),
     Kind("study", "study.json", "stages/inputs.json", "study.json"),
 )  # fmt: skip
 _STAGES = {kind.driver: kind.stages for kind in KINDS}

@@ -45,6 +45,7 @@ SECTIONS = frozenset({
     "select",
     "study",
     "tokens",
+    "train_dictionary",
 })  # fmt: skip
 AMONG = frozenset({"attribute", "second_order"})
 

@@ -1,4 +1,4 @@
-"""Small results of every command that asks about neurons, written by hand as the commands do, with hostile texts.
+"""Which neurons matter, and a trained dictionary: small results, written by hand as commands do, with hostile texts.
 
 With `rows=0` tables are empty and nothing was found.
 """
@@ -132,6 +132,12 @@ def adversarial(folder, rows=2):
                                        "arms": [arm, {**arm, "arm": "random"}][:rows], "verdict": [BAD]})  # fmt: skip
 
 
+def train_dictionary(folder, rows=1):
+    layer = {"layer": 1, "tokens": 64, "features": 8, "dead": 1, "l0": 2.5, "explained_variance": 0.75,
+             "relative_error": 0.5, "loss_recovered": None}  # fmt: skip
+    about(folder, "quality.json", {"layers": [layer, {**layer, "layer": 2}][: rows + 1]})
+
+
 WRITERS = (represent, direction, rank, second_order, components, decompose, ablate, errors, edit, polysemanticity,
-           adversarial)  # fmt: skip
+           adversarial, train_dictionary)  # fmt: skip
 ABOUT_NEURONS = {one.__name__: one for one in WRITERS}

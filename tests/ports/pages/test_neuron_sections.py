@@ -54,6 +54,7 @@ ANSWERS = {
     "errors": "Of 4 prompts 2 count as wrong, 2 as right.",
     "edit": "on prompts that do not say what it is worth: 1:7 \N{MULTIPLICATION SIGN} 2.",
     "polysemanticity": "has 1.5 directions that its effect varies along (by chance 2)",
+    "train_dictionary": "the dictionaries explain between 75.0% (layer 1) and 75.0% (layer 1) of the variance",
     "adversarial": "As prompts stand, 0% of the answers are wrong; 0% with random words.",
 }
 
