@@ -12,10 +12,10 @@ def _doubled(factor, stack):
     return in_turn(lambda own: factor * own, stack, (2, 3), jnp.float32)
 
 
-@pytest.mark.parametrize("devices", [1, 3])
+@pytest.mark.parametrize(("devices", "mode"), [(1, "shard_map"), (3, "shard_map"), (3, "pmap")])
 @pytest.mark.parametrize("count", [1, 4, 9])
-def test_every_part_comes_back_once_with_its_own_result(devices, count):
-    parallel = local_parallel(devices)
+def test_every_part_comes_back_once_with_its_own_result(devices, mode, count):
+    parallel = local_parallel(devices, mode)
     parts = [(number, np.full((2, 3), number, np.float32)) for number in range(count)]
     program = parallel.program(_doubled)
     found = list(run_stacks(lambda own: program(2.0, own), parts, lambda number: number % 2, 2, parallel))
