@@ -7,6 +7,7 @@ so that page, PNG, SVG and the files that a reader downloads show the same numbe
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -114,7 +115,7 @@ class GraphView:
 
     Attributes:
         name, title, caption: as of a chart.
-        graph: what `assets/graph.js` draws, JSON-able.
+        graph: what the scripts of `assets/graph/` draw, JSON-able.
     """
 
     name: str
@@ -187,3 +188,14 @@ class Section:
     anchor: str
     blocks: Sequence[Block]
     lead: str = ""
+
+
+def unreadable(what: str, folder: Path, error: Exception) -> Missing:
+    """In place of what a reader of files failed on, however it did.
+
+    Args:
+        what: cannot be done. folder: that was read. error: what came of it.
+    """
+    said = " ".join(str(error).split())
+    kind = "" if isinstance(error, ValueError | OSError) and said else f"{type(error).__name__}: "
+    return Missing(f"{what}: {folder}: {kind}{said}")

@@ -108,7 +108,7 @@ class Result:
         """Versions, device, host and code that made it; {} where nothing says."""
         inside = [part for part in (self.about.get("about"), self.about.get("summary")) if isinstance(part, Mapping)]
         told = [self.plan.get("recorded"), *(part.get("environment") for part in (self.about, *inside))]
-        return next(filter(None, told), {})
+        return next((found for found in told if found and isinstance(found, Mapping)), {})
 
     @property
     def model(self) -> str:
@@ -138,16 +138,25 @@ def find_results(folder: Path) -> list[Result]:
 
 def _commands(result: Result) -> list[tuple[str, str]]:
     """Of a study, the folder and the command of each stage that was run."""
-    told = result.about.get("results", ()) if result.driver == "study" else ()
+    found = result.about.get("results") if result.driver == "study" else None
+    told = [one for one in found if isinstance(one, Mapping)] if isinstance(found, list) else []
     return [(str(one["stage"]), str(one["command"])) for one in told if one.get("stage") and one.get("command")]
 
 
-def read_json(path: Path) -> Any:
-    """A JSON file; {} where there is none or it is damaged."""
+def read_json(path: Path) -> dict[str, Any]:
+    """The object of a JSON file; {} where there is none, it is damaged, or it holds something else."""
     try:
-        return json.loads(path.read_bytes())
+        found = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
         return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _counts(plan: Mapping[str, Any]) -> list[int]:
+    """How many of each of its units a plan has; [] where that is not what stands there."""
+    units = plan.get("units")
+    pairs = [unit for unit in units if isinstance(unit, list) and len(unit) == 2] if isinstance(units, list) else []
+    return [unit[0] for unit in pairs if isinstance(unit[0], int)]
 
 
 def _folders(top: Path) -> Iterator[Path]:
@@ -182,9 +191,9 @@ def _is_of(kind: Kind, folder: Path, plan: Mapping[str, Any]) -> bool:
 def _result(kind: Kind, folder: Path, name: str, plan: Mapping[str, Any]) -> Result:
     places = [folder] if kind.begun.startswith("plan:") else [folder / stage for stage in kind.stages]
     plans = [read_json(place / PLAN_FILE) for place in places]
-    planned = sum(count for one in plans for count, _ in one.get("units", ()))
+    planned = sum(count for one in plans for count in _counts(one))
     done = sum(1 for place in places for _ in place.glob("units/*.json"))
-    about: Any = next((read_json(path) for path in sorted(folder.glob(kind.about))), {}) if kind.about else {}
+    about = next((read_json(path) for path in sorted(folder.glob(kind.about))), {}) if kind.about else {}
     return Result(
         driver=kind.driver,
         folder=folder,
@@ -193,7 +202,7 @@ def _result(kind: Kind, folder: Path, name: str, plan: Mapping[str, Any]) -> Res
         done=done if planned else None,
         planned=planned or None,
         plan=next(filter(None, plans), {}),
-        about=about if isinstance(about, dict) else {},
+        about=about,
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from causeway.ports.pages.comparison.joins import JOINS
 from causeway.ports.pages.comparison.pair_blocks import differences_block, joined_blocks
-from causeway.ports.pages.section import Block, Card, Cards, Missing, Prose, Section
+from causeway.ports.pages.section import Block, Card, Cards, Missing, Prose, Section, unreadable
 from causeway.ports.pages.workdir import Result, find_results
 
 Pairs = list[tuple[Result, Result]]
@@ -71,13 +71,18 @@ def _section(pair: tuple[Result, Result], anchor: str, questions: Mapping[str, s
     first, second = pair
     question = questions.get(first.driver, first.driver)
     title = f"{question[:1].upper()}{question[1:]}" + (f" ({first.name})" if first.name else "")
-    blocks: list[Block] = [differences_block(first, second)]
+    blocks: list[Block] = []
+    try:
+        blocks.append(differences_block(first, second))
+    # What stands in files may break a reader in any way, and the page goes on.
+    except Exception as error:
+        blocks.append(unreadable("How they were made cannot be compared", second.folder, error))
     unfinished = [result for result in pair if not result.whole]
     if unfinished:
         blocks += [Missing(f"{result.folder}: {result.missing}.") for result in unfinished]
     elif first.driver in JOINS:
         try:
             blocks += joined_blocks(JOINS[first.driver], first, second)
-        except (ValueError, OSError, LookupError) as error:
-            blocks.append(Missing(f"What was measured cannot be compared: {' '.join(str(error).split())}"))
+        except Exception as error:
+            blocks.append(unreadable("What was measured cannot be compared", second.folder, error))
     return Section(title, anchor, blocks, f"causeway {first.driver}: {first.folder} and {second.folder}")

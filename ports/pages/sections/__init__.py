@@ -12,7 +12,7 @@ import importlib
 import re
 from collections.abc import Mapping, Sequence
 
-from causeway.ports.pages.section import Block, Chart, Missing, Prose, Section
+from causeway.ports.pages.section import Block, Chart, Prose, Section, unreadable
 from causeway.ports.pages.sections.feature_contexts import beside
 from causeway.ports.pages.sections.overview import overview
 from causeway.ports.pages.sections.provenance import provenance
@@ -69,10 +69,16 @@ def _section(result: Result, anchor: str, question: str, results: Sequence[Resul
     module = importlib.import_module(f"{__name__}.{result.driver}")
     try:
         made = module.section_of(result, anchor, title, *[results] * (result.driver in AMONG))
-    except (ValueError, OSError, LookupError) as error:
-        said = f"This part cannot be shown: {' '.join(str(error).split())}"
-        made = Section(title, anchor, [Missing(said)], f"causeway {result.driver}, {result.folder}")
-    blocks = [*made.blocks, *beside(made, result, results), *provenance(result)]
+    # What stands in files may break a reader in any way, and the page goes on.
+    except Exception as error:
+        made = Section(
+            title, anchor, [unreadable("This part cannot be shown", result.folder, error)], f"causeway {result.driver}"
+        )
+    blocks = [*made.blocks, *beside(made, result, results)]
+    try:
+        blocks += provenance(result)
+    except Exception as error:
+        blocks.append(unreadable("What this was made from cannot be shown", result.folder, error))
     return Section(made.title, made.anchor, list(map(_drawable, blocks)), made.lead)
 
 

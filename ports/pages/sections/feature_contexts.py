@@ -6,7 +6,7 @@ That the dictionaries are the same is known by the digests in both plans; result
 
 from collections.abc import Sequence
 
-from causeway.ports.pages.section import Block, DataTable, FeatureCards, Missing, Section
+from causeway.ports.pages.section import Block, DataTable, FeatureCards, Section, unreadable
 from causeway.ports.pages.sections.contexts import HOW_READ, Key, cards_of
 from causeway.ports.pages.workdir import Result
 
@@ -19,12 +19,13 @@ def beside(section: Section, result: Result, results: Sequence[Result]) -> list[
     Args:
         section: made of `result`. results: all of the page.
     """
-    found = [other for other in results if other.driver == "contexts" and other.whole and _same(result, other)]
-    keys = _first_features(section) if found and result.driver != "contexts" else []
     try:
+        found = [other for other in results if other.driver == "contexts" and other.whole and _same(result, other)]
+        keys = _first_features(section) if found and result.driver != "contexts" else []
         cards = cards_of(found[0], keys) if keys else []
-    except (ValueError, OSError, LookupError) as error:
-        return [Missing(f"Contexts of these features cannot be shown: {' '.join(str(error).split())}")]
+    # What stands in files may break a reader in any way, and the page goes on.
+    except Exception as error:
+        return [unreadable("Contexts of these features cannot be shown", result.folder, error)]
     if not cards:
         return []
     return [FeatureCards(

@@ -48,8 +48,8 @@ def _table(results: Sequence[Result], anchors: Mapping[int, str]) -> pa.Table:
             "folder": result.name or str(result.folder),
             "state": _state(result),
             "model": result.model or None,
-            "device": result.environment.get("device"),
-            "jax": result.environment.get("jax"),
+            "device": str(result.environment.get("device", "")) or None,
+            "jax": str(result.environment.get("jax", "")) or None,
             "fingerprint": str(result.plan.get("fingerprint", ""))[:12] or None,
             "section": anchors.get(id(result)),
         }

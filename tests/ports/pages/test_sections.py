@@ -2,12 +2,14 @@
 
 import importlib.util
 import json
+import shutil
 import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
+from causeway.ports.pages.comparison import compared
 from causeway.ports.pages.figures import draw, write_figures
 from causeway.ports.pages.page import render
 from causeway.ports.pages.section import Chart, DataTable, Missing, Prose
@@ -82,6 +84,35 @@ def test_results_that_cannot_be_read_leave_the_rest(sweep, tmp_path):
     _, bad, good = page_of(tmp_path)
     assert "cannot be shown" in blocks(bad, Missing)[0].text
     assert blocks(good, Chart)
+
+
+ODD = {
+    "plan.json": ["[1]", '{"name": "patch_sweep", "units": 5}', '{"name": "patch_sweep", "units": null}',
+                  '{"name": "patch_sweep", "units": [1, [2]], "config": [], "recorded": 3}'],
+    "summary.json": ["[]", '{"outcomes": null, "reading": null}', '{"reading": [], "environment": [1]}'],
+    "study.json": ["[1]", '{"results": [1]}', '{"results": 5}'],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "content"), [(name, content) for name, all_ in ODD.items() for content in all_])
+def test_an_odd_file_leaves_the_rest_of_the_page(sweep, tmp_path, name, content):
+    shutil.copytree(sweep, tmp_path / "good")
+    shutil.copytree(sweep, tmp_path / "odd")
+    (tmp_path / "odd" / name).write_text(content)
+    sections = page_of(tmp_path)
+    assert render(sections, "t", "m")
+    assert blocks(next(section for section in sections if section.anchor.endswith("good")), Chart)
+    assert render(compared(tmp_path, tmp_path, QUESTIONS), "t", "m")
+
+
+def test_what_cannot_be_shown_names_the_folder_and_the_error(sweep, tmp_path):
+    folder = shutil.copytree(sweep, tmp_path / "odd")
+    (folder / "summary.json").write_text('{"outcomes": null, "reading": null}')
+    (folder / "plan.json").write_text('{"name": "patch_sweep", "config": [1]}')
+    said = [block.text for block in blocks(page_of(folder)[1], Missing)]
+    assert [text.partition(": ")[0] for text in said] == [
+        "This part cannot be shown", "What this was made from cannot be shown"]  # fmt: skip
+    assert all(str(folder) in text and "Error: " in text for text in said)
 
 
 def test_a_sweep_that_moves_nothing_says_so(tmp_path):
