@@ -9,20 +9,25 @@ What their columns are is said in `engine/analyses/contexts/tables`. Contexts ar
 of features at a time.
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from causeway.engine import scalars
-from causeway.engine.analyses.contexts.tables import CONTEXTS, Tables
+from causeway.engine.analyses.contexts.schemas import CONTEXTS
 from causeway.engine.sweep import durable
 from causeway.engine.sweep.checksums import check
 from causeway.engine.sweep.table import encode, merge
 from causeway.ports.files.foreign import check_file, parsing
+
+if TYPE_CHECKING:
+    from causeway.engine.analyses.contexts.tables import Tables
 
 FEATURES_FILE, CONTEXTS_FILE, HISTOGRAMS_FILE = "features.parquet", "contexts.parquet", "histograms.parquet"
 ABOUT = "summary.json"

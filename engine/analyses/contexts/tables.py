@@ -21,6 +21,7 @@ import pyarrow as pa
 from jaxtyping import Bool, Float, Int, Shaped
 
 from causeway.engine.analyses.contexts.logit_weights import LogitWeights
+from causeway.engine.analyses.contexts.schemas import CONTEXTS, FEATURES, HISTOGRAMS
 from causeway.engine.analyses.contexts.sweep import ContextSweep, LayerTally
 from causeway.engine.analyses.contexts.tally import BINS, GROUPS, Contexts, bin_of, lower_edge
 from causeway.engine.analyses.contexts.token_texts import TokenTexts, token_texts
@@ -33,24 +34,6 @@ from causeway.engine.train.corpus import Corpus
 TOP, SAMPLE = "top", "sample"
 # Features whose contexts are made at a time: a table's rows are in memory.
 CHUNK = 4096
-CONTEXTS = pa.schema([
-    ("layer", pa.int32()), ("feature", pa.int32()), ("kind", pa.string()), ("band", pa.int32()), ("rank", pa.int32()),
-    ("value", pa.float32()), ("text", pa.int32()), ("row", pa.int32()), ("position", pa.int32()), ("peak", pa.int32()),
-    ("tokens", pa.list_(pa.string())), ("ids", pa.list_(pa.int32())), ("activations", pa.list_(pa.float32())),
-])  # fmt: skip
-HISTOGRAMS = pa.schema([
-    ("layer", pa.int32()), ("feature", pa.int32()), ("low", pa.float32()), ("high", pa.float32()),
-    ("count", pa.int64()),
-])  # fmt: skip
-FEATURES = pa.schema([
-    ("layer", pa.int32()), ("feature", pa.int32()), ("label", pa.string()), ("active_tokens", pa.int64()),
-    ("firing_rate", pa.float64()), ("low", pa.float64()), ("high", pa.float64()), ("active_rows", pa.int64()),
-    ("mean_active", pa.float64()), ("maximum", pa.float32()), ("promoted", pa.list_(pa.string())),
-    ("promoted_ids", pa.list_(pa.int32())), ("promoted_weights", pa.list_(pa.float32())),
-    ("suppressed", pa.list_(pa.string())), ("suppressed_ids", pa.list_(pa.int32())),
-    ("suppressed_weights", pa.list_(pa.float32())), ("nearest", pa.list_(pa.int32())),
-    ("nearest_cosines", pa.list_(pa.float32())),
-])  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,13 +1,15 @@
 """Sections of graphs and interventions: a folder's results find each other by weights, dictionaries and prompt."""
 
 import json
+import subprocess
+import sys
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from causeway.ports.pages.page import render
 from causeway.ports.pages.section import Chart, DataTable, GraphView, Missing
-from causeway.ports.pages.sections import sections_of
+from causeway.ports.pages.sections import SECTIONS, sections_of
 from causeway.ports.pages.workdir import find_results
 from tests.ports.pages.test_explorer import counted, document
 
@@ -109,3 +111,9 @@ def test_what_is_unfinished_or_damaged_is_said(tmp_path):
     found = sections(tmp_path)
     assert "No graphs yet: 0 of 1 units" in blocks(found["attribute-begun"], Missing)[0].text
     assert "cannot be shown" in blocks(found["attribute-damaged"], Missing)[0].text
+
+
+def test_no_section_imports_jax():
+    names = ", ".join(f"causeway.ports.pages.sections.{name}" for name in sorted(SECTIONS))
+    code = f"import sys, {names}; sys.exit('jax' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
