@@ -28,7 +28,6 @@ def pictures(cell):
     return [output for output in cell.outputs if "image/png" in output.get("data", {})]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_notebook_runs_and_prints_what_it_shows(tmp_path, name):
     shown = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
