@@ -89,8 +89,9 @@ class OneMesh(Process):
     def present(self, folder: Path) -> Iterator[None]:
         """See `Process.present`; watches the others meanwhile."""
         over = threading.Event()
-        threading.Thread(target=self._watch, args=(over,), daemon=True).start()
         with super().present(folder):
+            # Not before: where the meeting is refused, each says why, and nobody is lost.
+            threading.Thread(target=self._watch, args=(over,), daemon=True).start()
             try:
                 yield
             except jax.errors.JaxRuntimeError:

@@ -1,6 +1,7 @@
 """Processes of jax.distributed: what they tell each other, here through a dictionary in place of the service."""
 
 import threading
+import time
 
 import pytest
 
@@ -251,3 +252,16 @@ def test_on_one_mesh_whoever_is_left_alone_leaves(toy, tmp_path, monkeypatch):
         "process 1/2, without which nothing can be computed on this mesh, ended or is lost; finished units stay: start "
         "all processes again to resume", True,
     )  # fmt: skip
+
+
+def test_on_one_mesh_a_meeting_that_is_refused_is_told_and_nobody_is_lost(tmp_path, monkeypatch):
+    monkeypatch.setattr("causeway.engine.sweep.one_mesh._WATCH_SECONDS", 0.01)
+    service, said = Service(), []
+    service.key_value_set("beat/1", "end")
+    with (
+        pytest.raises(ValueError, match=r"^process 1/2 ended before it looked there"),
+        one_mesh(0, service, lambda line, met: said.append(line)).present(tmp_path),
+    ):
+        pass
+    time.sleep(0.1)
+    assert not said
