@@ -17,6 +17,7 @@ import dataclasses
 import json
 import math
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from jaxtyping import Float, Int
 
 from causeway.engine import scalars
 from causeway.engine.sweep.durable import make_folder, write_bytes
-from causeway.ports.files.config_fields import read_json
+from causeway.ports.files.config_fields import MOST_LAYERS, read_json
 
 # A graph of millions of edges is for other programs.
 MOST_BYTES = 1 << 28
@@ -147,6 +148,8 @@ def parse_graph(content: Mapping[str, Any], where: str) -> GraphDocument:
     metadata = content.get("metadata")
     if not is_graph(content) or not isinstance(metadata, dict) or not isinstance(metadata.get("prompt_tokens"), list):
         raise ValueError(f"{where}: has no metadata with prompt_tokens, nodes and links; {_ADVICE}")
+    if (place := _not_finite(content)) is not None:
+        raise ValueError(f"{where}: {place.removeprefix('.')}; needs a finite number")
     nodes, links = content["nodes"], content["links"]
     numbers: dict[str, int] = {}
     for i, node in enumerate(nodes):
@@ -156,16 +159,17 @@ def parse_graph(content: Mapping[str, Any], where: str) -> GraphDocument:
         _check(link, _LINK, f"{where}: links[{i}]")
         if missing := [link[end] for end in ("source", "target") if link[end] not in numbers]:
             raise ValueError(f"{where}: links[{i}] names {scalars.shown(missing[0])}, which is no node; {_ADVICE}")
-    position = np.array([node["ctx_idx"] for node in nodes], int)
     length = len(metadata["prompt_tokens"])
-    if len(nodes) and (position.min() < 0 or position.max() >= length):
-        raise ValueError(f"{where}: a node stands at token {position.max()}, of {length} prompt_tokens; {_ADVICE}")
+    for i, node in enumerate(nodes):
+        if not 0 <= (at := node["ctx_idx"]) < length:
+            at = scalars.shown(at)
+            raise ValueError(f"{where}: nodes[{i}] stands at token {at}, of {length} prompt_tokens; {_ADVICE}")
     kinds = [_kind(node["feature_type"]) for node in nodes]
     return GraphDocument(
         document=content,
         kinds=kinds,
         layer=np.array([_layer(node["layer"], f"{where}: nodes[{i}]") for i, node in enumerate(nodes)], int),
-        position=position,
+        position=np.array([node["ctx_idx"] for node in nodes], int),
         features=[_feature(node) if kind == "feature" else None for node, kind in zip(nodes, kinds, strict=True)],
         influence=np.array([_number(node.get("influence"), math.nan) for node in nodes]),
         probability=np.array([
@@ -186,8 +190,19 @@ def _check(record: Any, fields: Mapping[str, Any], where: str) -> None:
         value = record.get(name)
         if not isinstance(value, kind) or isinstance(value, bool):
             raise ValueError(f"{where}: {name} is {scalars.shown(value)}; {_ADVICE}")
-    if not math.isfinite(record.get("weight", 0)):
-        raise ValueError(f"{where}: weight is {record['weight']}; needs a finite number")
+
+
+def _not_finite(value: Any) -> str | None:
+    """Where the first number stands that is not finite as a float, and what it is; None where all are."""
+    if isinstance(value, int | float):
+        # An integer of any size is compared with a float as it is.
+        return None if abs(value) <= sys.float_info.max else f" is {scalars.shown(value)}"
+    if not isinstance(value, dict | list):
+        return None
+    for name, inner in value.items() if isinstance(value, dict) else enumerate(value):
+        if (place := _not_finite(inner)) is not None:
+            return (f"[{name}]" if isinstance(value, list) else f".{scalars.shown(name)[1:-1]}") + place
+    return None
 
 
 def _kind(name: str) -> str:
@@ -198,13 +213,16 @@ def _layer(value: str | int, where: str) -> int:
     if value == "E":
         return -1
     try:
-        return int(value)
+        found = int(value)
     except ValueError:
-        raise ValueError(f"{where}: layer is {scalars.shown(value)}; needs E or a whole number") from None
+        found = MOST_LAYERS + 1
+    if not -1 <= found <= MOST_LAYERS:
+        raise ValueError(f"{where}: layer is {scalars.shown(value)}; needs E or a whole number up to {MOST_LAYERS}")
+    return found
 
 
 def _feature(node: Mapping[str, Any]) -> int | None:
-    if found := re.fullmatch(r"\d+_(\d+)_\d+", node["node_id"]):
+    if found := re.fullmatch(r"\d+_(\d{1,10})_\d+", node["node_id"]):
         return int(found[1])
     pair = node.get("feature")
     if not isinstance(pair, int) or pair < 0:

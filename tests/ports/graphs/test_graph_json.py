@@ -97,6 +97,14 @@ def test_a_graph_that_is_saved_is_loaded(tmp_path, data_dir, thresholds):
         (lambda d: d["nodes"][1].update(ctx_idx=2), "stands at token 2, of 2"),
         (lambda d: d["nodes"][1].update(layer="top"), "nodes[1]: layer is 'top'"),
         (lambda d: d["nodes"].append(5), "nodes[6]: got 5"),
+        (lambda d: d["nodes"][1].update(ctx_idx=-1), "nodes[1] stands at token -1, of 2"),
+        (lambda d: d["nodes"][1].update(ctx_idx=10**30), "nodes[1] stands at token 1000"),
+        (lambda d: d["nodes"][1].update(layer="9" * 30), "nodes[1]: layer is '999"),
+        (lambda d: d["nodes"][1].update(layer=-2), "nodes[1]: layer is -2"),
+        (lambda d: d["links"][1].update(weight=10**400), "links[1].weight is 1000"),
+        (lambda d: d["nodes"][5].update(token_prob=-(10**400)), "nodes[5].token_prob is -1000"),
+        (lambda d: d["nodes"][0].update(influence=float("inf")), "nodes[0].influence is inf"),
+        (lambda d: d["metadata"].update(extra=[{"a": float("-inf")}]), "metadata.extra[0].a is -inf; needs a finite"),
     ],
 )
 def test_what_is_no_graph_is_refused(change, said):
@@ -107,3 +115,8 @@ def test_what_is_no_graph_is_refused(change, said):
     assert str(refused.value).startswith("g.json: ")
     assert said in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_a_number_of_a_feature_that_is_none_is_left_out():
+    name = f"0_{'9' * 5000}_1"
+    assert parse_graph(document([node(name, 0, 1, feature=None)]), "g.json").features == [None]
