@@ -25,7 +25,8 @@ _BLOCK_BYTES = 1 << 28
 def nearest_features(
     dictionary: Holder, layer: int, features: Int[np.ndarray, " f"], k: int = NEAREST
 ) -> tuple[Int[np.ndarray, "f k"], Float[np.ndarray, "f k"]]:
-    """Numbers and cosines of the most similar other features, the most similar first; of few features fewer than k.
+    """Numbers and cosines of the most similar other features, the most similar first; of few features fewer than k,
+    of one none.
 
     Args:
         dictionary: any holder. layer: model layer. features: numbers of those asked about.
@@ -33,6 +34,8 @@ def nearest_features(
     rows = jnp.asarray(dictionary.arrays_at(layer)["W_dec"])
     directions = _directions(rows.reshape(len(rows), -1))
     k, size = min(k, len(rows) - 1), max(1, min(len(features), _BLOCK_BYTES // (4 * len(rows))))
+    if not k:
+        return np.zeros((len(features), 0), np.int32), np.zeros((len(features), 0), np.float32)
     blocks = []
     for start in range(0, len(features), size):
         own = features[start : start + size]

@@ -1,5 +1,7 @@
 """Features that write alike are those of the largest cosines, without the feature itself."""
 
+from types import SimpleNamespace
+
 import jax
 import numpy as np
 import pytest
@@ -32,3 +34,9 @@ def test_a_row_of_zeros_is_like_none(tiny):
     dictionary.W_dec[...] = dictionary.W_dec[...].at[0, 2].set(0)
     _, found = nearest_features(dictionary, 0, np.array([2]), 2)
     np.testing.assert_array_equal(found, 0)
+
+
+def test_a_feature_alone_has_none():
+    alone = SimpleNamespace(arrays_at=lambda layer: {"W_dec": np.ones((1, 8), np.float32)})
+    ids, cosines = nearest_features(alone, 0, np.array([0]))
+    assert ids.shape == cosines.shape == (1, 0)
