@@ -5,8 +5,9 @@ takes a core a millisecond and more. A stack holds K batches of one shape, of wh
 
     for i < n:  found[i] = function(own[i])
 
-n is traced, so one program serves all numbers of batches, what only fills a stack costs nothing, and a batch's bits are
-those that it has in any other stack.
+n is traced, so one program serves all numbers of batches, what only fills a stack is sent but not run, and a batch's
+bits are those that it has in any other stack. With places along `model`, n is the same on all devices: the compiler
+puts messages into the loop, and all of them might wait for a device that takes fewer turns.
 
 Shapes: K batches, [K, ...] of each of their arrays. Memory: the results of K batches, beside what one takes.
 """
@@ -57,17 +58,18 @@ def run_stacks(
     for same in alike.values():
         for start in range(0, len(same), size * devices):
             dealt = [same[start : start + size * devices][at::devices] for at in range(devices)]
-            stacks = [_stack([own for _, own in mine], size, same[0][1]) for mine in dealt]
+            equal = len(dealt[0]) if parallel.model > 1 else None
+            stacks = [_stack([own for _, own in mine], size, same[0][1], equal) for mine in dealt]
             found = to_host(program(parallel.place(stacks)))
             for mine, results in zip(dealt, found, strict=True):
                 for (part, own), result in zip(mine, results, strict=False):
                     yield part, own, result
 
 
-def _stack(parts: Sequence[Any], size: int, filler: Any) -> Stack:
-    """Trees of equal shapes, and as many fillers as make up a stack."""
+def _stack(parts: Sequence[Any], size: int, filler: Any, taken: int | None) -> Stack:
+    """Trees of equal shapes, and as many fillers as make up a stack; the parts are run, or so many."""
     filled = [*parts, *[filler] * (size - len(parts))]
-    return Stack(jax.tree.map(lambda *leaves: np.stack(leaves), *filled), np.asarray(len(parts), np.int32))
+    return Stack(jax.tree.map(lambda *leaves: np.stack(leaves), *filled), np.asarray(taken or len(parts), np.int32))
 
 
 def in_turn(
