@@ -8,6 +8,7 @@ A label is a text, in any script. A row without one (empty, or null) labels noth
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -79,8 +80,22 @@ def _rows(path: Path) -> list[dict[str, Any]]:
         table = read_parquet(path, missing=_EXAMPLE)
         return table.select([name for name in COLUMNS if name in table.column_names]).to_pylist()
     if kind == ".csv":
-        return list(csv.DictReader(io.StringIO(read_text(path, missing=_EXAMPLE), newline="")))
+        return _csv_rows(path)
     return read_lines(path, lambda record: record).items
+
+
+def _csv_rows(path: Path) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    # Else a quote that is not closed takes the rest of the file for one label.
+    reader = csv.DictReader(io.StringIO(read_text(path, missing=_EXAMPLE), newline=""), strict=True)
+    try:
+        rows.extend(reader)
+    except csv.Error as error:
+        raise ValueError(
+            f"{path}: row {len(rows) + 1} is not CSV ({error}; line {reader.line_num}); a text with commas, quotes or "
+            "line breaks stands in quotes, and quotes in it are doubled"
+        ) from None
+    return rows
 
 
 def _suffix(path: Path) -> str:
@@ -91,6 +106,6 @@ def _suffix(path: Path) -> str:
 
 def _number(value: Any, where: str) -> int:
     """A whole number from 0 on; of CSV, a text of one."""
-    if isinstance(value, str) and value.strip().isascii() and value.strip().isdecimal():
+    if isinstance(value, str) and re.fullmatch(r"\s*[0-9]{1,20}\s*", value):
         value = int(value)
     return scalars.integer(value, where, 0)

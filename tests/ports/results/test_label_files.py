@@ -39,6 +39,24 @@ def test_what_is_wrong_is_told(tmp_path, name):
     assert "\n" not in str(error.value)
 
 
+WRONG_CSV = {
+    "a field without end": ("1,2,a\n1,3," + "x" * 200_000 + "\n", "row 2 is not CSV (field larger"),
+    "an open quote": ('1,2,a\n1,3,"b\n1,4,c\n', "row 2 is not CSV (unexpected end"),
+    "a number without end": (f"1,{'9' * 5000},a\n", "row 1: feature: got '999"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_CSV)
+def test_a_wrong_csv_is_told_in_a_line(tmp_path, name):
+    text, told = WRONG_CSV[name]
+    path = tmp_path / "labels.csv"
+    path.write_text("layer,feature,label\n" + text)
+    with pytest.raises(ValueError) as error:
+        read_labels(path)
+    assert str(error.value).startswith(f"{path}: {told}")
+    assert "\n" not in str(error.value)
+
+
 def test_other_files_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"ends in \.parquet"):
         read_labels(tmp_path / "labels.txt")
