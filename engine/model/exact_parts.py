@@ -7,7 +7,9 @@ in bfloat16 are one already:
 
 A product of two bfloat16 fits into the float32 that sums are in, so nothing is lost that a product in float32 keeps. On
 tensor cores three of these take a fifth of the time of one without them, and no weight is converted. Parts below the
-smallest bfloat16 (1e-38) are lost. A model asks for it by `Numerics.in_parts`, which `chosen` sets where it helps.
+smallest bfloat16 (1e-38) are lost, and a number above the largest (3.39e38, of float32's 3.40e38) gives NaN, which is
+refused like any other. Derivatives are taken backwards alone (`vjp`, `grad`): `jvp` and `linearize` are not supported.
+A model asks for it by `Numerics.in_parts`, which `chosen` sets where it helps.
 
 Shapes: any equation of einsum "...a,w->...b". Cost: 3 products of 16 bits, and as many of the way back.
 """
