@@ -12,7 +12,8 @@ of features at a time.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,9 +72,22 @@ def read_table(folder: Path | str, name: str, features: Iterable[tuple[int, int]
     Raises:
         FileNotFoundError: there is none. ValueError: it is damaged.
     """
+    return open_table(folder, name)(features)
+
+
+def open_table(folder: Path | str, name: str) -> Callable[[Iterable[tuple[int, int]] | None], pa.Table]:
+    """`read_table` for who reads some features after others: the file is checked once, not each time.
+
+    Raises:
+        FileNotFoundError: there is none. ValueError: it is damaged.
+    """
     path = Path(folder) / name
     check_file(path, missing=_ADVICE)
     check(path)
+    return partial(_rows, path)
+
+
+def _rows(path: Path, features: Iterable[tuple[int, int]] | None) -> pa.Table:
     with parsing(path, "Parquet file", "run `contexts` again"):
         if features is None:
             return pq.read_table(path)

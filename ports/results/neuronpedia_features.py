@@ -13,17 +13,19 @@ of all logit weights) stands as an empty list. Bins grow with the values, where 
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from causeway.engine.sweep import durable
-from causeway.ports.results.context_files import CONTEXTS_FILE, FEATURES_FILE, HISTOGRAMS_FILE, read_table
+from causeway.ports.results.context_files import CONTEXTS_FILE, FEATURES_FILE, HISTOGRAMS_FILE, open_table, read_table
 
 BATCH = 128
 FOLDER = "neuronpedia"
+_Table = Callable[[list[tuple[int, int]]], pa.Table]
 _UNKNOWN = (
     *(f"neuron_alignment_{name}" for name in ("indices", "values", "l1")),
     *(f"correlated_{what}_{name}" for what in ("neurons", "features") for name in ("indices", "l1", "pearson")),
@@ -41,6 +43,7 @@ def write_features(workdir: Path, about: Mapping[str, Any], scan: str, dataset: 
         The folder.
     """
     rows = read_table(workdir, FEATURES_FILE).to_pylist()
+    tables = open_table(workdir, HISTOGRAMS_FILE), open_table(workdir, CONTEXTS_FILE)
     layers: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
         layers[row["layer"]].append(row)
@@ -51,17 +54,17 @@ def write_features(workdir: Path, about: Mapping[str, Any], scan: str, dataset: 
             part = own[start : start + BATCH]
             content = {
                 "model_id": scan, "layer": layer, "sae_set": about["stream"],
-                "features": list(_features(workdir, part, about, dataset)),
+                "features": list(_features(tables, part, about, dataset)),
             }  # fmt: skip
             durable.write_bytes(folder / f"batch-{number}.json", json.dumps(content).encode())
     return workdir / FOLDER
 
 
 def _features(
-    workdir: Path, part: list[dict[str, Any]], about: Mapping[str, Any], dataset: str
+    tables: Iterable[_Table], part: list[dict[str, Any]], about: Mapping[str, Any], dataset: str
 ) -> Iterator[dict[str, Any]]:
     keys = [(row["layer"], row["feature"]) for row in part]
-    bins, contexts = (_by_feature(workdir, name, keys) for name in (HISTOGRAMS_FILE, CONTEXTS_FILE))
+    bins, contexts = (_by_feature(table(keys)) for table in tables)
     for row in part:
         feature, own = row["feature"], bins[row["feature"]]
         yield {
@@ -75,9 +78,9 @@ def _features(
         }  # fmt: skip
 
 
-def _by_feature(workdir: Path, name: str, keys: list[tuple[int, int]]) -> dict[int, list[dict[str, Any]]]:
+def _by_feature(table: pa.Table) -> dict[int, list[dict[str, Any]]]:
     found: dict[int, list[dict[str, Any]]] = defaultdict(list)
-    for row in read_table(workdir, name, keys).to_pylist():
+    for row in table.to_pylist():
         found[row["feature"]].append(row)
     return found
 
