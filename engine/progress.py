@@ -6,16 +6,19 @@
             step.advance(len(batch))
 
 A step inside another is silent, also in another thread, because the outer one tells of the whole. While nothing is
-advanced, as in a compilation, a thread goes on telling the time. `TQDM_DISABLE=1` silences all. Nothing here is read
-back by a computation.
+advanced, as in a compilation, a thread goes on telling the time. A step of a generator that an error leaves half taken,
+as a traceback keeps it, is over when the function that took its items is. `TQDM_DISABLE=1` silences all. Nothing here
+is read back by a computation.
 """
 
 import datetime
+import inspect
 import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
+from types import FrameType
 from typing import Any, TextIO, TypeVar
 
 from tqdm import tqdm
@@ -56,6 +59,7 @@ class Step:
         self._bar: tqdm | None = None
         self._silent = False
         self._over = threading.Event()
+        self._taker: int | None = None
         self._started = self._told = clock()
 
     @property
@@ -65,6 +69,8 @@ class Step:
 
     def begin(self) -> None:
         """Begin: the step is silent where another is open."""
+        for step in [one for one in _open if one._is_left]:
+            step.end()
         self._silent = bool(_open) or bool(os.environ.get("TQDM_DISABLE"))
         _open.append(self)
         self._started = self._told = self._clock()
@@ -86,6 +92,7 @@ class Step:
 
     def __enter__(self) -> "Step":
         """Begin."""
+        self._taker = _taker_of(sys._getframe(1))
         self.begin()
         return self
 
@@ -103,12 +110,19 @@ class Step:
         else:
             self._tell_if_due()
 
+    @property
+    def _is_left(self) -> bool:
+        """Whether it is of a generator whose items nobody takes any more."""
+        return self._taker is not None and self._taker not in _running()
+
     def _go_on(self) -> None:
         """Of a thread of its own: tell while nothing is advanced."""
         wait = DELAY
         while not self._over.wait(wait):
             wait = _REFRESH
-            if self._bar is not None:
+            if self._is_left:
+                self.end()
+            elif self._bar is not None:
                 self._bar.refresh()
             else:
                 self._tell_if_due()
@@ -125,6 +139,28 @@ class Step:
         done, total = (f"{n / 1e9:.2f} GB" if of_bytes else f"{n:,}" for n in (self._done, self._total))
         speed, units = (f"{rate / 1e9:.2f} GB", "") if of_bytes else (f"{rate:.3g}", f" {_plural(self._unit)}")
         return f"{self._what}: {done} of {total}{units}, {speed} a second, {left(rate, self._total - self._done)}"
+
+
+def _taker_of(frame: FrameType) -> int | None:
+    """Of a generator's frame the id of the function's that takes its items, else None.
+
+    The frame itself would keep its arrays. While a traceback keeps it, no other has its id.
+    """
+    taker: FrameType | None = frame
+    while taker is not None and taker.f_code.co_flags & inspect.CO_GENERATOR:
+        taker = taker.f_back
+    return None if taker is None or taker is frame else id(taker)
+
+
+def _running() -> set[int]:
+    """The ids of all frames that run, of all threads."""
+    found = set()
+    for frame in sys._current_frames().values():
+        at: FrameType | None = frame
+        while at is not None:
+            found.add(id(at))
+            at = at.f_back
+    return found
 
 
 def _plural(unit: str) -> str:

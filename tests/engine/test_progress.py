@@ -87,3 +87,25 @@ def test_items_are_counted_as_they_are_taken():
     next(left)
     left.close()
     assert lines(10, [(40.0, 5)]) != []
+
+
+def test_a_generator_that_an_error_leaves_half_taken_is_over(monkeypatch):
+    def taken(fails):
+        left = each("layers", range(3), "layer")
+        next(left)
+        if fails:
+            raise RuntimeError
+        assert lines(10, [(40.0, 5)]) == []
+
+    taken(fails=False)
+    for wait in (60.0, 0.01):
+        monkeypatch.setattr(progress, "DELAY", wait)
+        with pytest.raises(RuntimeError) as kept:
+            taken(fails=True)
+        if wait < 1:
+            end = time.monotonic() + 10
+            while progress._open and time.monotonic() < end:
+                time.sleep(0.01)
+            assert not progress._open
+        assert lines(10, [(40.0, 5)]) != []
+        assert kept.tb
