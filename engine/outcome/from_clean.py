@@ -178,7 +178,7 @@ def _kinds(
 
 def _own(
     batch: Batch, numbers: np.ndarray, prompts: np.ndarray, lengths: np.ndarray, tokens: int, tops: np.ndarray
-) -> Own:  # fmt: skip
+) -> Own:
     """One batch, its padding repeated from the first row's prompt without slots."""
     rows = np.concatenate([numbers, np.full(len(batch.numbers) - len(numbers), numbers[0])])
     begins = np.maximum(lengths[rows] - tokens, 0).astype(np.int32)
@@ -218,7 +218,6 @@ def edited_last(background: Background, own: Own, tokens: int, logits: bool) -> 
     instruments = dataclasses.replace(edited, held=_held(clean, own.prompts, positions))
     x = clean.streams[own.first, own.prompts[:, None], positions]
     x = Observer(edited, own.first, positions, real)("embed", x)
-
     end = (clean.lengths[own.prompts] - 1 - own.begins)[:, None]
     reader = background.reader
 
