@@ -71,7 +71,7 @@ def _one_way(row: Mapping[str, Any], unchanged: tuple[str, ...]) -> dict[str, An
     """An effect under one name for a contrast, whichever arm stands first and however the unchanged is called."""
     arm, reference = ("unchanged" if row[name] in unchanged else row[name] for name in ("arm", "reference"))
     value, low, high = row["effect"], row[LOW], row[HIGH]
-    if reference != "unchanged" and reference > arm:
+    if arm == "unchanged" or (reference != "unchanged" and reference > arm):
         arm, reference = reference, arm
         value, low, high = (None if one is None else -one for one in (value, high, low))
     keys = {name: row[name] for name in _EFFECT_KEYS[:3]}

@@ -11,6 +11,7 @@ import pytest
 
 from causeway.drivers.main import QUESTIONS
 from causeway.ports.pages.comparison import compared
+from causeway.ports.pages.comparison.joins import UNCHANGED, _one_way
 from causeway.ports.pages.page import render
 from causeway.ports.pages.section import Cards, Chart, DataTable, Missing, Prose
 
@@ -71,6 +72,14 @@ def test_a_contrast_has_one_name_whichever_arm_stands_first(sweeps, tmp_path):
     for block in blocks(section, DataTable)[1:]:
         assert block.table.num_rows
         assert set(block.table["difference"].to_pylist()) == {0.0}
+
+
+@pytest.mark.parametrize("arms", [("noop", "patch"), ("patch", "noop"), ("patch", "baseline")])
+def test_the_unchanged_stands_second(arms):
+    sign = -1.0 if arms[0] in UNCHANGED else 1.0
+    row = {"outcome": "o", "layer": 0, "feature": 1, "arm": arms[0], "reference": arms[1]}
+    found = _one_way({**row, "effect": sign * 2.0, "low": sign * 2.0 - 1, "high": sign * 2.0 + 1}, UNCHANGED)
+    assert (found["contrast"], found["low"], found["value"], found["high"]) == ("patch - unchanged", 1.0, 2.0, 3.0)
 
 
 def test_what_differs_in_the_plans_is_told_field_by_field(sweeps, tmp_path):
