@@ -43,7 +43,7 @@ def main(_: list[str]) -> None:
     sections, said, title = _compared() if FLAGS.compare else _graphs(place) if FLAGS.graph else _results(place)
     made = f"Made by causeway report, {datetime.date.today()}: {versions()}"
     durable.make_folder(out.parent)
-    durable.write_bytes(out, page.render(sections, title, made).encode())
+    durable.write_bytes(out, page.encoded(page.render(sections, title, made)))
     print(f"{said}: {out}")
     if FLAGS.figures:
         folder = out.with_name(f"{out.stem}_figures")

@@ -23,6 +23,7 @@ from pathlib import Path
 from causeway.engine.sweep import durable
 from causeway.ports.pages.figures import charts_of, draw
 from causeway.ports.pages.methods import as_markdown
+from causeway.ports.pages.page import encoded
 from causeway.ports.pages.section import Section
 from causeway.ports.pages.workdir import Result, is_inside
 
@@ -59,7 +60,7 @@ def write_bundle(
         path: of the archive. folder: that was looked at. results, sections, page: what it gave. questions: what each
             command answers.
     """
-    files = {"report.html": page.encode(), "methods.md": as_markdown(results, questions).encode()}
+    files = {"report.html": encoded(page), "methods.md": encoded(as_markdown(results, questions))}
     for name, chart in charts_of(sections).items():
         files |= {f"figures/{name}.{form}": draw(chart, form) for form in ("png", "svg")}
     kept, left_out = _chosen(folder, path)
@@ -113,7 +114,7 @@ def _contents(files: Mapping[str, bytes], results: Sequence[Result], left_out: M
         for result in results
     ]  # fmt: skip
     told = {"files": held, "results": of, "left_out": left_out}
-    return (json.dumps(told, indent=1, ensure_ascii=False) + "\n").encode()
+    return encoded(json.dumps(told, indent=1, ensure_ascii=False) + "\n")
 
 
 def _packed(files: Mapping[str, bytes]) -> bytes:

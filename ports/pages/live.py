@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from causeway.ports.pages.page import render
+from causeway.ports.pages.page import encoded, render
 from causeway.ports.pages.section import Missing, Section
 
 # Seconds between listings; the rest after a page was made, in multiples of its processor time, and the longest rest.
@@ -78,21 +78,26 @@ class LivePage:
         if seen == self._seen:
             return
         began, first = time.thread_time(), not self._seen
-        try:
-            self._sections, note = self._find(), ""
-        # What is half written may break a reader in any way, and a server goes on.
-        except Exception as error:
-            said = " ".join(str(error).split()) or type(error).__name__
-            note = f"The folder could not be read at {_clock()}: {said}. Below is what could be read last."
-        self._shown, self._seen = Shown(seen, self._page(seen, note)), seen
+        self._shown, self._seen = Shown(seen, self._newest(seen)), seen
         # The first time is longer than any other, since modules are imported.
         rest = 0.0 if first else min(REST * (time.thread_time() - began), LONGEST)
         self._next = max(self._next, time.monotonic() + rest)
 
-    def _page(self, version: str, note: str) -> bytes:
-        """The page of the sections that were read last."""
-        made = f"{self._made}; read at {_clock()}"
-        return render(self._sections, self._title, made, live=version, note=note).encode()
+    def _newest(self, version: str) -> bytes:
+        """The page of what can be read and drawn now; else of what could last, with a note."""
+        try:
+            sections = self._find()
+            content = self._page(sections, version)
+        # What is half written may break a reader in any way, and a server goes on.
+        except Exception as error:
+            said = " ".join(str(error).split()) or type(error).__name__
+            note = f"The folder could not be read at {_clock()}: {said}. Below is what could be read last."
+            return self._page(self._sections, version, note)
+        self._sections = sections
+        return content
+
+    def _page(self, sections: Sequence[Section], version: str, note: str = "") -> bytes:
+        return encoded(render(sections, self._title, f"{self._made}; read at {_clock()}", live=version, note=note))
 
 
 def _clock() -> str:

@@ -34,7 +34,10 @@ LONGEST_TEXT = 120
 NONE = "\N{EN DASH}"
 # What draws graphs, in the order in which one needs another.
 GRAPH_SCRIPTS = tuple(f"graph/{name}.js" for name in ("model", "elements", "picture", "details", "groups", "explorer"))
-POLICY = "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:"
+POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:;"
+    " base-uri 'none'; form-action 'none'"
+)
 
 
 def render(sections: Sequence[Section], title: str, made: str, live: str = "", note: str = "") -> str:
@@ -64,6 +67,11 @@ def render(sections: Sequence[Section], title: str, made: str, live: str = "", n
     policy = POLICY + "; connect-src 'self'" * bool(live)
     told = {"title": title, "made": made, "live": live, "note": note}
     return template.render(sections=sections, policy=policy, style=style, scripts=scripts, **told)
+
+
+def encoded(text: str) -> bytes:
+    """The bytes of a page or another text; half of a surrogate pair, which JSON can hold and UTF-8 cannot, is a `?`."""
+    return text.encode(errors="replace")
 
 
 def check_names(sections: Sequence[Section]) -> None:

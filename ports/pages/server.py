@@ -6,11 +6,11 @@ under a name of its own (DNS rebinding) comes with that name as Host and is refu
 server's; what the page is may not be framed or read across origins.
 """
 
-import contextlib
 import socketserver
+import sys
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import urlsplit
+from typing import Any
 
 from causeway.ports.pages.live import LivePage
 
@@ -50,6 +50,11 @@ class PageServer(ThreadingHTTPServer):
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = ADDRESS, int(self.server_address[1])
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Tells what went wrong with a request, unless who asked is gone."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
     @property
     def url(self) -> str:
         """Where the page is."""
@@ -64,7 +69,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """The page, its version, or a refusal."""
-        path = urlsplit(self.path).path
+        path = self.path.partition("?")[0]
         if not self._from_here():
             self._answer(HTTPStatus.FORBIDDEN, b"Only pages of this server may ask, under its own name.\n")
         elif path == "/":
@@ -95,9 +100,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
-            # Who asked may be gone.
-            with contextlib.suppress(ConnectionError, TimeoutError):
-                self.wfile.write(content)
+            self.wfile.write(content)
 
     def log_message(self, *_: object) -> None:
         """Requests are not told on the terminal."""

@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-# In a script element only these can end it, or a line of it.
-_ESCAPES = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
+# In a script element only these can end it, or a line of it; and halves of surrogate pairs have no bytes in UTF-8.
+_ESCAPES = {sign: f"\\u{sign:04x}" for sign in (*map(ord, "<>&\u2028\u2029"), *range(0xD800, 0xE000))}
 
 
 def columns(table: pa.Table) -> dict[str, list[Any]]:

@@ -144,9 +144,15 @@ def _commands(result: Result) -> list[tuple[str, str]]:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object of a JSON file; {} where there is none, it is damaged, or it holds something else."""
+    """The object of a JSON file; {} where there is none, it is damaged, or it holds something else.
+
+    Half of a surrogate pair, which JSON can say and neither UTF-8 nor Arrow can hold, becomes a `?`.
+    """
     try:
-        found = json.loads(path.read_bytes())
+        content = path.read_bytes()
+        found = json.loads(content)
+        if b"\\ud" in content.lower():
+            found = json.loads(json.dumps(found, ensure_ascii=False).encode(errors="replace"))
     except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -55,7 +55,12 @@ def _table(results: Sequence[Result], anchors: Mapping[int, str]) -> pa.Table:
         }
         for result in results
     ]
-    return pa.table({name: pa.array([row[name] for row in rows], pa.string()) for name in rows[0]})
+    return pa.table({name: pa.array([_in_utf8(row[name]) for row in rows], pa.string()) for name in rows[0]})
+
+
+def _in_utf8(text: str | None) -> str | None:
+    """A text as Arrow can hold it: the name of a folder may be any bytes."""
+    return text and text.encode(errors="replace").decode()
 
 
 def _state(result: Result) -> str:

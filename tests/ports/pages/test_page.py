@@ -1,5 +1,6 @@
 """Pages in a browser: charts are drawn, data come out as they went in, and no text is taken for anything else."""
 
+import html
 import io
 
 import altair as alt
@@ -98,6 +99,12 @@ def test_a_chart_hands_out_its_data_and_its_picture(opened, sections, table):
 def test_a_page_without_charts_carries_no_vega(sections):
     plain = [Section("a", "a", [block for block in sections[0].blocks if not isinstance(block, Chart)])]
     assert len(render(plain, "t", "m")) < 60_000 < 900_000 < len(render(sections, "t", "m"))
+
+
+def test_a_page_may_load_send_and_be_based_on_nothing():
+    policy = render([Section("a", "a", [])], "t", "m").partition('Policy" content="')[2].partition('"')[0]
+    told = dict(rule.strip().split(" ", 1) for rule in html.unescape(policy).split(";"))
+    assert told["default-src"] == told["base-uri"] == told["form-action"] == "'none'"
 
 
 def test_rows_that_are_left_out_are_told(opened, table):

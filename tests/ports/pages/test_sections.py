@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -11,9 +12,10 @@ import pytest
 
 from causeway.ports.pages.comparison import compared
 from causeway.ports.pages.figures import draw, write_figures
-from causeway.ports.pages.page import render
+from causeway.ports.pages.page import encoded, render
 from causeway.ports.pages.section import Chart, DataTable, Missing, Prose
 from causeway.ports.pages.sections import sections_of
+from causeway.ports.pages.table_data import script_json
 from causeway.ports.pages.workdir import find_results
 
 spec = importlib.util.spec_from_file_location("swept", Path(__file__).parent / "swept.py")
@@ -103,6 +105,20 @@ def test_an_odd_file_leaves_the_rest_of_the_page(sweep, tmp_path, name, content)
     assert render(sections, "t", "m")
     assert blocks(next(section for section in sections if section.anchor.endswith("good")), Chart)
     assert render(compared(tmp_path, tmp_path, QUESTIONS), "t", "m")
+
+
+def test_half_a_surrogate_pair_is_a_sign_like_another(sweep, tmp_path):
+    folder = shutil.copytree(sweep, tmp_path / "odd")
+    swept.write_plan(Path(os.fsdecode(os.fsencode(tmp_path) + b"/z\xff")))
+    for name, field in (("plan.json", "about"), ("summary.json", "warnings")):
+        content = json.loads((folder / name).read_text())
+        content[field] = {"model": "\ud800m"} if name == "plan.json" else ["\ud800w"]
+        (folder / name).write_text(json.dumps(content))
+    sections = page_of(folder.parent)
+    assert blocks(sections[1], Chart)
+    assert [block.text for block in blocks(sections[1], Prose) if block.text == "?w"]
+    assert b"?m" in encoded(render(sections, "\ud800", "m"))
+    assert json.loads(script_json(["\ud800", "\U0001f600"]).encode()) == ["\ud800", "\U0001f600"]
 
 
 def test_what_cannot_be_shown_names_the_folder_and_the_error(sweep, tmp_path):

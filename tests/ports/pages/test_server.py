@@ -13,6 +13,7 @@ import pytest
 from causeway.drivers.main import QUESTIONS
 from causeway.ports.pages import live
 from causeway.ports.pages.live import LivePage
+from causeway.ports.pages.section import Section
 from causeway.ports.pages.sections import sections_of
 from causeway.ports.pages.server import PageServer
 from causeway.ports.pages.workdir import find_results
@@ -167,6 +168,34 @@ def test_no_path_is_a_file(quiet, path):
     status, text, _ = ask(quiet, path)
     assert status == 404
     assert text == "There is nothing but the page, at /.\n"
+
+
+@pytest.mark.parametrize("target", ["http://[", "//[/"])
+def test_an_address_that_is_none_is_not_found(quiet, target):
+    with socket.create_connection(("127.0.0.1", quiet.server_port)) as raw:
+        raw.sendall(f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1:{quiet.server_port}\r\n\r\n".encode())
+        assert raw.recv(100).startswith(b"HTTP/1.0 404")
+
+
+@pytest.mark.parametrize(("error", "told"), [(ConnectionResetError, False), (BrokenPipeError, False), (KeyError, True)])
+def test_a_reader_who_has_gone_is_no_error(quiet, capsys, error, told):
+    try:
+        raise error("x")
+    except error:
+        quiet.handle_error(None, ("127.0.0.1", 1))
+    assert ("Traceback" in capsys.readouterr().err) is told
+
+
+def test_what_cannot_be_drawn_leaves_the_page_that_was_there(tmp_path):
+    """Sections that are read and no page can be made of, first from the beginning, then after others."""
+    twice = [Section("s", "s", []), Section("s", "s", [])]
+    given = [twice, [Section("Whole", "s", [])], twice]
+    page = LivePage(tmp_path, lambda: given.pop(0), "Results", "")
+    for name, shown in (("a", b"No results yet"), ("b", b"Whole"), ("c", b"Whole")):
+        (tmp_path / name).touch()
+        content = page.now().content
+        assert shown in content
+        assert (b"each name once" in content) is (name != "b")
 
 
 def test_only_get_and_head(quiet):
