@@ -9,7 +9,7 @@ import pytest
 from causeway.ports.results.context_files import CONTEXTS_FILE, read_table
 
 # One reading for all of them.
-pytestmark = pytest.mark.slow(together="contexts")
+slow = pytest.mark.slow(together="contexts")
 SMALL = ["--data=tasks", "--num_texts=24", "--length=16", "--layers=1,3", "--keep=3", "--reach=4"]
 
 
@@ -35,6 +35,24 @@ def runs(drive, tmp_path_factory):
     return folder, results
 
 
+def test_a_feature_of_few_texts(drive, tmp_path):
+    (tmp_path / "chosen.jsonl").write_text('{"layer": 3, "feature": 7}\n')
+    few = ["--data=tasks", "--num_texts=10", "--length=8", "--layers=3", "--keep=2", "--reach=2"]
+    few += [f"--features={tmp_path / 'chosen.jsonl'}", f"--workdir={tmp_path / 'run'}"]
+    done, again, scan = drive("contexts", [*few, "--neuronpedia", "--scan=tiny"], few, [*few, "--scan=x"])
+    assert done["status"] == again["status"] == 0, done["err"] + again["err"]
+    (row,) = pq.read_table(tmp_path / "run" / "features.parquet").to_pylist()
+    assert (row["layer"], row["feature"]) == (3, 7)
+    contexts = read_table(tmp_path / "run", CONTEXTS_FILE, [(3, 7)]).to_pylist()
+    assert max(one["value"] for one in contexts) == row["maximum"]
+    batch = json.loads((tmp_path / "run" / "neuronpedia" / "3-resid_post" / "batch-0.json").read_text())
+    assert [one["feature_index"] for one in batch["features"]] == [7]
+    assert not [name for name in again["compiled"] if "reduced" in name]
+    assert (scan["status"], scan["err"].count("\n")) == (2, 1)
+    assert "--scan: without effect without --neuronpedia" in scan["err"]
+
+
+@slow
 def test_tables_of_all_features(runs):
     folder, (done, *_) = runs
     assert done["status"] == 0, done["err"]
@@ -53,6 +71,7 @@ def test_tables_of_all_features(runs):
     assert contexts[0]["value"] == most["maximum"] == contexts[0]["activations"][contexts[0]["peak"]]
 
 
+@slow
 def test_chosen_features_are_the_same_and_a_second_run_computes_nothing(runs):
     folder, (_, done, again, other, *_) = runs
     assert done["status"] == again["status"] == 0, done["err"] + again["err"]
@@ -67,6 +86,7 @@ def test_chosen_features_are_the_same_and_a_second_run_computes_nothing(runs):
     np.testing.assert_allclose(chosen["value"].to_numpy(), whole["value"].to_numpy(), rtol=1e-4)
 
 
+@slow
 def test_neuronpedia_has_what_is_known(runs):
     folder = runs[0] / "chosen"
     batch = json.loads((folder / "neuronpedia" / "3-resid_post" / "batch-0.json").read_text())
@@ -84,6 +104,7 @@ def test_neuronpedia_has_what_is_known(runs):
             assert one["bin_min"] <= max(one["values"]) <= one["bin_max"]
 
 
+@slow
 def test_bad_input_is_one_line(runs):
     *_, outside, empty, scan, field = runs[1]
     for run, told in (

@@ -3,6 +3,7 @@
 Never another exception, and never much more memory than the file has bytes.
 """
 
+import itertools
 import struct
 import tracemalloc
 
@@ -149,6 +150,16 @@ def check_values(parts, attempt, added=ADDED):
 @pytest.mark.parametrize("name", CONFIGS)
 def test_wrong_values(name, change, parts_of, attempt):
     check_values(parts_of(name, change), attempt)
+
+
+def test_some_wrong_values(parts_of, attempt):
+    """Some kinds of values in the place of each key of one family; `test_wrong_values` has all of all."""
+    parts, kinds = parts_of("llama"), itertools.cycle(WRONG)
+    for key in (*dict(parts.keys), *ADDED):
+        for wrong in itertools.islice(kinds, 5):
+            attempt(parts.with_key(key, wrong).content())
+    for key, held in parts.keys:
+        assert not attempt(parts.changed(keys=[*parts.keys, (key, held)]).content()), f"{key} twice"
 
 
 @pytest.mark.parametrize("wanted", ["output_norm.weight", "blk.0.attn_q.weight", "blk.1.ffn_up.weight"])
