@@ -50,6 +50,7 @@ KINDS = (
     Kind("screen", "screen.parquet", about="summary.json"),
     Kind("patch_sweep", "effects.parquet", "plan:patch_sweep", "summary.json"),
     Kind("attribute", "scores.jsonl", "plan:attribute"),
+    Kind("attribute", "graphs/graph-metadata.json"),  # graphs alone, as `cw.save_graph` writes them
     Kind("intervene", "interventions.parquet", "plan:intervene"),
     Kind("represent", "represent.json", "representations.npy", "represent.json"),
     Kind("direction", "directions.json", "directions.npy", "directions.json"),
@@ -184,8 +185,9 @@ def is_inside(name: str) -> bool:
 def _results_in(folder: Path, top: Path) -> list[Result]:
     name = folder.relative_to(top).as_posix()
     plan = read_json(folder / PLAN_FILE)
-    kinds = [kind for kind in KINDS if _is_of(kind, folder, plan)]
-    return [_result(kind, folder, "" if name == "." else name, plan) for kind in kinds]
+    # Of a command's two lines the first counts.
+    kinds = {kind.driver: kind for kind in reversed(KINDS) if _is_of(kind, folder, plan)}
+    return [_result(kind, folder, "" if name == "." else name, plan) for kind in reversed(kinds.values())]
 
 
 def _is_of(kind: Kind, folder: Path, plan: Mapping[str, Any]) -> bool:

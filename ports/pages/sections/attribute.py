@@ -37,11 +37,20 @@ def section_of(result: Result, anchor: str, title: str, results: Sequence[Result
     lead = f"causeway attribute, {result.folder}"
     if not result.whole:
         return Section(title, anchor, [Missing(f"No graphs yet: {result.missing}.")], lead)
-    scores = [row for row in read_lines(result.folder / "scores.jsonl", dict).items if row]
+    path = result.folder / "scores.jsonl"
+    if not path.exists():
+        return Section(title, anchor, _graphs(result, _listed(result.folder / "graphs"), results), lead)
+    scores = [row for row in read_lines(path, dict).items if row]
     blocks: list[Block] = [*_scores(scores), *_graphs(result, scores, results)]
     for path in sorted(result.folder.glob("*/attribution_graph_*.json")):
         blocks += _aggregate(path)
     return Section(title, anchor, blocks, lead)
+
+
+def _listed(folder: Path) -> list[dict[str, Any]]:
+    """Of graphs that no run of `attribute` wrote, a row each."""
+    listed = [entry.get("slug") for entry in read_json(folder / "graph-metadata.json").get("graphs", ())]
+    return [{"id": slug, "slug": slug} for slug in listed]
 
 
 def _scores(scores: Sequence[Mapping[str, Any]]) -> list[Block]:
@@ -76,10 +85,13 @@ def _graphs(result: Result, scores: Sequence[Mapping[str, Any]], results: Sequen
             Prose("The graphs were not written as files that can be shown here (--graph_format=neuronpedia).", "note")
         ]
     for row, path in there:
-        edges += row.get("kept_edges", 0)
-        if len(read) == MOST_GRAPHS or (read and edges > MOST_EDGES):
+        if len(read) == MOST_GRAPHS:
             break
-        read.append((row, load_graph(path)))
+        graph = load_graph(path)
+        edges += len(graph.source)
+        if read and edges > MOST_EDGES:
+            break
+        read.append((row, graph))
     known = known_features([graph for _, graph in read], of_the_same(result, results, "contexts"))
     changed = of_the_same(result, results, "intervene")
     blocks: list[Block] = [

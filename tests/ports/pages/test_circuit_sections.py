@@ -104,6 +104,19 @@ def test_a_page_holds_a_dozen_graphs_and_says_how_the_others_are_seen(tmp_path):
     assert missing.command.endswith("p13.json")
 
 
+def test_graphs_that_were_saved_alone_are_found_and_one_run_is_one_result(tmp_path):
+    folder = write_graphs(tmp_path / "demo", ["one", "two"])
+    listing = {"graphs": [{"slug": "two", "prompt": "a"}]}
+    (folder / "graphs" / "graph-metadata.json").write_text(json.dumps(listing))
+    assert [(one.driver, one.whole) for one in find_results(tmp_path)] == [("attribute", True)]
+    (folder / "scores.jsonl").unlink()
+    assert "No graphs yet" in blocks(sections(tmp_path)["attribute-demo"], Missing)[0].text
+    (folder / "plan.json").unlink()
+    section = sections(tmp_path)["attribute-demo"]
+    assert [view.title for view in blocks(section, GraphView)] == ["Graph of two"]
+    assert blocks(section, Missing) == []
+
+
 def test_what_is_unfinished_or_damaged_is_said(tmp_path):
     write(tmp_path / "begun", "attribute")
     folder = write_graphs(tmp_path / "damaged")
