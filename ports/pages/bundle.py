@@ -3,19 +3,20 @@
     report.html       the page
     methods.md        what was done, in sentences
     figures/          every chart, as PNG and SVG
-    results/          configurations, plans, summaries and tables below the folder, by their names there
+    results/          plans, summaries and tables that commands wrote below the folder, by their names there
     contents.json     every file's size and sha256, each result's command and fingerprint, and what is left out, and why
 
-Large data stays where it is: arrays, units of sweeps, files above `LARGEST` bytes, and what would take the tables over
-`MOST` bytes together, smallest kept first. The same folder gives the same bytes: names are sorted, and times are those
-of the format's beginning.
+Only files of names that commands write (`KEPT`), in results' folders and below them, are taken: whatever else lies
+there may be anybody's, and is named in contents.json alone. Large data stays where it is too: arrays, units of sweeps,
+files above `LARGEST` bytes, and what would take the tables over `MOST` bytes together, smallest kept first. The same
+folder gives the same bytes: names are sorted, and times are those of the format's beginning.
 """
 
 import dataclasses
 import hashlib
 import io
 import json
-import os
+import re
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,10 +26,23 @@ from causeway.ports.pages.figures import charts_of, draw
 from causeway.ports.pages.methods import as_markdown
 from causeway.ports.pages.page import encoded
 from causeway.ports.pages.section import Section
-from causeway.ports.pages.workdir import Result, is_inside
+from causeway.ports.pages.workdir import Result, folders
 
 LARGEST, MOST = 8 << 20, 64 << 20
-KEPT = (".csv", ".json", ".jsonl", ".md", ".parquet", ".py", ".sha256", ".txt", ".yaml", ".yml")
+# Names that commands give to what they write into the folders of their results.
+KEPT = re.compile(
+    r"""
+    .*\.parquet | causeway\.sha256 | (baseline|feature_importance_layer|intervention)_.*\.csv
+    | (adversarial|events|examples|games|generations|lexicon|metadata|prompts|rendered_prompts|scores|.*_train|.*_test)
+      \.jsonl
+    | (plan|summary|.*_summary|.*_layer_meta|ablate|adversarial|all_features|candidates|causal_features|checksums
+      |clusters|components|data_validation|decompose|directions|edit|errors|graphs|integrated|interventions|mediation|pathways
+      |polysemanticity|prompts|prompts_sample|quality|rank|replay|represent|second_order|select|study|token_associations
+      |tokens|trials|validated_pathways|(attribution_graph|baseline_metrics|decomposition_layer|feature_word_effects
+      |reparsed|responses)_.*)\.json
+    """,
+    re.VERBOSE | re.DOTALL,
+)
 _EARLIEST = (1980, 1, 1, 0, 0, 0)
 CONTENTS = "contents.json"
 
@@ -63,7 +77,7 @@ def write_bundle(
     files = {"report.html": encoded(page), "methods.md": encoded(as_markdown(results, questions))}
     for name, chart in charts_of(sections).items():
         files |= {f"figures/{name}.{form}": draw(chart, form) for form in ("png", "svg")}
-    kept, left_out = _chosen(folder, path)
+    kept, left_out = _chosen(folder, results, path)
     files |= {f"results/{name}": (folder / name).read_bytes() for name in kept}
     files[CONTENTS] = _contents(files, results, left_out)
     durable.make_folder(path.parent)
@@ -72,11 +86,16 @@ def write_bundle(
     return Bundle(len(packed), tuple(sorted(files)), left_out)
 
 
-def _chosen(folder: Path, but: Path) -> tuple[list[str], dict[str, str]]:
+def _chosen(folder: Path, results: Sequence[Result], but: Path) -> tuple[list[str], dict[str, str]]:
     """Names of the files that go in, and of what does not, with the reason."""
     sizes, parts = _listed(folder, but)
+    own = {result.folder for result in results}
     left_out = {f"{name}/": f"parts of results: {files} files, {size} bytes" for name, (files, size) in parts.items()}
-    left_out |= {name: "no plan, summary or table" for name in sizes if Path(name).suffix not in KEPT}
+    left_out |= {
+        name: "no plan, summary or table of a command" for name in sizes if not KEPT.fullmatch(Path(name).name)
+    }
+    outside = {name for name in sizes if own.isdisjoint((folder / name).parents)}
+    left_out |= dict.fromkeys(outside, "in no folder of a command's results")
     kept, total = [], 0
     for name in sorted(sizes.keys() - left_out.keys(), key=lambda name: (sizes[name], name)):
         total += sizes[name]
@@ -92,15 +111,16 @@ def _chosen(folder: Path, but: Path) -> tuple[list[str], dict[str, str]]:
 def _listed(folder: Path, but: Path) -> tuple[dict[str, int], dict[str, tuple[int, int]]]:
     """Sizes of files by their names below the folder; of folders that hold parts, how many files and bytes."""
     sizes, parts = {}, {}
-    for here, below, files in os.walk(folder):
-        place = Path(here)
-        for name in [name for name in below if is_inside(name) and not name.startswith(".")]:
-            inside = [path.stat().st_size for path in (place / name).rglob("*") if path.is_file()]
-            parts[(place / name).relative_to(folder).as_posix()] = len(inside), sum(inside)
-        below[:] = [name for name in below if not is_inside(name)]
-        for path in (place / name for name in files if not name.startswith(".")):
-            if path.is_file() and not path.is_symlink() and path.absolute() != but.absolute():
-                sizes[path.relative_to(folder).as_posix()] = path.stat().st_size
+    looked_into = list(folders(folder))
+    for path in (path for place in looked_into for path in place.iterdir()):
+        name = path.relative_to(folder).as_posix()
+        if path.name.startswith(".") or path.is_symlink() or path in looked_into:
+            continue
+        if path.is_dir():
+            inside = [part.stat().st_size for part in path.rglob("*") if part.is_file()]
+            parts[name] = len(inside), sum(inside)
+        elif path.is_file() and path.absolute() != but.absolute():
+            sizes[name] = path.stat().st_size
     return sizes, parts
 
 

@@ -127,7 +127,7 @@ def find_results(folder: Path) -> list[Result]:
     """
     if not folder.is_dir():
         raise ValueError(f"workdir: got {folder}; needs a folder that a command wrote, or one that holds several such")
-    found = [result for place in _folders(folder) for result in _results_in(place, folder)]
+    found = [result for place in folders(folder) for result in _results_in(place, folder)]
     stages = {result.folder / stage for result in found for stage in _STAGES.get(result.driver, ())}
     found = [result for result in found if result.folder not in stages]
     commands = {result.folder / name: command for result in found for name, command in _commands(result)}
@@ -166,18 +166,22 @@ def _counts(plan: Mapping[str, Any]) -> list[int]:
     return [unit[0] for unit in pairs if isinstance(unit[0], int)]
 
 
-def _folders(top: Path) -> Iterator[Path]:
-    """The folder and those below that may hold results, by name."""
+def folders(top: Path) -> Iterator[Path]:
+    """The folder and those below that may hold results, by name.
+
+    Raises:
+        ValueError: they are very many.
+    """
     for seen, (here, below, _) in enumerate(os.walk(top)):
         place = Path(here)
         deep = len(place.relative_to(top).parts) >= _DEEPEST
-        below[:] = [] if deep else sorted(name for name in below if not is_inside(name))
+        below[:] = [] if deep else sorted(name for name in below if not _is_inside(name))
         if seen == MOST:
             raise ValueError(f"workdir: {top} has more than {MOST} folders; give one that holds fewer results")
         yield place
 
 
-def is_inside(name: str) -> bool:
+def _is_inside(name: str) -> bool:
     """Whether a folder of this name holds parts of results, not results."""
     return any(Path(name).match(pattern) for pattern in _INSIDE)
 

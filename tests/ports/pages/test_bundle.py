@@ -60,7 +60,7 @@ def test_what_is_in_it_and_that_its_contents_say_so(runs, tmp_path):
     assert told["left_out"] == made.left_out == {
         "exact/activations.zarr/": "parts of results: 1 files, 5 bytes",
         "exact/units/": "parts of results: 4 files, 8 bytes",
-        "exact/values.npy": "no plan, summary or table",
+        "exact/values.npy": "no plan, summary or table of a command",
     }  # fmt: skip
     plan = json.loads((runs / "exact" / "plan.json").read_text())
     assert told["results"] == [
@@ -77,6 +77,20 @@ def test_the_same_folder_gives_the_same_bytes(runs, tmp_path):
     packed(runs / "a.zip", runs)
     assert (runs / "a.zip").read_bytes() == before
     assert first.size == len(before)
+
+
+def test_what_no_command_wrote_is_named_and_not_taken(runs, tmp_path):
+    (runs / "own").mkdir()
+    for name in ("password.txt", "exact/password.txt", "exact/secrets.json", "exact/notes.py", "own/table.parquet",
+                 "plan.json", "own/summary.json"):  # fmt: skip
+        (runs / name).write_text("secret")
+    made = packed(tmp_path / "a.zip", runs)
+    assert {name for name in made.files if name.startswith("results/")} == {
+        f"results/exact/{name}" for name in ("plan.json", "summary.json", "effects.parquet")
+    }
+    assert made.left_out["exact/secrets.json"] == "no plan, summary or table of a command"
+    assert made.left_out["own/table.parquet"] == made.left_out["plan.json"] == "in no folder of a command's results"
+    assert {"password.txt", "exact/password.txt", "exact/notes.py", "own/summary.json"} <= set(made.left_out)
 
 
 def test_large_files_stay_where_they_are(runs, tmp_path, monkeypatch):
