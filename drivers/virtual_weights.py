@@ -45,8 +45,9 @@ def main(_: list[str]) -> None:
         top_k=FLAGS.keep, weighting=cast(Weighting, FLAGS.weighting), together=together, block=FLAGS.block,
     )  # fmt: skip
     quantity = quantity_of(dictionaries)
-    rows = write_virtual_weights(path, found, quantity)
     low, high = FLAGS.source_layer, FLAGS.target_layer
+    about = {"weight": quantity, "weighting": FLAGS.weighting, "source_layer": str(low), "target_layer": str(high)}
+    rows = write_virtual_weights(path, found, about)
     print(f"{rows} weights of {len(found.source)} features of layer {high} from layer {low}, by size; {quantity}:")
     for target, source, weight in found.strongest(10):
         print(f"  feature {target:>6} of layer {high} reads {source:>6} of layer {low}: {weight:+.4f}")

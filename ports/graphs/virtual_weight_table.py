@@ -1,5 +1,6 @@
 """Virtual weights as a Parquet table: target, rank, source, weight; rank 0 is a target's strongest source."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,11 @@ from causeway.engine.analyses.virtual_weights.virtual_weights import VirtualWeig
 from causeway.engine.sweep.durable import make_folder, replacing
 
 
-def write_virtual_weights(path: Path, found: VirtualWeights, quantity: str) -> int:
+def write_virtual_weights(path: Path, found: VirtualWeights, about: Mapping[str, str]) -> int:
     """Write the table and return its number of rows; places without a source have none.
 
     Args:
-        quantity: what a weight is, for the table's metadata.
+        about: what a weight is ("weight"), of which layers, for the table's metadata.
     """
     target, rank = np.nonzero(found.source >= 0)
     columns = {
@@ -23,6 +24,6 @@ def write_virtual_weights(path: Path, found: VirtualWeights, quantity: str) -> i
     }  # fmt: skip
     make_folder(path.parent)
     with replacing(path) as temporary:
-        table = pa.table(columns).replace_schema_metadata({"weight": quantity})
+        table = pa.table(columns).replace_schema_metadata(dict(about))
         pq.write_table(table, temporary, compression="zstd")
     return len(target)

@@ -51,6 +51,7 @@ KINDS = (
     Kind("patch_sweep", "effects.parquet", "plan:patch_sweep", "summary.json"),
     Kind("attribute", "scores.jsonl", "plan:attribute"),
     Kind("attribute", "graphs/graph-metadata.json"),  # graphs alone, as `cw.save_graph` writes them
+    Kind("virtual_weights", "virtual_weights.parquet"),
     Kind("intervene", "interventions.parquet", "plan:intervene"),
     Kind("represent", "represent.json", "representations.npy", "represent.json"),
     Kind("direction", "directions.json", "directions.npy", "directions.json"),

@@ -46,6 +46,7 @@ SECTIONS = frozenset({
     "study",
     "tokens",
     "train_dictionary",
+    "virtual_weights",
 })  # fmt: skip
 AMONG = frozenset({"attribute", "second_order"})
 

@@ -4,11 +4,15 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
+from causeway.engine.analyses.virtual_weights.virtual_weights import VirtualWeights
+from causeway.ports.graphs.virtual_weight_table import write_virtual_weights
 from causeway.ports.pages.page import render
-from causeway.ports.pages.section import Chart, DataTable, GraphView, Missing
+from causeway.ports.pages.section import Chart, DataTable, GraphView, Missing, Prose
 from causeway.ports.pages.sections import SECTIONS, sections_of
 from causeway.ports.pages.workdir import find_results
 from tests.ports.pages.test_explorer import counted, document
@@ -115,6 +119,23 @@ def test_graphs_that_were_saved_alone_are_found_and_one_run_is_one_result(tmp_pa
     section = sections(tmp_path)["attribute-demo"]
     assert [view.title for view in blocks(section, GraphView)] == ["Graph of two"]
     assert blocks(section, Missing) == []
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_virtual_weights_name_both_layers_and_the_largest_is_first(tmp_path, count):
+    source, weight = np.array([[4, 2], [9, -1]])[:count], np.array([[0.5, -0.25], [-2.0, 0.0]])[:count]
+    about = {"weight": "a unit each", "weighting": "raw", "source_layer": "1", "target_layer": "3"}
+    write_virtual_weights(tmp_path / "w" / "virtual_weights.parquet", VirtualWeights(source, weight), about)
+    section = sections(tmp_path)["virtual_weights-w"]
+    said = blocks(section, Prose)[0].text
+    if not count:
+        assert said == "No feature of layer 3 reads what one of layer 1 writes."
+        return
+    assert said == "The largest weight is -2, from feature 9 of layer 1 to feature 1 of layer 3."
+    (chart,) = blocks(section, Chart)
+    assert chart.table["pair"].to_pylist() == ["9 to 1", "4 to 0", "2 to 0"]
+    (table,) = blocks(section, DataTable)
+    assert table.table["weight"].to_pylist() == [-2.0, 0.5, -0.25]
 
 
 def test_what_is_unfinished_or_damaged_is_said(tmp_path):
