@@ -56,6 +56,7 @@ def main(_: list[str]) -> None:
 def _check() -> None:
     """What needs no model."""
     prompt_flags.check()
+    model_flags.dictionaries_named(transcoders=True)
     many, answers = bool(FLAGS.prompts), FLAGS.correct is not None
     if many + answers + bool(FLAGS.target) > 1:
         raise ValueError("--target, --correct: needs one kind of target; lines of --prompts bring their own answers")

@@ -93,6 +93,7 @@ def _sweep(texts: list[str], features: list[tuple[int, int]] | None) -> ContextS
     from causeway.engine.analyses.contexts.tally import Sizes
     from causeway.engine.train.corpus import make_corpus
 
+    model_flags.dictionaries_named()
     model = model_flags.load_model()
     dictionary = model_flags.load_dictionaries(model)
     with named("features"):

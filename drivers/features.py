@@ -46,6 +46,7 @@ def main(_: list[str]) -> None:
     check_distinct(sets)
     own = [key for key in sets if reading_flags.claimed(out, "_".join(key))]
     absent(summary_path(out, *key) for key in sets if key not in own)
+    model_flags.dictionaries_named()
     model = model_flags.load_model()
     dictionary, parallel = model_flags.load_dictionaries(model), model_flags.parallel()
     sets = by_set(prompt_records.rendered(model, records))

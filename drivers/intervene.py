@@ -81,6 +81,7 @@ def _sweep() -> tuple[InterventionSweep, list[PromptRecord]]:
     place = FLAGS.graphs
     with named("graphs"):
         graphs = StoredGraphs.open(Path(place)) if place else None
+    model_flags.dictionaries_named(transcoders=True)
     model = model_flags.load_model()
     settings = intervention_flags.settings(FLAGS.seed, model.config.num_layers)
     transcoders = model_flags.load_dictionaries(model, transcoders=True)

@@ -74,6 +74,7 @@ def _asked(table: pa.Table, records: list[PromptRecord], settings: Settings) -> 
 
     with named("set_to"):
         values = asking.planned_values(table, FLAGS.set_to)
+    model_flags.dictionaries_named()
     model = model_flags.load_model()
     dictionary = model_flags.load_dictionaries(model)
     wanted: Any = [FLAGS.prototype] if FLAGS.prototype else table

@@ -36,11 +36,11 @@ def main(_: list[str]) -> None:
     """Find results, make sections of them, write."""
     place = _asked()
     out = _checked_out(place)
+    sections, said, title = _compared() if FLAGS.compare else _graphs(place) if FLAGS.graph else _results(place)
     from causeway.drivers.main import versions
     from causeway.engine.sweep import durable
     from causeway.ports.pages import figures, page
 
-    sections, said, title = _compared() if FLAGS.compare else _graphs(place) if FLAGS.graph else _results(place)
     made = f"Made by causeway report, {datetime.date.today()}: {versions()}"
     durable.make_folder(out.parent)
     durable.write_bytes(out, page.encoded(page.render(sections, title, made)))
@@ -82,11 +82,13 @@ def _compared() -> tuple[list[Section], str, str]:
 def _results(workdir: Path) -> tuple[list[Section], str, str]:
     """Sections of the results of a folder, how many there are, and the page's title."""
     from causeway.drivers.main import QUESTIONS
-    from causeway.ports.pages.sections import sections_of
     from causeway.ports.pages.workdir import find_results
 
     with named("workdir"):
         results = find_results(workdir)
+    # What draws takes seconds to import, which nobody should spend on a folder without results.
+    from causeway.ports.pages.sections import sections_of
+
     whole = sum(result.whole for result in results)
     said = f"{len(results)} results, {len(results) - whole} of them unfinished"
     return sections_of(results, QUESTIONS), said, f"Results in {workdir.absolute().name}"

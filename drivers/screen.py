@@ -44,6 +44,7 @@ def main(_: list[str]) -> None:
 
     # A file is read before a model is loaded, states are made after: games need the model.
     records = prompt_records.read(check_group, label_field=FLAGS.label_field) if FLAGS.prompts else []
+    model_flags.dictionaries_named()
     model, parallel = model_flags.load_model(), model_flags.parallel()
     dictionary = model_flags.load_dictionaries(model)
     games: dict = {}

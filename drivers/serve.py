@@ -32,10 +32,10 @@ def main(_: list[str]) -> None:
     page = LivePage(workdir, lambda: sections_of(find_results(workdir), QUESTIONS), title, made)
     with named("port"):
         server = PageServer(page, FLAGS.port)
-    # The first time takes seconds, which nobody should spend in front of an empty window.
-    page.now()
-    print(f"{server.url} shows {workdir} as it changes; Ctrl-C ends it", flush=True)
     try:
+        # The first time takes seconds, which nobody should spend in front of an empty window.
+        page.now()
+        print(f"{server.url} shows {workdir} as it changes; Ctrl-C ends it", flush=True)
         server.serve_forever()
     except KeyboardInterrupt:
         print("stopped; nothing was written")

@@ -37,6 +37,7 @@ def main(_: list[str]) -> None:
     from causeway.ports.graphs.virtual_weight_table import write_virtual_weights
 
     texts = [text for path in FLAGS.data for text in read_texts(path, FLAGS.field)]
+    model_flags.dictionaries_named(transcoders=True)
     model = model_flags.load_model(spread=False)
     dictionaries = model_flags.load_dictionaries(model, transcoders=True, spread=False)
     together = coactivation(model, dictionaries, texts, FLAGS.source_layer, FLAGS.target_layer) if texts else None

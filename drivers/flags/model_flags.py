@@ -44,19 +44,30 @@ def load_dictionaries(model: Any, transcoders: bool = False, spread: bool = True
         spread: as for `load_model`.
         transcoders: whether a bundled model's transcoders are what is meant by default, rather than its SAEs.
     """
+    reference = dictionaries_named(transcoders)
     from causeway.engine.model.config import Precision
     from causeway.ports.dictionaries.load import load_dictionaries as load
 
-    own = FLAGS.model + ("/transcoders" if transcoders else "")
-    reference = FLAGS.dictionaries or (own if FLAGS.model.startswith("bundled:") else None)
-    if reference is None:
-        kind, how = ("transcoders", "train_dictionary --transcoder") if transcoders else ("SAEs", "train_dictionary")
-        raise ValueError(f"--dictionaries: got nothing; needs the {kind} of the model ({how} makes some)")
     # Features are read and written by name and number: their matrices stay floats.
     storage = cast(Precision, "float32" if FLAGS.storage == "int8" else FLAGS.storage)
     placement = _placement(_mesh() if spread else None)
     with named("dictionaries"):
         return load(reference, layers(), for_model=model, storage=storage, placement=placement, **format_options())
+
+
+def dictionaries_named(transcoders: bool = False) -> str:
+    """What --dictionaries names, or a bundled model brings along; asked before a model is loaded.
+
+    Raises:
+        ValueError: neither.
+    """
+    model = given("model", "a hub id or a folder")
+    if FLAGS.dictionaries:
+        return str(FLAGS.dictionaries)
+    if model.startswith("bundled:"):
+        return model + ("/transcoders" if transcoders else "")
+    kind, how = ("transcoders", "train_dictionary --transcoder") if transcoders else ("SAEs", "train_dictionary")
+    raise ValueError(f"--dictionaries: got nothing; needs the {kind} of the model ({how} makes some)")
 
 
 def _placement(mesh: Mesh | None) -> Placement | Auto:

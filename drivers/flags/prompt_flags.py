@@ -32,6 +32,8 @@ def check() -> None:
     Raises:
         ValueError: naming the flags.
     """
+    if FLAGS.prompt == "" and not FLAGS.prompts:
+        raise ValueError("--prompt: is empty; needs a text")
     if bool(FLAGS.prompt) == bool(FLAGS.prompts):
         raise ValueError("--prompt, --prompts: needs one of them, a text or a behaviour's file")
     if (FLAGS.correct is None) != (FLAGS.incorrect is None):

@@ -78,10 +78,11 @@ def _show_config(command: str) -> None:
 
 
 def _resumes() -> bool:
-    """Whether the driver keeps what it has done: one that does has this flag; readers do where it is set."""
+    """Whether the driver keeps what it has done: one that does has this flag; readers do where it is set, and
+    commands that look into a folder never."""
     if "causeway.drivers.flags.reading_flags" in sys.modules:
         return bool(flags.FLAGS["workdir"].value)
-    return "workdir" in flags.FLAGS
+    return "workdir" in flags.FLAGS and flags.FLAGS["workdir"].help != table.TABLE["shown_folder"].help
 
 
 def _parse(argv: list[str]) -> list[str]:

@@ -63,6 +63,7 @@ def sweep(table: pa.Table, outcome: Outcome, recorded: pa.Table | None = None, u
     sampling, stop = Sampling(FLAGS.temperature, FLAGS.top_k, FLAGS.top_p), stop_flag.stops(FLAGS.stop_tokens)
     records = prompt_records.read(check_group)
     answers = sweep_inputs.read_answers(FLAGS.answers) if FLAGS.answers else ()
+    model_flags.dictionaries_named()
     model = model_flags.load_model()
     dictionary = model_flags.load_dictionaries(model)
     records = prompt_records.rendered(model, records)

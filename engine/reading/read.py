@@ -110,11 +110,12 @@ def read(
     reader = _Reader(parallel, parallel.replicate(transformer), dictionary, reduce, data, tuple(streams), layers, name)
     dealt = deal(rows, batch_rows * parallel.count, transformer.config.max_position, slots, width)
     done = 0
-    with Step("prompts read", len(rows), "prompt") as step:
-        for count, parts in reader.groups(dealt):
+    # Of prompts of very different length the first ones, which are short, would promise too much.
+    with Step("prompts read", sum(len(row.tokens) for row in rows), "token") as step:
+        for passes, parts in reader.groups(dealt):
             yield from (own for part in parts for own in _of_devices(part, batch_rows, reduce.totals))
-            done += count
-            step.advance(count)
+            done += sum(len(one.rows) for one in passes)
+            step.advance(sum(int(one.lengths[: len(one.rows)].sum()) for one in passes))
             if progress:
                 progress(done, len(rows))
     yield from reader.last()
@@ -154,10 +155,10 @@ class _Reader:
             bind_tap(TapSpec(stream, "raw", at), None) for stream, at in zip(streams, places, strict=True)
         )
 
-    def groups(self, dealt: Iterator[ReadPass]) -> Iterator[tuple[int, Iterator[Part]]]:
-        """(rows, their parts) of passes whose layers are read together: of one, or of as many as the host holds."""
+    def groups(self, dealt: Iterator[ReadPass]) -> Iterator[tuple[list[ReadPass], Iterator[Part]]]:
+        """(passes, their parts) of passes whose layers are read together: of one, or of as many as the host holds."""
         if self.dictionary is None:
-            yield from ((len(batch.rows), iter([self.at_once(batch)])) for batch in dealt)
+            yield from (([batch], iter([self.at_once(batch)])) for batch in dealt)
             return
         group: list[Ran] = []
         held = 0
@@ -168,10 +169,10 @@ class _Reader:
                 held += sum(stream.nbytes for stream in streams)
             group.append((batch, streams, self._split((batch.there, batch.labels))))
             if not self.streamed or held >= HELD_BYTES:
-                yield sum(len(ran.rows) for ran, *_ in group), self.parts(group)
+                yield [ran for ran, *_ in group], self.parts(group)
                 group, held = [], 0
         if group:
-            yield sum(len(ran.rows) for ran, *_ in group), self.parts(group)
+            yield [ran for ran, *_ in group], self.parts(group)
 
     def parts(self, group: list[Ran]) -> Iterator[Part]:
         """The results of some passes, layer by layer."""

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from causeway.ports.files.foreign import check_file
 from causeway.ports.files.json_text import parse_json
 from causeway.ports.files.text_files import decoded, read_text, utf8_lines
 
@@ -68,9 +69,10 @@ def read_lines(path: Path | str, parse: Callable[[dict[str, Any]], T], skip_bad:
 
 
 def _read(path: Path, parse: Callable[[Any], T], suffixes: Sequence[str], skip_bad: bool | None) -> Lines[T]:
+    check_file(path)
     if path.suffix.lower() == ".txt" and ".txt" not in suffixes:
         raise ValueError(f"{path}: plain text has no fields; give {' or '.join(suffixes)} with an object a line")
-    if path.suffix.lower() not in suffixes and not path.is_dir():
+    if path.suffix.lower() not in suffixes:
         raise ValueError(f"{path}: suffix {path.suffix!r} is not read; needs one of {', '.join(suffixes)}")
     read = Lines[T]([], [], [])
     for number, where, value in _values(path):

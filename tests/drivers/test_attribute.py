@@ -138,6 +138,8 @@ def test_refusals(drive, base, place, tmp_path):
     cases = [
         ([*base, *one], "--workdir: got nothing"),
         ([*base, *work], "--prompt, --prompts: needs one of them"),
+        ([*base, *work, "--prompt="], "--prompt: is empty; needs a text"),
+        (["--model=nowhere", *work, *one], "--dictionaries: got nothing; needs the transcoders"),
         ([*base, *work, *one, "--correct", " bet"], "--correct, --incorrect: got one of them"),
         ([*base, *work, *one, "--correct", " bet", "--incorrect", " bet"], "never diverge"),
         ([*base, *work, *one, "--target", "id:4000"], "token 4000 is outside the vocabulary"),

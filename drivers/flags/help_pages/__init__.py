@@ -249,8 +249,8 @@ PAGES: MappingProxyType[str, Page] = MappingProxyType(
         ),
         "report": Page(
             (_STATES, "causeway report --workdir=runs/screen"),
-            ("workdir",),
-            ("graph", "compare", "out", "figures", "bundle", "overwrite"),
+            (("workdir", "graph", "compare"),),
+            ("out", "figures", "bundle", "overwrite"),
         ),
         "serve": Page(
             (_STATES, "causeway serve --workdir=runs/screen"),

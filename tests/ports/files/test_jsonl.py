@@ -63,9 +63,12 @@ def test_bad_records(file, name, content, message):
         read_lines(file(name, content), dict)
 
 
-def test_no_such_file(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"a\.jsonl: no such file"):
-        read_texts(tmp_path / "a.jsonl")
+@pytest.mark.parametrize("name", ["a.jsonl", "a.txt", "a.csv", "a"])
+def test_no_such_file(tmp_path, name):
+    """Whatever the suffix of what is not there."""
+    for read in (read_texts, lambda path: read_lines(path, dict)):
+        with pytest.raises(FileNotFoundError, match=rf"{name}: no such file"):
+            read(tmp_path / name)
 
 
 def test_published_texts(data_dir):
