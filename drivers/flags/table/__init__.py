@@ -166,7 +166,8 @@ TABLE: MappingProxyType[str, Entry] = MappingProxyType({
     "cross_layer": switch("One transcoder whose features write to all layers above."),
     "stream": text("Stream to read, by any of its names (default: final_norm of represent; of dictionaries resid_post, "
                    "of transcoders mlp_in)."),
-    "kind": choice("Activation; topk: SAEs alone; batchtopk: written as jumprelu.", "jumprelu", "jumprelu", "topk", "batchtopk"),
+    "kind": choice("Activation; topk: SAEs alone; batchtopk: written as jumprelu.",
+                   "jumprelu", "jumprelu", "topk", "batchtopk"),
     "num_features": whole("Features a layer (default: 8 for each number of the stream).", None, None),
     "l0": number("jumprelu: active features a token to aim at (default: 32).", None),
     "k": number("topk and batchtopk: active features a token, in the mean for batchtopk (default: 32).", None),
