@@ -44,7 +44,8 @@ def rates_chart(found: Sequence[tuple[str, str, Mapping[str, Any]]]) -> Chart:
     return Chart(
         "rates",
         "Rates by behaviour",
-        "Share of prompts, with 95 % intervals; orange: the share of margin successes that a behaviour needs.",
+        "Share of prompts; lines are 95 % intervals, drawn where there are 10 groups of prompts or more. Orange: the "
+        "share of margin successes that a behaviour needs.",
         rates("share of prompts"),
         pa.Table.from_pylist(rows, pa.schema(kinds)),
     )

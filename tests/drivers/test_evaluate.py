@@ -36,9 +36,7 @@ def test_the_bundled_model_is_right_and_passed_where_it_is_clear(drive, place):
     )  # fmt: skip
     assert [r["status"] for r in results] == [0, 0, 2, 0], [r["err"] for r in results]
     assert "baseline_metrics_test.json is there already" in results[2]["err"]
-    assert (
-        "bundled_agreement test: PASS (cannot tell: 6 groups, 10 needed); margin success 100% of 6" in results[0]["out"]
-    )
+    assert "bundled_agreement test: cannot tell: 6 groups, 10 needed; margin success 100% of 6" in results[0]["out"]
     found = json.loads((out / "baseline_metrics_test.json").read_text())["behaviours"]
     for name in ("bundled_addition", "bundled_agreement"):
         assert found[name]["prompts"] == 6

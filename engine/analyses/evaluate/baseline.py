@@ -12,12 +12,12 @@ answers of unequal length round; `sign_accuracy_equal_length` counts only answer
 Items of a group (a noun) are not independent. Intervals of rates count them as the fewer that they are worth
 (`stats.proportions.clustered_interval`); the mean difference also comes as the mean of the group means, with an
 interval over groups. Fewer than 10 groups give no interval. A decision is `certain` where the interval of its rate
-leaves out the threshold.
+leaves out the threshold; without an interval there is none to tell (`told`).
 """
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -153,16 +153,20 @@ def _value_row(name: str, value: str, members: Sequence[Score], criterion: Crite
 def line(behaviour: str, split: str, measured: dict[str, Any]) -> str:
     """One line of a report."""
     margin, sign = measured["margin_success"], measured["sign_accuracy"]
-    decision = measured["decision"] + ("" if measured["certain"] else " (too close to call)")
-    if margin["low"] is None:
-        decision = f"{measured['decision']} (cannot tell: {measured['groups']} groups, {FEWEST_CLUSTERS} needed)"
     text = (
-        f"{behaviour} {split}: {decision}; margin success {_with_interval(margin)} of {margin['of']}, needs "
+        f"{behaviour} {split}: {told(measured)}; margin success {_with_interval(margin)} of {margin['of']}, needs "
         f"{measured['success_threshold']:.0%} above {measured['min_score_diff']:g}; "
         f"sign accuracy {_with_interval(sign)}"
     )
     written = measured.get("generation_accuracy")
     return f"{text}; final answers {written['rate']:.0%}" if written else text
+
+
+def told(measured: Mapping[str, Any]) -> str:
+    """The decision as a person is told it, from `metrics`: none where groups are too few for an interval."""
+    if measured["margin_success"]["low"] is None:
+        return f"cannot tell: {measured['groups']} groups, {FEWEST_CLUSTERS} needed"
+    return str(measured["decision"]) + ("" if measured["certain"] else " (too close to call)")
 
 
 def _with_interval(found: dict[str, Any]) -> str:

@@ -25,4 +25,4 @@ def predicted(unit: str) -> Any:
         alt.X("predicted:Q", title=across), alt.Y("measured:Q", title=up),
         color=alt.Color("edit:N", title=None), tooltip=told,
     )  # fmt: skip
-    return alt.layer(same, points).properties(width=WIDTH - 160, height=WIDTH - 260)
+    return alt.layer(same, points).properties(width=WIDTH // 2, height=380)

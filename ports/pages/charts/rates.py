@@ -4,7 +4,7 @@ from typing import Any
 
 import altair as alt
 
-from causeway.ports.pages.charts.theme import ORANGE, WIDTH
+from causeway.ports.pages.charts.theme import CATEGORIES, ORANGE, WIDTH
 from causeway.ports.pages.section import TABLE
 
 
@@ -16,7 +16,7 @@ def rates(unit: str) -> Any:
     """
     base = alt.Chart(alt.NamedData(TABLE))
     lines, side = alt.Y("label:N", sort=None, title=None), alt.YOffset("measure:N")
-    colour = alt.Color("measure:N", title=None)
+    colour = alt.Color("measure:N", title=None, scale=alt.Scale(range=[one for one in CATEGORIES if one != ORANGE]))
     across = alt.Scale(domain=[0, 1])
     told = ["label:N", "measure:N", *(alt.Tooltip(f"{name}:Q", format=".3f") for name in ("rate", "low", "high"))]
     spans = base.mark_rule(strokeWidth=2).encode(

@@ -14,7 +14,7 @@ SKY = "#56b4e9"
 # Of kinds in no order, and from low to high around 0.
 CATEGORIES = (BLUE, ORANGE, GREEN, PURPLE, RED, SKY)
 DIVERGING = (BLUE, "#f4f4f4", RED)
-WIDTH = 640
+WIDTH = 840
 # The version that altair writes and that vl_convert draws.
 VEGA_LITE = "6.4"
 

@@ -1,12 +1,13 @@
 """The section of a baseline: whether the model tells right answers from wrong ones, and by how much."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv
 
+from causeway.engine.analyses.evaluate.baseline import told
 from causeway.ports.pages.section import Block, Card, Cards, DataTable, Missing, Prose, Section
 from causeway.ports.pages.workdir import Result, read_json
 from causeway.ports.results.baseline_figures import differences_chart, rates_chart, set_name
@@ -17,6 +18,9 @@ HEADINGS = {
     "set": "behaviour, split", "prompt": "prompt", "correct_answer": "right", "incorrect_answer": "wrong",
     "normalised_difference": "difference (nats a token)", "margin_success": "margin success",
 }  # fmt: skip
+VERDICTS = {
+    "set": "behaviour, split", "verdict": "verdict", "rate": "margin success", "needed": "needed", "prompts": "prompts",
+}  # fmt: skip
 Sets = list[tuple[str, str, Mapping[str, Any]]]
 
 
@@ -26,15 +30,16 @@ def section_of(result: Result, anchor: str, title: str) -> Section:
     found = list(sets_of(result.folder))
     if not found:
         return Section(title, anchor, [Missing(f"No rates yet: {result.missing}.")], lead)
-    passed = sum(entry["decision"] == "PASS" for *_, entry in found)
+    verdicts = [told(entry) for *_, entry in found]
+    passed, unsure = (sum(one.startswith(word) for one in verdicts) for word in ("PASS", "cannot tell"))
     prompts = prompts_of(result.folder, found)
     cards = [
         Card("behaviours and splits", str(len(found))),
-        Card("clear enough to look inside", str(passed), "by the threshold of each"),
+        Card("clear enough to look inside", str(passed), f"by the threshold of each; of {unsure} nothing can be told"),
         Card("prompts", str(sum(entry["prompts"] for *_, entry in found))),
     ]
-    blocks: list[Block] = [Cards(cards), Prose(HOW), rates_chart(found), *_prompt_blocks(prompts)]
-    return Section(title, anchor, blocks, lead)
+    blocks: list[Block] = [Cards(cards), Prose(HOW), _verdicts(found, verdicts), rates_chart(found)]
+    return Section(title, anchor, [*blocks, *_prompt_blocks(prompts)], lead)
 
 
 HOW = (
@@ -42,6 +47,19 @@ HOW = (
     "margin success where the difference, divided by the answer's tokens, is at least the behaviour's margin, and has "
     "the right sign where it is above 0."
 )
+
+
+def _verdicts(found: Sets, verdicts: Sequence[str]) -> DataTable:
+    rows = [
+        {"set": set_name(behaviour, split), "verdict": verdict, "rate": entry["margin_success"]["rate"],
+         "needed": entry["success_threshold"], "prompts": entry["prompts"]}
+        for (behaviour, split, entry), verdict in zip(found, verdicts, strict=True)
+    ]  # fmt: skip
+    return DataTable(
+        "verdicts", "What is told of each", "PASS: the share of margin successes reaches what the behaviour needs. Too "
+        "close to call: its 95 % interval holds what is needed. Cannot tell: too few groups for an interval.",
+        pa.Table.from_pylist(rows), VERDICTS,
+    )  # fmt: skip
 
 
 def _prompt_blocks(prompts: pa.Table) -> list[Block]:

@@ -23,7 +23,7 @@ def overview(results: Sequence[Result], anchors: Mapping[int, str]) -> Section:
         Card("models", str(len(models)), ", ".join(models)),
     ]
     blocks: list[Block] = [Cards(cards), DataTable(
-        "results", "What is there", "One line for each result of a command, in the order in which they are shown.",
+        "results", "Results", "One line for each result of a command, in the order in which they are shown.",
         _table(results, anchors), {"command": "command", "folder": "folder", "state": "state", "model": "model",
         "device": "device", "jax": "jax", "fingerprint": "fingerprint"}, shown=200)]  # fmt: skip
     if left_out := sorted({result.driver for result in results if id(result) not in anchors}):

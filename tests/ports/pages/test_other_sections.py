@@ -14,7 +14,7 @@ from causeway.engine.sweep.plan import Plan
 from causeway.engine.sweep.store import Store
 from causeway.engine.sweep.table import write_table
 from causeway.ports.pages.page import render
-from causeway.ports.pages.section import Chart, DataTable, Missing
+from causeway.ports.pages.section import Cards, Chart, DataTable, Missing
 from causeway.ports.pages.sections import sections_of
 from causeway.ports.pages.sections.trace_rows import responses, trace_rows
 from causeway.ports.pages.workdir import find_results
@@ -37,18 +37,20 @@ def write_screen(folder, strata=None):
 def write_baseline(folder):
     folder.mkdir(parents=True)
     metrics = {
-        "prompts": 3, "decision": "FAIL", "min_score_diff": 2.0, "success_threshold": 0.8,
+        "prompts": 3, "groups": 30, "decision": "FAIL", "certain": True, "min_score_diff": 2.0,
+        "success_threshold": 0.8,
         "margin_success": {"rate": 1 / 3, "low": 0.1, "high": 0.7},
         "sign_accuracy": {"rate": 1.0, "low": None, "high": None},
     }  # fmt: skip
+    few = metrics | {"groups": 3, "decision": "PASS", "certain": False, "margin_success": {"rate": 1.0, "low": None}}
     lines = [
         {"id": f"a_{i}", "group": "g", "prompt": text, "correct_answer": "1", "incorrect_answer": "2",
          "normalised_difference": 1.5 - i, "margin_success": i == 0}
         for i, text in enumerate(["one", "two\nlines, \"quoted\"", "<script>alert(1)</script>"])
     ]  # fmt: skip
-    for split in ("train", "test"):
+    for split, found in {"train": metrics, "test": few}.items():
         baseline_files.write_table(baseline_files.table_path(folder, "sums", split), lines)
-        baseline_files.write_metrics(folder, split, {"behaviours": {"sums": metrics}, "model": "bundled:tiny"})
+        baseline_files.write_metrics(folder, split, {"behaviours": {"sums": found}, "model": "bundled:tiny"})
 
 
 def write_features(folder):
@@ -128,6 +130,16 @@ def test_a_baseline_shows_rates_and_the_least_clear_prompts_first(sections):
     prompts = blocks(sections["evaluate"], DataTable)["prompts"].table.to_pylist()
     assert [row["normalised_difference"] for row in prompts] == [-0.5, -0.5, 0.5, 0.5, 1.5, 1.5]
     assert prompts[0]["prompt"] == "<script>alert(1)</script>"
+
+
+def test_a_baseline_of_few_groups_passes_nowhere(sections):
+    assert blocks(sections["evaluate"], DataTable)["verdicts"].table["verdict"].to_pylist() == [
+        "cannot tell: 3 groups, 10 needed", "FAIL",
+    ]  # fmt: skip
+    (cards,) = (block for block in sections["evaluate"].blocks if isinstance(block, Cards))
+    assert [(card.value, card.note) for card in cards.cards if "clear enough" in card.label] == [
+        ("0", "by the threshold of each; of 1 nothing can be told")
+    ]
 
 
 def test_features_are_shown_by_layer_and_frequency(sections):

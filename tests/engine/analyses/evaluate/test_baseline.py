@@ -53,7 +53,7 @@ def test_a_decision_near_its_threshold_is_too_close_to_call():
     assert "PASS (too close to call); margin success 85% [" in line("b", "test", near)
     assert "PASS; margin success 100% [" in line("b", "test", clear)
     few = metrics(_of_groups(4, 30, 4), Criterion(2.0, 0.8))
-    assert "PASS (cannot tell: 4 groups, 10 needed); margin success 100% of 120, needs" in line("b", "test", few)
+    assert "b test: cannot tell: 4 groups, 10 needed; margin success 100% of 120, needs" in line("b", "test", few)
 
 
 def test_one_prompt_has_no_spread():
