@@ -3,6 +3,7 @@ that all commands share, since one has its seed in its settings and another in i
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
+from hashlib import sha256
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -98,4 +99,31 @@ def _of_baseline(result: Result) -> dict[str, str]:
     return {"behaviours": "; ".join(said)}
 
 
-_OWN: Mapping[str, Callable[[Result], dict[str, str]]] = {"patch_sweep": _of_sweep, "evaluate": _of_baseline}
+def _of_features(result: Result) -> dict[str, str]:
+    """Sets of prompts, each of which says for itself where it was read."""
+    said = []
+    for path in sorted(result.folder.glob("*_summary.json")):
+        fields = ("behaviour", "split", "prompts", "samples", "positions", "stream")
+        one = read_json(path)
+        if all(field in one for field in fields):
+            name, split, prompts, tokens, places, stream = (one[field] for field in fields)
+            said.append(f"{name}, {split} ({prompts} prompts, {tokens} tokens at {places}, stream {stream})")
+    return {"sets": "; ".join(said)}
+
+
+def _of_prompts(result: Result) -> dict[str, str]:
+    """The files of both splits, with their lines and checksums."""
+    said = []
+    for path in sorted({*result.folder.glob("*_train.jsonl"), *result.folder.glob("*_test.jsonl")}):
+        content = path.read_bytes()
+        lines, digest = content.count(b"\n"), sha256(content).hexdigest()[:DIGEST]
+        said.append(f"{path.name} ({lines} prompts, sha256 {digest})")
+    return {"files": "; ".join(said)}
+
+
+_OWN: Mapping[str, Callable[[Result], dict[str, str]]] = {
+    "patch_sweep": _of_sweep,
+    "evaluate": _of_baseline,
+    "features": _of_features,
+    "prompts": _of_prompts,
+}

@@ -163,6 +163,57 @@ TEMPLATES: Mapping[str, tuple[Sentence, ...]] = {
         Sentence("Second-order effects of {about.neurons} neurons were replaced on {about.prompts} prompts; "
                  "{about.chosen_prompts} prompts chose."),
     ),
+    "prompts": (
+        Sentence("Prompts were written to {files}."),
+    ),
+    "features": (
+        Sentence("The features of chosen tokens were read on {sets}."),
+    ),
+    "contexts": (
+        Sentence("{about.tokens} tokens of {about.texts} texts were read ({about.data}; sha256 of the tokens "
+                 "{about.corpus_fingerprint}), in rows of at most {about.length}, from position {about.first_position} "
+                 "on."),
+        Sentence("Of {about.features} features of the stream {about.stream}, {about.dead} were never active."),
+        Sentence("Of each feature, the {about.top} contexts of the largest values were kept, and {about.each} drawn "
+                 "from each of {about.bands} bands by size ({about.about_bands}), with {about.reach} tokens on "
+                 "each side."),
+        Sentence("Histograms: {about.about_bins}."),
+        Sentence("Intervals: {about.about_intervals}."),
+    ),
+    "edit": (
+        Sentence("{about.settings} settings of neurons' factors were compared on {about.sets.choosing.prompts} "
+                 "prompts; the chosen one multiplies neurons {about.chosen.neurons} by {about.chosen.factors}."),
+        Sentence("Its effect was estimated on {about.sets.held_out.prompts} prompts that had no part in choosing it."),
+        Sentence("What it costs was read on {about.sets.unrelated.prompts} unrelated prompts."),
+        Sentence("What it costs was read on {about.sets.unrelated_text.prompts} unrelated texts ({about.units.loss})."),
+        Sentence("Effects on answers are in {about.units.log_odds}."),
+        Sentence("The edited weights were written to {about.export}."),
+    ),
+    "errors": (
+        Sentence("{about.neurons} neurons ({about.measure}) were compared between wrong and "
+                 "right answers to {about.prompts} prompts, {about.wrong} and {about.right} of them, which are told "
+                 "apart by {about.labels}: {about.classes}."),
+        Sentence("{about.choosing} prompts chose {about.kept} neurons, and {about.held_out} judged them "
+                 "({about.sides})."),
+        Sentence("False discovery rates (q) are by {about.correction}."),
+    ),
+    "adversarial": (
+        Sentence("{about.tried.wrong} words that are expected to push answers the wrong way, {about.tried.right} that "
+                 "are expected to push them the right way and {about.tried.random} random ones were tried along "
+                 "{about.direction}."),
+        Sentence("Kept were, for the wrong way: {about.words.adversarial}."),
+        Sentence("Kept of the random ones: {about.words.random}."),
+        Sentence("Kept for the right way: {about.words.opposite}."),
+        Sentence("What they do to the answers was measured on {about.held_out} prompts that had no part in choosing "
+                 "them."),
+    ),
+    "polysemanticity": (
+        Sentence("{about.neurons} neurons were scored on {about.prompts} prompts, of which {about.held_out} had no "
+                 "part in finding their components; the effects of {about.vary} vary."),
+        Sentence("Behaviours are told apart by the prompts' field {about.label_field}: {about.labels}."),
+        Sentence("Words of neurons were those of the layers {about.with_words}."),
+        Sentence("A neuron's rank is the mean of those by {about.mean_rank_of}, as far as each is known."),
+    ),
 }  # fmt: skip
 
 END = (
