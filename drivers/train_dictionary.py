@@ -103,8 +103,9 @@ def _write(out: Path, model: Model, trained: Any, design: Design, held_out: Corp
                 "context_size": corpus_flags.length(model), "training_architecture": FLAGS.kind,
             }  # fmt: skip
             save_dictionary(partial, trained, metadata, storage=FLAGS.storage)
-        figures = _measured(partial, model, design, held_out)
-        report = {"identity": identity, "storage": FLAGS.storage, "layers": [f.as_dict() for f in figures]}
+        figures, rows = _measured(partial, model, design, held_out, identity["steps"] * identity["batch"])
+        report = {"identity": identity, "storage": FLAGS.storage, "loss_rows": rows}
+        report["layers"] = [f.as_dict() for f in figures]
         (partial / QUALITY).write_text(json.dumps(report, indent=2) + "\n")
 
     from causeway.engine.train.quality import quality_table
@@ -112,14 +113,18 @@ def _write(out: Path, model: Model, trained: Any, design: Design, held_out: Corp
     print(f"{quality_table(figures)}\ndictionaries and {QUALITY} are in {out}")
 
 
-def _measured(folder: Path, model: Model, design: Design, held_out: Corpus) -> list[LayerQuality]:
-    """The figures of what was written, as read back."""
-    from causeway.engine.train.quality import measure_quality
+def _measured(
+    folder: Path, model: Model, design: Design, held_out: Corpus, passed: int
+) -> tuple[list[LayerQuality], int]:
+    """The figures of what was written, as read back, and the rows of those of cross-entropy."""
+    from causeway.engine.train.quality import has_losses, measure_quality, rows_within
     from causeway.ports.dictionaries.load import load_dictionaries
 
-    print("measuring on the held-out text what was written ...", flush=True)
     written = load_dictionaries(folder, design.layers, for_model=model)
-    return measure_quality(model.transformer, written, held_out)
+    rows = rows_within(held_out, design.layers, passed) if has_losses(written) else 0
+    losses = f", cross-entropy on {rows} of {len(held_out.tokens)} rows" if rows else ""
+    print(f"measuring on the held-out text what was written{losses} ...", flush=True)
+    return measure_quality(model.transformer, written, held_out, rows), rows
 
 
 def _reporter(steps: int) -> Callable[[int, Progress], None]:

@@ -18,7 +18,7 @@ Cost: an encode and a decode a token and layer, and three further passes over `l
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -26,14 +26,19 @@ from jaxtyping import Float
 from causeway.engine.dictionary.fit import fitted
 from causeway.engine.dictionary.placement import Holder
 from causeway.engine.intervention.sites import EDITABLE
+from causeway.engine.model.buckets import bucket_width
 from causeway.engine.model.finite import NotFiniteError
 from causeway.engine.model.transformer import Transformer
 from causeway.engine.progress import Step
+from causeway.engine.reading.passes import ROWS
 from causeway.engine.reading.read import Part
 from causeway.engine.reading.reductions import CrossedMoments, Moments, Reduction, Total
 from causeway.engine.train.corpus import Corpus
 from causeway.engine.train.harvest import Source, read_corpus
 from causeway.engine.train.splice_loss import groups_of, rows_of, splice_losses
+
+# Rows of the cross-entropy figures: below the first a mean says little, and above the second it hardly changes.
+LEAST_ROWS, MOST_ROWS = 8, 128
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +84,7 @@ def measure_quality(
     transformer: Transformer,
     dictionary: Holder,
     corpus: Corpus,
-    loss_rows: int = 128,
+    loss_rows: int = MOST_ROWS,
 ) -> list[LayerQuality]:
     """The figures of every layer of a stack.
 
@@ -99,15 +104,39 @@ def measure_quality(
         Source(transformer, corpus, stream, config.layers)  # refuses what is not one vector a token
     if not corpus.counts.sum():
         raise ValueError("corpus: holds no token that counts; give held-out text")
-    editable, head = config.output_stream in EDITABLE and not dictionary.crosses, corpus.head(loss_rows)
+    editable, head = has_losses(dictionary), corpus.head(loss_rows)
     # A group of rows is read twice, and once more for every loss of it.
-    passes = 2 * groups_of(corpus) + editable * groups_of(head) * (1 + 3 * len(config.layers))
+    passes = 2 * groups_of(corpus) + editable * groups_of(head) * _losses(config.layers)
     with Step("dictionaries measured", passes, "pass") as step:
         figures, means = _reconstruction(transformer, dictionary, corpus, step)
         if not editable:
             return figures
         losses = splice_losses(transformer, dictionary, head, means, step.advance)
     return [dataclasses.replace(figure, **loss) for figure, loss in zip(figures, losses, strict=True)]
+
+
+def has_losses(dictionary: Holder) -> bool:
+    """Whether there are figures of cross-entropy: its streams can be replaced layer by layer."""
+    return dictionary.config.output_stream in EDITABLE and not dictionary.crosses
+
+
+def rows_within(corpus: Corpus, layers: Sequence[int], passed: int) -> int:
+    """Rows whose losses cost about a quarter of the passes that a training made, whole groups of them where possible.
+
+    Args:
+        corpus: held-out rows. layers: those measured. passed: tokens that the training ran through the model.
+
+    Returns:
+        `LEAST_ROWS` to `MOST_ROWS`, or all where there are fewer.
+    """
+    width = bucket_width(int(corpus.lengths.max(initial=1)))
+    rows = passed // 4 // (width * _losses(layers))
+    return min(max(rows - rows % ROWS, LEAST_ROWS), MOST_ROWS, len(corpus.tokens))
+
+
+def _losses(layers: Sequence[int]) -> int:
+    """Passes over a group of rows."""
+    return 1 + 3 * len(layers)
 
 
 def _reading(step: Step, size: int) -> Callable[[int, int], None]:

@@ -81,6 +81,7 @@ def runs(arguments, drive):
 def test_trained_written_and_measured(place, runs):
     assert runs["saes"]["status"] == 0, runs["saes"]["err"]
     assert "explained variance" in runs["saes"]["out"]
+    assert "cross-entropy on 8 of " in runs["saes"]["out"]
     trained = cw.load_dictionaries(place / "saes", for_model=cw.load_model("bundled:tiny"))
     assert trained.config.layers == (1, 3)
     assert trained.config.stream == "resid_post"

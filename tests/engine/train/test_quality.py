@@ -11,7 +11,7 @@ from causeway.engine.intervention.instruments import Instruments
 from causeway.engine.model.transformer import Transformer
 from causeway.engine.train.corpus import Corpus
 from causeway.engine.train.harvest import Source
-from causeway.engine.train.quality import measure_quality, quality_table
+from causeway.engine.train.quality import measure_quality, quality_table, rows_within
 from causeway.engine.train.splice_loss import _loss, clean_loss
 
 LAYERS = (2, 0)
@@ -49,6 +49,16 @@ def test_a_perfect_dictionary_recovers_everything(transformer, corpus, counted):
         assert figures.loss_clean == pytest.approx(clean_loss(transformer, corpus), abs=1e-6)
     # 21 rows are two groups, each read twice and run once clean and three times a layer.
     assert counted == [1] * 18
+
+
+def test_losses_cost_a_quarter_of_the_training():
+    held_out = Corpus(np.zeros((100, 128), np.int32), np.full(100, 128, np.int32), first=1)
+    assert rows_within(held_out, range(30), 20 * 1024) == 8
+    rows = rows_within(held_out, range(30), 1200 * 1024)
+    assert rows == 16
+    assert rows * 128 * 91 <= 1200 * 1024 / 4 < 2 * rows * 128 * 91
+    assert rows_within(held_out, range(3), 1200 * 1024) == 100
+    assert rows_within(held_out.head(5), range(30), 1024) == 5
 
 
 def test_a_short_text_is_measured_as_in_wide_rows(tiny, transformer, corpus):
