@@ -27,36 +27,47 @@ from causeway.drivers.flags.table import take
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from causeway.ports.pages.bundle import Bundle
     from causeway.ports.pages.section import Section
+    from causeway.ports.pages.workdir import Result
 
 FLAGS = take("shown_folder graph_file compare page figures bundle overwrite")
 
 
 def main(_: list[str]) -> None:
     """Find results, make sections of them, write."""
-    place = _asked()
-    out = _checked_out(place)
-    sections, said, title = _compared() if FLAGS.compare else _graphs(place) if FLAGS.graph else _results(place)
+    out = _checked_out(place := _asked())
+    # What draws takes seconds to import, which nobody should spend on a folder without results.
+    results = [] if FLAGS.compare or FLAGS.graph else _found(place)
+    sections, said, title = _compared() if FLAGS.compare else _graphs(place) if FLAGS.graph else _shown(place, results)
     from causeway.drivers.main import versions
     from causeway.engine.sweep import durable
     from causeway.ports.pages import figures, page
 
     made = f"Made by causeway report, {datetime.date.today()}: {versions()}"
+    folder = out.with_name(f"{out.stem}_figures")
+    content = page.encoded(page.render(sections, title, made))
+    undated = page.render(sections, title, f"Made by causeway report: {versions()}") if FLAGS.bundle else ""
+    # Before anything is written: where it cannot be made, there is no new page either.
+    bundle = _bundled(place, results, sections, undated, out, folder) if FLAGS.bundle else None
     durable.make_folder(out.parent)
-    durable.write_bytes(out, page.encoded(page.render(sections, title, made)))
+    durable.write_bytes(out, content)
     print(f"{said}: {out}")
     if FLAGS.figures:
-        folder = out.with_name(f"{out.stem}_figures")
         print(f"{len(figures.write_figures(sections, folder, FLAGS.figures.split(',')))} figures: {folder}")
-    if FLAGS.bundle:
-        print(_bundled(place, sections, page.render(sections, title, f"Made by causeway report: {versions()}")))
+    if bundle:
+        durable.write_bytes(Path(FLAGS.bundle), bundle.content)
+        print(bundle.told(Path(FLAGS.bundle)))
 
 
 def _asked() -> Path:
     """What is looked at: a folder, a graph file, or the first of two folders that are compared."""
+    for name in ("out", "bundle", "compare", "graph"):
+        if FLAGS[name].present and not FLAGS[name].value:
+            raise ValueError(f"--{name}: got nothing after the =; give a value or leave it out")
     given_ones = [f"--{name}" for name in ("workdir", "graph", "compare") if getattr(FLAGS, name)]
     if len(given_ones) > 1:
-        raise ValueError(f"{', '.join(given_ones)}: needs one of them")
+        raise ValueError(f"{', '.join(given_ones)}: were given together; leave all but one out")
     if FLAGS.graph or FLAGS.compare:
         no_effect(f"with {given_ones[0]}", "bundle")
     if FLAGS.compare:
@@ -79,14 +90,16 @@ def _compared() -> tuple[list[Section], str, str]:
     return sections, f"{len(sections) - 1} results compared", f"{names[0]} and {names[1]}, compared"
 
 
-def _results(workdir: Path) -> tuple[list[Section], str, str]:
-    """Sections of the results of a folder, how many there are, and the page's title."""
-    from causeway.drivers.main import QUESTIONS
+def _found(workdir: Path) -> list[Result]:
     from causeway.ports.pages.workdir import find_results
 
     with named("workdir"):
-        results = find_results(workdir)
-    # What draws takes seconds to import, which nobody should spend on a folder without results.
+        return find_results(workdir)
+
+
+def _shown(workdir: Path, results: Sequence[Result]) -> tuple[list[Section], str, str]:
+    """Sections of the results of a folder, how many there are, and the page's title."""
+    from causeway.drivers.main import QUESTIONS
     from causeway.ports.pages.sections import sections_of
 
     whole = sum(result.whole for result in results)
@@ -94,16 +107,14 @@ def _results(workdir: Path) -> tuple[list[Section], str, str]:
     return sections_of(results, QUESTIONS), said, f"Results in {workdir.absolute().name}"
 
 
-def _bundled(workdir: Path, sections: Sequence[Section], content: str) -> str:
-    """Writes the archive; what is in it and what is not."""
+def _bundled(workdir: Path, results: Sequence[Result], sections: Sequence[Section], page: str, *own: Path) -> Bundle:
+    """The archive, without what the report itself writes."""
     from causeway.drivers.main import QUESTIONS
-    from causeway.ports.pages.bundle import CONTENTS, write_bundle
-    from causeway.ports.pages.workdir import find_results
+    from causeway.engine.sweep import durable
+    from causeway.ports.pages.bundle import make_bundle
 
-    path = Path(FLAGS.bundle)
-    made = write_bundle(path, workdir, find_results(workdir), sections, content, QUESTIONS)
-    left = f"; {len(made.left_out)} files and folders are left out, as its {CONTENTS} says" if made.left_out else ""
-    return f"{len(made.files)} files, {made.size / 1e6:.1f} MB: {path}{left}"
+    durable.make_folder(Path(FLAGS.bundle).parent)
+    return make_bundle(workdir, results, sections, page, QUESTIONS, {*own, Path(FLAGS.bundle)})
 
 
 def _graphs(place: Path) -> tuple[list[Section], str, str]:

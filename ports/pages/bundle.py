@@ -18,10 +18,9 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from pathlib import Path
 
-from causeway.engine.sweep import durable
 from causeway.ports.pages.figures import charts_of, draw
 from causeway.ports.pages.methods import as_markdown
 from causeway.ports.pages.page import encoded
@@ -52,41 +51,43 @@ class Bundle:
     """What an archive holds.
 
     Attributes:
-        size: bytes of the archive. files: names in it. left_out: files and folders that are not, each with the reason.
+        content: the archive. files: names in it. left_out: files and folders that are not, each with the reason.
     """
 
-    size: int
+    content: bytes
     files: tuple[str, ...]
     left_out: Mapping[str, str]
 
+    def told(self, path: Path) -> str:
+        """What is in the archive, written to a path, and what is not."""
+        left = f"; {len(self.left_out)} files and folders are left out, as its {CONTENTS} says" if self.left_out else ""
+        return f"{len(self.files)} files, {len(self.content) / 1e6:.1f} MB: {path}{left}"
 
-def write_bundle(
-    path: Path,
+
+def make_bundle(
     folder: Path,
     results: Sequence[Result],
     sections: Sequence[Section],
     page: str,
     questions: Mapping[str, str],
+    but: Collection[Path] = (),
 ) -> Bundle:
-    """Writes the archive in place of what is there.
+    """The archive; nothing is written.
 
     Args:
-        path: of the archive. folder: that was looked at. results, sections, page: what it gave. questions: what each
-            command answers.
+        folder: that was looked at. results, sections, page: what it gave. questions: what each command answers.
+        but: files and folders that the report itself is written to, which are not looked at.
     """
     files = {"report.html": encoded(page), "methods.md": encoded(as_markdown(results, questions))}
     for name, chart in charts_of(sections).items():
         files |= {f"figures/{name}.{form}": draw(chart, form) for form in ("png", "svg")}
-    kept, left_out = _chosen(folder, results, path)
+    kept, left_out = _chosen(folder, results, {path.absolute() for path in but})
     files |= {f"results/{name}": (folder / name).read_bytes() for name in kept}
     files[CONTENTS] = _contents(files, results, left_out)
-    durable.make_folder(path.parent)
-    packed = _packed(files)
-    durable.write_bytes(path, packed)
-    return Bundle(len(packed), tuple(sorted(files)), left_out)
+    return Bundle(_packed(files), tuple(sorted(files)), left_out)
 
 
-def _chosen(folder: Path, results: Sequence[Result], but: Path) -> tuple[list[str], dict[str, str]]:
+def _chosen(folder: Path, results: Sequence[Result], but: Set[Path]) -> tuple[list[str], dict[str, str]]:
     """Names of the files that go in, and of what does not, with the reason."""
     sizes, parts = _listed(folder, but)
     own = {result.folder for result in results}
@@ -108,18 +109,18 @@ def _chosen(folder: Path, results: Sequence[Result], but: Path) -> tuple[list[st
     return sorted(kept), dict(sorted(left_out.items()))
 
 
-def _listed(folder: Path, but: Path) -> tuple[dict[str, int], dict[str, tuple[int, int]]]:
+def _listed(folder: Path, but: Set[Path]) -> tuple[dict[str, int], dict[str, tuple[int, int]]]:
     """Sizes of files by their names below the folder; of folders that hold parts, how many files and bytes."""
     sizes, parts = {}, {}
-    looked_into = list(folders(folder))
+    looked_into = [place for place in folders(folder) if but.isdisjoint((place.absolute(), *place.absolute().parents))]
     for path in (path for place in looked_into for path in place.iterdir()):
         name = path.relative_to(folder).as_posix()
-        if path.name.startswith(".") or path.is_symlink() or path in looked_into:
+        if path.name.startswith(".") or path.is_symlink() or path in looked_into or path.absolute() in but:
             continue
         if path.is_dir():
             inside = [part.stat().st_size for part in path.rglob("*") if part.is_file()]
             parts[name] = len(inside), sum(inside)
-        elif path.is_file() and path.absolute() != but.absolute():
+        elif path.is_file():
             sizes[name] = path.stat().st_size
     return sizes, parts
 

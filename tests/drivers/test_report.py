@@ -49,6 +49,14 @@ def test_a_bundle_beside_the_page(drive, sweep, tmp_path):
     assert rest.endswith("are left out, as its contents.json says")
 
 
+def test_where_no_bundle_can_be_made_no_page_is(drive, sweep, tmp_path):
+    page, file = tmp_path / "page.html", tmp_path / "file"
+    file.touch()
+    (done,) = drive("report", [f"--workdir={sweep}", f"--out={page}", f"--bundle={file / 'sent.zip'}"])
+    assert done["status"] == 2
+    assert not page.exists()
+
+
 def test_two_folders_compared(drive, sweep, tmp_path):
     page = tmp_path / "both.html"
     (done,) = drive("report", [f"--compare={sweep},{sweep}", f"--out={page}"])
@@ -97,7 +105,10 @@ def test_refusals(drive, sweep, tmp_path):
         (f"--compare={sweep}", "--out=a.html"): "needs two folders, A,B",
         (f"--compare={sweep},{sweep}",): "--out: got nothing; needs the page to write",
         (f"--compare={sweep},{sweep / 'none'}", "--out=a.html"): f"--compare: got {sweep / 'none'}; needs a folder",
-        (f"--compare={sweep},{sweep}", f"--workdir={sweep}"): "--workdir, --compare: needs one of them",
+        (f"--compare={sweep},{sweep}", f"--workdir={sweep}"): "--workdir, --compare: were given together; leave all but one",
+        (f"--workdir={sweep}", "--out="): "--out: got nothing after the =; give a value or leave it out",
+        (f"--workdir={sweep}", "--bundle="): "--bundle: got nothing after the =",
+        ("--compare=", f"--workdir={sweep}"): "--compare: got nothing after the =",
         ("--graph=a.json", "--bundle=a.zip"): "--bundle: without effect with --graph",
     }
     for (arguments, message), done in zip(cases.items(), drive("report", *cases), strict=True):
