@@ -9,12 +9,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+# The largest integer up to which JavaScript, whose numbers are doubles, has all.
+LARGEST_EXACT = 2**53
 # In a script element only these can end it, or a line of it; and halves of surrogate pairs have no bytes in UTF-8.
 _ESCAPES = {sign: f"\\u{sign:04x}" for sign in (*map(ord, "<>&\u2028\u2029"), *range(0xD800, 0xE000))}
 
 
 def columns(table: pa.Table) -> dict[str, list[Any]]:
-    """A table's columns as JSON has them: null for what is not finite, lists as texts."""
+    """A table's columns as JSON has them: null for what is not finite, lists as texts, and integers that a double
+    cannot hold (above 2^53 in size) as texts too."""
     return {name: [_plain(value) for value in table[name].to_pylist()] for name in table.column_names}
 
 
@@ -39,6 +42,8 @@ def parquet_base64(table: pa.Table) -> str:
 def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
+    if isinstance(value, int) and abs(value) > LARGEST_EXACT:
+        return str(value)
     return (
         value if value is None or isinstance(value, str | int) else json.dumps(value, ensure_ascii=False, default=str)
     )

@@ -34,8 +34,10 @@
     document.documentElement.dataset.charts = "drawn";
   }
 
+  /* A text that a spreadsheet would take for a formula begins with an apostrophe; numbers stay as they are. */
   function csvField(value) {
-    const text = value === null ? "" : String(value);
+    const formula = typeof value === "string" && /^[=+\-@\t\r]/.test(value) && !/^-?\d+$/.test(value);
+    const text = value === null ? "" : (formula ? "'" : "") + String(value);
     return /[",\r\n]/.test(text) ? '"' + text.replaceAll('"', '""') + '"' : text;
   }
 

@@ -1,5 +1,6 @@
 """Pages in a browser: charts are drawn, data come out as they went in, and no text is taken for anything else."""
 
+import csv
 import html
 import io
 
@@ -94,6 +95,18 @@ def test_a_chart_hands_out_its_data_and_its_picture(opened, sections, table):
     assert read["value (nats)"].to_pylist() == [*map(float, range(7)), None]
     assert downloaded(page, "first-points", "svg").startswith(b"<svg")
     assert downloaded(page, "first-points", "png").startswith(b"\x89PNG")
+
+
+def test_a_downloaded_csv_runs_nothing_and_keeps_large_integers(opened):
+    texts = ["=1+1", "+x", "-x", "@x", "\t=1", "\r=1", "a=b", "-5", "x-y"]
+    large = [2**53 + 1, -(2**60) - 1, *range(7)]
+    table = pa.table({"=name": texts, "number": [-1.5 * i for i in range(9)], "large": large})
+    page = opened(render([Section("a", "a", [DataTable("rows", "t", "c", table)])], "t", "m")).page
+    read = list(csv.reader(io.StringIO(downloaded(page, "a-rows", "csv").decode(), newline="")))
+    assert read[0] == ["'=name", "number", "large"]
+    assert [row[0] for row in read[1:]] == [f"'{text}" for text in texts[:6]] + texts[6:]
+    assert [float(row[1]) for row in read[1:]] == table["number"].to_pylist()
+    assert [int(row[2]) for row in read[1:]] == large
 
 
 def test_a_page_without_charts_carries_no_vega(sections):
