@@ -105,7 +105,7 @@ def test_refusals(drive, sweep, tmp_path):
         (f"--compare={sweep}", "--out=a.html"): "needs two folders, A,B",
         (f"--compare={sweep},{sweep}",): "--out: got nothing; needs the page to write",
         (f"--compare={sweep},{sweep / 'none'}", "--out=a.html"): f"--compare: got {sweep / 'none'}; needs a folder",
-        (f"--compare={sweep},{sweep}", f"--workdir={sweep}"): "--workdir, --compare: were given together; leave all but one",
+        (f"--compare={sweep},{sweep}", f"--workdir={sweep}"): "--workdir, --compare: were given together",
         (f"--workdir={sweep}", "--out="): "--out: got nothing after the =; give a value or leave it out",
         (f"--workdir={sweep}", "--bundle="): "--bundle: got nothing after the =",
         ("--compare=", f"--workdir={sweep}"): "--compare: got nothing after the =",
