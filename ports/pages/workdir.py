@@ -188,6 +188,9 @@ def _is_inside(name: str) -> bool:
 
 
 def _results_in(folder: Path, top: Path) -> list[Result]:
+    # A model that `edit` exported has an edit.json of its own.
+    if any(folder.glob("model*.safetensors")):
+        return []
     name = folder.relative_to(top).as_posix()
     plan = read_json(folder / PLAN_FILE)
     # Of a command's two lines the first counts.

@@ -112,6 +112,9 @@ def test_graphs_that_were_saved_alone_are_found_and_one_run_is_one_result(tmp_pa
     folder = write_graphs(tmp_path / "demo", ["one", "two"])
     listing = {"graphs": [{"slug": "two", "prompt": "a"}]}
     (folder / "graphs" / "graph-metadata.json").write_text(json.dumps(listing))
+    (tmp_path / "exported_model").mkdir()
+    for name in ("edit.json", "model.safetensors"):
+        (tmp_path / "exported_model" / name).write_text("{}")
     assert [(one.driver, one.whole) for one in find_results(tmp_path)] == [("attribute", True)]
     (folder / "scores.jsonl").unlink()
     assert "No graphs yet" in blocks(sections(tmp_path)["attribute-demo"], Missing)[0].text
