@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import re
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -115,3 +116,14 @@ def test_refusals(drive, sweep, tmp_path):
         assert done["status"] == 2, arguments
         assert message in done["err"]
         assert done["err"].count("\n") == 1
+
+
+def test_a_folder_that_is_not_there_is_refused_before_what_draws_is_imported(tmp_path):
+    code = (
+        "import sys; from causeway.drivers import main\n"
+        "try: main.run()\n"
+        "except SystemExit as end: print(end.code, {'altair', 'jax'} & set(sys.modules))"
+    )
+    line = [sys.executable, "-P", "-c", code, "report", f"--workdir={tmp_path / 'none'}"]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr.count("\n")) == ("2 set()\n", 1)

@@ -24,7 +24,7 @@ BEFORE = {"contexts": ["screen"], "evaluate": ["represent"], "intervene": ["attr
 LOOK = """
 import contextlib, importlib, io, json, sys
 from absl import flags
-from causeway.drivers.flags import help
+from causeway.drivers.flags import help, refusals
 from causeway.drivers.flags.refusals import run_driver
 name, examples, needs = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3]
 # Overrides of a configuration file are looked for there, whatever is parsed.
@@ -46,6 +46,7 @@ for one in examples:
     for flag in help.own_flags().values():
         flag.unparse()
 found["bare"] = run() if needs else None
+found["resumes"] = refusals._resumes()
 print(json.dumps(found))
 """
 
@@ -102,6 +103,12 @@ def test_the_example_is_taken_and_what_is_needed_is_refused_without(looked, name
         assert err.count("\n") == 1
         needed = {flag for entry in about.needed for flag in ([entry] if isinstance(entry, str) else entry)}
         assert needed & set(re.findall(r"--(\w+)", err)), err
+
+
+def test_what_only_looks_into_a_folder_is_not_said_to_resume(looked):
+    resume = {name for name, found in looked.items() if found["resumes"]}
+    assert {"patch_sweep", "attribute", "train_dictionary"} <= resume
+    assert not {"report", "serve", "audit"} & resume
 
 
 @pytest.mark.slow

@@ -151,6 +151,32 @@ def streamed(stack, resident=1):
     return StreamedDictionaries([stack.layer(layer).config for layer in stack.config.layers], stack.layer, resident)
 
 
+@pytest.mark.parametrize("holder", ["stack", "none", "streamed"])
+def test_tokens_are_told_and_rows_are_counted(transformer, holders, monkeypatch, holder):
+    """Passes of short rows are over first, and would promise too much were prompts counted."""
+    told, rows = [], make_rows(CASES["last"])
+
+    class Told(reader.Step):
+        def __init__(self, what, total, unit):
+            told.append((total, unit))
+            super().__init__(what, total, unit)
+
+        def advance(self, count=1):
+            told.append(count)
+
+    monkeypatch.setattr(reader, "Step", Told)
+    monkeypatch.setattr(reader, "HELD_BYTES", 1)
+    counted = []
+    source = streamed(holders["stack"]) if holder == "streamed" else holders[holder]
+    case = CASES["raw" if holder == "none" else "last"]
+    kept(transformer, case, rows, source, progress=lambda done, _: counted.append(done))
+    (total, unit), *steps = told
+    assert (total, unit, sum(steps)) == (sum(LENGTHS), "token", sum(LENGTHS))
+    assert len(steps) > 2
+    assert counted == sorted(counted)
+    assert counted[-1] == len(rows)
+
+
 @pytest.mark.parametrize("name", ["last", "mean", "max", "top_k", "moments"])
 @pytest.mark.parametrize("held", [1, 1 << 30])
 def test_streamed_dictionaries_give_what_placed_ones_do(transformer, holders, monkeypatch, name, held):
