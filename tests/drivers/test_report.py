@@ -50,6 +50,22 @@ def test_a_bundle_beside_the_page(drive, sweep, tmp_path):
     assert rest.endswith("are left out, as its contents.json says")
 
 
+def test_no_jax_is_imported(sweep, tmp_path):
+    command = ["causeway report", f"--workdir={sweep}", f"--out={tmp_path / 'page.html'}"]
+    code = f"""
+import sys
+from causeway.drivers import report
+from causeway.drivers.flags.refusals import run_driver
+try:
+    run_driver(report.main, {command!r})
+finally:
+    print("jax" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "False"
+    assert (tmp_path / "page.html").is_file()
+
+
 def test_where_no_bundle_can_be_made_no_page_is(drive, sweep, tmp_path):
     page, file = tmp_path / "page.html", tmp_path / "file"
     file.touch()

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from causeway.ports.pages.methods.facts import facts_of
 from causeway.ports.pages.methods.templates import BEGINNING, END, TEMPLATES, Sentence
+from causeway.ports.pages.section import unreadable
 from causeway.ports.pages.workdir import Result
 
 _NAMED = re.compile(r"\{([\w.]+)\}")
@@ -25,7 +26,12 @@ def as_markdown(results: Sequence[Result], questions: Mapping[str, str]) -> str:
     """The paragraphs of several results, each below what it is of; those of which nothing is recorded are left out."""
     parts = ["# Methods"]
     for result in results:
-        if text := paragraph(result):
+        try:
+            text = paragraph(result)
+        # What stands in files may break a reader in any way, and the others are told.
+        except Exception as error:
+            text = unreadable("What was done cannot be told", result.folder, error).text
+        if text:
             place = f" ({result.name})" if result.name else ""
             parts += [f"## {questions.get(result.driver, result.driver)}{place}", f"`causeway {result.driver}`. {text}"]
     return "\n\n".join(parts) + "\n"

@@ -14,8 +14,9 @@ import pytest
 
 from causeway.ports.pages import bundle
 from causeway.ports.pages.bundle import make_bundle
+from causeway.ports.pages.methods import as_markdown
 from causeway.ports.pages.section import TABLE, Chart, Section
-from causeway.ports.pages.workdir import find_results
+from causeway.ports.pages.workdir import KINDS, find_results
 
 spec = importlib.util.spec_from_file_location("swept", Path(__file__).with_name("swept.py"))
 swept = importlib.util.module_from_spec(spec)
@@ -103,3 +104,18 @@ def test_large_files_stay_where_they_are(runs, tmp_path, monkeypatch):
     monkeypatch.setattr(bundle, "MOST", sizes[0][0])
     made = packed(tmp_path / "a.zip", runs)
     assert [name for name in made.files if name.startswith("results/")] == [f"results/exact/{sizes[0][1]}"]
+
+
+def test_the_files_that_results_are_known_by_are_taken():
+    names = {name for kind in KINDS for name in (kind.whole, kind.about) if not name.endswith(".npy")}
+    # What lies in a folder of parts is left out with it.
+    own = sorted(name for name in names - {""} if "/" not in name)
+    assert [name for name in own if not bundle.KEPT.fullmatch(name.replace("*", "x"))] == []
+
+
+def test_an_odd_plan_leaves_the_rest_of_the_methods(runs):
+    swept.write_plan(runs / "odd")
+    (runs / "odd" / "plan.json").write_text('{"name": "patch_sweep", "config": [1], "recorded": 3}')
+    text = as_markdown(find_results(runs), {})
+    assert "What was done cannot be told" in text
+    assert "The plan's fingerprint is" in text
