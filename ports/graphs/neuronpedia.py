@@ -120,9 +120,12 @@ def _record(node: Node, names: GraphNames) -> dict[str, Any]:
 
 
 def _told(node: Node, names: GraphNames) -> str:
-    """What a viewer says of a node: of a feature its label, where it has one."""
+    """What a viewer says of a node: of a feature its label, where it has one; of a token its probability.
+
+    A direction, such as the difference of two answers, has no probability.
+    """
     if node.kind == "logit":
-        return f'Output "{node.label}" (p={node.probability:.3f})'
+        return f'Output "{node.label}"' + (f" (p={node.probability:.3f})" if node.token >= 0 else "")
     return names.labels.get((node.layer, node.feature), "") if node.kind == "feature" else ""
 
 

@@ -69,9 +69,7 @@ def test_one_prompt(runs, place):
     assert sum(node["is_target_logit"] for node in document["nodes"]) == 1
     assert not (place / "skipped" / "graphs").exists()
     pair = json.loads((place / "pair" / "graphs" / "prompt.json").read_text())
-    assert [node["clerp"] for node in pair["nodes"] if node["feature_type"] == "logit"] == [
-        'Output " bet -  stop" (p=1.000)'
-    ]
+    assert [node["clerp"] for node in pair["nodes"] if node["feature_type"] == "logit"] == ['Output " bet -  stop"']
 
 
 def test_what_was_found_is_printed(runs):

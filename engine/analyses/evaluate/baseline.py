@@ -12,22 +12,23 @@ answers of unequal length round; `sign_accuracy_equal_length` counts only answer
 Items of a group (a noun) are not independent. Intervals of rates count them as the fewer that they are worth
 (`stats.proportions.clustered_interval`); the mean difference also comes as the mean of the group means, with an
 interval over groups. Fewer than 10 groups give no interval. A decision is `certain` where the interval of its rate
-leaves out the threshold; without an interval there is none to tell (`told`).
+leaves out the threshold; without an interval there is none to tell (`verdict`).
 """
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from causeway.engine.analyses.evaluate.final_answers import Generated
+from causeway.engine.analyses.evaluate.verdict import told
 from causeway.engine.analyses.prompts.catalogue import Criterion
 from causeway.engine.outcome.divergence import first_divergence
 from causeway.engine.stats.paired import paired_mean
-from causeway.engine.stats.proportions import FEWEST_CLUSTERS, clustered_interval
+from causeway.engine.stats.proportions import clustered_interval
 from causeway.engine.tokenized_prompt import TokenizedPrompt
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -160,13 +161,6 @@ def line(behaviour: str, split: str, measured: dict[str, Any]) -> str:
     )
     written = measured.get("generation_accuracy")
     return f"{text}; final answers {written['rate']:.0%}" if written else text
-
-
-def told(measured: Mapping[str, Any]) -> str:
-    """The decision as a person is told it, from `metrics`: none where groups are too few for an interval."""
-    if measured["margin_success"]["low"] is None:
-        return f"cannot tell: {measured['groups']} groups, {FEWEST_CLUSTERS} needed"
-    return str(measured["decision"]) + ("" if measured["certain"] else " (too close to call)")
 
 
 def _with_interval(found: dict[str, Any]) -> str:

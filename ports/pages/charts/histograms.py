@@ -17,10 +17,15 @@ def histograms(value: str, unit: str, kind: str, bound: str = "") -> Any:
         value: the column counted. unit: of it, for the axis. kind: the column that divides the rows into histograms.
         bound: a column with the same number in all rows of a kind, drawn as a line; "" for none.
     """
-    across, up = alt.Bin(maxbins=25), alt.Y("count():Q", title="prompts")
-    few = alt.Axis(tickCount=5, labelOverlap="greedy")
-    told = [alt.Tooltip(f"{value}:Q", bin=across, title=unit), alt.Tooltip("count():Q", title="prompts")]
-    bars = alt.Chart().mark_bar().encode(alt.X(f"{value}:Q", bin=across, title=unit, axis=few), up, tooltip=told)
+    up = alt.Y("count():Q", title="prompts", axis=alt.Axis(tickMinStep=1, format="d"))
+    across = alt.X("start:Q", bin="binned", title=unit, axis=alt.Axis(tickCount=5))
+    told = [
+        alt.Tooltip("start:Q", title="from"),
+        alt.Tooltip("end:Q", title="to"),
+        alt.Tooltip("count():Q", title="prompts"),
+    ]
+    binned = alt.Chart().transform_bin(["start", "end"], field=value, bin=alt.Bin(maxbins=25))
+    bars = binned.mark_bar().encode(across, up, x2="end:Q", tooltip=told)
     line = alt.Chart().mark_rule(color=ORANGE, strokeWidth=2).encode(x=f"mean({bound}):Q")
     parts = [bars, line] if bound else [bars]
     small = alt.layer(*parts, data=alt.NamedData(TABLE)).properties(width=WIDTH // COLUMNS - 40, height=160)

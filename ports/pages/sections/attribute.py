@@ -16,8 +16,15 @@ from causeway.ports.pages.workdir import Result, read_json
 
 # Graphs of a section, and edges of all of them together: what a page holds without being slow to open.
 MOST_GRAPHS, MOST_EDGES = 12, 150_000
+# Characters of a prompt in its graph's heading.
+HEADING = 80
+ANSWERS = (
+    "What two answers begin with in common was put behind the prompt, and is shown as its end: a graph explains the "
+    "first token in which they part."
+)
+Read = Sequence[tuple[Mapping[str, Any], GraphDocument]]
 SCORES = {
-    "id": "prompt", "behaviour": "behaviour", "split": "split", "replacement": "replacement",
+    "id": "prompt", "text": "its text", "behaviour": "behaviour", "split": "split", "replacement": "replacement",
     "completeness": "completeness", "tokens": "tokens", "active": "active features", "features": "in the graph",
     "kept_features": "features kept", "kept_edges": "edges kept",
 }  # fmt: skip
@@ -39,9 +46,12 @@ def section_of(result: Result, anchor: str, title: str, results: Sequence[Result
         return Section(title, anchor, [Missing(f"No graphs yet: {result.missing}.")], lead)
     path = result.folder / "scores.jsonl"
     if not path.exists():
-        return Section(title, anchor, _graphs(result, _listed(result.folder / "graphs"), results), lead)
+        return Section(title, anchor, _graphs(result, *_read(result, _listed(result.folder / "graphs")), results), lead)
     scores = [row for row in read_lines(path, dict).items if row]
-    blocks: list[Block] = [*_scores(scores), *_graphs(result, scores, results)]
+    there, read = _read(result, scores)
+    texts = {row["id"]: _prompt(graph) for row, graph in read}
+    scores = [dict(row) | {"text": texts.get(row["id"])} for row in scores]
+    blocks: list[Block] = [*_scores(scores), *_graphs(result, there, read, results)]
     for path in sorted(result.folder.glob("*/attribution_graph_*.json")):
         blocks += _aggregate(path)
     return Section(title, anchor, blocks, lead)
@@ -75,15 +85,11 @@ def _scores(scores: Sequence[Mapping[str, Any]]) -> list[Block]:
     return [*blocks, DataTable("graphs", "Graphs", "A row a prompt, before and after pruning.", table, SCORES, shown=8)]
 
 
-def _graphs(result: Result, scores: Sequence[Mapping[str, Any]], results: Sequence[Result]) -> list[Block]:
-    """An explorer of each graph, as many as a page holds."""
+def _read(result: Result, scores: Sequence[Mapping[str, Any]]) -> tuple[list[Path], Read]:
+    """The files of the graphs that were written, and as many of the graphs as a page holds, each with its scores."""
     read: list[tuple[Mapping[str, Any], GraphDocument]] = []
     edges, files = 0, [(row, result.folder / "graphs" / f"{row['slug']}.json") for row in scores]
     there = [(row, path) for row, path in files if path.is_file()]
-    if not there:
-        return [
-            Prose("The graphs were not written as files that can be shown here (--graph_format=neuronpedia).", "note")
-        ]
     for row, path in there:
         if len(read) == MOST_GRAPHS:
             break
@@ -92,20 +98,37 @@ def _graphs(result: Result, scores: Sequence[Mapping[str, Any]], results: Sequen
         if read and edges > MOST_EDGES:
             break
         read.append((row, graph))
+    return [path for _, path in there], read
+
+
+def _prompt(graph: GraphDocument) -> str:
+    return str(graph.document["metadata"].get("prompt", ""))
+
+
+def _graphs(result: Result, there: Sequence[Path], read: Read, results: Sequence[Result]) -> list[Block]:
+    """An explorer of each graph that was read, below its prompt."""
+    if not there:
+        return [
+            Prose("The graphs were not written as files that can be shown here (--graph_format=neuronpedia).", "note")
+        ]
     known = known_features([graph for _, graph in read], of_the_same(result, results, "contexts"))
     changed = of_the_same(result, results, "intervene")
-    blocks: list[Block] = [
-        graph_view(
-            f"graph_{i}", f"Graph of {row['id']}", graph,
+    blocks: list[Block] = [Prose(ANSWERS, "note")]
+    for i, (row, graph) in enumerate(read):
+        blocks += [Prose(f"The prompt of {row['id']}: {_prompt(graph)}"), graph_view(
+            f"graph_{i}", f"Graph of “{_end(_prompt(graph)) or row['id']}”", graph,
             {key: known[key] for key in _names(graph) if key in known}, measured(graph, row["id"], changed),
             "Read as the first one." if i else CAPTION,
-        )
-        for i, (row, graph) in enumerate(read)
-    ]  # fmt: skip
+        )]  # fmt: skip
     if left := len(there) - len(read):
         said = f"{left} more graphs are in {result.folder / 'graphs'}; a page of any of them:"
-        blocks.append(Missing(said, f"causeway report --graph={there[len(read)][1]}"))
+        blocks.append(Missing(said, f"causeway report --graph={there[len(read)]}"))
     return blocks
+
+
+def _end(text: str) -> str:
+    """The end of a text, which is what a graph explains, short enough for a heading."""
+    return text if len(text) <= HEADING else f"…{text[-HEADING:]}"
 
 
 def _names(graph: GraphDocument) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv
 
-from causeway.engine.analyses.evaluate.baseline import told
+from causeway.engine.analyses.evaluate.verdict import told
 from causeway.ports.pages.section import Block, Card, Cards, DataTable, Missing, Prose, Section
 from causeway.ports.pages.workdir import Result, read_json
 from causeway.ports.results.baseline_figures import differences_chart, rates_chart, set_name

@@ -120,7 +120,8 @@ def test_graphs_that_were_saved_alone_are_found_and_one_run_is_one_result(tmp_pa
     assert "No graphs yet" in blocks(sections(tmp_path)["attribute-demo"], Missing)[0].text
     (folder / "plan.json").unlink()
     section = sections(tmp_path)["attribute-demo"]
-    assert [view.title for view in blocks(section, GraphView)] == ["Graph of two"]
+    assert [view.title for view in blocks(section, GraphView)] == ["Graph of “The cat”"]
+    assert "The prompt of two: The cat" in [block.text for block in blocks(section, Prose)]
     assert blocks(section, Missing) == []
 
 

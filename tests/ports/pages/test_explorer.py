@@ -242,7 +242,7 @@ FRAMES = """async (move) => {
 @pytest.mark.slow
 def test_a_large_graph_moves_and_filters_within_a_tenth_of_a_second(opened):
     page = ready(opened, large())
-    counted(page, "5000 of 5000 nodes, 50000 of 50000 edges")
+    counted(page, "5000 of 5000 nodes")
     session = page.context.new_cdp_session(page)
     # What the page's thread computes: the time of its own, whatever else the machine does; pixels are the GPU's.
     session.send("Performance.enable", {"timeDomain": "threadTicks"})

@@ -3,6 +3,9 @@ window.causewayGraph = {};
 (function (own) {
   "use strict";
 
+  /* Edges of a graph that is shown whole at first; of more the strongest. */
+  const WHOLE = 200;
+
   /* For each node the edges that end (or begin) at it, strongest first. */
   function edgesByEnd(ends, weight, count) {
     const found = Array.from({ length: count }, () => []);
@@ -56,7 +59,7 @@ window.causewayGraph = {};
         .filter((group) => group.members.length);
       this.clicked = numbers.get(state.clickedId) ?? -1;
       this.nodeShare = Number.isFinite(state.pruningThreshold) ? state.pruningThreshold : 1;
-      this.edgeShare = 1;
+      this.edgeShare = this.weight.length > WHOLE ? 0.8 : 1;
     }
 
     /* Which nodes and edges pass the filters. Pinned and clicked nodes always do. */

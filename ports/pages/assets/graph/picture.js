@@ -233,9 +233,15 @@
       });
       this.names.replaceChildren(...[...this.named()].map(([i, name]) => {
         const { x, y } = at(data.x[i], this.height(data.y[i]));
-        const left = x < 0 || x > this.place.clientWidth ? x : Math.min(Math.max(x, 90), this.place.clientWidth - 90);
-        return own.element("span", { class: "name", style: `left:${left}px;top:${y}px` }, own.text(name, 32));
+        return own.element("span", { class: "name", "data-x": x, style: `left:${x}px;top:${y}px` }, own.text(name, 32));
       }));
+      this.names.childNodes.forEach((name) => this.keepInside(name));
+    }
+
+    /* A name of a node that is in the picture is in it as a whole. */
+    keepInside(name) {
+      const x = Number(name.dataset.x), half = name.offsetWidth / 2 + 2, end = this.place.clientWidth;
+      if (x >= 0 && x <= end) name.style.left = `${Math.max(Math.min(x, end - half), half)}px`;
     }
 
     /* Nodes that are named, each with its name or, of a group, that of the group at its first node. */
