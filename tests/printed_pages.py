@@ -113,14 +113,14 @@ def missing(shown: str, printed: str) -> str:
 
 
 def _says(printed: str, shown: str) -> bool:
-    """Whether a printed line begins as shown: words and whole numbers equal, decimals within 0.05 or 5 %."""
+    """Whether a printed line begins as shown: words and whole numbers equal, decimals within 0.02 or 5 %."""
     got, wanted = (re.split(r"([+-]?\d+\.\d+)", " ".join(text.split())) for text in (printed, shown))
     if len(got) < len(wanted):
         return False
     last = len(wanted) - 1
     for i, (one, other) in enumerate(zip(got, wanted, strict=False)):
         if i % 2:
-            if abs(float(one) - float(other)) > max(0.05, 0.05 * abs(float(other))):
+            if abs(float(one) - float(other)) > max(0.02, 0.05 * abs(float(other))):
                 return False
         elif not (one.startswith(other) if i == last else one == other):
             return False
