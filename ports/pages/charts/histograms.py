@@ -8,6 +8,8 @@ from causeway.ports.pages.charts.theme import ORANGE, WIDTH
 from causeway.ports.pages.section import TABLE
 
 COLUMNS = 2
+# Counts are whole numbers.
+WHOLE = "datum.value % 1 ? '' : datum.label"
 
 
 def histograms(value: str, unit: str, kind: str, bound: str = "") -> Any:
@@ -17,7 +19,7 @@ def histograms(value: str, unit: str, kind: str, bound: str = "") -> Any:
         value: the column counted. unit: of it, for the axis. kind: the column that divides the rows into histograms.
         bound: a column with the same number in all rows of a kind, drawn as a line; "" for none.
     """
-    up = alt.Y("count():Q", title="prompts", axis=alt.Axis(tickMinStep=1, format="d"))
+    up = alt.Y("count():Q", title="prompts", axis=alt.Axis(labelExpr=WHOLE))
     across = alt.X("start:Q", bin="binned", title=unit, axis=alt.Axis(tickCount=5))
     told = [
         alt.Tooltip("start:Q", title="from"),

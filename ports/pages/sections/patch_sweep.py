@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from causeway.engine.analyses.patch_sweep.causal_rule import CausalRule
 from causeway.ports.files.parquet_files import read_parquet
 from causeway.ports.pages.charts.counts import counts_by_layer
 from causeway.ports.pages.charts.dose_curves import dose_curves
@@ -18,12 +19,13 @@ from causeway.ports.pages.charts.traces import traces
 from causeway.ports.pages.charts.volcano import volcano
 from causeway.ports.pages.section import Block, Card, Cards, Chart, DataTable, Facts, Missing, Prose, Section
 from causeway.ports.pages.sections import effect_rows, trace_rows
+from causeway.ports.pages.sections.failed_criteria import failed_criteria
 from causeway.ports.pages.workdir import Result
 
 STRONGEST, CURVES, TRACED, POINTS = 20, 6, 3, 3_000
 HEADINGS = {
     "layer": "layer", "feature": "feature", "contrast": "compared", "effect": "effect", "low": "from", "high": "to",
-    "q": "q", "envelope": "random reach", "verdict": "verdict", "not_evaluated": "not evaluated",
+    "q": "q", "envelope": "random reach", "verdict": "verdict", "fails": "fails", "not_evaluated": "not evaluated",
     "n_prompts": "prompts",
 }  # fmt: skip
 
@@ -75,6 +77,7 @@ HOW = (
     "the outcome of the first arm less that of the second, the mean over prompts. q is the false discovery rate: "
     "of effects with q at or below 0.05, at most one in twenty is expected to be false."
 )
+OTHERS = "Of each feature one contrast is shown, its largest; effects.parquet has all."
 HALVES = "Which effects are real was decided on one half of the prompts (q), how large they are on the other half."
 WHOLE = "The prompts were not divided into those that choose and those that estimate, so no feature is called causal."
 
@@ -83,7 +86,24 @@ def _how(about: Mapping[str, Any]) -> list[Block]:
     """How the numbers came about, and how they are to be read."""
     halves = HALVES if about["reading"]["split"] is True else WHOLE
     facts = {"edits": about.get("edits", {}), "arms": about["arms"], **about["reading"]}
-    return [Prose(HOW), Prose(halves, "note"), Facts("What was done, and how the numbers are to be read", facts)]
+    return [
+        Prose(HOW),
+        Prose(halves, "note"),
+        Prose(_by_outcome(about), "note"),
+        Facts("What was done, and how the numbers are to be read", facts),
+    ]
+
+
+def _by_outcome(about: Mapping[str, Any]) -> str:
+    """That outcomes are decided apart, and in what they differ."""
+    rule = CausalRule(**about["reading"]["settings"]["rule"])
+    sizes = ", ".join(
+        " ".join(filter(None, (f"{rule.threshold(name):g}", UNITS.get(name), "on", name))) for name in about["outcomes"]
+    )
+    return (
+        "Each outcome is decided by itself, so a feature can be causal on one and not on another. The least size that "
+        f"is asked for is {sizes}; q, how far random features reach, signs and doses are the outcome's own."
+    )
 
 
 def _warnings(about: Mapping[str, Any]) -> list[Block]:
@@ -100,14 +120,16 @@ def _outcome(effects: pa.Table, name: str, about: Mapping[str, Any], result: Res
     """The blocks of one outcome; all of them of the first, the strongest effects alone of the others."""
     tested = effect_rows.tested(effects, name)
     features = effect_rows.by_feature(tested)
+    rule = CausalRule(**about["reading"]["settings"]["rule"])
+    features = features.append_column("fails", failed_criteria(features, rule, name))
     axis = unit(name, about)
     blocks: list[Block] = [_forest(features.slice(0, STRONGEST), name, axis)]
     if whole:
         blocks += [*_volcano(tested, name, axis, about), *_doses(effects, features, name, axis)]
         blocks += [_counts(features, name), *_controls(effects, name, axis), *_traces(result, features)]
     blocks.append(DataTable(
-        f"table_{name}", f"Effects on {name}", "A line a feature, by its largest contrast; causal ones first. "
-        f"Effects and intervals: {axis}.", features, HEADINGS, file=str(result.folder / "effects.parquet"),
+        f"table_{name}", f"Effects on {name}", f"A line a feature, by its largest contrast; causal ones first. {OTHERS}"
+        f" Fails: what keeps it from being called causal. Effects and intervals: {axis}.", features, HEADINGS, file=str(result.folder / "effects.parquet"),
     ))  # fmt: skip
     return blocks
 
@@ -119,7 +141,7 @@ def _forest(rows: pa.Table, name: str, axis: str) -> Chart:
         f"forest_{name}", f"Strongest effects on {name}",
         f"The {rows.num_rows} features with the largest effects, causal ones first, as layer/feature and what is "
         f"compared. Points are effects ({axis}), lines 95 % intervals; where prompts are too few for one there is no "
-        f"line.{reach}",
+        f"line. {OTHERS}{reach}",
         forest(axis, controls), rows,
     )  # fmt: skip
 

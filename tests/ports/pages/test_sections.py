@@ -54,6 +54,14 @@ def test_a_sweep_shows_its_strongest_effects_with_all_charts_drawn(opened, sweep
     assert page.locator(".chart svg .mark-symbol path").count() > 20
 
 
+def test_a_feature_that_is_not_causal_says_what_it_fails(sweep):
+    rows = blocks(page_of(sweep)[1], DataTable)[0].table.to_pylist()
+    assert rows[0]["verdict"] == "causal"
+    assert rows[0]["fails"] == ""
+    assert all(row["fails"] for row in rows if row["verdict"] == "not causal")
+    assert "needs more than " in rows[-1]["fails"]
+
+
 def test_every_chart_is_a_picture_too(sweep, tmp_path):
     sections = page_of(sweep)
     charts = blocks(sections[1], Chart)
