@@ -1,6 +1,7 @@
 """The first section: what is there, what is whole, and what goes on with what is not."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pyarrow as pa
 
@@ -33,12 +34,30 @@ def overview(results: Sequence[Result], anchors: Mapping[int, str]) -> Section:
 
 
 def _unfinished(result: Result) -> Missing:
+    """What is not whole, and the command that goes on; where its flags are not recorded, what the plan says of them."""
     place = f"--workdir={result.folder}" if result.plan else f"--out={result.folder}"
-    return Missing(
-        f"causeway {result.driver}, {result.name or result.folder}: {result.missing}. The command that began it, "
-        f"run again with the same flags, goes on where it stopped:",
-        result.command or f"causeway {result.driver} ... {place}",
-    )
+    model = f"--model={result.model} " if result.model else ""
+    said = f"causeway {result.driver}, {result.name or result.folder}: {result.missing}. The command that began it, "
+    said += "run again with the same flags, goes on where it stopped"
+    if not result.command:
+        said += f". Its flags are not recorded{_settings(result.plan)}"
+    return Missing(f"{said}:", result.command or f"causeway {result.driver} {model}... {place}")
+
+
+def _settings(plan: Mapping[str, Any]) -> str:
+    """What of a plan's settings is short enough for a line."""
+    config = plan.get("config")
+    settings = config.get("settings") if isinstance(config, Mapping) else None
+    if not isinstance(settings, Mapping):
+        return ""
+    texts = {name: ",".join(map(str, value)) if _listed(value) else value for name, value in settings.items()}
+    short = [f"{name} {text}" for name, text in texts.items() if isinstance(text, str | int | float) and text != ""]
+    return f"; the plan has {'; '.join(short)}" if short else ""
+
+
+def _listed(value: Any) -> bool:
+    """Whether a setting is some names or numbers."""
+    return isinstance(value, list) and all(isinstance(one, str | int | float) for one in value)
 
 
 def _table(results: Sequence[Result], anchors: Mapping[int, str]) -> pa.Table:

@@ -128,7 +128,8 @@ def _outcome(effects: pa.Table, name: str, about: Mapping[str, Any], result: Res
         blocks += [*_volcano(tested, name, axis, about), *_doses(effects, features, name, axis)]
         blocks += [_counts(features, name), *_controls(effects, name, axis), *_traces(result, features)]
     blocks.append(DataTable(
-        f"table_{name}", f"Effects on {name}", f"A line a feature, by its largest contrast; causal ones first. {OTHERS} "
+        f"table_{name}", f"Effects on {name}",
+        f"A line a feature, by its largest contrast; causal ones first. {OTHERS} "
         f"Fails: what keeps it from being called causal. Effects and intervals: {axis}.",
         features, HEADINGS, file=str(result.folder / "effects.parquet"),
     ))  # fmt: skip

@@ -81,7 +81,8 @@ def test_a_folder_of_many_shows_all_and_what_goes_on_with_the_unfinished(sweep, 
     assert [row["state"] for row in table] == ["unfinished, 5 of 12 units", "whole, 4 of 4 units"]
     (missing,) = blocks(overview, Missing)
     assert "5 of 12 units" in missing.text
-    assert missing.command == f"causeway patch_sweep ... --workdir={tmp_path / 'half'}"
+    assert missing.command == f"causeway patch_sweep --model=bundled:tiny ... --workdir={tmp_path / 'half'}"
+    assert "outcome exact; scope last_prompt" in missing.text
     assert "5 of 12 units" in blocks(sections[0], Missing)[0].text
     assert render([overview, *sections], "t", "m")
 
