@@ -27,15 +27,15 @@ def failed_criteria(rows: pa.Table, rule: CausalRule, outcome: str) -> pa.Array:
 def _sayings(rule: CausalRule, outcome: str) -> dict[str, Callable[[Row], str]]:
     least = rule.threshold(outcome)
     return {
-        "q": lambda row: f"q {row['q']:.2g}, needs less than {rule.alpha:g}",
+        "q": lambda row: f"q {row['q']:.2g} ≥ {rule.alpha:g}",
         "effect": lambda row: _size(row, least),
-        "envelope": lambda row: f"size {abs(row['effect']):.2g} within the random reach of {row['envelope']:.2g}",
+        "envelope": lambda row: f"size {abs(row['effect']):.3g} ≤ random reach {row['envelope']:.3g}",
         "sign": lambda _: "sign differs between groups",
-        "dose": lambda row: f"dose: rank correlation {row['dose_rho']:.2g}, needs {rule.least_rho:g} or more in size",
+        "dose": lambda row: f"dose: rank correlation {abs(row['dose_rho']):.2g} < {rule.least_rho:g}",
     }
 
 
 def _size(row: Row, least: float) -> str:
     if abs(row["effect"]) <= least:
-        return f"size {abs(row['effect']):.2g}, needs more than {least:g}"
+        return f"size {abs(row['effect']):.3g} ≤ {least:g}"
     return "interval holds 0, or the sign is not that of the half that chose"

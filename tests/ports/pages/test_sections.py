@@ -59,7 +59,7 @@ def test_a_feature_that_is_not_causal_says_what_it_fails(sweep):
     assert rows[0]["verdict"] == "causal"
     assert rows[0]["fails"] == ""
     assert all(row["fails"] for row in rows if row["verdict"] == "not causal")
-    assert "needs more than " in rows[-1]["fails"]
+    assert "≤ 0.05" in rows[-1]["fails"]
 
 
 def test_every_chart_is_a_picture_too(sweep, tmp_path):
