@@ -65,7 +65,8 @@ class Node:
         id: its name. kind: feature, error, token or logit. layer: -1 for tokens, L + 1 for logits. position: in the
             prompt. feature: number of the feature, -1 of errors, position of tokens, token id of logits.
         activation: of features. influence: cumulative share (small is important), None for logits. token: id of tokens
-            and logits. label, probability, rank: of logits; rank is -1 for other nodes.
+            and logits. label, probability, rank: of logits; rank is -1 for other nodes. direction: a logit that is no
+            single token's, such as the difference of two answers, whose probability is its weight.
     """
 
     id: str
@@ -79,6 +80,7 @@ class Node:
     label: str = ""
     probability: float = 0.0
     rank: int = -1
+    direction: bool = False
 
 
 def check_names(pruned: PrunedGraph, names: GraphNames) -> None:
@@ -116,7 +118,7 @@ def kept_nodes(pruned: PrunedGraph, vocab_size: int) -> Iterator[Node]:
         name = f"{graph.num_layers + 1}_{token}_{length - 1}"
         yield Node(
             name, "logit", graph.num_layers + 1, length - 1, token, token=token, label=logit.label,
-            probability=logit.probability, rank=rank,
+            probability=logit.probability, rank=rank, direction=logit.token < 0,
         )  # fmt: skip
 
 

@@ -125,7 +125,7 @@ def _told(node: Node, names: GraphNames) -> str:
     A direction, such as the difference of two answers, has no probability.
     """
     if node.kind == "logit":
-        return f'Output "{node.label}"' + (f" (p={node.probability:.3f})" if node.token >= 0 else "")
+        return f'Output "{node.label}"' + ("" if node.direction else f" (p={node.probability:.3f})")
     return names.labels.get((node.layer, node.feature), "") if node.kind == "feature" else ""
 
 
