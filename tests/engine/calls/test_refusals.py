@@ -57,7 +57,6 @@ CALLS = {
     },
     "intervene": {"prompt": PROMPT, "dictionary": "transcoders", "edits": [(0, 1, 2, 0.5)]},
     "keep_compiled_programs": {},
-    "remove_torn_programs": {},
     "lexicon": {},
     "lexicon_words": {"source": "maths"},
     "load_dictionaries": {"reference": "bundled:tiny"},

@@ -237,7 +237,7 @@ class TestWhereLayersAre:
         ({"activation": "topk", "k": F + 1}, "k is 9, more than the 8 features"),
         ({"k": 3}, "k is 3 with activation None; a k above 0 goes with topk"),
         ({"activation": "jumprelu"}, f"missing: {THRESHOLD}"),
-        ({"feature_input_hook": "mlp.hook_pre"}, "feature_input_hook, feature_output_hook: site: cannot read"),
+        ({"feature_input_hook": "mlp.hook_pre"}, "feature_output_hook: site: .blocks.0.mlp.hook_pre. is no stream"),
         ({"feature_output_hook": None}, "field feature_output_hook is missing"),
         ({"new_switch": 1}, "unknown fields new_switch=1"),
         ({"model_kind": "cross_layer_transcoder", "activation": "topk", "k": 3}, "topk is not read for a cross"),
